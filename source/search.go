@@ -1,0 +1,209 @@
+package source
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// search lists the states below the directory ref.
+//
+// Symbolic links are followed, to files and to directories, because a state that is linked into its
+// configuration is that configuration's state. What a link leads to is taken once: under its own name
+// where the search meets it there too, so a link never makes two moves of one state and a loop ends.
+// .terraform is not searched (it holds backend pointers and downloaded modules), nor is .git.
+func search(ctx context.Context, ref string, o FindOptions) (*Listing, error) {
+	s := &searcher{ctx: ctx, root: ref, opts: o, listing: &Listing{}}
+	info, err := os.Stat(ref)
+	if err != nil {
+		return nil, fmt.Errorf("cannot look at %q: %w", ref, reason(err))
+	}
+	s.dirs = append(s.dirs, seen{info, ""})
+	if _, err := os.ReadDir(ref); err != nil {
+		return nil, fmt.Errorf("cannot search %q: %w", ref, reason(err))
+	}
+	s.directory("")
+	s.followLinks()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	slices.SortFunc(s.listing.Objects, func(a, b Object) int { return cmp.Compare(a.Place().Key, b.Place().Key) })
+	slices.SortFunc(s.listing.Skipped, func(a, b Skip) int { return cmp.Compare(a.Name, b.Name) })
+	if len(s.listing.Objects) == 0 {
+		return s.listing, &NoMatchError{Ref: ref, Include: o.include(), Exclude: o.Exclude, Skipped: len(s.listing.Skipped)}
+	}
+	return s.listing, nil
+}
+
+type searcher struct {
+	ctx     context.Context
+	root    string
+	opts    FindOptions
+	listing *Listing
+
+	dirs   []seen   // every directory entered
+	files  []seen   // every file taken
+	links  []string // keys of symbolic links, to be followed after all that is found by its own name
+	linked bool     // now searching what a link leads to
+}
+
+type seen struct {
+	info fs.FileInfo
+	key  string
+}
+
+// directory searches the directory at key.
+func (s *searcher) directory(key string) {
+	entries, err := os.ReadDir(s.path(key))
+	if err != nil {
+		s.skip(key+"/", SkipUnreadable, fmt.Sprintf("this directory was not searched: %v", reason(err)))
+		// ReadDir also returns what it read before the error: those are searched all the same.
+	}
+	for _, entry := range entries {
+		if s.ctx.Err() != nil {
+			return
+		}
+		s.entry(path.Join(key, entry.Name()), entry.Type())
+	}
+}
+
+// entry looks at what ReadDir found at key.
+func (s *searcher) entry(key string, mode fs.FileMode) {
+	if s.opts.excludes(key) {
+		return
+	}
+	switch {
+	case mode&fs.ModeSymlink != 0:
+		s.links = append(s.links, key)
+	case mode.IsDir():
+		s.subdirectory(key)
+	default:
+		s.file(key, mode)
+	}
+}
+
+// subdirectory enters the directory at key unless it never holds states.
+func (s *searcher) subdirectory(key string) {
+	switch path.Base(key) {
+	case terraformDir:
+		s.skip(key+"/", SkipTerraformDir, "holds Terraform's pointer to a backend and downloaded copies, not state")
+		return
+	case ".git":
+		return
+	}
+	info, err := os.Stat(s.path(key))
+	if err != nil {
+		s.skip(key+"/", SkipUnreadable, fmt.Sprintf("this directory was not searched: %v", reason(err)))
+		return
+	}
+	if s.linked {
+		if first, ok := find(s.dirs, info); ok {
+			s.skip(key+"/", SkipDuplicate, fmt.Sprintf("leads to the directory that was searched as %q", s.path(first)))
+			return
+		}
+	}
+	s.dirs = append(s.dirs, seen{info, key})
+	s.directory(key)
+}
+
+// file takes the file at key if it was asked for, or says why not. Files that nobody would take for
+// the state are passed over in silence.
+func (s *searcher) file(key string, mode fs.FileMode) {
+	name := path.Base(key)
+	switch {
+	case isLockFile(name):
+		s.skip(key, SkipLockFile, "describes a lock, is not a state")
+		return
+	case strings.HasSuffix(name, ".backup") && strings.Contains(name, stateExt):
+		s.skip(key, SkipBackup, "is what the state was before its last write: name it alone to use it")
+		return
+	case !s.opts.takes(key):
+		return
+	case !mode.IsRegular():
+		s.skip(key, SkipNotRegular, "is a pipe, a device or a socket, which a search does not open")
+		return
+	case name == erroredFile:
+		s.skip(key, SkipErrored, "was written by a Terraform that could not save its state, so it is likely newer than what the backend holds: compare the two, then name it alone or remove it")
+		return
+	}
+	info, err := os.Stat(s.path(key))
+	if err != nil {
+		s.skip(key, SkipUnreadable, fmt.Sprintf("cannot be looked at: %v", reason(err)))
+		return
+	}
+	if s.linked {
+		if first, ok := find(s.files, info); ok {
+			s.skip(key, SkipDuplicate, fmt.Sprintf("leads to the file that was found as %q", s.path(first)))
+			return
+		}
+	}
+	s.files = append(s.files, seen{info, key})
+	s.listing.Objects = append(s.listing.Objects, &file{path: s.path(key), place: placeIn(s.root, key)})
+}
+
+// followLinks looks at what the symbolic links lead to, in the order of their names. What lies behind
+// a link may hold links again: those come after.
+func (s *searcher) followLinks() {
+	s.linked = true
+	for len(s.links) > 0 {
+		links := s.links
+		s.links = nil
+		slices.Sort(links)
+		for _, key := range links {
+			if s.ctx.Err() != nil {
+				return
+			}
+			s.link(key)
+		}
+	}
+}
+
+func (s *searcher) link(key string) {
+	info, err := os.Stat(s.path(key))
+	switch {
+	case err == nil && info.IsDir():
+		s.subdirectory(key)
+	case err == nil:
+		s.file(key, info.Mode())
+	case !s.opts.takes(key):
+		// A broken link that does not look like a state is none of our business.
+	case errors.Is(err, fs.ErrPermission):
+		s.skip(key, SkipUnreadable, fmt.Sprintf("cannot be looked at: %v", reason(err)))
+	default:
+		s.skip(key, SkipBrokenLink, fmt.Sprintf("is a symbolic link that leads nowhere: %v", reason(err)))
+	}
+}
+
+func find(list []seen, info fs.FileInfo) (key string, ok bool) {
+	for _, s := range list {
+		if os.SameFile(s.info, info) {
+			return s.key, true
+		}
+	}
+	return "", false
+}
+
+func (s *searcher) skip(key, code, reason string) {
+	name := s.path(key)
+	if strings.HasSuffix(key, "/") {
+		name += string(filepath.Separator)
+	}
+	s.listing.Skipped = append(s.listing.Skipped, Skip{Name: name, Code: code, Reason: reason})
+}
+
+// path is the path of what is at key, as a user would type it: never one that would be read as a flag,
+// as standard input or as a URL.
+func (s *searcher) path(key string) string {
+	p := filepath.Join(s.root, filepath.FromSlash(key))
+	if strings.HasPrefix(p, "-") || schemeOf(p) != "" {
+		return "." + string(filepath.Separator) + p
+	}
+	return p
+}
