@@ -1,0 +1,227 @@
+// Package target is HCP Terraform and Terraform Enterprise as tfhaul uses them:
+// workspaces, their locks and their state versions, with an error type for every
+// answer that somebody has to decide on. It stands on go-tfe where go-tfe is
+// good, and streams states itself, because go-tfe holds them in memory several
+// times over. It does not decide anything: what may be overwritten, when to wait
+// and when to give up is the business of its callers.
+package target
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	tfe "github.com/hashicorp/go-tfe"
+)
+
+// Options say how to reach a target.
+type Options struct {
+	// API is the address of the API, such as https://app.terraform.io/api/v2/.
+	API *url.URL
+	// Token authenticates; it goes to the API's own host and to no other.
+	Token string
+	// TLS holds the authorities to trust; nil means the system's.
+	TLS *tls.Config
+	// Rate bounds the requests a second, if not 0; the server's own limit holds besides.
+	Rate float64
+	// Timeout ends a request on which nothing moved for so long; 0 means 60 s.
+	Timeout time.Duration
+	// Connections is how many requests may run at once without a handshake each; 0 means 16.
+	Connections int
+	// UserAgent names the program to the server.
+	UserAgent string
+	// Logger receives a line a request at level Debug, without any secret; nil drops them.
+	Logger *slog.Logger
+	// Transport replaces the network underneath, for tests; nil means TCP with proxies from the environment.
+	Transport http.RoundTripper
+}
+
+// A Client speaks with one host under one token. It is safe for use by many
+// goroutines, which share its rate limit.
+type Client struct {
+	api   *url.URL
+	token string
+	http  *http.Client // for the API
+	blobs *http.Client // for signed URLs
+	wire  *transport
+	tfe   *tfe.Client
+}
+
+const (
+	defaultTimeout     = 60 * time.Second
+	defaultConnections = 16
+	// patience is how long in all one request waits for the rate limit, however
+	// often the server says 429.
+	patience = 5 * time.Minute
+)
+
+// New prepares a client. It makes no request: a wrong address or token shows at
+// the first.
+func New(o Options) (*Client, error) {
+	if o.API == nil || o.API.Host == "" {
+		return nil, errors.New("the address of the API is missing")
+	}
+	if o.API.Scheme != "https" && !isLoopback(o.API.Hostname()) {
+		return nil, errors.New("the token would travel unencrypted to " + o.API.Host + ": use https")
+	}
+	if strings.TrimSpace(o.Token) == "" {
+		return nil, errors.New("the token is missing")
+	}
+	o = o.withDefaults()
+	c := &Client{api: o.API, token: o.Token}
+	c.wire = &transport{
+		base: o.Transport, api: o.API, budget: newBudget(o.Rate), stall: o.Timeout,
+		patient: patience, agent: o.UserAgent, log: o.Logger,
+	}
+	c.http = &http.Client{Transport: c.wire, CheckRedirect: c.stayAtHome}
+	c.blobs = &http.Client{Transport: c.wire, CheckRedirect: withoutDowngrade}
+	var err error
+	c.tfe, err = tfe.NewClient(&tfe.Config{
+		Address:    o.API.Scheme + "://" + o.API.Host,
+		BasePath:   o.API.Path,
+		Token:      o.Token,
+		HTTPClient: c.http,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+func (o Options) withDefaults() Options {
+	api := *o.API
+	if !strings.HasSuffix(api.Path, "/") {
+		api.Path += "/"
+	}
+	o.API = &api
+	if o.Timeout <= 0 {
+		o.Timeout = defaultTimeout
+	}
+	if o.Connections <= 0 {
+		o.Connections = defaultConnections
+	}
+	if o.UserAgent == "" {
+		o.UserAgent = "tfhaul"
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Transport == nil {
+		o.Transport = &http.Transport{
+			Proxy:                 http.ProxyFromEnvironment,
+			DialContext:           (&net.Dialer{Timeout: o.Timeout, KeepAlive: 30 * time.Second}).DialContext,
+			TLSClientConfig:       o.TLS,
+			TLSHandshakeTimeout:   o.Timeout,
+			ForceAttemptHTTP2:     true,
+			MaxIdleConnsPerHost:   o.Connections,
+			IdleConnTimeout:       90 * time.Second,
+			ExpectContinueTimeout: time.Second,
+			// States are sent and compared as they are.
+			DisableCompression: true,
+		}
+	}
+	return o
+}
+
+// Close ends the idle connections.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// Host is the API's host, with its port if it is not the scheme's own.
+func (c *Client) Host() string { return c.api.Host }
+
+// About tells what the server said of itself so far; the zero value before the
+// first answer.
+func (c *Client) About() About {
+	if a := c.wire.about.Load(); a != nil {
+		return *a
+	}
+	return About{}
+}
+
+// stayAtHome follows a redirect of the API only when nothing is sent along but
+// a question to the same host: the bearer must reach no other, and what writes
+// is not done twice.
+func (c *Client) stayAtHome(req *http.Request, via []*http.Request) error {
+	if len(via) >= 10 || via[0].Method != http.MethodGet || !sameHost(req.URL, c.api) {
+		return http.ErrUseLastResponse
+	}
+	return nil
+}
+
+// withoutDowngrade follows the redirects of a blob store, never from https to
+// http, and never with the bearer: net/http would keep it for another port of
+// the same host.
+func withoutDowngrade(req *http.Request, via []*http.Request) error {
+	if len(via) >= 10 || via[0].Method != http.MethodGet || via[0].URL.Scheme == "https" && req.URL.Scheme != "https" {
+		return http.ErrUseLastResponse
+	}
+	if !sameHost(req.URL, via[0].URL) {
+		req.Header.Del("Authorization")
+	}
+	return nil
+}
+
+// isLoopback tells whether a host name is this machine's own, so that plain http is safe.
+func isLoopback(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+// call runs one call of go-tfe and turns what the wire saw of a failure into an
+// *Error. The exchange is valid after success, too.
+func call[T any](ctx context.Context, op string, do func(context.Context) (T, error)) (T, *exchange, error) {
+	ctx, x := withExchange(ctx)
+	result, err := do(ctx)
+	if err == nil && x.status >= 300 {
+		err = errRedirected // which go-tfe takes for success
+	}
+	return result, x, x.failure(op, err)
+}
+
+var errRedirected = errors.New("the server redirects to another host, where the token must not go")
+
+// failure makes an *Error of what went wrong, or returns nil.
+func (x *exchange) failure(op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if known, ok := errors.AsType[*Error](err); ok { // made by the transport
+		known.Op = op
+		return known
+	}
+	if x.status == 0 { // there was no answer
+		return &Error{Op: op, Code: codeOfSilence(err), Err: err}
+	}
+	e := &Error{Op: op, Status: x.status, Details: detailsOf(x.header.Get("Content-Type"), x.body.Bytes())}
+	e.Code = classify(x.status, e.Details)
+	if errors.Is(err, errRedirected) || x.status < 300 {
+		e.Err = err
+	}
+	return e
+}
+
+// codeOfSilence tells a request that never left from one whose answer was lost.
+func codeOfSilence(err error) Code {
+	if op, ok := errors.AsType[*net.OpError](err); ok && (op.Op == "dial" || op.Op == "proxyconnect") {
+		return Unreachable
+	}
+	if _, ok := errors.AsType[*net.DNSError](err); ok {
+		return Unreachable
+	}
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return Unreachable
+	}
+	if _, ok := errors.AsType[*SourceError](err); ok {
+		return Unreachable // the body was withheld, see checkedBody
+	}
+	return Ambiguous
+}

@@ -1,0 +1,218 @@
+package target
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"mime"
+	"net/http"
+	"strings"
+)
+
+// Code says what an answer of the API means for us. The rows are those of the
+// API's own status tables, but a code is found from the text of an answer as
+// well as from its status: compatible servers answer conflicts with 500, and
+// titles drift between releases.
+type Code string
+
+// The codes, from the API's answers to state versions, locks and everything else.
+const (
+	// Unauthorized: the token is missing, wrong or expired (401).
+	Unauthorized Code = "unauthorized"
+	// ForbiddenOrMissing: 403, or 404, which TFE answers alike for what does not
+	// exist, what the token may not see, organization tokens where they are not
+	// allowed, and missing entitlements.
+	ForbiddenOrMissing Code = "forbidden-or-missing"
+	// NotLocked: the workspace is not locked, and takes states only when it is.
+	NotLocked Code = "not-locked"
+	// LockedByOther: somebody else holds the workspace's lock.
+	LockedByOther Code = "locked"
+	// Diverged: the server holds other bytes under the same serial.
+	Diverged Code = "diverged"
+	// Unrelated: the server holds a state of another lineage.
+	Unrelated Code = "unrelated"
+	// Stale: the server holds a higher serial.
+	Stale Code = "stale"
+	// MD5Mismatch: what the server received is not what the MD5 announced.
+	MD5Mismatch Code = "md5-mismatch"
+	// NoSignedUpload: an old server that takes states only inside the POST.
+	NoSignedUpload Code = "no-signed-upload"
+	// Malformed: the server could not make sense of the request (422).
+	Malformed Code = "malformed"
+	// TooLarge: something on the way bounds the size of a request body (413).
+	TooLarge Code = "too-large"
+	// RateLimited: the rate limit was still exceeded after long waiting (429).
+	RateLimited Code = "rate-limited"
+	// StillPending: the workspace cannot be unlocked while its newest state
+	// version is still being processed.
+	StillPending Code = "still-pending"
+	// Unreachable: no connection was made, so the request took no effect.
+	Unreachable Code = "unreachable"
+	// Ambiguous: the request may or may not have taken effect: its reply was
+	// lost, late, or not one the API gives. Read before doing anything again.
+	Ambiguous Code = "ambiguous"
+	// Rejected: any other refusal. The request took no effect.
+	Rejected Code = "rejected"
+)
+
+// Error is an answer of the API other than success, or the lack of an answer.
+// Its text never holds a token, a signed URL or anything of a state.
+type Error struct {
+	// Op is what was being done to what, such as "lock workspace acme/network".
+	Op string
+	// Code is what the answer means.
+	Code Code
+	// Status is the HTTP status, or 0 when there was no answer.
+	Status int
+	// Details are the texts of the answer's error objects.
+	Details []string
+	// Err is the failure of the connection, when there was no answer.
+	Err error
+}
+
+// Error says what failed and what the server said of it.
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString(e.Op)
+	b.WriteString(": ")
+	switch {
+	case e.Code == Unauthorized:
+		b.WriteString("the server does not accept the token (401)")
+	case e.Code == RateLimited:
+		b.WriteString("the server's rate limit was still exceeded after waiting (429)")
+	case e.Code == ForbiddenOrMissing:
+		fmt.Fprintf(&b, "the server answered %d: it does not exist, or the token may not see or do this, "+
+			"or it is an organization token (which cannot write states), or the organization lacks the entitlement", e.Status)
+	case len(e.Details) > 0:
+		fmt.Fprintf(&b, "the server answered %d: %s", e.Status, strings.Join(e.Details, "; "))
+	case e.Err != nil:
+		b.WriteString(redact(e.Err))
+	default:
+		fmt.Fprintf(&b, "the server answered %d %s", e.Status, http.StatusText(e.Status))
+	}
+	return b.String()
+}
+
+// Unwrap gives the failure of the connection, if that is what it was.
+func (e *Error) Unwrap() error { return e.Err }
+
+// CodeOf tells what an error of this package means, or "" for any other error.
+func CodeOf(err error) Code {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Code
+	}
+	return ""
+}
+
+// The texts by which the API names its refusals, folded as fold does. They are
+// matched before the status: a lax server sends them with a 500.
+var refusals = []struct {
+	text string
+	code Code
+}{
+	{"not locked and will only accept state uploads when locked", NotLocked},
+	{"will only accept state uploads from them while locked", LockedByOther},
+	{"does not match what is currently known for the same serial number", Diverged},
+	{"lineage provided in the state file does not match", Unrelated},
+	{"serial provided in the state file is not greater than", Stale},
+	{"md5 parameter passed does not match the md5 of the provided state", MD5Mismatch},
+	{"param is missing or the value is empty: state", NoSignedUpload},
+	{"latest state version is still pending", StillPending},
+	{"unable to unlock workspace", LockedByOther},
+	{"workspace already locked", LockedByOther},
+	{"workspace already unlocked", NotLocked},
+	{"exceeded the api's rate limit", RateLimited},
+}
+
+// classify tells what an answer with this status and these texts means.
+func classify(status int, details []string) Code {
+	for _, d := range details {
+		folded := fold(d)
+		for _, r := range refusals {
+			if strings.Contains(folded, r.text) {
+				return r.code
+			}
+		}
+	}
+	switch {
+	case status == http.StatusUnauthorized:
+		return Unauthorized
+	case status == http.StatusForbidden, status == http.StatusNotFound:
+		return ForbiddenOrMissing
+	case status == http.StatusPreconditionFailed:
+		return Stale
+	case status == http.StatusRequestEntityTooLarge:
+		return TooLarge
+	case status == http.StatusUnprocessableEntity:
+		return Malformed
+	case status == http.StatusTooManyRequests:
+		return RateLimited
+	case status == http.StatusConflict, status == http.StatusRequestTimeout, status >= 500:
+		// A conflict that names none of the known reasons, a proxy's page, a
+		// gateway that gave up: it may have been done.
+		return Ambiguous
+	case status >= 300:
+		return Rejected
+	}
+	// A success that could not be read.
+	return Ambiguous
+}
+
+// fold makes texts comparable: lower case, white space and newlines collapsed.
+func fold(s string) string {
+	return strings.ToLower(strings.Join(strings.Fields(s), " "))
+}
+
+// detailsOf reads the texts of an error body: JSON:API error objects, or the
+// plain strings of the first API. Anything else, such as a proxy's HTML page,
+// has none: its text is not the API's word.
+func detailsOf(contentType string, body []byte) []string {
+	if mt, _, err := mime.ParseMediaType(contentType); err == nil && !strings.HasSuffix(mt, "json") {
+		return nil
+	}
+	var doc struct {
+		Errors []json.RawMessage `json:"errors"`
+	}
+	if json.Unmarshal(body, &doc) != nil {
+		return nil
+	}
+	var details []string
+	for _, raw := range doc.Errors {
+		var text string
+		if json.Unmarshal(raw, &text) == nil {
+			details = append(details, clean(text))
+			continue
+		}
+		// Only the texts: the status is a string in most bodies and a number in
+		// that of a 429.
+		var object struct{ Title, Detail string }
+		if json.Unmarshal(raw, &object) != nil {
+			continue
+		}
+		switch {
+		case object.Detail != "":
+			details = append(details, clean(object.Detail))
+		case object.Title != "":
+			details = append(details, clean(object.Title))
+		}
+	}
+	return details
+}
+
+// clean bounds a text that a server sent and strips what a terminal would obey.
+func clean(s string) string {
+	const most = 500
+	s = strings.Map(func(r rune) rune {
+		if r == '\n' || r == '\t' {
+			return ' '
+		}
+		if r < 0x20 || r >= 0x7f && r < 0xa0 {
+			return -1
+		}
+		return r
+	}, s)
+	if len(s) > most {
+		s = strings.ToValidUTF8(s[:most], "") + "…"
+	}
+	return s
+}

@@ -1,0 +1,62 @@
+package target
+
+import (
+	"context"
+
+	tfe "github.com/hashicorp/go-tfe"
+)
+
+// Lock locks a workspace once, without waiting. The answer's workspace tells
+// which state version is current under the lock, on servers that say so.
+// LockedByOther is also the answer when the lock is our own already: the API
+// makes no difference.
+func (c *Client) Lock(ctx context.Context, ws *Workspace, reason string) (*Workspace, error) {
+	locked, x, err := call(ctx, "lock workspace "+ws.Organization+"/"+ws.Name, func(ctx context.Context) (*tfe.Workspace, error) {
+		return c.tfe.Workspaces.Lock(ctx, ws.ID, tfe.WorkspaceLockOptions{Reason: &reason})
+	})
+	if err != nil {
+		// The lock's own conflict: compatible servers send it without a text.
+		if e := err.(*Error); e.Status == 409 {
+			e.Code = LockedByOther
+		}
+		return nil, err
+	}
+	return newWorkspace(ws.Organization, locked, x)
+}
+
+// Unlock unlocks a workspace that this token's identity has locked. NotLocked
+// means that nobody has, LockedByOther that somebody else has, StillPending that
+// the server asks to come back shortly.
+func (c *Client) Unlock(ctx context.Context, ws *Workspace) error {
+	_, _, err := call(ctx, "unlock workspace "+ws.Organization+"/"+ws.Name, func(ctx context.Context) (*tfe.Workspace, error) {
+		return c.tfe.Workspaces.Unlock(ctx, ws.ID)
+	})
+	if err != nil {
+		// go-tfe takes a 409 without a known text for "not locked"; so does the API.
+		if e := err.(*Error); e.Status == 409 && e.Code == Ambiguous {
+			e.Code = NotLocked
+		}
+	}
+	return err
+}
+
+// An Identity is who a token stands for.
+type Identity struct {
+	// ID is the user's; a team's token has a service account of its own.
+	ID string
+	// Name is the user name.
+	Name string
+	// Service says whether it is a team's or an organization's account.
+	Service bool
+}
+
+// Identity asks who the token stands for.
+func (c *Client) Identity(ctx context.Context) (Identity, error) {
+	user, _, err := call(ctx, "ask whose token this is", func(ctx context.Context) (*tfe.User, error) {
+		return c.tfe.Users.ReadCurrent(ctx)
+	})
+	if err != nil {
+		return Identity{}, err
+	}
+	return Identity{ID: user.ID, Name: clean(user.Username), Service: user.IsServiceAccount}, nil
+}

@@ -1,0 +1,124 @@
+package target
+
+import (
+	"context"
+	"math"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// budget spends the whole of the server's rate limit and not more: in any
+// window at most as many requests start as the server announces for a second.
+// A burst up to the limit starts at once, which a single move is glad of, and a
+// haul settles at the limit. x/time/rate cannot do both: a bucket of the limit's
+// size, refilled at the limit's rate, lets twice the limit through in its first
+// second.
+//
+// It is safe for use by many goroutines.
+type budget struct {
+	mu     sync.Mutex
+	most   int           // requests a window; 0: no limit is known
+	ceil   float64       // the user's own bound in requests a second; 0: none
+	window time.Duration // a little over a second, see observe
+	starts []time.Time   // when the last requests started or may start, oldest first
+	until  time.Time     // nobody starts before this: the server said 429
+}
+
+// newBudget starts without knowing the server's limit. A ceiling in requests a
+// second, if not 0, holds whatever the server announces.
+func newBudget(ceiling float64) *budget {
+	b := &budget{ceil: ceiling}
+	b.announce(0)
+	return b
+}
+
+// announce sets the server's limit in requests a second; 0 when it names none.
+func (b *budget) announce(perSecond float64) {
+	limit := perSecond
+	if b.ceil > 0 && (limit <= 0 || b.ceil < limit) {
+		limit = b.ceil
+	}
+	if limit <= 0 {
+		b.most = 0
+		return
+	}
+	b.most = max(1, int(limit))
+	// A request that waits in a queue on its way and the next that does not come
+	// closer together than they started: a window 3 % over a second keeps them
+	// apart, and still uses 97 % of the limit.
+	b.window = time.Duration(float64(b.most) / limit * 1.03 * float64(time.Second))
+}
+
+// wait returns when the next request may start, or with the context's error.
+func (b *budget) wait(ctx context.Context) error {
+	for {
+		pause := b.reserve(time.Now())
+		if pause <= 0 {
+			return ctx.Err()
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		}
+	}
+}
+
+// reserve takes a place in the window and returns 0, or says how long to wait
+// before asking again.
+func (b *budget) reserve(now time.Time) time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if pause := b.until.Sub(now); pause > 0 {
+		return pause
+	}
+	if b.most == 0 {
+		return 0
+	}
+	for len(b.starts) > 0 && now.Sub(b.starts[0]) >= b.window {
+		b.starts = b.starts[1:]
+	}
+	if len(b.starts) >= b.most {
+		return b.starts[len(b.starts)-b.most].Add(b.window).Sub(now)
+	}
+	b.starts = append(b.starts, now)
+	return 0
+}
+
+// observe learns the limit from an answer. Headers that are no numbers, as
+// proxies have been seen to send, are ignored.
+func (b *budget) observe(h http.Header) {
+	limit, err := strconv.ParseFloat(h.Get("X-RateLimit-Limit"), 64)
+	if err != nil || !(limit > 0) || math.IsInf(limit, 0) {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.announce(limit)
+}
+
+// The longest and the shortest wait that one 429 can ask for.
+const (
+	longestReset  = 60 * time.Second
+	shortestReset = 50 * time.Millisecond
+)
+
+// exceeded holds everybody back until the time that a 429 names, in seconds
+// from now, and returns how long that is. An absent or absurd value is a second.
+func (b *budget) exceeded(h http.Header, now time.Time) time.Duration {
+	pause := time.Second
+	if reset, err := strconv.ParseFloat(h.Get("X-RateLimit-Reset"), 64); err == nil && reset >= 0 && !math.IsInf(reset, 0) {
+		pause = time.Duration(min(reset, longestReset.Seconds()) * float64(time.Second))
+	}
+	pause = max(pause, shortestReset)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if until := now.Add(pause); until.After(b.until) {
+		b.until = until
+	}
+	return pause
+}

@@ -1,0 +1,103 @@
+package target
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"time"
+
+	tfe "github.com/hashicorp/go-tfe"
+)
+
+// A StateVersion is what a server says of one state version. The server tells
+// neither its lineage nor its MD5: both need the bytes, see Client.Open.
+type StateVersion struct {
+	// ID is the server's, such as "sv-…".
+	ID string
+	// Serial is the serial that was announced with the state.
+	Serial int64
+	// Size in bytes; 0 on servers that do not tell.
+	Size int64
+	// Status is "pending", "finalized", "discarded", or "" on servers that do not tell.
+	Status string
+	// TerraformVersion that wrote the state; empty until the server has processed it.
+	TerraformVersion string
+	// CreatedAt is the server's time of creation.
+	CreatedAt time.Time
+	// Run is the id of the run that made it, or "".
+	Run string
+
+	download string // a signed URL: never printed
+	upload   string // a signed URL: never printed
+}
+
+// Pending says whether the state version's bytes have not arrived or are not
+// processed yet.
+func (v *StateVersion) Pending() bool { return v.Status == string(tfe.StateVersionPending) }
+
+// Discarded says whether the server has given the state version up.
+func (v *StateVersion) Discarded() bool { return v.Status == string(tfe.StateVersionDiscarded) }
+
+func newStateVersion(sv *tfe.StateVersion) *StateVersion {
+	v := &StateVersion{
+		ID: sv.ID, Serial: sv.Serial, Size: sv.Size, Status: string(sv.Status),
+		TerraformVersion: clean(sv.TerraformVersion), CreatedAt: sv.CreatedAt,
+		download: sv.DownloadURL, upload: sv.UploadURL,
+	}
+	if sv.Run != nil {
+		v.Run = sv.Run.ID
+	}
+	return v
+}
+
+// Current reads the workspace's current state version, or nil when it has none.
+// The API answers 404 for none and for no permission alike, and so does a proxy
+// that has lost its way: "none" is believed only in the API's own words, of a
+// workspace whose states the token may read, and which was not just said to
+// have one.
+func (c *Client) Current(ctx context.Context, ws *Workspace) (*StateVersion, error) {
+	op := fmt.Sprintf("read the current state version of %s/%s", ws.Organization, ws.Name)
+	sv, _, err := call(ctx, op, func(ctx context.Context) (*tfe.StateVersion, error) {
+		return c.tfe.StateVersions.ReadCurrent(ctx, ws.ID)
+	})
+	hasOne := ws.Current.Known && ws.Current.ID != ""
+	if e, ok := err.(*Error); ok && e.Status == 404 && len(e.Details) > 0 && ws.CanReadStates && !hasOne {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return newStateVersion(sv), nil
+}
+
+// StateVersion reads a state version by its id.
+func (c *Client) StateVersion(ctx context.Context, id string) (*StateVersion, error) {
+	sv, _, err := call(ctx, "read state version "+id, func(ctx context.Context) (*tfe.StateVersion, error) {
+		return c.tfe.StateVersions.Read(ctx, id)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return newStateVersion(sv), nil
+}
+
+// History lists the workspace's state versions, newest first, page by page as
+// they are consumed.
+func (c *Client) History(ctx context.Context, organization, workspace string) iter.Seq2[*StateVersion, error] {
+	op := fmt.Sprintf("list the state versions of %s/%s", organization, workspace)
+	return pages(ctx, op, func(ctx context.Context, page tfe.ListOptions) ([]*StateVersion, *tfe.Pagination, error) {
+		list, _, err := call(ctx, op, func(ctx context.Context) (*tfe.StateVersionList, error) {
+			return c.tfe.StateVersions.List(ctx, &tfe.StateVersionListOptions{
+				ListOptions: page, Organization: organization, Workspace: workspace,
+			})
+		})
+		if err != nil {
+			return nil, nil, err
+		}
+		versions := make([]*StateVersion, len(list.Items))
+		for i, sv := range list.Items {
+			versions[i] = newStateVersion(sv)
+		}
+		return versions, list.Pagination, nil
+	})
+}

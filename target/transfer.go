@@ -1,0 +1,206 @@
+package target
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+
+	tfe "github.com/hashicorp/go-tfe"
+	"github.com/hashicorp/jsonapi"
+)
+
+// Attributes are what is announced with a state. The server judges them, not
+// the file, so they must come from the very bytes that are sent.
+type Attributes struct {
+	// Serial of the state.
+	Serial int64
+	// Lineage of the state; "" (early Terraform had none) is omitted.
+	Lineage string
+	// MD5 of the state's bytes in lower-case hex.
+	MD5 string
+	// Force makes the server skip its checks of lineage and serial.
+	Force bool
+	// Run associates the state version with the run that holds the lock; "" for none.
+	Run string
+}
+
+// document is the JSON:API document of the attributes.
+func (a Attributes) document() ([]byte, error) {
+	attributes := map[string]any{"serial": a.Serial, "md5": a.MD5}
+	if a.Lineage != "" {
+		attributes["lineage"] = a.Lineage
+	}
+	if a.Force {
+		attributes["force"] = true
+	}
+	data := map[string]any{"type": "state-versions", "attributes": attributes}
+	if a.Run != "" {
+		data["relationships"] = map[string]any{"run": map[string]any{"data": map[string]any{"type": "runs", "id": a.Run}}}
+	}
+	return json.Marshal(map[string]any{"data": data})
+}
+
+// stateGoesHere is where the state's attribute is put into the document; others,
+// at least the serial, always follow it there.
+const stateGoesHere = `"attributes":{`
+
+// CreateInline creates a state version with the state inside the POST. It is
+// streamed: memory does not grow with the state.
+func (c *Client) CreateInline(ctx context.Context, ws *Workspace, a Attributes, body Body) (*StateVersion, error) {
+	document, err := a.document()
+	if err != nil {
+		return nil, err
+	}
+	head, tail, _ := strings.Cut(string(document), stateGoesHere)
+	doc := inline{head: head + stateGoesHere + `"state":"`, tail: `",` + tail, body: body}
+	return c.create(ctx, ws, doc.size(), func() (io.ReadCloser, error) { return doc.open(ctx) })
+}
+
+// Announce creates a state version without its state, which Upload then sends
+// to the state version's signed URL. NoSignedUpload is the answer of servers
+// that are too old for it.
+func (c *Client) Announce(ctx context.Context, ws *Workspace, a Attributes) (*StateVersion, error) {
+	document, err := a.document()
+	if err != nil {
+		return nil, err
+	}
+	sv, err := c.create(ctx, ws, int64(len(document)), func() (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(document)), nil
+	})
+	if err == nil && sv.upload == "" && !sv.Pending() {
+		// The server knows these bytes under this serial already.
+		return sv, nil
+	}
+	if err == nil && sv.upload == "" {
+		return nil, &Error{Op: "create a state version", Code: NoSignedUpload, Status: http.StatusCreated}
+	}
+	return sv, err
+}
+
+// create POSTs a document of the given size to the workspace's state versions.
+func (c *Client) create(ctx context.Context, ws *Workspace, size int64, open func() (io.ReadCloser, error)) (*StateVersion, error) {
+	op := fmt.Sprintf("create a state version in %s/%s", ws.Organization, ws.Name)
+	address := c.api.JoinPath("workspaces", ws.ID, "state-versions")
+	sv, _, err := call(ctx, op, func(ctx context.Context) (*tfe.StateVersion, error) {
+		first, err := open()
+		if err != nil {
+			return nil, err
+		}
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, address.String(), first)
+		if err != nil {
+			return nil, errors.Join(err, first.Close())
+		}
+		req.ContentLength, req.GetBody = size, open
+		req.Header.Set("Authorization", "Bearer "+c.token)
+		req.Header.Set("Content-Type", jsonapi.MediaType)
+		req.Header.Set("Accept", jsonapi.MediaType)
+		resp, err := c.http.Do(req)
+		if err != nil {
+			return nil, err
+		}
+		defer resp.Body.Close()
+		if resp.StatusCode != http.StatusCreated && resp.StatusCode != http.StatusOK {
+			if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+				return nil, err
+			}
+			return nil, errors.New(resp.Status)
+		}
+		sv := new(tfe.StateVersion)
+		if err := jsonapi.UnmarshalPayload(resp.Body, sv); err != nil {
+			return nil, errors.New("the answer is no state version")
+		}
+		if sv.ID == "" {
+			return nil, errors.New("the answer names no state version")
+		}
+		return sv, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return newStateVersion(sv), nil
+}
+
+// Upload sends an announced state version's bytes to its signed URL, which is
+// used once and by nobody else, so it carries no token.
+func (c *Client) Upload(ctx context.Context, sv *StateVersion, body Body) error {
+	op := "upload state version " + sv.ID
+	address, err := c.blobURL(sv.upload)
+	if err != nil {
+		return &Error{Op: op, Code: Rejected, Err: err}
+	}
+	first, err := body.open(ctx)
+	if err != nil {
+		return &Error{Op: op, Code: Unreachable, Err: err}
+	}
+	ctx, x := withExchange(ctx)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPut, address.String(), first)
+	if err != nil {
+		return &Error{Op: op, Code: Rejected, Err: errors.Join(err, first.Close())}
+	}
+	req.ContentLength, req.GetBody = body.Size, func() (io.ReadCloser, error) { return body.open(ctx) }
+	req.Header.Set("Content-Type", "application/octet-stream")
+	resp, err := c.blobs.Do(req)
+	if err != nil {
+		return x.failure(op, err)
+	}
+	defer resp.Body.Close()
+	if _, err := io.Copy(io.Discard, io.LimitReader(resp.Body, mostErrorBody)); err != nil {
+		return x.failure(op, err)
+	}
+	if resp.StatusCode >= 300 {
+		return x.failure(op, errors.New(resp.Status))
+	}
+	return nil
+}
+
+// Open starts the download of a state version's bytes, exactly as they were
+// uploaded. The bearer goes along only to the API's own host: servers that
+// serve downloads themselves want it, blob stores must not see it.
+func (c *Client) Open(ctx context.Context, sv *StateVersion) (io.ReadCloser, error) {
+	op := "download state version " + sv.ID
+	if sv.download == "" {
+		// Null just after the creation, on some servers for a moment.
+		return nil, &Error{Op: op, Code: Ambiguous, Err: errors.New("the server gives no download address yet")}
+	}
+	address, err := c.blobURL(sv.download)
+	if err != nil {
+		return nil, &Error{Op: op, Code: Rejected, Err: err}
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address.String(), nil)
+	if err != nil {
+		return nil, &Error{Op: op, Code: Rejected, Err: err}
+	}
+	req.Header.Set("Accept", "*/*")
+	if sameHost(address, c.api) {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	resp, err := c.blobs.Do(req)
+	if err != nil {
+		return nil, (&exchange{}).failure(op, err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		// Error bodies of a blob store may repeat the signed URL: not read.
+		err := &Error{Op: op, Code: classify(resp.StatusCode, nil), Status: resp.StatusCode}
+		return nil, discard(resp, err)
+	}
+	return resp.Body, nil
+}
+
+// blobURL resolves an address of bytes: signed URLs are absolute, some servers
+// give a path of their own.
+func (c *Client) blobURL(address string) (*url.URL, error) {
+	u, err := c.api.Parse(address)
+	if err != nil || u.Host == "" {
+		return nil, errors.New("the server gave an address for the bytes that is none")
+	}
+	if u.Scheme != "https" && !(u.Scheme == "http" && isLoopback(u.Hostname())) {
+		return nil, errors.New("the server gave an address for the bytes that is not encrypted")
+	}
+	return u, nil
+}

@@ -1,0 +1,300 @@
+package target
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+
+	tfe "github.com/hashicorp/go-tfe"
+)
+
+// A Workspace is what a server says of one workspace.
+type Workspace struct {
+	// ID is the server's, such as "ws-…".
+	ID string
+	// Organization and Name are how people call it.
+	Organization, Name string
+	// TerraformVersion is the version that runs use; it may be a constraint or "latest".
+	TerraformVersion string
+	// ExecutionMode is "remote", "local" or "agent".
+	ExecutionMode string
+	// Locked says whether anybody holds the lock, Holder who, as far as the
+	// server told.
+	Locked bool
+	Holder Holder
+	// Current names the current state version. Not every server's answer carries
+	// it: ask with Client.Current where it is not Known.
+	Current CurrentRef
+	// CanReadStates, CanLock and CanUnlock are the token's permissions. Servers
+	// that do not tell are taken to allow it.
+	CanReadStates, CanLock, CanUnlock bool
+	// CurrentRun is the id and the status of the run that stands first, or "".
+	CurrentRun, CurrentRunStatus string
+}
+
+// CurrentRef names a workspace's current state version.
+type CurrentRef struct {
+	// Known is false when the server's answer did not carry it.
+	Known bool
+	// ID is the state version's, or "" when the workspace has none.
+	ID string
+}
+
+// A Holder is who holds a workspace's lock.
+type Holder struct {
+	// Kind is "user", "team" or "run"; "" when the server does not say.
+	Kind string
+	// ID is the server's id of the holder.
+	ID string
+	// Name is how people call the holder; "" when the server does not say.
+	Name string
+	// Reason is what the holder gave as the reason for locking. ReasonKnown is
+	// false on servers that do not repeat it.
+	Reason      string
+	ReasonKnown bool
+}
+
+// String names the holder for a person.
+func (h Holder) String() string {
+	switch {
+	case h.Kind == "":
+		return "somebody whom the server does not name"
+	case h.Name != "":
+		return h.Kind + " " + h.Name
+	default:
+		return h.Kind + " " + h.ID
+	}
+}
+
+// CreateOptions say how a missing workspace is made.
+type CreateOptions struct {
+	// Project is the name of the project to make it in; "" is the default one.
+	Project string
+	// TerraformVersion for runs; "" is the server's latest.
+	TerraformVersion string
+	// ExecutionMode is "remote", "local" or "agent"; "" is the organization's default.
+	ExecutionMode string
+	// Tags are tag names.
+	Tags []string
+}
+
+// Workspace reads a workspace by its name. A ForbiddenOrMissing error is all
+// that a server says of one that does not exist or that the token may not see.
+func (c *Client) Workspace(ctx context.Context, organization, name string) (*Workspace, error) {
+	op := fmt.Sprintf("read workspace %s/%s", organization, name)
+	ws, x, err := call(ctx, op, func(ctx context.Context) (*tfe.Workspace, error) {
+		return c.tfe.Workspaces.ReadWithOptions(ctx, organization, name,
+			&tfe.WorkspaceReadOptions{Include: []tfe.WSIncludeOpt{tfe.WSLockedBy}})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return newWorkspace(organization, ws, x)
+}
+
+// WorkspaceByID reads a workspace by the server's id, which outlives a rename.
+func (c *Client) WorkspaceByID(ctx context.Context, organization, id string) (*Workspace, error) {
+	ws, x, err := call(ctx, "read workspace "+id, func(ctx context.Context) (*tfe.Workspace, error) {
+		return c.tfe.Workspaces.ReadByIDWithOptions(ctx, id,
+			&tfe.WorkspaceReadOptions{Include: []tfe.WSIncludeOpt{tfe.WSLockedBy}})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return newWorkspace(organization, ws, x)
+}
+
+// CreateWorkspace makes a workspace.
+func (c *Client) CreateWorkspace(ctx context.Context, organization, name string, o CreateOptions) (*Workspace, error) {
+	options := tfe.WorkspaceCreateOptions{Name: &name}
+	if o.TerraformVersion != "" {
+		options.TerraformVersion = &o.TerraformVersion
+	}
+	if o.ExecutionMode != "" {
+		options.ExecutionMode = &o.ExecutionMode
+	}
+	for _, tag := range o.Tags {
+		options.Tags = append(options.Tags, &tfe.Tag{Name: tag})
+	}
+	if o.Project != "" {
+		id, err := c.projectID(ctx, organization, o.Project)
+		if err != nil {
+			return nil, err
+		}
+		options.Project = &tfe.Project{ID: id}
+	}
+	op := fmt.Sprintf("create workspace %s/%s", organization, name)
+	ws, x, err := call(ctx, op, func(ctx context.Context) (*tfe.Workspace, error) {
+		return c.tfe.Workspaces.Create(ctx, organization, options)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return newWorkspace(organization, ws, x)
+}
+
+// projectID finds a project by its name.
+func (c *Client) projectID(ctx context.Context, organization, name string) (string, error) {
+	op := fmt.Sprintf("find project %q of %s", name, organization)
+	list, _, err := call(ctx, op, func(ctx context.Context) (*tfe.ProjectList, error) {
+		return c.tfe.Projects.List(ctx, organization, &tfe.ProjectListOptions{Name: name, ListOptions: tfe.ListOptions{PageSize: mostPerPage}})
+	})
+	if err != nil {
+		return "", err
+	}
+	for _, p := range list.Items {
+		if p.Name == name {
+			return p.ID, nil
+		}
+	}
+	return "", &Error{Op: op, Code: ForbiddenOrMissing, Status: 404}
+}
+
+// mostPerPage is the API's bound of a page.
+const mostPerPage = 100
+
+// Workspaces lists the organization's workspaces, page by page as they are
+// consumed.
+func (c *Client) Workspaces(ctx context.Context, organization string) iter.Seq2[*Workspace, error] {
+	op := "list the workspaces of " + organization
+	return pages(ctx, op, func(ctx context.Context, page tfe.ListOptions) ([]*Workspace, *tfe.Pagination, error) {
+		list, x, err := call(ctx, op, func(ctx context.Context) (*tfe.WorkspaceList, error) {
+			return c.tfe.Workspaces.List(ctx, organization,
+				&tfe.WorkspaceListOptions{ListOptions: page, Include: []tfe.WSIncludeOpt{tfe.WSLockedBy, tfe.WSCurrentRun}})
+		})
+		if err != nil {
+			return nil, nil, err
+		}
+		extras, err := readExtras(x)
+		if err != nil {
+			return nil, nil, err
+		}
+		found := make([]*Workspace, len(list.Items))
+		for i, ws := range list.Items {
+			found[i] = assemble(organization, ws, extras[ws.ID])
+		}
+		return found, list.Pagination, nil
+	})
+}
+
+// pages iterates over a paged listing. A server that pages for ever is cut off
+// where its page numbers stop rising.
+func pages[T any](ctx context.Context, op string, read func(context.Context, tfe.ListOptions) ([]T, *tfe.Pagination, error)) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		page := tfe.ListOptions{PageNumber: 1, PageSize: mostPerPage}
+		for {
+			items, next, err := read(ctx, page)
+			if err != nil {
+				var none T
+				yield(none, err)
+				return
+			}
+			for _, item := range items {
+				if !yield(item, nil) {
+					return
+				}
+			}
+			if next == nil || next.NextPage == 0 || len(items) == 0 {
+				return
+			}
+			if next.NextPage <= page.PageNumber {
+				var none T
+				yield(none, &Error{Op: op, Code: Rejected, Err: errors.New("the server's pages do not end")})
+				return
+			}
+			page.PageNumber = next.NextPage
+		}
+	}
+}
+
+// extras are the parts of a workspace document that go-tfe does not keep: the
+// reason of the lock, and whether the current state version and the
+// permissions were there at all.
+type extras struct {
+	ID         string `json:"id"`
+	Attributes struct {
+		LockedReason *string          `json:"locked-reason"`
+		Permissions  *json.RawMessage `json:"permissions"`
+	} `json:"attributes"`
+	Relationships struct {
+		CurrentStateVersion *struct {
+			Data json.RawMessage `json:"data"`
+		} `json:"current-state-version"`
+	} `json:"relationships"`
+}
+
+// readExtras reads the extras of the workspaces in an answer, by id.
+func readExtras(x *exchange) (map[string]extras, error) {
+	var doc struct {
+		Data json.RawMessage `json:"data"`
+	}
+	if err := json.Unmarshal(x.body.Bytes(), &doc); err != nil {
+		return nil, &Error{Op: "read a workspace", Code: Ambiguous, Status: x.status, Err: errors.New("the answer is no JSON:API document")}
+	}
+	var many []extras
+	if json.Unmarshal(doc.Data, &many) != nil {
+		var one extras
+		if err := json.Unmarshal(doc.Data, &one); err != nil {
+			return nil, &Error{Op: "read a workspace", Code: Ambiguous, Status: x.status, Err: errors.New("the answer is no workspace")}
+		}
+		many = append(many, one)
+	}
+	byID := make(map[string]extras, len(many))
+	for _, e := range many {
+		byID[e.ID] = e
+	}
+	return byID, nil
+}
+
+func newWorkspace(organization string, ws *tfe.Workspace, x *exchange) (*Workspace, error) {
+	byID, err := readExtras(x)
+	if err != nil {
+		return nil, err
+	}
+	return assemble(organization, ws, byID[ws.ID]), nil
+}
+
+// assemble makes a Workspace of what go-tfe kept and what it did not.
+func assemble(organization string, ws *tfe.Workspace, e extras) *Workspace {
+	w := &Workspace{
+		ID: ws.ID, Organization: organization, Name: ws.Name,
+		TerraformVersion: ws.TerraformVersion, ExecutionMode: ws.ExecutionMode, Locked: ws.Locked,
+		CanReadStates: true, CanLock: true, CanUnlock: true,
+	}
+	if p := ws.Permissions; p != nil && e.Attributes.Permissions != nil {
+		w.CanReadStates, w.CanLock, w.CanUnlock = p.CanReadStateVersions, p.CanLock, p.CanUnlock
+	}
+	if ws.CurrentRun != nil {
+		w.CurrentRun, w.CurrentRunStatus = ws.CurrentRun.ID, string(ws.CurrentRun.Status)
+	}
+	if rel := e.Relationships.CurrentStateVersion; rel != nil && len(rel.Data) > 0 {
+		w.Current.Known = true
+		if ws.CurrentStateVersion != nil {
+			w.Current.ID = ws.CurrentStateVersion.ID
+		}
+	}
+	if ws.Locked {
+		w.Holder = holderOf(ws.LockedBy)
+		if e.Attributes.LockedReason != nil {
+			w.Holder.Reason, w.Holder.ReasonKnown = clean(*e.Attributes.LockedReason), true
+		}
+	}
+	return w
+}
+
+// holderOf reads the polymorphic relation of a lock.
+func holderOf(by *tfe.LockedByChoice) Holder {
+	switch {
+	case by == nil:
+		return Holder{}
+	case by.User != nil:
+		return Holder{Kind: "user", ID: clean(by.User.ID), Name: clean(by.User.Username)}
+	case by.Team != nil:
+		return Holder{Kind: "team", ID: clean(by.Team.ID), Name: clean(by.Team.Name)}
+	case by.Run != nil:
+		return Holder{Kind: "run", ID: clean(by.Run.ID)}
+	}
+	return Holder{}
+}
