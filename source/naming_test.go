@@ -1,0 +1,126 @@
+package source_test
+
+import (
+	"strings"
+	"testing"
+
+	"tfhaul/source"
+)
+
+func TestDefaultName(t *testing.T) {
+	const ws = source.DefaultWorkspace
+	for _, tt := range []struct {
+		does  string
+		place source.Place
+		want  string
+	}{
+		{"drops the file name terraform", source.Place{Dir: "network", Base: "terraform", Workspace: ws}, "network"},
+		{"drops the file name default", source.Place{Dir: "network", Base: "default", Workspace: ws}, "network"},
+		{"appends the workspace", source.Place{Dir: "network", Base: "terraform", Workspace: "prod"}, "network-prod"},
+		{"takes no workspace for default", source.Place{Dir: "network", Base: "terraform"}, "network"},
+		{"joins directories", source.Place{Dir: "live/eu/network", Base: "terraform", Workspace: ws}, "live-eu-network"},
+		{"keeps any other file name", source.Place{Dir: "live/eu", Base: "vpc", Workspace: ws}, "live-eu-vpc"},
+		{"keeps case and underscores", source.Place{Dir: "Live_EU", Base: "vpc", Workspace: ws}, "Live_EU-vpc"},
+		{"keeps the hyphens there are", source.Place{Dir: "a--b", Base: "-c", Workspace: ws}, "a--b--c"},
+		{"falls back to the searched directory", source.Place{Base: "terraform", Workspace: ws, Root: "network"}, "network"},
+		{"falls back and appends the workspace", source.Place{Base: "terraform", Workspace: "prod", Root: "network"}, "network-prod"},
+		{"needs no fallback where there is a file name", source.Place{Base: "vpc", Workspace: ws, Root: "network"}, "vpc"},
+		{"replaces dots and blanks", source.Place{Dir: "my app/v1.2", Base: "terraform", Workspace: ws}, "my-app-v1-2"},
+		{"makes one hyphen of a run", source.Place{Dir: "a / & b", Base: "terraform", Workspace: ws}, "a-b"},
+		{"takes hyphens into the run", source.Place{Dir: "a - b", Base: "terraform", Workspace: ws}, "a-b"},
+		{"leaves none at the ends", source.Place{Dir: "(old)", Base: "terraform", Workspace: ws}, "old"},
+		{"replaces letters that are not ASCII", source.Place{Dir: "café/zürich", Base: "terraform", Workspace: ws}, "caf-z-rich"},
+		{"falls back where nothing is left", source.Place{Dir: "日本", Base: "terraform", Workspace: ws, Root: "net"}, "net"},
+		{"replaces control characters", source.Place{Dir: "a\n\x1b[31mb\x00c", Base: "terraform", Workspace: ws}, "a-31mb-c"},
+		{"survives bytes that are no text", source.Place{Dir: "a\xff\xfeb", Base: "terraform", Workspace: ws}, "a-b"},
+		{"takes the longest name there is", source.Place{Dir: strings.Repeat("n", 90), Base: "terraform", Workspace: ws}, strings.Repeat("n", 90)},
+	} {
+		t.Run(tt.does, func(t *testing.T) {
+			namer, err := source.ParseNamer("")
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := namer.Name(tt.place)
+			if err != nil || got != tt.want {
+				t.Errorf("Name(%+v) = %q, %v; want %q", tt.place, got, err, tt.want)
+			}
+		})
+	}
+}
+
+func TestNameByTemplate(t *testing.T) {
+	place := source.Place{
+		Dir: "live/EU/network", Base: "vpc", Key: "env:/prod/live/EU/network/vpc.tfstate",
+		Bucket: "acme-tfstate", Workspace: "prod", Root: "infra",
+	}
+	for _, tt := range []struct{ template, want string }{
+		{"{{.Base}}", "vpc"},
+		{"{{.Workspace}}_{{.Base}}", "prod_vpc"},
+		{"{{lower .Dir}}", "live-eu-network"},
+		{`{{ .Dir | trimPrefix "live/" | replace "/" "_" }}`, "EU_network"},
+		{`{{ join "-" .Bucket .Root .Base }}`, "acme-tfstate-infra-vpc"},
+		{`{{ join "-" .Base "" .Workspace }}`, "vpc-prod"},
+		{"{{.Key}}", "env-prod-live-EU-network-vpc-tfstate"},
+		{`{{ if ne .Workspace "default" }}{{.Workspace}}-{{ end }}{{.Base}}`, "prod-vpc"},
+		{"  {{.Base}}\n", "vpc"},
+		{"fixed", "fixed"},
+		{`{{ slice .Dir 5 7 }}`, "EU"},
+	} {
+		t.Run(tt.template, func(t *testing.T) {
+			namer, err := source.ParseNamer(tt.template)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := namer.Name(place)
+			if err != nil || got != tt.want {
+				t.Errorf("Name = %q, %v; want %q", got, err, tt.want)
+			}
+		})
+	}
+}
+
+func TestNameErrors(t *testing.T) {
+	for _, tt := range []struct {
+		does, template string
+		place          source.Place
+		want           string
+	}{
+		{
+			"a place with nothing to name it by", "", source.Place{Base: "terraform", Key: "terraform.tfstate"},
+			`no workspace name for "terraform.tfstate": its path holds nothing to name it by; give one with --workspace-name`,
+		},
+		{
+			"a template that gives nothing", "{{.Bucket}}", source.Place{Base: "terraform", Key: "a/terraform.tfstate"},
+			`no workspace name for "a/terraform.tfstate": --workspace-name gives "", which has no letter, digit, - or _`,
+		},
+		{
+			"a name that is too long is not cut", "", source.Place{Dir: strings.Repeat("n", 91), Base: "terraform", Key: "k"},
+			`no workspace name for "k": "` + strings.Repeat("n", 91) + `" has 91 characters, and a workspace name at most 90; shorten it with --workspace-name`,
+		},
+	} {
+		t.Run(tt.does, func(t *testing.T) {
+			namer, err := source.ParseNamer(tt.template)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := namer.Name(tt.place)
+			if err == nil || err.Error() != tt.want {
+				t.Errorf("Name = %q, %v\nwant error %s", got, err, tt.want)
+			}
+		})
+	}
+}
+
+func TestParseNamerErrors(t *testing.T) {
+	for _, tt := range []struct{ does, template, want string }{
+		{"a template that does not close", "{{.Dir", `the workspace name template "{{.Dir" cannot be read: 1: unclosed action`},
+		{"a function that does not exist", "{{upper .Dir}}", `the workspace name template "{{upper .Dir}}" cannot be read: 1: function "upper" not defined`},
+		{"a field that does not exist", "{{.Name}}", `there are .Dir .Base .Key .Bucket .Workspace .Root`},
+	} {
+		t.Run(tt.does, func(t *testing.T) {
+			if _, err := source.ParseNamer(tt.template); err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("error %v\nwant %s", err, tt.want)
+			}
+		})
+	}
+}
