@@ -1,0 +1,155 @@
+package statefile
+
+import (
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// A document is what was found in a file that is JSON, before it is known which
+// format it has: "version" may stand behind all the rest, and more than once.
+type document struct {
+	in      *intake
+	dec     *jsontext.Decoder
+	visitor *Visitor
+
+	object bool // the file is a JSON object
+
+	hasVersion   bool
+	version      uint64
+	versionError *Error
+
+	serial           serial
+	lineage          string
+	terraformVersion string
+
+	// What else stands at the top level, to tell what is no state.
+	formatVersion, encryptionVersion, encryptedData, sops, backend bool
+	lockFields                                                     int
+
+	// typeErrors holds for each format the first value that Terraform would refuse.
+	typeErrors [5]*Error
+
+	current tally // what the keys of format 4 hold
+	legacy  tally // what the keys of formats 1 to 3 hold
+
+	resource resource // the one being read
+	instance instance // the one being read
+	output   output   // the one being read
+}
+
+// formats is a set of formats: those that read a key.
+type formats uint8
+
+const (
+	format1 formats = 1 << (iota + 1)
+	format2
+	format3
+	format4
+
+	formats23  = format2 | format3
+	formats123 = format1 | formats23
+	formats234 = formats23 | format4
+	formatsAll = formats123 | format4
+)
+
+// A lock file has ID, Operation, Info, Who, Version, Created and Path. Some of
+// them, but not these few, may stand in other files.
+const lockFieldsNeeded = 3
+
+// topLevel reads one value of the top level. All the formats' keys are read,
+// whatever the version may be.
+func (d *document) topLevel(key []byte) error {
+	switch string(fold(key)) {
+	case "version":
+		return d.readVersion()
+	case "serial":
+		return d.readSerial()
+	case "lineage":
+		return d.text(formats234, "lineage", &d.lineage)
+	case "terraform_version":
+		return d.text(formats234, "terraform_version", &d.terraformVersion)
+
+	case "outputs":
+		if d.dec.PeekKind() == 'n' {
+			d.current.outputs = outputCounts{}
+		}
+		return d.objectOf(format4, "outputs", d.readOutput)
+	case "resources":
+		d.current.forgetResources()
+		return d.arrayOf(format4, "resources", d.readResource)
+	case "check_results":
+		d.current.checks, d.current.failedChecks = 0, 0
+		return d.arrayOf(format4, "check_results", d.readCheck)
+
+	case "modules":
+		d.legacy.forgetResources()
+		d.legacy.outputs = outputCounts{}
+		return d.arrayOf(formats123, "modules", d.readModule)
+	case "remote":
+		return d.readBackend(formats123, "remote")
+	case "backend":
+		return d.readBackend(formats23, "backend")
+
+	case "format_version":
+		d.formatVersion = true
+	case "encryption_version":
+		d.encryptionVersion = d.dec.PeekKind() == '"'
+	case "encrypted_data":
+		d.encryptedData = true
+	case "sops":
+		d.sops = d.dec.PeekKind() == '{'
+	case "id", "operation", "who", "created":
+		d.lockFields++
+	}
+	return d.dec.SkipValue()
+}
+
+func (d *document) readVersion() error {
+	switch d.dec.PeekKind() {
+	case 'n':
+		// Terraform reads it into a pointer, which null takes back.
+		d.hasVersion = false
+	case '0':
+		at := d.nextOffset()
+		literal, err := d.dec.ReadValue()
+		if err != nil {
+			return err
+		}
+		n, whole := parseUint(literal)
+		if whole {
+			d.version, d.hasVersion = n, true
+		} else if d.versionError == nil {
+			d.versionError = d.refuse(KindWrongType, `"version" is not a whole number`, at)
+		}
+		return nil
+	default:
+		if d.versionError == nil {
+			d.versionError = d.refuse(KindWrongType, `"version" is not a number`, d.nextOffset())
+		}
+	}
+	return d.dec.SkipValue()
+}
+
+// readBackend reads the configuration of the backend or, before Terraform 0.9,
+// of the remote.
+func (d *document) readBackend(f formats, name string) error {
+	if d.expect('{', f, name) {
+		d.backend = true
+	}
+	return d.dec.SkipValue()
+}
+
+// readCheck reads one element of check_results.
+func (d *document) readCheck() error {
+	status := ""
+	d.current.checks++
+	err := d.objectOf(format4, "check_results", func(key []byte) error {
+		if string(fold(key)) == "status" {
+			return d.text(format4, "status", &status)
+		}
+		return d.dec.SkipValue()
+	})
+	if status == "fail" || status == "error" {
+		d.current.failedChecks++
+	}
+	return err
+}

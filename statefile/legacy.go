@@ -1,0 +1,227 @@
+package statefile
+
+import (
+	"strings"
+)
+
+// readModule reads one element of "modules", where formats 1 to 3 keep
+// everything. Of it Terraform reads path, outputs, resources and depends_on; of a
+// resource type, depends_on, primary, deposed and provider; of an instance id,
+// attributes, meta and, since format 2, tainted.
+func (d *document) readModule() error {
+	m := legacyModule{document: d}
+	if err := d.objectOf(formats123, "modules", m.field); err != nil {
+		return err
+	}
+	t := &d.legacy
+	// The outputs of other modules than the root are none of the state's own.
+	if m.depth <= 1 {
+		t.outputs.all += m.outputs.all
+		t.outputs.sensitive += m.outputs.sensitive
+	} else if m.resources.count > 0 {
+		t.modules.count++
+	}
+	for _, r := range m.visited {
+		r.Module = m.address
+		d.visitor.Resource(r)
+	}
+	if d.visitor.Output != nil && m.depth <= 1 {
+		for _, o := range m.visitedOutputs {
+			d.visitor.Output(o)
+		}
+	}
+	return nil
+}
+
+// A legacyModule is a module of formats 1 to 3 while it is read.
+type legacyModule struct {
+	*document
+	address   string
+	depth     int // length of the path: 1 for the root
+	outputs   outputCounts
+	resources distinct
+
+	visited        []Resource
+	visitedOutputs []Output
+}
+
+func (m *legacyModule) field(key []byte) error {
+	switch string(fold(key)) {
+	case "path":
+		m.depth, m.address = 0, ""
+		return m.arrayOf(formats123, "path", m.step)
+	case "outputs":
+		return m.objectOf(formats123, "outputs", m.output)
+	case "resources":
+		return m.objectOf(formats123, "resources", m.entry)
+	case "depends_on":
+		return m.arrayOf(formats123, "depends_on", m.dependency)
+	}
+	return m.dec.SkipValue()
+}
+
+func (m *legacyModule) step() error {
+	name := ""
+	err := m.text(formats123, "path", &name)
+	if m.depth++; m.depth > 1 {
+		m.address = strings.TrimPrefix(m.address+".module."+name, ".")
+	}
+	return err
+}
+
+func (m *legacyModule) dependency() error { return m.check('"', formats123, "depends_on") }
+
+// output reads one output: a string in format 1, an object since.
+func (m *legacyModule) output(name []byte) error {
+	o := Output{Type: "string"}
+	if m.visitor.Output != nil {
+		o.Name = string(name)
+	}
+	m.outputs.all++
+	var err error
+	if m.dec.PeekKind() == '{' {
+		m.expect('"', format1, "outputs")
+		err = m.members(func(key []byte) error {
+			switch string(fold(key)) {
+			case "sensitive":
+				return m.flag(formats23, "sensitive", &o.Sensitive)
+			case "type":
+				return m.text(formats23, "type", &o.Type)
+			}
+			return m.dec.SkipValue()
+		})
+	} else {
+		m.expect('{', formats23, "outputs")
+		err = m.check('"', format1, "outputs")
+	}
+	if o.Sensitive {
+		m.outputs.sensitive++
+	}
+	if m.visitor.Output != nil {
+		m.visitedOutputs = append(m.visitedOutputs, o)
+	}
+	return err
+}
+
+// A legacyResource is an entry of a module's "resources", which is an instance
+// of a resource rather, while it is read.
+type legacyResource struct {
+	*document
+	kind, provider string
+	current        bool
+	instances      []Instance
+	deposed        int
+	tainted        int
+}
+
+// entry reads one member of a module's "resources". Its key is the address
+// within the module: aws_instance.web, aws_instance.web.0, data.aws_ami.base.
+func (m *legacyModule) entry(key []byte) error {
+	address := string(key)
+	data := strings.HasPrefix(address, "data.")
+	mode, kind, name, _ := splitLegacyAddress(address)
+	isNew := m.resources.add([]byte(mode + "." + kind + "." + name))
+	r := legacyResource{document: m.document, kind: kind}
+	if err := m.objectOf(formats123, "resources", r.field); err != nil {
+		return err
+	}
+	t := &m.legacy
+	switch {
+	case !isNew:
+	case data:
+		t.data++
+	default:
+		t.managed++
+	}
+	if r.current {
+		t.instances++
+	}
+	t.deposed += r.deposed
+	t.tainted += r.tainted
+	if r.provider == "" {
+		// The default provider is the one that the type's name begins with.
+		r.provider, _, _ = strings.Cut(r.kind, "_")
+	}
+	provider := providerAddress([]byte(r.provider))
+	if isNew && len(provider) > 0 {
+		t.provider(provider)
+	}
+	if m.visitor.Resource != nil {
+		m.visited = append(m.visited, Resource{Mode: mode, Type: kind, Name: name, Provider: string(provider), Instances: r.instances})
+	}
+	return nil
+}
+
+// splitLegacyAddress takes apart an address such as data.aws_ami.base.0.
+func splitLegacyAddress(address string) (mode, kind, name, index string) {
+	mode = "managed"
+	if rest, ok := strings.CutPrefix(address, "data."); ok {
+		mode, address = "data", rest
+	}
+	kind, name, _ = strings.Cut(address, ".")
+	name, index, _ = strings.Cut(name, ".")
+	return mode, kind, name, index
+}
+
+func (r *legacyResource) field(key []byte) error {
+	switch string(fold(key)) {
+	case "type":
+		return r.text(formats123, "type", &r.kind)
+	case "provider":
+		return r.text(formats123, "provider", &r.provider)
+	case "depends_on":
+		return r.arrayOf(formats123, "depends_on", func() error { return r.check('"', formats123, "depends_on") })
+	case "primary":
+		r.current = r.dec.PeekKind() == '{'
+		return r.readObject(false, false)
+	case "deposed":
+		return r.arrayOf(formats123, "deposed", func() error {
+			r.deposed++
+			return r.readObject(true, false)
+		})
+	case "tainted":
+		// A list of instances in format 1, of which later Terraform reads nothing.
+		if r.dec.PeekKind() == '[' {
+			return r.elements(func() error {
+				r.tainted++
+				return r.readObject(false, true)
+			})
+		}
+	}
+	return r.dec.SkipValue()
+}
+
+// readObject reads one instance.
+func (r *legacyResource) readObject(deposed, tainted bool) error {
+	i := Instance{Deposed: deposed, Tainted: tainted}
+	isObject := r.dec.PeekKind() == '{'
+	err := r.objectOf(formats123, "primary", func(key []byte) error {
+		switch string(fold(key)) {
+		case "id":
+			if r.visitor.Resource == nil {
+				return r.check('"', formats123, "id")
+			}
+			r.instance.id = r.instance.id[:0]
+			r.expect('"', formats123, "id")
+			if err := r.readID(); err != nil {
+				return err
+			}
+			i.ID = string(r.instance.id)
+			return nil
+		case "attributes":
+			return r.objectOf(formats123, "attributes", func([]byte) error { return r.check('"', formats123, "attributes") })
+		case "meta":
+			return r.objectOf(formats123, "meta", func([]byte) error { return r.check('"', format1, "meta") })
+		case "tainted":
+			return r.flag(formats23, "tainted", &i.Tainted)
+		}
+		return r.dec.SkipValue()
+	})
+	if i.Tainted && !tainted {
+		r.tainted++
+	}
+	if isObject && r.visitor.Resource != nil {
+		r.instances = append(r.instances, i)
+	}
+	return err
+}

@@ -1,0 +1,61 @@
+package statefile
+
+import (
+	"bytes"
+	"strconv"
+)
+
+// A serial is what the keys "serial" of the top level said. Format 4 reads it as
+// unsigned, the older formats as signed; that makes a difference for "-0", and for
+// numbers that are only counted when a later "serial" takes their place.
+type serial struct {
+	at       int64 // where the last literal stands; length 0 without one
+	length   int
+	unsigned uint64
+	signed   int64
+	error    *Error // for outOfRange
+}
+
+// readSerial reads the top level's "serial".
+func (d *document) readSerial() error {
+	if !d.expect('0', formatsAll, "serial") {
+		return d.dec.SkipValue()
+	}
+	literal, err := d.dec.ReadValue()
+	if err != nil {
+		return err
+	}
+	at := d.in.offset(d.dec.InputOffset() - int64(len(literal)))
+	if bytes.ContainsAny(literal, ".eE") {
+		d.refuseType(formatsAll, d.refuse(KindWrongType, `"serial" is not written as a whole number`, at))
+		return nil
+	}
+	refusal := d.refuse(KindSerialOutOfRange, "", at)
+	unsigned, ok := parseUint(literal)
+	if !ok {
+		d.refuseType(format4, refusal)
+	}
+	signed, err := strconv.ParseInt(string(literal), 10, 64)
+	if err != nil {
+		d.refuseType(formats123, refusal)
+	}
+	d.serial = serial{at: at, length: len(literal), unsigned: unsigned, signed: signed, error: refusal}
+	return nil
+}
+
+// outOfRange reports whether the serial is one that is refused though Terraform's JSON
+// reader takes it.
+func (s *serial) outOfRange(version uint64) bool {
+	if version >= 1 && version <= 3 {
+		return s.signed < 0 || s.signed > MaxSerial
+	}
+	return s.unsigned > MaxSerial
+}
+
+// value is the serial as the format reads it.
+func (s *serial) value(version uint64) int64 {
+	if version >= 1 && version <= 3 {
+		return s.signed
+	}
+	return int64(s.unsigned)
+}

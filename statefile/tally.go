@@ -1,0 +1,103 @@
+package statefile
+
+import (
+	"bytes"
+	"hash/maphash"
+	"slices"
+	"strings"
+)
+
+// A tally counts what a state holds.
+type tally struct {
+	managed, data, instances, deposed, tainted int
+	sensitiveAttributes                        int
+	checks, failedChecks                       int
+	outputs                                    outputCounts
+	modules                                    distinct
+	providers                                  map[string]*int
+	lastProvider                               *int
+	lastProviderAddress                        []byte
+}
+
+type outputCounts struct{ all, sensitive int }
+
+// forgetResources makes room for another "resources", which takes the place of an earlier one.
+func (t *tally) forgetResources() {
+	*t = tally{outputs: t.outputs, checks: t.checks, failedChecks: t.failedChecks}
+}
+
+// empty reports whether there is neither a resource nor an output.
+func (t *tally) empty() bool {
+	return t.managed+t.data+t.instances+t.deposed+t.outputs.all == 0
+}
+
+// maxProviders bounds the memory that a hostile file can make a tally take.
+const maxProviders = 4096
+
+// provider counts one resource for the provider of this address.
+func (t *tally) provider(address []byte) {
+	if t.lastProvider != nil && bytes.Equal(address, t.lastProviderAddress) {
+		*t.lastProvider++
+		return
+	}
+	n := t.providers[string(address)]
+	if n == nil {
+		if len(t.providers) == maxProviders {
+			return
+		}
+		if t.providers == nil {
+			t.providers = make(map[string]*int)
+		}
+		n = new(int)
+		t.providers[string(address)] = n
+	}
+	*n++
+	t.lastProvider, t.lastProviderAddress = n, append(t.lastProviderAddress[:0], address...)
+}
+
+// contents is the tally as callers get it.
+func (t *tally) contents() Contents {
+	c := Contents{
+		Managed: t.managed, Data: t.data, Instances: t.instances, Deposed: t.deposed, Tainted: t.tainted,
+		Modules: t.modules.count,
+		Outputs: t.outputs.all, SensitiveOutputs: t.outputs.sensitive, SensitiveAttributes: t.sensitiveAttributes,
+		Checks: t.checks, FailedChecks: t.failedChecks,
+	}
+	for address, n := range t.providers {
+		c.Providers = append(c.Providers, Provider{Address: address, Resources: *n})
+	}
+	slices.SortFunc(c.Providers, func(a, b Provider) int { return strings.Compare(a.Address, b.Address) })
+	return c
+}
+
+// A distinct counts distinct texts, exactly up to maxDistinct of them and beyond that as
+// long as equal ones follow one another.
+type distinct struct {
+	count int
+	seen  map[uint64]struct{}
+	last  uint64
+}
+
+const maxDistinct = 1 << 16
+
+var distinctSeed = maphash.MakeSeed()
+
+// add counts the text if it is new, and reports whether it is.
+func (d *distinct) add(text []byte) bool {
+	h := maphash.Bytes(distinctSeed, text)
+	if d.count > 0 && h == d.last {
+		return false
+	}
+	d.last = h
+	if _, ok := d.seen[h]; ok {
+		return false
+	}
+	d.count++
+	if d.seen == nil {
+		d.seen = make(map[uint64]struct{})
+	}
+	if len(d.seen) < maxDistinct {
+		d.seen[h] = struct{}{}
+	}
+	return true
+}

@@ -1,0 +1,44 @@
+package statefile
+
+// A Visitor is told of a snapshot's content while it is read, in the order of
+// the file. Either function may be nil. What a visitor was told of a file that
+// turns out not to be a state is of no worth.
+//
+// The instances' IDs and the names come from the file as they are: they may
+// hold anything, control characters included.
+type Visitor struct {
+	Resource func(Resource)
+	Output   func(Output)
+}
+
+// A Resource is a resource of a snapshot with its instances, those of older
+// formats too. (There each instance comes as a resource of its own.)
+type Resource struct {
+	Module   string // address of the module instance, "" for the root
+	Mode     string // "managed" or "data"
+	Type     string
+	Name     string
+	Provider string // address, see [Provider]
+
+	// Instances is only valid during the call.
+	Instances []Instance
+}
+
+// An Instance is an object of a resource.
+type Instance struct {
+	// ID is the attribute "id", which identifies the real object for the
+	// provider. It is empty if it is no string, or is longer than 16 KiB.
+	ID      string
+	Deposed bool
+	Tainted bool
+}
+
+// An Output is an output of the root module. Its value is not told.
+type Output struct {
+	Name      string
+	Sensitive bool
+
+	// Type is the outermost type: "string", "number", "bool", "list", "map",
+	// "set", "object", "tuple" or "dynamic".
+	Type string
+}
