@@ -1,0 +1,219 @@
+package tfesim
+
+import (
+	"bufio"
+	"encoding/json"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// contents is what the server reads out of a state's bytes when it processes them. Bytes that
+// are no state have none; they are kept all the same, since the server judges attributes only.
+type contents struct {
+	Format           int
+	TerraformVersion string
+	Resources        []contentResource
+	Outputs          []contentOutput
+}
+
+type contentResource struct {
+	Name, Type, Module, Provider string
+	Count                        int
+	Managed                      bool
+}
+
+type contentOutput struct {
+	ID        string
+	Name      string
+	Sensitive bool
+	Value     json.RawMessage
+	Type      json.RawMessage
+}
+
+// readContents reads a blob in flat memory: resource instances are skipped as they come.
+func (s *Server) readContents(b *blob) contents {
+	f, err := s.blobs.open(b.ID)
+	if err != nil {
+		s.warn("a state could not be read", err)
+		return contents{}
+	}
+	defer f.Close()
+	var read contents
+	if err := read.read(bufio.NewReaderSize(f, 64<<10)); err != nil {
+		return contents{}
+	}
+	return read
+}
+
+func (t *contents) read(r io.Reader) error {
+	d := jsontext.NewDecoder(r, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	return eachMember(d, func(name string) error {
+		switch name {
+		case "version":
+			return decode(d, &t.Format)
+		case "terraform_version":
+			return decode(d, &t.TerraformVersion)
+		case "resources":
+			return eachElement(d, func() error { return t.readResource(d) })
+		case "outputs":
+			return t.readOutputs(d)
+		}
+		return d.SkipValue()
+	})
+}
+
+func (t *contents) readResource(d *jsontext.Decoder) error {
+	var r contentResource
+	var mode string
+	err := eachMember(d, func(name string) error {
+		switch name {
+		case "mode":
+			return decode(d, &mode)
+		case "type":
+			return decode(d, &r.Type)
+		case "name":
+			return decode(d, &r.Name)
+		case "module":
+			return decode(d, &r.Module)
+		case "provider":
+			return decode(d, &r.Provider)
+		case "instances":
+			return eachElement(d, func() error { r.Count++; return d.SkipValue() })
+		}
+		return d.SkipValue()
+	})
+	if r.Module == "" {
+		r.Module = "root"
+	}
+	r.Managed = mode != "data"
+	if !r.Managed {
+		r.Type = "data." + r.Type
+	}
+	t.Resources = append(t.Resources, r)
+	return err
+}
+
+func (t *contents) readOutputs(d *jsontext.Decoder) error {
+	err := eachMember(d, func(name string) error {
+		o := contentOutput{ID: newID("wsout"), Name: name}
+		err := eachMember(d, func(field string) error {
+			switch field {
+			case "value":
+				return decode(d, &o.Value)
+			case "type":
+				return decode(d, &o.Type)
+			case "sensitive":
+				return decode(d, &o.Sensitive)
+			}
+			return d.SkipValue()
+		})
+		t.Outputs = append(t.Outputs, o)
+		return err
+	})
+	slices.SortFunc(t.Outputs, func(a, b contentOutput) int { return strings.Compare(a.Name, b.Name) })
+	return err
+}
+
+// eachMember walks an object's members; anything else is skipped.
+func eachMember(d *jsontext.Decoder, visit func(name string) error) error {
+	if d.PeekKind() != '{' {
+		return d.SkipValue()
+	}
+	if _, err := d.ReadToken(); err != nil {
+		return err
+	}
+	for d.PeekKind() != '}' {
+		name, err := d.ReadToken()
+		if err != nil {
+			return err
+		}
+		if err := visit(name.String()); err != nil {
+			return err
+		}
+	}
+	_, err := d.ReadToken()
+	return err
+}
+
+// eachElement walks an array's elements; anything else is skipped.
+func eachElement(d *jsontext.Decoder, visit func() error) error {
+	if d.PeekKind() != '[' {
+		return d.SkipValue()
+	}
+	if _, err := d.ReadToken(); err != nil {
+		return err
+	}
+	for d.PeekKind() != ']' {
+		if err := visit(); err != nil {
+			return err
+		}
+	}
+	_, err := d.ReadToken()
+	return err
+}
+
+// decode reads one value; one of another type leaves the target as it is.
+func decode(d *jsontext.Decoder, into any) error {
+	v, err := d.ReadValue()
+	if err != nil {
+		return err
+	}
+	if raw, isRaw := into.(*json.RawMessage); isRaw {
+		*raw = json.RawMessage(v.Clone())
+		return nil
+	}
+	// A state of odd types is still a state to the server.
+	_ = json.Unmarshal(v, into)
+	return nil
+}
+
+// describe fills the attributes that are there once a version is processed.
+func (t contents) describe(attributes map[string]any) {
+	attributes["resources-processed"] = true
+	if t.Format > 0 {
+		attributes["state-version"] = t.Format
+	}
+	if t.TerraformVersion != "" {
+		attributes["terraform-version"] = t.TerraformVersion
+	}
+	resources := []map[string]any{}
+	modules := map[string]map[string]int{}
+	providers := map[string]map[string]int{}
+	count := 0
+	for _, r := range t.Resources {
+		resources = append(resources, map[string]any{
+			"name": r.Name, "type": r.Type, "count": r.Count, "module": r.Module, "provider": r.Provider,
+		})
+		kind := strings.ReplaceAll(r.Type, "_", "-")
+		addTo(modules, r.Module, kind, r.Count)
+		addTo(providers, r.Provider, kind, r.Count)
+		if r.Managed {
+			count += r.Count
+		}
+	}
+	attributes["resources"] = resources
+	attributes["modules"] = modules
+	attributes["providers"] = providers
+	attributes["billable-rum-count"] = count
+}
+
+func addTo(m map[string]map[string]int, key, kind string, n int) {
+	if m[key] == nil {
+		m[key] = map[string]int{}
+	}
+	m[key][kind] += n
+}
+
+// managed is how many managed resource instances there are.
+func (t contents) managed() int {
+	n := 0
+	for _, r := range t.Resources {
+		if r.Managed {
+			n += r.Count
+		}
+	}
+	return n
+}

@@ -1,0 +1,109 @@
+package tfesim
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// WriteEnvFile writes, 0600, a file of export lines that make tfhaul, go-tfe, curl and the
+// real terraform work against this server: TFE_ADDRESS, TFE_HOSTNAME, TFE_TOKEN (the owner's),
+// TFE_TEAM_TOKEN, TFE_ORG_TOKEN, TFE_ORG, TFHAUL_CA_FILE, SSL_CERT_FILE and
+// TF_CLI_CONFIG_FILE. The files that it names are written beside it. All of them are removed by
+// Close; the file itself is written last, so once it is there the server can be used.
+//
+// SSL_CERT_FILE holds the system's authorities and this server's. Programs in Go on macOS and
+// Windows take no authority from it; there only --ca-file works.
+func (r *Running) WriteEnvFile(path string) error {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return err
+	}
+	org := r.server.options.Organizations[0]
+	files := []struct {
+		name    string
+		content []byte
+	}{
+		{path + ".ca.pem", r.caPEM},
+		{path + ".authorities.pem", append(systemAuthorities(), r.caPEM...)},
+		{path + ".tfrc", fmt.Appendf(nil, "credentials %q {\n  token = %q\n}\n", r.Host(), r.server.Token(Owner))},
+	}
+	var env bytes.Buffer
+	for _, line := range [][2]string{
+		{"TFE_ADDRESS", r.URL()},
+		{"TFE_HOSTNAME", r.Host()},
+		{"TFE_TOKEN", r.server.Token(Owner)},
+		{"TFE_TEAM_TOKEN", r.server.TeamToken(org)},
+		{"TFE_ORG_TOKEN", r.server.OrganizationToken(org)},
+		{"TFE_ORG", org},
+		{"TFHAUL_CA_FILE", files[0].name},
+		{"SSL_CERT_FILE", files[1].name},
+		{"TF_CLI_CONFIG_FILE", files[2].name},
+	} {
+		fmt.Fprintf(&env, "export %s='%s'\n", line[0], strings.ReplaceAll(line[1], "'", `'\''`))
+	}
+	files = append(files, struct {
+		name    string
+		content []byte
+	}{path, env.Bytes()})
+	for _, f := range files {
+		if err := writeWhole(f.name, f.content); err != nil {
+			return err
+		}
+		r.written = append(r.written, f.name)
+	}
+	return nil
+}
+
+// writeWhole writes a file, 0600, so that nobody sees half of it.
+func writeWhole(name string, content []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+"-*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	err = errors.Join(err, f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), name)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
+}
+
+func (r *Running) removeFiles() error {
+	var errs []error
+	for _, name := range r.written {
+		if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	r.written = nil
+	return errors.Join(errs...)
+}
+
+// systemAuthorities reads the system's bundle, from where Go looks for it.
+func systemAuthorities() []byte {
+	places := []string{
+		os.Getenv("SSL_CERT_FILE"),
+		"/etc/ssl/certs/ca-certificates.crt",
+		"/etc/pki/tls/certs/ca-bundle.crt",
+		"/etc/ssl/ca-bundle.pem",
+		"/etc/pki/tls/cacert.pem",
+		"/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+		"/etc/ssl/cert.pem",
+	}
+	for _, p := range places {
+		if p == "" {
+			continue
+		}
+		if b, err := os.ReadFile(p); err == nil {
+			return append(bytes.TrimRight(b, "\n"), '\n')
+		}
+	}
+	return nil
+}

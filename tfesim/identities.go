@@ -1,0 +1,342 @@
+package tfesim
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Identity names a ready-made identity, each with a token of its own. Team and organization
+// identities belong to the first of Options.Organizations; see Server.TeamToken and
+// Server.OrganizationToken for the others.
+type Identity string
+
+const (
+	// Owner is a user who owns every ready-made organization.
+	Owner Identity = "owner"
+	// SecondUser is a user with write access: locks, unlocks, creates state versions, but is
+	// no workspace admin, so cannot force-unlock, create or delete.
+	SecondUser Identity = "second-user"
+	// Team is a team with the right to manage all workspaces, acting by its team token. A
+	// lock of the team is not a lock of its members.
+	Team Identity = "team"
+	// Organization is an organization token: it manages workspaces, and gets 404 on state
+	// versions.
+	Organization Identity = "organization"
+	// ReadOnly is a user who may read workspaces and their state, and change nothing.
+	ReadOnly Identity = "read-only"
+	// Expired is the owner by a token that expired: 401 everywhere.
+	Expired Identity = "expired"
+	// SiteAdmin is a user who may do everything everywhere.
+	SiteAdmin Identity = "site-admin"
+	// Outsider is a user who is in no organization: everything there is 404.
+	Outsider Identity = "outsider"
+)
+
+// access is what a principal may do with a workspace; each includes those before it.
+type access int
+
+const (
+	accessNone access = iota
+	accessRead
+	accessWrite
+	accessAdmin
+)
+
+// A principal is who a request comes from.
+type principal struct {
+	ref
+	identity Identity
+	user     *user         // user tokens
+	team     *team         // team tokens
+	org      *organization // organization tokens
+	run      *run          // run tokens
+}
+
+// seedIdentities makes the ready-made users, teams and tokens.
+func (s *Server) seedIdentities() {
+	users := []*user{
+		{Name: "olivia", Email: "olivia@example.com", Identity: Owner},
+		{Name: "walter", Email: "walter@example.com", Identity: SecondUser},
+		{Name: "rita", Email: "rita@example.com", Identity: ReadOnly},
+		{Name: "site-admin", Email: "admin@example.com", Admin: true, Identity: SiteAdmin},
+		{Name: "oscar", Email: "oscar@example.com", Identity: Outsider},
+	}
+	for _, u := range users {
+		u.ID = newID("user")
+		s.users[u.ID] = u
+		s.put(u)
+		s.newToken(ref{u.ID, "users"}, time.Time{})
+		if u.Identity == Owner {
+			s.newToken(ref{u.ID, "users"}, time.Unix(1, 0))
+		}
+	}
+}
+
+// seedTeams makes an organization's ready-made teams and puts the ready-made users in them.
+func (s *Server) seedTeams(org *organization) {
+	member := func(t *team, who Identity) {
+		for _, u := range s.users {
+			if u.Identity == who {
+				u.Teams = append(u.Teams, t.ID)
+				s.put(u)
+			}
+		}
+	}
+	member(s.newTeam(org, "owners", accessAdmin, ""), Owner)
+	member(s.newTeam(org, "developers", accessWrite, ""), SecondUser)
+	member(s.newTeam(org, "readers", accessRead, ""), ReadOnly)
+	platform := s.newTeam(org, "platform", accessAdmin, Team)
+	s.newToken(ref{platform.ID, "teams"}, time.Time{})
+	s.newToken(ref{org.Name, "organizations"}, time.Time{})
+}
+
+func (s *Server) newTeam(org *organization, name string, a access, id Identity) *team {
+	t := &team{ID: newID("team"), ExternalID: newUUID(), Org: org.Name, Name: name, Access: a, Identity: id}
+	s.teams[t.ID] = t
+	s.put(t)
+	return t
+}
+
+func (s *Server) newToken(holder ref, expires time.Time) *token {
+	t := &token{Secret: randomText(14) + ".atlasv1." + randomText(67), Holder: holder, Expires: expires}
+	s.tokens[t.Secret] = t
+	s.put(t)
+	return t
+}
+
+// Token returns the secret of a ready-made identity. It panics for an identity that does not
+// exist, which only a mistake in a test can name.
+func (s *Server) Token(id Identity) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch id {
+	case Team:
+		return s.tokenOf(func(p *principal) bool {
+			return p.team != nil && p.identity == Team && p.team.Org == s.options.Organizations[0]
+		})
+	case Organization:
+		return s.tokenOf(func(p *principal) bool { return p.org != nil && p.org.Name == s.options.Organizations[0] })
+	case Expired:
+		for secret, t := range s.tokens {
+			if !t.Expires.IsZero() {
+				return secret
+			}
+		}
+	}
+	return s.tokenOf(func(p *principal) bool { return p.user != nil && p.identity == id })
+}
+
+// TeamToken returns the secret of the "platform" team of an organization that the server was
+// made with.
+func (s *Server) TeamToken(org string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.tokenOf(func(p *principal) bool { return p.team != nil && p.identity == Team && p.team.Org == org })
+}
+
+// OrganizationToken returns the organization token of an organization that the server was
+// made with.
+func (s *Server) OrganizationToken(org string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.tokenOf(func(p *principal) bool { return p.org != nil && p.org.Name == org })
+}
+
+// tokenOf finds the token, not expired, whose principal fits.
+func (s *Server) tokenOf(fits func(*principal) bool) string {
+	for secret, t := range s.tokens {
+		if p := s.principal(t.Holder); t.Expires.IsZero() && p != nil && fits(p) {
+			return secret
+		}
+	}
+	panic("tfesim: there is no such identity or organization")
+}
+
+// principal finds who a reference names; nil when it is gone.
+func (s *Server) principal(holder ref) *principal {
+	p := &principal{ref: holder}
+	switch holder.Type {
+	case "users":
+		if p.user = s.users[holder.ID]; p.user == nil {
+			return nil
+		}
+		p.identity = p.user.Identity
+	case "teams":
+		if p.team = s.teams[holder.ID]; p.team == nil {
+			return nil
+		}
+		p.identity = p.team.Identity
+	case "organizations":
+		if p.org = s.organizations[holder.ID]; p.org == nil {
+			return nil
+		}
+		p.identity = Organization
+	case "runs":
+		if p.run = s.runs[holder.ID]; p.run == nil {
+			return nil
+		}
+	default:
+		return nil
+	}
+	return p
+}
+
+// bearer returns the token of a request, "" when there is none.
+func bearer(r *http.Request) string {
+	scheme, secret, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.TrimSpace(secret)
+}
+
+// authenticate finds who a request comes from; nil when its token is missing, unknown or
+// expired.
+func (s *Server) authenticate(r *http.Request) *principal {
+	t := s.tokens[bearer(r)]
+	if t == nil || (!t.Expires.IsZero() && !t.Expires.After(time.Now())) {
+		return nil
+	}
+	return s.principal(t.Holder)
+}
+
+// accessTo says what a principal may do with the workspaces of an organization. Run tokens
+// are limited to their workspace by the caller.
+func (s *Server) accessTo(p *principal, org string) access {
+	switch {
+	case p.user != nil && p.user.Admin:
+		return accessAdmin
+	case p.user != nil:
+		a := accessNone
+		for _, id := range p.user.Teams {
+			if t := s.teams[id]; t != nil && t.Org == org {
+				a = max(a, t.Access)
+			}
+		}
+		return a
+	case p.team != nil && p.team.Org == org:
+		return p.team.Access
+	case p.org != nil && p.org.Name == org:
+		return accessAdmin
+	}
+	return accessNone
+}
+
+// accessToWorkspace is accessTo, and write access to its own workspace for a run.
+func (s *Server) accessToWorkspace(p *principal, w *workspace) access {
+	if p.run != nil {
+		if p.run.Workspace == w.ID {
+			return accessWrite
+		}
+		return accessNone
+	}
+	return s.accessTo(p, w.Org)
+}
+
+// owns says whether the principal may change the organization itself.
+func (s *Server) owns(p *principal, org string) bool {
+	if p.user == nil {
+		return false
+	}
+	return p.user.Admin || slices.ContainsFunc(p.user.Teams, func(id string) bool {
+		t := s.teams[id]
+		return t != nil && t.Org == org && t.Name == "owners"
+	})
+}
+
+// mayStoreState says whether the kind of token can create and read state versions at all:
+// organization tokens cannot.
+func (p *principal) mayStoreState() bool {
+	return p.org == nil
+}
+
+// holderText names a lock's holder as error texts do.
+func (s *Server) holderText(h ref) string {
+	switch h.Type {
+	case "teams":
+		if t := s.teams[h.ID]; t != nil {
+			return "Team " + t.ExternalID
+		}
+		return "Team " + h.ID
+	case "runs":
+		return "Run " + h.ID
+	}
+	return "User " + s.holderName(h)
+}
+
+// holderName is a holder's name for people: a username, a team's name, a run's id.
+func (s *Server) holderName(h ref) string {
+	if u := s.users[h.ID]; u != nil {
+		return u.Name
+	}
+	if t := s.teams[h.ID]; t != nil {
+		return t.Name
+	}
+	return h.ID
+}
+
+// getAccount answers GET /account/details. For team and organization tokens the API shows
+// the service user that stands behind the token.
+func getAccount(c *call) (*answer, error) {
+	res := c.s.userResource(c.who)
+	return ok(document{Data: res, Links: map[string]any{"self": "/api/v2/users/" + res.ID}}), nil
+}
+
+// getUser answers GET /users/:id.
+func getUser(c *call) (*answer, error) {
+	u := c.s.users[c.r.PathValue("user_id")]
+	if u == nil {
+		return nil, errNotFound()
+	}
+	return ok(document{Data: c.s.userResource(&principal{ref: ref{u.ID, "users"}, user: u})}), nil
+}
+
+func (s *Server) userResource(p *principal) resource {
+	id, name, service := p.ID, "", true
+	email := any(nil)
+	admin := false
+	switch {
+	case p.user != nil:
+		name, email, admin, service = p.user.Name, p.user.Email, p.user.Admin, false
+	case p.team != nil:
+		id = "user-" + strings.TrimPrefix(p.team.ID, "team-")
+		name = "api-team_" + p.team.ID
+	case p.org != nil:
+		id = "user-" + strings.TrimPrefix(p.org.ID, "org-")
+		name = "api-org-" + p.org.Name
+	case p.run != nil:
+		id = "user-" + strings.TrimPrefix(p.run.ID, "run-")
+		name = "api-run-" + p.run.ID
+	}
+	return resource{ID: id, Type: "users", Attributes: map[string]any{
+		"username":           name,
+		"email":              email,
+		"avatar-url":         nil,
+		"is-service-account": service,
+		"is-site-admin":      admin,
+		"is-admin":           admin,
+		"is-sso-login":       false,
+		"v2-only":            true,
+		"unconfirmed-email":  nil,
+		"auth-method":        "tfc",
+		"two-factor":         map[string]any{"enabled": false, "verified": false},
+		"permissions": map[string]any{
+			"can-create-organizations": !service,
+			"can-change-email":         !service,
+			"can-change-username":      !service,
+			"can-manage-user-tokens":   !service,
+		},
+	}, Links: map[string]any{"self": "/api/v2/users/" + id}}
+}
+
+// teamResource is a team as it is included beside a workspace that it has locked.
+func (s *Server) teamResource(t *team) resource {
+	return resource{ID: t.ID, Type: "teams", Attributes: map[string]any{
+		"name":        t.Name,
+		"users-count": 1,
+		"visibility":  "organization",
+		"sso-team-id": nil,
+	}, Links: map[string]any{"self": "/api/v2/teams/" + t.ID}}
+}

@@ -1,0 +1,333 @@
+package tfesim
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"time"
+)
+
+// The methods in this file let a test arrange and look at what the server holds, past the API
+// and its rules. They make no request, so they are neither counted nor hit by faults.
+
+// A Holder is who holds a lock.
+type Holder struct {
+	// Identity is the ready-made identity; "" for a run and for users made otherwise.
+	Identity Identity
+	Kind     string // "users", "teams" or "runs"
+	ID       string
+	Name     string
+	Reason   string
+	Since    time.Time
+}
+
+// named finds a workspace, or says that there is none.
+func (s *Server) named(org, workspace string) (*workspace, error) {
+	w := s.workspaceNamed(org, workspace)
+	if w == nil {
+		return nil, fmt.Errorf("tfesim: there is no workspace %s/%s", org, workspace)
+	}
+	return w, nil
+}
+
+// AddWorkspace makes a workspace if there is none of the name, and returns its id.
+func (s *Server) AddWorkspace(org, name string) (id string, err error) {
+	s.mu.Lock()
+	w, err := s.ensureWorkspace(org, name)
+	wait := s.commit()
+	s.mu.Unlock()
+	if err != nil {
+		return "", err
+	}
+	return w.ID, wait()
+}
+
+func (s *Server) ensureWorkspace(org, name string) (*workspace, error) {
+	if w := s.workspaceNamed(org, name); w != nil {
+		return w, nil
+	}
+	o := s.organizations[org]
+	if o == nil {
+		return nil, fmt.Errorf("tfesim: there is no organization %s", org)
+	}
+	if !validName(name, 90) {
+		return nil, fmt.Errorf("tfesim: %q cannot name a workspace", name)
+	}
+	now := time.Now()
+	w := &workspace{ID: newID("ws"), Org: org, Project: o.DefaultProject, Name: name, Created: now, Updated: now,
+		Settings: map[string]json.RawMessage{}, Tags: map[string]string{}}
+	setText(w.Settings, "terraform-version", s.options.TerraformVersion)
+	s.addWorkspace(w)
+	return w, nil
+}
+
+// DeleteWorkspace deletes a workspace and all its state, locked or not.
+func (s *Server) DeleteWorkspace(org, workspace string) error {
+	return s.arrange(org, workspace, func(w *workspaceRecord) error {
+		s.deleteWorkspace(w)
+		return nil
+	})
+}
+
+// workspaceRecord keeps the record's type apart from parameters called workspace.
+type workspaceRecord = workspace
+
+// arrange changes a workspace and waits until that is on disk.
+func (s *Server) arrange(org, workspace string, change func(*workspaceRecord) error) error {
+	s.mu.Lock()
+	w, err := s.named(org, workspace)
+	if err == nil {
+		err = change(w)
+	}
+	wait := s.commit()
+	s.mu.Unlock()
+	if werr := wait(); err == nil {
+		err = werr
+	}
+	return err
+}
+
+// Seed gives a workspace, made if need be, a finalized current state version of these bytes,
+// whatever lock it has, and returns the version's id. Serial and lineage are read from the
+// bytes; SeedVersion takes them as given.
+func (s *Server) Seed(org, workspace string, raw []byte) (id string, err error) {
+	var header struct {
+		Serial  int64  `json:"serial"`
+		Lineage string `json:"lineage"`
+	}
+	if err := json.Unmarshal(raw, &header); err != nil {
+		return "", fmt.Errorf("tfesim: the state to seed %s/%s is not JSON; use SeedVersion", org, workspace)
+	}
+	return s.SeedVersion(org, workspace, raw, header.Serial, header.Lineage)
+}
+
+// SeedVersion is Seed with the attributes given, for bytes that have none or others.
+func (s *Server) SeedVersion(org, workspace string, raw []byte, serial int64, lineage string) (id string, err error) {
+	writer, err := s.blobs.create()
+	if err != nil {
+		return "", err
+	}
+	if _, err := writer.Write(raw); err != nil {
+		return "", err
+	}
+	b, err := writer.finish()
+	if err != nil {
+		return "", err
+	}
+	read := s.readContents(b)
+
+	s.mu.Lock()
+	w, err := s.ensureWorkspace(org, workspace)
+	if err != nil {
+		s.mu.Unlock()
+		return "", err
+	}
+	now := time.Now()
+	v := &stateVersion{ID: newID("sv"), Workspace: w.ID, Serial: serial, Lineage: lineage, MD5: b.MD5, Created: now}
+	// It has been there for long: processing is over.
+	s.arrive(v, b, read, now.Add(-2*s.options.ProcessingDelay))
+	s.versions[v.ID] = v
+	w.versions = append(w.versions, v)
+	s.put(v)
+	wait := s.commit()
+	s.mu.Unlock()
+	return v.ID, wait()
+}
+
+// Current returns the bytes and the serial attribute of a workspace's current state version;
+// ok is false when there is no workspace or no current version.
+func (s *Server) Current(org, workspace string) (raw []byte, serial int64, ok bool) {
+	s.mu.Lock()
+	var v *stateVersion
+	if w := s.workspaceNamed(org, workspace); w != nil {
+		v = s.current(w, time.Now())
+	}
+	s.mu.Unlock()
+	if v == nil || v.State == nil {
+		return nil, 0, false
+	}
+	f, err := s.blobs.open(v.State.ID)
+	if err != nil {
+		return nil, 0, false
+	}
+	defer f.Close()
+	if raw, err = io.ReadAll(f); err != nil {
+		return nil, 0, false
+	}
+	return raw, v.Serial, true
+}
+
+// A Version is what the server holds of a state version, the write-only attributes included.
+type Version struct {
+	ID           string
+	Serial       int64
+	Lineage      string
+	MD5          string
+	Size         int64
+	Status       string
+	Intermediate bool
+	Current      bool
+	Run          string
+}
+
+// Versions returns a workspace's state versions, oldest first, discarded ones included.
+func (s *Server) Versions(org, workspace string) []Version {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w := s.workspaceNamed(org, workspace)
+	if w == nil {
+		return nil
+	}
+	now := time.Now()
+	current := s.current(w, now)
+	var out []Version
+	for _, v := range w.versions {
+		var size int64
+		if v.State != nil {
+			size = v.State.Size
+		}
+		out = append(out, Version{ID: v.ID, Serial: v.Serial, Lineage: v.Lineage, MD5: v.MD5, Size: size,
+			Status: s.status(v, now), Intermediate: v.Intermediate, Current: v == current, Run: v.Run})
+	}
+	return out
+}
+
+// Workspaces returns the names of an organization's workspaces, sorted.
+func (s *Server) Workspaces(org string) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var names []string
+	for _, w := range s.byName[org] {
+		names = append(names, w.Name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Locked returns the names of an organization's workspaces that are locked, sorted.
+func (s *Server) Locked(org string) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var names []string
+	for _, w := range s.byName[org] {
+		if w.Lock != nil {
+			names = append(names, w.Name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Lock locks a workspace for a ready-made identity.
+func (s *Server) Lock(org, workspace string, holder Identity, reason string) error {
+	return s.arrange(org, workspace, func(w *workspaceRecord) error {
+		who, err := s.identityRef(holder, org)
+		if err != nil {
+			return err
+		}
+		return s.setLock(w, who, reason)
+	})
+}
+
+// LockByRun locks a workspace for a new run, which applies for ever, and returns the run's id.
+func (s *Server) LockByRun(org, workspace string) (runID string, err error) {
+	err = s.arrange(org, workspace, func(w *workspaceRecord) error {
+		if w.Lock != nil {
+			return fmt.Errorf("tfesim: %s/%s is locked already", org, workspace)
+		}
+		r := s.newRun(w, time.Now())
+		runID = r.ID
+		return s.setLock(w, ref{r.ID, "runs"}, "")
+	})
+	return runID, err
+}
+
+// RunToken makes a token with which the run may act on its workspace.
+func (s *Server) RunToken(runID string) (string, error) {
+	s.mu.Lock()
+	if s.runs[runID] == nil {
+		s.mu.Unlock()
+		return "", fmt.Errorf("tfesim: there is no run %s", runID)
+	}
+	t := s.newToken(ref{runID, "runs"}, time.Time{})
+	wait := s.commit()
+	s.mu.Unlock()
+	return t.Secret, wait()
+}
+
+func (s *Server) setLock(w *workspace, holder ref, reason string) error {
+	if w.Lock != nil {
+		return fmt.Errorf("tfesim: %s/%s is locked already", w.Org, w.Name)
+	}
+	w.Lock = &lock{Holder: holder, Reason: reason, At: time.Now(), Cycle: newID("lock")}
+	s.put(w)
+	return nil
+}
+
+// Unlock takes a workspace's lock away, whoever holds it.
+func (s *Server) Unlock(org, workspace string) error {
+	return s.arrange(org, workspace, func(w *workspaceRecord) error {
+		if w.Lock != nil {
+			s.release(w)
+		}
+		return nil
+	})
+}
+
+// LockHolder returns who holds a workspace's lock; ok is false when nobody does.
+func (s *Server) LockHolder(org, workspace string) (h Holder, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w := s.workspaceNamed(org, workspace)
+	if w == nil || w.Lock == nil {
+		return Holder{}, false
+	}
+	h = Holder{Kind: w.Lock.Holder.Type, ID: w.Lock.Holder.ID, Name: s.holderName(w.Lock.Holder), Reason: w.Lock.Reason, Since: w.Lock.At}
+	if p := s.principal(w.Lock.Holder); p != nil {
+		h.Identity = p.identity
+	}
+	return h, true
+}
+
+// identityRef is the user or team that a ready-made identity stands for.
+func (s *Server) identityRef(id Identity, org string) (ref, error) {
+	for _, u := range s.users {
+		if u.Identity == id {
+			return ref{u.ID, "users"}, nil
+		}
+	}
+	for _, t := range s.teams {
+		if t.Identity == id && id != "" && t.Org == org {
+			return ref{t.ID, "teams"}, nil
+		}
+	}
+	return ref{}, fmt.Errorf("tfesim: %q cannot hold a lock in %s", id, org)
+}
+
+// ExpireToken ends a token now: from here on it is answered 401.
+func (s *Server) ExpireToken(secret string) error {
+	s.mu.Lock()
+	t := s.tokens[secret]
+	if t == nil {
+		s.mu.Unlock()
+		return fmt.Errorf("tfesim: there is no such token")
+	}
+	t.Expires = time.Now()
+	s.put(t)
+	wait := s.commit()
+	s.mu.Unlock()
+	return wait()
+}
+
+// SetTerraformVersion sets a workspace's Terraform version.
+func (s *Server) SetTerraformVersion(org, workspace, version string) error {
+	return s.arrange(org, workspace, func(w *workspaceRecord) error {
+		settings := maps.Clone(w.Settings)
+		setText(settings, "terraform-version", version)
+		w.Settings = settings
+		s.put(w)
+		return nil
+	})
+}

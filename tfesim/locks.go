@@ -1,0 +1,158 @@
+package tfesim
+
+import "time"
+
+// lockWorkspace answers POST /workspaces/:id/actions/lock. It is refused when anyone holds
+// the lock, the asker included.
+func lockWorkspace(c *call) (*answer, error) {
+	w, err := c.workspace(accessWrite)
+	if err != nil {
+		return nil, err
+	}
+	reason, err := lockReason(c)
+	if err != nil {
+		return nil, err
+	}
+	if w.Lock != nil {
+		if c.s.options.Personality == Lax {
+			return nil, &apiError{status: 409, empty: true}
+		}
+		return nil, errConflict("Unable to lock workspace. The workspace is already locked.")
+	}
+	w.Lock = &lock{Holder: c.who.ref, Reason: reason, At: c.now, Cycle: newID("lock")}
+	c.s.put(w)
+	return c.lockAnswer(w), nil
+}
+
+// lockReason reads {"reason":"…"}, which is not a JSON:API document; go-tfe sends it as an
+// attribute of one.
+func lockReason(c *call) (string, error) {
+	if r, err := c.body.one.str("reason"); r != "" || err != nil {
+		return r, err
+	}
+	return c.body.reason, nil
+}
+
+// unlockWorkspace answers POST /workspaces/:id/actions/unlock, for the holder only.
+func unlockWorkspace(c *call) (*answer, error) {
+	w, err := c.workspace(accessWrite)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case w.Lock == nil:
+		return nil, errConflict("Unable to unlock workspace. The workspace is already unlocked.")
+	case w.Lock.Holder != c.who.ref:
+		if c.s.options.Personality == Lax {
+			return nil, &apiError{status: 409, empty: true}
+		}
+		return nil, errConflict("Unable to unlock workspace. The workspace is locked by %s and may not be unlocked except by them.", c.s.holderText(w.Lock.Holder))
+	case c.s.options.Personality != Lax && c.s.stillPending(w, c.now):
+		return nil, &apiError{status: c.s.options.Personality.stillPendingStatus(), title: "service unavailable",
+			detail: "Unable to unlock workspace. The latest state version is still pending."}
+	}
+	c.s.release(w)
+	return c.lockAnswer(w), nil
+}
+
+// forceUnlockWorkspace answers POST /workspaces/:id/actions/force-unlock, for admins of the
+// workspace.
+func forceUnlockWorkspace(c *call) (*answer, error) {
+	w, err := c.workspace(accessAdmin)
+	if err != nil {
+		return nil, err
+	}
+	if w.Lock == nil {
+		return nil, errConflict("Unable to force unlock workspace. The workspace is already unlocked.")
+	}
+	c.s.release(w)
+	return c.lockAnswer(w), nil
+}
+
+// release takes the lock away. Of the intermediate versions made under it the newest becomes
+// current, and the others are deleted; one whose bytes never came stays as it is.
+func (s *Server) release(w *workspace) {
+	cycle := w.Lock.Cycle
+	w.Lock = nil
+	s.put(w)
+
+	var newest *stateVersion
+	for _, v := range w.versions {
+		if v.Intermediate && v.Cycle == cycle && !v.Arrived.IsZero() {
+			newest = v
+		}
+	}
+	if newest == nil {
+		return
+	}
+	newest.Intermediate = false
+	s.put(newest)
+	kept := w.versions[:0:0]
+	for _, v := range w.versions {
+		if v.Intermediate && v.Cycle == cycle && !v.Arrived.IsZero() {
+			s.dropVersion(v)
+			continue
+		}
+		kept = append(kept, v)
+	}
+	w.versions = kept
+}
+
+// dropVersion deletes a state version and its bytes.
+func (s *Server) dropVersion(v *stateVersion) {
+	delete(s.versions, v.ID)
+	s.drop(v)
+	s.removeBlobs(v.State, v.JSON, v.Outputs)
+}
+
+// lockAnswer is the workspace as the lock actions answer it.
+func (c *call) lockAnswer(w *workspace) *answer {
+	return ok(document{Data: c.workspaceResource(w)})
+}
+
+// lockedByRef is a lock's holder as a relationship.
+func lockedByRef(l *lock) *ref {
+	if l == nil {
+		return nil
+	}
+	return &l.Holder
+}
+
+// lockedByResource is the holder, for include=locked_by.
+func (s *Server) lockedByResource(l *lock) []resource {
+	if l == nil {
+		return nil
+	}
+	p := s.principal(l.Holder)
+	switch {
+	case p == nil:
+		return nil
+	case p.team != nil:
+		return []resource{s.teamResource(p.team)}
+	case p.run != nil:
+		return []resource{s.runResource(p.run)}
+	}
+	return []resource{s.userResource(p)}
+}
+
+// runResource is what is known of a run that holds a lock. Runs are never executed here.
+func (s *Server) runResource(r *run) resource {
+	return resource{ID: r.ID, Type: "runs", Attributes: map[string]any{
+		"status":     "applying",
+		"created-at": timestamp(r.Created),
+		"message":    "Triggered via API",
+		"source":     "tfe-api",
+		"is-destroy": false,
+		"plan-only":  false,
+	}, Relationships: map[string]any{
+		"workspace": toOne(&ref{r.Workspace, "workspaces"}, ""),
+	}, Links: map[string]any{"self": "/api/v2/runs/" + r.ID}}
+}
+
+// newRun makes a run that can hold a workspace's lock.
+func (s *Server) newRun(w *workspace, now time.Time) *run {
+	r := &run{ID: newID("run"), Workspace: w.ID, Created: now}
+	s.runs[r.ID] = r
+	s.put(r)
+	return r
+}

@@ -1,0 +1,131 @@
+package tfesim
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"strings"
+	"time"
+)
+
+// The records below are what the server holds. All are read and written under Server.mu, and
+// are kept on disk as JSON when Options.Data is set.
+
+type organization struct {
+	Name           string
+	ID             string
+	Email          string
+	Created        time.Time
+	DefaultProject string
+	Settings       map[string]json.RawMessage
+}
+
+type project struct {
+	ID       string
+	Org      string
+	Name     string
+	Created  time.Time
+	Settings map[string]json.RawMessage
+	Tags     map[string]string // tag bindings, inherited by the project's workspaces
+}
+
+type workspace struct {
+	ID       string
+	Org      string
+	Project  string
+	Name     string
+	Created  time.Time
+	Updated  time.Time
+	Settings map[string]json.RawMessage
+	TagNames []string          // flat tags, in the order they were given
+	Tags     map[string]string // tag bindings (key and value)
+	Lock     *lock
+	Readme   string
+	// Consumers are the workspaces that may read this one's state.
+	Consumers []string
+
+	versions []*stateVersion // oldest first; derived
+}
+
+type lock struct {
+	Holder ref
+	Reason string
+	At     time.Time
+	// Cycle tells the state versions of this lock from those of an earlier one.
+	Cycle string
+}
+
+type run struct {
+	ID        string
+	Workspace string
+	Created   time.Time
+}
+
+type user struct {
+	ID       string
+	Name     string
+	Email    string
+	Admin    bool // of the whole site
+	Teams    []string
+	Identity Identity
+}
+
+type team struct {
+	ID         string
+	ExternalID string
+	Org        string
+	Name       string
+	Access     access
+	Identity   Identity
+}
+
+type token struct {
+	Secret  string
+	Holder  ref
+	Expires time.Time // zero: never
+}
+
+const idAlphabet = "ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz123456789"
+
+// newID makes an id as the API's look: a prefix and 16 letters and digits.
+func newID(prefix string) string {
+	return prefix + "-" + randomText(16)
+}
+
+func randomText(n int) string {
+	b := make([]byte, n)
+	rand.Read(b)
+	for i := range b {
+		b[i] = idAlphabet[int(b[i])%len(idAlphabet)]
+	}
+	return string(b)
+}
+
+// newUUID makes a random UUID, the form of a team's external id.
+func newUUID() string {
+	const digits = "0123456789abcdef"
+	b := make([]byte, 36)
+	rand.Read(b)
+	for i := range b {
+		switch i {
+		case 8, 13, 18, 23:
+			b[i] = '-'
+		case 14:
+			b[i] = '4'
+		default:
+			b[i] = digits[int(b[i])%16]
+		}
+	}
+	return string(b)
+}
+
+// validName says whether the text can be the name of an organization or a workspace.
+func validName(name string, max int) bool {
+	if name == "" || len(name) > max {
+		return false
+	}
+	return strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") == ""
+}
+
+func (s *Server) workspaceNamed(org, name string) *workspace {
+	return s.byName[org][strings.ToLower(name)]
+}

@@ -1,0 +1,116 @@
+package tfesim
+
+import "encoding/json"
+
+// outputRefs are a version's outputs as relationships; none until it is processed.
+func (c *call) outputRefs(v *stateVersion) []ref {
+	var refs []ref
+	if c.s.processed(v, c.now) {
+		for _, o := range v.Contents.Outputs {
+			refs = append(refs, ref{o.ID, "state-version-outputs"})
+		}
+	}
+	return refs
+}
+
+func (c *call) outputResources(v *stateVersion) []resource {
+	out := []resource{}
+	if !c.s.processed(v, c.now) {
+		return out
+	}
+	for _, o := range v.Contents.Outputs {
+		out = append(out, outputResource(o))
+	}
+	return out
+}
+
+// outputResource shows an output; the value of a sensitive one only when it is asked for by
+// its id.
+func outputResource(o contentOutput) resource {
+	var value any
+	if !o.Sensitive {
+		value = rawJSON(o.Value)
+	}
+	return resource{ID: o.ID, Type: "state-version-outputs", Attributes: map[string]any{
+		"name":          o.Name,
+		"sensitive":     o.Sensitive,
+		"type":          outputKind(o.Type),
+		"value":         value,
+		"detailed-type": rawJSON(o.Type),
+	}, Links: map[string]any{"self": "/api/v2/state-version-outputs/" + o.ID}}
+}
+
+// outputKind is the short name of a type: "string", "array" for lists, sets and tuples,
+// "object" for maps and objects.
+func outputKind(t json.RawMessage) any {
+	var name string
+	if json.Unmarshal(t, &name) == nil {
+		if name == "bool" {
+			return "boolean"
+		}
+		return name
+	}
+	var parts []json.RawMessage
+	if json.Unmarshal(t, &parts) == nil && len(parts) > 0 && json.Unmarshal(parts[0], &name) == nil {
+		switch name {
+		case "list", "set", "tuple":
+			return "array"
+		case "map", "object":
+			return "object"
+		}
+	}
+	return nil
+}
+
+// listOutputs answers GET /state-versions/:id/outputs.
+func listOutputs(c *call) (*answer, error) {
+	v, err := c.version(accessRead)
+	if err != nil {
+		return nil, err
+	}
+	return c.outputPage(v)
+}
+
+// currentOutputs answers GET /workspaces/:id/current-state-version-outputs.
+func currentOutputs(c *call) (*answer, error) {
+	w, err := c.workspace(accessRead)
+	if err != nil {
+		return nil, err
+	}
+	v := c.s.current(w, c.now)
+	if v == nil || !c.who.mayStoreState() {
+		return nil, errNotFound()
+	}
+	if !c.s.processed(v, c.now) {
+		// The documented answer while outputs are not known yet.
+		return nil, &apiError{status: 503, title: "service unavailable", detail: "The state version's outputs are not processed yet"}
+	}
+	return c.outputPage(v)
+}
+
+func (c *call) outputPage(v *stateVersion) (*answer, error) {
+	part, links, meta, err := page(c, c.outputResources(v))
+	if err != nil {
+		return nil, err
+	}
+	return ok(document{Data: part, Links: links, Meta: meta}), nil
+}
+
+// getOutput answers GET /state-version-outputs/:id, with the value of a sensitive output.
+func getOutput(c *call) (*answer, error) {
+	id := c.r.PathValue("output_id")
+	for _, v := range c.s.versions {
+		for _, o := range v.Contents.Outputs {
+			if o.ID != id {
+				continue
+			}
+			if !c.who.mayStoreState() || c.s.accessToWorkspace(c.who, c.s.workspaces[v.Workspace]) < accessRead {
+				return nil, errNotFound()
+			}
+			res := outputResource(o)
+			res.Attributes["value"] = rawJSON(o.Value)
+			return ok(document{Data: res}), nil
+		}
+	}
+	return nil, errNotFound()
+}

@@ -1,0 +1,76 @@
+package tfesim
+
+import (
+	"net/url"
+	"strconv"
+)
+
+const (
+	defaultPageSize = 20
+	maxPageSize     = 100
+)
+
+// page cuts a list to the page that the query asks for and returns the links and the meta
+// block that go with it. Sizes above 100 are taken as 100, as the API does.
+func page[T any](c *call, all []T) (part []T, links, meta map[string]any, err error) {
+	q := c.r.URL.Query()
+	number, err := pageParameter(q, "page[number]", 1)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	size, err := pageParameter(q, "page[size]", defaultPageSize)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	size = min(size, maxPageSize)
+
+	total := (len(all) + size - 1) / size
+	pages := max(total, 1)
+	// An address beyond the last page is an empty page, not an error.
+	from := len(all)
+	if number <= pages {
+		from = min((number-1)*size, len(all))
+	}
+	part = all[from:min(from+size, len(all))]
+
+	at := func(n int) string {
+		v := url.Values{}
+		for k, vs := range q {
+			v[k] = vs
+		}
+		v.Set("page[number]", strconv.Itoa(n))
+		v.Set("page[size]", strconv.Itoa(size))
+		return c.origin() + c.r.URL.Path + "?" + v.Encode()
+	}
+	var prev, next any
+	links = map[string]any{"self": at(number), "first": at(1), "last": at(pages), "prev": nil, "next": nil}
+	if number > 1 {
+		prev = min(number-1, pages)
+		links["prev"] = at(min(number-1, pages))
+	}
+	if number < pages {
+		next = number + 1
+		links["next"] = at(number + 1)
+	}
+	meta = map[string]any{"pagination": map[string]any{
+		"current-page": number,
+		"page-size":    size,
+		"prev-page":    prev,
+		"next-page":    next,
+		"total-pages":  pages,
+		"total-count":  len(all),
+	}}
+	return part, links, meta, nil
+}
+
+func pageParameter(q url.Values, name string, def int) (int, error) {
+	s := q.Get(name)
+	if s == "" {
+		return def, nil
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 1 {
+		return 0, errBadRequest("%s must be a positive number", name)
+	}
+	return n, nil
+}

@@ -1,0 +1,224 @@
+package tfesim
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"time"
+)
+
+var projectSettings = []setting{
+	{"description", kindString, nil},
+	{"default-execution-mode", kindString, "remote"},
+	{"auto-destroy-activity-duration", kindString, nil},
+	{"setting-overwrites", kindObject, map[string]any{"default-execution-mode": false, "default-agent-pool": false}},
+}
+
+func (s *Server) newProject(org, name string) *project {
+	p := &project{ID: newID("prj"), Org: org, Name: name, Created: time.Now(), Settings: map[string]json.RawMessage{}, Tags: map[string]string{}}
+	s.projects[p.ID] = p
+	s.put(p)
+	return p
+}
+
+// project finds the project that the path names.
+func (c *call) project(need access) (*project, error) {
+	p := c.s.projects[c.r.PathValue("project_id")]
+	if p == nil || c.s.options.Personality == Lax || c.s.accessTo(c.who, p.Org) < need {
+		return nil, errNotFound()
+	}
+	return p, nil
+}
+
+// listProjects answers GET /organizations/:organization/projects.
+func listProjects(c *call) (*answer, error) {
+	o, err := c.organization()
+	if err != nil {
+		return nil, err
+	}
+	if c.s.options.Personality == Lax {
+		return nil, errNotFound()
+	}
+	q := c.r.URL.Query()
+	names := splitList(q.Get("filter[names]"))
+	query := strings.ToLower(q.Get("q"))
+	bindings := bindingFilters(q)
+	var all []*project
+	for _, p := range c.s.projects {
+		if p.Org == o.Name && (len(names) == 0 || slices.Contains(names, p.Name)) &&
+			strings.Contains(strings.ToLower(p.Name), query) && bindingsFit(p.Tags, bindings) {
+			all = append(all, p)
+		}
+	}
+	slices.SortFunc(all, func(a, b *project) int { return strings.Compare(a.Name, b.Name) })
+	part, links, meta, err := page(c, all)
+	if err != nil {
+		return nil, err
+	}
+	data := []resource{}
+	for _, p := range part {
+		data = append(data, c.projectResource(p))
+	}
+	return ok(document{Data: data, Links: links, Meta: meta}), nil
+}
+
+// createProject answers POST /organizations/:organization/projects.
+func createProject(c *call) (*answer, error) {
+	o, err := c.organization()
+	if err != nil {
+		return nil, err
+	}
+	if c.s.options.Personality == Lax || c.s.accessTo(c.who, o.Name) < accessAdmin {
+		return nil, errNotFound()
+	}
+	name, err := c.projectName(o.Name, nil)
+	if err != nil {
+		return nil, err
+	}
+	settings, err := applySettings(projectSettings, nil, c.body.one)
+	if err != nil {
+		return nil, err
+	}
+	tags, _, err := readBindings(c.body.one)
+	if err != nil {
+		return nil, err
+	}
+	p := c.s.newProject(o.Name, name)
+	p.Settings = settings
+	if tags != nil {
+		p.Tags = tags
+	}
+	c.s.put(p)
+	return created(document{Data: c.projectResource(p)}), nil
+}
+
+// projectName reads and checks the name of a new or renamed project.
+func (c *call) projectName(org string, self *project) (string, error) {
+	name, err := c.body.one.str("name")
+	if err != nil {
+		return "", err
+	}
+	name = strings.TrimSpace(name)
+	switch {
+	case name == "" && self != nil:
+		return self.Name, nil
+	case name == "":
+		return "", errInvalid("name", "Name can't be blank")
+	case len(name) < 3 || len(name) > 40 || !validName(strings.ReplaceAll(name, " ", ""), 40):
+		return "", errInvalid("name", "Name must be 3-40 characters long and may only contain letters, numbers, spaces, -, and _.")
+	}
+	for _, p := range c.s.projects {
+		if p != self && p.Org == org && p.Name == name {
+			return "", errInvalid("name", "Name has already been taken")
+		}
+	}
+	return name, nil
+}
+
+// getProject answers GET /projects/:project_id.
+func getProject(c *call) (*answer, error) {
+	p, err := c.project(accessRead)
+	if err != nil {
+		return nil, err
+	}
+	var included []resource
+	for _, name := range c.includes() {
+		switch name {
+		case "":
+		case "effective_tag_bindings":
+			included = append(included, bindingResources("effective-tag-bindings", p.ID, p.Tags)...)
+		default:
+			return nil, errInclude(name)
+		}
+	}
+	return ok(document{Data: c.projectResource(p), Included: included}), nil
+}
+
+// updateProject answers PATCH /projects/:project_id.
+func updateProject(c *call) (*answer, error) {
+	p, err := c.project(accessAdmin)
+	if err != nil {
+		return nil, err
+	}
+	name, err := c.projectName(p.Org, p)
+	if err != nil {
+		return nil, err
+	}
+	settings, err := applySettings(projectSettings, p.Settings, c.body.one)
+	if err != nil {
+		return nil, err
+	}
+	tags, sent, err := readBindings(c.body.one)
+	if err != nil {
+		return nil, err
+	}
+	p.Name, p.Settings = name, settings
+	if sent {
+		p.Tags = tags
+	}
+	c.s.put(p)
+	return ok(document{Data: c.projectResource(p)}), nil
+}
+
+// deleteProject answers DELETE /projects/:project_id.
+func deleteProject(c *call) (*answer, error) {
+	p, err := c.project(accessAdmin)
+	if err != nil {
+		return nil, err
+	}
+	if c.s.organizations[p.Org].DefaultProject == p.ID {
+		return nil, &apiError{status: 403, title: "forbidden", detail: "The default project cannot be deleted"}
+	}
+	for _, w := range c.s.byName[p.Org] {
+		if w.Project == p.ID {
+			return nil, &apiError{status: 403, title: "forbidden", detail: "A project with workspaces cannot be deleted"}
+		}
+	}
+	delete(c.s.projects, p.ID)
+	c.s.drop(p)
+	return noContent(), nil
+}
+
+func (c *call) projectResource(p *project) resource {
+	admin := c.s.accessTo(c.who, p.Org) >= accessAdmin
+	attributes := map[string]any{}
+	showSettings(projectSettings, p.Settings, attributes)
+	if _, set := p.Settings["default-execution-mode"]; !set {
+		attributes["default-execution-mode"] = textSetting(c.s.organizations[p.Org].Settings, "default-execution-mode", "remote")
+	}
+	n := 0
+	for _, w := range c.s.byName[p.Org] {
+		if w.Project == p.ID {
+			n++
+		}
+	}
+	for k, v := range map[string]any{
+		"name":            p.Name,
+		"created-at":      timestamp(p.Created),
+		"workspace-count": n,
+		"team-count":      0,
+		"stack-count":     0,
+		"is-unified":      false,
+		"permissions": map[string]any{
+			"can-read":             true,
+			"can-update":           admin,
+			"can-destroy":          admin,
+			"can-create-workspace": admin,
+			"can-move-workspace":   admin,
+		},
+	} {
+		attributes[k] = v
+	}
+	return resource{ID: p.ID, Type: "projects", Attributes: attributes, Relationships: map[string]any{
+		"organization":           toOne(&ref{p.Org, "organizations"}, "/api/v2/organizations/"+p.Org),
+		"effective-tag-bindings": toMany(bindingRefs("effective-tag-bindings", p.ID, p.Tags)),
+	}, Links: map[string]any{"self": "/api/v2/projects/" + p.ID}}
+}
+
+// splitList reads a comma-separated list; nothing for "".
+func splitList(s string) []string {
+	if s == "" {
+		return nil
+	}
+	return strings.Split(s, ",")
+}

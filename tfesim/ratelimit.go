@@ -1,0 +1,64 @@
+package tfesim
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// announcedLimit is what the real server allows a user a second.
+const announcedLimit = 30
+
+// A limiter counts each user's requests in windows of one second, which start with the first
+// request after the one before has ended.
+type limiter struct {
+	limit   int // announced; below 0: nothing is
+	enforce bool
+
+	mu      sync.Mutex
+	windows map[string]*window
+}
+
+type window struct {
+	ends time.Time
+	used int
+}
+
+func newLimiter(limit int) *limiter {
+	l := &limiter{limit: limit, enforce: limit > 0, windows: map[string]*window{}}
+	if limit == 0 {
+		l.limit = announcedLimit
+	}
+	return l
+}
+
+// take uses one request of the user's budget, sets the headers that announce what is left,
+// and returns the 429 when nothing was.
+func (l *limiter) take(h http.Header, user string, now time.Time) error {
+	if l.limit < 0 {
+		return nil
+	}
+	l.mu.Lock()
+	w := l.windows[user]
+	if w == nil {
+		w = &window{}
+		l.windows[user] = w
+	}
+	if !now.Before(w.ends) {
+		*w = window{ends: now.Add(time.Second)}
+	}
+	w.used++
+	left, reset := l.limit-w.used, w.ends.Sub(now)
+	l.mu.Unlock()
+
+	h.Set("X-RateLimit-Limit", strconv.Itoa(l.limit))
+	h.Set("X-RateLimit-Remaining", strconv.Itoa(max(left, 0)))
+	// Rounded up: a client that waits exactly that long is let in.
+	h.Set("X-RateLimit-Reset", fmt.Sprintf("%.3f", (reset+time.Millisecond-1).Truncate(time.Millisecond).Seconds()))
+	if l.enforce && left < 0 {
+		return &apiError{status: http.StatusTooManyRequests, title: "Too many requests", detail: "You have exceeded the API's rate limit."}
+	}
+	return nil
+}

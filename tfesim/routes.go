@@ -1,0 +1,123 @@
+package tfesim
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+)
+
+// endpoints are all rows of the API that there are. What is not here is answered 404, as
+// docs/sim.md lists.
+func endpoints() []endpoint {
+	const (
+		org       = "/organizations/{organization}"
+		orgWS     = org + "/workspaces/{workspace}"
+		ws        = "/workspaces/{workspace_id}"
+		sv        = "/state-versions/{state_version_id}"
+		projectID = "/projects/{project_id}"
+	)
+	return []endpoint{
+		{pattern: "GET /ping", handle: ping, anonymous: true},
+		{pattern: "GET /account/details", handle: getAccount},
+		{pattern: "GET /users/{user_id}", handle: getUser},
+
+		{pattern: "GET /organizations", handle: listOrganizations},
+		{pattern: "POST /organizations", handle: createOrganization},
+		{pattern: "GET " + org, handle: getOrganization},
+		{pattern: "PATCH " + org, handle: updateOrganization},
+		{pattern: "DELETE " + org, handle: deleteOrganization},
+		{pattern: "GET " + org + "/entitlement-set", handle: getEntitlements},
+
+		{pattern: "GET " + org + "/projects", handle: listProjects},
+		{pattern: "POST " + org + "/projects", handle: createProject},
+		{pattern: "GET " + projectID, handle: getProject},
+		{pattern: "PATCH " + projectID, handle: updateProject},
+		{pattern: "DELETE " + projectID, handle: deleteProject},
+		{pattern: "GET " + projectID + "/tag-bindings", handle: listProjectBindings("tag-bindings")},
+		{pattern: "PATCH " + projectID + "/tag-bindings", handle: addProjectBindings},
+		{pattern: "GET " + projectID + "/effective-tag-bindings", handle: listProjectBindings("effective-tag-bindings")},
+
+		{pattern: "GET " + org + "/workspaces", handle: listWorkspaces},
+		{pattern: "POST " + org + "/workspaces", handle: createWorkspace},
+		{pattern: "GET " + orgWS, handle: getWorkspace},
+		{pattern: "PATCH " + orgWS, handle: updateWorkspace},
+		{pattern: "DELETE " + orgWS, handle: deleteWorkspaceCall},
+		{pattern: "POST " + orgWS + "/actions/safe-delete", handle: safeDeleteWorkspace},
+		{pattern: "GET " + ws, handle: getWorkspace},
+		{pattern: "PATCH " + ws, handle: updateWorkspace},
+		{pattern: "DELETE " + ws, handle: deleteWorkspaceCall},
+		{pattern: "POST " + ws + "/actions/safe-delete", handle: safeDeleteWorkspace},
+		{pattern: "POST " + ws + "/actions/lock", handle: lockWorkspace},
+		{pattern: "POST " + ws + "/actions/unlock", handle: unlockWorkspace},
+		{pattern: "POST " + ws + "/actions/force-unlock", handle: forceUnlockWorkspace},
+		{pattern: "GET " + ws + "/relationships/tags", handle: listTags},
+		{pattern: "POST " + ws + "/relationships/tags", handle: addTags},
+		{pattern: "DELETE " + ws + "/relationships/tags", handle: removeTags},
+		{pattern: "GET " + ws + "/tag-bindings", handle: listBindings},
+		{pattern: "PATCH " + ws + "/tag-bindings", handle: addBindings},
+		{pattern: "GET " + ws + "/effective-tag-bindings", handle: listEffectiveBindings},
+
+		{pattern: "POST " + ws + "/state-versions", receive: receiveVersion, handle: createVersion},
+		{pattern: "GET " + ws + "/current-state-version", handle: currentVersion},
+		{pattern: "GET " + ws + "/current-state-version-outputs", handle: currentOutputs},
+		{pattern: "GET /state-versions", handle: listVersions},
+		{pattern: "GET " + sv, handle: getVersion},
+		{pattern: "GET " + sv + "/outputs", handle: listOutputs},
+		{pattern: "GET /state-version-outputs/{output_id}", handle: getOutput},
+	}
+}
+
+const apiPrefix = "/api/v2"
+
+// routes registers the API, the blob addresses, discovery, and the 404 for everything else.
+func (s *Server) routes() {
+	for _, e := range endpoints() {
+		method, path, _ := strings.Cut(e.pattern, " ")
+		s.mux.HandleFunc(method+" "+apiPrefix+path, s.serve(e))
+	}
+	s.mux.HandleFunc("GET /.well-known/terraform.json", discover)
+	s.mux.HandleFunc("PUT "+blobPath+"{token}", s.putBlob)
+	s.mux.HandleFunc("GET "+blobPath+"{token}", s.getBlob)
+	if s.options.Personality == Lax {
+		s.mux.HandleFunc("GET "+apiPrefix+"/state-versions/{state_version_id}/download", s.downloadVersion)
+	}
+	s.mux.HandleFunc("/", s.serve(endpoint{anonymous: true, receive: func(*call) error { return nil }, handle: unknownPath}))
+}
+
+// unknownPath answers what is not there: 401 for those the API does not know, 404 for others.
+func unknownPath(c *call) (*answer, error) {
+	if c.who == nil && strings.HasPrefix(c.r.URL.Path, apiPrefix+"/") {
+		return nil, errUnauthorized()
+	}
+	return nil, errNotFound()
+}
+
+// ping answers GET /ping: its headers are what clients want of it.
+func ping(*call) (*answer, error) { return noContent(), nil }
+
+// discover answers Terraform's service discovery.
+func discover(w http.ResponseWriter, _ *http.Request) {
+	b, err := json.Marshal(map[string]any{
+		"modules.v1": "/api/registry/v1/modules/",
+		"state.v2":   apiPrefix + "/",
+		"tfe.v2":     apiPrefix + "/",
+		"tfe.v2.1":   apiPrefix + "/",
+		"tfe.v2.2":   apiPrefix + "/",
+	})
+	if err != nil {
+		writeError(w, err)
+		return
+	}
+	writeBody(w, http.StatusOK, "application/json", b)
+}
+
+// endpointName is how a mux pattern is called in records and counters:
+// "POST /workspaces/:workspace_id/state-versions".
+func endpointName(pattern string) string {
+	method, path, found := strings.Cut(pattern, " ")
+	if !found {
+		return "unknown"
+	}
+	path = strings.TrimPrefix(path, apiPrefix)
+	return method + " " + strings.NewReplacer("{", ":", "}", "").Replace(path)
+}

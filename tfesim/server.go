@@ -1,0 +1,340 @@
+// Package tfesim is an embedded HCP Terraform / Terraform Enterprise: an http.Handler that
+// answers the endpoints which tfhaul, go-tfe and Terraform itself use to keep state, with the
+// real server's rules, statuses and error texts. It is for tests, rehearsals and
+// demonstrations, and runs no Terraform. It knows nothing of tfhaul; the rules come from
+// HashiCorp's API documentation, go-tfe, Terraform's cloud backend and public issue threads,
+// and docs/sim.md lists which of them it has.
+package tfesim
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Options say what a Server is like. The zero value is a current Terraform Enterprise with one
+// organization named "demo", in memory, without delays or limits.
+type Options struct {
+	Personality Personality
+	// Organizations are made if they do not exist yet. Default: "demo".
+	Organizations []string
+	// ExecutionMode is the default execution mode of the Organizations: "remote" (default),
+	// "local" or "agent". With "remote", Terraform's cloud block wants to run plans on the
+	// server, which it cannot; "local" is what Terraform tests want.
+	ExecutionMode string
+	// TerraformVersion is what new workspaces get. Default "1.11.4".
+	TerraformVersion string
+	// RateLimit is how many API requests a user may make a second. 0 announces the real
+	// server's 30 and does not enforce it; below 0 announces nothing. Blob addresses are not
+	// counted, as at the real one.
+	RateLimit int
+	// Latency is waited before every request is looked at.
+	Latency time.Duration
+	// MaxBody is the largest request body in bytes that the "proxy in front" lets through to
+	// the API; a larger one is answered 413 as an HTML page. 0: no limit. Blob addresses are
+	// on another host in reality and are not limited.
+	MaxBody int64
+	// PromoteAtUnlock makes a state version current only when the workspace is unlocked. HCP
+	// always does that.
+	PromoteAtUnlock bool
+	// InlineOnly refuses state versions without inline state. OldTFE always does that.
+	InlineOnly bool
+	// ProcessingDelay is how long an uploaded state version stays pending; its resources and
+	// outputs are processed after the same time again. Nothing runs meanwhile: the status is
+	// computed when it is looked at, so virtual time works.
+	ProcessingDelay time.Duration
+	// Data is a folder in which everything is kept and from which it is loaded. "" keeps it in
+	// memory. With a folder, state is streamed to files and never held in memory.
+	Data string
+	// Logger gets a line a request: method, endpoint, status; never a body, token or signed
+	// address. nil: nothing is logged.
+	Logger *slog.Logger
+}
+
+// A Server holds organizations, workspaces and state versions and answers the API. It is safe
+// for use by many goroutines.
+type Server struct {
+	options Options
+	mux     *http.ServeMux
+	limiter *limiter
+	record  recorder
+	blobs   blobStore
+	store   *store // nil in memory
+	secret  []byte // signs blob addresses
+
+	done     chan struct{} // closed by Close: lets hanging requests go
+	doneOnce sync.Once
+
+	mu            sync.Mutex
+	organizations map[string]*organization
+	projects      map[string]*project
+	workspaces    map[string]*workspace
+	byName        map[string]map[string]*workspace
+	versions      map[string]*stateVersion
+	users         map[string]*user
+	teams         map[string]*team
+	runs          map[string]*run
+	tokens        map[string]*token
+	changes       []change // of the request that holds mu
+}
+
+// New makes a server, and loads what Options.Data holds.
+func New(o Options) (*Server, error) {
+	if len(o.Organizations) == 0 {
+		o.Organizations = []string{"demo"}
+	}
+	if o.ExecutionMode == "" {
+		o.ExecutionMode = "remote"
+	}
+	if o.TerraformVersion == "" {
+		o.TerraformVersion = "1.11.4"
+	}
+	for _, name := range o.Organizations {
+		if !validName(name, 40) {
+			return nil, fmt.Errorf("tfesim: %q cannot name an organization: use letters, digits, - and _, at most 40", name)
+		}
+	}
+	s := &Server{
+		options:       o,
+		limiter:       newLimiter(o.RateLimit),
+		done:          make(chan struct{}),
+		organizations: map[string]*organization{},
+		projects:      map[string]*project{},
+		workspaces:    map[string]*workspace{},
+		byName:        map[string]map[string]*workspace{},
+		versions:      map[string]*stateVersion{},
+		users:         map[string]*user{},
+		teams:         map[string]*team{},
+		runs:          map[string]*run{},
+		tokens:        map[string]*token{},
+	}
+	if err := s.open(); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.users) == 0 {
+		s.seedIdentities()
+	}
+	for _, name := range o.Organizations {
+		if s.organizations[name] == nil {
+			s.seedTeams(s.newOrganization(name, "owner@example.com", o.ExecutionMode))
+		}
+	}
+	if err := s.commit()(); err != nil {
+		return nil, errors.Join(err, s.closeStore())
+	}
+	s.mux = http.NewServeMux()
+	s.routes()
+	return s, nil
+}
+
+// Close lets go of requests that hang and closes what Options.Data holds. Requests that arrive
+// afterwards fail.
+func (s *Server) Close() error {
+	s.doneOnce.Do(func() { close(s.done) })
+	return s.closeStore()
+}
+
+// A call is one API request while it is answered.
+type call struct {
+	s    *Server
+	r    *http.Request
+	now  time.Time
+	who  *principal
+	body *payload
+	// incoming is the state version that a request brings, its state already in a blob.
+	incoming *incomingVersion
+}
+
+// origin is the server's address as the client wrote it.
+func (c *call) origin() string {
+	return originOf(c.r)
+}
+
+func originOf(r *http.Request) string {
+	if r.TLS != nil {
+		return "https://" + r.Host
+	}
+	return "http://" + r.Host
+}
+
+// An answer is what a handler answers when nothing went wrong. A nil body is no body.
+type answer struct {
+	status int
+	body   any
+	header http.Header
+}
+
+func ok(d document) *answer      { return &answer{status: http.StatusOK, body: d} }
+func created(d document) *answer { return &answer{status: http.StatusCreated, body: d} }
+func noContent() *answer         { return &answer{status: http.StatusNoContent} }
+
+// An endpoint is one row of the API.
+type endpoint struct {
+	pattern string // as http.ServeMux has it
+	// receive reads the request's body before anything is locked; nil reads a JSON:API
+	// document for methods that have one.
+	receive func(*call) error
+	// handle answers while Server.mu is held.
+	handle func(*call) (*answer, error)
+	// anonymous endpoints need no token.
+	anonymous bool
+}
+
+// serve is the way of every API request: who is it, may he ask now, what does he bring, what
+// is answered, and is it kept.
+func (s *Server) serve(e endpoint) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if s.options.MaxBody > 0 {
+			if r.ContentLength > s.options.MaxBody {
+				writeProxyTooLarge(w)
+				return
+			}
+			r.Body = http.MaxBytesReader(w, r.Body, s.options.MaxBody)
+		}
+		c := &call{s: s, r: r}
+		s.mu.Lock()
+		c.now = time.Now()
+		c.who = s.authenticate(r)
+		s.mu.Unlock()
+		s.announce(w.Header())
+		if err := s.limiter.take(w.Header(), c.limitKey(), c.now); err != nil {
+			writeError(w, err)
+			return
+		}
+		if c.who == nil && !e.anonymous {
+			writeError(w, errUnauthorized())
+			return
+		}
+		a, err := s.answer(c, e)
+		if err != nil {
+			writeError(w, err)
+			return
+		}
+		a.write(w)
+	}
+}
+
+func (s *Server) answer(c *call, e endpoint) (*answer, error) {
+	receive := e.receive
+	if receive == nil {
+		receive = receiveDocument
+	}
+	if err := receive(c); err != nil {
+		return nil, err
+	}
+	if c.incoming != nil {
+		defer c.incoming.discardUnlessKept()
+	}
+	s.mu.Lock()
+	c.now = time.Now()
+	a, err := e.handle(c)
+	wait := s.commit()
+	s.mu.Unlock()
+	// What was changed is on disk before it is acknowledged.
+	if werr := wait(); werr != nil {
+		return nil, &apiError{status: 500, title: "internal server error"}
+	}
+	return a, err
+}
+
+// receiveDocument reads the JSON:API document of a request that has one.
+func receiveDocument(c *call) error {
+	switch c.r.Method {
+	case http.MethodPost, http.MethodPatch, http.MethodDelete, http.MethodPut:
+	default:
+		return nil
+	}
+	p, err := readPayload(c.r.Body)
+	c.body = p
+	return err
+}
+
+// limitKey says whose rate budget a request uses: the user's, whichever token he uses.
+func (c *call) limitKey() string {
+	if c.who != nil {
+		return c.who.ID
+	}
+	return "anonymous"
+}
+
+// announce sets the headers that say what server this is.
+func (s *Server) announce(h http.Header) {
+	p := s.options.Personality
+	h.Set("TFP-API-Version", p.apiVersion())
+	if n := p.appName(); n != "" {
+		h.Set("TFP-AppName", n)
+	}
+	switch p {
+	case TFE:
+		h.Set("X-TFE-Version", "v202503-1")
+		h.Set("X-TFE-Current-Version", "1.0.0")
+	case OldTFE:
+		h.Set("X-TFE-Version", "v202208-3")
+	}
+}
+
+func (a *answer) write(w http.ResponseWriter) {
+	for k, v := range a.header {
+		w.Header()[k] = v
+	}
+	if a.body == nil {
+		w.WriteHeader(a.status)
+		return
+	}
+	b, err := json.Marshal(a.body)
+	if err != nil {
+		writeError(w, err)
+		return
+	}
+	writeBody(w, a.status, mediaType+"; charset=utf-8", b)
+}
+
+func writeError(w http.ResponseWriter, err error) {
+	var e *apiError
+	if !errors.As(err, &e) {
+		e = &apiError{status: 500, title: "internal server error"}
+	}
+	if e.empty {
+		w.WriteHeader(e.status)
+		return
+	}
+	writeBody(w, e.status, mediaType+"; charset=utf-8", e.body())
+}
+
+func writeBody(w http.ResponseWriter, status int, contentType string, b []byte) {
+	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("Content-Length", fmt.Sprint(len(b)))
+	w.WriteHeader(status)
+	// The client is gone if this fails, and there is nobody to tell.
+	_, _ = io.Copy(w, bytes.NewReader(b))
+}
+
+// writeProxyTooLarge is how a proxy in front of the API refuses a large body.
+func writeProxyTooLarge(w http.ResponseWriter) {
+	writeBody(w, http.StatusRequestEntityTooLarge, "text/html",
+		[]byte("<html>\r\n<head><title>413 Request Entity Too Large</title></head>\r\n<body>\r\n<center><h1>413 Request Entity Too Large</h1></center>\r\n</body>\r\n</html>\r\n"))
+}
+
+// includes returns what the include parameter asks for.
+func (c *call) includes() []string {
+	var out []string
+	for _, v := range c.r.URL.Query()["include"] {
+		out = append(out, strings.Split(v, ",")...)
+	}
+	return out
+}
+
+// including says whether one of the names was asked for.
+func (c *call) including(names ...string) bool {
+	return slices.ContainsFunc(c.includes(), func(v string) bool { return slices.Contains(names, v) })
+}

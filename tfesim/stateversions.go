@@ -1,0 +1,485 @@
+package tfesim
+
+import (
+	"encoding/json"
+	"io"
+	"slices"
+	"strings"
+	"time"
+)
+
+type stateVersion struct {
+	ID        string
+	Workspace string
+	Serial    int64
+	Lineage   string // "" when the client sent none
+	MD5       string
+	Created   time.Time
+	CreatedBy ref
+	Run       string
+	// Arrived is when the state's bytes were there; zero while they are announced only.
+	Arrived time.Time
+	// Intermediate versions become current when their lock ends; Cycle is that lock.
+	Intermediate bool
+	Cycle        string
+	// Discarded versions were superseded before their bytes arrived.
+	Discarded bool
+	State     *blob
+	JSON      *blob // json-state
+	Outputs   *blob // json-state-outputs
+	Contents  contents
+	// BackingData is "", "soft-deleted" or "deleted".
+	BackingData string
+}
+
+// The statuses of a state version.
+const (
+	statusPending   = "pending"
+	statusFinalized = "finalized"
+	statusDiscarded = "discarded"
+)
+
+// status is what the version's status is at a moment: processing takes
+// Options.ProcessingDelay from the arrival of the bytes.
+func (s *Server) status(v *stateVersion, now time.Time) string {
+	switch {
+	case v.Discarded:
+		return statusDiscarded
+	case v.Arrived.IsZero() || now.Before(v.Arrived.Add(s.options.ProcessingDelay)):
+		return statusPending
+	}
+	return statusFinalized
+}
+
+// processed says whether resources and outputs are known yet.
+func (s *Server) processed(v *stateVersion, now time.Time) bool {
+	return s.status(v, now) == statusFinalized && !now.Before(v.Arrived.Add(2*s.options.ProcessingDelay))
+}
+
+// current is the newest finalized version of a workspace that is not intermediate.
+func (s *Server) current(w *workspace, now time.Time) *stateVersion {
+	for _, v := range slices.Backward(w.versions) {
+		if !v.Intermediate && s.status(v, now) == statusFinalized {
+			return v
+		}
+	}
+	return nil
+}
+
+// known is the version that a new one is compared with: the newest whose bytes are there,
+// intermediate ones included. A version that was announced and never uploaded does not count:
+// the documentation says that a newer one supersedes it.
+func known(w *workspace) *stateVersion {
+	for _, v := range slices.Backward(w.versions) {
+		if !v.Discarded && !v.Arrived.IsZero() {
+			return v
+		}
+	}
+	return nil
+}
+
+// stillPending says whether the newest version keeps the workspace from being unlocked.
+func (s *Server) stillPending(w *workspace, now time.Time) bool {
+	if len(w.versions) == 0 {
+		return false
+	}
+	return s.status(w.versions[len(w.versions)-1], now) == statusPending
+}
+
+// An incomingVersion is what a client sent to create a state version, its base64 strings
+// already in blobs.
+type incomingVersion struct {
+	s       *Server
+	item    item
+	state   *blob
+	json    *blob
+	outputs *blob
+	read    contents
+	kept    bool
+}
+
+// receiveVersion reads the body of a create. Whatever its size, only the small attributes are
+// held in memory.
+func receiveVersion(c *call) error {
+	attributes := []string{"state", "json-state", "json-state-outputs"}
+	sinks := map[string]*lateBlob{}
+	writers := map[string]io.Writer{}
+	for _, a := range attributes {
+		sinks[a] = &lateBlob{store: c.s.blobs}
+		writers[a] = sinks[a]
+	}
+	p, err := readPayload(newDiverter(c.r.Body, writers))
+	in := &incomingVersion{s: c.s}
+	if err == nil {
+		in.item = p.one
+		for a, to := range map[string]**blob{"state": &in.state, "json-state": &in.json, "json-state-outputs": &in.outputs} {
+			if *to, err = sinks[a].finish(); err != nil {
+				break
+			}
+		}
+	}
+	if err != nil {
+		for _, sink := range sinks {
+			sink.abort()
+		}
+		in.discardUnlessKept()
+		return err
+	}
+	if in.state != nil {
+		in.read = c.s.readContents(in.state)
+	}
+	c.incoming = in
+	return nil
+}
+
+// discardUnlessKept drops the blobs of a create that was refused.
+func (in *incomingVersion) discardUnlessKept() {
+	if !in.kept {
+		in.s.removeBlobs(in.state, in.json, in.outputs)
+	}
+}
+
+// The texts with which a state version is refused, as the real server has them.
+const (
+	textNotLocked   = "This workspace is not locked and will only accept state uploads when locked"
+	textLockedBy    = "This workspace is locked by %s and will only accept state uploads from them while locked."
+	textMD5Known    = "The MD5 hash of the state provided does not match what is currently known for the same serial number"
+	textMD5Content  = "The MD5 parameter passed does not match the MD5 of the provided state"
+	textLineage     = "The lineage provided in the state file does not match the value currently known by %s. This means that the provided state is most likely not related to the target workspace. Check that the backend configuration is correct and try again."
+	textSerial      = "The serial provided in the state file is not greater than the serial currently known remotely. This means that there may be an update performed since your version of that state. Update to the latest state to resolve conflicts and try again"
+	textNoInline    = "param is missing or the value is empty: state"
+	textMissing     = "param is missing or the value is empty: %s"
+	textUnprocessed = "%s is not a valid %s"
+)
+
+// createVersion answers POST /workspaces/:id/state-versions. The server judges the
+// attributes that were sent, not the file.
+func createVersion(c *call) (*answer, error) {
+	s, in := c.s, c.incoming
+	w, err := c.workspace(accessWrite)
+	if err != nil {
+		return nil, err
+	}
+	if !c.who.mayStoreState() {
+		return nil, errNotFound()
+	}
+	v, err := c.readVersionAttributes(w)
+	if err != nil {
+		return nil, err
+	}
+	force, err := in.item.boolean("force", false)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.checkLock(w, v); err != nil {
+		return nil, err
+	}
+	if err := s.checkAgainstKnown(w, v, force); err != nil {
+		return nil, err
+	}
+	if in.state != nil && in.state.MD5 != v.MD5 {
+		if s.options.Personality == Lax {
+			return nil, &apiError{status: 500, empty: true}
+		}
+		return nil, errBadRequest(textMD5Content)
+	}
+
+	// A version whose bytes never came is superseded by this one.
+	for _, old := range w.versions {
+		if old.Arrived.IsZero() && !old.Discarded {
+			old.Discarded = true
+			s.put(old)
+		}
+	}
+	in.kept = true
+	v.JSON, v.Outputs = in.json, in.outputs
+	s.versions[v.ID] = v
+	w.versions = append(w.versions, v)
+	if in.state != nil {
+		s.arrive(v, in.state, in.read, c.now)
+	}
+	s.put(v)
+	return created(document{Data: c.versionResource(v)}), nil
+}
+
+// readVersionAttributes makes the version that the attributes describe, or says which of them
+// is missing or wrong.
+func (c *call) readVersionAttributes(w *workspace) (*stateVersion, error) {
+	it := c.incoming.item
+	if it.Type != "" && it.Type != "state-versions" {
+		return nil, errUnprocessable("data.type must be state-versions")
+	}
+	v := &stateVersion{ID: newID("sv"), Workspace: w.ID, Created: c.now, CreatedBy: c.who.ref}
+	for _, name := range []string{"serial", "md5"} {
+		if !it.has(name) {
+			return nil, errUnprocessable(textMissing, name)
+		}
+	}
+	var err error
+	if v.Serial, err = it.integer("serial"); err != nil {
+		return nil, err
+	}
+	if v.Serial < 0 {
+		return nil, errInvalid("serial", "serial must not be negative")
+	}
+	if v.MD5, err = it.str("md5"); err != nil {
+		return nil, err
+	}
+	v.MD5 = strings.ToLower(v.MD5)
+	if !validMD5(v.MD5) {
+		return nil, errInvalid("md5", textUnprocessed, "md5", "MD5 in hex")
+	}
+	if v.Lineage, err = it.str("lineage"); err != nil {
+		return nil, err
+	}
+	inlineOnly := c.s.options.InlineOnly || c.s.options.Personality == OldTFE
+	if c.incoming.state == nil && (inlineOnly || it.has("state")) {
+		return nil, errUnprocessable(textNoInline)
+	}
+	return v, c.readRun(w, v)
+}
+
+// readRun takes the relationship to the run that made the state.
+func (c *call) readRun(w *workspace, v *stateVersion) error {
+	rel, err := c.incoming.item.related("run")
+	if err != nil || rel == nil {
+		return err
+	}
+	r := c.s.runs[rel.ID]
+	if r == nil || r.Workspace != w.ID {
+		return errUnprocessable("the run %s is not a run of this workspace", strings.ToValidUTF8(rel.ID, "?"))
+	}
+	if w.Lock != nil && w.Lock.Holder != (ref{r.ID, "runs"}) {
+		return errConflict("only the run that holds the lock of this workspace may be associated with a state version")
+	}
+	v.Run = r.ID
+	return nil
+}
+
+// checkLock says who may create state versions now: the holder of the lock, and no one when
+// the workspace is not locked.
+func (c *call) checkLock(w *workspace, v *stateVersion) error {
+	if c.s.options.Personality == Lax {
+		return nil
+	}
+	if w.Lock == nil {
+		return errConflict(textNotLocked)
+	}
+	if w.Lock.Holder != c.who.ref && (v.Run == "" || w.Lock.Holder.ID != v.Run) {
+		return errConflict(textLockedBy, c.s.holderText(w.Lock.Holder))
+	}
+	v.Cycle = w.Lock.Cycle
+	v.Intermediate = c.s.promotesAtUnlock()
+	return nil
+}
+
+func (s *Server) promotesAtUnlock() bool {
+	return s.options.PromoteAtUnlock || s.options.Personality == HCP
+}
+
+// checkAgainstKnown compares the attributes with those of the version that is known.
+func (s *Server) checkAgainstKnown(w *workspace, v *stateVersion, force bool) error {
+	was := known(w)
+	if was == nil {
+		return nil
+	}
+	refused := &apiError{}
+	lax := s.options.Personality == Lax
+	switch {
+	case !lax && !force && was.Lineage != "" && v.Lineage != "" && v.Lineage != was.Lineage:
+		return errConflict(textLineage, s.options.Personality.product())
+	case !force && v.Serial < was.Serial:
+		refused = &apiError{status: 412, title: "Precondition Failed", detail: textSerial}
+	case v.Serial == was.Serial && v.MD5 != was.MD5 && !force:
+		refused = errConflict(textMD5Known)
+	default:
+		return nil
+	}
+	if lax {
+		refused.status, refused.title = 500, "Internal Server Error"
+	}
+	return refused
+}
+
+// arrive makes the bytes part of the version.
+func (s *Server) arrive(v *stateVersion, state *blob, read contents, now time.Time) {
+	v.State, v.Contents, v.Arrived = state, read, now
+}
+
+// listVersions answers GET /state-versions, newest first.
+func listVersions(c *call) (*answer, error) {
+	q := c.r.URL.Query()
+	org, name := q.Get("filter[organization][name]"), q.Get("filter[workspace][name]")
+	for filter, v := range map[string]string{"filter[organization][name]": org, "filter[workspace][name]": name} {
+		if v == "" {
+			return nil, errBadRequest("The parameter %s is required", filter)
+		}
+	}
+	w := c.s.workspaceNamed(org, name)
+	if w == nil || c.s.accessToWorkspace(c.who, w) < accessRead || !c.who.mayStoreState() {
+		return nil, errNotFound()
+	}
+	status := q.Get("filter[status]")
+	var all []*stateVersion
+	for _, v := range slices.Backward(w.versions) {
+		if st := c.s.status(v, c.now); (status == "" || st == status) && st != statusDiscarded {
+			all = append(all, v)
+		}
+	}
+	part, links, meta, err := page(c, all)
+	if err != nil {
+		return nil, err
+	}
+	data := []resource{}
+	var included []resource
+	for _, v := range part {
+		data = append(data, c.versionResource(v))
+		more, err := c.versionIncludes(v)
+		if err != nil {
+			return nil, err
+		}
+		included = append(included, more...)
+	}
+	return ok(document{Data: data, Included: included, Links: links, Meta: meta}), nil
+}
+
+// currentVersion answers GET /workspaces/:id/current-state-version.
+func currentVersion(c *call) (*answer, error) {
+	w, err := c.workspace(accessRead)
+	if err != nil {
+		return nil, err
+	}
+	v := c.s.current(w, c.now)
+	if v == nil || !c.who.mayStoreState() {
+		return nil, errNotFound()
+	}
+	return c.showVersion(v)
+}
+
+// getVersion answers GET /state-versions/:id.
+func getVersion(c *call) (*answer, error) {
+	v, err := c.version(accessRead)
+	if err != nil {
+		return nil, err
+	}
+	return c.showVersion(v)
+}
+
+// version finds the state version that the path names.
+func (c *call) version(need access) (*stateVersion, error) {
+	v := c.s.versions[c.r.PathValue("state_version_id")]
+	if v == nil || !c.who.mayStoreState() || c.s.accessToWorkspace(c.who, c.s.workspaces[v.Workspace]) < need {
+		return nil, errNotFound()
+	}
+	return v, nil
+}
+
+func (c *call) showVersion(v *stateVersion) (*answer, error) {
+	included, err := c.versionIncludes(v)
+	if err != nil {
+		return nil, err
+	}
+	return ok(document{Data: c.versionResource(v), Included: included}), nil
+}
+
+// versionResource is a state version as the API shows it. Lineage, MD5 and the state itself
+// are write-only.
+func (c *call) versionResource(v *stateVersion) resource {
+	s := c.s
+	status := s.status(v, c.now)
+	self := "/api/v2/state-versions/" + v.ID
+	var size any
+	if v.State != nil {
+		size = v.State.Size
+	}
+	attributes := map[string]any{
+		"created-at":                     timestamp(v.Created),
+		"serial":                         v.Serial,
+		"size":                           size,
+		"status":                         status,
+		"intermediate":                   v.Intermediate,
+		"hosted-state-download-url":      nil,
+		"hosted-json-state-download-url": nil,
+		"hosted-state-upload-url":        nil,
+		"hosted-json-state-upload-url":   nil,
+		"vcs-commit-sha":                 nil,
+		"vcs-commit-url":                 nil,
+		"billable-rum-count":             nil,
+		"resources-processed":            false,
+		"state-version":                  nil,
+		"terraform-version":              nil,
+		"modules":                        nil,
+		"providers":                      nil,
+		"resources":                      nil,
+	}
+	switch status {
+	case statusPending:
+		if v.Arrived.IsZero() {
+			attributes["hosted-state-upload-url"] = c.uploadAddress(v, blobState)
+			if v.JSON == nil {
+				attributes["hosted-json-state-upload-url"] = c.uploadAddress(v, blobJSON)
+			}
+		}
+	case statusFinalized:
+		if v.BackingData == "" {
+			attributes["hosted-state-download-url"] = c.downloadAddress(v, blobState)
+			if v.JSON != nil {
+				attributes["hosted-json-state-download-url"] = c.downloadAddress(v, blobJSON)
+			}
+		}
+	}
+	if s.processed(v, c.now) {
+		v.Contents.describe(attributes)
+	}
+	relationships := map[string]any{
+		"run":        toOne(nil, ""),
+		"created-by": toOne(s.createdBy(v), self+"/created-by"),
+		"workspace":  toOne(&ref{v.Workspace, "workspaces"}, ""),
+		"outputs":    toMany(c.outputRefs(v)),
+	}
+	if v.Run != "" {
+		relationships["run"] = toOne(&ref{v.Run, "runs"}, "/api/v2/runs/"+v.Run)
+	}
+	return resource{ID: v.ID, Type: "state-versions", Attributes: attributes, Relationships: relationships,
+		Links: map[string]any{"self": self}}
+}
+
+// createdBy is the user, or the service user behind the token, who made the version.
+func (s *Server) createdBy(v *stateVersion) *ref {
+	if p := s.principal(v.CreatedBy); p != nil {
+		return &ref{s.userResource(p).ID, "users"}
+	}
+	return nil
+}
+
+// versionIncludes returns the resources that the include parameter asks for.
+func (c *call) versionIncludes(v *stateVersion) ([]resource, error) {
+	var out []resource
+	for _, name := range c.includes() {
+		switch name {
+		case "":
+		case "created_by":
+			if p := c.s.principal(v.CreatedBy); p != nil {
+				out = append(out, c.s.userResource(p))
+			}
+		case "outputs":
+			out = append(out, c.outputResources(v)...)
+		case "run":
+			if r := c.s.runs[v.Run]; r != nil {
+				out = append(out, c.s.runResource(r))
+			}
+		case "run.created_by", "run.configuration_version":
+		default:
+			return nil, errInclude(name)
+		}
+	}
+	return out, nil
+}
+
+// rawJSON is the text as a JSON value; nil when it is none.
+func rawJSON(b []byte) any {
+	if !json.Valid(b) {
+		return nil
+	}
+	return json.RawMessage(b)
+}

@@ -1,0 +1,271 @@
+package tfesim
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// A tagFilter is one filter[tagged][N][key] with its value; an empty value fits every value.
+type tagFilter struct{ key, value string }
+
+// bindingFilters reads the filters for key and value tags.
+func bindingFilters(q url.Values) []tagFilter {
+	var out []tagFilter
+	for name, values := range q {
+		n, isKey := strings.CutSuffix(name, "][key]")
+		if n, isTagged := strings.CutPrefix(n, "filter[tagged]["); isKey && isTagged {
+			out = append(out, tagFilter{values[0], q.Get("filter[tagged][" + n + "][value]")})
+		}
+	}
+	return out
+}
+
+func bindingsFit(have map[string]string, want []tagFilter) bool {
+	for _, f := range want {
+		v, ok := have[f.key]
+		if !ok || (f.value != "" && v != f.value) {
+			return false
+		}
+	}
+	return true
+}
+
+// readBindings reads the tag-bindings relationship of a document; sent says whether there was
+// one.
+func readBindings(it item) (tags map[string]string, sent bool, err error) {
+	items, sent, err := it.relatedItems("tag-bindings")
+	if err != nil || !sent {
+		return nil, sent, err
+	}
+	tags, err = bindingsOf(items)
+	return tags, true, err
+}
+
+func bindingsOf(items []item) (map[string]string, error) {
+	tags := map[string]string{}
+	for _, b := range items {
+		key, err := b.str("key")
+		if err != nil {
+			return nil, err
+		}
+		value, err := b.str("value")
+		if err != nil {
+			return nil, err
+		}
+		if key == "" {
+			return nil, errInvalid("key", "Key can't be blank")
+		}
+		tags[key] = value
+	}
+	return tags, nil
+}
+
+func bindingRefs(kind, owner string, tags map[string]string) []ref {
+	refs := []ref{}
+	for _, key := range slices.Sorted(maps.Keys(tags)) {
+		refs = append(refs, ref{tagID(owner + key), kind})
+	}
+	return refs
+}
+
+func bindingResources(kind, owner string, tags map[string]string) []resource {
+	out := []resource{}
+	for _, key := range slices.Sorted(maps.Keys(tags)) {
+		out = append(out, resource{ID: tagID(owner + key), Type: kind, Attributes: map[string]any{
+			"key": key, "value": tags[key],
+		}})
+	}
+	return out
+}
+
+// tagID makes a tag's id out of what it stands for: tags are not kept as records.
+func tagID(of string) string {
+	sum := sha256.Sum256([]byte(of))
+	return "tag-" + hex.EncodeToString(sum[:8])
+}
+
+// effectiveTags are a workspace's tag bindings and those it inherits from its project.
+func (s *Server) effectiveTags(w *workspace) map[string]string {
+	tags := map[string]string{}
+	if p := s.projects[w.Project]; p != nil {
+		maps.Copy(tags, p.Tags)
+	}
+	maps.Copy(tags, w.Tags)
+	return tags
+}
+
+// tagResource is a flat tag of an organization.
+func (s *Server) tagResource(org, name string) resource {
+	n := 0
+	for _, w := range s.byName[org] {
+		if slices.Contains(w.TagNames, name) {
+			n++
+		}
+	}
+	return resource{ID: tagID(org + "/" + name), Type: "tags", Attributes: map[string]any{
+		"name": name, "created-at": nil, "instance-count": n,
+	}, Relationships: map[string]any{"organization": toOne(&ref{org, "organizations"}, "")}}
+}
+
+// readTagNames reads flat tags, by name or by the id of a tag that the organization has.
+func (s *Server) readTagNames(org string, items []item) ([]string, error) {
+	var names []string
+	for _, it := range items {
+		name, err := it.str("name")
+		if err != nil {
+			return nil, err
+		}
+		if name == "" && it.ID != "" {
+			if name = s.tagNamed(org, it.ID); name == "" {
+				return nil, errNotFound()
+			}
+		}
+		if name == "" {
+			return nil, errInvalid("name", "Name can't be blank")
+		}
+		name = strings.ToLower(name)
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names, nil
+}
+
+func (s *Server) tagNamed(org, id string) string {
+	for _, w := range s.byName[org] {
+		for _, name := range w.TagNames {
+			if tagID(org+"/"+name) == id {
+				return name
+			}
+		}
+	}
+	return ""
+}
+
+// listTags answers GET /workspaces/:id/relationships/tags.
+func listTags(c *call) (*answer, error) {
+	w, err := c.workspace(accessRead)
+	if err != nil {
+		return nil, err
+	}
+	query := strings.ToLower(c.r.URL.Query().Get("name"))
+	data := []resource{}
+	for _, name := range slices.Sorted(slices.Values(w.TagNames)) {
+		if strings.Contains(name, query) {
+			data = append(data, c.s.tagResource(w.Org, name))
+		}
+	}
+	part, links, meta, err := page(c, data)
+	if err != nil {
+		return nil, err
+	}
+	return ok(document{Data: part, Links: links, Meta: meta}), nil
+}
+
+// addTags answers POST /workspaces/:id/relationships/tags.
+func addTags(c *call) (*answer, error) {
+	w, err := c.workspace(accessAdmin)
+	if err != nil {
+		return nil, err
+	}
+	names, err := c.s.readTagNames(w.Org, c.body.many)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		if !slices.Contains(w.TagNames, name) {
+			w.TagNames = append(w.TagNames, name)
+		}
+	}
+	c.s.put(w)
+	return noContent(), nil
+}
+
+// removeTags answers DELETE /workspaces/:id/relationships/tags.
+func removeTags(c *call) (*answer, error) {
+	w, err := c.workspace(accessAdmin)
+	if err != nil {
+		return nil, err
+	}
+	names, err := c.s.readTagNames(w.Org, c.body.many)
+	if err != nil {
+		return nil, err
+	}
+	w.TagNames = slices.DeleteFunc(slices.Clone(w.TagNames), func(n string) bool { return slices.Contains(names, n) })
+	c.s.put(w)
+	return noContent(), nil
+}
+
+// listBindings answers GET /workspaces/:id/tag-bindings.
+func listBindings(c *call) (*answer, error) {
+	w, err := c.workspace(accessRead)
+	if err != nil {
+		return nil, err
+	}
+	return ok(document{Data: bindingResources("tag-bindings", w.ID, w.Tags)}), nil
+}
+
+// listEffectiveBindings answers GET /workspaces/:id/effective-tag-bindings.
+func listEffectiveBindings(c *call) (*answer, error) {
+	w, err := c.workspace(accessRead)
+	if err != nil {
+		return nil, err
+	}
+	data := bindingResources("effective-tag-bindings", w.ID, c.s.effectiveTags(w))
+	for i := range data {
+		if _, own := w.Tags[data[i].Attributes["key"].(string)]; !own {
+			data[i].Links = map[string]any{"inherited-from": "/api/v2/projects/" + w.Project}
+		}
+	}
+	return ok(document{Data: data}), nil
+}
+
+// addBindings answers PATCH /workspaces/:id/tag-bindings: keys that are there get the new
+// value.
+func addBindings(c *call) (*answer, error) {
+	w, err := c.workspace(accessAdmin)
+	if err != nil {
+		return nil, err
+	}
+	tags, err := bindingsOf(c.body.many)
+	if err != nil {
+		return nil, err
+	}
+	if w.Tags == nil {
+		w.Tags = map[string]string{}
+	}
+	maps.Copy(w.Tags, tags)
+	c.s.put(w)
+	return ok(document{Data: bindingResources("tag-bindings", w.ID, w.Tags)}), nil
+}
+
+// listProjectBindings answers GET /projects/:project_id/tag-bindings and
+// …/effective-tag-bindings.
+func listProjectBindings(kind string) func(*call) (*answer, error) {
+	return func(c *call) (*answer, error) {
+		p, err := c.project(accessRead)
+		if err != nil {
+			return nil, err
+		}
+		return ok(document{Data: bindingResources(kind, p.ID, p.Tags)}), nil
+	}
+}
+
+// addProjectBindings answers PATCH /projects/:project_id/tag-bindings.
+func addProjectBindings(c *call) (*answer, error) {
+	p, err := c.project(accessAdmin)
+	if err != nil {
+		return nil, err
+	}
+	tags, err := bindingsOf(c.body.many)
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(p.Tags, tags)
+	c.s.put(p)
+	return ok(document{Data: bindingResources("tag-bindings", p.ID, p.Tags)}), nil
+}

@@ -1,0 +1,546 @@
+package tfesim
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+)
+
+var workspaceSettings = []setting{
+	{"agent-pool-id", kindString, nil},
+	{"allow-destroy-plan", kindBool, true},
+	{"assessments-enabled", kindBool, false},
+	{"auto-apply", kindBool, false},
+	{"auto-apply-run-trigger", kindBool, false},
+	{"auto-destroy-at", kindString, nil},
+	{"auto-destroy-activity-duration", kindString, nil},
+	{"inherits-project-auto-destroy", kindBool, true},
+	{"description", kindString, nil},
+	{"environment", kindString, "default"},
+	{"execution-mode", kindString, nil},
+	{"file-triggers-enabled", kindBool, true},
+	{"global-remote-state", kindBool, false},
+	{"project-remote-state", kindBool, false},
+	{"migration-environment", kindString, nil},
+	{"queue-all-runs", kindBool, false},
+	{"source", kindString, "tfe-api"},
+	{"source-name", kindString, nil},
+	{"source-url", kindString, nil},
+	{"speculative-enabled", kindBool, true},
+	{"structured-run-output-enabled", kindBool, true},
+	{"terraform-version", kindString, nil},
+	{"trigger-patterns", kindStrings, []string{}},
+	{"trigger-prefixes", kindStrings, []string{}},
+	{"working-directory", kindString, nil},
+}
+
+// workspace finds the workspace that the path names, by id or by organization and name, if
+// the asker may do with it what he wants. The real server answers 404 whether a workspace is
+// not there or may not be used.
+func (c *call) workspace(need access) (*workspace, error) {
+	w := c.s.workspaces[c.r.PathValue("workspace_id")]
+	if name := c.r.PathValue("workspace"); name != "" {
+		w = c.s.workspaceNamed(c.r.PathValue("organization"), name)
+	}
+	if w == nil || c.s.accessToWorkspace(c.who, w) < need {
+		return nil, errNotFound()
+	}
+	return w, nil
+}
+
+// executionMode is the workspace's own mode, or what it inherits: the project's, then the
+// organization's.
+func (s *Server) executionMode(w *workspace) (mode string, own bool) {
+	if mode := textSetting(w.Settings, "execution-mode", ""); mode != "" {
+		return mode, true
+	}
+	if p := s.projects[w.Project]; p != nil {
+		if mode := textSetting(p.Settings, "default-execution-mode", ""); mode != "" {
+			return mode, false
+		}
+	}
+	return textSetting(s.organizations[w.Org].Settings, "default-execution-mode", "remote"), false
+}
+
+// getWorkspace answers GET /workspaces/:id and GET /organizations/:organization/workspaces/:name.
+func getWorkspace(c *call) (*answer, error) {
+	w, err := c.workspace(accessRead)
+	if err != nil {
+		return nil, err
+	}
+	return c.showWorkspace(w)
+}
+
+func (c *call) showWorkspace(w *workspace) (*answer, error) {
+	included, err := c.workspaceIncludes(w)
+	if err != nil {
+		return nil, err
+	}
+	return ok(document{Data: c.workspaceResource(w), Included: included}), nil
+}
+
+// workspaceIncludes returns the resources that the include parameter asks for.
+func (c *call) workspaceIncludes(w *workspace) ([]resource, error) {
+	s := c.s
+	var out []resource
+	for _, name := range c.includes() {
+		switch name {
+		case "":
+		case "organization":
+			out = append(out, c.organizationResource(s.organizations[w.Org]))
+		case "project":
+			if p := s.projects[w.Project]; p != nil && s.options.Personality != Lax {
+				out = append(out, c.projectResource(p))
+			}
+		case "locked_by", "locked-by":
+			if s.options.Personality != Lax {
+				out = append(out, s.lockedByResource(w.Lock)...)
+			}
+		case "current_state_version", "current-state-version":
+			if v := s.current(w, c.now); v != nil && c.who.mayStoreState() {
+				out = append(out, c.versionResource(v))
+			}
+		case "outputs", "current_outputs":
+			out = append(out, c.workspaceOutputs(w)...)
+		case "effective_tag_bindings":
+			out = append(out, bindingResources("effective-tag-bindings", w.ID, s.effectiveTags(w))...)
+		case "readme":
+			if w.Readme != "" {
+				out = append(out, resource{ID: tagID(w.ID), Type: "workspace-readme", Attributes: map[string]any{"raw-markdown": w.Readme}})
+			}
+		case "current_run", "current_run.plan", "current_run.configuration_version",
+			"current_run.configuration_version.ingress_attributes", "current_configuration_version",
+			"current_configuration_version.ingress_attributes", "current_assessment_result", "vars", "agent_pool", "ssh_key":
+			// Known to the API; there is never one here.
+		default:
+			return nil, errInclude(name)
+		}
+	}
+	return out, nil
+}
+
+// workspaceOutputs are the current version's outputs as a workspace includes them.
+func (c *call) workspaceOutputs(w *workspace) []resource {
+	v := c.s.current(w, c.now)
+	if v == nil || !c.who.mayStoreState() {
+		return nil
+	}
+	out := c.outputResources(v)
+	for i := range out {
+		out[i].Type = "workspace-outputs"
+		out[i].Attributes["output-type"] = out[i].Attributes["type"]
+	}
+	return out
+}
+
+// createWorkspace answers POST /organizations/:organization/workspaces.
+func createWorkspace(c *call) (*answer, error) {
+	o, err := c.organization()
+	if err != nil {
+		return nil, err
+	}
+	if c.s.accessTo(c.who, o.Name) < accessAdmin {
+		return nil, errNotFound()
+	}
+	w := &workspace{ID: newID("ws"), Org: o.Name, Project: o.DefaultProject, Created: c.now, Updated: c.now,
+		Settings: map[string]json.RawMessage{}, Tags: map[string]string{}}
+	setText(w.Settings, "terraform-version", c.s.options.TerraformVersion)
+	if err := c.change(w); err != nil {
+		return nil, err
+	}
+	c.s.addWorkspace(w)
+	return created(document{Data: c.workspaceResource(w)}), nil
+}
+
+func (s *Server) addWorkspace(w *workspace) {
+	s.workspaces[w.ID] = w
+	s.byName[w.Org][strings.ToLower(w.Name)] = w
+	s.put(w)
+}
+
+// updateWorkspace answers PATCH /workspaces/:id, and the same by name.
+func updateWorkspace(c *call) (*answer, error) {
+	w, err := c.workspace(accessAdmin)
+	if err != nil {
+		return nil, err
+	}
+	changed := *w
+	if err := c.change(&changed); err != nil {
+		return nil, err
+	}
+	changed.Updated = c.now
+	names := c.s.byName[w.Org]
+	delete(names, strings.ToLower(w.Name))
+	*w = changed
+	names[strings.ToLower(w.Name)] = w
+	c.s.put(w)
+	return c.showWorkspace(w)
+}
+
+// change applies a document to a workspace, or says what is wrong with it. The workspace must
+// be a copy: it is partly changed when there is an error.
+func (c *call) change(w *workspace) error {
+	it := c.body.one
+	if it.Type != "" && it.Type != "workspaces" {
+		return errUnprocessable("data.type must be workspaces")
+	}
+	if err := c.changeName(w, it); err != nil {
+		return err
+	}
+	settings, err := applySettings(workspaceSettings, w.Settings, it)
+	if err != nil {
+		return err
+	}
+	if err := c.changeExecutionMode(settings, it); err != nil {
+		return err
+	}
+	w.Settings = settings
+
+	p, err := it.related("project")
+	if err != nil {
+		return err
+	}
+	if p != nil {
+		if known := c.s.projects[p.ID]; known == nil || known.Org != w.Org {
+			return errNotFound()
+		}
+		w.Project = p.ID
+	}
+	tags, sent, err := readBindings(it)
+	if err != nil {
+		return err
+	}
+	if sent {
+		w.Tags = tags
+	}
+	names, sent, err := it.relatedItems("tags")
+	if err != nil {
+		return err
+	}
+	if sent {
+		if w.TagNames, err = c.s.readTagNames(w.Org, names); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *call) changeName(w *workspace, it item) error {
+	name, err := it.str("name")
+	if err != nil {
+		return err
+	}
+	switch taken := c.s.workspaceNamed(w.Org, name); {
+	case name == "" && w.Name != "" && !it.sent("name"):
+		return nil
+	case name == "":
+		return errInvalid("name", "Name can't be blank")
+	case !validName(name, 90):
+		return errInvalid("name", "Name can only include letters, numbers, -, and _.")
+	case taken != nil && taken.ID != w.ID:
+		return errInvalid("name", "Name has already been taken")
+	}
+	w.Name = name
+	return nil
+}
+
+// changeExecutionMode keeps the execution mode, the old "operations" switch and the
+// overwrites block in step.
+func (c *call) changeExecutionMode(settings map[string]json.RawMessage, it item) error {
+	mode, err := it.str("execution-mode")
+	if err != nil {
+		return err
+	}
+	if it.has("operations") {
+		remote, err := it.boolean("operations", true)
+		if err != nil {
+			return err
+		}
+		if mode == "" {
+			setText(settings, "execution-mode", map[bool]string{true: "remote", false: "local"}[remote])
+		}
+	}
+	switch mode {
+	case "", "remote", "local":
+	case "agent":
+		if textSetting(settings, "agent-pool-id", "") == "" {
+			return errInvalid("agent-pool", "Agent pool must be specified for workspaces in agent execution mode")
+		}
+	default:
+		return errInvalid("execution-mode", "Execution mode is not included in the list")
+	}
+	if !it.has("setting-overwrites") {
+		return nil
+	}
+	var overwrites struct {
+		ExecutionMode *bool `json:"execution-mode"`
+	}
+	if json.Unmarshal(it.Attributes["setting-overwrites"], &overwrites) != nil {
+		return errInvalid("setting-overwrites", "setting-overwrites must be an object")
+	}
+	if overwrites.ExecutionMode != nil && !*overwrites.ExecutionMode {
+		delete(settings, "execution-mode")
+	}
+	return nil
+}
+
+// deleteWorkspaceCall answers DELETE /workspaces/:id, and the same by name.
+func deleteWorkspaceCall(c *call) (*answer, error) {
+	w, err := c.workspace(accessAdmin)
+	if err != nil {
+		return nil, err
+	}
+	c.s.deleteWorkspace(w)
+	return noContent(), nil
+}
+
+// safeDeleteWorkspace answers POST …/actions/safe-delete: only a workspace without lock,
+// without a pending state and without managed resources is deleted.
+func safeDeleteWorkspace(c *call) (*answer, error) {
+	w, err := c.workspace(accessAdmin)
+	if err != nil {
+		return nil, err
+	}
+	v := c.s.current(w, c.now)
+	switch {
+	case w.Lock != nil:
+		return nil, errConflict("Workspace is currently locked.")
+	case c.s.stillPending(w, c.now), v != nil && !c.s.processed(v, c.now):
+		return nil, errConflict("Workspace is still being processed.")
+	case v != nil && v.Contents.managed() > 0:
+		return nil, errConflict("Workspace is not safe to delete: it still manages resources.")
+	}
+	c.s.deleteWorkspace(w)
+	return noContent(), nil
+}
+
+func (s *Server) deleteWorkspace(w *workspace) {
+	for _, v := range w.versions {
+		s.dropVersion(v)
+	}
+	for id, r := range s.runs {
+		if r.Workspace == w.ID {
+			delete(s.runs, id)
+			s.drop(r)
+		}
+	}
+	delete(s.workspaces, w.ID)
+	delete(s.byName[w.Org], strings.ToLower(w.Name))
+	s.drop(w)
+}
+
+// listWorkspaces answers GET /organizations/:organization/workspaces.
+func listWorkspaces(c *call) (*answer, error) {
+	o, err := c.organization()
+	if err != nil {
+		return nil, err
+	}
+	all, err := c.searchWorkspaces(o)
+	if err != nil {
+		return nil, err
+	}
+	part, links, meta, err := page(c, all)
+	if err != nil {
+		return nil, err
+	}
+	data := []resource{}
+	var included []resource
+	seen := map[ref]bool{}
+	for _, w := range part {
+		data = append(data, c.workspaceResource(w))
+		more, err := c.workspaceIncludes(w)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range more {
+			if id := (ref{r.ID, r.Type}); !seen[id] {
+				seen[id] = true
+				included = append(included, r)
+			}
+		}
+	}
+	return ok(document{Data: data, Included: included, Links: links, Meta: meta}), nil
+}
+
+// searchWorkspaces finds and sorts what the search and filter parameters ask for.
+func (c *call) searchWorkspaces(o *organization) ([]*workspace, error) {
+	q := c.r.URL.Query()
+	name := strings.ToLower(q.Get("search[name]"))
+	wildcard := strings.ToLower(q.Get("search[wildcard-name]"))
+	tags, without := splitList(strings.ToLower(q.Get("search[tags]"))), splitList(strings.ToLower(q.Get("search[exclude-tags]")))
+	project := q.Get("filter[project][id]")
+	bindings := bindingFilters(q)
+	if q.Get("filter[current-run][status]") != "" {
+		return nil, nil // nothing has a run here
+	}
+	var all []*workspace
+	for _, w := range c.s.byName[o.Name] {
+		lower := strings.ToLower(w.Name)
+		has := func(tag string) bool { return c.s.hasTag(w, tag) }
+		if strings.Contains(lower, name) && (wildcard == "" || wildcardFits(wildcard, lower)) &&
+			(project == "" || w.Project == project) && bindingsFit(c.s.effectiveTags(w), bindings) &&
+			!slices.ContainsFunc(tags, func(t string) bool { return !has(t) }) && !slices.ContainsFunc(without, has) {
+			all = append(all, w)
+		}
+	}
+	order := func(a, b *workspace) int { return strings.Compare(a.Name, b.Name) }
+	switch sort := q.Get("sort"); sort {
+	case "", "name", "current-run.created-at":
+		slices.SortFunc(all, order)
+	case "-name", "-current-run.created-at":
+		slices.SortFunc(all, func(a, b *workspace) int { return order(b, a) })
+	case "latest-change-at", "-latest-change-at":
+		slices.SortFunc(all, func(a, b *workspace) int { return a.Updated.Compare(b.Updated) })
+		if sort[0] == '-' {
+			slices.Reverse(all)
+		}
+	default:
+		return nil, errBadRequest("%q is not a valid sort parameter", sort)
+	}
+	return all, nil
+}
+
+// hasTag says whether the workspace carries the tag, flat or as the key of a binding.
+func (s *Server) hasTag(w *workspace, tag string) bool {
+	_, bound := s.effectiveTags(w)[tag]
+	return bound || slices.Contains(w.TagNames, tag)
+}
+
+// wildcardFits matches "*-prod", "prod-*" and "*prod*".
+func wildcardFits(pattern, name string) bool {
+	parts := strings.Split(pattern, "*")
+	if len(parts) == 1 {
+		return pattern == name
+	}
+	first, last := parts[0], parts[len(parts)-1]
+	if !strings.HasPrefix(name, first) {
+		return false
+	}
+	name = name[len(first):]
+	for _, part := range parts[1 : len(parts)-1] {
+		_, rest, found := strings.Cut(name, part)
+		if !found {
+			return false
+		}
+		name = rest
+	}
+	return strings.HasSuffix(name, last)
+}
+
+func (c *call) workspaceResource(w *workspace) resource {
+	s := c.s
+	attributes := map[string]any{}
+	showSettings(workspaceSettings, w.Settings, attributes)
+	mode, own := s.executionMode(w)
+	current := s.current(w, c.now)
+	resources := 0
+	if current != nil && s.processed(current, c.now) {
+		resources = current.Contents.managed()
+	}
+	tagNames := slices.Clone(w.TagNames)
+	for _, key := range slices.Sorted(maps.Keys(w.Tags)) {
+		if !slices.Contains(tagNames, key) {
+			tagNames = append(tagNames, key)
+		}
+	}
+	if tagNames == nil {
+		tagNames = []string{}
+	}
+	for k, v := range map[string]any{
+		"name":                      w.Name,
+		"execution-mode":            mode,
+		"operations":                mode != "local",
+		"setting-overwrites":        map[string]any{"execution-mode": own, "agent-pool": own},
+		"created-at":                timestamp(w.Created),
+		"updated-at":                timestamp(w.Updated),
+		"latest-change-at":          timestamp(w.Updated),
+		"locked":                    w.Lock != nil,
+		"locked-reason":             "",
+		"resource-count":            resources,
+		"tag-names":                 tagNames,
+		"vcs-repo":                  nil,
+		"vcs-repo-identifier":       nil,
+		"can-queue-destroy-plan":    mode != "local",
+		"actions":                   map[string]any{"is-destroyable": resources == 0},
+		"apply-duration-average":    nil,
+		"plan-duration-average":     nil,
+		"policy-check-failures":     nil,
+		"run-failures":              nil,
+		"workspace-kpis-runs-count": nil,
+		"unarchived-workspace-change-requests-count": 0,
+		"permissions": c.workspacePermissions(w),
+	} {
+		attributes[k] = v
+	}
+	related := "/api/v2/workspaces/" + w.ID
+	relationships := map[string]any{
+		"organization":                  toOne(&ref{w.Org, "organizations"}, "/api/v2/organizations/"+w.Org),
+		"current-run":                   toOne(nil, ""),
+		"latest-run":                    toOne(nil, ""),
+		"current-configuration-version": toOne(nil, ""),
+		"agent-pool":                    toOne(nil, ""),
+		"ssh-key":                       toOne(nil, ""),
+		"readme":                        toOne(nil, ""),
+		"outputs":                       toMany(nil),
+		"remote-state-consumers":        map[string]any{"links": map[string]any{"related": related + "/relationships/remote-state-consumers"}},
+		"tag-bindings":                  toMany(bindingRefs("tag-bindings", w.ID, w.Tags)),
+		"effective-tag-bindings":        toMany(bindingRefs("effective-tag-bindings", w.ID, s.effectiveTags(w))),
+	}
+	if w.Readme != "" {
+		relationships["readme"] = toOne(&ref{tagID(w.ID), "workspace-readme"}, "")
+	}
+	if outputs := c.workspaceOutputs(w); outputs != nil {
+		var refs []ref
+		for _, o := range outputs {
+			refs = append(refs, ref{o.ID, o.Type})
+		}
+		relationships["outputs"] = toMany(refs)
+	}
+	if s.options.Personality == Lax {
+		// It names neither the holder nor the current state version, and knows no projects.
+		delete(attributes, "locked-reason")
+	} else {
+		if w.Lock != nil {
+			attributes["locked-reason"] = w.Lock.Reason
+		}
+		relationships["project"] = toOne(&ref{w.Project, "projects"}, "/api/v2/projects/"+w.Project)
+		relationships["locked-by"] = toOne(lockedByRef(w.Lock), "")
+		relationships["current-state-version"] = toOne(nil, related+"/current-state-version")
+		if current != nil {
+			relationships["current-state-version"] = toOne(&ref{current.ID, "state-versions"}, related+"/current-state-version")
+		}
+	}
+	return resource{ID: w.ID, Type: "workspaces", Attributes: attributes, Relationships: relationships,
+		Links: map[string]any{
+			"self":      "/api/v2/organizations/" + w.Org + "/workspaces/" + w.Name,
+			"self-html": "/app/" + w.Org + "/workspaces/" + w.Name,
+		}}
+}
+
+func (c *call) workspacePermissions(w *workspace) map[string]any {
+	a := c.s.accessToWorkspace(c.who, w)
+	read, write, admin := a >= accessRead, a >= accessWrite, a >= accessAdmin
+	return map[string]any{
+		"can-read-settings":           read,
+		"can-read-state-versions":     read && c.who.mayStoreState(),
+		"can-read-state-outputs":      read && c.who.mayStoreState(),
+		"can-read-run":                read,
+		"can-read-variable":           read,
+		"can-read-assessment-results": read,
+		"can-create-state-versions":   write && c.who.mayStoreState(),
+		"can-lock":                    write,
+		"can-unlock":                  write,
+		"can-queue-run":               write && c.who.mayStoreState(),
+		"can-queue-apply":             write && c.who.mayStoreState(),
+		"can-queue-destroy":           write && c.who.mayStoreState(),
+		"can-update-variable":         write,
+		"can-force-unlock":            admin,
+		"can-update":                  admin,
+		"can-destroy":                 admin,
+		"can-force-delete":            admin,
+		"can-manage-tags":             admin,
+		"can-manage-run-tasks":        admin,
+		"can-manage-assessments":      admin,
+	}
+}
