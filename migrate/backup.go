@@ -1,0 +1,123 @@
+package migrate
+
+import (
+	"context"
+	"crypto/md5"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// bump raises the payload's serial above the workspace's, by changing the digits
+// of the serial and nothing else.
+func (x *execution) bump(ctx context.Context) error {
+	serial := x.held.snapshot.Serial + 1
+	whole := x.payload.open
+	x.payload.serial = serial
+	x.payload.open = func(ctx context.Context) (io.ReadCloser, error) {
+		body, err := whole(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return struct {
+			io.Reader
+			io.Closer
+		}{x.read.snapshot.Bump(body, serial), body}, nil
+	}
+	body, err := x.payload.open(ctx)
+	if err != nil {
+		return unreadable(err)
+	}
+	sum := md5.New()
+	x.payload.size, err = io.Copy(sum, body)
+	if closed := body.Close(); err == nil {
+		err = closed
+	}
+	if err != nil {
+		return unreadable(err)
+	}
+	x.payload.md5 = hex.EncodeToString(sum.Sum(nil))
+	x.result.BumpedTo = serial
+	x.note("The snapshot's serial %d becomes %d (--bump-serial); nothing else in it changes.", x.read.snapshot.Serial, serial)
+	return nil
+}
+
+// backUp keeps, in a file only its owner can read, what the move takes away.
+// Nothing is replaced of which there is no complete copy on the disk.
+func (x *execution) backUp(ctx context.Context) error {
+	if !x.replaces() {
+		return nil
+	}
+	path, err := x.keep(ctx)
+	if err != nil {
+		return &stop{code: CodeBackup, message: fmt.Sprintf("What the workspace holds could not be backed up, so it was not replaced: %v.", err)}
+	}
+	x.result.Backup = path
+	return x.announce(Event{Event: EventBackup, Backup: path, StateVersionID: x.held.version.ID})
+}
+
+// keep writes what the workspace holds into the backup directory and returns the
+// file's path. A file that is there already with the same bytes will do.
+func (x *execution) keep(ctx context.Context) (string, error) {
+	dir := x.BackupDir
+	if dir == "" {
+		dir = DefaultBackupDir
+	}
+	dir = filepath.Join(dir, pathElement(x.Target.Host()), pathElement(x.Organization))
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", err
+	}
+	name := fmt.Sprintf("%s-serial-%d-%s.tfstate", pathElement(x.Move.Workspace), x.held.snapshot.Serial, pathElement(x.held.version.ID))
+	path := filepath.Join(dir, name)
+	file, err := os.CreateTemp(dir, name+".*.part") // 0600
+	if err != nil {
+		return "", err
+	}
+	err = x.download(ctx, x.held.version, func(body io.Reader) error {
+		if _, err := file.Seek(0, io.SeekStart); err != nil {
+			return err
+		}
+		sum := md5.New()
+		size, err := io.Copy(io.MultiWriter(file, sum), body)
+		if err != nil {
+			return err
+		}
+		if size != x.held.snapshot.Size || hex.EncodeToString(sum.Sum(nil)) != x.held.snapshot.MD5 {
+			return errors.New("the server gives other bytes than before")
+		}
+		return file.Truncate(size)
+	})
+	if err == nil {
+		err = file.Sync()
+	}
+	if closed := file.Close(); err == nil {
+		err = closed
+	}
+	if err == nil {
+		err = os.Rename(file.Name(), path)
+	}
+	if err != nil {
+		return "", errors.Join(err, os.Remove(file.Name()))
+	}
+	return path, nil
+}
+
+// pathElement makes a name, which a server may have chosen, a harmless element of
+// a path.
+func pathElement(s string) string {
+	s = strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '-', r == '_', r == '.':
+			return r
+		}
+		return '_'
+	}, s)
+	if strings.Trim(s, ".") == "" {
+		return "_"
+	}
+	return s
+}

@@ -1,0 +1,288 @@
+package migrate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"tfhaul/statefile"
+	"tfhaul/target"
+)
+
+// A holding is a state version and what its bytes say.
+type holding struct {
+	version  *target.StateVersion
+	snapshot *statefile.Snapshot
+	// strange says why the bytes are no state, if they are not.
+	strange string
+}
+
+// readWorkspace is the first half of step 2: read the workspace, making it if
+// that is asked for, and what it holds.
+func (x *execution) readWorkspace(ctx context.Context) (err error) {
+	x.workspace, err = patiently(ctx, func() (*target.Workspace, error) {
+		return x.Target.Workspace(ctx, x.Organization, x.Move.Workspace)
+	})
+	if target.CodeOf(err) == target.ForbiddenOrMissing {
+		if done, err := x.missingWorkspace(ctx, err); done || err != nil {
+			return err
+		}
+	} else if err != nil {
+		return err
+	}
+	if err := x.checkPermissions(); err != nil {
+		return err
+	}
+	x.held, err = x.readHeld(ctx, x.workspace)
+	return err
+}
+
+// missingWorkspace deals with a workspace that does not exist, as far as the
+// token can see. It returns true when there is none to work on.
+func (x *execution) missingWorkspace(ctx context.Context, missing error) (bool, error) {
+	name := x.Organization + "/" + x.Move.Workspace
+	if !x.Create {
+		return true, &stop{code: CodeNoWorkspace, message: fmt.Sprintf(
+			"There is no workspace %s on %s that this token may see: create it, or let --create do so; or check the name, the token's permissions and its kind (an organization token cannot write states).",
+			name, x.Target.Host())}
+	}
+	if x.DryRun {
+		x.note("The workspace does not exist and would be made.")
+		return true, nil
+	}
+	options := x.CreateOptions
+	if options.TerraformVersion == FromState {
+		options.TerraformVersion = x.read.snapshot.TerraformVersion
+	}
+	made, err := x.Target.CreateWorkspace(ctx, x.Organization, x.Move.Workspace, options)
+	if err != nil {
+		// Another haul may have made it in the meantime, or the reply was lost.
+		made, again := x.Target.Workspace(ctx, x.Organization, x.Move.Workspace)
+		if again != nil {
+			return true, errors.Join(err, missing)
+		}
+		x.workspace = made
+		return false, nil
+	}
+	x.workspace, x.result.Created = made, true
+	x.record(Event{Event: EventCreated, WorkspaceID: made.ID})
+	return false, nil
+}
+
+// checkPermissions refuses what the token could begin and not finish.
+func (x *execution) checkPermissions() error {
+	var lacking string
+	switch {
+	case !x.workspace.CanReadStates:
+		lacking = "read its states, so what it holds could be overwritten unseen and nothing could be proven"
+	case !x.DryRun && !x.workspace.CanLock, !x.DryRun && !x.workspace.CanUnlock:
+		lacking = "lock and unlock it"
+	default:
+		return nil
+	}
+	return &stop{code: CodeForbiddenOrMissing, message: fmt.Sprintf(
+		"The token may see the workspace %s/%s, and may not %s: use a token that may.", x.Organization, x.Move.Workspace, lacking)}
+}
+
+// readHeld reads what a workspace holds, or nil when it holds nothing.
+func (x *execution) readHeld(ctx context.Context, ws *target.Workspace) (*holding, error) {
+	if ws.Current.Known && ws.Current.ID == "" {
+		return nil, nil
+	}
+	version, err := patiently(ctx, func() (*target.StateVersion, error) { return x.Target.Current(ctx, ws) })
+	if err != nil || version == nil {
+		return nil, err
+	}
+	return x.inspect(ctx, version)
+}
+
+// inspect downloads a state version and says what its bytes are.
+func (x *execution) inspect(ctx context.Context, version *target.StateVersion) (*holding, error) {
+	h := &holding{version: version}
+	err := x.download(ctx, version, func(body io.Reader) error {
+		snapshot, err := statefile.Read(body)
+		var strange *statefile.Error
+		if errors.As(err, &strange) {
+			h.snapshot, h.strange = snapshot, strange.Error()
+			return nil
+		}
+		h.snapshot = snapshot
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return h, nil
+}
+
+// relate tells how the snapshot stands to what the workspace holds.
+func (x *execution) relate(h *holding) Verdict {
+	if h == nil {
+		return Relate(x.read.snapshot, nil)
+	}
+	verdict := Relate(x.read.snapshot, h.snapshot)
+	if h.strange != "" && verdict.Relation != Identical {
+		return Verdict{Relation: Unrelated, Note: "what the workspace holds is no state that tfhaul can read: " + h.strange}
+	}
+	return verdict
+}
+
+// decide is the second half of step 2: decide the relation, and what it asks for.
+func (x *execution) decide(ctx context.Context) error {
+	x.verdict = x.relate(x.held)
+	x.result.Relation = x.verdict.Relation
+	if x.verdict.Note != "" {
+		x.note("%s", sentence(x.verdict.Note))
+	}
+	switch {
+	case x.verdict.Relation == Identical:
+		x.alreadyThere()
+		return nil
+	case x.verdict.Relation.writes(), x.Replace:
+	case x.Bump && x.verdict.Relation != Unrelated:
+		if err := x.bump(ctx); err != nil {
+			return err
+		}
+	default:
+		return x.refuse()
+	}
+	if x.DryRun {
+		return x.plan()
+	}
+	return nil
+}
+
+// replaces says whether the move takes away something that the snapshot does not
+// continue.
+func (x *execution) replaces() bool { return !x.verdict.Relation.writes() }
+
+// alreadyThere settles a move that has nothing to do.
+func (x *execution) alreadyThere() {
+	x.result.Outcome, x.result.Relation = AlreadyThere, Identical
+	x.result.StateVersionID = x.held.version.ID
+	x.result.Message = fmt.Sprintf("The workspace holds these very bytes, as serial %d in %s; nothing was written.", x.held.snapshot.Serial, x.held.version.ID)
+}
+
+// refuse says why the relation forbids the move.
+func (x *execution) refuse() error {
+	ours, theirs := x.read.snapshot, x.held.snapshot
+	name := x.Move.Workspace
+	switch x.verdict.Relation {
+	case Stale:
+		return &stop{code: CodeStale, message: fmt.Sprintf(
+			"The workspace holds serial %d of this state, and the snapshot is serial %d: it is older. Look for the newer copy; to put the older one back all the same: --replace %s.",
+			theirs.Serial, ours.Serial, name)}
+	case Diverged:
+		return &stop{code: CodeDiverged, message: fmt.Sprintf(
+			"The workspace holds other bytes under the same serial %d: two people wrote from the same state. Find out which is right; then --bump-serial %s or --replace %s.",
+			ours.Serial, name, name)}
+	default:
+		extra := ""
+		if theirs.Empty() && x.held.strange == "" {
+			extra = " What it holds is empty (no resources, no outputs)."
+		}
+		return &stop{code: CodeUnrelated, message: fmt.Sprintf(
+			"The workspace holds the state of something else (lineage %s, serial %d; the snapshot's lineage is %s).%s Is this the right workspace? If it is: --replace %s, which keeps a backup.",
+			orNone(theirs.Lineage), theirs.Serial, orNone(ours.Lineage), extra, name)}
+	}
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "none"
+	}
+	return s
+}
+
+// plan settles a dry run.
+func (x *execution) plan() error {
+	if x.workspace != nil && x.workspace.Locked && x.LockTimeout == 0 {
+		return &stop{code: CodeLocked, message: fmt.Sprintf("The workspace is locked by %s; --lock-timeout would wait for it.", x.workspace.Holder)}
+	}
+	x.result.Outcome = Planned
+	switch x.verdict.Relation {
+	case Fresh:
+		x.result.Message = fmt.Sprintf("The workspace holds no state: serial %d would be moved.", x.payload.serial)
+	case Newer:
+		x.result.Message = fmt.Sprintf("The workspace holds serial %d of this state: serial %d would be moved.", x.held.snapshot.Serial, x.payload.serial)
+	default:
+		x.result.Message = fmt.Sprintf("Serial %d would replace serial %d (%s), after a backup.", x.payload.serial, x.held.snapshot.Serial, x.verdict.Relation)
+	}
+	return nil
+}
+
+// decideAgain is step 4: read under the lock what the workspace holds now. If it
+// changed so that the relation is another, stop; nothing is overwritten that was
+// not seen.
+func (x *execution) decideAgain(ctx context.Context) error {
+	now := x.lock.underLock
+	if x.unchanged(now) {
+		return nil
+	}
+	before, seen := x.verdict.Relation, x.held
+	held, err := x.readHeld(ctx, now)
+	if err != nil {
+		return err
+	}
+	x.held, x.verdict = held, x.relate(held)
+	x.result.Relation = x.verdict.Relation
+	switch {
+	case x.verdict.Relation == Identical:
+		x.alreadyThere()
+		return nil
+	case x.verdict.Relation.writes():
+		return nil
+	case before != x.verdict.Relation || seen == nil || held.snapshot.MD5 != seen.snapshot.MD5:
+		// Permission to replace was given for what was seen, not for this.
+		return x.refuse()
+	}
+	return nil
+}
+
+// unchanged says whether the lock's answer proves that the workspace still holds
+// what it held when the relation was decided.
+func (x *execution) unchanged(now *target.Workspace) bool {
+	if now == nil || !now.Current.Known {
+		return false
+	}
+	if x.held == nil {
+		return now.Current.ID == ""
+	}
+	return now.Current.ID == x.held.version.ID
+}
+
+// The attempts of what only reads, and the pause before the second; it doubles.
+const (
+	readAttempts   = 4
+	firstReadPause = 500 * time.Millisecond
+)
+
+// patiently repeats what only reads, when the server could not be asked or did
+// not make itself clear.
+func patiently[T any](ctx context.Context, read func() (T, error)) (T, error) {
+	pause := firstReadPause
+	for attempt := 1; ; attempt++ {
+		value, err := read()
+		code := target.CodeOf(err)
+		if attempt == readAttempts || code != target.Ambiguous && code != target.Unreachable || ctx.Err() != nil {
+			return value, err
+		}
+		if err := sleep(ctx, pause); err != nil {
+			return value, err
+		}
+		pause *= 2
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,239 @@
+// Package migrate moves snapshots into workspaces: it decides how a snapshot
+// stands to what a workspace holds, carries a move out step by step under the
+// workspace's lock, proves that the bytes arrived, and records what it did in a
+// journal. It knows nothing of flags, terminals or exit codes. Snapshots come from
+// package source, are understood by statefile, and go to target; what is to be
+// said of a move is its Result.
+package migrate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"tfhaul/source"
+	"tfhaul/target"
+)
+
+// An Engine carries out moves to the workspaces of one host. Its fields are set
+// before the first move; then it is safe for use by many goroutines.
+type Engine struct {
+	// Target is the host.
+	Target *target.Client
+	// Haul identifies the haul in the reasons of its locks; see NewHaulID.
+	Haul string
+	// Journal records the haul; nil for none.
+	Journal *Journal
+	// Observe, if not nil, is told of every event as it happens, by many
+	// goroutines at once.
+	Observe func(Event)
+	// Options apply to every move.
+	Options
+}
+
+// Options say how moves are carried out.
+type Options struct {
+	// DryRun decides and writes nothing.
+	DryRun bool
+	// Create makes missing workspaces.
+	Create bool
+	// CreateOptions say how. TerraformVersion FromState takes the version that
+	// wrote the state.
+	CreateOptions target.CreateOptions
+	// IncludeEmpty moves states without resources and outputs, too.
+	IncludeEmpty bool
+	// LockTimeout is how long to wait for a workspace that somebody else has
+	// locked; 0 refuses at once.
+	LockTimeout time.Duration
+	// OnFailure says what becomes of the lock when what the workspace holds is
+	// unproven; "" means KeepLock.
+	OnFailure LockPolicy
+	// Upload says how states are sent; "" means UploadAuto.
+	Upload UploadMode
+	// BackupDir is where what is replaced is kept; "" means DefaultBackupDir.
+	BackupDir string
+}
+
+// FromState stands for the version that wrote the state, in CreateOptions.
+const FromState = "from-state"
+
+// DefaultBackupDir is where backups go when nothing else is said.
+const DefaultBackupDir = "tfhaul-backup"
+
+// A LockPolicy says what becomes of a lock when what the workspace holds is unproven.
+type LockPolicy string
+
+// The policies. Keeping the lock is Terraform's own: nobody should build on a
+// state that may be half there.
+const (
+	KeepLock  LockPolicy = "keep"
+	ClearLock LockPolicy = "unlock"
+)
+
+// An UploadMode says how a state is sent.
+type UploadMode string
+
+// The modes.
+const (
+	UploadAuto   UploadMode = "auto"   // by size, and by what the server knows
+	UploadInline UploadMode = "inline" // in the POST, in base64
+	UploadSigned UploadMode = "signed" // to the signed upload URL
+)
+
+// A Move is one snapshot and the workspace it is to go into.
+type Move struct {
+	// Object is where the snapshot is.
+	Object source.Object
+	// Organization and Workspace name the target.
+	Organization, Workspace string
+	// Replace allows replacing whatever the workspace holds, after a backup.
+	Replace bool
+	// Bump allows raising the snapshot's serial where only that is too low.
+	Bump bool
+	// Run is the run to associate the state version with; "" for none.
+	Run string
+}
+
+// Move carries out one move and says how it ended. When ctx ends before the state
+// was sent, the move is given up; after that it is brought to its end, which takes
+// at most a few minutes.
+func (e *Engine) Move(ctx context.Context, m Move) Result {
+	start := time.Now()
+	ctx, meter := target.WithMeter(ctx)
+	x := e.execution(m)
+	err := x.run(ctx)
+	x.conclude(ctx, err)
+	x.result.APICalls = meter.Calls()
+	x.result.Seconds = time.Since(start).Seconds()
+	x.recordOutcome()
+	return x.result
+}
+
+// execution prepares the carrying out of one move.
+func (e *Engine) execution(m Move) *execution {
+	x := &execution{Engine: e, Move: m}
+	x.result.Source = m.Object.Name()
+	x.result.Target = fmt.Sprintf("%s/%s/%s", e.Target.Host(), m.Organization, m.Workspace)
+	return x
+}
+
+// An execution is one move being carried out.
+type execution struct {
+	*Engine
+	Move
+	result Result
+
+	read      reading           // step 1
+	workspace *target.Workspace // step 2; renewed under the lock
+	held      *holding          // what the workspace holds; nil for nothing
+	verdict   Verdict
+	payload   payload // what will be sent
+	lock      *workspaceLock
+	sent      *target.StateVersion // step 5
+	current   bool                 // verify found what was sent to be the current state version
+}
+
+// run is one move, step by step. The steps are those of the design.
+func (x *execution) run(ctx context.Context) error {
+	if err := x.readSnapshot(ctx); err != nil {
+		return err
+	}
+	if err := x.readWorkspace(ctx); err != nil {
+		return err
+	}
+	if err := x.decide(ctx); err != nil || x.settled() {
+		return err
+	}
+	lease, err := x.takeLock(ctx)
+	if err != nil {
+		return err
+	}
+	return x.giveLockBack(ctx, lease, x.underLock(ctx))
+}
+
+// underLock is what is done while the workspace is ours.
+func (x *execution) underLock(ctx context.Context) error {
+	if err := x.decideAgain(ctx); err != nil || x.settled() {
+		return err
+	}
+	if err := x.backUp(ctx); err != nil {
+		return err
+	}
+	if err := x.send(ctx); err != nil {
+		return err
+	}
+	// From here on the workspace holds something new. An interrupt must not leave
+	// it unexamined.
+	ctx, cancel := landing(ctx)
+	defer cancel()
+	return x.verify(ctx)
+}
+
+// landingTime bounds what is done after a state was sent, or may have been.
+const landingTime = 5 * time.Minute
+
+// landing is a context for bringing to its end what has begun, whatever ended ctx.
+func landing(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), landingTime)
+}
+
+// settled says whether the outcome is known already.
+func (x *execution) settled() bool { return x.result.Outcome != "" }
+
+// conclude turns the end of the steps into the result's outcome, code and message.
+func (x *execution) conclude(ctx context.Context, err error) {
+	switch {
+	case err == nil && x.settled():
+	case err == nil:
+		x.result.Outcome = Moved
+		x.result.Message = x.movedMessage()
+	default:
+		var stopped *stop
+		if !errors.As(err, &stopped) {
+			stopped = x.explain(ctx, err)
+		}
+		x.result.Code, x.result.Message = stopped.code, stopped.message
+		x.result.Outcome = outcomeOf(stopped.code)
+	}
+}
+
+// note adds a sentence to the result.
+func (x *execution) note(format string, args ...any) {
+	x.result.Notes = append(x.result.Notes, fmt.Sprintf(format, args...))
+}
+
+// announce writes an event to the journal before the step that it announces, and
+// tells the observer.
+func (x *execution) announce(e Event) error {
+	e.Time = time.Now().UTC()
+	e.Haul, e.Source, e.Target = x.Haul, x.result.Source, x.result.Target
+	if x.Observe != nil {
+		x.Observe(e)
+	}
+	if x.Journal == nil || x.DryRun || e.Event == EventWaiting {
+		return nil
+	}
+	if err := x.Journal.Append(e); err != nil {
+		return &stop{code: CodeJournal, message: fmt.Sprintf("%v: nothing is done that cannot be recorded; make room or choose another --journal", err)}
+	}
+	return nil
+}
+
+// record writes an event to the journal after the step that it records. What was
+// done is not undone when that fails: the result says so.
+func (x *execution) record(e Event) {
+	if err := x.announce(e); err != nil {
+		x.note("%v", err)
+	}
+}
+
+// recordOutcome writes the last event of a move.
+func (x *execution) recordOutcome() {
+	r := x.result
+	e := Event{Event: EventOutcome, Result: &r, Pin: &x.read.pin, StateVersionID: r.StateVersionID}
+	if x.workspace != nil {
+		e.WorkspaceID = x.workspace.ID
+	}
+	x.record(e)
+}

@@ -1,0 +1,191 @@
+package migrate
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"tfhaul/source"
+)
+
+// JournalFormat is written into the first event of every journal.
+const JournalFormat = "tfhaul-journal/1"
+
+// What an Event announces or records.
+const (
+	EventHaul      = "haul"      // a process started to work on the haul
+	EventIntent    = "intent"    // a move was decided and will be carried out
+	EventCreated   = "created"   // the workspace was made
+	EventLocking   = "locking"   // the lock is about to be asked for
+	EventWaiting   = "waiting"   // somebody else holds the lock (not journalled)
+	EventLocked    = "locked"    // the lock is ours
+	EventBackup    = "backup"    // what will be replaced is kept in a file
+	EventSending   = "sending"   // the state is about to be sent
+	EventSent      = "sent"      // the server acknowledged a state version
+	EventVerified  = "verified"  // the state version was read back and is the snapshot
+	EventUnlocking = "unlocking" // the lock is about to be given back
+	EventUnlocked  = "unlocked"  // the lock is not ours any more
+	EventLockKept  = "lock-kept" // the lock stays, because what the workspace holds is unproven
+	EventOutcome   = "outcome"   // the move ended; Result says how
+)
+
+// An Event is a line of the journal, and what an observer is told of a move. It
+// holds identities, serials, MD5s and ids: no state content, token or signed URL.
+type Event struct {
+	Time   time.Time `json:"time"`
+	Event  string    `json:"event"`
+	Format string    `json:"format,omitempty"` // of the first event: JournalFormat
+	Haul   string    `json:"haul,omitempty"`
+
+	Source string `json:"source,omitempty"`
+	Target string `json:"target,omitempty"`
+
+	WorkspaceID string `json:"workspace_id,omitempty"`
+	// LockReason is the reason that the lock carries: by it our lock is known.
+	LockReason     string      `json:"lock_reason,omitempty"`
+	Pin            *source.Pin `json:"pin,omitempty"`
+	Relation       Relation    `json:"relation,omitempty"`
+	Snapshot       *Snapshot   `json:"snapshot,omitempty"`
+	StateVersionID string      `json:"state_version_id,omitempty"`
+	Backup         string      `json:"backup,omitempty"`
+	Result         *Result     `json:"result,omitempty"`
+
+	// Holder and Pause tell who holds the lock that is waited for, and how long
+	// until it is asked for again. They are not journalled.
+	Holder string        `json:"-"`
+	Pause  time.Duration `json:"-"`
+}
+
+// A Journal records a haul in a file, one JSON line an event. An event is on the
+// disk when Append returns. It is safe for use by many goroutines; a file serves
+// one process at a time.
+type Journal struct {
+	mu   sync.Mutex
+	file *os.File
+	haul string
+}
+
+// ErrJournalInUse says that another process writes the journal now.
+var ErrJournalInUse = errors.New("the journal is in use by another process")
+
+// OpenJournal opens the journal at path, making it (readable by its owner only)
+// when there is none, and returns it with the events it holds already. The haul's
+// id is that of the journal; a new journal gets a new one. A last line that was
+// cut off by a crash is dropped; anything else that is no event is an error.
+func OpenJournal(path string) (*Journal, []Event, error) {
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, nil, fmt.Errorf("open the journal: %w", err)
+	}
+	j := &Journal{file: file}
+	events, err := j.begin()
+	if err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("journal %s: %w", path, err), file.Close())
+	}
+	return j, events, nil
+}
+
+// begin claims the file for this process, reads it, and starts it if it is new.
+func (j *Journal) begin() ([]Event, error) {
+	if err := claim(j.file); err != nil {
+		return nil, err
+	}
+	events, whole, err := readEvents(j.file)
+	if err != nil {
+		return nil, err
+	}
+	if err := j.file.Truncate(whole); err != nil {
+		return nil, err
+	}
+	if _, err := j.file.Seek(whole, io.SeekStart); err != nil {
+		return nil, err
+	}
+	if len(events) > 0 {
+		j.haul = events[0].Haul
+		return events, nil
+	}
+	j.haul = NewHaulID()
+	return nil, j.Append(Event{Event: EventHaul, Format: JournalFormat, Haul: j.haul})
+}
+
+// ReadJournal reads the events of a journal that somebody may still be writing.
+func ReadJournal(r io.Reader) ([]Event, error) {
+	events, _, err := readEvents(r)
+	return events, err
+}
+
+// mostLine bounds a line of a journal; ours are a few KB.
+const mostLine = 1 << 20
+
+// readEvents reads events up to the first line that is not complete, and tells
+// how many bytes the complete ones take.
+func readEvents(r io.Reader) (events []Event, whole int64, err error) {
+	lines := bufio.NewScanner(r)
+	lines.Buffer(nil, mostLine)
+	lines.Split(completeLines)
+	for n := 1; lines.Scan(); n++ {
+		var e Event
+		if err := json.Unmarshal(lines.Bytes(), &e); err != nil || e.Event == "" {
+			return nil, 0, fmt.Errorf("line %d is no journal event: is this a file that tfhaul wrote?", n)
+		}
+		if n == 1 && e.Format != JournalFormat {
+			return nil, 0, fmt.Errorf("it starts with format %q, and this tfhaul reads %q", e.Format, JournalFormat)
+		}
+		whole += int64(len(lines.Bytes())) + 1
+		events = append(events, e)
+	}
+	return events, whole, lines.Err()
+}
+
+// completeLines splits at newlines and drops what follows the last one.
+func completeLines(data []byte, atEOF bool) (int, []byte, error) {
+	if i := bytes.IndexByte(data, '\n'); i >= 0 {
+		return i + 1, data[:i], nil
+	}
+	if atEOF {
+		return len(data), nil, nil
+	}
+	return 0, nil, nil
+}
+
+// Haul is the id of the haul that the journal records.
+func (j *Journal) Haul() string { return j.haul }
+
+// Append writes an event and waits until the disk has it.
+func (j *Journal) Append(e Event) error {
+	if e.Time.IsZero() {
+		e.Time = time.Now().UTC()
+	}
+	line, err := json.Marshal(e)
+	if err != nil {
+		return err
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if _, err := j.file.Write(append(line, '\n')); err != nil {
+		return fmt.Errorf("write the journal: %w", err)
+	}
+	if err := j.file.Sync(); err != nil {
+		return fmt.Errorf("write the journal: %w", err)
+	}
+	return nil
+}
+
+// Close closes the file, so that another process may continue the haul.
+func (j *Journal) Close() error { return j.file.Close() }
+
+// NewHaulID makes an id for a haul: the time, for people, and a random part, so
+// that no two are the same.
+func NewHaulID() string {
+	var random [6]byte
+	rand.Read(random[:]) // never fails
+	return time.Now().UTC().Format("20060102-150405-") + hex.EncodeToString(random[:])
+}

@@ -1,0 +1,166 @@
+package migrate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"tfhaul/lockwait"
+	"tfhaul/target"
+)
+
+// A workspaceLock is a workspace's lock as lockwait sees it.
+type workspaceLock struct {
+	client *target.Client
+	// workspace as it was read before locking.
+	workspace *target.Workspace
+	// reason is the one by which our lock is recognised: it carries the haul's id.
+	reason string
+	// underLock is the workspace as it was when we got the lock, or nil.
+	underLock *target.Workspace
+}
+
+// lockReason is what a workspace's lock says while a haul works on it.
+func lockReason(haul string) string { return "tfhaul moves a state here (haul " + haul + ")" }
+
+// Lock asks for the lock once.
+func (l *workspaceLock) Lock(ctx context.Context) error {
+	locked, err := l.client.Lock(ctx, l.workspace, l.reason)
+	if err == nil {
+		l.underLock = locked
+		return nil
+	}
+	switch target.CodeOf(err) {
+	case target.LockedByOther:
+		return fmt.Errorf("%w: %w", lockwait.ErrHeld, err)
+	case target.Ambiguous:
+		return fmt.Errorf("%w: %w", lockwait.ErrUnsure, err)
+	}
+	return err
+}
+
+// Holder reads who holds the lock. It is us when the lock carries our reason; on
+// servers that do not repeat reasons, when it is the token's own identity and the
+// workspace was free just before we asked for its lock.
+func (l *workspaceLock) Holder(ctx context.Context) (lockwait.Holder, error) {
+	now, err := patiently(ctx, func() (*target.Workspace, error) {
+		return l.client.WorkspaceByID(ctx, l.workspace.Organization, l.workspace.ID)
+	})
+	if err != nil || !now.Locked {
+		return lockwait.Holder{}, err
+	}
+	h := lockwait.Holder{Name: now.Holder.String(), Reason: now.Holder.Reason}
+	switch {
+	case now.Holder.ReasonKnown:
+		h.Ours = now.Holder.Reason == l.reason
+	case !l.workspace.Locked && now.Holder.Kind == "user":
+		me, err := l.client.Identity(ctx)
+		if err != nil {
+			return lockwait.Holder{}, err
+		}
+		h.Ours = me.ID == now.Holder.ID
+	}
+	if h.Ours {
+		l.underLock = now
+	}
+	return h, nil
+}
+
+// Unlock gives the lock back once.
+func (l *workspaceLock) Unlock(ctx context.Context) error {
+	err := l.client.Unlock(ctx, l.workspace)
+	switch target.CodeOf(err) {
+	case target.StillPending:
+		return fmt.Errorf("%w: %w", lockwait.ErrPending, err)
+	case target.NotLocked, target.LockedByOther:
+		return fmt.Errorf("%w: %w", lockwait.ErrNotHeld, err)
+	case target.Ambiguous, target.Unreachable:
+		return fmt.Errorf("%w: %w", lockwait.ErrUnsure, err)
+	}
+	return err
+}
+
+// takeLock is step 3: journal the intent, then lock the workspace, waiting if
+// somebody holds it.
+func (x *execution) takeLock(ctx context.Context) (*lockwait.Lease, error) {
+	intent := Event{Event: EventIntent, WorkspaceID: x.workspace.ID, Pin: &x.read.pin, Relation: x.verdict.Relation, Snapshot: x.result.Snapshot}
+	if err := x.announce(intent); err != nil {
+		return nil, err
+	}
+	x.lock = &workspaceLock{client: x.Target, workspace: x.workspace, reason: lockReason(x.Haul)}
+	if err := x.announce(x.lockEvent(EventLocking)); err != nil {
+		return nil, err
+	}
+	lease, err := lockwait.Acquire(ctx, x.lock, lockwait.Options{Timeout: x.LockTimeout, OnWait: x.waiting})
+	var held *lockwait.HeldError
+	switch {
+	case errors.As(err, &held):
+		return nil, &stop{code: CodeLocked, message: fmt.Sprintf(
+			"The workspace is %v: wait until that ends (--lock-timeout waits for it), or ask them to unlock.", held)}
+	case err != nil:
+		return nil, err
+	}
+	x.record(x.lockEvent(EventLocked))
+	return lease, nil
+}
+
+func (x *execution) lockEvent(event string) Event {
+	return Event{Event: event, WorkspaceID: x.workspace.ID, LockReason: x.lock.reason}
+}
+
+// waiting tells the observer who is waited for.
+func (x *execution) waiting(h lockwait.Holder, _ time.Time, pause time.Duration) {
+	e := x.lockEvent(EventWaiting)
+	e.Holder, e.Pause = h.String(), pause
+	x.record(e)
+}
+
+// giveLockBack is step 8: unlock, unless what the workspace holds is unproven and
+// the policy is to keep it locked then. It returns what is to be reported: what
+// ended the work under the lock comes before a lock that could not be released.
+func (x *execution) giveLockBack(ctx context.Context, lease *lockwait.Lease, work error) error {
+	ctx, cancel := landing(ctx)
+	defer cancel()
+	var stopped *stop
+	if errors.As(work, &stopped) && stopped.unproven && x.OnFailure != ClearLock {
+		lease.Keep()
+		x.leaveLocked()
+		x.record(x.lockEvent(EventLockKept))
+		stopped.message += " The workspace stays locked, so that nobody builds on it unseen; to free it: " + x.result.UnlockCommand
+		return stopped
+	}
+	x.record(x.lockEvent(EventUnlocking))
+	released := lease.Release(ctx)
+	switch {
+	case errors.Is(released, lockwait.ErrNotHeld):
+		x.record(x.lockEvent(EventUnlocked))
+		x.note("The lock was taken from us while we worked (%v).", released)
+	case released != nil:
+		x.leaveLocked()
+		left := &stop{code: CodeLockLeft, message: fmt.Sprintf("The workspace could not be unlocked: %v. To free it: %s", released, x.result.UnlockCommand)}
+		if work != nil {
+			x.note("%s", left.message)
+			return work
+		}
+		if x.sent != nil {
+			left.message = fmt.Sprintf("The state arrived as %s and was verified. ", x.sent.ID) + left.message
+		}
+		return left
+	default:
+		x.record(x.lockEvent(EventUnlocked))
+	}
+	if work != nil || x.settled() {
+		return work
+	}
+	if err := x.verifyCurrent(ctx); err != nil {
+		return err
+	}
+	return x.checkSource(ctx)
+}
+
+// leaveLocked puts into the result that the workspace stays locked by us.
+func (x *execution) leaveLocked() {
+	x.result.Locked = true
+	x.result.UnlockCommand = fmt.Sprintf("tfhaul unlock %s --haul %s", x.result.Target, x.Haul)
+}

@@ -1,0 +1,128 @@
+package migrate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"time"
+
+	"tfhaul/source"
+	"tfhaul/statefile"
+)
+
+// A reading is a snapshot as it was read from its source.
+type reading struct {
+	snapshot *statefile.Snapshot
+	pin      source.Pin
+}
+
+// readSnapshot is step 1: read the snapshot, pin its version, refuse what is no
+// state, what is encrypted, and what is locked at the source.
+func (x *execution) readSnapshot(ctx context.Context) error {
+	lock, err := x.Object.Lock(ctx)
+	if err != nil {
+		return unreadable(err)
+	}
+	if lock != nil {
+		return &stop{code: CodeSourceLocked, message: sourceLockedMessage(lock)}
+	}
+	if statefile.KindOfName(x.Object.Name()) == statefile.KindErrored {
+		return &stop{code: CodeErrored, message: "Terraform leaves errored.tfstate when it could not store a state: it is likely newer than what the backend holds. " +
+			"Put it there first (terraform state push errored.tfstate), then move the backend's state."}
+	}
+	x.read, err = readObject(ctx, x.Object)
+	x.result.Snapshot = newSnapshot(x.read.snapshot)
+	if err != nil {
+		return err
+	}
+	if x.read.snapshot.Empty() && !x.IncludeEmpty {
+		return &stop{code: CodeEmpty, message: "The state holds no resources and no outputs, so there is nothing to move; --include-empty moves it all the same."}
+	}
+	x.payload = wholePayload(x.Object, x.read)
+	return nil
+}
+
+// readObject reads an object once, from its first byte to its last.
+func readObject(ctx context.Context, object source.Object) (reading, error) {
+	body, pin, err := object.Open(ctx, nil)
+	if err != nil {
+		return reading{}, unreadable(err)
+	}
+	snapshot, err := statefile.Read(body)
+	if closed := body.Close(); err == nil && closed != nil {
+		err = closed
+	}
+	r := reading{snapshot: snapshot, pin: pin}
+	var notState *statefile.Error
+	switch {
+	case errors.As(err, &notState):
+		return r, &stop{code: Code(notState.Code()), message: sentence(notState.Error())}
+	case err != nil:
+		return r, unreadable(err)
+	}
+	r.pin.MD5 = snapshot.MD5
+	return r, nil
+}
+
+// checkSource is step 9: the source must still be what was read from it.
+func (x *execution) checkSource(ctx context.Context) error {
+	err := x.Object.Check(ctx, x.read.pin)
+	var changed *source.ChangedError
+	switch {
+	case errors.As(err, &changed):
+		return &stop{code: CodeSourceChanged, message: fmt.Sprintf(
+			"The snapshot of serial %d arrived, but its source changed meanwhile (%v): somebody still works with it. Stop that, then move again.", x.payload.serial, err)}
+	case err != nil:
+		x.note("Whether the source changed meanwhile could not be checked: %v.", err)
+	}
+	return nil
+}
+
+func unreadable(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return err
+	}
+	return &stop{code: CodeUnreadable, message: fmt.Sprintf("The snapshot could not be read: %v.", err)}
+}
+
+func sourceLockedMessage(l *source.Lock) string {
+	who := l.Who
+	if who == "" {
+		who = "somebody"
+	}
+	s := fmt.Sprintf("The state is locked at its source by %s", who)
+	if !l.Created.IsZero() {
+		s += " since " + l.Created.Format(time.RFC3339)
+	}
+	if l.Operation != "" {
+		s += fmt.Sprintf(" (%s)", l.Operation)
+	}
+	s += fmt.Sprintf(": wait for that to end. If nobody works there any more, lift the lock (%s", path.Clean(l.Path))
+	if l.ID != "" {
+		s += "; terraform force-unlock " + l.ID
+	}
+	return s + ")."
+}
+
+// A payload is what will be sent: the snapshot, or the snapshot with its serial
+// raised.
+type payload struct {
+	serial  int64
+	lineage string
+	md5     string
+	size    int64 // bytes
+	open    func(context.Context) (io.ReadCloser, error)
+}
+
+// wholePayload is the snapshot as it was read, from the version that was read.
+func wholePayload(object source.Object, r reading) payload {
+	return payload{
+		serial: r.snapshot.Serial, lineage: r.snapshot.Lineage, md5: r.snapshot.MD5, size: r.snapshot.Size,
+		open: func(ctx context.Context) (io.ReadCloser, error) {
+			body, _, err := object.Open(ctx, &r.pin)
+			return body, err
+		},
+	}
+}

@@ -1,0 +1,56 @@
+package migrate
+
+import (
+	"fmt"
+
+	"tfhaul/statefile"
+)
+
+// A Verdict is a relation and how it was found.
+type Verdict struct {
+	Relation Relation
+	// Note says what the relation could not be judged by; "" when by everything.
+	Note string
+}
+
+// Relate tells how a snapshot stands to what a workspace holds: held is nil when
+// it holds nothing. Lineage comes first: serials of unrelated states mean nothing
+// to each other. Where one side has none (format v1), serial and bytes decide,
+// and the verdict says so.
+func Relate(snapshot, held *statefile.Snapshot) Verdict {
+	if held == nil {
+		return Verdict{Relation: Fresh}
+	}
+	if snapshot.MD5 == held.MD5 && snapshot.Size == held.Size {
+		return Verdict{Relation: Identical}
+	}
+	var note string
+	switch {
+	case snapshot.Lineage == "" || held.Lineage == "":
+		note = lineageNote(snapshot.Lineage, held.Lineage)
+	case snapshot.Lineage != held.Lineage:
+		return Verdict{Relation: Unrelated}
+	}
+	switch {
+	case snapshot.Serial > held.Serial:
+		return Verdict{Relation: Newer, Note: note}
+	case snapshot.Serial < held.Serial:
+		return Verdict{Relation: Stale, Note: note}
+	default:
+		return Verdict{Relation: Diverged, Note: note}
+	}
+}
+
+func lineageNote(snapshot, held string) string {
+	who := "the snapshot has"
+	switch {
+	case snapshot == "" && held == "":
+		who = "neither the snapshot nor the workspace's state has"
+	case held == "":
+		who = "the workspace's state has"
+	}
+	return fmt.Sprintf("%s no lineage: the relation was judged by serial and bytes alone", who)
+}
+
+// writes says whether a snapshot of this relation is uploaded without being told to.
+func (r Relation) writes() bool { return r == Fresh || r == Newer }

@@ -1,0 +1,160 @@
+package migrate
+
+import (
+	"tfhaul/statefile"
+)
+
+// An Outcome is how a move ended.
+type Outcome string
+
+// The outcomes.
+const (
+	// Moved: the workspace's current state version was read back and is the snapshot.
+	Moved Outcome = "moved"
+	// AlreadyThere: the workspace held the very snapshot; nothing was written.
+	AlreadyThere Outcome = "already-there"
+	// Planned: a dry run found that the move would be carried out.
+	Planned Outcome = "planned"
+	// Refused: what lies in the state, the workspace or its lock needs a decision.
+	Refused Outcome = "refused"
+	// Failed: something went wrong on the way.
+	Failed Outcome = "failed"
+	// Skipped: there was nothing to move.
+	Skipped Outcome = "skipped"
+)
+
+// Outcomes are all outcomes in the order in which summaries show them.
+var Outcomes = []Outcome{Moved, AlreadyThere, Planned, Refused, Failed, Skipped}
+
+// A Relation is how a snapshot stands to what the workspace holds now.
+type Relation string
+
+// The relations; see Relate.
+const (
+	Fresh     Relation = "fresh"     // the workspace holds no state
+	Newer     Relation = "newer"     // the snapshot's serial is higher
+	Identical Relation = "identical" // the same bytes
+	Diverged  Relation = "diverged"  // the same serial, other bytes
+	Stale     Relation = "stale"     // the snapshot's serial is lower
+	Unrelated Relation = "unrelated" // another lineage
+)
+
+// A Code names the reason of an outcome other than moved. Scripts depend on it.
+type Code string
+
+// The codes of what is refused, that is: of what lies in the state, the
+// workspace or its lock.
+const (
+	CodeStale         Code = "stale"
+	CodeDiverged      Code = "diverged"
+	CodeUnrelated     Code = "unrelated"
+	CodeNoWorkspace   Code = "no-workspace"
+	CodeLocked        Code = "locked"
+	CodeEncrypted     Code = "encrypted"
+	CodeNotState      Code = "not-state"
+	CodeInvalid       Code = "invalid"
+	CodeTooNewFormat  Code = "too-new-format"
+	CodeErrored       Code = "errored"
+	CodeSourceLocked  Code = "source-locked"
+	CodeSourceChanged Code = "source-changed"
+	// Only Verify finds these two: the workspace holds nothing, or an older serial.
+	CodeAbsent   Code = "absent"
+	CodeOutdated Code = "outdated"
+)
+
+// The codes of what failed on the way, and of what was skipped.
+const (
+	CodeEmpty              Code = "empty"
+	CodeUnreadable         Code = "unreadable"
+	CodeUnauthorized       Code = "unauthorized"
+	CodeForbiddenOrMissing Code = "forbidden-or-missing"
+	CodeRateLimited        Code = "rate-limited"
+	CodeUnreachable        Code = "unreachable"
+	CodeServerRefused      Code = "server-refused"
+	CodeUnproven           Code = "unproven"
+	CodeLockLost           Code = "lock-lost"
+	CodeLockLeft           Code = "lock-left"
+	CodeJournal            Code = "journal"
+	CodeBackup             Code = "backup"
+	CodeInterrupted        Code = "interrupted"
+)
+
+// refusals are the codes that need a decision and not a repair.
+var refusals = map[Code]bool{
+	CodeStale: true, CodeDiverged: true, CodeUnrelated: true, CodeNoWorkspace: true, CodeLocked: true,
+	CodeEncrypted: true, CodeNotState: true, CodeInvalid: true, CodeTooNewFormat: true, CodeErrored: true,
+	CodeSourceLocked: true, CodeSourceChanged: true, CodeAbsent: true, CodeOutdated: true,
+}
+
+// outcomeOf tells which outcome a code stands for.
+func outcomeOf(c Code) Outcome {
+	switch {
+	case c == CodeEmpty:
+		return Skipped
+	case refusals[c]:
+		return Refused
+	default:
+		return Failed
+	}
+}
+
+// A Result is all that is to be said of one move. Its JSON is part of the
+// command line's contract; it holds nothing of the state's content.
+type Result struct {
+	// Source names the snapshot as the user would, Target the workspace as
+	// host/organization/workspace.
+	Source string `json:"source"`
+	Target string `json:"target"`
+
+	Outcome  Outcome  `json:"outcome"`
+	Relation Relation `json:"relation"`
+	// Code names the reason of an outcome other than moved; "" for moved, planned
+	// and already-there.
+	Code Code `json:"code"`
+	// Message is the sentence for a person: what happened, and what to do next.
+	Message string `json:"message"`
+
+	// Snapshot is what was read, as far as it could be read.
+	Snapshot *Snapshot `json:"snapshot,omitempty"`
+	// StateVersionID is the state version that holds the snapshot now.
+	StateVersionID string `json:"state_version_id"`
+	// Locked says that the workspace was left locked by us. UnlockCommand frees it.
+	Locked        bool   `json:"locked"`
+	UnlockCommand string `json:"unlock_command,omitempty"`
+	// Created says that the workspace was made by this move.
+	Created bool `json:"created,omitempty"`
+	// BumpedTo is the serial that the snapshot was given on the way, if it was.
+	BumpedTo int64 `json:"bumped_to,omitempty"`
+	// Backup is the file that keeps what this move replaced.
+	Backup string `json:"backup,omitempty"`
+	// Notes are further sentences that a person should read, such as that a
+	// relation was judged without a lineage.
+	Notes []string `json:"notes,omitempty"`
+
+	// APICalls counts the requests to the API, every attempt, downloads and
+	// uploads of bytes apart.
+	APICalls int `json:"api_calls"`
+	// Seconds is how long the move took, waiting included.
+	Seconds float64 `json:"seconds"`
+}
+
+// A Snapshot is what results and journals tell of a statefile.Snapshot.
+type Snapshot struct {
+	Format           int    `json:"format"`
+	TerraformVersion string `json:"terraform_version"`
+	Serial           int64  `json:"serial"`
+	Lineage          string `json:"lineage"`
+	MD5              string `json:"md5"`
+	// Size in bytes.
+	Size int64 `json:"size"`
+}
+
+func newSnapshot(s *statefile.Snapshot) *Snapshot {
+	if s == nil || s.Size == 0 && s.MD5 == "" {
+		return nil
+	}
+	return &Snapshot{
+		Format: s.Format, TerraformVersion: s.TerraformVersion,
+		Serial: s.Serial, Lineage: s.Lineage, MD5: s.MD5, Size: s.Size,
+	}
+}

@@ -1,0 +1,201 @@
+package migrate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"tfhaul/lockwait"
+	"tfhaul/target"
+)
+
+// inlineMost is the size in bytes up to which a state travels inside the POST
+// when the user leaves it open: one request less to wait for. Larger ones go to
+// the signed URL, past the body limits of proxies.
+const inlineMost = 4 << 20
+
+// The attempts to bring a state to its place after replies were lost, and to
+// upload an announced one.
+const (
+	sendAttempts   = 2
+	uploadAttempts = 3
+)
+
+// send is step 5, and step 6 when the reply is lost: after it the server has
+// acknowledged the state version, or holds it for certain.
+func (x *execution) send(ctx context.Context) error {
+	if err := x.announce(x.payloadEvent(EventSending)); err != nil {
+		return err
+	}
+	var err error
+	for range sendAttempts {
+		x.sent, err = x.sendOnce(ctx)
+		if code := target.CodeOf(err); code == target.Ambiguous {
+			x.sent, err = x.lookForOurs(ctx, err)
+		}
+		if x.sent != nil {
+			x.result.StateVersionID = x.sent.ID
+			x.record(x.payloadEvent(EventSent))
+			return nil
+		}
+		if ctx.Err() != nil {
+			return err
+		}
+		switch target.CodeOf(err) {
+		case target.Ambiguous: // it is not there: again
+		case target.NotLocked:
+			if err := x.lockAgain(ctx); err != nil || x.settled() {
+				return err
+			}
+		default:
+			return err
+		}
+	}
+	return err
+}
+
+// payloadEvent describes what is sent.
+func (x *execution) payloadEvent(event string) Event {
+	s := *x.result.Snapshot
+	s.Serial, s.MD5, s.Size = x.payload.serial, x.payload.md5, x.payload.size
+	e := Event{Event: event, WorkspaceID: x.workspace.ID, Snapshot: &s, Relation: x.verdict.Relation}
+	if x.sent != nil {
+		e.StateVersionID = x.sent.ID
+	}
+	return e
+}
+
+// sendOnce sends the payload in the way that fits, or in the other one where the
+// server or something before it does not take the first.
+func (x *execution) sendOnce(ctx context.Context) (*target.StateVersion, error) {
+	switch {
+	case x.Upload == UploadInline:
+		return x.sendInline(ctx)
+	case x.Upload == UploadSigned:
+		return x.sendSigned(ctx)
+	case x.payload.size <= inlineMost:
+		sv, err := x.sendInline(ctx)
+		if target.CodeOf(err) == target.TooLarge {
+			return x.sendSigned(ctx)
+		}
+		return sv, err
+	default:
+		sv, err := x.sendSigned(ctx)
+		var blocked *uploadError
+		if target.CodeOf(err) == target.NoSignedUpload || errors.As(err, &blocked) && ctx.Err() == nil {
+			return x.sendInline(ctx)
+		}
+		return sv, err
+	}
+}
+
+func (x *execution) sendInline(ctx context.Context) (*target.StateVersion, error) {
+	return x.Target.CreateInline(ctx, x.workspace, x.attributes(), x.body())
+}
+
+// sendSigned announces the state version and uploads its bytes. An announced
+// state version blocks the unlock until its bytes arrive, so the upload is tried
+// again, after asking whether it did not arrive after all.
+func (x *execution) sendSigned(ctx context.Context) (*target.StateVersion, error) {
+	sv, err := x.Target.Announce(ctx, x.workspace, x.attributes())
+	if err != nil || !sv.AwaitsUpload() {
+		return sv, err
+	}
+	for attempt := 1; ; attempt++ {
+		err := x.Target.Upload(ctx, sv, x.body())
+		if err == nil {
+			return sv, nil
+		}
+		if _, ours := errors.AsType[*target.SourceError](err); ours || ctx.Err() != nil {
+			return nil, err
+		}
+		now, asked := patiently(ctx, func() (*target.StateVersion, error) { return x.Target.StateVersion(ctx, sv.ID) })
+		if asked == nil && !now.Pending() && !now.Discarded() {
+			return now, nil
+		}
+		if attempt == uploadAttempts {
+			return nil, &uploadError{err}
+		}
+	}
+}
+
+// An uploadError says that the bytes of an announced state version could not be
+// brought to their signed URL, whose host is often another than the API's.
+type uploadError struct{ error }
+
+func (e *uploadError) Unwrap() error { return e.error }
+
+func (x *execution) attributes() target.Attributes {
+	return target.Attributes{
+		Serial: x.payload.serial, Lineage: x.payload.lineage, MD5: x.payload.md5,
+		Force: x.Replace && x.replaces(), Run: x.Run,
+	}
+}
+
+func (x *execution) body() target.Body {
+	return target.Body{Open: x.payload.open, Size: x.payload.size, MD5: x.payload.md5}
+}
+
+// lookForOurs is step 6: after a lost or ambiguous reply, read what the server
+// holds and compare. It returns the state version that holds our bytes; or the
+// lost reply's own error when there is none for certain; or a stop that says that
+// nothing is certain.
+func (x *execution) lookForOurs(ctx context.Context, lost error) (*target.StateVersion, error) {
+	ctx, cancel := landing(ctx)
+	defer cancel()
+	found, err := x.find(ctx)
+	switch {
+	case err != nil:
+		return nil, &stop{code: CodeUnproven, unproven: true, message: fmt.Sprintf(
+			"The reply to the upload was lost (%v), and whether the state arrived cannot be found out: %v.", lost, err)}
+	case found != nil:
+		return found, nil
+	}
+	return nil, lost
+}
+
+// find searches what the workspace got since we locked it for our bytes, newest
+// first. A server that promotes at the unlock lists ours without it being current.
+func (x *execution) find(ctx context.Context) (*target.StateVersion, error) {
+	before := ""
+	if x.held != nil {
+		before = x.held.version.ID
+	}
+	return patiently(ctx, func() (*target.StateVersion, error) {
+		for version, err := range x.Target.History(ctx, x.Organization, x.Move.Workspace) {
+			if err != nil {
+				return nil, err
+			}
+			if version.ID == before {
+				break
+			}
+			if version.Serial != x.payload.serial {
+				continue
+			}
+			same, err := x.sameBytes(ctx, version)
+			if errors.Is(err, errNotReady) {
+				continue // announced, and its bytes never came
+			}
+			if err != nil {
+				return nil, err
+			}
+			if same {
+				return version, nil
+			}
+		}
+		return nil, nil
+	})
+}
+
+// lockAgain takes the lock again that somebody took from us before anything was
+// sent, and decides again.
+func (x *execution) lockAgain(ctx context.Context) error {
+	x.note("The lock was taken from us before the state was sent; it was taken again.")
+	if err := x.lock.Lock(ctx); err != nil {
+		if errors.Is(err, lockwait.ErrHeld) {
+			return &stop{code: CodeLockLost, message: "The workspace's lock was taken from us, and somebody else holds it now. Nothing was sent; find out who did it, then move again."}
+		}
+		return err
+	}
+	return x.decideAgain(ctx)
+}

@@ -1,0 +1,90 @@
+package migrate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"tfhaul/lockwait"
+	"tfhaul/source"
+	"tfhaul/target"
+)
+
+// A stop ends a move with a code and the sentence that goes with it.
+type stop struct {
+	code    Code
+	message string
+	// unproven says that what the workspace holds now is not known, which decides
+	// what becomes of the lock.
+	unproven bool
+}
+
+func (s *stop) Error() string { return s.message }
+
+// targetCodes says what an answer of the target means for a move.
+var targetCodes = map[target.Code]Code{
+	target.Unauthorized:       CodeUnauthorized,
+	target.ForbiddenOrMissing: CodeForbiddenOrMissing,
+	target.NotLocked:          CodeLockLost,
+	target.LockedByOther:      CodeLockLost,
+	target.Diverged:           CodeDiverged,
+	target.Unrelated:          CodeUnrelated,
+	target.Stale:              CodeStale,
+	target.RateLimited:        CodeRateLimited,
+	target.Unreachable:        CodeUnreachable,
+	target.Ambiguous:          CodeServerRefused,
+}
+
+// advice says what to do about a code where the error's own text does not.
+var advice = map[Code]string{
+	CodeUnauthorized:       "Check the token (terraform login, TFE_TOKEN, --token-file): it may have expired.",
+	CodeForbiddenOrMissing: "Check the name and the token's permissions; organization tokens cannot write states.",
+	CodeRateLimited:        "Others use up the rate limit too: try again later, or with a lower --parallelism.",
+	CodeUnreachable:        "Check the host name, the network, the proxy and the certificate authorities (--ca-file).",
+	CodeLockLost:           "The workspace's lock was taken from us while we worked: find out who did it, then move again.",
+	CodeStale:              "Somebody wrote a newer state meanwhile: look at it (tfhaul history) before anything else.",
+	CodeDiverged:           "Somebody wrote another state under this serial meanwhile: look at it (tfhaul history) before anything else.",
+	CodeUnrelated:          "Somebody wrote another state meanwhile: look at it (tfhaul history) before anything else.",
+	CodeServerRefused:      "Nothing was stored; try again, and if it stays so, ask the server's operators.",
+}
+
+// explain makes a stop of any error that ended a move.
+func (x *execution) explain(ctx context.Context, err error) *stop {
+	if abandoned, ok := errors.AsType[*lockwait.AbandonedError](err); ok {
+		x.leaveLocked()
+		return &stop{code: CodeLockLeft, message: fmt.Sprintf("Perhaps the workspace is locked by us now: %v. Look, and free it if so: %s", abandoned, x.result.UnlockCommand)}
+	}
+	if ctx.Err() != nil {
+		return &stop{code: CodeInterrupted, message: "Interrupted; the workspace holds what it held before."}
+	}
+	if changed, ok := errors.AsType[*source.ChangedError](err); ok {
+		return &stop{code: CodeSourceChanged, message: "Nothing was sent: " + sentence(changed.Error())}
+	}
+	if body, ok := errors.AsType[*target.SourceError](err); ok {
+		if body.Changed {
+			return &stop{code: CodeSourceChanged, message: "The source changed while it was being sent, so nothing was stored: stop whoever writes to it, then move again."}
+		}
+		return &stop{code: CodeUnreadable, message: sentence(body.Error())}
+	}
+	if answer, ok := errors.AsType[*target.Error](err); ok {
+		code, ok := targetCodes[answer.Code]
+		if !ok {
+			code = CodeServerRefused
+		}
+		return &stop{code: code, message: strings.TrimSpace(sentence(answer.Error()) + " " + advice[code])}
+	}
+	return &stop{code: CodeServerRefused, message: sentence(err.Error())}
+}
+
+// sentence makes a sentence of an error's text.
+func sentence(s string) string {
+	first, width := utf8.DecodeRuneInString(s)
+	s = string(unicode.ToUpper(first)) + s[width:]
+	if !strings.HasSuffix(s, ".") && !strings.HasSuffix(s, "?") {
+		s += "."
+	}
+	return s
+}

@@ -1,0 +1,147 @@
+package migrate
+
+import (
+	"context"
+	"crypto/md5"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"tfhaul/target"
+)
+
+// hcp is the product that makes a state version current only at the unlock.
+const hcp = "HCP Terraform"
+
+// verify is step 7: the workspace's current state version must be the one that
+// was sent, with the serial and the bytes that were sent. Where the server makes
+// it current only at the unlock, its bytes are compared now, and that it is
+// current afterwards: see verifyCurrent.
+func (x *execution) verify(ctx context.Context) error {
+	if x.Target.About().Product != hcp {
+		current, err := patiently(ctx, func() (*target.StateVersion, error) { return x.Target.Current(ctx, x.workspace) })
+		if err != nil {
+			return x.unproven("reading the workspace's current state version failed: %v", err)
+		}
+		if current != nil && current.ID == x.sent.ID {
+			x.sent = current
+			x.current = true
+		}
+	}
+	if err := x.compare(ctx); err != nil {
+		return err
+	}
+	x.record(x.payloadEvent(EventVerified))
+	return nil
+}
+
+// compare downloads what was sent and compares it.
+func (x *execution) compare(ctx context.Context) error {
+	if x.sent.Serial != x.payload.serial {
+		return x.unproven("the server gave it serial %d instead of %d", x.sent.Serial, x.payload.serial)
+	}
+	same, err := x.sameBytes(ctx, x.sent)
+	switch {
+	case err != nil:
+		return x.unproven("reading it back failed: %v", err)
+	case !same:
+		return x.unproven("the bytes that the server gives back are not those that were sent")
+	}
+	return nil
+}
+
+func (x *execution) unproven(format string, args ...any) error {
+	return &stop{code: CodeUnproven, unproven: true,
+		message: fmt.Sprintf("The server acknowledged the state as %s, but that it holds it is not proven: %s.", x.sent.ID, fmt.Sprintf(format, args...))}
+}
+
+// verifyCurrent is the part of step 7 that some servers only allow after the
+// unlock: what was sent must have become current.
+func (x *execution) verifyCurrent(ctx context.Context) error {
+	if x.current {
+		return nil
+	}
+	current, err := patiently(ctx, func() (*target.StateVersion, error) { return x.Target.Current(ctx, x.workspace) })
+	switch {
+	case err != nil:
+		return x.unproven("it was read back, but whether it became current at the unlock could not be read: %v", err)
+	case current == nil:
+		return x.unproven("it was read back, but after the unlock the workspace has no current state version")
+	case current.ID != x.sent.ID:
+		return x.unproven("it was read back, but after the unlock %s (serial %d) is current: somebody else wrote meanwhile", current.ID, current.Serial)
+	}
+	return nil
+}
+
+// movedMessage says what was proven.
+func (x *execution) movedMessage() string {
+	return fmt.Sprintf("Serial %d is the workspace's current state version %s; all %d bytes were read back and are the same.",
+		x.payload.serial, x.sent.ID, x.payload.size)
+}
+
+// sameBytes downloads a state version and says whether its bytes are the payload's.
+func (x *execution) sameBytes(ctx context.Context, version *target.StateVersion) (bool, error) {
+	var same bool
+	err := x.download(ctx, version, func(body io.Reader) error {
+		sum := md5.New()
+		size, err := io.Copy(sum, body)
+		same = size == x.payload.size && hex.EncodeToString(sum.Sum(nil)) == x.payload.md5
+		return err
+	})
+	return same, err
+}
+
+// errNotReady says that the server has no bytes to give for a state version,
+// though it was given time.
+var errNotReady = errors.New("the server is still processing it")
+
+// processingTime is how long the server may take until a state version can be
+// downloaded; the pauses between two questions double from the first to the longest.
+const (
+	processingTime  = time.Minute
+	firstReadyPause = 250 * time.Millisecond
+	mostReadyPause  = 5 * time.Second
+)
+
+// download gives use the bytes of a state version, from the start again when the
+// connection fails on the way. A version that is still being processed is waited for.
+func (x *execution) download(ctx context.Context, version *target.StateVersion, use func(io.Reader) error) error {
+	start := time.Now()
+	for pause := firstReadyPause; ; pause = min(2*pause, mostReadyPause) {
+		_, err := patiently(ctx, func() (struct{}, error) { return struct{}{}, x.downloadOnce(ctx, version, use) })
+		code := target.CodeOf(err)
+		notYet := code == target.NoBytesYet || code == target.ForbiddenOrMissing && version.Pending()
+		if err == nil || !notYet {
+			return err
+		}
+		if time.Since(start) > processingTime {
+			return errNotReady
+		}
+		if err := sleep(ctx, pause); err != nil {
+			return err
+		}
+		id := version.ID
+		version, err = patiently(ctx, func() (*target.StateVersion, error) { return x.Target.StateVersion(ctx, id) })
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (x *execution) downloadOnce(ctx context.Context, version *target.StateVersion, use func(io.Reader) error) error {
+	body, err := x.Target.Open(ctx, version)
+	if err != nil {
+		return err
+	}
+	err = use(body)
+	if closed := body.Close(); err == nil {
+		err = closed
+	}
+	if err != nil && target.CodeOf(err) == "" {
+		// Read short: whatever it said so far does not count.
+		return &target.Error{Op: "download state version " + version.ID, Code: target.Ambiguous, Err: err}
+	}
+	return err
+}
