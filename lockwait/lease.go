@@ -17,6 +17,10 @@ type Lease struct {
 
 func newLease(l Locker) *Lease { return &Lease{locker: l} }
 
+// Resume returns the lease of a lock that is known to be ours from before, such
+// as one that a process that died has left behind.
+func Resume(l Locker) *Lease { return newLease(l) }
+
 // releaseTime is how long in all a release is tried. The server's processing of
 // a state, which an unlock has to await, takes seconds.
 const releaseTime = 2 * time.Minute

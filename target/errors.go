@@ -46,6 +46,8 @@ const (
 	// StillPending: the workspace cannot be unlocked while its newest state
 	// version is still being processed.
 	StillPending Code = "still-pending"
+	// NoBytesYet: the server has no address for a state version's bytes yet.
+	NoBytesYet Code = "no-bytes-yet"
 	// Unreachable: no connection was made, so the request took no effect.
 	Unreachable Code = "unreachable"
 	// Ambiguous: the request may or may not have taken effect: its reply was

@@ -38,6 +38,9 @@ func (v *StateVersion) Pending() bool { return v.Status == string(tfe.StateVersi
 // Discarded says whether the server has given the state version up.
 func (v *StateVersion) Discarded() bool { return v.Status == string(tfe.StateVersionDiscarded) }
 
+// AwaitsUpload says whether the server gave an address to upload the bytes to.
+func (v *StateVersion) AwaitsUpload() bool { return v.upload != "" }
+
 func newStateVersion(sv *tfe.StateVersion) *StateVersion {
 	v := &StateVersion{
 		ID: sv.ID, Serial: sv.Serial, Size: sv.Size, Status: string(sv.Status),

@@ -166,7 +166,7 @@ func (c *Client) Open(ctx context.Context, sv *StateVersion) (io.ReadCloser, err
 	op := "download state version " + sv.ID
 	if sv.download == "" {
 		// Null just after the creation, on some servers for a moment.
-		return nil, &Error{Op: op, Code: Ambiguous, Err: errors.New("the server gives no download address yet")}
+		return nil, &Error{Op: op, Code: NoBytesYet, Err: errors.New("the server gives no download address yet")}
 	}
 	address, err := c.blobURL(sv.download)
 	if err != nil {
