@@ -6,9 +6,9 @@ import (
 	"crypto/md5"
 	"encoding/base64"
 	"encoding/hex"
-	"fmt"
 	"hash"
 	"io"
+	"strings"
 )
 
 // A Body is a state to send: it can be opened again and again, and says
@@ -41,20 +41,19 @@ func (e *SourceError) Error() string {
 // Unwrap gives the failure of reading.
 func (e *SourceError) Unwrap() error { return e.Err }
 
-// open starts reading a Body under check.
-func (b Body) open(ctx context.Context) (io.ReadCloser, error) {
-	r, err := b.Open(ctx)
-	if err != nil {
-		return nil, &SourceError{Err: err}
-	}
-	return &checkedBody{source: r, ahead: bufio.NewReaderSize(r, 64<<10), sum: md5.New(), want: b}, nil
+// reader reads a Body under check. Nothing is opened before the first Read: of
+// the bodies that net/http asks for, for a redirect it may not follow, not all
+// are read, and not all are closed.
+func (b Body) reader(ctx context.Context) io.ReadCloser {
+	return &checkedBody{ctx: ctx, sum: md5.New(), want: b}
 }
 
 // A checkedBody reads a Body and gives its last bytes away only once all of
 // them have been found to be the announced ones: a server never sees the whole
 // of anything else.
 type checkedBody struct {
-	source io.Closer
+	ctx    context.Context
+	source io.ReadCloser // nil before the first Read
 	ahead  *bufio.Reader
 	sum    hash.Hash
 	size   int64
@@ -64,6 +63,13 @@ type checkedBody struct {
 func (c *checkedBody) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
+	}
+	if c.source == nil {
+		source, err := c.want.Open(c.ctx)
+		if err != nil {
+			return 0, &SourceError{Err: err}
+		}
+		c.source, c.ahead = source, bufio.NewReaderSize(source, 64<<10)
 	}
 	n, err := c.ahead.Read(p)
 	if err != nil && err != io.EOF {
@@ -87,10 +93,15 @@ func (c *checkedBody) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-func (c *checkedBody) Close() error { return c.source.Close() }
+func (c *checkedBody) Close() error {
+	if c.source == nil {
+		return nil
+	}
+	return c.source.Close()
+}
 
-// inline streams a JSON:API document around a Body in base64, so that a state
-// of any size is sent in the memory of a buffer.
+// inline is a JSON:API document around a Body in base64. It is streamed, so that
+// a state of any size is sent in the memory of a buffer.
 type inline struct {
 	head, tail string
 	body       Body
@@ -98,55 +109,48 @@ type inline struct {
 
 // size is the length of the document in bytes.
 func (d inline) size() int64 {
-	return int64(len(d.head)) + (d.body.Size+2)/3*4 + int64(len(d.tail))
+	return int64(len(d.head)) + int64(base64.StdEncoding.EncodedLen(int(d.body.Size))) + int64(len(d.tail))
 }
 
-// open starts reading the document from the first byte. The reader must be
-// closed, which ends the goroutine that encodes.
-func (d inline) open(ctx context.Context) (io.ReadCloser, error) {
-	body, err := d.body.open(ctx)
-	if err != nil {
-		return nil, err
-	}
-	r, w := io.Pipe()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		w.CloseWithError(d.write(w, body))
-	}()
-	return &encodedBody{PipeReader: r, source: body, done: done}, nil
+// reader reads the document from its first byte.
+func (d inline) reader(ctx context.Context) io.ReadCloser {
+	body := d.body.reader(ctx)
+	return struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(strings.NewReader(d.head), &encoder{source: body}, strings.NewReader(d.tail)), body}
 }
 
-func (d inline) write(w io.Writer, body io.Reader) error {
-	buffered := bufio.NewWriterSize(w, 64<<10)
-	if _, err := buffered.WriteString(d.head); err != nil {
-		return err
-	}
-	encoder := base64.NewEncoder(base64.StdEncoding, buffered)
-	if _, err := io.Copy(encoder, body); err != nil {
-		return err
-	}
-	if err := encoder.Close(); err != nil {
-		return err
-	}
-	if _, err := buffered.WriteString(d.tail); err != nil {
-		return err
-	}
-	return buffered.Flush()
+// An encoder reads base64 of what it reads.
+type encoder struct {
+	source  io.Reader
+	raw     []byte
+	encoded []byte // all that was encoded last
+	rest    []byte // what of it was not read yet
+	err     error
 }
 
-// An encodedBody is the reading end of inline's goroutine.
-type encodedBody struct {
-	*io.PipeReader
-	source io.Closer
-	done   chan struct{}
-}
+// encodeAtOnce is a multiple of 3, so that only the end of all gets padding.
+const encodeAtOnce = 48 << 10
 
-func (b *encodedBody) Close() error {
-	closed := b.PipeReader.Close()
-	<-b.done
-	if err := b.source.Close(); err != nil {
-		return fmt.Errorf("closing the source: %w", err)
+func (e *encoder) Read(p []byte) (int, error) {
+	if e.raw == nil {
+		e.raw = make([]byte, encodeAtOnce)
+		e.encoded = make([]byte, base64.StdEncoding.EncodedLen(encodeAtOnce))
 	}
-	return closed
+	if len(e.rest) == 0 && e.err == nil {
+		var n int
+		n, e.err = io.ReadFull(e.source, e.raw)
+		if e.err == io.ErrUnexpectedEOF {
+			e.err = io.EOF
+		}
+		base64.StdEncoding.Encode(e.encoded, e.raw[:n])
+		e.rest = e.encoded[:base64.StdEncoding.EncodedLen(n)]
+	}
+	if len(e.rest) == 0 {
+		return 0, e.err
+	}
+	n := copy(p, e.rest)
+	e.rest = e.rest[n:]
+	return n, nil
 }

@@ -59,7 +59,7 @@ func (c *Client) CreateInline(ctx context.Context, ws *Workspace, a Attributes, 
 	}
 	head, tail, _ := strings.Cut(string(document), stateGoesHere)
 	doc := inline{head: head + stateGoesHere + `"state":"`, tail: `",` + tail, body: body}
-	return c.create(ctx, ws, doc.size(), func() (io.ReadCloser, error) { return doc.open(ctx) })
+	return c.create(ctx, ws, doc.size(), doc.reader)
 }
 
 // Announce creates a state version without its state, which Upload then sends
@@ -70,8 +70,8 @@ func (c *Client) Announce(ctx context.Context, ws *Workspace, a Attributes) (*St
 	if err != nil {
 		return nil, err
 	}
-	sv, err := c.create(ctx, ws, int64(len(document)), func() (io.ReadCloser, error) {
-		return io.NopCloser(bytes.NewReader(document)), nil
+	sv, err := c.create(ctx, ws, int64(len(document)), func(context.Context) io.ReadCloser {
+		return io.NopCloser(bytes.NewReader(document))
 	})
 	if err == nil && sv.upload == "" && !sv.Pending() {
 		// The server knows these bytes under this serial already.
@@ -84,19 +84,15 @@ func (c *Client) Announce(ctx context.Context, ws *Workspace, a Attributes) (*St
 }
 
 // create POSTs a document of the given size to the workspace's state versions.
-func (c *Client) create(ctx context.Context, ws *Workspace, size int64, open func() (io.ReadCloser, error)) (*StateVersion, error) {
+func (c *Client) create(ctx context.Context, ws *Workspace, size int64, body func(context.Context) io.ReadCloser) (*StateVersion, error) {
 	op := fmt.Sprintf("create a state version in %s/%s", ws.Organization, ws.Name)
 	address := c.api.JoinPath("workspaces", ws.ID, "state-versions")
 	sv, _, err := call(ctx, op, func(ctx context.Context) (*tfe.StateVersion, error) {
-		first, err := open()
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, address.String(), body(ctx))
 		if err != nil {
 			return nil, err
 		}
-		req, err := http.NewRequestWithContext(ctx, http.MethodPost, address.String(), first)
-		if err != nil {
-			return nil, errors.Join(err, first.Close())
-		}
-		req.ContentLength, req.GetBody = size, open
+		req.ContentLength, req.GetBody = size, func() (io.ReadCloser, error) { return body(ctx), nil }
 		req.Header.Set("Authorization", "Bearer "+c.token)
 		req.Header.Set("Content-Type", jsonapi.MediaType)
 		req.Header.Set("Accept", jsonapi.MediaType)
@@ -134,16 +130,12 @@ func (c *Client) Upload(ctx context.Context, sv *StateVersion, body Body) error 
 	if err != nil {
 		return &Error{Op: op, Code: Rejected, Err: err}
 	}
-	first, err := body.open(ctx)
-	if err != nil {
-		return &Error{Op: op, Code: Unreachable, Err: err}
-	}
 	ctx, x := withExchange(ctx)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPut, address.String(), first)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPut, address.String(), body.reader(ctx))
 	if err != nil {
-		return &Error{Op: op, Code: Rejected, Err: errors.Join(err, first.Close())}
+		return &Error{Op: op, Code: Rejected, Err: err}
 	}
-	req.ContentLength, req.GetBody = body.Size, func() (io.ReadCloser, error) { return body.open(ctx) }
+	req.ContentLength, req.GetBody = body.Size, func() (io.ReadCloser, error) { return body.reader(ctx), nil }
 	req.Header.Set("Content-Type", "application/octet-stream")
 	resp, err := c.blobs.Do(req)
 	if err != nil {
