@@ -51,6 +51,8 @@ type Error struct {
 	// Detail says more than the kind, or is empty. It names nothing but keys of
 	// Terraform's own schema.
 	Detail string
+
+	next string // what to do, where it is something else than for others of the kind
 }
 
 // Error says, for a person, what the file is, where the trouble is, and what to
@@ -59,20 +61,25 @@ func (e *Error) Error() string {
 	var b strings.Builder
 	k := kinds[e.Kind]
 	b.WriteString(k.what)
-	if e.Detail != "" {
+	switch {
+	case e.Detail == "":
+	case e.Kind == KindEncrypted:
+		b.WriteString(" by " + e.Detail)
+	default:
 		b.WriteString(": " + e.Detail)
 	}
 	switch {
 	case e.Offset < 0:
 	case e.Line > 0:
-		fmt.Fprintf(&b, " (line %d, column %d, byte offset %d)", e.Line, e.Column, e.Offset)
+		fmt.Fprintf(&b, ", at line %d, column %d (byte offset %d)", e.Line, e.Column, e.Offset)
 	default:
-		fmt.Fprintf(&b, " (byte offset %d)", e.Offset)
+		fmt.Fprintf(&b, ", at byte offset %d", e.Offset)
 	}
-	if k.next != "" {
-		b.WriteString("; " + k.next)
+	next := k.next
+	if e.next != "" {
+		next = e.next
 	}
-	return b.String()
+	return b.String() + "; " + next
 }
 
 // Code is the code that the command line reports for such a file: "encrypted",
@@ -81,7 +88,7 @@ func (e *Error) Code() string { return kinds[e.Kind].code }
 
 // kinds says of each kind what it is, what to do next, and the code for scripts.
 var kinds = map[Kind]struct{ code, what, next string }{
-	KindEncrypted:        {"encrypted", "the state is encrypted", `HCP Terraform needs plain state: write a decrypted copy with "tofu state pull > FILE" (or the tool that encrypted it) and move that`},
+	KindEncrypted:        {"encrypted", "the state is encrypted", "HCP Terraform needs plain state: decrypt it with what encrypted it, and move the result"},
 	KindBackendPointer:   {"not-state", "this is not the state but Terraform's note of the backend that holds it", `take the state from that backend, or write it to a file with "terraform state pull > FILE"`},
 	KindLockInfo:         {"not-state", "this is the lock of a state, not a state", "someone holds the state beside it, or left the lock behind: find out who before moving that state"},
 	KindPlanFile:         {"not-state", "this is a zip archive, as plan files are, not a state", `take the state itself, or write it to a file with "terraform state pull > FILE"`},
@@ -95,10 +102,10 @@ var kinds = map[Kind]struct{ code, what, next string }{
 	KindTruncated:        {"invalid", "the file ends in the middle: it was not written or copied to its end", "restore it from a backup or from its backend's earlier versions"},
 	KindNotJSON:          {"invalid", "the file is not valid JSON", "restore it from a backup or from its backend's earlier versions"},
 	KindTooDeep:          {"invalid", "the file is nested more than 10,000 levels deep, which Terraform does not read", "restore it from a backup or from its backend's earlier versions"},
-	KindNoVersion:        {"not-state", `this is not a state: it has no "version" at its top level`, "leave it out"},
+	KindNoVersion:        {"not-state", `this is not a state: it has no "version" at its top level`, "leave it out, or look for the state elsewhere"},
 	KindWrongType:        {"invalid", "the file holds a value of a type that Terraform refuses", "restore it from a backup or from its backend's earlier versions"},
-	KindSerialOutOfRange: {"invalid", "the serial is out of range (0 to 9007199254740992)", "restore the file from a backup, or have Terraform write the state anew"},
-	KindFormat0:          {"invalid", "the state has a format that Terraform since 0.7 does not read", "upgrade it with Terraform 0.6.16 first"},
+	KindSerialOutOfRange: {"invalid", "the serial is not within 0 and 9007199254740992", "restore the file from a backup, or have Terraform write the state anew"},
+	KindFormat0:          {"invalid", "the state has a format that Terraform since 0.7 does not read", "restore it from a backup or from its backend's earlier versions"},
 	KindFormatTooNew:     {"too-new-format", "the state has a format newer than 4, the newest one known here", "use a newer tfhaul"},
 	KindNoSerial:         {"invalid", "the file has no serial whose digits could be replaced", `have Terraform write the state anew ("terraform state pull" does)`},
 	KindErrored:          {"errored", "this is errored.tfstate, which a failed apply left because it could not store its result", `it is likely newer than the state in the backend: push it there first ("terraform state push errored.tfstate"), then remove it`},

@@ -72,7 +72,8 @@ func (d *document) brokenJSON(err error) *Error {
 	case d.dec.StackDepth() >= maxDepth:
 		return d.refuse(KindTooDeep, "", d.in.offset(syntax.ByteOffset))
 	}
-	return d.refuse(KindNotJSON, "", d.in.offset(syntax.ByteOffset))
+	at := d.in.offset(syntax.ByteOffset)
+	return d.refuse(KindNotJSON, breaker(d.in.from(at)), at)
 }
 
 // maxDepth is how deep encoding/json, and the decoder, go.
@@ -86,9 +87,10 @@ func (d *document) judge() *Error {
 		return &Error{Kind: KindNoVersion, Offset: -1, Detail: "it is JSON, but not an object"}
 	// OpenTofu takes for encrypted what has an encryption_version.
 	case d.encryptionVersion && (d.encryptedData || !d.hasVersion):
-		return &Error{Kind: KindEncrypted, Offset: -1, Detail: "by OpenTofu"}
+		return &Error{Kind: KindEncrypted, Offset: -1, Detail: "OpenTofu",
+			next: `HCP Terraform needs plain state: write a decrypted copy with "tofu state pull > FILE" and move that`}
 	case d.sops && (!d.hasVersion || d.versionError != nil):
-		return &Error{Kind: KindEncrypted, Offset: -1, Detail: "by SOPS"}
+		return &Error{Kind: KindEncrypted, Offset: -1, Detail: "SOPS"}
 	case d.lockFields >= lockFieldsNeeded && (!d.hasVersion || d.versionError != nil):
 		return &Error{Kind: KindLockInfo, Offset: -1}
 	case d.formatVersion && !d.hasVersion && d.versionError == nil:
@@ -98,7 +100,7 @@ func (d *document) judge() *Error {
 	case !d.hasVersion:
 		return &Error{Kind: KindNoVersion, Offset: -1}
 	case d.version == 0:
-		return &Error{Kind: KindFormat0, Offset: -1, Detail: `its "version" is 0`}
+		return &Error{Kind: KindFormat0, Offset: -1, Detail: `its "version" is 0, which no Terraform ever wrote`}
 	case d.version > 4:
 		return &Error{Kind: KindFormatTooNew, Offset: -1}
 	}

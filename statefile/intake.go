@@ -234,21 +234,36 @@ func (in *intake) offset(decoders int64) int64 {
 	return offset
 }
 
-// position is the line and column of an offset that is not far behind what was
-// given to the decoder last; 0 and 0 if it is.
-func (in *intake) position(offset int64) (line, column int64) {
-	for _, i := range [...]int{in.cur, (in.cur + ringSize - 1) % ringSize} {
-		c := &in.ring[i]
-		n := offset - c.at
-		if n < 0 || n > int64(len(c.buf)) {
-			continue
+// window finds the chunk that an offset not far behind what was given to the
+// decoder last lies in, and its place there.
+func (in *intake) window(offset int64) (c *chunk, i int64, ok bool) {
+	for _, k := range [...]int{in.cur, (in.cur + ringSize - 1) % ringSize} {
+		c := &in.ring[k]
+		if i := offset - c.at; i >= 0 && i <= int64(len(c.buf)) {
+			return c, i, true
 		}
-		before := c.buf[:n]
-		bol := c.bol
-		if i := bytes.LastIndexByte(before, '\n'); i >= 0 {
-			bol = c.at + int64(i) + 1
-		}
-		return c.line + int64(bytes.Count(before, newline)) + 1, offset - bol + 1
 	}
-	return 0, 0
+	return nil, 0, false
+}
+
+// position is the line and column of an offset within the window, 0 and 0 of
+// any other.
+func (in *intake) position(offset int64) (line, column int64) {
+	c, n, ok := in.window(offset)
+	if !ok {
+		return 0, 0
+	}
+	before, bol := c.buf[:n], c.bol
+	if i := bytes.LastIndexByte(before, '\n'); i >= 0 {
+		bol = c.at + int64(i) + 1
+	}
+	return c.line + int64(bytes.Count(before, newline)) + 1, offset - bol + 1
+}
+
+// from is what follows an offset within the window, as far as it is at hand.
+func (in *intake) from(offset int64) []byte {
+	if c, n, ok := in.window(offset); ok {
+		return c.buf[n:]
+	}
+	return nil
 }

@@ -21,7 +21,7 @@ var signatures = []signature{
 	{"\x00{", KindUTF16, ""},
 	{"\x00\x00\xfe\xff", KindUTF16, ""},
 	{"\x00\x00\x00{", KindUTF16, ""},
-	{"\x00GITCRYPT\x00", KindEncrypted, "by git-crypt"},
+	{"\x00GITCRYPT\x00", KindEncrypted, "git-crypt"},
 	{"\x00\x00", KindNotJSON, "it begins with NUL bytes, as files do after a crash of the machine that wrote them"},
 	{"PK\x03\x04", KindPlanFile, ""},
 	{"PK\x05\x06", KindPlanFile, ""},
@@ -29,11 +29,11 @@ var signatures = []signature{
 	{"\x28\xb5\x2f\xfd", KindCompressed, "zstd"},
 	{"BZh", KindCompressed, "bzip2"},
 	{"\xfd7zXZ\x00", KindCompressed, "xz"},
-	{"tfstate", KindFormat0, "a binary state of Terraform before 0.7"},
-	{"$ANSIBLE_VAULT;", KindEncrypted, "by Ansible Vault"},
-	{"age-encryption.org/", KindEncrypted, "by age"},
-	{"-----BEGIN AGE ENCRYPTED FILE-----", KindEncrypted, "by age"},
-	{"-----BEGIN PGP MESSAGE-----", KindEncrypted, "by PGP"},
+	{"tfstate", KindFormat0, "it is a binary state of Terraform before 0.7"},
+	{"$ANSIBLE_VAULT;", KindEncrypted, "Ansible Vault"},
+	{"age-encryption.org/", KindEncrypted, "age"},
+	{"-----BEGIN AGE ENCRYPTED FILE-----", KindEncrypted, "age"},
+	{"-----BEGIN PGP MESSAGE-----", KindEncrypted, "PGP"},
 	{"version https://git-lfs.github.com/spec/", KindPlaceholder, "a Git LFS pointer"},
 	{"<<<<<<< ", KindNotJSON, "it begins with the conflict markers of a failed merge"},
 	{"<", KindNotJSON, "it begins like HTML or XML, as the error pages of servers do"},
@@ -47,10 +47,39 @@ func sniff(head []byte) *Error {
 	}
 	for _, s := range signatures {
 		if bytes.HasPrefix(head, []byte(s.prefix)) {
-			return &Error{Kind: s.kind, Offset: -1, Detail: s.detail}
+			e := &Error{Kind: s.kind, Offset: -1, Detail: s.detail}
+			if s.kind == KindFormat0 {
+				e.next = "upgrade it with Terraform 0.6.16 first"
+			}
+			return e
 		}
 	}
 	return nil
+}
+
+// breakers are what breaks JSON in ways that have a name.
+var breakers = []struct{ prefix, detail string }{
+	{"<<<<<<<", "conflict markers of a failed merge"},
+	{"=======", "conflict markers of a failed merge"},
+	{">>>>>>>", "conflict markers of a failed merge"},
+	{"//", "a comment, which JSON does not know"},
+	{"/*", "a comment, which JSON does not know"},
+	{"#", "a comment, which JSON does not know"},
+	{"\x00", "NUL bytes, as files hold after a crash of the machine that wrote them"},
+	{"'", "single quotes, which JSON does not know"},
+	{"\n", "a line break where none may stand"},
+	{"\r", "a line break where none may stand"},
+	{"\t", "a tab where none may stand"},
+}
+
+// breaker names what breaks the JSON where rest begins, or returns "".
+func breaker(rest []byte) string {
+	for _, b := range breakers {
+		if bytes.HasPrefix(rest, []byte(b.prefix)) {
+			return b.detail
+		}
+	}
+	return ""
 }
 
 // fold turns a key into the one of Terraform's keys that encoding/json takes it

@@ -1,0 +1,271 @@
+package statefile_test
+
+import (
+	"bytes"
+	"crypto/md5"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"tfhaul/fixtures"
+	"tfhaul/statefile"
+)
+
+// The types that Terraform 1.11 reads states into, as far as this package
+// looks at them, with the decoder that Terraform uses.
+type (
+	terraformVersionOnly struct {
+		Version *uint64 `json:"version"`
+	}
+	terraformV4 struct {
+		TerraformVersion string                       `json:"terraform_version"`
+		Serial           uint64                       `json:"serial"`
+		Lineage          string                       `json:"lineage"`
+		Outputs          map[string]terraformV4Output `json:"outputs"`
+		Resources        []terraformV4Resource        `json:"resources"`
+		CheckResults     []struct {
+			Status string `json:"status"`
+		} `json:"check_results"`
+	}
+	terraformV4Output struct {
+		Value     json.RawMessage `json:"value"`
+		Type      json.RawMessage `json:"type"`
+		Sensitive bool            `json:"sensitive"`
+	}
+	terraformV4Resource struct {
+		Module    string                `json:"module"`
+		Mode      string                `json:"mode"`
+		Type      string                `json:"type"`
+		Name      string                `json:"name"`
+		Each      string                `json:"each"`
+		Provider  string                `json:"provider"`
+		Instances []terraformV4Instance `json:"instances"`
+	}
+	terraformV4Instance struct {
+		IndexKey            any               `json:"index_key"`
+		Status              string            `json:"status"`
+		Deposed             string            `json:"deposed"`
+		SchemaVersion       uint64            `json:"schema_version"`
+		Attributes          json.RawMessage   `json:"attributes"`
+		AttributesFlat      map[string]string `json:"attributes_flat"`
+		SensitiveAttributes []json.RawMessage `json:"sensitive_attributes"`
+		Private             string            `json:"private"`
+		Dependencies        []string          `json:"dependencies"`
+		CreateBeforeDestroy bool              `json:"create_before_destroy"`
+	}
+	terraformV1 struct {
+		Serial  int64             `json:"serial"`
+		Remote  *terraformRemote  `json:"remote"`
+		Modules []json.RawMessage `json:"modules"`
+	}
+	terraformV3 struct {
+		TerraformVersion string            `json:"terraform_version"`
+		Serial           int64             `json:"serial"`
+		Lineage          string            `json:"lineage"`
+		Remote           *terraformRemote  `json:"remote"`
+		Backend          *terraformRemote  `json:"backend"`
+		Modules          []json.RawMessage `json:"modules"`
+	}
+	terraformRemote struct {
+		Type string `json:"type"`
+	}
+)
+
+// A header is what both readers are to agree on.
+type header struct {
+	format           int
+	serial           int64
+	lineage, version string
+}
+
+// readLikeTerraform is Terraform's way to the header. It reports whether
+// Terraform would read the file.
+func readLikeTerraform(data []byte) (h header, v4 *terraformV4, ok bool) {
+	var sniffed terraformVersionOnly
+	if json.Unmarshal(data, &sniffed) != nil || sniffed.Version == nil {
+		return h, nil, false
+	}
+	switch *sniffed.Version {
+	case 1:
+		var s terraformV1
+		if json.Unmarshal(data, &s) != nil {
+			return h, nil, false
+		}
+		return header{format: 1, serial: s.Serial}, nil, s.Serial >= 0
+	case 2, 3:
+		var s terraformV3
+		if json.Unmarshal(data, &s) != nil {
+			return h, nil, false
+		}
+		return header{int(*sniffed.Version), s.Serial, s.Lineage, s.TerraformVersion}, nil, s.Serial >= 0
+	case 4:
+		var s terraformV4
+		if json.Unmarshal(data, &s) != nil {
+			return h, nil, false
+		}
+		// Beyond 2^63 the conversion is wrong, but such serials are refused anyway.
+		return header{4, int64(s.Serial), s.Lineage, s.TerraformVersion}, &s, true
+	}
+	return h, nil, false
+}
+
+// addSeeds adds all samples and some shapes of their own.
+func addSeeds(f *testing.F) {
+	for _, s := range fixtures.Samples() {
+		if data := s.Bytes(); len(data) < 20_000 {
+			f.Add(data)
+		}
+	}
+	f.Add(fixtures.Spec{Resources: 2, Outputs: 3, Serial: 5}.Bytes())
+	for _, s := range []string{
+		`{"version":4,"serial":-0}`, `{"version":3,"serial":-0}`, `{"serial":1,"version":3,"remote":5}`,
+		`{"version":4,"serial":5,"serial":1e2}`, `{"VERSION":4,"ſERIAL":3,"lineage":"\ud83d","lineage":null}`,
+		`{"version":4,"resources":[null,{"instances":null},{"instances":[null]}]}`,
+		`{"version":2,"modules":[null,{"path":null,"resources":{"a.b":null},"outputs":{"x":null}}]}`,
+		`{"version":1,"modules":[{"path":["root"],"outputs":{"a":"b"},"resources":{"data.a":{"primary":null}}}]}`,
+		" \n{\"version\" : 4 , \"lineage\" : \"\\u0041\\/\" }\t\n", `{"version":4}{`, `{"version":4,"x":"\x"}`, `{"version":4,"x":01}`,
+	} {
+		f.Add([]byte(s))
+	}
+}
+
+func FuzzRead(f *testing.F) {
+	addSeeds(f)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		got, err := statefile.Read(bytes.NewReader(data))
+		sum := md5.Sum(data)
+		if got.MD5 != hex.EncodeToString(sum[:]) || got.Size != int64(len(data)) {
+			t.Fatalf("MD5 %s, size %d", got.MD5, got.Size)
+		}
+		refusal, isRefusal := errors.AsType[*statefile.Error](err)
+		if err != nil && (!isRefusal || refusal.Code() == "" || refusal.Offset > got.Size) {
+			t.Fatalf("%T %v", err, err)
+		}
+		want, v4, ok := readLikeTerraform(data)
+		if err == nil && !ok {
+			t.Fatal("accepted, though Terraform refuses it")
+		}
+		if err == nil {
+			if h := (header{got.Format, got.Serial, got.Lineage, got.TerraformVersion}); h != want {
+				t.Fatalf("got %+v, want %+v", h, want)
+			}
+			if v4 != nil {
+				compareContents(t, got, v4)
+			}
+			if _, err := statefile.Inspect(bytes.NewReader(data), &statefile.Visitor{
+				Resource: func(statefile.Resource) {}, Output: func(statefile.Output) {},
+			}); err != nil {
+				t.Fatal("with a visitor it is refused:", err)
+			}
+		}
+		if ok && isRefusal && !mayRefuse[refusal.Kind] {
+			// Terraform's types are looked at more closely here than above in formats 1 to 3.
+			if refusal.Kind != statefile.KindWrongType || want.format == 4 {
+				t.Fatal("refused, though Terraform reads it:", err)
+			}
+		}
+		if isRefusal && json.Valid(data) {
+			switch refusal.Kind {
+			case statefile.KindTruncated, statefile.KindNotJSON, statefile.KindTrailingGarbage, statefile.KindTooDeep:
+				t.Fatal("it is JSON, but:", err)
+			}
+		}
+		// Read in other pieces it is the same.
+		again, errAgain := statefile.Read(iotest.OneByteReader(bytes.NewReader(data)))
+		if len(data) < 4096 && (again.MD5 != got.MD5 || again.Serial != got.Serial || (err == nil) != (errAgain == nil) || err != nil && err.Error() != errAgain.Error()) {
+			t.Fatalf("read byte by byte: %v, at once: %v", errAgain, err)
+		}
+	})
+}
+
+// mayRefuse are the kinds that are refused though Terraform would read them.
+var mayRefuse = map[statefile.Kind]bool{
+	statefile.KindEncrypted: true, statefile.KindSerialOutOfRange: true, statefile.KindBackendPointer: true,
+}
+
+// compareContents compares what can be compared: where a key stands twice,
+// encoding/json merges the values in ways of its own.
+func compareContents(t *testing.T, got *statefile.Snapshot, want *terraformV4) {
+	t.Helper()
+	if len(want.Outputs) > got.Contents.Outputs {
+		t.Fatalf("%d outputs, want %d", got.Contents.Outputs, len(want.Outputs))
+	}
+	if got.Empty() && (len(want.Outputs) > 0 || hasResources(want)) {
+		t.Fatal("taken for empty, though Terraform finds resources or outputs")
+	}
+}
+
+func hasResources(s *terraformV4) bool {
+	for _, r := range s.Resources {
+		if r.Mode == "managed" || r.Mode == "data" {
+			return true
+		}
+	}
+	return false
+}
+
+func FuzzBump(f *testing.F) {
+	for _, s := range fixtures.Samples() {
+		if data := s.Bytes(); len(data) < 20_000 {
+			f.Add(data, int64(1), uint8(1))
+			f.Add(data, int64(1<<53), uint8(7))
+		}
+	}
+	f.Fuzz(func(t *testing.T, data []byte, serial int64, pieces uint8) {
+		before, err := statefile.Read(bytes.NewReader(data))
+		if err != nil {
+			return
+		}
+		bumped, err := io.ReadAll(before.Bump(inPieces(data, pieces), serial))
+		if refusal, ok := errors.AsType[*statefile.Error](err); ok {
+			switch {
+			case refusal.Kind == statefile.KindSerialOutOfRange && (serial < 0 || serial > statefile.MaxSerial):
+			case refusal.Kind == statefile.KindNoSerial && before.Serial == 0:
+			default:
+				t.Fatal(err)
+			}
+			return
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		after, err := statefile.Read(bytes.NewReader(bumped))
+		if err != nil {
+			t.Fatal("the result is refused:", err)
+		}
+		if after.Serial != serial {
+			t.Fatalf("serial %d, want %d", after.Serial, serial)
+		}
+		// Back again gives the same bytes but for a "-0", which becomes 0.
+		back, err := io.ReadAll(after.Bump(bytes.NewReader(bumped), before.Serial))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(back, data) && !(before.Serial == 0 && strings.Contains(string(data), "-0")) {
+			t.Fatal("more than the digits changed")
+		}
+	})
+}
+
+// inPieces reads data in pieces of at most n bytes.
+func inPieces(data []byte, n uint8) io.Reader {
+	return &pieceReader{rest: data, n: max(1, int(n))}
+}
+
+type pieceReader struct {
+	rest []byte
+	n    int
+}
+
+func (r *pieceReader) Read(p []byte) (int, error) {
+	if len(r.rest) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(p, r.rest[:min(r.n, len(r.rest))])
+	r.rest = r.rest[n:]
+	return n, nil
+}
