@@ -17,13 +17,21 @@ type contents struct {
 	TerraformVersion string
 	Resources        []contentResource
 	Outputs          []contentOutput
+	// ManagedCount counts the managed instances, those left out of Resources included.
+	ManagedCount int
+	described    int
 }
 
 type contentResource struct {
 	Name, Type, Module, Provider string
-	Count                        int
 	Managed                      bool
+	Count                        int
+	Keys                         []string // of the instances: "", "[0]" or `["a"]`
 }
+
+// maxDescribed bounds how many resource instances and outputs are described, so that a huge
+// state does not become a huge record.
+const maxDescribed = 10_000
 
 type contentOutput struct {
 	ID        string
@@ -81,18 +89,42 @@ func (t *contents) readResource(d *jsontext.Decoder) error {
 		case "provider":
 			return decode(d, &r.Provider)
 		case "instances":
-			return eachElement(d, func() error { r.Count++; return d.SkipValue() })
+			return eachElement(d, func() error { return t.readInstance(d, &r) })
 		}
 		return d.SkipValue()
 	})
 	if r.Module == "" {
 		r.Module = "root"
 	}
-	r.Managed = mode != "data"
-	if !r.Managed {
+	if r.Managed = mode != "data"; r.Managed {
+		t.ManagedCount += r.Count
+	} else {
 		r.Type = "data." + r.Type
 	}
-	t.Resources = append(t.Resources, r)
+	if t.described < maxDescribed {
+		t.described++
+		t.Resources = append(t.Resources, r)
+	}
+	return err
+}
+
+func (t *contents) readInstance(d *jsontext.Decoder, r *contentResource) error {
+	var index json.RawMessage
+	err := eachMember(d, func(name string) error {
+		if name == "index_key" {
+			return decode(d, &index)
+		}
+		return d.SkipValue()
+	})
+	r.Count++
+	if t.described < maxDescribed {
+		t.described++
+		key := ""
+		if len(index) > 0 && string(index) != "null" {
+			key = "[" + string(index) + "]"
+		}
+		r.Keys = append(r.Keys, key)
+	}
 	return err
 }
 
@@ -110,7 +142,10 @@ func (t *contents) readOutputs(d *jsontext.Decoder) error {
 			}
 			return d.SkipValue()
 		})
-		t.Outputs = append(t.Outputs, o)
+		if t.described < maxDescribed {
+			t.described++
+			t.Outputs = append(t.Outputs, o)
+		}
 		return err
 	})
 	slices.SortFunc(t.Outputs, func(a, b contentOutput) int { return strings.Compare(a.Name, b.Name) })
@@ -182,7 +217,6 @@ func (t contents) describe(attributes map[string]any) {
 	resources := []map[string]any{}
 	modules := map[string]map[string]int{}
 	providers := map[string]map[string]int{}
-	count := 0
 	for _, r := range t.Resources {
 		resources = append(resources, map[string]any{
 			"name": r.Name, "type": r.Type, "count": r.Count, "module": r.Module, "provider": r.Provider,
@@ -190,14 +224,11 @@ func (t contents) describe(attributes map[string]any) {
 		kind := strings.ReplaceAll(r.Type, "_", "-")
 		addTo(modules, r.Module, kind, r.Count)
 		addTo(providers, r.Provider, kind, r.Count)
-		if r.Managed {
-			count += r.Count
-		}
 	}
 	attributes["resources"] = resources
 	attributes["modules"] = modules
 	attributes["providers"] = providers
-	attributes["billable-rum-count"] = count
+	attributes["billable-rum-count"] = t.ManagedCount
 }
 
 func addTo(m map[string]map[string]int, key, kind string, n int) {
@@ -205,15 +236,4 @@ func addTo(m map[string]map[string]int, key, kind string, n int) {
 		m[key] = map[string]int{}
 	}
 	m[key][kind] += n
-}
-
-// managed is how many managed resource instances there are.
-func (t contents) managed() int {
-	n := 0
-	for _, r := range t.Resources {
-		if r.Managed {
-			n += r.Count
-		}
-	}
-	return n
 }

@@ -210,6 +210,9 @@ func (s *Server) accessTo(p *principal, org string) access {
 		return accessAdmin
 	case p.user != nil:
 		a := accessNone
+		if o := s.organizations[org]; o == nil || !boolSetting(o.Settings, "user-tokens-enabled", true) {
+			return accessNone
+		}
 		for _, id := range p.user.Teams {
 			if t := s.teams[id]; t != nil && t.Org == org {
 				a = max(a, t.Access)
@@ -224,7 +227,8 @@ func (s *Server) accessTo(p *principal, org string) access {
 	return accessNone
 }
 
-// accessToWorkspace is accessTo, and write access to its own workspace for a run.
+// accessToWorkspace is accessTo, with what teams were granted for this workspace, and write
+// access to its own workspace for a run.
 func (s *Server) accessToWorkspace(p *principal, w *workspace) access {
 	if p.run != nil {
 		if p.run.Workspace == w.ID {
@@ -232,11 +236,20 @@ func (s *Server) accessToWorkspace(p *principal, w *workspace) access {
 		}
 		return accessNone
 	}
-	return s.accessTo(p, w.Org)
+	a := s.accessTo(p, w.Org)
+	for _, g := range w.Grants {
+		if (p.team != nil && p.team.ID == g.Team) || (p.user != nil && slices.Contains(p.user.Teams, g.Team)) {
+			a = max(a, g.level())
+		}
+	}
+	return a
 }
 
 // owns says whether the principal may change the organization itself.
 func (s *Server) owns(p *principal, org string) bool {
+	if p.team != nil {
+		return p.team.Org == org && p.team.Name == "owners"
+	}
 	if p.user == nil {
 		return false
 	}
@@ -313,7 +326,7 @@ func (s *Server) userResource(p *principal) resource {
 	return resource{ID: id, Type: "users", Attributes: map[string]any{
 		"username":           name,
 		"email":              email,
-		"avatar-url":         nil,
+		"avatar-url":         "https://www.gravatar.com/avatar/?s=100&d=mm",
 		"is-service-account": service,
 		"is-site-admin":      admin,
 		"is-admin":           admin,
@@ -329,14 +342,4 @@ func (s *Server) userResource(p *principal) resource {
 			"can-manage-user-tokens":   !service,
 		},
 	}, Links: map[string]any{"self": "/api/v2/users/" + id}}
-}
-
-// teamResource is a team as it is included beside a workspace that it has locked.
-func (s *Server) teamResource(t *team) resource {
-	return resource{ID: t.ID, Type: "teams", Attributes: map[string]any{
-		"name":        t.Name,
-		"users-count": 1,
-		"visibility":  "organization",
-		"sso-team-id": nil,
-	}, Links: map[string]any{"self": "/api/v2/teams/" + t.ID}}
 }

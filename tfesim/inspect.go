@@ -57,7 +57,7 @@ func (s *Server) ensureWorkspace(org, name string) (*workspace, error) {
 	}
 	now := time.Now()
 	w := &workspace{ID: newID("ws"), Org: org, Project: o.DefaultProject, Name: name, Created: now, Updated: now,
-		Settings: map[string]json.RawMessage{}, Tags: map[string]string{}}
+		Settings: map[string]json.RawMessage{}}
 	setText(w.Settings, "terraform-version", s.options.TerraformVersion)
 	s.addWorkspace(w)
 	return w, nil
@@ -128,8 +128,7 @@ func (s *Server) SeedVersion(org, workspace string, raw []byte, serial int64, li
 	v := &stateVersion{ID: newID("sv"), Workspace: w.ID, Serial: serial, Lineage: lineage, MD5: b.MD5, Created: now}
 	// It has been there for long: processing is over.
 	s.arrive(v, b, read, now.Add(-2*s.options.ProcessingDelay))
-	s.versions[v.ID] = v
-	w.versions = append(w.versions, v)
+	s.addVersion(w, v)
 	s.put(v)
 	wait := s.commit()
 	s.mu.Unlock()

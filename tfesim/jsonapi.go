@@ -102,6 +102,11 @@ func errTooLarge() *apiError {
 	return &apiError{status: 413, title: "payload too large"}
 }
 
+// errBroken is the answer when the server cannot keep what it should.
+func errBroken() *apiError {
+	return &apiError{status: 500, title: "internal server error"}
+}
+
 // body is the error's JSON document.
 func (e *apiError) body() []byte {
 	entry := map[string]any{"status": strconv.Itoa(e.status), "title": e.title}

@@ -102,7 +102,7 @@ func (s *Server) release(w *workspace) {
 func (s *Server) dropVersion(v *stateVersion) {
 	delete(s.versions, v.ID)
 	s.drop(v)
-	s.removeBlobs(v.State, v.JSON, v.Outputs)
+	s.discard(v.State, v.JSON, v.Outputs)
 }
 
 // lockAnswer is the workspace as the lock actions answer it.

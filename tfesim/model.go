@@ -25,7 +25,7 @@ type project struct {
 	Name     string
 	Created  time.Time
 	Settings map[string]json.RawMessage
-	Tags     map[string]string // tag bindings, inherited by the project's workspaces
+	Tags     []binding // inherited by the project's workspaces
 }
 
 type workspace struct {
@@ -36,12 +36,14 @@ type workspace struct {
 	Created  time.Time
 	Updated  time.Time
 	Settings map[string]json.RawMessage
-	TagNames []string          // flat tags, in the order they were given
-	Tags     map[string]string // tag bindings (key and value)
+	TagNames []string // flat tags, in the order they were given
+	Tags     []binding
 	Lock     *lock
 	Readme   string
 	// Consumers are the workspaces that may read this one's state.
 	Consumers []string
+	Grants    []grant
+	SSHKey    string
 
 	versions []*stateVersion // oldest first; derived
 }

@@ -2,7 +2,6 @@ package tfesim
 
 import (
 	"encoding/json"
-	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -51,7 +50,7 @@ func listOrganizations(c *call) (*answer, error) {
 	query := strings.ToLower(c.r.URL.Query().Get("q"))
 	var all []*organization
 	for _, o := range c.s.organizations {
-		if c.s.accessTo(c.who, o.Name) > accessNone && strings.Contains(strings.ToLower(o.Name), query) {
+		if c.s.accessTo(c.who, o.Name) > accessNone && strings.Contains(strings.ToLower(o.Name+"\n"+o.Email), query) {
 			all = append(all, o)
 		}
 	}
@@ -137,6 +136,9 @@ func updateOrganization(c *call) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := c.changeDefaultPool(o, settings); err != nil {
+		return nil, err
+	}
 	email, err := c.body.one.str("email")
 	if err != nil {
 		return nil, err
@@ -162,6 +164,32 @@ func updateOrganization(c *call) (*answer, error) {
 	return ok(document{Data: c.organizationResource(o)}), nil
 }
 
+// defaultPool is the setting that holds the id of the organization's default agent pool.
+const defaultPool = "default-agent-pool"
+
+// changeDefaultPool keeps the default agent pool and the default execution mode in step.
+func (c *call) changeDefaultPool(o *organization, settings map[string]json.RawMessage) error {
+	pool, err := c.body.one.related("default-agent-pool")
+	if err != nil {
+		return err
+	}
+	agent := textSetting(settings, "default-execution-mode", "remote") == "agent"
+	switch {
+	case pool != nil && !agent:
+		return errInvalid("default-agent-pool", "Default agent pool must not be specified unless using 'agent' execution mode")
+	case pool != nil:
+		if a := c.s.assets[pool.ID]; a == nil || a.Kind != agentPools || a.Org != o.Name {
+			return errNotFound()
+		}
+		setText(settings, defaultPool, pool.ID)
+	case !agent:
+		delete(settings, defaultPool)
+	case textSetting(settings, defaultPool, "") == "":
+		return errInvalid("default-agent-pool", "Default agent pool must be specified when using 'agent' execution mode")
+	}
+	return nil
+}
+
 func (s *Server) renameOrganization(o *organization, name string) {
 	s.drop(o)
 	was := o.Name
@@ -184,6 +212,12 @@ func (s *Server) renameOrganization(o *organization, name string) {
 		if t.Org == was {
 			t.Org = name
 			s.put(t)
+		}
+	}
+	for _, a := range s.assets {
+		if a.Org == was {
+			a.Org = name
+			s.put(a)
 		}
 	}
 	for _, t := range s.tokens {
@@ -213,25 +247,18 @@ func deleteOrganization(c *call) (*answer, error) {
 			s.drop(p)
 		}
 	}
-	for id, t := range s.teams {
-		if t.Org != o.Name {
-			continue
-		}
-		delete(s.teams, id)
-		s.drop(t)
-		for _, u := range s.users {
-			if i := slices.Index(u.Teams, id); i >= 0 {
-				u.Teams = slices.Delete(u.Teams, i, i+1)
-				s.put(u)
-			}
+	for _, t := range s.teams {
+		if t.Org == o.Name {
+			s.deleteTeam(t)
 		}
 	}
-	for secret, t := range s.tokens {
-		if s.principal(t.Holder) == nil || t.Holder == (ref{o.Name, "organizations"}) {
-			delete(s.tokens, secret)
-			s.drop(t)
+	for id, a := range s.assets {
+		if a.Org == o.Name {
+			delete(s.assets, id)
+			s.drop(a)
 		}
 	}
+	s.deleteTokens(ref{o.Name, "organizations"})
 	delete(s.byName, o.Name)
 	delete(s.organizations, o.Name)
 	s.drop(o)
@@ -298,7 +325,7 @@ func (c *call) organizationResource(o *organization) resource {
 	if admin {
 		attributes["email"] = o.Email
 	}
-	relationships := map[string]any{}
+	relationships := map[string]any{"default-agent-pool": toOne(c.s.assetRef(textSetting(o.Settings, defaultPool, "")), "")}
 	if c.s.options.Personality != Lax {
 		relationships["default-project"] = toOne(&ref{o.DefaultProject, "projects"}, "/api/v2/projects/"+o.DefaultProject)
 	}

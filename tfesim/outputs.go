@@ -13,22 +13,23 @@ func (c *call) outputRefs(v *stateVersion) []ref {
 	return refs
 }
 
-func (c *call) outputResources(v *stateVersion) []resource {
+// outputResources are a version's outputs; none until it is processed.
+func (c *call) outputResources(v *stateVersion, reveal bool) []resource {
 	out := []resource{}
 	if !c.s.processed(v, c.now) {
 		return out
 	}
 	for _, o := range v.Contents.Outputs {
-		out = append(out, outputResource(o))
+		out = append(out, outputResource(o, reveal))
 	}
 	return out
 }
 
-// outputResource shows an output; the value of a sensitive one only when it is asked for by
-// its id.
-func outputResource(o contentOutput) resource {
+// outputResource shows an output. The value of a sensitive one is revealed in the list of a
+// version's outputs and by its id, and null where outputs are shown beside something else.
+func outputResource(o contentOutput, reveal bool) resource {
 	var value any
-	if !o.Sensitive {
+	if !o.Sensitive || reveal {
 		value = rawJSON(o.Value)
 	}
 	return resource{ID: o.ID, Type: "state-version-outputs", Attributes: map[string]any{
@@ -68,7 +69,7 @@ func listOutputs(c *call) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.outputPage(v)
+	return c.outputPage(v, true)
 }
 
 // currentOutputs answers GET /workspaces/:id/current-state-version-outputs.
@@ -85,11 +86,11 @@ func currentOutputs(c *call) (*answer, error) {
 		// The documented answer while outputs are not known yet.
 		return nil, &apiError{status: 503, title: "service unavailable", detail: "The state version's outputs are not processed yet"}
 	}
-	return c.outputPage(v)
+	return c.outputPage(v, false)
 }
 
-func (c *call) outputPage(v *stateVersion) (*answer, error) {
-	part, links, meta, err := page(c, c.outputResources(v))
+func (c *call) outputPage(v *stateVersion, reveal bool) (*answer, error) {
+	part, links, meta, err := page(c, c.outputResources(v, reveal))
 	if err != nil {
 		return nil, err
 	}
@@ -107,9 +108,7 @@ func getOutput(c *call) (*answer, error) {
 			if !c.who.mayStoreState() || c.s.accessToWorkspace(c.who, c.s.workspaces[v.Workspace]) < accessRead {
 				return nil, errNotFound()
 			}
-			res := outputResource(o)
-			res.Attributes["value"] = rawJSON(o.Value)
-			return ok(document{Data: res}), nil
+			return ok(document{Data: outputResource(o, true)}), nil
 		}
 	}
 	return nil, errNotFound()

@@ -9,13 +9,13 @@ import (
 
 var projectSettings = []setting{
 	{"description", kindString, nil},
+	{"default-agent-pool-id", kindString, nil},
 	{"default-execution-mode", kindString, "remote"},
 	{"auto-destroy-activity-duration", kindString, nil},
-	{"setting-overwrites", kindObject, map[string]any{"default-execution-mode": false, "default-agent-pool": false}},
 }
 
 func (s *Server) newProject(org, name string) *project {
-	p := &project{ID: newID("prj"), Org: org, Name: name, Created: time.Now(), Settings: map[string]json.RawMessage{}, Tags: map[string]string{}}
+	p := &project{ID: newID("prj"), Org: org, Name: name, Created: time.Now(), Settings: map[string]json.RawMessage{}}
 	s.projects[p.ID] = p
 	s.put(p)
 	return p
@@ -79,17 +79,36 @@ func createProject(c *call) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := inheritedSettings(c.body.one, settings); err != nil {
+		return nil, err
+	}
 	tags, _, err := readBindings(c.body.one)
 	if err != nil {
 		return nil, err
 	}
 	p := c.s.newProject(o.Name, name)
 	p.Settings = settings
-	if tags != nil {
-		p.Tags = tags
-	}
+	p.Tags = tags
 	c.s.put(p)
 	return created(document{Data: c.projectResource(p)}), nil
+}
+
+// inheritedSettings drops the execution mode of a project that is told to inherit it.
+func inheritedSettings(it item, settings map[string]json.RawMessage) error {
+	if !it.has("setting-overwrites") {
+		return nil
+	}
+	var overwrites struct {
+		ExecutionMode *bool `json:"default-execution-mode"`
+	}
+	if json.Unmarshal(it.Attributes["setting-overwrites"], &overwrites) != nil {
+		return errInvalid("setting-overwrites", "setting-overwrites must be an object")
+	}
+	if overwrites.ExecutionMode != nil && !*overwrites.ExecutionMode {
+		delete(settings, "default-execution-mode")
+		delete(settings, "default-agent-pool-id")
+	}
+	return nil
 }
 
 // projectName reads and checks the name of a new or renamed project.
@@ -148,6 +167,9 @@ func updateProject(c *call) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := inheritedSettings(c.body.one, settings); err != nil {
+		return nil, err
+	}
 	tags, sent, err := readBindings(c.body.one)
 	if err != nil {
 		return nil, err
@@ -186,6 +208,7 @@ func (c *call) projectResource(p *project) resource {
 	if _, set := p.Settings["default-execution-mode"]; !set {
 		attributes["default-execution-mode"] = textSetting(c.s.organizations[p.Org].Settings, "default-execution-mode", "remote")
 	}
+	own := textSetting(p.Settings, "default-execution-mode", "") != ""
 	n := 0
 	for _, w := range c.s.byName[p.Org] {
 		if w.Project == p.ID {
@@ -193,12 +216,13 @@ func (c *call) projectResource(p *project) resource {
 		}
 	}
 	for k, v := range map[string]any{
-		"name":            p.Name,
-		"created-at":      timestamp(p.Created),
-		"workspace-count": n,
-		"team-count":      0,
-		"stack-count":     0,
-		"is-unified":      false,
+		"name":               p.Name,
+		"created-at":         timestamp(p.Created),
+		"workspace-count":    n,
+		"team-count":         0,
+		"stack-count":        0,
+		"is-unified":         false,
+		"setting-overwrites": map[string]any{"default-execution-mode": own, "default-agent-pool": own},
 		"permissions": map[string]any{
 			"can-read":             true,
 			"can-update":           admin,
@@ -211,6 +235,7 @@ func (c *call) projectResource(p *project) resource {
 	}
 	return resource{ID: p.ID, Type: "projects", Attributes: attributes, Relationships: map[string]any{
 		"organization":           toOne(&ref{p.Org, "organizations"}, "/api/v2/organizations/"+p.Org),
+		"default-agent-pool":     toOne(c.s.assetRef(textSetting(p.Settings, "default-agent-pool-id", "")), ""),
 		"effective-tag-bindings": toMany(bindingRefs("effective-tag-bindings", p.ID, p.Tags)),
 	}, Links: map[string]any{"self": "/api/v2/projects/" + p.ID}}
 }

@@ -14,7 +14,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -82,8 +81,11 @@ type Server struct {
 	users         map[string]*user
 	teams         map[string]*team
 	runs          map[string]*run
+	assets        map[string]*asset
 	tokens        map[string]*token
+	sequence      uint64   // of the newest state version
 	changes       []change // of the request that holds mu
+	garbage       []*blob  // to be removed once the changes are on disk
 }
 
 // New makes a server, and loads what Options.Data holds.
@@ -114,6 +116,7 @@ func New(o Options) (*Server, error) {
 		users:         map[string]*user{},
 		teams:         map[string]*team{},
 		runs:          map[string]*run{},
+		assets:        map[string]*asset{},
 		tokens:        map[string]*token{},
 	}
 	if err := s.open(); err != nil {
@@ -229,6 +232,9 @@ func (s *Server) answer(c *call, e endpoint) (*answer, error) {
 	if receive == nil {
 		receive = receiveDocument
 	}
+	if s.store.broken() {
+		return nil, errBroken()
+	}
 	if err := receive(c); err != nil {
 		return nil, err
 	}
@@ -242,7 +248,7 @@ func (s *Server) answer(c *call, e endpoint) (*answer, error) {
 	s.mu.Unlock()
 	// What was changed is on disk before it is acknowledged.
 	if werr := wait(); werr != nil {
-		return nil, &apiError{status: 500, title: "internal server error"}
+		return nil, errBroken()
 	}
 	return a, err
 }
@@ -302,7 +308,7 @@ func (a *answer) write(w http.ResponseWriter) {
 func writeError(w http.ResponseWriter, err error) {
 	var e *apiError
 	if !errors.As(err, &e) {
-		e = &apiError{status: 500, title: "internal server error"}
+		e = errBroken()
 	}
 	if e.empty {
 		w.WriteHeader(e.status)
@@ -332,9 +338,4 @@ func (c *call) includes() []string {
 		out = append(out, strings.Split(v, ",")...)
 	}
 	return out
-}
-
-// including says whether one of the names was asked for.
-func (c *call) including(names ...string) bool {
-	return slices.ContainsFunc(c.includes(), func(v string) bool { return slices.Contains(names, v) })
 }

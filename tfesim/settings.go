@@ -87,6 +87,7 @@ func textSetting(have map[string]json.RawMessage, name, def string) string {
 	return def
 }
 
+// boolSetting is a bool setting's value, or its default.
 func boolSetting(have map[string]json.RawMessage, name string, def bool) bool {
 	var v bool
 	if raw, ok := have[name]; ok && json.Unmarshal(raw, &v) == nil {

@@ -11,6 +11,7 @@ import (
 type stateVersion struct {
 	ID        string
 	Workspace string
+	Sequence  uint64 // in the order of creation, over all workspaces
 	Serial    int64
 	Lineage   string // "" when the client sent none
 	MD5       string
@@ -28,7 +29,7 @@ type stateVersion struct {
 	JSON      *blob // json-state
 	Outputs   *blob // json-state-outputs
 	Contents  contents
-	// BackingData is "", "soft-deleted" or "deleted".
+	// BackingData is one of the states in backingdata.go.
 	BackingData string
 }
 
@@ -193,8 +194,7 @@ func createVersion(c *call) (*answer, error) {
 	}
 	in.kept = true
 	v.JSON, v.Outputs = in.json, in.outputs
-	s.versions[v.ID] = v
-	w.versions = append(w.versions, v)
+	s.addVersion(w, v)
 	if in.state != nil {
 		s.arrive(v, in.state, in.read, c.now)
 	}
@@ -299,6 +299,14 @@ func (s *Server) checkAgainstKnown(w *workspace, v *stateVersion, force bool) er
 		refused.status, refused.title = 500, "Internal Server Error"
 	}
 	return refused
+}
+
+// addVersion makes a version the newest of its workspace.
+func (s *Server) addVersion(w *workspace, v *stateVersion) {
+	s.sequence++
+	v.Sequence = s.sequence
+	s.versions[v.ID] = v
+	w.versions = append(w.versions, v)
 }
 
 // arrive makes the bytes part of the version.
@@ -463,7 +471,7 @@ func (c *call) versionIncludes(v *stateVersion) ([]resource, error) {
 				out = append(out, c.s.userResource(p))
 			}
 		case "outputs":
-			out = append(out, c.outputResources(v)...)
+			out = append(out, c.outputResources(v, false)...)
 		case "run":
 			if r := c.s.runs[v.Run]; r != nil {
 				out = append(out, c.s.runResource(r))

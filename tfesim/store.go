@@ -17,6 +17,7 @@ func (v *stateVersion) place() (string, string) { return "state-versions", v.ID 
 func (u *user) place() (string, string)         { return "users", u.ID }
 func (t *team) place() (string, string)         { return "teams", t.ID }
 func (r *run) place() (string, string)          { return "runs", r.ID }
+func (a *asset) place() (string, string)        { return "assets", a.ID }
 func (t *token) place() (string, string)        { return "tokens", t.Secret }
 
 // A change is one record to be written, or, without a record, removed.
@@ -47,15 +48,30 @@ func (s *Server) drop(r stored) {
 	s.changes = append(s.changes, change{bucket, key, nil})
 }
 
+// discard notes that no record will hold the bytes any more once the noted changes are on
+// disk.
+func (s *Server) discard(blobs ...*blob) {
+	s.garbage = append(s.garbage, blobs...)
+}
+
 // commit hands the noted changes over, in the order of the requests that made them, and
 // returns what waits until they are on disk. It is called with mu held; the wait is not.
 func (s *Server) commit() (wait func() error) {
-	if s.store == nil || len(s.changes) == 0 {
-		return func() error { return nil }
+	garbage := s.garbage
+	s.garbage = nil
+	written := func() error { return nil }
+	if len(s.changes) > 0 {
+		written = s.store.write(s.changes)
+		s.changes = nil
 	}
-	changes := s.changes
-	s.changes = nil
-	return s.store.write(changes)
+	return func() error {
+		if err := written(); err != nil {
+			s.warn("the folder could not be written", err)
+			return err
+		}
+		s.removeBlobs(garbage...)
+		return nil
+	}
 }
 
 // open prepares the blobs and, with Options.Data, loads what was kept.

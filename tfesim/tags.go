@@ -3,7 +3,6 @@ package tfesim
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -24,29 +23,46 @@ func bindingFilters(q url.Values) []tagFilter {
 	return out
 }
 
-func bindingsFit(have map[string]string, want []tagFilter) bool {
+func bindingsFit(have []binding, want []tagFilter) bool {
 	for _, f := range want {
-		v, ok := have[f.key]
-		if !ok || (f.value != "" && v != f.value) {
+		if !slices.ContainsFunc(have, func(b binding) bool { return b.Key == f.key && (f.value == "" || b.Value == f.value) }) {
 			return false
 		}
 	}
 	return true
 }
 
+// A binding is a tag of a key and a value. A resource has at most maxBindings of its own.
+type binding struct{ Key, Value string }
+
+const maxBindings = 10
+
+// bind returns the bindings with one more; a key that is there gets the new value.
+func bind(have []binding, more ...binding) []binding {
+	out := slices.Clone(have)
+	for _, b := range more {
+		if i := slices.IndexFunc(out, func(h binding) bool { return h.Key == b.Key }); i >= 0 {
+			out[i].Value = b.Value
+		} else {
+			out = append(out, b)
+		}
+	}
+	return out
+}
+
 // readBindings reads the tag-bindings relationship of a document; sent says whether there was
 // one.
-func readBindings(it item) (tags map[string]string, sent bool, err error) {
+func readBindings(it item) (tags []binding, sent bool, err error) {
 	items, sent, err := it.relatedItems("tag-bindings")
 	if err != nil || !sent {
 		return nil, sent, err
 	}
-	tags, err = bindingsOf(items)
+	tags, err = bindingsOf(nil, items)
 	return tags, true, err
 }
 
-func bindingsOf(items []item) (map[string]string, error) {
-	tags := map[string]string{}
+// bindingsOf adds the bindings that a client sent to those there are.
+func bindingsOf(tags []binding, items []item) ([]binding, error) {
 	for _, b := range items {
 		key, err := b.str("key")
 		if err != nil {
@@ -59,24 +75,27 @@ func bindingsOf(items []item) (map[string]string, error) {
 		if key == "" {
 			return nil, errInvalid("key", "Key can't be blank")
 		}
-		tags[key] = value
+		tags = bind(tags, binding{key, value})
+	}
+	if len(tags) > maxBindings {
+		return nil, errUnprocessable("Tag bindings cannot exceed %d bindings per resource", maxBindings)
 	}
 	return tags, nil
 }
 
-func bindingRefs(kind, owner string, tags map[string]string) []ref {
+func bindingRefs(kind, owner string, tags []binding) []ref {
 	refs := []ref{}
-	for _, key := range slices.Sorted(maps.Keys(tags)) {
-		refs = append(refs, ref{tagID(owner + key), kind})
+	for _, b := range tags {
+		refs = append(refs, ref{tagID(owner + b.Key), kind})
 	}
 	return refs
 }
 
-func bindingResources(kind, owner string, tags map[string]string) []resource {
+func bindingResources(kind, owner string, tags []binding) []resource {
 	out := []resource{}
-	for _, key := range slices.Sorted(maps.Keys(tags)) {
-		out = append(out, resource{ID: tagID(owner + key), Type: kind, Attributes: map[string]any{
-			"key": key, "value": tags[key],
+	for _, b := range tags {
+		out = append(out, resource{ID: tagID(owner + b.Key), Type: kind, Attributes: map[string]any{
+			"key": b.Key, "value": b.Value,
 		}})
 	}
 	return out
@@ -89,13 +108,11 @@ func tagID(of string) string {
 }
 
 // effectiveTags are a workspace's tag bindings and those it inherits from its project.
-func (s *Server) effectiveTags(w *workspace) map[string]string {
-	tags := map[string]string{}
+func (s *Server) effectiveTags(w *workspace) []binding {
 	if p := s.projects[w.Project]; p != nil {
-		maps.Copy(tags, p.Tags)
+		return bind(p.Tags, w.Tags...)
 	}
-	maps.Copy(tags, w.Tags)
-	return tags
+	return w.Tags
 }
 
 // tagResource is a flat tag of an organization.
@@ -217,7 +234,7 @@ func listEffectiveBindings(c *call) (*answer, error) {
 	}
 	data := bindingResources("effective-tag-bindings", w.ID, c.s.effectiveTags(w))
 	for i := range data {
-		if _, own := w.Tags[data[i].Attributes["key"].(string)]; !own {
+		if own := slices.ContainsFunc(w.Tags, func(b binding) bool { return b.Key == data[i].Attributes["key"] }); !own {
 			data[i].Links = map[string]any{"inherited-from": "/api/v2/projects/" + w.Project}
 		}
 	}
@@ -231,14 +248,11 @@ func addBindings(c *call) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	tags, err := bindingsOf(c.body.many)
+	tags, err := bindingsOf(w.Tags, c.body.many)
 	if err != nil {
 		return nil, err
 	}
-	if w.Tags == nil {
-		w.Tags = map[string]string{}
-	}
-	maps.Copy(w.Tags, tags)
+	w.Tags = tags
 	c.s.put(w)
 	return ok(document{Data: bindingResources("tag-bindings", w.ID, w.Tags)}), nil
 }
@@ -261,11 +275,11 @@ func addProjectBindings(c *call) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	tags, err := bindingsOf(c.body.many)
+	tags, err := bindingsOf(p.Tags, c.body.many)
 	if err != nil {
 		return nil, err
 	}
-	maps.Copy(p.Tags, tags)
+	p.Tags = tags
 	c.s.put(p)
 	return ok(document{Data: bindingResources("tag-bindings", p.ID, p.Tags)}), nil
 }

@@ -2,7 +2,6 @@ package tfesim
 
 import (
 	"encoding/json"
-	"maps"
 	"slices"
 	"strings"
 )
@@ -61,6 +60,26 @@ func (s *Server) executionMode(w *workspace) (mode string, own bool) {
 		}
 	}
 	return textSetting(s.organizations[w.Org].Settings, "default-execution-mode", "remote"), false
+}
+
+// agentPool is the id of the workspace's own agent pool, or of the one it inherits.
+func (s *Server) agentPool(w *workspace) string {
+	mode, own := s.executionMode(w)
+	switch {
+	case mode != "agent":
+		return ""
+	case own:
+		return textSetting(w.Settings, "agent-pool-id", "")
+	}
+	if p := s.projects[w.Project]; textSetting(p.Settings, "default-execution-mode", "") != "" {
+		return textSetting(p.Settings, "default-agent-pool-id", "")
+	}
+	return textSetting(s.organizations[w.Org].Settings, defaultPool, "")
+}
+
+// validTerraformVersion accepts a version, a constraint such as "~> 1.9", and "latest".
+func validTerraformVersion(v string) bool {
+	return v == "latest" || strings.Trim(v, "0123456789.-+~<>=!, abcdehlprt") == "" && strings.ContainsAny(v, "0123456789")
 }
 
 // getWorkspace answers GET /workspaces/:id and GET /organizations/:organization/workspaces/:name.
@@ -126,7 +145,7 @@ func (c *call) workspaceOutputs(w *workspace) []resource {
 	if v == nil || !c.who.mayStoreState() {
 		return nil
 	}
-	out := c.outputResources(v)
+	out := c.outputResources(v, false)
 	for i := range out {
 		out[i].Type = "workspace-outputs"
 		out[i].Attributes["output-type"] = out[i].Attributes["type"]
@@ -144,7 +163,7 @@ func createWorkspace(c *call) (*answer, error) {
 		return nil, errNotFound()
 	}
 	w := &workspace{ID: newID("ws"), Org: o.Name, Project: o.DefaultProject, Created: c.now, Updated: c.now,
-		Settings: map[string]json.RawMessage{}, Tags: map[string]string{}}
+		Settings: map[string]json.RawMessage{}}
 	setText(w.Settings, "terraform-version", c.s.options.TerraformVersion)
 	if err := c.change(w); err != nil {
 		return nil, err
@@ -261,6 +280,13 @@ func (c *call) changeExecutionMode(settings map[string]json.RawMessage, it item)
 			setText(settings, "execution-mode", map[bool]string{true: "remote", false: "local"}[remote])
 		}
 	}
+	version, err := it.str("terraform-version")
+	if err != nil {
+		return err
+	}
+	if version != "" && !validTerraformVersion(version) {
+		return errInvalid("terraform-version", "Terraform version is not included in the list")
+	}
 	switch mode {
 	case "", "remote", "local":
 	case "agent":
@@ -308,7 +334,7 @@ func safeDeleteWorkspace(c *call) (*answer, error) {
 		return nil, errConflict("Workspace is currently locked.")
 	case c.s.stillPending(w, c.now), v != nil && !c.s.processed(v, c.now):
 		return nil, errConflict("Workspace is still being processed.")
-	case v != nil && v.Contents.managed() > 0:
+	case v != nil && v.Contents.ManagedCount > 0:
 		return nil, errConflict("Workspace is not safe to delete: it still manages resources.")
 	}
 	c.s.deleteWorkspace(w)
@@ -403,8 +429,7 @@ func (c *call) searchWorkspaces(o *organization) ([]*workspace, error) {
 
 // hasTag says whether the workspace carries the tag, flat or as the key of a binding.
 func (s *Server) hasTag(w *workspace, tag string) bool {
-	_, bound := s.effectiveTags(w)[tag]
-	return bound || slices.Contains(w.TagNames, tag)
+	return bindingsFit(s.effectiveTags(w), []tagFilter{{key: tag}}) || slices.Contains(w.TagNames, tag)
 }
 
 // wildcardFits matches "*-prod", "prod-*" and "*prod*".
@@ -436,12 +461,12 @@ func (c *call) workspaceResource(w *workspace) resource {
 	current := s.current(w, c.now)
 	resources := 0
 	if current != nil && s.processed(current, c.now) {
-		resources = current.Contents.managed()
+		resources = current.Contents.ManagedCount
 	}
 	tagNames := slices.Clone(w.TagNames)
-	for _, key := range slices.Sorted(maps.Keys(w.Tags)) {
-		if !slices.Contains(tagNames, key) {
-			tagNames = append(tagNames, key)
+	for _, b := range w.Tags {
+		if !slices.Contains(tagNames, b.Key) {
+			tagNames = append(tagNames, b.Key)
 		}
 	}
 	if tagNames == nil {
@@ -479,8 +504,8 @@ func (c *call) workspaceResource(w *workspace) resource {
 		"current-run":                   toOne(nil, ""),
 		"latest-run":                    toOne(nil, ""),
 		"current-configuration-version": toOne(nil, ""),
-		"agent-pool":                    toOne(nil, ""),
-		"ssh-key":                       toOne(nil, ""),
+		"agent-pool":                    toOne(s.assetRef(s.agentPool(w)), ""),
+		"ssh-key":                       toOne(s.assetRef(w.SSHKey), ""),
 		"readme":                        toOne(nil, ""),
 		"outputs":                       toMany(nil),
 		"remote-state-consumers":        map[string]any{"links": map[string]any{"related": related + "/relationships/remote-state-consumers"}},

@@ -1,0 +1,134 @@
+package tfesim
+
+import (
+	"slices"
+	"strings"
+)
+
+// An asset is a thing of an organization that workspaces refer to and that this server only
+// knows by name: an agent pool or an SSH key.
+type asset struct {
+	ID   string
+	Kind string // "agent-pools" or "ssh-keys"
+	Org  string
+	Name string
+}
+
+const (
+	agentPools = "agent-pools"
+	sshKeys    = "ssh-keys"
+)
+
+// asset finds the asset that the path names.
+func (c *call) asset(need access) (*asset, error) {
+	a := c.s.assets[c.r.PathValue("asset_id")]
+	if a == nil || !strings.HasPrefix(c.r.URL.Path, apiPrefix+"/"+a.Kind+"/") || c.s.accessTo(c.who, a.Org) < need {
+		return nil, errNotFound()
+	}
+	return a, nil
+}
+
+// listAssets answers GET /organizations/:organization/agent-pools and …/ssh-keys.
+func listAssets(kind string) func(*call) (*answer, error) {
+	return func(c *call) (*answer, error) {
+		o, err := c.organization()
+		if err != nil {
+			return nil, err
+		}
+		var all []*asset
+		for _, a := range c.s.assets {
+			if a.Org == o.Name && a.Kind == kind {
+				all = append(all, a)
+			}
+		}
+		slices.SortFunc(all, func(a, b *asset) int { return strings.Compare(a.Name, b.Name) })
+		part, links, meta, err := page(c, all)
+		if err != nil {
+			return nil, err
+		}
+		data := []resource{}
+		for _, a := range part {
+			data = append(data, assetResource(a))
+		}
+		return ok(document{Data: data, Links: links, Meta: meta}), nil
+	}
+}
+
+// createAsset answers POST /organizations/:organization/agent-pools and …/ssh-keys. The
+// secret half of an SSH key is not kept.
+func createAsset(kind, prefix string) func(*call) (*answer, error) {
+	return func(c *call) (*answer, error) {
+		o, err := c.ownedOrganization()
+		if err != nil {
+			return nil, err
+		}
+		name, err := c.body.one.str("name")
+		if err != nil {
+			return nil, err
+		}
+		if name == "" {
+			return nil, errInvalid("name", "Name can't be blank")
+		}
+		a := &asset{ID: newID(prefix), Kind: kind, Org: o.Name, Name: name}
+		c.s.assets[a.ID] = a
+		c.s.put(a)
+		return created(document{Data: assetResource(a)}), nil
+	}
+}
+
+// getAsset answers GET /agent-pools/:id and /ssh-keys/:id.
+func getAsset(c *call) (*answer, error) {
+	a, err := c.asset(accessRead)
+	if err != nil {
+		return nil, err
+	}
+	return ok(document{Data: assetResource(a)}), nil
+}
+
+// deleteAsset answers DELETE /agent-pools/:id and /ssh-keys/:id.
+func deleteAsset(c *call) (*answer, error) {
+	a, err := c.asset(accessAdmin)
+	if err != nil {
+		return nil, err
+	}
+	delete(c.s.assets, a.ID)
+	c.s.drop(a)
+	return noContent(), nil
+}
+
+func assetResource(a *asset) resource {
+	attributes := map[string]any{"name": a.Name}
+	if a.Kind == agentPools {
+		attributes["agent-count"] = 0
+		attributes["organization-scoped"] = true
+	}
+	return resource{ID: a.ID, Type: a.Kind, Attributes: attributes,
+		Relationships: map[string]any{"organization": toOne(&ref{a.Org, "organizations"}, "")},
+		Links:         map[string]any{"self": "/api/v2/" + a.Kind + "/" + a.ID}}
+}
+
+// assetRef is a relationship to an asset; nil when there is none of the id any more.
+func (s *Server) assetRef(id string) *ref {
+	if a := s.assets[id]; a != nil {
+		return &ref{a.ID, a.Kind}
+	}
+	return nil
+}
+
+// assignSSHKey answers PATCH /workspaces/:id/relationships/ssh-key; a null id takes it away.
+func assignSSHKey(c *call) (*answer, error) {
+	w, err := c.workspace(accessAdmin)
+	if err != nil {
+		return nil, err
+	}
+	id, err := c.body.one.str("id")
+	if err != nil {
+		return nil, err
+	}
+	if a := c.s.assets[id]; id != "" && (a == nil || a.Kind != sshKeys || a.Org != w.Org) {
+		return nil, errNotFound()
+	}
+	w.SSHKey = id
+	c.s.put(w)
+	return c.showWorkspace(w)
+}

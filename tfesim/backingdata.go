@@ -1,0 +1,34 @@
+package tfesim
+
+// The states of a version's bytes. Only Terraform Enterprise has these actions.
+const (
+	backingDataKept        = ""
+	backingDataSoftDeleted = "backing_data_soft_deleted"
+	backingDataDeleted     = "backing_data_permanently_deleted"
+)
+
+// moveBackingData answers POST /state-versions/:id/actions/…_backing_data.
+func moveBackingData(from, to string) func(*call) (*answer, error) {
+	return func(c *call) (*answer, error) {
+		if p := c.s.options.Personality; p == HCP || p == Lax {
+			return nil, errNotFound()
+		}
+		v, err := c.version(accessAdmin)
+		if err != nil {
+			return nil, err
+		}
+		if c.s.current(c.s.workspaces[v.Workspace], c.now) == v {
+			return nil, errUnprocessable("the backing data of the current state version cannot be deleted")
+		}
+		if v.BackingData != from {
+			return nil, errUnprocessable("transition not allowed")
+		}
+		v.BackingData = to
+		if to == backingDataDeleted {
+			c.s.discard(v.State, v.JSON, v.Outputs)
+			v.State, v.JSON, v.Outputs = nil, nil, nil
+		}
+		c.s.put(v)
+		return &answer{status: 202}, nil
+	}
+}

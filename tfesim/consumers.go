@@ -1,0 +1,61 @@
+package tfesim
+
+import "slices"
+
+// listConsumers answers GET /workspaces/:id/relationships/remote-state-consumers.
+func listConsumers(c *call) (*answer, error) {
+	w, err := c.workspace(accessRead)
+	if err != nil {
+		return nil, err
+	}
+	var all []*workspace
+	for _, id := range w.Consumers {
+		if consumer := c.s.workspaces[id]; consumer != nil {
+			all = append(all, consumer)
+		}
+	}
+	part, links, meta, err := page(c, all)
+	if err != nil {
+		return nil, err
+	}
+	data := []resource{}
+	for _, consumer := range part {
+		data = append(data, c.workspaceResource(consumer))
+	}
+	return ok(document{Data: data, Links: links, Meta: meta}), nil
+}
+
+// changeConsumers answers POST, PATCH and DELETE of the same path: add, replace and remove.
+func changeConsumers(change func(have, sent []string) []string) func(*call) (*answer, error) {
+	return func(c *call) (*answer, error) {
+		w, err := c.workspace(accessAdmin)
+		if err != nil {
+			return nil, err
+		}
+		var sent []string
+		for _, it := range c.body.many {
+			if other := c.s.workspaces[it.ID]; other == nil || other.Org != w.Org {
+				return nil, errNotFound()
+			}
+			sent = append(sent, it.ID)
+		}
+		w.Consumers = change(slices.Clone(w.Consumers), sent)
+		c.s.put(w)
+		return noContent(), nil
+	}
+}
+
+func addedTo(have, sent []string) []string {
+	for _, id := range sent {
+		if !slices.Contains(have, id) {
+			have = append(have, id)
+		}
+	}
+	return have
+}
+
+func replacedBy(_, sent []string) []string { return sent }
+
+func removedFrom(have, sent []string) []string {
+	return slices.DeleteFunc(have, func(id string) bool { return slices.Contains(sent, id) })
+}

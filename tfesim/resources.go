@@ -1,0 +1,56 @@
+package tfesim
+
+import "strings"
+
+// listResources answers GET /workspaces/:id/resources: the managed resource instances of the
+// current state version.
+func listResources(c *call) (*answer, error) {
+	w, err := c.workspace(accessRead)
+	if err != nil {
+		return nil, err
+	}
+	all := []resource{}
+	if v := c.s.current(w, c.now); v != nil && c.s.processed(v, c.now) && c.who.mayStoreState() {
+		for _, r := range v.Contents.Resources {
+			if !r.Managed {
+				continue
+			}
+			for _, key := range r.Keys {
+				all = append(all, workspaceResourceOf(v, r, key))
+			}
+		}
+	}
+	part, links, meta, err := page(c, all)
+	if err != nil {
+		return nil, err
+	}
+	return ok(document{Data: part, Links: links, Meta: meta}), nil
+}
+
+func workspaceResourceOf(v *stateVersion, r contentResource, key string) resource {
+	// The API writes module paths without "module." and root ones without a module.
+	module := strings.TrimPrefix(strings.ReplaceAll(r.Module, ".module.", "."), "module.")
+	address := r.Type + "." + r.Name + key
+	if module != "root" {
+		address = module + "." + address
+	}
+	provider := r.Provider
+	if _, source, found := strings.Cut(provider, `provider["`); found {
+		provider = strings.TrimPrefix(strings.TrimSuffix(source, `"]`), "registry.terraform.io/")
+	}
+	var index any
+	if key != "" {
+		index = strings.Trim(key, `[]"`)
+	}
+	return resource{ID: "wsr-" + strings.TrimPrefix(tagID(v.Workspace+address), "tag-"), Type: "resources", Attributes: map[string]any{
+		"address":                      address,
+		"name":                         r.Name,
+		"created-at":                   timestamp(v.Created),
+		"updated-at":                   timestamp(v.Created),
+		"module":                       module,
+		"provider":                     provider,
+		"provider-type":                r.Type,
+		"modified-by-state-version-id": v.ID,
+		"name-index":                   index,
+	}}
+}

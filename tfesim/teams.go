@@ -1,0 +1,350 @@
+package tfesim
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A grant gives a team access to one workspace, beside what it may in all of them.
+type grant struct {
+	ID    string
+	Team  string
+	Name  string // as the API names it: read, plan, write, admin, custom
+	Given time.Time
+}
+
+// level is what a grant allows of what this server has.
+func (g grant) level() access {
+	switch g.Name {
+	case "admin":
+		return accessAdmin
+	case "write":
+		return accessWrite
+	}
+	return accessRead
+}
+
+// organizationAccess reads a team's organization-wide rights, as far as this server has them.
+func organizationAccess(it item) access {
+	var rights struct {
+		ManageWorkspaces bool `json:"manage-workspaces"`
+		ManageProjects   bool `json:"manage-projects"`
+		ReadWorkspaces   bool `json:"read-workspaces"`
+		ReadProjects     bool `json:"read-projects"`
+	}
+	// Rights of a wrong type are no rights.
+	_ = json.Unmarshal(it.Attributes["organization-access"], &rights)
+	switch {
+	case rights.ManageWorkspaces || rights.ManageProjects:
+		return accessAdmin
+	case rights.ReadWorkspaces || rights.ReadProjects:
+		return accessRead
+	}
+	return accessNone
+}
+
+// ownedOrganization finds the organization that the path names, for its owners.
+func (c *call) ownedOrganization() (*organization, error) {
+	o, err := c.organization()
+	if err != nil {
+		return nil, err
+	}
+	if !c.s.owns(c.who, o.Name) && c.who.org != o {
+		return nil, errNotFound()
+	}
+	return o, nil
+}
+
+// team finds the team that the path names, for the organization's owners.
+func (c *call) team() (*team, error) {
+	t := c.s.teams[c.r.PathValue("team_id")]
+	if t == nil || !(c.s.owns(c.who, t.Org) || (c.who.org != nil && c.who.org.Name == t.Org)) {
+		return nil, errNotFound()
+	}
+	return t, nil
+}
+
+// listTeams answers GET /organizations/:organization/teams.
+func listTeams(c *call) (*answer, error) {
+	o, err := c.organization()
+	if err != nil {
+		return nil, err
+	}
+	q := c.r.URL.Query()
+	names, query := splitList(q.Get("filter[names]")), q.Get("q")
+	var all []*team
+	for _, t := range c.s.teams {
+		if t.Org == o.Name && (len(names) == 0 || slices.Contains(names, t.Name)) && strings.Contains(t.Name, query) {
+			all = append(all, t)
+		}
+	}
+	slices.SortFunc(all, func(a, b *team) int { return strings.Compare(a.Name, b.Name) })
+	part, links, meta, err := page(c, all)
+	if err != nil {
+		return nil, err
+	}
+	data := []resource{}
+	for _, t := range part {
+		data = append(data, c.s.teamResource(t))
+	}
+	return ok(document{Data: data, Links: links, Meta: meta}), nil
+}
+
+// createTeam answers POST /organizations/:organization/teams.
+func createTeam(c *call) (*answer, error) {
+	o, err := c.ownedOrganization()
+	if err != nil {
+		return nil, err
+	}
+	name, err := c.body.one.str("name")
+	if err != nil {
+		return nil, err
+	}
+	if !validName(name, 90) {
+		return nil, errInvalid("name", "Name can only include letters, numbers, -, and _.")
+	}
+	for _, t := range c.s.teams {
+		if t.Org == o.Name && t.Name == name {
+			return nil, errInvalid("name", "Name has already been taken")
+		}
+	}
+	return created(document{Data: c.s.teamResource(c.s.newTeam(o, name, organizationAccess(c.body.one), ""))}), nil
+}
+
+// getTeam answers GET /teams/:id.
+func getTeam(c *call) (*answer, error) {
+	t, err := c.team()
+	if err != nil {
+		return nil, err
+	}
+	return ok(document{Data: c.s.teamResource(t)}), nil
+}
+
+// deleteTeam answers DELETE /teams/:id.
+func deleteTeam(c *call) (*answer, error) {
+	t, err := c.team()
+	if err != nil {
+		return nil, err
+	}
+	if t.Name == "owners" {
+		return nil, &apiError{status: 403, title: "forbidden", detail: "The owners team cannot be deleted"}
+	}
+	c.s.deleteTeam(t)
+	return noContent(), nil
+}
+
+// deleteTeam takes a team, its memberships, grants and tokens away.
+func (s *Server) deleteTeam(t *team) {
+	delete(s.teams, t.ID)
+	s.drop(t)
+	for _, u := range s.users {
+		if i := slices.Index(u.Teams, t.ID); i >= 0 {
+			u.Teams = slices.Delete(u.Teams, i, i+1)
+			s.put(u)
+		}
+	}
+	for _, w := range s.byName[t.Org] {
+		if n := len(w.Grants); n > 0 {
+			w.Grants = slices.DeleteFunc(slices.Clone(w.Grants), func(g grant) bool { return g.Team == t.ID })
+			s.put(w)
+		}
+	}
+	s.deleteTokens(ref{t.ID, "teams"})
+}
+
+func (s *Server) deleteTokens(holder ref) {
+	for secret, t := range s.tokens {
+		if t.Holder == holder {
+			delete(s.tokens, secret)
+			s.drop(t)
+		}
+	}
+}
+
+// teamResource is a team; include=locked_by shows it too.
+func (s *Server) teamResource(t *team) resource {
+	members := 0
+	for _, u := range s.users {
+		if slices.Contains(u.Teams, t.ID) {
+			members++
+		}
+	}
+	return resource{ID: t.ID, Type: "teams", Attributes: map[string]any{
+		"name":                          t.Name,
+		"users-count":                   members,
+		"visibility":                    "organization",
+		"sso-team-id":                   nil,
+		"is-unified":                    false,
+		"allow-member-token-management": true,
+		"organization-access": map[string]any{
+			"manage-workspaces": t.Access >= accessAdmin,
+			"manage-projects":   t.Access >= accessAdmin,
+			"read-workspaces":   t.Access >= accessRead,
+			"read-projects":     t.Access >= accessRead,
+		},
+		"permissions": map[string]any{"can-destroy": t.Name != "owners", "can-update-membership": true},
+	}, Relationships: map[string]any{
+		"organization": toOne(&ref{t.Org, "organizations"}, ""),
+	}, Links: map[string]any{"self": "/api/v2/teams/" + t.ID}}
+}
+
+// createTeamToken answers POST /teams/:id/authentication-token: a new token replaces the
+// one that there was.
+func createTeamToken(c *call) (*answer, error) {
+	t, err := c.team()
+	if err != nil {
+		return nil, err
+	}
+	return c.replaceToken(ref{t.ID, "teams"})
+}
+
+// deleteTeamToken answers DELETE /teams/:id/authentication-token.
+func deleteTeamToken(c *call) (*answer, error) {
+	t, err := c.team()
+	if err != nil {
+		return nil, err
+	}
+	c.s.deleteTokens(ref{t.ID, "teams"})
+	return noContent(), nil
+}
+
+// createOrganizationToken answers POST /organizations/:organization/authentication-token.
+func createOrganizationToken(c *call) (*answer, error) {
+	o, err := c.ownedOrganization()
+	if err != nil {
+		return nil, err
+	}
+	return c.replaceToken(ref{o.Name, "organizations"})
+}
+
+// deleteOrganizationToken answers DELETE /organizations/:organization/authentication-token.
+func deleteOrganizationToken(c *call) (*answer, error) {
+	o, err := c.ownedOrganization()
+	if err != nil {
+		return nil, err
+	}
+	c.s.deleteTokens(ref{o.Name, "organizations"})
+	return noContent(), nil
+}
+
+func (c *call) replaceToken(holder ref) (*answer, error) {
+	expires := time.Time{}
+	if at, err := c.body.one.str("expired-at"); err != nil {
+		return nil, err
+	} else if at != "" {
+		if expires, err = time.Parse(time.RFC3339, at); err != nil {
+			return nil, errInvalid("expired-at", "expired-at must be a time")
+		}
+	}
+	c.s.deleteTokens(holder)
+	t := c.s.newToken(holder, expires)
+	attributes := map[string]any{
+		"created-at": timestamp(c.now), "last-used-at": nil, "description": nil, "expired-at": nil, "token": t.Secret,
+	}
+	if !expires.IsZero() {
+		attributes["expired-at"] = timestamp(expires)
+	}
+	relationships := map[string]any{"created-by": toOne(&ref{c.s.userResource(c.who).ID, "users"}, "")}
+	if holder.Type == "teams" {
+		relationships["team"] = toOne(&holder, "")
+	}
+	return created(document{Data: resource{ID: newID("at"), Type: "authentication-tokens",
+		Attributes: attributes, Relationships: relationships}}), nil
+}
+
+// grantAccess answers POST /team-workspaces.
+func grantAccess(c *call) (*answer, error) {
+	it := c.body.one
+	teamRef, err := it.related("team")
+	if err != nil {
+		return nil, err
+	}
+	workspaceRef, err := it.related("workspace")
+	if err != nil {
+		return nil, err
+	}
+	name, err := it.str("access")
+	if err != nil {
+		return nil, err
+	}
+	if teamRef == nil || workspaceRef == nil {
+		return nil, errUnprocessable("the relationships team and workspace are required")
+	}
+	t, w := c.s.teams[teamRef.ID], c.s.workspaces[workspaceRef.ID]
+	if t == nil || w == nil || t.Org != w.Org || c.s.accessToWorkspace(c.who, w) < accessAdmin {
+		return nil, errNotFound()
+	}
+	if !slices.Contains([]string{"read", "plan", "write", "admin", "custom"}, name) {
+		return nil, errInvalid("access", "Access is not included in the list")
+	}
+	g := grant{ID: newID("tws"), Team: t.ID, Name: name, Given: c.now}
+	w.Grants = append(slices.Clone(w.Grants), g)
+	c.s.put(w)
+	return created(document{Data: grantResource(w, g)}), nil
+}
+
+// findGrant finds the grant that the path names, for admins of its workspace.
+func (c *call) findGrant() (*workspace, grant, error) {
+	for _, w := range c.s.workspaces {
+		for _, g := range w.Grants {
+			if g.ID == c.r.PathValue("grant_id") && c.s.accessToWorkspace(c.who, w) >= accessAdmin {
+				return w, g, nil
+			}
+		}
+	}
+	return nil, grant{}, errNotFound()
+}
+
+// getGrant answers GET /team-workspaces/:id.
+func getGrant(c *call) (*answer, error) {
+	w, g, err := c.findGrant()
+	if err != nil {
+		return nil, err
+	}
+	return ok(document{Data: grantResource(w, g)}), nil
+}
+
+// revokeAccess answers DELETE /team-workspaces/:id.
+func revokeAccess(c *call) (*answer, error) {
+	w, g, err := c.findGrant()
+	if err != nil {
+		return nil, err
+	}
+	w.Grants = slices.DeleteFunc(slices.Clone(w.Grants), func(other grant) bool { return other.ID == g.ID })
+	c.s.put(w)
+	return noContent(), nil
+}
+
+// listGrants answers GET /team-workspaces.
+func listGrants(c *call) (*answer, error) {
+	w := c.s.workspaces[c.r.URL.Query().Get("filter[workspace][id]")]
+	if w == nil || c.s.accessToWorkspace(c.who, w) < accessAdmin {
+		return nil, errNotFound()
+	}
+	part, links, meta, err := page(c, w.Grants)
+	if err != nil {
+		return nil, err
+	}
+	data := []resource{}
+	for _, g := range part {
+		data = append(data, grantResource(w, g))
+	}
+	return ok(document{Data: data, Links: links, Meta: meta}), nil
+}
+
+func grantResource(w *workspace, g grant) resource {
+	write := g.level() >= accessWrite
+	state := "read"
+	if write {
+		state = "write"
+	}
+	return resource{ID: g.ID, Type: "team-workspaces", Attributes: map[string]any{
+		"access": g.Name, "state-versions": state, "workspace-locking": write, "run-tasks": g.level() >= accessAdmin,
+		"runs": map[bool]string{true: "apply", false: "read"}[write], "variables": state, "sentinel-mocks": "none",
+	}, Relationships: map[string]any{
+		"team":      toOne(&ref{g.Team, "teams"}, ""),
+		"workspace": toOne(&ref{w.ID, "workspaces"}, ""),
+	}, Links: map[string]any{"self": "/api/v2/team-workspaces/" + g.ID}}
+}
