@@ -17,13 +17,13 @@ const (
 	// ringSize is the number of chunks: one being decoded, the one before it,
 	// which errors may still point into, and one for the hash to lag behind with.
 	ringSize = 3
-
-	// longToken is the length from which on the inside of a single token (a
-	// string, a number, a run of blanks) is cut out before the decoder sees it,
-	// because the decoder buffers a whole token. No text that is looked at is nearly
-	// as long.
-	longToken = 16 << 10
 )
+
+// longToken is the length from which on the inside of a single token (a
+// string, a number, a run of blanks) is cut out before the decoder sees it,
+// because the decoder buffers a whole token. No text that is looked at is nearly
+// as long. Only tests change it.
+var longToken int64 = 16 << 10
 
 // An intake stands between the file and the JSON decoder. It reads, hashes and
 // counts everything, knows lines and columns, and keeps the insides of very long

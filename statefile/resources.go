@@ -147,7 +147,7 @@ func (d *document) readID() error {
 	if err := d.bytesOf(0, "id", &i.id); err != nil {
 		return err
 	}
-	if len(i.id) >= longToken-2 {
+	if int64(len(i.id)) >= longToken-2 {
 		// Its inside may have been cut out.
 		i.id = i.id[:0]
 	}

@@ -70,7 +70,7 @@ func (d *document) text(f formats, name string, into *string) error {
 	if err != nil {
 		return err
 	}
-	if len(quoted) >= longToken {
+	if int64(len(quoted)) >= longToken {
 		// Its inside may have been cut out.
 		d.refuseType(f, d.refuse(KindWrongType, `"`+name+`" is longer than any real one`, d.in.offset(d.dec.InputOffset()-int64(len(quoted)))))
 		return nil
