@@ -215,15 +215,20 @@ func (t *transport) record(req *http.Request, resp *http.Response) {
 	if !ok {
 		return
 	}
-	most := int64(mostDocument)
-	if resp.StatusCode >= 300 {
-		most = mostErrorBody
-	}
 	body := resp.Body
-	resp.Body = struct {
-		io.Reader
-		io.Closer
-	}{io.TeeReader(io.LimitReader(body, most), &x.body), body}
+	if resp.StatusCode >= 300 {
+		// go-tfe reads the bodies of some errors and drops those of others. One
+		// that breaks off is as good as none.
+		_, _ = io.Copy(&x.body, io.LimitReader(body, mostErrorBody))
+		resp.Body = readCloser{bytes.NewReader(x.body.Bytes()), body}
+		return
+	}
+	resp.Body = readCloser{io.TeeReader(io.LimitReader(body, mostDocument), &x.body), body}
+}
+
+type readCloser struct {
+	io.Reader
+	io.Closer
 }
 
 // isAPI tells whether a URL is the API's, and not a blob store's.
