@@ -115,6 +115,7 @@ func TestTokenVariableForAHost(t *testing.T) {
 	}
 }
 
+// Terraform 1.11 was seen to send the same token, or none, for each kind of file in this table.
 func TestCLIConfigurationIsReadAsTerraformReadsIt(t *testing.T) {
 	for _, tt := range []struct {
 		does  string
@@ -150,6 +151,7 @@ credentials "app.terraform.io" {
 `}, "hcl-token"},
 		{"quoted keys, as HCL 1 takes them", hcp, map[string]string{".terraformrc": `"credentials" "app.terraform.io" { "token" = "quoted" }`}, "quoted"},
 		{"nested objects, as HCL 1 takes them", hcp, map[string]string{".terraformrc": `credentials { "app.terraform.io" = { token = "nested" } }`}, "nested"},
+		{"the later of two blocks for a host", hcp, map[string]string{".terraformrc": block(hcp, "one") + block(hcp, "two")}, "two"},
 		{"JSON", hcp, map[string]string{".terraform.d/credentials.tfrc.json": `{"credentials": {"app.terraform.io": {"token": "json-token"}}}`}, "json-token"},
 		{"JSON of several hosts", "b.example", map[string]string{".terraform.d/credentials.tfrc.json": `{"credentials": {"a.example": {"token": "a"}, "b.example": {"token": "b"}}}`}, "b"},
 		{"any .tfrc in the directory", hcp, map[string]string{".terraform.d/mine.tfrc": block(hcp, "tfrc")}, "tfrc"},

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -40,16 +42,18 @@ func init() {
 	case "fails in silence":
 		os.Exit(7)
 	case "hangs":
-		fmt.Println("started")
-		_, _ = io.Copy(io.Discard, neverEnding{}) // ends only by being killed
+		conn, err := net.Dial("tcp", os.Getenv("HELPER_STARTED"))
+		if err == nil {
+			_, _ = io.Copy(io.Discard, conn) // nothing comes: it ends by being killed
+		}
 	}
 	os.Exit(0)
 }
 
-// neverEnding is a reader without an end.
-type neverEnding struct{}
-
-func (neverEnding) Read(p []byte) (int, error) { return len(p), nil }
+// helperEnviron makes the helper behave so. The race detector would keep each one for a second.
+func helperEnviron(behaviour string, more ...string) []string {
+	return append([]string{"HELPER=" + behaviour, "GORACE=atexit_sleep_ms=0"}, more...)
+}
 
 // helperHome is a home directory whose configuration names the helper "keys", with programs of these names.
 func helperHome(t *testing.T, programs ...string) string {
@@ -86,7 +90,7 @@ func helperHome(t *testing.T, programs ...string) string {
 
 func TestCredentialsHelperIsAsked(t *testing.T) {
 	dir := helperHome(t, "terraform-credentials-keys")
-	environ := []string{"HELPER=answers"}
+	environ := helperEnviron("answers")
 	for host, want := range map[string]string{
 		"app.terraform.io":    "token-for:--store,main,vault,get,app.terraform.io",
 		"TFE.example.com:443": "token-for:--store,main,vault,get,tfe.example.com",
@@ -117,7 +121,7 @@ func TestCredentialsHelperIsFoundWhereTerraformLooks(t *testing.T) {
 	} {
 		t.Run(tt.does, func(t *testing.T) {
 			token, err := FindToken(t.Context(), hcp, CredentialOptions{
-				Environ: []string{"HELPER=says which program it is"}, Home: helperHome(t, tt.programs...),
+				Environ: helperEnviron("says which program it is"), Home: helperHome(t, tt.programs...),
 			})
 			if _, none := errors.AsType[*NoTokenError](err); token.Secret() != tt.want || none != (tt.want == "") {
 				t.Errorf("%v, %v; want %q", token, err, tt.want)
@@ -143,7 +147,7 @@ func TestCredentialsHelperThatGivesNoToken(t *testing.T) {
 	} {
 		t.Run(tt.helper, func(t *testing.T) {
 			token, err := FindToken(t.Context(), hcp, CredentialOptions{
-				Environ: []string{"HELPER=" + tt.helper, "VAULT_TOKEN=hunter2"}, Home: dir,
+				Environ: helperEnviron(tt.helper, "VAULT_TOKEN=hunter2"), Home: dir,
 			})
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Fatalf("%v, %v\nwant error with %s", token, err, tt.want)
@@ -166,12 +170,24 @@ func TestCredentialsHelperEndsWithTheContext(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	done := make(chan error)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() }) // it is closed already when all went well
+	done := make(chan error, 1)
 	go func() {
-		_, err := helper.get(ctx, hcp, []string{"HELPER=hangs"})
+		_, err := helper.get(ctx, hcp, helperEnviron("hangs", "HELPER_STARTED="+listener.Addr().String()))
 		done <- err
 	}()
+	conn, err := listener.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
 	cancel()
+	if _, err := io.Copy(io.Discard, conn); err != nil && !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("waiting for the helper's end: %v", err) // it is open as long as the helper lives
+	}
 	if err := <-done; !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "did not answer") {
 		t.Errorf("%v, want context.Canceled", err)
 	}
