@@ -1,0 +1,96 @@
+package command
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"tfhaul/target"
+)
+
+// connectFlags are the flags of every command that speaks with a host.
+func connectFlags() []cli.Flag {
+	return []cli.Flag{
+		fileFlag("ca-file", "trust the certificate authorities in `FILE` (PEM), besides the system's"),
+		fileFlag("token-file", "read the API token from `FILE` before looking for TFE_TOKEN, TF_TOKEN_<host> and what terraform login stored"),
+		durationFlag("timeout", time.Minute, "give a request up when nothing moved for so long"),
+		numberFlag("rate", "send at most `N` requests a second; the server's own limit holds besides"),
+	}
+}
+
+// A connector makes clients of hosts: address, discovery, token, TLS.
+type connector struct {
+	*process
+	caFile, tokenFile string
+	timeout           time.Duration
+	rate              float64
+	// parallel is how many moves run at a time.
+	parallel int
+}
+
+func (p *process) connector(c *cli.Context) (connector, error) {
+	n := connector{
+		process: p,
+		caFile:  c.String("ca-file"), tokenFile: c.String("token-file"),
+		timeout: c.Duration("timeout"), rate: c.Float64("rate"),
+	}
+	return n, notNegative(c, "timeout", "rate")
+}
+
+// workspaceAddress reads [HOST/]ORG/WORKSPACE.
+func (p *process) workspaceAddress(given string) (target.Address, error) {
+	address, err := target.ParseAddress(given, true, p.getenv)
+	if err != nil {
+		return address, &usageError{err.Error()}
+	}
+	return address, nil
+}
+
+// An unreachableError says that a host could not be asked where its API is. It is
+// no mistake of the user's, as far as anyone can tell.
+type unreachableError struct{ error }
+
+func (e *unreachableError) Unwrap() error { return e.error }
+
+// connect prepares a client of the host that an address names. Its errors are
+// *usageError for what the user has to put right, *unreachableError, and ctx's.
+func (n connector) connect(ctx context.Context, address target.Address) (*target.Client, error) {
+	tls, err := target.TLSConfig(n.caFile, n.getenv)
+	if err != nil {
+		return nil, &usageError{err.Error()}
+	}
+	token, err := target.FindToken(ctx, address.Host, target.CredentialOptions{
+		TokenFile: n.tokenFile, Environ: n.environ,
+		Advise: func(advice string) { n.log.Warn(advice) },
+	})
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case err != nil:
+		return nil, &usageError{err.Error()}
+	}
+	n.log.Debug("token found", "host", address.Host, "token", token)
+
+	asking := &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: tls.Clone(), ForceAttemptHTTP2: true}
+	defer asking.CloseIdleConnections()
+	api, err := target.DiscoverAPI(ctx, &http.Client{Transport: asking}, address)
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case err != nil:
+		return nil, &unreachableError{err}
+	}
+	n.log.Debug("API found", "address", api.Redacted())
+
+	client, err := target.New(target.Options{
+		API: api, Token: token.Secret(), TLS: tls, Rate: n.rate, Timeout: n.timeout,
+		Connections: 2 * max(n.parallel, 1), UserAgent: userAgent(), Logger: n.log,
+	})
+	if err != nil {
+		return nil, &usageError{fmt.Sprintf("%s cannot be used: %v", address, err)}
+	}
+	return client, nil
+}

@@ -1,0 +1,249 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"tfhaul/migrate"
+	"tfhaul/report"
+	"tfhaul/source"
+	"tfhaul/target"
+)
+
+// moveFlags say how moves are carried out.
+func moveFlags() []cli.Flag {
+	return []cli.Flag{
+		switchFlag("dry-run", "decide and report, write nothing"),
+		switchFlag("detailed-exitcode", "with --dry-run: exit 2 when there is work to do"),
+		switchFlag("create", "create a missing workspace; without it, missing is refused"),
+		textFlag("project", "", "with --create: make it in the project called `NAME`"),
+		textFlag("terraform-version", migrate.FromState, "with --create: the version that runs use: from-state, latest or `X.Y.Z`"),
+		textFlag("execution-mode", "", "with --create: remote, local or agent (default: the organization's)"),
+		listFlag("tag", "with --create: give it the tag `NAME`"),
+		switchFlag("include-empty", "move a state without resources and outputs, too"),
+		durationFlag("lock-timeout", 0, "how long to wait for a workspace that somebody else has locked"),
+		listFlag("replace", "allow replacing unrelated, diverged or newer state in `WORKSPACE`, after a backup"),
+		listFlag("bump-serial", "where only the serial is too low for `WORKSPACE`, raise it above the workspace's"),
+		textFlag("backup-dir", migrate.DefaultBackupDir, "keep what is replaced in `DIR`, readable by you only"),
+		textFlag("on-failure", string(migrate.KeepLock), "keep or unlock the workspace when what it holds is unproven"),
+		textFlag("upload", string(migrate.UploadAuto), "how a state is sent: auto, inline (in the request) or signed (to a signed URL)"),
+		fileFlag("journal", "record every step in `FILE`, from which tfhaul unlock knows what is locked"),
+	}
+}
+
+// onlyWithCreate are the flags that say how a workspace is made.
+var onlyWithCreate = []string{"project", "terraform-version", "execution-mode", "tag"}
+
+// moveOptions reads moveFlags.
+func (p *process) moveOptions(c *cli.Context) (migrate.Options, error) {
+	o := migrate.Options{
+		DryRun: c.Bool("dry-run"), Create: c.Bool("create"), IncludeEmpty: c.Bool("include-empty"),
+		LockTimeout: c.Duration("lock-timeout"), BackupDir: c.String("backup-dir"),
+		CreateOptions: target.CreateOptions{
+			Project: c.String("project"), TerraformVersion: c.String("terraform-version"),
+			ExecutionMode: c.String("execution-mode"), Tags: c.StringSlice("tag"),
+		},
+	}
+	onFailure, err := oneOf(c, "on-failure", string(migrate.KeepLock), string(migrate.ClearLock))
+	if err != nil {
+		return o, err
+	}
+	upload, err := oneOf(c, "upload", string(migrate.UploadAuto), string(migrate.UploadInline), string(migrate.UploadSigned))
+	if err != nil {
+		return o, err
+	}
+	o.OnFailure, o.Upload = migrate.LockPolicy(onFailure), migrate.UploadMode(upload)
+	if o.CreateOptions.ExecutionMode != "" {
+		if _, err := oneOf(c, "execution-mode", "remote", "local", "agent"); err != nil {
+			return o, err
+		}
+	}
+	if o.CreateOptions.TerraformVersion == "latest" {
+		o.CreateOptions.TerraformVersion = "" // which is the server's latest
+	}
+	for _, name := range onlyWithCreate {
+		if p.typed[name] && !o.Create {
+			return o, usagef("--%s says how a missing workspace is made: it wants --create", name)
+		}
+	}
+	if p.typed["detailed-exitcode"] && !o.DryRun {
+		return o, usagef("--detailed-exitcode says whether a dry run found work: it wants --dry-run")
+	}
+	return o, notNegative(c, "lock-timeout")
+}
+
+// A moveOne moves one snapshot into one workspace.
+type moveOne struct {
+	*process
+	connector
+	source        string
+	address       target.Address
+	options       migrate.Options
+	replace, bump bool
+	run           string
+	journal       string
+	detailed      bool
+	json          bool
+}
+
+func (p *process) moveCommand() *cli.Command {
+	flags := append(moveFlags(), textFlag("run", "", "associate the state version with `RUN-ID`, the run that has locked the workspace"))
+	return &cli.Command{
+		Name:      "move",
+		Usage:     "move one state into one workspace",
+		UsageText: "tfhaul move [flags] SOURCE [HOST/]ORG/WORKSPACE",
+		Description: `Reads the state, compares it with what the workspace holds, locks the workspace, sends the state byte for byte,
+reads it back, compares all bytes, and unlocks. A state that is older than the workspace's, or that belongs to
+something else, is refused. Nothing is left locked, or you are told which workspace is and how to free it.
+
+SOURCE is a file, a directory that holds one state, or - for standard input.
+HOST is app.terraform.io unless you name another, or set TFE_ADDRESS or TFE_HOSTNAME.
+
+Examples:
+  tfhaul move terraform.tfstate acme/network                     into app.terraform.io
+  tfhaul move --dry-run terraform.tfstate acme/network           say what would happen, write nothing
+  tfhaul move --create --lock-timeout 5m a.tfstate tfe.example.com/acme/a
+  terraform state pull | tfhaul move - acme/network --json       for scripts
+
+Exit codes: 0 moved, or already there; 1 failed; 2 with --dry-run --detailed-exitcode: it would be moved;
+3 refused, and needs a decision; 4 the command line or the configuration is wrong; 130 interrupted.`,
+		Flags: append(append(flags, connectFlags()...), jsonFlag()),
+		Action: func(c *cli.Context) error {
+			m, err := p.parseMove(c)
+			if err != nil {
+				return err
+			}
+			return m.Run(c.Context)
+		},
+	}
+}
+
+func (p *process) parseMove(c *cli.Context) (*moveOne, error) {
+	args, err := exactly(c, "SOURCE", "[HOST/]ORG/WORKSPACE")
+	if err != nil {
+		return nil, err
+	}
+	m := &moveOne{process: p, source: args[0], run: c.String("run"), journal: c.String("journal"),
+		detailed: c.Bool("detailed-exitcode"), json: c.Bool("json")}
+	if m.address, err = p.workspaceAddress(args[1]); err != nil {
+		return nil, err
+	}
+	if m.options, err = p.moveOptions(c); err != nil {
+		return nil, err
+	}
+	if m.connector, err = p.connector(c); err != nil {
+		return nil, err
+	}
+	if m.replace, err = names(c, "replace", m.address.Workspace); err != nil {
+		return nil, err
+	}
+	m.bump, err = names(c, "bump-serial", m.address.Workspace)
+	return m, err
+}
+
+// names says whether a flag names the workspace. That it names another one is a
+// mistake: permission is given for one workspace, by its name.
+func names(c *cli.Context, flag, workspace string) (bool, error) {
+	for _, given := range c.StringSlice(flag) {
+		if given != workspace {
+			return false, usagef("--%s names the workspace %q, and the target is %q: write --%s=%s, if that is what you want",
+				flag, given, workspace, flag, workspace)
+		}
+	}
+	return len(c.StringSlice(flag)) > 0, nil
+}
+
+// Run moves and reports.
+func (m *moveOne) Run(ctx context.Context) error {
+	object, err := m.findOne(ctx, m.source)
+	if err != nil {
+		return err
+	}
+	result, err := m.move(ctx, object)
+	if err != nil {
+		return err
+	}
+	if err := m.show(result); err != nil {
+		return err
+	}
+	return ended(codeOfResults(ctx, []migrate.Result{result}, m.detailed))
+}
+
+// move prepares an engine and has it move the object.
+func (m *moveOne) move(ctx context.Context, object source.Object) (migrate.Result, error) {
+	client, err := m.connect(ctx, m.address)
+	if unreachable, ok := errors.AsType[*unreachableError](err); ok {
+		return notReached(object.Name(), m.address, unreachable), nil
+	}
+	if err != nil {
+		return migrate.Result{}, err
+	}
+	defer client.Close()
+	engine := &migrate.Engine{Target: client, Options: m.options, Observe: m.progress().observe}
+	if m.journal != "" && !m.options.DryRun {
+		journal, _, err := migrate.OpenJournal(m.journal)
+		if err != nil {
+			return migrate.Result{}, usagef("%v", err)
+		}
+		// Every event is on the disk when it was appended.
+		defer func() { _ = journal.Close() }()
+		engine.Journal, engine.Haul = journal, journal.Haul()
+	} else {
+		engine.Haul = migrate.NewHaulID()
+	}
+	return engine.Move(ctx, migrate.Move{
+		Object: object, Organization: m.address.Organization, Workspace: m.address.Workspace,
+		Replace: m.replace, Bump: m.bump, Run: m.run,
+	}), nil
+}
+
+// notReached is the result of a move, or verification, whose host could not be asked anything.
+func notReached(source string, address target.Address, err error) migrate.Result {
+	return migrate.Result{
+		Source: source, Target: address.String(), Outcome: migrate.Failed, Code: migrate.CodeUnreachable,
+		Message: report.Sentence(err.Error()),
+	}
+}
+
+func (m *moveOne) show(result migrate.Result) error {
+	if m.json {
+		return report.MoveJSON(m.stdout, result)
+	}
+	return report.Move(m.stdout, m.stdout.style(), result)
+}
+
+// mostListed is how many objects an error names.
+const mostListed = 20
+
+// findOne finds the one state that a SOURCE names.
+func (p *process) findOne(ctx context.Context, ref string) (source.Object, error) {
+	found, err := source.Find(ctx, ref, source.FindOptions{Stdin: p.stdin})
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case err != nil:
+		message := err.Error()
+		if found != nil {
+			for _, skip := range found.Skipped {
+				message += fmt.Sprintf("\n  skipped %s: %s", report.Plain(skip.Name), report.Plain(skip.Reason))
+			}
+		}
+		return nil, &usageError{message}
+	case len(found.Objects) == 1:
+		return found.Objects[0], nil
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s holds %d states, and this command takes one; name one of them:", ref, len(found.Objects))
+	for i, object := range found.Objects {
+		if i == mostListed {
+			fmt.Fprintf(&b, "\n  … and %d more", len(found.Objects)-i)
+			break
+		}
+		b.WriteString("\n  " + report.Plain(object.Name()))
+	}
+	return nil, &usageError{b.String()}
+}

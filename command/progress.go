@@ -1,0 +1,93 @@
+package command
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"tfhaul/migrate"
+	"tfhaul/report"
+)
+
+// A progress tells a person on stderr what a move is doing, a line a step. Without
+// a terminal it only warns, once per holder, of a lock that is waited for. It is
+// safe for use by many goroutines.
+type progress struct {
+	*process
+	mu      sync.Mutex
+	waiting map[string]waitedFor // by target
+}
+
+// A waitedFor is who holds a lock, and since when we wait for it.
+type waitedFor struct {
+	holder string
+	since  time.Time
+}
+
+func (p *process) progress() *progress {
+	return &progress{process: p, waiting: map[string]waitedFor{}}
+}
+
+// observe is told of every event of a move.
+func (g *progress) observe(e migrate.Event) {
+	g.held.observe(e)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if e.Event == migrate.EventWaiting {
+		g.wait(e)
+		return
+	}
+	if g.stderr.interactive {
+		if text := stepText(e); text != "" {
+			g.step(e, text)
+		}
+	}
+}
+
+// wait tells who is waited for, when that is somebody new.
+func (g *progress) wait(e migrate.Event) {
+	before, known := g.waiting[e.Target]
+	if known && before.holder == e.Holder {
+		return
+	}
+	g.waiting[e.Target] = waitedFor{e.Holder, e.Time}
+	if !g.stderr.interactive {
+		g.log.Warn("waiting for a lock", "workspace", e.Target, "holder", e.Holder)
+		return
+	}
+	g.step(e, "locked by "+e.Holder+"; waiting for it")
+}
+
+func (g *progress) step(e migrate.Event, text string) {
+	style := g.stderr.style()
+	fmt.Fprintf(g.stderr, "%s %s\n", style.Faint(e.Time.Local().Format(time.TimeOnly)), report.Plain(text))
+}
+
+// stepText is what an event means to a person; "" when nothing.
+func stepText(e migrate.Event) string {
+	switch e.Event {
+	case migrate.EventIntent:
+		serial := ""
+		if e.Snapshot != nil {
+			serial = fmt.Sprintf("serial %d, %s", e.Snapshot.Serial, report.Size(e.Snapshot.Size))
+		}
+		return fmt.Sprintf("%s: %s, %s", e.Source, serial, e.Relation)
+	case migrate.EventCreated:
+		return "workspace created"
+	case migrate.EventLocked:
+		return "workspace locked"
+	case migrate.EventBackup:
+		return "what the workspace holds is kept in " + e.Backup
+	case migrate.EventSending:
+		return "sending"
+	case migrate.EventSent:
+		return "sent as " + e.StateVersionID
+	case migrate.EventVerified:
+		return "read back: the same bytes"
+	case migrate.EventUnlocked:
+		return "workspace unlocked"
+	case migrate.EventLockKept:
+		return "the workspace stays locked"
+	}
+	return ""
+}

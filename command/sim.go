@@ -1,0 +1,138 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/urfave/cli/v2"
+
+	"tfhaul/report"
+	"tfhaul/tfesim"
+)
+
+// A simulation serves the embedded TFE until it is interrupted.
+type simulation struct {
+	*process
+	options tfesim.Options
+	listen  string
+	envFile string
+	json    bool
+}
+
+func (p *process) simCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "sim",
+		Usage:     "serve the embedded Terraform Enterprise, https on loopback",
+		UsageText: "tfhaul sim [flags]",
+		Description: `Serves an embedded HCP Terraform / Terraform Enterprise on this machine, with the real one's rules, statuses and
+error texts, for trials and for tests of scripts. tfhaul, go-tfe, curl and the real terraform work against it. It
+keeps everything in memory unless --data names a directory. Ctrl-C or SIGTERM ends it, and removes its files.
+
+Examples:
+  tfhaul sim --env-file sim.env                 then, in another shell:
+  . ./sim.env && tfhaul move --create terraform.tfstate "$TFE_ORG/network"
+  tfhaul sim --listen 127.0.0.1:8443 --org acme --org other --data ./tfe`,
+		Flags: []cli.Flag{
+			textFlag("listen", "", "listen on the loopback address `HOST:PORT` (default: a free port)"),
+			listFlag("org", "make the organization `NAME` (default: demo)"),
+			textFlag("data", "", "keep everything in `DIR`, and go on with what is there"),
+			durationFlag("latency", 0, "wait so long before every answer"),
+			countFlag("rate", 0, "enforce a limit of `N` requests a second and user; 0 announces 30 and enforces nothing"),
+			switchFlag("inline-only", "know no signed upload, as old servers do"),
+			switchFlag("promote-at-unlock", "make a state version current only when its workspace is unlocked"),
+			textFlag("personality", "tfe", "behave as tfe, hcp, old-tfe, or lax (a compatible server that checks less)"),
+			fileFlag("env-file", "once it answers, write the variables that make clients use it to `FILE`"),
+			jsonFlag(),
+		},
+		Action: func(c *cli.Context) error {
+			s, err := p.parseSim(c)
+			if err != nil {
+				return err
+			}
+			return s.Run(c.Context)
+		},
+	}
+}
+
+func (p *process) parseSim(c *cli.Context) (*simulation, error) {
+	if err := noArguments(c); err != nil {
+		return nil, err
+	}
+	if err := notNegative(c, "latency", "rate"); err != nil {
+		return nil, err
+	}
+	personality, err := tfesim.ParsePersonality(c.String("personality"))
+	if err != nil {
+		return nil, usagef("--personality cannot be %q: it is tfe, hcp, old-tfe or lax", c.String("personality"))
+	}
+	s := &simulation{process: p, listen: c.String("listen"), envFile: c.String("env-file"), json: c.Bool("json")}
+	s.options = tfesim.Options{
+		Personality: personality, Organizations: c.StringSlice("org"), Data: c.String("data"),
+		Latency: c.Duration("latency"), RateLimit: c.Int("rate"),
+		InlineOnly: c.Bool("inline-only"), PromoteAtUnlock: c.Bool("promote-at-unlock"),
+		Logger: p.log,
+	}
+	if s.listen != "" {
+		return s, checkListen(s.listen)
+	}
+	return s, nil
+}
+
+// checkListen refuses addresses that others could reach: the server's tokens are
+// as good as public.
+func checkListen(address string) error {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return usagef("--listen cannot be %q: it is an address with a port, such as 127.0.0.1:8443", address)
+	}
+	if ip, err := netip.ParseAddr(host); host != "localhost" && (err != nil || !ip.IsLoopback()) {
+		return usagef("--listen cannot be %q: only this machine may reach the server, so it is 127.0.0.1, [::1] or localhost, with a port", address)
+	}
+	return nil
+}
+
+// Run serves until ctx ends, which is how it is meant to end.
+func (s *simulation) Run(ctx context.Context) (err error) {
+	server, err := tfesim.New(s.options)
+	if err != nil {
+		return usagef("%v", err)
+	}
+	running, err := server.Start(s.listen)
+	if err != nil {
+		return errors.Join(usagef("%v", err), server.Close())
+	}
+	defer func() { err = errors.Join(err, running.Close()) }()
+	if s.envFile != "" {
+		if err := running.WriteEnvFile(s.envFile); err != nil {
+			return fmt.Errorf("the file for --env-file cannot be written: %w", err)
+		}
+	}
+	if err := s.announce(running); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	return nil
+}
+
+func (s *simulation) announce(running *tfesim.Running) error {
+	if s.json {
+		return report.JSON(s.stdout, struct {
+			Format  string `json:"format"`
+			Address string `json:"address"`
+			EnvFile string `json:"env_file,omitempty"`
+		}{report.Format, running.URL(), s.envFile})
+	}
+	if _, err := fmt.Fprintln(s.stdout, running.URL()); err != nil {
+		return err
+	}
+	if s.stderr.interactive {
+		fmt.Fprintln(s.stderr, "Serving until Ctrl-C.")
+		if s.envFile != "" {
+			fmt.Fprintf(s.stderr, "In another shell: . %s\n", shellQuoted(s.envFile))
+		}
+	}
+	return nil
+}

@@ -1,0 +1,47 @@
+package command
+
+import (
+	"io"
+	"os"
+	"sync"
+
+	"golang.org/x/term"
+
+	"tfhaul/report"
+)
+
+// A terminal is stdout or stderr. It is safe for use by many goroutines.
+type terminal struct {
+	mu sync.Mutex
+	w  io.Writer
+
+	interactive bool // a person is looking
+	colour      bool
+}
+
+func (t *terminal) Write(b []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.w.Write(b)
+}
+
+// styleTerminals finds out who reads stdout and stderr.
+func (p *process) styleTerminals() {
+	for _, t := range []*terminal{p.stdout, p.stderr} {
+		file, ok := t.w.(*os.File)
+		t.interactive = ok && term.IsTerminal(int(file.Fd()))
+		// https://no-color.org
+		t.colour = t.interactive && p.getenv("NO_COLOR") == "" && p.getenv("TERM") != "dumb"
+	}
+}
+
+// style is how a view is to be drawn here: on a terminal, in its width.
+func (t *terminal) style() report.Style {
+	s := report.Style{Colour: t.colour}
+	if file, ok := t.w.(*os.File); ok && t.interactive {
+		if width, _, err := term.GetSize(int(file.Fd())); err == nil {
+			s.Width = width
+		}
+	}
+	return s
+}

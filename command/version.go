@@ -1,0 +1,87 @@
+package command
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"runtime/debug"
+
+	"github.com/urfave/cli/v2"
+
+	"tfhaul/report"
+)
+
+// A Version says what was built.
+type Version struct {
+	Version string `json:"version"`
+	// Commit is the revision it was built from; "" outside of a checkout.
+	Commit string `json:"commit"`
+	// Modified says that the checkout had changes that were not committed.
+	Modified bool   `json:"modified"`
+	Go       string `json:"go"`
+	Platform string `json:"platform"`
+}
+
+// buildVersion reads what the Go toolchain stamped into the program.
+func buildVersion() Version {
+	v := Version{Version: "devel", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return v
+	}
+	if info.Main.Version != "" && info.Main.Version != "(devel)" {
+		v.Version = info.Main.Version
+	}
+	for _, s := range info.Settings {
+		switch s.Key {
+		case "vcs.revision":
+			v.Commit = s.Value
+		case "vcs.modified":
+			v.Modified = s.Value == "true"
+		}
+	}
+	return v
+}
+
+// userAgent names this program to servers.
+func userAgent() string { return "tfhaul/" + buildVersion().Version }
+
+type showVersion struct {
+	*process
+	json bool
+}
+
+func (p *process) versionCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "version",
+		Usage:     "say which tfhaul this is",
+		UsageText: "tfhaul version [--json]",
+		Description: "Says which version this is, the commit it was built from, and the Go it was built with.\n\n" +
+			"Example:\n  tfhaul version --json",
+		Flags: []cli.Flag{jsonFlag()},
+		Action: func(c *cli.Context) error {
+			if err := noArguments(c); err != nil {
+				return err
+			}
+			return (&showVersion{p, c.Bool("json")}).Run(c.Context)
+		},
+	}
+}
+
+// Run prints the version.
+func (v *showVersion) Run(context.Context) error {
+	built := buildVersion()
+	if v.json {
+		return report.JSON(v.stdout, built)
+	}
+	commit := ""
+	if built.Commit != "" {
+		commit = " (commit " + built.Commit
+		if built.Modified {
+			commit += ", modified"
+		}
+		commit += ")"
+	}
+	_, err := fmt.Fprintf(v.stdout, "tfhaul %s%s, %s, %s\n", built.Version, commit, built.Go, built.Platform)
+	return err
+}

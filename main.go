@@ -1,0 +1,28 @@
+// Tfhaul hauls Terraform state into HCP Terraform and Terraform Enterprise. What
+// it can do stands in package command; here are the signals and the exit code.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"tfhaul/command"
+)
+
+func main() {
+	ctx, stop := context.WithCancel(context.Background())
+	abandon := make(chan struct{})
+	// A reader of our output that goes away must not end us: we may hold a lock.
+	signal.Ignore(syscall.SIGPIPE)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	go func() {
+		<-signals
+		stop()
+		<-signals
+		close(abandon)
+	}()
+	os.Exit(command.Run(command.Abandonable(ctx, abandon), os.Args, os.Stdin, os.Stdout, os.Stderr, os.Environ()))
+}

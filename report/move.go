@@ -1,0 +1,96 @@
+package report
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strings"
+
+	"tfhaul/migrate"
+)
+
+// Format names the JSON documents of this program, and their version.
+const Format = "tfhaul/1"
+
+// MoveJSON writes the document of one move.
+func MoveJSON(w io.Writer, r migrate.Result) error {
+	return JSON(w, struct {
+		Format string `json:"format"`
+		migrate.Result
+	}{Format, r})
+}
+
+// Move tells a person of one move: what became of it, why, and what to do next.
+func Move(w io.Writer, s Style, r migrate.Result) error {
+	var b bytes.Buffer
+	const indent = "  "
+	head := s.outcome(r.Outcome)
+	if r.Code != "" {
+		head += " (" + plainLine(string(r.Code)) + ")"
+	}
+	fmt.Fprintf(&b, "%s: %s → %s\n", head, plainLine(r.Source), plainLine(r.Target))
+	s.indented(&b, indent, r.Message)
+	if facts := moveFacts(r); facts != "" {
+		s.indented(&b, indent, facts)
+	}
+	for _, note := range r.Notes {
+		s.indented(&b, indent, note)
+	}
+	if r.Backup != "" {
+		s.indented(&b, indent, "What was there before is kept in "+r.Backup)
+	}
+	if r.Locked && r.UnlockCommand != "" && !strings.Contains(r.Message, r.UnlockCommand) {
+		fmt.Fprintf(&b, "%s%s %s\n", indent, s.Bad("The workspace is still locked by this haul. To free it:"), plainLine(r.UnlockCommand))
+	}
+	_, err := w.Write(b.Bytes())
+	return err
+}
+
+// moveFacts is a line of what identifies the snapshot, and what the move cost.
+func moveFacts(r migrate.Result) string {
+	var facts []string
+	if sn := r.Snapshot; sn != nil {
+		if sn.Format > 0 {
+			facts = append(facts, fmt.Sprintf("serial %d", sn.Serial))
+		}
+		facts = append(facts, Size(sn.Size))
+		if sn.TerraformVersion != "" {
+			facts = append(facts, "Terraform "+sn.TerraformVersion)
+		}
+		if sn.Lineage != "" {
+			facts = append(facts, "lineage "+sn.Lineage)
+		}
+		if sn.MD5 != "" {
+			facts = append(facts, "MD5 "+sn.MD5)
+		}
+	}
+	if r.Created {
+		facts = append(facts, "workspace created")
+	}
+	if r.APICalls > 0 {
+		facts = append(facts, fmt.Sprintf("%s in %s", counted(r.APICalls, "API call"), seconds(r.Seconds)))
+	}
+	return strings.Join(facts, " · ")
+}
+
+// counted writes a number with its noun.
+func counted(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// outcome draws an outcome in its colour.
+func (s Style) outcome(o migrate.Outcome) string {
+	text := strings.ReplaceAll(plainLine(string(o)), "-", " ")
+	switch o {
+	case migrate.Moved, migrate.AlreadyThere:
+		return s.Good(text)
+	case migrate.Failed:
+		return s.Bad(text)
+	case migrate.Refused:
+		return s.Odd(text)
+	}
+	return s.Strong(text)
+}

@@ -1,0 +1,146 @@
+// Package report shows results: as text for people and as JSON for scripts. It
+// knows the result types of package migrate, and nothing of where the output goes
+// but a Style. All text that came from files and servers is neutralised by Plain
+// before it is shown to a person; JSON escapes what it has to itself.
+package report
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/mattn/go-runewidth"
+)
+
+// A Style says how text is drawn.
+type Style struct {
+	// Width is that of the terminal in columns; 0 means that there is none, and
+	// that lines may be as long as they are.
+	Width int
+	// Colour is whether ANSI colours are understood.
+	Colour bool
+}
+
+func (s Style) paint(code, text string) string {
+	if !s.Colour || text == "" {
+		return text
+	}
+	return "\x1b[" + code + "m" + text + "\x1b[0m"
+}
+
+// Good, Bad, Odd, Strong and Faint draw a text so that it stands out, or does not.
+func (s Style) Good(text string) string   { return s.paint("32", text) }
+func (s Style) Bad(text string) string    { return s.paint("31", text) }
+func (s Style) Odd(text string) string    { return s.paint("33", text) }
+func (s Style) Strong(text string) string { return s.paint("1", text) }
+func (s Style) Faint(text string) string  { return s.paint("2", text) }
+
+// Plain makes a text harmless to a terminal: control characters, and those that
+// change the direction of text, become "�". Newlines and tabs of multi-line
+// messages stay.
+func Plain(text string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n', r == '\t':
+			return r
+		case unicode.IsControl(r), unicode.Is(unicode.Bidi_Control, r), r == '\u2028', r == '\u2029':
+			return utf8.RuneError
+		}
+		return r
+	}, text)
+}
+
+// plainLine is Plain for what must stay on its line.
+func plainLine(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\n' || r == '\t' {
+			return utf8.RuneError
+		}
+		return r
+	}, Plain(text))
+}
+
+// Sentence makes a sentence of an error's text.
+func Sentence(text string) string {
+	first, width := utf8.DecodeRuneInString(text)
+	text = string(unicode.ToUpper(first)) + text[width:]
+	if !strings.HasSuffix(text, ".") && !strings.HasSuffix(text, "?") {
+		text += "."
+	}
+	return text
+}
+
+// Size writes a number of bytes for people: "734 B", "47.1 KiB", "102 MiB".
+func Size(bytes int64) string {
+	if bytes < 1024 {
+		return fmt.Sprintf("%d B", bytes)
+	}
+	value, unit := float64(bytes), ""
+	for _, unit = range []string{"KiB", "MiB", "GiB", "TiB"} {
+		if value /= 1024; value < 1023.95 {
+			break
+		}
+	}
+	if value >= 99.95 {
+		return fmt.Sprintf("%.0f %s", value, unit)
+	}
+	return fmt.Sprintf("%.1f %s", value, unit)
+}
+
+// seconds writes how long something took.
+func seconds(s float64) string {
+	if s < 60 {
+		return fmt.Sprintf("%.2f s", s)
+	}
+	return time.Duration(s * float64(time.Second)).Round(time.Second).String()
+}
+
+// wrap breaks a text into lines of at most width columns, at blanks. Words longer
+// than that stay whole: a command must be copied in one piece. Width 0 only breaks
+// at newlines.
+func wrap(text string, width int) []string {
+	var lines []string
+	for paragraph := range strings.SplitSeq(text, "\n") {
+		if width <= 0 {
+			lines = append(lines, paragraph)
+			continue
+		}
+		line := ""
+		for _, word := range strings.Fields(paragraph) {
+			switch {
+			case line == "":
+				line = word
+			case runewidth.StringWidth(line)+1+runewidth.StringWidth(word) <= width:
+				line += " " + word
+			default:
+				lines = append(lines, line)
+				line = word
+			}
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+// indented writes a text below something, wrapped to the style's width.
+func (s Style) indented(w io.Writer, indent, text string) {
+	width := 0
+	if s.Width > 0 {
+		width = max(20, s.Width-len(indent))
+	}
+	for _, line := range wrap(Plain(text), width) {
+		fmt.Fprintf(w, "%s%s\n", indent, line)
+	}
+}
+
+// JSON writes a document for scripts.
+func JSON(w io.Writer, document any) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(document)
+}
