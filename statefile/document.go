@@ -11,6 +11,8 @@ type document struct {
 	dec     *jsontext.Decoder
 	visitor *Visitor
 
+	unquoted []byte // what unquote uses
+
 	object bool // the file is a JSON object
 
 	hasVersion   bool

@@ -127,9 +127,10 @@ func (in *intake) next() bool {
 	c.buf = c.buf[:n]
 	c.at, c.line, c.bol = in.size, 0, 0
 	if in.chunk > 0 {
-		c.line, c.bol = prev.line+int64(bytes.Count(prev.buf, newline)), prev.bol
-		if i := bytes.LastIndexByte(prev.buf, '\n'); i >= 0 {
-			c.bol = prev.at + int64(i) + 1
+		lines := int64(bytes.Count(prev.buf, newline))
+		c.line, c.bol = prev.line+lines, prev.bol
+		if lines > 0 {
+			c.bol = prev.at + int64(bytes.LastIndexByte(prev.buf, '\n')) + 1
 		}
 	}
 	in.size += int64(n)

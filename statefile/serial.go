@@ -30,16 +30,20 @@ func (d *document) readSerial() error {
 		d.refuseType(formatsAll, d.refuse(KindWrongType, `"serial" is not written as a whole number`, at))
 		return nil
 	}
-	refusal := d.refuse(KindSerialOutOfRange, "", at)
-	unsigned, ok := parseUint(literal)
-	if !ok {
-		d.refuseType(format4, refusal)
+	s := serial{at: at, length: len(literal)}
+	var fitsUnsigned bool
+	s.unsigned, fitsUnsigned = parseUint(literal)
+	s.signed, err = strconv.ParseInt(string(literal), 10, 64)
+	if !fitsUnsigned || err != nil || s.outOfRange(3) || s.outOfRange(4) {
+		s.error = d.refuse(KindSerialOutOfRange, "", at)
 	}
-	signed, err := strconv.ParseInt(string(literal), 10, 64)
+	if !fitsUnsigned {
+		d.refuseType(format4, s.error)
+	}
 	if err != nil {
-		d.refuseType(formats123, refusal)
+		d.refuseType(formats123, s.error)
 	}
-	d.serial = serial{at: at, length: len(literal), unsigned: unsigned, signed: signed, error: refusal}
+	d.serial = s
 	return nil
 }
 

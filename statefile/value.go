@@ -3,6 +3,7 @@ package statefile
 import (
 	"bytes"
 	"strconv"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -18,7 +19,7 @@ func (d *document) members(member func(key []byte) error) error {
 		if err != nil {
 			return err
 		}
-		if err := member(unquote(quoted)); err != nil {
+		if err := member(d.unquote(quoted)); err != nil {
 			return err
 		}
 	}
@@ -75,7 +76,7 @@ func (d *document) text(f formats, name string, into *string) error {
 		d.refuseType(f, d.refuse(KindWrongType, `"`+name+`" is longer than any real one`, d.in.offset(d.dec.InputOffset()-int64(len(quoted)))))
 		return nil
 	}
-	*into = string(unquote(quoted))
+	*into = string(d.unquote(quoted))
 	return nil
 }
 
@@ -88,7 +89,7 @@ func (d *document) bytesOf(f formats, name string, into *[]byte) error {
 	if err != nil {
 		return err
 	}
-	*into = append((*into)[:0], unquote(quoted)...)
+	*into = append((*into)[:0], d.unquote(quoted)...)
 	return nil
 }
 
@@ -160,23 +161,19 @@ func (d *document) nextOffset() int64 {
 	return d.in.offset(d.dec.InputOffset() + int64(blanks))
 }
 
-// unquote is the text of a JSON string. Without escapes it is part of quoted.
-// Where the string is no valid Unicode it has U+FFFD, as with encoding/json.
-func unquote(quoted []byte) []byte {
+// unquote is the text of a JSON string, valid until the decoder reads on or
+// unquote is called again. Where the string is no valid Unicode it has U+FFFD, as with
+// encoding/json.
+func (d *document) unquote(quoted []byte) []byte {
 	inside := quoted[1 : len(quoted)-1]
-	plain := true
 	for _, c := range inside {
-		if c == '\\' || c >= 0x80 {
-			plain = false
-			break
+		if c == '\\' || c >= utf8.RuneSelf {
+			// An error is about what is no valid Unicode, and the text is there all the same.
+			d.unquoted, _ = jsontext.AppendUnquote(d.unquoted[:0], quoted)
+			return d.unquoted
 		}
 	}
-	if plain {
-		return inside
-	}
-	// An error is about what is no valid Unicode, and the text is there all the same.
-	text, _ := jsontext.AppendUnquote(nil, quoted)
-	return text
+	return inside
 }
 
 // parseUint reads a whole number as encoding/json reads it into a uint64.

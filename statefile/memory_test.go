@@ -1,0 +1,109 @@
+package statefile_test
+
+import (
+	"bytes"
+	"io"
+	"runtime"
+	"strings"
+	"testing"
+
+	"tfhaul/fixtures"
+	"tfhaul/statefile"
+)
+
+// A heapWatch notes how large the heap is while it is read through.
+type heapWatch struct {
+	r     io.Reader
+	until int64 // bytes until the next look
+	peak  uint64
+}
+
+func (h *heapWatch) Read(p []byte) (int, error) {
+	n, err := h.r.Read(p)
+	if h.until -= int64(n); h.until <= 0 {
+		h.until = 8 << 20
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		h.peak = max(h.peak, m.HeapInuse)
+	}
+	return n, err
+}
+
+func TestReadingAndBumpingTakeFlatMemory(t *testing.T) {
+	size := int64(200 << 20)
+	if testing.Short() {
+		size = 20 << 20
+	}
+	text := func(head, body, tail string) func() io.Reader {
+		return func() io.Reader {
+			return io.MultiReader(strings.NewReader(head), io.LimitReader(cycle(body), size-size%int64(len(body))), strings.NewReader(tail))
+		}
+	}
+	spec := fixtures.Spec{Serial: 3, MinSize: size, Outputs: 9}
+	for name, state := range map[string]func() io.Reader{
+		"of many resources":     spec.Reader,
+		"with one large string": text(`{"version":4,"serial":3,"outputs":{"a":{"type":"string","value":"`, "QUJDREVGR0g=\\n", `"}}}`),
+		"with many outputs":     text(`{"version":4,"serial":3,"outputs":{"a":{}`, `,"a":{"type":["list","string"],"value":[1,"b"],"sensitive":true}`, `}}`),
+		"of one resource":       text(`{"version":4,"serial":3,"resources":[{"mode":"managed","instances":[{}`, `,{"schema_version":0,"attributes":{"id":"a"},"sensitive_attributes":[[]]}`, `]}]}`),
+	} {
+		t.Run(name, func(t *testing.T) {
+			var before, after runtime.MemStats
+			runtime.GC()
+			runtime.ReadMemStats(&before)
+			watch := &heapWatch{r: state()}
+			s, err := statefile.Read(watch)
+			if err != nil {
+				t.Fatal(err)
+			}
+			watch.r = s.Bump(state(), 12)
+			n, err := io.Copy(io.Discard, struct{ io.Reader }{watch})
+			if err != nil {
+				t.Fatal(err)
+			}
+			runtime.ReadMemStats(&after)
+			if s.Size < size/2 || n != s.Size+1 {
+				t.Fatalf("%d bytes read, %d bytes bumped", s.Size, n)
+			}
+			const most = 3 << 20
+			if grown := int64(watch.peak) - int64(before.HeapInuse); grown > most {
+				t.Errorf("the heap grew by %d KB", grown>>10)
+			}
+			if allocated := after.TotalAlloc - before.TotalAlloc; allocated > most {
+				t.Errorf("%d KB were allocated", allocated>>10)
+			}
+			t.Logf("heap grew by %d KB, %d KB allocated", (int64(watch.peak)-int64(before.HeapInuse))>>10, (after.TotalAlloc-before.TotalAlloc)>>10)
+		})
+	}
+}
+
+func TestSmallStatesTakeFewAllocations(t *testing.T) {
+	data := fixtures.Spec{MinSize: 40_000, Outputs: 3}.Bytes()
+	r := bytes.NewReader(data)
+	allocations := testing.AllocsPerRun(200, func() {
+		r.Reset(data)
+		if _, err := statefile.Read(r); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if allocations > 40 {
+		t.Errorf("%v allocations for a state of %d bytes", allocations, len(data))
+	}
+	t.Logf("%v allocations", allocations)
+}
+
+// cycle repeats text for ever.
+func cycle(text string) io.Reader { return &cycleReader{text: text} }
+
+type cycleReader struct {
+	text string
+	at   int
+}
+
+func (c *cycleReader) Read(p []byte) (n int, err error) {
+	for n < len(p) {
+		k := copy(p[n:], c.text[c.at:])
+		c.at = (c.at + k) % len(c.text)
+		n += k
+	}
+	return n, nil
+}
