@@ -67,13 +67,18 @@ func (l *workspaceLock) Holder(ctx context.Context) (lockwait.Holder, error) {
 	return h, nil
 }
 
-// Unlock gives the lock back once.
+// Unlock gives the lock back once. That the lock is not ours is believed only
+// when reading the workspace says so, too: a lock that is forgotten by mistake
+// stays until an administrator forces it.
 func (l *workspaceLock) Unlock(ctx context.Context) error {
 	err := l.client.Unlock(ctx, l.workspace)
 	switch target.CodeOf(err) {
 	case target.StillPending:
 		return fmt.Errorf("%w: %w", lockwait.ErrPending, err)
 	case target.NotLocked, target.LockedByOther:
+		if holder, asked := l.Holder(ctx); asked != nil || holder.Ours {
+			return fmt.Errorf("%w: %w", lockwait.ErrUnsure, err)
+		}
 		return fmt.Errorf("%w: %w", lockwait.ErrNotHeld, err)
 	case target.Ambiguous, target.Unreachable:
 		return fmt.Errorf("%w: %w", lockwait.ErrUnsure, err)
