@@ -16,10 +16,12 @@ import (
 // gives for locking is its own, so that it recognises itself.
 type Locker interface {
 	// Lock asks for the lock once. nil: it is ours. ErrHeld: somebody holds it,
-	// perhaps we ourselves. ErrUnsure: the reply was lost, it may be ours. Any
-	// other error ends the waiting.
+	// perhaps we ourselves. ErrUnsure: the reply was lost, it may be ours; this is
+	// also the answer when the context ended while a request was under way. Any
+	// other error ends the waiting, and must mean that the request took no effect.
 	Lock(ctx context.Context) error
-	// Holder says who holds the lock now; the zero Holder when nobody does.
+	// Holder says who holds the lock now; the zero Holder, and only that, when
+	// nobody does.
 	Holder(ctx context.Context) (Holder, error)
 	// Unlock gives the lock back once. ErrPending: not yet, come back shortly.
 	// ErrNotHeld: it was not ours any more. ErrUnsure: the reply was lost.
@@ -44,6 +46,18 @@ type Holder struct {
 	Since time.Time
 	// Ours says that the holder is this very Locker.
 	Ours bool
+	// Other says that the holder is known to be another. Neither Ours nor Other
+	// is the answer where the lock's place does not say enough to tell. A Holder
+	// with a Reason that is not Ours is another's in any case.
+	Other bool
+}
+
+// free says that nobody holds the lock.
+func (h Holder) free() bool { return h == Holder{} }
+
+// another says that somebody else is known to hold the lock.
+func (h Holder) another() bool {
+	return !h.free() && !h.Ours && (h.Other || h.Reason != "")
 }
 
 // String names the holder with what is known about the lock.
@@ -69,13 +83,28 @@ type HeldError struct {
 	FirstSeen time.Time
 	// Waited is how long was waited in all; 0 when waiting was not asked for.
 	Waited time.Duration
+	// MaybeOurs says that the reply to one of our own requests was lost, and that
+	// the lock's place does not tell whether the holder is ourselves.
+	MaybeOurs bool
 }
 
 func (e *HeldError) Error() string {
-	if e.Waited == 0 {
-		return "locked by " + e.Holder.String()
+	text := "locked by " + e.Holder.String()
+	if e.Waited > 0 {
+		text = fmt.Sprintf("still locked by %s after waiting %s", e.Holder, rounded(e.Waited))
 	}
-	return fmt.Sprintf("still locked by %s after waiting %s", e.Holder, e.Waited.Round(time.Second))
+	if e.MaybeOurs {
+		text += "; the reply to a lock request of ours was lost, so the lock may be our own"
+	}
+	return text
+}
+
+// rounded drops what nobody wants to read of a duration.
+func rounded(d time.Duration) time.Duration {
+	if d < 10*time.Second {
+		return d.Round(100 * time.Millisecond)
+	}
+	return d.Round(time.Second)
 }
 
 // Is makes a HeldError an ErrHeld.
@@ -101,14 +130,22 @@ const (
 	longestPause = 15 * time.Second
 )
 
-// mostLost is how many requests for one lock may be lost before it is given up.
+// mostLost is how many requests for one lock may be lost in a row before it is
+// given up.
 const mostLost = 3
+
+// askTime is how long in all the question who holds the lock is repeated, when
+// its answer decides whether a lock of ours is left behind.
+const askTime = 30 * time.Second
 
 // Acquire takes the lock, waiting while somebody else holds it. It fails with a
 // *HeldError when the time is over, with the context's error when that ends,
 // and with whatever else the Locker answers. When it fails after a lost reply,
 // it has made sure that the lock is not left behind, or the error is an
-// *AbandonedError.
+// *AbandonedError or a *HeldError that says MaybeOurs.
+//
+// A lock that turns out to be ours is returned even when the context has ended
+// meanwhile: the caller has to release it.
 func Acquire(ctx context.Context, l Locker, o Options) (*Lease, error) {
 	start := time.Now()
 	a := acquisition{Locker: l, Options: o, start: start, deadline: start.Add(o.Timeout)}
@@ -130,19 +167,24 @@ type acquisition struct {
 	start, deadline time.Time
 	firstSeen       time.Time
 	holder          Holder
+	lost            bool // a reply was: the lock may be ours whatever Lock answers
 }
 
 // attempt asks once, and again when a request was lost without effect. It returns
 // neither a lease nor an error when somebody else holds the lock.
 func (a *acquisition) attempt(ctx context.Context) (*Lease, error) {
 	for lost := 1; ; lost++ {
+		if err := ctx.Err(); err != nil {
+			return nil, a.ended(err)
+		}
 		err := a.Lock(ctx)
 		switch {
 		case err == nil:
 			return newLease(a.Locker), nil
 		case errors.Is(err, ErrUnsure):
-			free, lease, asked := a.afterLostReply(ctx, err)
-			if lease != nil || asked != nil || !free {
+			a.lost = true
+			lease, asked := a.whoHolds(ctx, err)
+			if lease != nil || asked != nil || !a.holder.free() {
 				return lease, asked
 			}
 			if lost == mostLost {
@@ -152,40 +194,44 @@ func (a *acquisition) attempt(ctx context.Context) (*Lease, error) {
 				return nil, err
 			}
 		case errors.Is(err, ErrHeld):
-			return a.whoHolds(ctx)
+			return a.whoHolds(ctx, err)
 		default:
 			return nil, err
 		}
 	}
 }
 
-// afterLostReply finds out whose the lock is now. The question is asked even
-// when the context has ended, or a lock might be left behind.
-func (a *acquisition) afterLostReply(ctx context.Context, lost error) (free bool, lease *Lease, err error) {
-	ask, cancel := detached(ctx)
-	defer cancel()
-	a.holder, err = a.Holder(ask)
-	switch {
-	case err != nil:
-		return false, nil, &AbandonedError{Err: errors.Join(lost, err)}
-	case a.holder.Ours:
-		return false, newLease(a.Locker), nil
-	}
-	return a.holder == Holder{}, nil, nil
-}
-
 // whoHolds asks who holds the lock: it may be ourselves, from a request whose
-// reply was lost.
-func (a *acquisition) whoHolds(ctx context.Context) (*Lease, error) {
-	holder, err := a.Holder(ctx)
-	if err != nil && ctx.Err() != nil {
-		return nil, ctx.Err()
+// reply was lost. Once one was lost the question is asked stubbornly, even when
+// the context has ended, or a lock of ours might be left behind.
+func (a *acquisition) whoHolds(ctx context.Context, answer error) (*Lease, error) {
+	ask := a.Holder
+	if a.lost {
+		ask = a.insist
 	}
-	if err == nil && holder.Ours {
+	holder, err := ask(ctx)
+	switch {
+	case err != nil && a.lost:
+		return nil, &AbandonedError{Err: errors.Join(answer, err)}
+	case err != nil && ctx.Err() != nil:
+		return nil, ctx.Err()
+	case err == nil && holder.Ours:
 		return newLease(a.Locker), nil
 	}
 	a.holder = holder // after a failed question: held, not known by whom
 	return nil, nil
+}
+
+// insist asks who holds the lock until there is an answer, for askTime.
+func (a *acquisition) insist(ctx context.Context) (Holder, error) {
+	ctx, cancel := detached(ctx, askTime)
+	defer cancel()
+	for pause := firstPause; ; pause = min(2*pause, longestPause) {
+		holder, err := a.Holder(ctx)
+		if err == nil || sleep(ctx, pause) != nil {
+			return holder, err
+		}
+	}
 }
 
 // pause waits before the next attempt, or says why there will be none.
@@ -194,13 +240,12 @@ func (a *acquisition) pause(ctx context.Context, pause time.Duration) error {
 	if a.firstSeen.IsZero() {
 		a.firstSeen = now
 	}
+	if err := ctx.Err(); err != nil {
+		return a.ended(err)
+	}
 	left := a.deadline.Sub(now)
 	if left <= 0 {
-		waited := now.Sub(a.start)
-		if a.Timeout == 0 {
-			waited = 0
-		}
-		return &HeldError{Holder: a.holder, FirstSeen: a.firstSeen, Waited: waited}
+		return a.held()
 	}
 	pause -= rand.N(pause / 3)
 	pause = min(pause, left)
@@ -209,9 +254,27 @@ func (a *acquisition) pause(ctx context.Context, pause time.Duration) error {
 	}
 	doze := func(ctx context.Context) error { return sleep(ctx, pause) }
 	if a.Pause != nil {
-		return a.Pause(ctx, doze)
+		return a.ended(a.Pause(ctx, doze))
 	}
-	return doze(ctx)
+	return a.ended(doze(ctx))
+}
+
+// ended adds to the error that ends the waiting that the lock may be left behind.
+func (a *acquisition) ended(err error) error {
+	if held := a.held(); err != nil && held.MaybeOurs {
+		return fmt.Errorf("%w (%w)", err, held)
+	}
+	return err
+}
+
+// held says who has the lock and how long was waited for it.
+func (a *acquisition) held() *HeldError {
+	e := &HeldError{Holder: a.holder, FirstSeen: a.firstSeen}
+	if a.Timeout > 0 {
+		e.Waited = time.Since(a.start)
+	}
+	e.MaybeOurs = a.lost && !a.holder.free() && !a.holder.another()
+	return e
 }
 
 // An AbandonedError says that a lock may have been taken and could be neither
@@ -227,8 +290,8 @@ func (e *AbandonedError) Unwrap() error { return e.Err }
 
 // detached is a context that outlives the end of ctx, for what must be done in
 // any case.
-func detached(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), releaseTime)
+func detached(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), d)
 }
 
 func sleep(ctx context.Context, d time.Duration) error {
