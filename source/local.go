@@ -32,7 +32,7 @@ func findLocal(ctx context.Context, ref string, o FindOptions) (*Listing, error)
 	info, err := os.Stat(ref)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("no file or directory is called %q: %w", ref, reason(err))
+		return nil, fmt.Errorf("cannot find %q: %w", ref, reason(err))
 	case err != nil:
 		return nil, fmt.Errorf("cannot look at %q: %w", ref, reason(err))
 	case info.IsDir():
@@ -189,15 +189,14 @@ func placeOfFile(path string) Place {
 	for strings.HasPrefix(clean, up) {
 		clean, root = clean[len(up):], filepath.Join(root, "..")
 	}
-	return placeIn(root, filepath.ToSlash(clean))
+	return placeIn(absolute(root), filepath.ToSlash(clean))
 }
 
-// placeIn is the place of the file at key, slash-separated, below the directory root.
-func placeIn(root, key string) Place {
+// placeIn is the place of the file at key, slash-separated, below the directory above, an absolute path.
+func placeIn(above, key string) Place {
 	place := Place{Key: key, Workspace: DefaultWorkspace}
 	dir, name := splitKey(key)
 	place.Base = strings.TrimSuffix(name, stateExt)
-	above := absolute(root) // the directory that Dir is relative to
 	if name == stateFile {
 		// <configuration>/terraform.tfstate.d/<workspace>/terraform.tfstate, wherever in it the
 		// search began.

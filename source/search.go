@@ -20,12 +20,7 @@ import (
 // where the search meets it there too, so a link never makes two moves of one state and a loop ends.
 // .terraform is not searched (it holds backend pointers and downloaded modules), nor is .git.
 func search(ctx context.Context, ref string, o FindOptions) (*Listing, error) {
-	s := &searcher{ctx: ctx, root: ref, opts: o, listing: &Listing{}}
-	info, err := os.Stat(ref)
-	if err != nil {
-		return nil, fmt.Errorf("cannot look at %q: %w", ref, reason(err))
-	}
-	s.dirs = append(s.dirs, seen{info, ""})
+	s := &searcher{ctx: ctx, root: ref, above: absolute(ref), opts: o, listing: &Listing{}, dirKeys: []string{""}}
 	if _, err := os.ReadDir(ref); err != nil {
 		return nil, fmt.Errorf("cannot search %q: %w", ref, reason(err))
 	}
@@ -44,14 +39,18 @@ func search(ctx context.Context, ref string, o FindOptions) (*Listing, error) {
 
 type searcher struct {
 	ctx     context.Context
-	root    string
+	root    string // as given
+	above   string // the same from the root of the file system
 	opts    FindOptions
 	listing *Listing
 
-	dirs   []seen   // every directory entered
-	files  []seen   // every file taken
-	links  []string // keys of symbolic links, to be followed after all that is found by its own name
-	linked bool     // now searching what a link leads to
+	dirKeys  []string // every directory found by its own name
+	fileKeys []string // every file taken by its own name
+	links    []string // symbolic links, to be followed after all that is found by its own name
+
+	linked bool   // now searching what links lead to; only then the following is known
+	dirs   []seen // every directory entered
+	files  []seen // every file taken
 }
 
 type seen struct {
@@ -98,16 +97,19 @@ func (s *searcher) subdirectory(key string) {
 	case ".git":
 		return
 	}
+	if !s.linked {
+		s.dirKeys = append(s.dirKeys, key)
+		s.directory(key)
+		return
+	}
 	info, err := os.Stat(s.path(key))
 	if err != nil {
 		s.skip(key+"/", SkipUnreadable, fmt.Sprintf("this directory was not searched: %v", reason(err)))
 		return
 	}
-	if s.linked {
-		if first, ok := find(s.dirs, info); ok {
-			s.skip(key+"/", SkipDuplicate, fmt.Sprintf("leads to the directory that was searched as %q", s.path(first)))
-			return
-		}
+	if first, ok := find(s.dirs, info); ok {
+		s.skip(key+"/", SkipDuplicate, fmt.Sprintf("leads to the directory that was searched as %q", s.path(first)))
+		return
 	}
 	s.dirs = append(s.dirs, seen{info, key})
 	s.directory(key)
@@ -133,25 +135,31 @@ func (s *searcher) file(key string, mode fs.FileMode) {
 		s.skip(key, SkipErrored, "was written by a Terraform that could not save its state, so it is likely newer than what the backend holds: compare the two, then name it alone or remove it")
 		return
 	}
-	info, err := os.Stat(s.path(key))
-	if err != nil {
-		s.skip(key, SkipUnreadable, fmt.Sprintf("cannot be looked at: %v", reason(err)))
-		return
-	}
 	if s.linked {
+		info, err := os.Stat(s.path(key))
+		if err != nil {
+			s.skip(key, SkipUnreadable, fmt.Sprintf("cannot be looked at: %v", reason(err)))
+			return
+		}
 		if first, ok := find(s.files, info); ok {
 			s.skip(key, SkipDuplicate, fmt.Sprintf("leads to the file that was found as %q", s.path(first)))
 			return
 		}
+		s.files = append(s.files, seen{info, key})
+	} else {
+		s.fileKeys = append(s.fileKeys, key)
 	}
-	s.files = append(s.files, seen{info, key})
-	s.listing.Objects = append(s.listing.Objects, &file{path: s.path(key), place: placeIn(s.root, key)})
+	s.listing.Objects = append(s.listing.Objects, &file{path: s.path(key), place: placeIn(s.above, key)})
 }
 
 // followLinks looks at what the symbolic links lead to, in the order of their names. What lies behind
 // a link may hold links again: those come after.
 func (s *searcher) followLinks() {
+	if len(s.links) == 0 {
+		return // and nothing has to be told apart, which would cost a call to the system each
+	}
 	s.linked = true
+	s.dirs, s.files = s.statAll(s.dirKeys), s.statAll(s.fileKeys)
 	for len(s.links) > 0 {
 		links := s.links
 		s.links = nil
@@ -163,6 +171,17 @@ func (s *searcher) followLinks() {
 			s.link(key)
 		}
 	}
+}
+
+// statAll looks at what was found before. What has gone since cannot be led to.
+func (s *searcher) statAll(keys []string) []seen {
+	list := make([]seen, 0, len(keys))
+	for _, key := range keys {
+		if info, err := os.Stat(s.path(key)); err == nil {
+			list = append(list, seen{info, key})
+		}
+	}
+	return list
 }
 
 func (s *searcher) link(key string) {

@@ -115,7 +115,8 @@ func TestTokenVariableForAHost(t *testing.T) {
 	}
 }
 
-// Terraform 1.11 was seen to send the same token, or none, for each kind of file in this table.
+// The forms of HCL and JSON in this table, and which of two files wins, agree with the tokens that Terraform
+// 1.11.4 was seen to send.
 func TestCLIConfigurationIsReadAsTerraformReadsIt(t *testing.T) {
 	for _, tt := range []struct {
 		does  string

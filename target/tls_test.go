@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -99,7 +100,7 @@ func TestTLSConfigErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	for file, want := range map[string]string{
-		none:  "cannot be read: no such file or directory",
+		none:  "cannot be read: " + syscall.ENOENT.Error(),
 		empty: "holds no certificate in PEM form (-----BEGIN CERTIFICATE-----)",
 	} {
 		if _, err := TLSConfig(file, environment()); err == nil || !strings.HasPrefix(err.Error(), "the file of certificate authorities ") || !strings.HasSuffix(err.Error(), want) {
