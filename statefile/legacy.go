@@ -87,12 +87,15 @@ func (m *legacyModule) output(name []byte) error {
 				return m.flag(formats23, "sensitive", &o.Sensitive)
 			case "type":
 				return m.text(formats23, "type", &o.Type)
+			case "value":
+				return m.outputValue(&o)
 			}
 			return m.dec.SkipValue()
 		})
 	} else {
 		m.expect('{', formats23, "outputs")
-		err = m.check('"', format1, "outputs")
+		m.expect('"', format1, "outputs")
+		err = m.outputValue(&o)
 	}
 	if o.Sensitive {
 		m.outputs.sensitive++
@@ -101,6 +104,13 @@ func (m *legacyModule) output(name []byte) error {
 		m.visitedOutputs = append(m.visitedOutputs, o)
 	}
 	return err
+}
+
+func (m *legacyModule) outputValue(o *Output) error {
+	if m.visitor.Output == nil {
+		return m.dec.SkipValue()
+	}
+	return m.findSecret(&o.SecretShape)
 }
 
 // A legacyResource is an entry of a module's "resources", which is an instance

@@ -163,8 +163,9 @@ func (d *document) dependency() error { return d.check('"', format4, "dependenci
 
 // An output is one of format 4 while it is read.
 type output struct {
-	name, kind []byte
-	sensitive  bool
+	name, kind  []byte
+	sensitive   bool
+	secretShape string
 }
 
 // readOutput reads one member of format 4's "outputs".
@@ -179,7 +180,7 @@ func (d *document) readOutput(name []byte) error {
 		d.current.outputs.sensitive++
 	}
 	if d.visitor.Output != nil {
-		d.visitor.Output(Output{Name: string(o.name), Sensitive: o.sensitive, Type: string(o.kind)})
+		d.visitor.Output(Output{Name: string(o.name), Sensitive: o.sensitive, Type: string(o.kind), SecretShape: o.secretShape})
 	}
 	return nil
 }
@@ -191,6 +192,11 @@ func (d *document) outputField(key []byte) error {
 		return d.flag(format4, "sensitive", &o.sensitive)
 	case "type":
 		return d.outputType()
+	case "value":
+		if d.visitor.Output != nil {
+			o.secretShape = ""
+			return d.findSecret(&o.secretShape)
+		}
 	}
 	return d.dec.SkipValue()
 }

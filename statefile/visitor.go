@@ -41,4 +41,9 @@ type Output struct {
 	// Type is the outermost type: "string", "number", "bool", "list", "map",
 	// "set", "object", "tuple" or "dynamic".
 	Type string
+
+	// SecretShape names the credential that the value, or a text within it, has
+	// the shape of, such as "private key" or "password in a URL". It is empty if none was
+	// recognised. Of texts longer than 16 KiB at least the first 16 KiB are looked at.
+	SecretShape string
 }

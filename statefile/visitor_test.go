@@ -1,0 +1,131 @@
+package statefile_test
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"tfhaul/fixtures"
+	"tfhaul/statefile"
+)
+
+// A visit keeps what a visitor is told.
+type visit struct {
+	resources []statefile.Resource
+	outputs   []statefile.Output
+}
+
+func visitAll(t *testing.T, data []byte) (v visit) {
+	t.Helper()
+	_, err := statefile.Inspect(bytes.NewReader(data), &statefile.Visitor{
+		Resource: func(r statefile.Resource) {
+			r.Instances = append([]statefile.Instance(nil), r.Instances...)
+			v.resources = append(v.resources, r)
+		},
+		Output: func(o statefile.Output) { v.outputs = append(v.outputs, o) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+const builtin = "terraform.io/builtin/terraform"
+
+func TestVisitorIsToldOfResourcesAndOutputs(t *testing.T) {
+	const providers = "registry.terraform.io/hashicorp/"
+	for sample, want := range map[string]visit{
+		"v4-deposed.tfstate": {resources: []statefile.Resource{
+			{Mode: "managed", Type: "terraform_data", Name: "app", Provider: builtin, Instances: []statefile.Instance{
+				{ID: "2c763c18-04ec-a0fb-f27c-f066cd996842", Tainted: true},
+				{ID: "35a1a997-e1ba-ae91-2d82-d04858db7fcf", Deposed: true},
+			}},
+		}},
+		"v4-flatmap.tfstate": {resources: []statefile.Resource{
+			{Module: "module.net", Mode: "managed", Type: "aws_vpc", Name: "main", Provider: "aws", Instances: []statefile.Instance{
+				{ID: "vpc-1"}, {ID: "vpc-2", Tainted: true},
+			}},
+			{Mode: "data", Type: "aws_ami", Name: "x", Provider: "aws", Instances: []statefile.Instance{{ID: "ami-1"}}},
+		}},
+		"v3.tfstate": {
+			resources: []statefile.Resource{
+				{Mode: "managed", Type: "aws_instance", Name: "web", Provider: "aws", Instances: []statefile.Instance{{ID: "i-0a"}}},
+				{Mode: "managed", Type: "aws_instance", Name: "web", Provider: "aws", Instances: []statefile.Instance{{ID: "i-0b", Tainted: true}, {ID: "i-0c", Deposed: true}}},
+				{Mode: "data", Type: "aws_ami", Name: "base", Provider: "aws", Instances: []statefile.Instance{{ID: "ami-0a"}}},
+				{Module: "module.net", Mode: "managed", Type: "aws_vpc", Name: "main", Provider: "aws", Instances: []statefile.Instance{{ID: "vpc-0a"}}},
+			},
+			outputs: []statefile.Output{{Name: "address", Type: "string"}, {Name: "password", Type: "string", Sensitive: true}},
+		},
+		"v1.tfstate": {
+			resources: []statefile.Resource{
+				{Mode: "managed", Type: "aws_instance", Name: "web", Provider: "aws", Instances: []statefile.Instance{{ID: "i-0a"}, {ID: "i-0b", Tainted: true}}},
+				{Mode: "managed", Type: "aws_subnet", Name: "a", Provider: "aws", Instances: []statefile.Instance{{ID: "subnet-0a"}, {ID: "subnet-0b", Deposed: true}}},
+			},
+			outputs: []statefile.Output{{Name: "address", Type: "string"}},
+		},
+	} {
+		t.Run(sample, func(t *testing.T) {
+			got := visitAll(t, fixtures.SampleNamed(sample).Bytes())
+			if diff := cmp.Diff(want, got, cmp.AllowUnexported(visit{})); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+	t.Run("v4-full.tfstate", func(t *testing.T) {
+		got := visitAll(t, fixtures.SampleNamed("v4-full.tfstate").Bytes())
+		want := []statefile.Output{
+			{Name: "list", Type: "tuple"}, {Name: "map", Type: "object"},
+			{Name: "oops_url", Type: "string", SecretShape: "password in a URL"},
+			{Name: "password", Type: "string", Sensitive: true}, {Name: "plain", Type: "string"},
+		}
+		if diff := cmp.Diff(want, got.outputs); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		if n := len(got.resources); n != 13 || got.resources[n-1].Module != `module.service["us-east-1"].module.inner` {
+			t.Errorf("%d resources, the last one in %s", n, got.resources[n-1].Module)
+		}
+	})
+	t.Run("generated", func(t *testing.T) {
+		got := visitAll(t, fixtures.Spec{Resources: 1}.Bytes())
+		if r := got.resources[0]; r.Provider != providers+"aws" || !strings.HasPrefix(r.Instances[0].ID, "ami-") {
+			t.Errorf("provider %s", r.Provider)
+		}
+	})
+}
+
+func TestSecretsInOutputsAreKnownByTheirShape(t *testing.T) {
+	for value, want := range map[string]string{
+		`"` + fixtures.SecretAWSKeyID + `"`:                            "AWS access key",
+		`"` + fixtures.SecretGitHub + `"`:                              "GitHub token",
+		`"` + fixtures.SecretJWT + `"`:                                 "JSON web token",
+		`"` + fixtures.SecretURL + `"`:                                 "password in a URL",
+		`"-----BEGIN RSA PRIVATE KEY-----\nMII\n"`:                     "private key",
+		`"-----BEGIN PRIVATE KEY-----\nMII\n"`:                         "private key",
+		`{"a":[1,null,{"b":"-----BEGIN OPENSSH PRIVATE KEY-----\n"}]}`: "private key",
+		`"LS0tLS1CRUdJTiBSU0EgUFJJVkFURSBLRVkt"`:                       "private key",
+		`"Server=db;User Id=app;Password=hunter22;"`:                   "password in a connection string",
+		`"-----BEGIN CERTIFICATE-----\nMII\n"`:                         "",
+		`"https://example.com:8443/path?x=a@b"`:                        "",
+		`"git@github.com:acme/network.git"`:                            "",
+		`"ssh://git@github.com/acme"`:                                  "",
+		`"vpc-0a1b2c3d4e5f60718"`:                                      "",
+		`"arn:aws:iam::123456789012:role/service"`:                     "",
+		`"9e107d9d372bb6826bd81d3542a419d6"`:                           "",
+		`"2c763c18-04ec-a0fb-f27c-f066cd996842"`:                       "",
+		`["a",["b"],{"c":12}]`:                                         "",
+		`null`:                                                         "",
+		`12`:                                                           "",
+	} {
+		for _, state := range []string{
+			`{"version":4,"outputs":{"x":{"value":` + value + `,"type":"string"}}}`,
+			`{"version":3,"modules":[{"path":["root"],"outputs":{"x":{"value":` + value + `,"type":"string"}}}]}`,
+		} {
+			got := visitAll(t, []byte(state))
+			if len(got.outputs) != 1 || got.outputs[0].SecretShape != want {
+				t.Errorf("a value that should be taken for %q is taken for %+v", want, got.outputs)
+			}
+		}
+	}
+}
