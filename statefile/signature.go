@@ -66,6 +66,7 @@ var breakers = []struct{ prefix, detail string }{
 	{"/*", "a comment, which JSON does not know"},
 	{"#", "a comment, which JSON does not know"},
 	{"\x00", "NUL bytes, as files hold after a crash of the machine that wrote them"},
+	{",", "a comma where none may stand"},
 	{"'", "single quotes, which JSON does not know"},
 	{"\n", "a line break where none may stand"},
 	{"\r", "a line break where none may stand"},

@@ -1,24 +1,174 @@
 package statefile_test
 
 import (
+	"bytes"
+	"crypto/md5"
+	"encoding/hex"
+	"errors"
+	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"testing"
+	"testing/iotest"
 
+	"tfhaul/fixtures"
 	"tfhaul/statefile"
 )
 
-func TestBumpReplacesOnlyTheDigits(t *testing.T) {
-	const state = `{"version": 4, "x": {"serial": 7}, "serial": 9, "resources": [], "lineage": "a"}`
-	s, err := statefile.Read(strings.NewReader(state))
+func TestReadTellsTheReadersErrorAndWhatWasReadBeforeIt(t *testing.T) {
+	broken := errors.New("the line went dead")
+	for _, length := range []int{0, 100, 300_000} {
+		data := fixtures.Spec{MinSize: 400_000}.Bytes()[:length]
+		s, err := statefile.Read(io.MultiReader(bytes.NewReader(data), iotest.ErrReader(broken)))
+		if !errors.Is(err, broken) {
+			t.Errorf("after %d bytes: %v", length, err)
+		}
+		if _, ok := errors.AsType[*statefile.Error](err); ok {
+			t.Errorf("after %d bytes the file is blamed: %v", length, err)
+		}
+		sum := md5.Sum(data)
+		if s.Size != int64(length) || s.MD5 != hex.EncodeToString(sum[:]) {
+			t.Errorf("after %d bytes: size %d, MD5 %s", length, s.Size, s.MD5)
+		}
+	}
+}
+
+func TestBrokenFilesAreReadToTheirEnd(t *testing.T) {
+	data := append([]byte("{]"), fixtures.Spec{MinSize: 1 << 20}.Bytes()...)
+	s, err := statefile.Read(bytes.NewReader(data))
+	sum := md5.Sum(data)
+	if err == nil || s.Size != int64(len(data)) || s.MD5 != hex.EncodeToString(sum[:]) {
+		t.Errorf("size %d of %d, error %v", s.Size, len(data), err)
+	}
+}
+
+func TestErrorsOfLargeFilesHaveTheirLine(t *testing.T) {
+	data := fixtures.Spec{MinSize: 3 << 20}.Bytes()
+	// Break the last resource's first line.
+	at := bytes.LastIndex(data, []byte(`"mode"`))
+	data[at] = 'x'
+	_, err := statefile.Read(bytes.NewReader(data))
+	refusal, ok := errors.AsType[*statefile.Error](err)
+	if !ok {
+		t.Fatal(err)
+	}
+	line := int64(bytes.Count(data[:at], []byte("\n")) + 1)
+	column := int64(at - bytes.LastIndexByte(data[:at], '\n'))
+	if refusal.Line != line || refusal.Offset != int64(at) || refusal.Column != column {
+		t.Errorf("offset %d, line %d, column %d; want %d, %d, %d", refusal.Offset, refusal.Line, refusal.Column, at, line, column)
+	}
+}
+
+func TestReadIsSafeForConcurrentUse(t *testing.T) {
+	var wg sync.WaitGroup
+	for i := range 16 {
+		wg.Go(func() {
+			spec := fixtures.Spec{Serial: int64(i), Seed: uint64(i), MinSize: int64(i) * 60_000, Outputs: i}
+			size, sum := spec.Measure()
+			for range 3 {
+				s, err := statefile.Read(spec.Reader())
+				if err != nil || s.Serial != spec.Serial || s.Lineage != spec.LineageOf() || s.MD5 != sum || s.Size != size || s.Contents.Outputs != i {
+					t.Errorf("state %d: %+v, %v", i, s, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestContentsOfAGeneratedState(t *testing.T) {
+	s, err := statefile.Read(fixtures.Spec{Serial: 1, Resources: 200, Outputs: 9}.Reader())
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := io.ReadAll(s.Bump(strings.NewReader(state), 100))
+	c := s.Contents
+	if c.Resources() != 200 || c.Data != 32 || c.Modules != 2 || c.Outputs != 9 || c.SensitiveOutputs != 3 || c.SensitiveAttributes == 0 || c.Instances <= 200 || len(c.Providers) != 4 {
+		t.Errorf("%+v", c)
+	}
+}
+
+func TestBumpReplacesOnlyTheDigitsThatCount(t *testing.T) {
+	for name, c := range map[string]struct{ state, want string }{
+		"nested serials stay":          {`{"version": 4, "x": {"serial": 7}, "serial": 9, "y": [{"serial": 9}]}`, `{"version": 4, "x": {"serial": 7}, "serial": 1000, "y": [{"serial": 9}]}`},
+		"the last of duplicates":       {`{"version":4,"serial":1,"SERIAL":2}`, `{"version":4,"serial":1,"SERIAL":1000}`},
+		"null after it does not count": {`{"version":4,"serial":1,"serial":null}`, `{"version":4,"serial":1000,"serial":null}`},
+		"minus zero of format 3":       {`{"version":3,"serial":-0}`, `{"version":3,"serial":1000}`},
+		"odd blanks":                   {"{\"version\":4,\"serial\" \t:\r\n 41\n}\n\n", "{\"version\":4,\"serial\" \t:\r\n 1000\n}\n\n"},
+		"at the very beginning":        {`{"serial":41,"version":4}`, `{"serial":1000,"version":4}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, err := statefile.Read(strings.NewReader(c.state))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := iotest.TestReader(s.Bump(strings.NewReader(c.state), 1000), []byte(c.want)); err != nil {
+				t.Error(err)
+			}
+			if err := iotest.TestReader(s.Bump(iotest.DataErrReader(strings.NewReader(c.state)), 1000), []byte(c.want)); err != nil {
+				t.Error("when the end comes with the last bytes:", err)
+			}
+		})
+	}
+}
+
+func TestBumpFailsRatherThanMakingSomethingElse(t *testing.T) {
+	const state = `{"version":4,"serial":41,"lineage":"a"}`
+	broken := errors.New("the line went dead")
+	for name, c := range map[string]struct {
+		read   string
+		again  io.Reader
+		serial int64
+		check  func(error) bool
+	}{
+		"no serial":          {`{"version":4}`, strings.NewReader(`{"version":4}`), 5, isKind(statefile.KindNoSerial)},
+		"null for a serial":  {`{"version":4,"serial":null}`, strings.NewReader(`{"version":4,"serial":null}`), 5, isKind(statefile.KindNoSerial)},
+		"negative":           {state, strings.NewReader(state), -1, isKind(statefile.KindSerialOutOfRange)},
+		"too large":          {state, strings.NewReader(state), statefile.MaxSerial + 1, isKind(statefile.KindSerialOutOfRange)},
+		"another serial":     {state, strings.NewReader(strings.Replace(state, "41", "42", 1)), 43, isChanged},
+		"a longer serial":    {state, strings.NewReader(strings.Replace(state, "41", "141", 1)), 143, isChanged},
+		"shorter":            {state, strings.NewReader(state[:len(state)-1]), 43, isChanged},
+		"cut before":         {state, strings.NewReader(state[:10]), 43, isChanged},
+		"cut in the digits":  {state, strings.NewReader(state[:23]), 43, isChanged},
+		"longer":             {state, strings.NewReader(state + "\n"), 43, isChanged},
+		"empty":              {state, strings.NewReader(""), 43, isChanged},
+		"failing":            {state, io.MultiReader(strings.NewReader(state[:30]), iotest.ErrReader(broken)), 43, func(err error) bool { return errors.Is(err, broken) }},
+		"failing in between": {state, io.MultiReader(strings.NewReader(state[:23]), iotest.ErrReader(broken)), 43, func(err error) bool { return errors.Is(err, broken) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, err := statefile.Read(strings.NewReader(c.read))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := io.ReadAll(s.Bump(c.again, c.serial)); !c.check(err) {
+				t.Errorf("%d bytes, error %v", len(got), err)
+			}
+		})
+	}
+}
+
+func isKind(kind statefile.Kind) func(error) bool {
+	return func(err error) bool {
+		refusal, ok := errors.AsType[*statefile.Error](err)
+		return ok && refusal.Kind == kind
+	}
+}
+
+func isChanged(err error) bool { return errors.Is(err, statefile.ErrChanged) }
+
+func TestHostileFilesTakeNoMoreThanTheirShare(t *testing.T) {
+	many := func(n int, f string) string {
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintf(&b, f, i)
+		}
+		return b.String()
+	}
+	s, err := statefile.Read(strings.NewReader(`{"version":4,"resources":[{}` + many(100_000, `,{"mode":"data","module":"module.m%[1]d","provider":"provider[\"h/n/p%[1]d\"]"}`) + `]}`))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := strings.Replace(state, "9", "100", 1); string(got) != want {
-		t.Errorf("got %s, want %s", got, want)
+	if s.Contents.Data != 100_000 || s.Contents.Modules != 100_000 || len(s.Contents.Providers) > 5000 {
+		t.Errorf("%d resources, %d modules, %d providers", s.Contents.Data, s.Contents.Modules, len(s.Contents.Providers))
 	}
 }
