@@ -1,17 +1,30 @@
 package tfesim
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
-// listConsumers answers GET /workspaces/:id/relationships/remote-state-consumers.
+// listConsumers answers GET /workspaces/:id/relationships/remote-state-consumers: the
+// workspaces named, or all others of the project when state is shared with the project.
 func listConsumers(c *call) (*answer, error) {
 	w, err := c.workspace(accessRead)
 	if err != nil {
 		return nil, err
 	}
 	var all []*workspace
-	for _, id := range w.Consumers {
-		if consumer := c.s.workspaces[id]; consumer != nil {
-			all = append(all, consumer)
+	if boolSetting(w.Settings, "project-remote-state", false) {
+		for _, other := range c.s.byName[w.Org] {
+			if other != w && other.Project == w.Project {
+				all = append(all, other)
+			}
+		}
+		slices.SortFunc(all, func(a, b *workspace) int { return strings.Compare(a.Name, b.Name) })
+	} else {
+		for _, id := range w.Consumers {
+			if consumer := c.s.workspaces[id]; consumer != nil {
+				all = append(all, consumer)
+			}
 		}
 	}
 	part, links, meta, err := page(c, all)

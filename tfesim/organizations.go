@@ -39,6 +39,9 @@ func (s *Server) newOrganization(name, email, executionMode string) *organizatio
 // organization finds the organization that the path names, if the asker may see it.
 func (c *call) organization() (*organization, error) {
 	o := c.s.organizations[c.r.PathValue("organization")]
+	if o != nil && c.who.user != nil && !boolSetting(o.Settings, "user-tokens-enabled", true) {
+		return nil, errUnauthorized()
+	}
 	if o == nil || c.s.accessTo(c.who, o.Name) == accessNone {
 		return nil, errNotFound()
 	}
@@ -274,8 +277,11 @@ func getEntitlements(c *call) (*answer, error) {
 	attributes := map[string]any{}
 	for _, name := range []string{"agents", "audit-logging", "cost-estimation", "global-run-tasks", "operations",
 		"private-module-registry", "private-run-tasks", "run-tasks", "sso", "sentinel", "state-storage", "teams",
-		"vcs-integrations", "policy-enforcement", "usage-reporting", "user-limit"} {
+		"vcs-integrations", "policy-enforcement", "usage-reporting", "waypoint-templates-and-addons", "infragraph"} {
 		attributes[name] = true
+	}
+	for _, name := range []string{"waypoint-actions", "infragraph-with-nrtu"} {
+		attributes[name] = false
 	}
 	attributes["user-limit"] = nil
 	return ok(document{Data: resource{ID: o.ID, Type: "entitlement-sets", Attributes: attributes,

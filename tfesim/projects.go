@@ -50,16 +50,23 @@ func listProjects(c *call) (*answer, error) {
 			all = append(all, p)
 		}
 	}
-	slices.SortFunc(all, func(a, b *project) int { return strings.Compare(a.Name, b.Name) })
+	// The newest first: the default project, which was there first, comes last.
+	slices.SortFunc(all, func(a, b *project) int { return b.Created.Compare(a.Created) })
 	part, links, meta, err := page(c, all)
 	if err != nil {
 		return nil, err
 	}
 	data := []resource{}
+	var included []resource
 	for _, p := range part {
 		data = append(data, c.projectResource(p))
+		more, err := c.projectIncludes(p)
+		if err != nil {
+			return nil, err
+		}
+		included = append(included, more...)
 	}
-	return ok(document{Data: data, Links: links, Meta: meta}), nil
+	return ok(document{Data: data, Included: included, Links: links, Meta: meta}), nil
 }
 
 // createProject answers POST /organizations/:organization/projects.
@@ -71,15 +78,15 @@ func createProject(c *call) (*answer, error) {
 	if c.s.options.Personality == Lax || c.s.accessTo(c.who, o.Name) < accessAdmin {
 		return nil, errNotFound()
 	}
-	name, err := c.projectName(o.Name, nil)
-	if err != nil {
-		return nil, err
-	}
 	settings, err := applySettings(projectSettings, nil, c.body.one)
 	if err != nil {
 		return nil, err
 	}
 	if err := inheritedSettings(c.body.one, settings); err != nil {
+		return nil, err
+	}
+	name, err := c.projectName(o.Name, nil)
+	if err != nil {
 		return nil, err
 	}
 	tags, _, err := readBindings(c.body.one)
@@ -93,16 +100,42 @@ func createProject(c *call) (*answer, error) {
 	return created(document{Data: c.projectResource(p)}), nil
 }
 
-// inheritedSettings drops the execution mode of a project that is told to inherit it.
+func errDuration() *apiError {
+	return errInvalid("auto-destroy-activity-duration", "Auto destroy activity duration has an incorrect format, we expect up to 4 numeric digits and 1 unit ('d' or 'h')")
+}
+
+// validDuration says whether the text is a number of up to four digits of days or hours.
+func validDuration(s string) bool {
+	digits, unit := s[:len(s)-1], s[len(s)-1]
+	return (unit == 'd' || unit == 'h') && len(digits) >= 1 && len(digits) <= 4 && strings.Trim(digits, "0123456789") == ""
+}
+
+// inheritedSettings checks a project's settings together and drops the execution mode of a
+// project that is told to inherit it.
 func inheritedSettings(it item, settings map[string]json.RawMessage) error {
+	if d := textSetting(settings, "auto-destroy-activity-duration", ""); d != "" && !validDuration(d) {
+		return errDuration()
+	}
+	if textSetting(settings, "default-execution-mode", "") != "agent" {
+		if it.has("default-agent-pool-id") {
+			return errUnprocessable("Default agent pool must not be specified unless using 'agent' execution mode")
+		}
+		delete(settings, "default-agent-pool-id")
+	} else if textSetting(settings, "default-agent-pool-id", "") == "" {
+		return errUnprocessable("Default agent pool must be specified when using 'agent' execution mode")
+	}
 	if !it.has("setting-overwrites") {
 		return nil
 	}
 	var overwrites struct {
 		ExecutionMode *bool `json:"default-execution-mode"`
+		AgentPool     *bool `json:"default-agent-pool"`
 	}
 	if json.Unmarshal(it.Attributes["setting-overwrites"], &overwrites) != nil {
 		return errInvalid("setting-overwrites", "setting-overwrites must be an object")
+	}
+	if overwrites.ExecutionMode != nil && overwrites.AgentPool != nil && *overwrites.ExecutionMode != *overwrites.AgentPool {
+		return errUnprocessable("If agent-pool and execution-mode are both included in setting-overwrites, their values must be the same.")
 	}
 	if overwrites.ExecutionMode != nil && !*overwrites.ExecutionMode {
 		delete(settings, "default-execution-mode")
@@ -124,7 +157,7 @@ func (c *call) projectName(org string, self *project) (string, error) {
 	case name == "":
 		return "", errInvalid("name", "Name can't be blank")
 	case len(name) < 3 || len(name) > 40 || !validName(strings.ReplaceAll(name, " ", ""), 40):
-		return "", errInvalid("name", "Name must be 3-40 characters long and may only contain letters, numbers, spaces, -, and _.")
+		return "", errInvalid("name", "Name may only contain letters, numbers, spaces, -, and _, and must be 3-40 characters long")
 	}
 	for _, p := range c.s.projects {
 		if p != self && p.Org == org && p.Name == name {
@@ -140,17 +173,26 @@ func getProject(c *call) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	var included []resource
+	included, err := c.projectIncludes(p)
+	if err != nil {
+		return nil, err
+	}
+	return ok(document{Data: c.projectResource(p), Included: included}), nil
+}
+
+// projectIncludes returns the resources that the include parameter asks for.
+func (c *call) projectIncludes(p *project) ([]resource, error) {
+	var out []resource
 	for _, name := range c.includes() {
 		switch name {
 		case "":
 		case "effective_tag_bindings":
-			included = append(included, bindingResources("effective-tag-bindings", p.ID, p.Tags)...)
+			out = append(out, bindingResources("effective-tag-bindings", p.ID, p.Tags)...)
 		default:
 			return nil, errInclude(name)
 		}
 	}
-	return ok(document{Data: c.projectResource(p), Included: included}), nil
+	return out, nil
 }
 
 // updateProject answers PATCH /projects/:project_id.

@@ -232,13 +232,19 @@ func listEffectiveBindings(c *call) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	data := bindingResources("effective-tag-bindings", w.ID, c.s.effectiveTags(w))
+	return ok(document{Data: c.s.effectiveTagResources(w)}), nil
+}
+
+// effectiveTagResources are a workspace's effective tag bindings, inherited ones with a link
+// to where they come from.
+func (s *Server) effectiveTagResources(w *workspace) []resource {
+	data := bindingResources("effective-tag-bindings", w.ID, s.effectiveTags(w))
 	for i := range data {
 		if own := slices.ContainsFunc(w.Tags, func(b binding) bool { return b.Key == data[i].Attributes["key"] }); !own {
 			data[i].Links = map[string]any{"inherited-from": "/api/v2/projects/" + w.Project}
 		}
 	}
-	return ok(document{Data: data}), nil
+	return data
 }
 
 // addBindings answers PATCH /workspaces/:id/tag-bindings: keys that are there get the new

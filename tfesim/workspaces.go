@@ -123,7 +123,7 @@ func (c *call) workspaceIncludes(w *workspace) ([]resource, error) {
 		case "outputs", "current_outputs":
 			out = append(out, c.workspaceOutputs(w)...)
 		case "effective_tag_bindings":
-			out = append(out, bindingResources("effective-tag-bindings", w.ID, s.effectiveTags(w))...)
+			out = append(out, s.effectiveTagResources(w)...)
 		case "readme":
 			if w.Readme != "" {
 				out = append(out, resource{ID: tagID(w.ID), Type: "workspace-readme", Attributes: map[string]any{"raw-markdown": w.Readme}})
@@ -213,6 +213,12 @@ func (c *call) change(w *workspace) error {
 	}
 	if err := c.changeExecutionMode(settings, it); err != nil {
 		return err
+	}
+	if boolSetting(settings, "global-remote-state", false) && boolSetting(settings, "project-remote-state", false) {
+		return errInvalid("project-remote-state", "Project remote state cannot be enabled when global remote state sharing is enabled")
+	}
+	if d := textSetting(settings, "auto-destroy-activity-duration", ""); d != "" && !validDuration(d) {
+		return errDuration()
 	}
 	w.Settings = settings
 
@@ -471,6 +477,11 @@ func (c *call) workspaceResource(w *workspace) resource {
 	}
 	if tagNames == nil {
 		tagNames = []string{}
+	}
+	if boolSetting(w.Settings, "inherits-project-auto-destroy", true) && w.Settings["auto-destroy-activity-duration"] == nil {
+		if d, set := s.projects[w.Project].Settings["auto-destroy-activity-duration"]; set {
+			attributes["auto-destroy-activity-duration"] = d
+		}
 	}
 	for k, v := range map[string]any{
 		"name":                      w.Name,
