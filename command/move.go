@@ -78,7 +78,6 @@ func (p *process) moveOptions(c *cli.Context) (migrate.Options, error) {
 
 // A moveOne moves one snapshot into one workspace.
 type moveOne struct {
-	*process
 	connector
 	source        string
 	address       target.Address
@@ -127,7 +126,7 @@ func (p *process) parseMove(c *cli.Context) (*moveOne, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &moveOne{process: p, source: args[0], run: c.String("run"), journal: c.String("journal"),
+	m := &moveOne{source: args[0], run: c.String("run"), journal: c.String("journal"),
 		detailed: c.Bool("detailed-exitcode"), json: c.Bool("json")}
 	if m.address, err = p.workspaceAddress(args[1]); err != nil {
 		return nil, err

@@ -22,9 +22,23 @@ func MoveJSON(w io.Writer, r migrate.Result) error {
 
 // Move tells a person of one move: what became of it, why, and what to do next.
 func Move(w io.Writer, s Style, r migrate.Result) error {
+	return s.move(w, s.outcome(r.Outcome), r)
+}
+
+// Verification tells a person whether a workspace holds what a source holds.
+func Verification(w io.Writer, s Style, r migrate.Result) error {
+	head := map[migrate.Outcome]string{
+		migrate.AlreadyThere: s.Good("the same"), migrate.Refused: s.Odd("not the same"),
+	}[r.Outcome]
+	if head == "" {
+		head = s.Bad("not verified")
+	}
+	return s.move(w, head, r)
+}
+
+func (s Style) move(w io.Writer, head string, r migrate.Result) error {
 	var b bytes.Buffer
 	const indent = "  "
-	head := s.outcome(r.Outcome)
 	if r.Code != "" {
 		head += " (" + plainLine(string(r.Code)) + ")"
 	}

@@ -1,0 +1,71 @@
+package command
+
+import (
+	"context"
+	_ "embed"
+	"io"
+
+	"github.com/urfave/cli/v2"
+)
+
+// The completion scripts ask the program itself what can follow. What it answers
+// is urfave/cli's: commands, or the command's flags.
+var (
+	//go:embed completion/tfhaul.bash
+	bashCompletion string
+	//go:embed completion/tfhaul.zsh
+	zshCompletion string
+	//go:embed completion/tfhaul.ps1
+	powershellCompletion string
+)
+
+// A printCompletion prints a shell's completion script.
+type printCompletion struct {
+	*process
+	app   *cli.App
+	shell string
+}
+
+func (p *process) completionCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "completion",
+		Usage:     "print the completion script for a shell",
+		UsageText: "tfhaul completion bash|zsh|fish|powershell",
+		Description: `Prints a script that makes the shell complete tfhaul's commands and flags.
+
+Examples:
+  source <(tfhaul completion bash)                                     in ~/.bashrc
+  source <(tfhaul completion zsh)                                      in ~/.zshrc, after compinit
+  tfhaul completion fish > ~/.config/fish/completions/tfhaul.fish
+  tfhaul completion powershell | Out-String | Invoke-Expression        in $PROFILE`,
+		Action: func(c *cli.Context) error {
+			args, err := exactly(c, "bash|zsh|fish|powershell")
+			if err != nil {
+				return err
+			}
+			return (&printCompletion{p, c.App, args[0]}).Run(c.Context)
+		},
+	}
+}
+
+// Run prints the script.
+func (s *printCompletion) Run(context.Context) error {
+	var script string
+	switch s.shell {
+	case "bash":
+		script = bashCompletion
+	case "zsh":
+		script = zshCompletion
+	case "powershell":
+		script = powershellCompletion
+	case "fish":
+		var err error
+		if script, err = s.app.ToFishCompletion(); err != nil {
+			return err
+		}
+	default:
+		return usagef("there is no completion for the shell %q: it is bash, zsh, fish or powershell", s.shell)
+	}
+	_, err := io.WriteString(s.stdout, script)
+	return err
+}

@@ -1,0 +1,337 @@
+package command
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/urfave/cli/v2"
+	"golang.org/x/sync/errgroup"
+
+	"tfhaul/fixtures"
+	"tfhaul/migrate"
+	"tfhaul/report"
+	"tfhaul/source"
+	"tfhaul/target"
+	"tfhaul/tfesim"
+)
+
+// demoOrg is the organization that the demo's server has.
+const demoOrg = "demo"
+
+// A demo moves sample states into a server of its own.
+type demo struct {
+	*process
+	keep, json bool
+
+	dir     string // temporary, removed at the end
+	server  *tfesim.Server
+	running *tfesim.Running
+}
+
+func (p *process) demoCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "demo",
+		Usage:     "move sample states into an embedded Terraform Enterprise, and show what happens",
+		UsageText: "tfhaul demo [--keep]",
+		Description: `Makes sample states in a temporary directory, starts an embedded Terraform Enterprise on this machine, moves the
+states there as tfhaul move would, and compares what arrived with the files. Some of them must be refused, and are.
+It takes a few seconds, needs no network, and leaves nothing behind.
+
+With --keep the server stays until Ctrl-C, and you are told what to try by hand.
+
+Examples:
+  tfhaul demo
+  tfhaul demo --keep
+
+Exit codes: 0 everything ended as it should; 1 something did not.`,
+		Flags: []cli.Flag{
+			switchFlag("keep", "leave the server running until Ctrl-C, and print commands to try"),
+			jsonFlag(),
+		},
+		Action: func(c *cli.Context) error {
+			if err := noArguments(c); err != nil {
+				return err
+			}
+			return (&demo{process: p, keep: c.Bool("keep"), json: c.Bool("json")}).Run(c.Context)
+		},
+	}
+}
+
+// Run makes, moves, verifies, tells, and clears up.
+func (d *demo) Run(ctx context.Context) (err error) {
+	start := time.Now()
+	if d.dir, err = os.MkdirTemp("", "tfhaul-demo-"); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(d.dir)) }()
+	// No rate limit is announced: the demo is not to take longer than it is interesting.
+	d.server, err = tfesim.New(tfesim.Options{Organizations: []string{demoOrg}, RateLimit: -1, Logger: d.log})
+	if err != nil {
+		return err
+	}
+	if d.running, err = d.server.Start(""); err != nil {
+		return errors.Join(err, d.server.Close())
+	}
+	defer func() { err = errors.Join(err, d.running.Close()) }()
+	if err := d.running.WriteEnvFile(d.envFile()); err != nil {
+		return err
+	}
+	samples := demoSamples()
+	for i := range samples {
+		if err := d.plant(&samples[i]); err != nil {
+			return err
+		}
+	}
+	results, err := d.moveAll(ctx, samples)
+	if err != nil {
+		return err
+	}
+	problems := d.check(samples, results)
+	if err := d.tell(results, problems, time.Since(start)); err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if len(problems) > 0 {
+		return ended(exitFailed)
+	}
+	if d.keep {
+		d.tellWhatToTry()
+		<-ctx.Done()
+	}
+	return nil
+}
+
+// envFile is the file with the variables that make clients use the demo's server.
+func (d *demo) envFile() string { return filepath.Join(d.dir, "env") }
+
+// plant writes a sample's file, and prepares its workspace.
+func (d *demo) plant(s *demoSample) error {
+	path := s.path(d.dir)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	if err := os.WriteFile(path, s.state, 0o600); err != nil {
+		return err
+	}
+	if s.held != nil {
+		if _, err := d.server.Seed(demoOrg, s.workspace, s.held); err != nil {
+			return err
+		}
+	}
+	if s.lockedBriefly {
+		if _, err := d.server.AddWorkspace(demoOrg, s.workspace); err != nil {
+			return err
+		}
+		return d.server.Lock(demoOrg, s.workspace, tfesim.SecondUser, "terraform apply, nearly done")
+	}
+	return nil
+}
+
+// connect makes a client as any command would, from the variables of the server
+// and from nothing of the user's.
+func (d *demo) connect(ctx context.Context) (*target.Client, error) {
+	own := *d.process
+	own.environ = []string{"TFE_TOKEN=" + d.server.Token(tfesim.Owner)}
+	n := connector{process: &own, caFile: d.envFile() + ".ca.pem", timeout: time.Minute, parallel: demoParallel}
+	address, err := own.workspaceAddress(d.running.Host() + "/" + demoOrg + "/any")
+	if err != nil {
+		return nil, err
+	}
+	return n.connect(ctx, address)
+}
+
+// demoParallel is how many moves run at a time.
+const demoParallel = 4
+
+// moveAll moves every sample.
+func (d *demo) moveAll(ctx context.Context, samples []demoSample) ([]migrate.Result, error) {
+	client, err := d.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	engine := &migrate.Engine{
+		Target: client, Haul: migrate.NewHaulID(), Observe: d.observe,
+		Options: migrate.Options{Create: true, LockTimeout: time.Minute, BackupDir: filepath.Join(d.dir, "backup"),
+			CreateOptions: target.CreateOptions{TerraformVersion: migrate.FromState}},
+	}
+	results := make([]migrate.Result, len(samples))
+	var group errgroup.Group
+	group.SetLimit(demoParallel)
+	for i := range samples {
+		group.Go(func() error {
+			object, err := d.findOne(ctx, samples[i].path(d.dir))
+			if err != nil {
+				return err
+			}
+			results[i] = engine.Move(ctx, migrate.Move{
+				Object:       relativeObject{object, samples[i].file},
+				Organization: demoOrg, Workspace: samples[i].workspace,
+			})
+			return nil
+		})
+	}
+	return results, group.Wait()
+}
+
+// A relativeObject is an object with a name that people can read: its directory
+// is temporary and soon gone.
+type relativeObject struct {
+	source.Object
+	name string
+}
+
+// Name is the path below the demo's directory.
+func (o relativeObject) Name() string { return o.name }
+
+// observe plays the colleague who has a workspace locked: he ends what he does
+// when somebody waits for him.
+func (d *demo) observe(e migrate.Event) {
+	d.held.observe(e)
+	if e.Event == migrate.EventWaiting {
+		for _, name := range d.server.Locked(demoOrg) {
+			if h, ok := d.server.LockHolder(demoOrg, name); ok && h.Identity == tfesim.SecondUser {
+				if err := d.server.Unlock(demoOrg, name); err != nil {
+					d.log.Warn("the demo's lock stays", "workspace", name, "error", err)
+				}
+			}
+		}
+	}
+}
+
+// check compares every outcome with the one that is expected, and every workspace
+// with the bytes that it must hold. It returns what is wrong.
+func (d *demo) check(samples []demoSample, results []migrate.Result) []string {
+	var problems []string
+	for i, s := range samples {
+		r := results[i]
+		if r.Outcome != s.outcome || r.Code != s.code {
+			problems = append(problems, fmt.Sprintf("%s ended as %s (%s) instead of %s (%s): %s", s.workspace, r.Outcome, r.Code, s.outcome, s.code, r.Message))
+		}
+		must := s.held
+		if s.outcome == migrate.Moved {
+			must = s.state
+		}
+		holds, _, _ := d.server.Current(demoOrg, s.workspace)
+		if !bytes.Equal(holds, must) {
+			problems = append(problems, fmt.Sprintf("%s does not hold what it should", s.workspace))
+		}
+	}
+	if locked := d.server.Locked(demoOrg); len(locked) > 0 {
+		problems = append(problems, fmt.Sprintf("still locked: %q", locked))
+	}
+	return problems
+}
+
+func (d *demo) tell(results []migrate.Result, problems []string, took time.Duration) error {
+	if d.json {
+		for _, problem := range problems {
+			d.complain(problem)
+		}
+		return report.MovesJSON(d.stdout, results)
+	}
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "Sample states were made in a temporary directory, and an embedded Terraform Enterprise was started at\n"+
+		"%s. This is what tfhaul move made of them:\n\n", d.running.URL())
+	style := d.stdout.style()
+	if err := report.Moves(&b, style, results); err != nil {
+		return err
+	}
+	for _, problem := range problems {
+		fmt.Fprintf(&b, "%s %s\n", style.Bad("This is not as it should be:"), report.Plain(problem))
+	}
+	if len(problems) == 0 {
+		fmt.Fprint(&b, demoExplanation)
+	}
+	fmt.Fprintf(&b, "\nIt took %.1f seconds.", took.Seconds())
+	if !d.keep {
+		fmt.Fprint(&b, demoNext)
+	}
+	fmt.Fprintln(&b)
+	_, err := d.stdout.Write(b.Bytes())
+	return err
+}
+
+const demoExplanation = `
+What happened:
+  Each state was read and compared with what its workspace held. Where the move was right, the workspace was locked,
+  the state sent byte for byte, read back and compared, and the workspace unlocked. The server was then asked behind
+  tfhaul's back: every workspace holds exactly the bytes that it should, and none is locked.
+  The workspace queue was locked by a colleague when its turn came: the move waited (--lock-timeout) until it was free.
+  What was older than the workspace's state, or another state altogether, was refused and nothing was touched: the
+  messages above say why, and what you can do about it.
+`
+
+const demoNext = ` Nothing is left of it. What to try next:
+  tfhaul demo --keep                                        the same, and then play with it
+  tfhaul move --dry-run terraform.tfstate ORG/WORKSPACE     say what would happen to a state of yours; writes nothing
+  tfhaul move --help`
+
+// tellWhatToTry prints commands for a second shell.
+func (d *demo) tellWhatToTry() {
+	file := func(workspace string) string {
+		samples := demoSamples()
+		i := slices.IndexFunc(samples, func(s demoSample) bool { return s.workspace == workspace })
+		return shellQuoted(samples[i].path(d.dir))
+	}
+	fmt.Fprintf(d.stdout, `
+The server runs until Ctrl-C. In another shell:
+  . %s
+
+  tfhaul history demo/network                         what the workspace has had
+  tfhaul verify %s demo/network
+  tfhaul move --dry-run %s demo/dns
+  tfhaul move --replace dns %s demo/dns
+  tfhaul move --json %s demo/mine --create
+  curl --cacert "$TFHAUL_CA_FILE" -H "Authorization: Bearer $TFE_TOKEN" "$TFE_ADDRESS/api/v2/organizations/demo/workspaces"
+`, shellQuoted(d.envFile()), file("network"), file("dns"), file("dns"), file("network"))
+}
+
+// A demoSample is one state, what its workspace holds before, and how its move
+// has to end.
+type demoSample struct {
+	file, workspace string
+	state           []byte
+	held            []byte // nil for nothing
+	lockedBriefly   bool
+
+	outcome migrate.Outcome
+	code    migrate.Code
+}
+
+func (s *demoSample) path(dir string) string {
+	return filepath.Join(dir, "states", filepath.FromSlash(s.file))
+}
+
+// demoSamples are a little of everything.
+func demoSamples() []demoSample {
+	state := func(seed uint64, serial int64, resources int) []byte {
+		return fixtures.Spec{Seed: seed, Serial: serial, Resources: resources, Outputs: 4}.Bytes()
+	}
+	large := fixtures.Spec{Seed: 4, Serial: 212, Resources: 40, MinSize: 5 << 20, Outputs: 8}.Bytes()
+	network := state(1, 41, 24)
+	return []demoSample{
+		{file: "network/terraform.tfstate", workspace: "network", state: network, outcome: migrate.Moved},
+		{file: "network/terraform.tfstate.d/prod/terraform.tfstate", workspace: "network-prod", state: state(2, 17, 30), outcome: migrate.Moved},
+		{file: "app/terraform.tfstate", workspace: "app", state: state(3, 96, 55), held: state(3, 95, 54), outcome: migrate.Moved},
+		{file: "data/warehouse.tfstate", workspace: "data-warehouse", state: large, outcome: migrate.Moved},
+		{file: "queue/terraform.tfstate", workspace: "queue", state: state(5, 8, 12), lockedBriefly: true, outcome: migrate.Moved},
+		{file: "iam/terraform.tfstate", workspace: "iam", state: state(6, 30, 18), held: state(6, 30, 18), outcome: migrate.AlreadyThere},
+		{file: "dns/terraform.tfstate", workspace: "dns", state: state(7, 12, 9), held: state(7, 15, 11), outcome: migrate.Refused, code: migrate.CodeStale},
+		{file: "billing/terraform.tfstate", workspace: "billing", state: state(8, 5, 6), held: state(9, 3, 7), outcome: migrate.Refused, code: migrate.CodeUnrelated},
+		{file: "vault/terraform.tfstate", workspace: "vault", state: []byte(demoEncrypted), outcome: migrate.Refused, code: migrate.CodeEncrypted},
+	}
+}
+
+// demoEncrypted is a state as OpenTofu encrypts it, with nothing inside.
+const demoEncrypted = `{"serial":3,"lineage":"5a6ed4b8-7a3c-4f0e-9c1d-2b8f6f1f0a55","meta":{"key_provider.pbkdf2.demo":"eyJzYWx0IjoiZGVtbyJ9"},` +
+	`"encrypted_data":"bm90aGluZyBpcyBpbiBoZXJl","encryption_version":"v0"}
+`

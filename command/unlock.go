@@ -1,0 +1,227 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"slices"
+
+	"github.com/urfave/cli/v2"
+
+	"tfhaul/migrate"
+	"tfhaul/report"
+	"tfhaul/target"
+)
+
+// An unlocker frees workspaces that a haul left locked.
+type unlocker struct {
+	connector
+	journal string         // where the candidates are read from; or
+	address target.Address // the one candidate, of
+	haul    string         // this haul
+	json    bool
+}
+
+func (p *process) unlockCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "unlock",
+		Usage:     "free the workspaces that a haul left locked, no others",
+		UsageText: "tfhaul unlock [flags] JOURNAL\n  tfhaul unlock [flags] [HOST/]ORG/WORKSPACE --haul ID",
+		Description: `Frees the workspaces that the haul of JOURNAL locked and did not unlock, because it was killed, or because what
+they hold was unproven and they were kept locked. Every lock of a haul says whose it is: the lock of somebody else is
+left alone. Without a journal, name the workspace and the haul, as the message did that told you of the lock.
+
+Before you free a workspace that was kept locked, look at what it holds: tfhaul history, tfhaul verify.
+
+Examples:
+  tfhaul unlock move.jsonl
+  tfhaul unlock acme/network --haul 20260102-150405-0123456789ab
+
+Exit codes: 0 all of them are free; 3 somebody else holds one; 1 one could not be freed.`,
+		Flags: append([]cli.Flag{
+			textFlag("haul", "", "the `ID` of the haul, for one workspace"),
+		}, append(connectFlags(), jsonFlag())...),
+		Action: func(c *cli.Context) error {
+			u, err := p.parseUnlock(c)
+			if err != nil {
+				return err
+			}
+			return u.Run(c.Context)
+		},
+	}
+}
+
+func (p *process) parseUnlock(c *cli.Context) (*unlocker, error) {
+	u := &unlocker{haul: c.String("haul"), json: c.Bool("json")}
+	what := "JOURNAL"
+	if u.haul != "" {
+		what = "[HOST/]ORG/WORKSPACE"
+	}
+	args, err := exactly(c, what)
+	if err != nil {
+		return nil, err
+	}
+	if u.connector, err = p.connector(c); err != nil {
+		return nil, err
+	}
+	if u.haul == "" {
+		u.journal = args[0]
+		return u, nil
+	}
+	u.address, err = p.workspaceAddress(args[0])
+	return u, err
+}
+
+// Run frees and reports.
+func (u *unlocker) Run(ctx context.Context) error {
+	var (
+		unlockings []report.Unlocking
+		err        error
+	)
+	clients := &clientPool{connector: u.connector}
+	defer clients.close()
+	if u.journal != "" {
+		unlockings, err = u.unlockJournal(ctx, clients)
+	} else {
+		unlockings = make([]report.Unlocking, 1)
+		unlockings[0], err = unlockOne(ctx, clients, u.address, u.haul)
+	}
+	if err != nil {
+		return err
+	}
+	if u.json {
+		err = report.UnlockingsJSON(u.stdout, unlockings)
+	} else {
+		err = report.Unlockings(u.stdout, u.stdout.style(), unlockings)
+	}
+	if err != nil {
+		return err
+	}
+	return ended(codeOfUnlockings(ctx, unlockings))
+}
+
+// unlockJournal frees what a journal tells is locked. The journal is claimed
+// meanwhile: a haul that still runs must not lose its locks. What was freed is
+// recorded in it.
+func (u *unlocker) unlockJournal(ctx context.Context, clients *clientPool) ([]report.Unlocking, error) {
+	switch info, err := os.Stat(u.journal); {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, usagef("there is no journal %q; to free a workspace without one: tfhaul unlock [HOST/]ORG/WORKSPACE --haul ID", u.journal)
+	case err != nil:
+		return nil, usagef("the journal cannot be read: %v", err)
+	case !info.Mode().IsRegular() || info.Size() == 0:
+		return nil, usagef("%q is no journal: it is the file that --journal named", u.journal)
+	}
+	journal, events, err := migrate.OpenJournal(u.journal)
+	if errors.Is(err, migrate.ErrJournalInUse) {
+		return nil, usagef("the haul of %s still runs, and unlocks what it locked when it ends: stop that process first", u.journal)
+	}
+	if err != nil {
+		return nil, usagef("%v", err)
+	}
+	// Every event is on the disk when it was appended.
+	defer func() { _ = journal.Close() }()
+
+	var locks heldLocks
+	for _, e := range events {
+		locks.observe(e)
+	}
+	candidates := locks.candidates()
+	var unlockings []report.Unlocking
+	for _, place := range slices.Sorted(maps.Keys(candidates)) {
+		if ctx.Err() != nil {
+			return unlockings, ctx.Err()
+		}
+		address, err := target.ParseAddress(place, true, u.getenv)
+		if err != nil {
+			return unlockings, fmt.Errorf("the journal %s names a workspace that cannot be one: %w", u.journal, err)
+		}
+		done, err := unlockOne(ctx, clients, address, candidates[place].haul)
+		if err != nil {
+			return unlockings, err
+		}
+		unlockings = append(unlockings, done)
+		if done.Outcome == report.Freed || done.Outcome == report.Free {
+			e := migrate.Event{Event: migrate.EventUnlocked, Haul: candidates[place].haul, Target: place}
+			if err := journal.Append(e); err != nil {
+				u.log.Warn("the journal does not record what was unlocked", "error", err)
+			}
+		}
+	}
+	return unlockings, nil
+}
+
+// unlockOne frees one workspace of one haul. Its errors are what the user has to
+// put right before anything can be unlocked.
+func unlockOne(ctx context.Context, clients *clientPool, address target.Address, haul string) (report.Unlocking, error) {
+	out := report.Unlocking{Target: address.String(), Outcome: report.StillLocked}
+	client, err := clients.of(ctx, address)
+	if _, ok := errors.AsType[*usageError](err); ok {
+		return out, err
+	}
+	var done migrate.Unlocking
+	if err == nil {
+		engine := &migrate.Engine{Target: client, Haul: haul}
+		done, err = engine.Unlock(ctx, address.Organization, address.Workspace)
+		out.Target = done.Target
+	}
+	switch {
+	case errors.Is(err, migrate.ErrNotOurs):
+		out.Outcome, out.Message = report.NotOurs, report.Sentence(err.Error())
+	case err != nil:
+		out.Message = report.Sentence(err.Error())
+	case done.Freed:
+		out.Outcome, out.Message = report.Freed, done.Message
+	default:
+		out.Outcome, out.Message = report.Free, done.Message
+	}
+	return out, nil
+}
+
+func codeOfUnlockings(ctx context.Context, unlockings []report.Unlocking) int {
+	code := exitDone
+	for _, u := range unlockings {
+		switch u.Outcome {
+		case report.StillLocked:
+			if ctx.Err() != nil {
+				return exitInterrupted
+			}
+			return exitFailed
+		case report.NotOurs:
+			code = exitRefused
+		}
+	}
+	return code
+}
+
+// A clientPool keeps one client for each host.
+type clientPool struct {
+	connector
+	byHost map[string]*target.Client
+}
+
+// of returns the client for an address's host.
+func (p *clientPool) of(ctx context.Context, address target.Address) (*target.Client, error) {
+	key := address.Scheme + "//" + address.Host
+	if client := p.byHost[key]; client != nil {
+		return client, nil
+	}
+	client, err := p.connect(ctx, address)
+	if err != nil {
+		return nil, err
+	}
+	if p.byHost == nil {
+		p.byHost = map[string]*target.Client{}
+	}
+	p.byHost[key] = client
+	return client, nil
+}
+
+func (p *clientPool) close() {
+	for _, client := range p.byHost {
+		client.Close()
+	}
+}

@@ -1,0 +1,89 @@
+package command
+
+import (
+	"context"
+	"errors"
+
+	"github.com/urfave/cli/v2"
+
+	"tfhaul/migrate"
+	"tfhaul/report"
+	"tfhaul/source"
+	"tfhaul/target"
+)
+
+// A verifyOne compares a source with a workspace.
+type verifyOne struct {
+	connector
+	source  string
+	address target.Address
+	json    bool
+}
+
+func (p *process) verifyCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "verify",
+		Usage:     "does the workspace hold exactly what the source holds?",
+		UsageText: "tfhaul verify [flags] SOURCE [HOST/]ORG/WORKSPACE",
+		Description: `Reads the state and downloads what the workspace holds, and compares all bytes. It writes nothing and takes no lock,
+so it may be asked at any time, by anybody who may read the workspace's states.
+
+Examples:
+  tfhaul verify terraform.tfstate acme/network
+  terraform state pull | tfhaul verify - acme/network --json
+
+Exit codes: 0 the same bytes; 3 not the same, and the message says how they stand; 1 it could not be found out.`,
+		Flags: append(connectFlags(), jsonFlag()),
+		Action: func(c *cli.Context) error {
+			args, err := exactly(c, "SOURCE", "[HOST/]ORG/WORKSPACE")
+			if err != nil {
+				return err
+			}
+			v := &verifyOne{source: args[0], json: c.Bool("json")}
+			if v.address, err = p.workspaceAddress(args[1]); err != nil {
+				return err
+			}
+			if v.connector, err = p.connector(c); err != nil {
+				return err
+			}
+			return v.Run(c.Context)
+		},
+	}
+}
+
+// Run compares and reports.
+func (v *verifyOne) Run(ctx context.Context) error {
+	object, err := v.findOne(ctx, v.source)
+	if err != nil {
+		return err
+	}
+	result, err := v.verify(ctx, object)
+	if err != nil {
+		return err
+	}
+	results := []migrate.Result{result}
+	if v.json {
+		err = report.MovesJSON(v.stdout, results)
+	} else {
+		err = report.Verification(v.stdout, v.stdout.style(), result)
+	}
+	if err != nil {
+		return err
+	}
+	return ended(codeOfResults(ctx, results, false))
+}
+
+func (v *verifyOne) verify(ctx context.Context, object source.Object) (migrate.Result, error) {
+	client, err := v.connect(ctx, v.address)
+	if unreachable, ok := errors.AsType[*unreachableError](err); ok {
+		return notReached(object.Name(), v.address, unreachable), nil
+	}
+	if err != nil {
+		return migrate.Result{}, err
+	}
+	defer client.Close()
+	engine := &migrate.Engine{Target: client}
+	return engine.Verify(ctx, migrate.Move{
+		Object: object, Organization: v.address.Organization, Workspace: v.address.Workspace,
+	}), nil
+}

@@ -1,0 +1,206 @@
+package report
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"tfhaul/migrate"
+)
+
+// Summary counts outcomes.
+type Summary map[migrate.Outcome]int
+
+// Summarize counts the outcomes of results.
+func Summarize(results []migrate.Result) Summary {
+	s := Summary{}
+	for _, r := range results {
+		s[r.Outcome]++
+	}
+	return s
+}
+
+// String says it in words, as in "12 moves: 9 moved, 2 refused, 1 failed".
+func (s Summary) String() string { return s.text(Style{}) }
+
+func (s Summary) text(style Style) string {
+	total := 0
+	var parts []string
+	for _, o := range s.outcomes() {
+		total += s[o]
+		parts = append(parts, fmt.Sprintf("%d %s", s[o], style.outcome(o)))
+	}
+	text := counted(total, "move")
+	if len(parts) > 0 {
+		text += ": " + strings.Join(parts, ", ")
+	}
+	return text
+}
+
+// outcomes are those that occur: the known ones in the engine's order, then the
+// others by name.
+func (s Summary) outcomes() []migrate.Outcome {
+	var known, others []migrate.Outcome
+	for _, o := range migrate.Outcomes {
+		if s[o] > 0 {
+			known = append(known, o)
+		}
+	}
+	for o, n := range s {
+		if n > 0 && !slices.Contains(migrate.Outcomes, o) {
+			others = append(others, o)
+		}
+	}
+	slices.Sort(others)
+	return append(known, others...)
+}
+
+// MovesJSON writes the document of many moves.
+func MovesJSON(w io.Writer, results []migrate.Result) error {
+	if results == nil {
+		results = []migrate.Result{}
+	}
+	return JSON(w, struct {
+		Format  string           `json:"format"`
+		Summary Summary          `json:"summary"`
+		Moves   []migrate.Result `json:"moves"`
+	}{Format, Summarize(results), results})
+}
+
+// Moves tells a person of many moves: a table for each outcome, those that need
+// attention last, where a terminal shows them, and then the summary. Every row
+// stays on one line of the terminal. The sentences of what was not moved follow
+// their table, each once, however many moves it is said of.
+func Moves(w io.Writer, s Style, results []migrate.Result) error {
+	var b bytes.Buffer
+	summary := Summarize(results)
+	for _, outcome := range groupOrder(summary) {
+		var group []migrate.Result
+		for _, r := range results {
+			if r.Outcome == outcome {
+				group = append(group, r)
+			}
+		}
+		s.group(&b, outcome, group)
+		b.WriteByte('\n')
+	}
+	fmt.Fprintln(&b, summary.text(s))
+	_, err := w.Write(b.Bytes())
+	return err
+}
+
+// groupOrder is the order of the tables: what is well first, what failed last.
+func groupOrder(s Summary) []migrate.Outcome {
+	order := s.outcomes()
+	slices.SortStableFunc(order, func(a, b migrate.Outcome) int { return attention(a) - attention(b) })
+	return order
+}
+
+func attention(o migrate.Outcome) int {
+	switch o {
+	case migrate.Failed:
+		return 3
+	case migrate.Refused:
+		return 2
+	case migrate.Skipped:
+		return 1
+	}
+	return 0
+}
+
+// mostSentences is how many different sentences stand below a table.
+const mostSentences = 25
+
+// group draws one outcome's table and its sentences. Rows of one code stand
+// together, in the order in which they came.
+func (s Style) group(b *bytes.Buffer, outcome migrate.Outcome, group []migrate.Result) {
+	fmt.Fprintf(b, "%s (%d)\n", s.outcome(outcome), len(group))
+	coded := slices.ContainsFunc(group, func(r migrate.Result) bool { return r.Code != "" })
+	if coded {
+		slices.SortStableFunc(group, func(a, b migrate.Result) int { return strings.Compare(string(a.Code), string(b.Code)) })
+	}
+	prefix := commonPlace(group)
+	t := table{columns: []column{{title: "SOURCE", elastic: true, middle: true}, {title: "WORKSPACE", elastic: true, middle: true}, {title: "RELATION"}, {title: "SERIAL", right: true}, {title: "SIZE", right: true}}}
+	if coded {
+		t.columns[2] = column{title: "BECAUSE"}
+	}
+	for _, r := range group {
+		serial, size, why := "", "", string(r.Relation)
+		if r.Snapshot != nil {
+			size = Size(r.Snapshot.Size)
+			if r.Snapshot.Format > 0 {
+				serial = fmt.Sprint(r.Snapshot.Serial)
+			}
+		}
+		if coded {
+			why = string(r.Code)
+		}
+		if r.Created {
+			why += ", created"
+		}
+		t.rows = append(t.rows, []string{
+			plainLine(r.Source), plainLine(strings.TrimPrefix(r.Target, prefix)), plainLine(why), serial, size,
+		})
+	}
+	t.write(b, s, "  ")
+	s.sentences(b, group, prefix)
+}
+
+// sentences tells why, once for all moves of which the same is said.
+func (s Style) sentences(b *bytes.Buffer, group []migrate.Result, prefix string) {
+	about := map[string][]string{} // workspaces by sentence
+	var order []string
+	for _, r := range group {
+		for _, text := range attentionTexts(r) {
+			if about[text] == nil {
+				order = append(order, text)
+			}
+			about[text] = append(about[text], plainLine(strings.TrimPrefix(r.Target, prefix)))
+		}
+	}
+	for i, text := range order {
+		if i == mostSentences {
+			fmt.Fprintf(b, "  … and %d more; --json has them all\n", len(order)-i)
+			break
+		}
+		places := about[text]
+		who := places[0]
+		if len(places) > 1 {
+			who = fmt.Sprintf("%s and %d more", who, len(places)-1)
+		}
+		s.indented(b, "  ", s.Strong(who)+": "+Plain(text))
+	}
+}
+
+// attentionTexts are the sentences of a result that a person should read: of what
+// is well, only its notes.
+func attentionTexts(r migrate.Result) []string {
+	var texts []string
+	if r.Code != "" {
+		texts = append(texts, r.Message)
+	}
+	texts = append(texts, r.Notes...)
+	if r.Backup != "" {
+		texts = append(texts, "What was there before is kept in "+r.Backup)
+	}
+	if r.Locked && !strings.Contains(r.Message, r.UnlockCommand) {
+		texts = append(texts, "The workspace is still locked by this haul. To free it: "+r.UnlockCommand)
+	}
+	return texts
+}
+
+// commonPlace is the host and organization that all targets share, with a slash
+// at its end, or "".
+func commonPlace(results []migrate.Result) string {
+	prefix := ""
+	for i, r := range results {
+		place := r.Target[:strings.LastIndexByte(r.Target, '/')+1]
+		if i > 0 && place != prefix {
+			return ""
+		}
+		prefix = place
+	}
+	return prefix
+}

@@ -1,0 +1,110 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/mattn/go-runewidth"
+)
+
+// A column of a table.
+type column struct {
+	title string
+	right bool // numbers
+	// elastic says that cells may be shortened where the table is wider than the
+	// terminal; middle, that they lose their middle then, as paths do, and not
+	// their end.
+	elastic, middle bool
+}
+
+// A table is rows of cells that line up. Its cells hold neither colours nor
+// control characters.
+type table struct {
+	columns []column
+	rows    [][]string
+}
+
+const columnGap = 2
+
+// write draws the table, every row behind the indent and on one line of the
+// style's width.
+func (t *table) write(w io.Writer, s Style, indent string) {
+	widths := t.widths(s.Width - len(indent))
+	fmt.Fprintf(w, "%s%s\n", indent, s.Faint(t.line(widths, func(i int) string { return t.columns[i].title })))
+	for _, row := range t.rows {
+		fmt.Fprintf(w, "%s%s\n", indent, t.line(widths, func(i int) string { return row[i] }))
+	}
+}
+
+// narrowest is how far an elastic column is shortened.
+const narrowest = 8
+
+// widths gives every column what it needs, and takes from the widest elastic
+// column until the table fits; most ≤ 0 takes nothing.
+func (t *table) widths(most int) []int {
+	widths := make([]int, len(t.columns))
+	total := -columnGap
+	for i, c := range t.columns {
+		widths[i] = runewidth.StringWidth(c.title)
+		for _, row := range t.rows {
+			widths[i] = max(widths[i], runewidth.StringWidth(row[i]))
+		}
+		total += widths[i] + columnGap
+	}
+	for ; most > 0 && total > most; total-- {
+		widest := -1
+		for i, c := range t.columns {
+			if c.elastic && widths[i] > narrowest && (widest < 0 || widths[i] > widths[widest]) {
+				widest = i
+			}
+		}
+		if widest < 0 {
+			break
+		}
+		widths[widest]--
+	}
+	return widths
+}
+
+func (t *table) line(widths []int, cell func(int) string) string {
+	var b strings.Builder
+	for i, c := range t.columns {
+		text := cell(i)
+		if c.middle {
+			text = shortenMiddle(text, widths[i])
+		} else {
+			text = runewidth.Truncate(text, widths[i], "…")
+		}
+		padding := strings.Repeat(" ", max(0, widths[i]-runewidth.StringWidth(text)))
+		if c.right {
+			text = padding + text
+		} else {
+			text += padding
+		}
+		b.WriteString(text)
+		b.WriteString(strings.Repeat(" ", columnGap))
+	}
+	return strings.TrimRight(b.String(), " ")
+}
+
+// shortenMiddle keeps both ends of a text, of which the later one tells more.
+func shortenMiddle(text string, width int) string {
+	if runewidth.StringWidth(text) <= width {
+		return text
+	}
+	head := (width - 1) / 3
+	left := runewidth.Truncate(text, head, "")
+	rest := width - 1 - runewidth.StringWidth(left)
+	runes := []rune(text)
+	start, used := len(runes), 0
+	for start > 0 {
+		next := runewidth.RuneWidth(runes[start-1])
+		if used+next > rest {
+			break
+		}
+		used += next
+		start--
+	}
+	return left + "…" + string(runes[start:])
+}

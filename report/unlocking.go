@@ -1,0 +1,55 @@
+package report
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+)
+
+// What became of a lock.
+const (
+	Freed       = "freed"        // it was the haul's, and is no more
+	Free        = "free"         // the workspace was not locked
+	NotOurs     = "not-ours"     // somebody else holds it
+	StillLocked = "still-locked" // it could not be freed, or not be found out
+)
+
+// An Unlocking is what became of one workspace's lock.
+type Unlocking struct {
+	Target  string `json:"target"`
+	Outcome string `json:"outcome"`
+	Message string `json:"message"`
+}
+
+// UnlockingsJSON writes the document of locks that were to be freed.
+func UnlockingsJSON(w io.Writer, unlockings []Unlocking) error {
+	summary := map[string]int{}
+	for _, u := range unlockings {
+		summary[u.Outcome]++
+	}
+	if unlockings == nil {
+		unlockings = []Unlocking{}
+	}
+	return JSON(w, struct {
+		Format     string         `json:"format"`
+		Summary    map[string]int `json:"summary"`
+		Workspaces []Unlocking    `json:"workspaces"`
+	}{Format, summary, unlockings})
+}
+
+// Unlockings tells a person what became of locks.
+func Unlockings(w io.Writer, s Style, unlockings []Unlocking) error {
+	var b bytes.Buffer
+	if len(unlockings) == 0 {
+		b.WriteString("The journal tells of no workspace that is still locked.\n")
+	}
+	for _, u := range unlockings {
+		word := map[string]string{
+			Freed: s.Good("freed"), Free: s.Good("free"), NotOurs: s.Odd("not ours"), StillLocked: s.Bad("still locked"),
+		}[u.Outcome]
+		fmt.Fprintf(&b, "%s: %s\n", word, plainLine(u.Target))
+		s.indented(&b, "  ", u.Message)
+	}
+	_, err := w.Write(b.Bytes())
+	return err
+}
