@@ -108,7 +108,7 @@ func (d *document) judge() *Error {
 		return err
 	}
 	if d.serial.outOfRange(d.version) {
-		return d.serial.error
+		return d.serial.refusal
 	}
 	if d.version < 4 && d.backend && d.legacy.empty() {
 		return &Error{Kind: KindBackendPointer, Offset: -1}

@@ -31,6 +31,8 @@ func (d *document) readResource() error {
 		t.managed++
 	case "data":
 		t.data++
+	default:
+		t.other++
 	}
 	t.instances += r.instances
 	t.deposed += r.deposed

@@ -13,7 +13,7 @@ type serial struct {
 	length   int
 	unsigned uint64
 	signed   int64
-	error    *Error // for outOfRange
+	refusal  *Error // for outOfRange
 }
 
 // readSerial reads the top level's "serial".
@@ -35,13 +35,13 @@ func (d *document) readSerial() error {
 	s.unsigned, fitsUnsigned = parseUint(literal)
 	s.signed, err = strconv.ParseInt(string(literal), 10, 64)
 	if !fitsUnsigned || err != nil || s.outOfRange(3) || s.outOfRange(4) {
-		s.error = d.refuse(KindSerialOutOfRange, "", at)
+		s.refusal = d.refuse(KindSerialOutOfRange, "", at)
 	}
 	if !fitsUnsigned {
-		d.refuseType(format4, s.error)
+		d.refuseType(format4, s.refusal)
 	}
 	if err != nil {
-		d.refuseType(formats123, s.error)
+		d.refuseType(formats123, s.refusal)
 	}
 	d.serial = s
 	return nil

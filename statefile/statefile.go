@@ -56,6 +56,9 @@ type Contents struct {
 	// Managed and Data count resources, a resource with count or for_each as one.
 	Managed, Data int
 
+	// Other counts resources of a mode that is neither, which Terraform 1.x refuses.
+	Other int
+
 	// Instances counts the current objects of those resources: what
 	// "terraform state list" prints. Deposed objects are not among them.
 	Instances int
@@ -98,8 +101,8 @@ type Provider struct {
 	Resources int
 }
 
-// Resources counts managed and data resources together.
-func (c *Contents) Resources() int { return c.Managed + c.Data }
+// Resources counts all resources together.
+func (c *Contents) Resources() int { return c.Managed + c.Data + c.Other }
 
 // Read reads a state file to its end and says what it is.
 //

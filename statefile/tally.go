@@ -9,14 +9,15 @@ import (
 
 // A tally counts what a state holds.
 type tally struct {
-	managed, data, instances, deposed, tainted int
-	sensitiveAttributes                        int
-	checks, failedChecks                       int
-	outputs                                    outputCounts
-	modules                                    distinct
-	providers                                  map[string]*int
-	lastProvider                               *int
-	lastProviderAddress                        []byte
+	managed, data, other        int
+	instances, deposed, tainted int
+	sensitiveAttributes         int
+	checks, failedChecks        int
+	outputs                     outputCounts
+	modules                     distinct
+	providers                   map[string]*int
+	lastProvider                *int
+	lastProviderAddress         []byte
 }
 
 type outputCounts struct{ all, sensitive int }
@@ -28,7 +29,7 @@ func (t *tally) forgetResources() {
 
 // empty reports whether there is neither a resource nor an output.
 func (t *tally) empty() bool {
-	return t.managed+t.data+t.instances+t.deposed+t.outputs.all == 0
+	return t.managed+t.data+t.other+t.instances+t.deposed+t.outputs.all == 0
 }
 
 // maxProviders bounds the memory that a hostile file can make a tally take.
@@ -58,7 +59,7 @@ func (t *tally) provider(address []byte) {
 // contents is the tally as callers get it.
 func (t *tally) contents() Contents {
 	c := Contents{
-		Managed: t.managed, Data: t.data, Instances: t.instances, Deposed: t.deposed, Tainted: t.tainted,
+		Managed: t.managed, Data: t.data, Other: t.other, Instances: t.instances, Deposed: t.deposed, Tainted: t.tainted,
 		Modules: t.modules.count,
 		Outputs: t.outputs.all, SensitiveOutputs: t.outputs.sensitive, SensitiveAttributes: t.sensitiveAttributes,
 		Checks: t.checks, FailedChecks: t.failedChecks,

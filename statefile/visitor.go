@@ -2,7 +2,8 @@ package statefile
 
 // A Visitor is told of a snapshot's content while it is read, in the order of
 // the file. Either function may be nil. What a visitor was told of a file that
-// turns out not to be a state is of no worth.
+// turns out not to be a state is of no worth. Of formats 1 to 3 one module at a
+// time is kept in memory.
 //
 // The instances' IDs and the names come from the file as they are: they may
 // hold anything, control characters included.
