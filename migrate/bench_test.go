@@ -194,7 +194,7 @@ func want(t *testing.T, r migrate.Result, outcome migrate.Outcome, relation migr
 		t.Errorf("got outcome %q, relation %q, code %q, want %q, %q, %q\nmessage: %s\nnotes: %q",
 			r.Outcome, r.Relation, r.Code, outcome, relation, code, r.Message, r.Notes)
 	}
-	if outcome == migrate.Moved != (code == "") && outcome != migrate.AlreadyThere && outcome != migrate.Planned {
+	if outcome == migrate.Moved != (code == "") && outcome != migrate.AlreadyThere && outcome != migrate.WouldMove {
 		t.Errorf("an outcome of %q cannot have code %q", outcome, code)
 	}
 	if r.Message == "" {

@@ -22,9 +22,11 @@ type holding struct {
 // readWorkspace is the first half of step 2: read the workspace, making it if
 // that is asked for, and what it holds.
 func (x *execution) readWorkspace(ctx context.Context) (err error) {
-	x.workspace, err = patiently(ctx, func() (*target.Workspace, error) {
-		return x.Target.Workspace(ctx, x.Organization, x.Move.Workspace)
-	})
+	if x.seen != nil && x.seen.workspace != nil {
+		x.workspace, x.held = x.seen.workspace, x.seen.held
+		return x.checkPermissions()
+	}
+	x.workspace, err = x.lookUp(ctx)
 	if target.CodeOf(err) == target.ForbiddenOrMissing {
 		if done, err := x.missingWorkspace(ctx, err); done || err != nil {
 			return err
@@ -35,8 +37,24 @@ func (x *execution) readWorkspace(ctx context.Context) (err error) {
 	if err := x.checkPermissions(); err != nil {
 		return err
 	}
+	if x.sameAsRecorded() {
+		return nil // see doneBefore: what it holds was read back already
+	}
 	x.held, err = x.readHeld(ctx, x.workspace)
 	return err
+}
+
+// lookUp finds the workspace, in the listing if there was one.
+func (x *execution) lookUp(ctx context.Context) (*target.Workspace, error) {
+	switch {
+	case x.Known != nil:
+		return x.Known, nil
+	case x.Listed:
+		return nil, &target.Error{Op: "find workspace " + x.Organization + "/" + x.Move.Workspace, Code: target.ForbiddenOrMissing, Status: 404}
+	}
+	return patiently(ctx, func() (*target.Workspace, error) {
+		return x.Target.Workspace(ctx, x.Organization, x.Move.Workspace)
+	})
 }
 
 // missingWorkspace deals with a workspace that does not exist, as far as the
@@ -137,6 +155,9 @@ func (x *execution) decide(ctx context.Context) error {
 		x.note("%s", sentence(x.verdict.Note))
 	}
 	switch {
+	case x.verdict.Relation == Identical && x.DryRun && x.lockedByUs():
+		x.result.Outcome, x.result.Message = WouldMove, "The workspace holds these very bytes; the lock that an earlier run of this haul left will be given back."
+		return nil
 	case x.verdict.Relation == Identical:
 		x.alreadyThere()
 		return nil
@@ -198,10 +219,10 @@ func orNone(s string) string {
 
 // plan settles a dry run.
 func (x *execution) plan() error {
-	if x.workspace != nil && x.workspace.Locked && x.LockTimeout == 0 {
+	if x.workspace != nil && x.workspace.Locked && x.LockTimeout == 0 && !x.lockedByUs() {
 		return &stop{code: CodeLocked, message: fmt.Sprintf("The workspace is locked by %s; --lock-timeout would wait for it.", x.workspace.Holder)}
 	}
-	x.result.Outcome = Planned
+	x.result.Outcome = WouldMove
 	switch x.verdict.Relation {
 	case Fresh:
 		x.result.Message = fmt.Sprintf("The workspace holds no state: serial %d would be moved.", x.payload.serial)

@@ -28,8 +28,13 @@ type Engine struct {
 	// Observe, if not nil, is told of every event as it happens, by many
 	// goroutines at once.
 	Observe func(Event)
+	// Past is what the journal says of earlier runs of the haul; nil for nothing.
+	Past *Ledger
 	// Options apply to every move.
 	Options
+
+	// park spends a pause of waiting for a lock; nil: just sleep. See Haul.
+	park func(ctx context.Context, sleep func(context.Context) error) error
 }
 
 // Options say how moves are carried out.
@@ -93,6 +98,29 @@ type Move struct {
 	Bump bool
 	// Run is the run to associate the state version with; "" for none.
 	Run string
+	// Expect, if not nil, is what the snapshot was when the move was planned; it
+	// is refused when it is another now.
+	Expect *Expectation
+	// Listed says that the organization's workspaces have just been listed, and
+	// Known what the listing said of this one: nil that it is not there. It saves
+	// asking; under the lock it is checked.
+	Listed bool
+	Known  *target.Workspace
+
+	seen *seen // what a plan has read already
+}
+
+// An Expectation is what a snapshot was when its move was planned.
+type Expectation struct {
+	Serial int64
+	MD5    string
+}
+
+// seen is what a plan has read for a move, so that it need not be read again.
+type seen struct {
+	read      reading
+	workspace *target.Workspace
+	held      *holding
 }
 
 // Move carries out one move and says how it ended. When ctx ends before the state
@@ -142,12 +170,21 @@ func (x *execution) run(ctx context.Context) error {
 	if err := x.readWorkspace(ctx); err != nil {
 		return err
 	}
-	if err := x.decide(ctx); err != nil || x.settled() {
-		return err
+	if x.doneBefore() {
+		return nil
 	}
-	lease, err := x.takeLock(ctx)
-	if err != nil {
-		return err
+	decided := x.decide(ctx)
+	lease := x.inheritedLock()
+	switch {
+	case lease != nil && (decided != nil || x.settled()):
+		return x.giveLockBack(ctx, lease, decided)
+	case decided != nil || x.settled():
+		return decided
+	case lease == nil:
+		var err error
+		if lease, err = x.takeLock(ctx); err != nil {
+			return err
+		}
 	}
 	return x.giveLockBack(ctx, lease, x.underLock(ctx))
 }

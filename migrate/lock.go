@@ -97,7 +97,7 @@ func (x *execution) takeLock(ctx context.Context) (*lockwait.Lease, error) {
 	if err := x.announce(x.lockEvent(EventLocking)); err != nil {
 		return nil, err
 	}
-	lease, err := lockwait.Acquire(ctx, x.lock, lockwait.Options{Timeout: x.LockTimeout, OnWait: x.waiting})
+	lease, err := lockwait.Acquire(ctx, x.lock, lockwait.Options{Timeout: x.LockTimeout, OnWait: x.waiting, Pause: x.park})
 	var held *lockwait.HeldError
 	switch {
 	case errors.As(err, &held):

@@ -32,16 +32,29 @@ func (x *execution) readSnapshot(ctx context.Context) error {
 		return &stop{code: CodeErrored, message: "Terraform leaves errored.tfstate when it could not store a state: it is likely newer than what the backend holds. " +
 			"Put it there first (terraform state push errored.tfstate), then move the backend's state."}
 	}
-	x.read, err = readObject(ctx, x.Object)
-	x.result.Snapshot = newSnapshot(x.read.snapshot)
-	if err != nil {
+	if err := x.readBytes(ctx); err != nil {
 		return err
+	}
+	if e := x.Expect; e != nil && (e.MD5 != x.read.snapshot.MD5 || e.Serial != x.read.snapshot.Serial) {
+		return &stop{code: CodeSourceChanged, message: fmt.Sprintf(
+			"The source changed since the move was planned: it was serial %d then and is serial %d now. Plan again.", e.Serial, x.read.snapshot.Serial)}
 	}
 	if x.read.snapshot.Empty() && !x.IncludeEmpty {
 		return &stop{code: CodeEmpty, message: "The state holds no resources and no outputs, so there is nothing to move; --include-empty moves it all the same."}
 	}
 	x.payload = wholePayload(x.Object, x.read)
 	return nil
+}
+
+// readBytes reads the snapshot, unless a plan has read what is still there.
+func (x *execution) readBytes(ctx context.Context) (err error) {
+	if x.seen != nil && x.seen.read.snapshot != nil && x.Object.Check(ctx, x.seen.read.pin) == nil {
+		x.read = x.seen.read
+	} else {
+		x.read, err = readObject(ctx, x.Object)
+	}
+	x.result.Snapshot = newSnapshot(x.read.snapshot)
+	return err
 }
 
 // readObject reads an object once, from its first byte to its last.

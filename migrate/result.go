@@ -13,8 +13,8 @@ const (
 	Moved Outcome = "moved"
 	// AlreadyThere: the workspace held the very snapshot; nothing was written.
 	AlreadyThere Outcome = "already-there"
-	// Planned: a dry run found that the move would be carried out.
-	Planned Outcome = "planned"
+	// WouldMove: a dry run found that the move would be carried out.
+	WouldMove Outcome = "planned"
 	// Refused: what lies in the state, the workspace or its lock needs a decision.
 	Refused Outcome = "refused"
 	// Failed: something went wrong on the way.
@@ -24,7 +24,7 @@ const (
 )
 
 // Outcomes are all outcomes in the order in which summaries show them.
-var Outcomes = []Outcome{Moved, AlreadyThere, Planned, Refused, Failed, Skipped}
+var Outcomes = []Outcome{Moved, AlreadyThere, WouldMove, Refused, Failed, Skipped}
 
 // A Relation is how a snapshot stands to what the workspace holds now.
 type Relation string
@@ -77,19 +77,23 @@ const (
 	CodeJournal            Code = "journal"
 	CodeBackup             Code = "backup"
 	CodeInterrupted        Code = "interrupted"
+	// Only in hauls: two snapshots are to go into one workspace; the haul ended
+	// before it was this move's turn.
+	CodeCollision    Code = "name-collision"
+	CodeNotAttempted Code = "not-attempted"
 )
 
 // refusals are the codes that need a decision and not a repair.
 var refusals = map[Code]bool{
 	CodeStale: true, CodeDiverged: true, CodeUnrelated: true, CodeNoWorkspace: true, CodeLocked: true,
 	CodeEncrypted: true, CodeNotState: true, CodeInvalid: true, CodeTooNewFormat: true, CodeErrored: true,
-	CodeSourceLocked: true, CodeSourceChanged: true, CodeAbsent: true, CodeOutdated: true,
+	CodeSourceLocked: true, CodeSourceChanged: true, CodeAbsent: true, CodeOutdated: true, CodeCollision: true,
 }
 
 // outcomeOf tells which outcome a code stands for.
 func outcomeOf(c Code) Outcome {
 	switch {
-	case c == CodeEmpty:
+	case c == CodeEmpty, c == CodeNotAttempted:
 		return Skipped
 	case refusals[c]:
 		return Refused
@@ -136,6 +140,8 @@ type Result struct {
 	APICalls int `json:"api_calls"`
 	// Seconds is how long the move took, waiting included.
 	Seconds float64 `json:"seconds"`
+
+	cause string // what went wrong, without the names of this move: see Causes
 }
 
 // A Snapshot is what results and journals tell of a statefile.Snapshot.

@@ -27,9 +27,11 @@ func (x *execution) send(ctx context.Context) error {
 	if err := x.announce(x.payloadEvent(EventSending)); err != nil {
 		return err
 	}
-	var err error
-	for range sendAttempts {
-		x.sent, err = x.sendOnce(ctx)
+	err := x.sentBefore(ctx)
+	for attempt := 0; attempt < sendAttempts && err == nil; attempt++ {
+		if x.sent == nil {
+			x.sent, err = x.sendOnce(ctx)
+		}
 		if code := target.CodeOf(err); code == target.Ambiguous {
 			x.sent, err = x.lookForOurs(ctx, err)
 		}

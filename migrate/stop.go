@@ -57,6 +57,9 @@ func (x *execution) explain(ctx context.Context, err error) *stop {
 		x.leaveLocked()
 		return &stop{code: CodeLockLeft, message: fmt.Sprintf("Perhaps the workspace is locked by us now: %v. Look, and free it if so: %s", abandoned, x.result.UnlockCommand)}
 	}
+	if ended, ok := errors.AsType[*endedError](context.Cause(ctx)); ok {
+		return &stop{code: CodeNotAttempted, message: sentence(ended.Error())}
+	}
 	if ctx.Err() != nil {
 		return &stop{code: CodeInterrupted, message: "Interrupted; the workspace holds what it held before."}
 	}
@@ -74,6 +77,7 @@ func (x *execution) explain(ctx context.Context, err error) *stop {
 		if !ok {
 			code = CodeServerRefused
 		}
+		x.result.cause = strings.TrimPrefix(answer.Error(), answer.Op+": ")
 		return &stop{code: code, message: strings.TrimSpace(sentence(answer.Error()) + " " + advice[code])}
 	}
 	return &stop{code: CodeServerRefused, message: sentence(err.Error())}

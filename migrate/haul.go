@@ -1,0 +1,205 @@
+package migrate
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/hashicorp/go-multierror"
+	"golang.org/x/sync/semaphore"
+
+	"tfhaul/target"
+)
+
+// DefaultParallelism is how many moves a haul carries out at a time.
+const DefaultParallelism = 8
+
+// A Haul is many moves, planned together and run together. All moves share the
+// engine's rate limit; a move holds a few hundred KB whatever the size of its
+// state, so that parallelism alone bounds the memory.
+type Haul struct {
+	*Engine
+	// Organization is where all moves go.
+	Organization string
+	// Parallelism is how many moves run at a time; 0 means DefaultParallelism. One
+	// that waits for a lock does not count.
+	Parallelism int
+	// FailFast ends the haul at the first failure.
+	FailFast bool
+	// Ended, if not nil, is told of each move's result as it ends, one at a time.
+	Ended func(Result)
+}
+
+// An endedError ends a haul before all moves had their turn.
+type endedError struct{ why string }
+
+func (e *endedError) Error() string {
+	return "not attempted: the haul ended early, because " + e.why
+}
+
+// mostSilent is how many moves in a row may fail because the server is out of
+// reach or out of order before the haul ends: the others would fail as slowly.
+const mostSilent = 20
+
+// Run carries out the moves that a plan has found possible, and returns the
+// results of all, in the plan's order. The error, if not nil, is a
+// *multierror.Error with one error for each cause of failure, however many moves
+// it hit. A haul ends early when the token is not accepted any more, when the
+// journal cannot be written, and when the server stays silent.
+func (h *Haul) Run(ctx context.Context, plan *Plan) ([]Result, error) {
+	r := haulRun{Haul: h, results: make([]Result, len(plan.Moves))}
+	r.ctx, r.end = context.WithCancelCause(ctx)
+	defer r.end(nil)
+	r.slots = semaphore.NewWeighted(int64(h.parallelism()))
+	engine := *h.Engine
+	engine.park = r.park
+	for i, p := range plan.Moves {
+		if r.slots.Acquire(r.ctx, 1) != nil || r.ctx.Err() != nil {
+			r.skip(i, p)
+			continue
+		}
+		r.running.Go(func() {
+			defer r.slots.Release(1)
+			r.ended(i, engine.carryOut(r.ctx, p))
+		})
+	}
+	r.running.Wait()
+	return r.results, Causes(r.results)
+}
+
+func (h *Haul) parallelism() int { return cmp.Or(max(h.Parallelism, 0), DefaultParallelism) }
+
+// carryOut moves what was planned. What the plan found to need no move, or not to
+// be possible, stands as it is.
+func (e *Engine) carryOut(ctx context.Context, p Planned) Result {
+	if p.Result.Outcome == WouldMove {
+		result := e.Move(ctx, p.Move)
+		result.APICalls += p.Result.APICalls
+		return result
+	}
+	x := e.execution(p.Move)
+	x.result = p.Result
+	x.recordOutcome()
+	return x.result
+}
+
+// A haulRun is one call of Run.
+type haulRun struct {
+	*Haul
+	ctx     context.Context
+	end     context.CancelCauseFunc
+	slots   *semaphore.Weighted
+	running sync.WaitGroup
+
+	mu      sync.Mutex
+	results []Result
+	silent  int // failures in a row for want of a server
+}
+
+// park lends the slot of a move that waits for a lock to others.
+func (r *haulRun) park(ctx context.Context, sleep func(context.Context) error) error {
+	r.slots.Release(1)
+	slept := sleep(ctx)
+	// The slot is taken back in any case: its holder gives it back at the end.
+	if err := r.slots.Acquire(context.WithoutCancel(ctx), 1); err != nil {
+		return err
+	}
+	return slept
+}
+
+// skip gives a move its result that did not have its turn.
+func (r *haulRun) skip(i int, p Planned) {
+	result := p.Result
+	if result.Outcome == WouldMove {
+		why := &endedError{why: "it was interrupted"}
+		errors.As(context.Cause(r.ctx), &why)
+		result.Outcome, result.Code, result.Message = Skipped, CodeNotAttempted, sentence(why.Error())
+	}
+	r.ended(i, result)
+}
+
+// ended takes a move's result and decides whether the haul goes on.
+func (r *haulRun) ended(i int, result Result) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.results[i] = result
+	switch {
+	case result.Code == CodeUnreachable, result.Code == CodeServerRefused:
+		r.silent++
+	case result.Code != CodeNotAttempted:
+		r.silent = 0
+	}
+	switch {
+	case result.Code == CodeUnauthorized:
+		r.end(&endedError{why: "the server does not accept the token any more"})
+	case result.Code == CodeJournal:
+		r.end(&endedError{why: "the journal cannot be written"})
+	case r.silent >= mostSilent:
+		r.end(&endedError{why: fmt.Sprintf("%d moves in a row failed for want of a server that answers", r.silent)})
+	case r.FailFast && result.Outcome == Failed:
+		r.end(&endedError{why: "a move failed (--fail-fast)"})
+	}
+	if r.Ended != nil {
+		r.Ended(result)
+	}
+}
+
+// Causes groups what failed by its cause: nil when nothing did, else a
+// *multierror.Error of one error a cause.
+func Causes(results []Result) error {
+	type cause struct {
+		code Code
+		text string
+	}
+	hit := map[cause][]string{}
+	var order []cause
+	for _, r := range results {
+		if r.Outcome != Failed {
+			continue
+		}
+		c := cause{r.Code, cmp.Or(r.cause, r.Message)}
+		if hit[c] == nil {
+			order = append(order, c)
+		}
+		hit[c] = append(hit[c], r.Target)
+	}
+	slices.SortStableFunc(order, func(a, b cause) int { return len(hit[b]) - len(hit[a]) })
+	var all *multierror.Error
+	for _, c := range order {
+		all = multierror.Append(all, &CauseError{Code: c.code, Text: c.text, Targets: hit[c]})
+	}
+	return all.ErrorOrNil()
+}
+
+// A CauseError is one cause and all the moves that failed of it.
+type CauseError struct {
+	Code Code
+	// Text says what went wrong.
+	Text string
+	// Targets are the workspaces of the moves.
+	Targets []string
+}
+
+func (e *CauseError) Error() string {
+	const named = 3
+	if len(e.Targets) <= named {
+		return fmt.Sprintf("%s: %s", strings.Join(e.Targets, ", "), e.Text)
+	}
+	return fmt.Sprintf("%d moves (%s and %d more): %s", len(e.Targets), strings.Join(e.Targets[:named], ", "), len(e.Targets)-named, e.Text)
+}
+
+// list reads the organization's workspaces, by name.
+func (h *Haul) list(ctx context.Context) (map[string]*target.Workspace, error) {
+	byName := map[string]*target.Workspace{}
+	for ws, err := range h.Target.Workspaces(ctx, h.Organization) {
+		if err != nil {
+			return nil, err
+		}
+		byName[ws.Name] = ws
+	}
+	return byName, nil
+}

@@ -1,0 +1,170 @@
+package migrate
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/gohcl"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/hashicorp/hcl/v2/hclwrite"
+	"github.com/zclconf/go-cty/cty"
+)
+
+// A Manifest is a plan as a file that people review and edit: which snapshot goes
+// into which workspace, and what was seen when it was planned.
+type Manifest struct {
+	Target ManifestTarget  `hcl:"target,block"`
+	Moves  []*ManifestMove `hcl:"move,block"`
+}
+
+// ManifestTarget is where all moves of a manifest go.
+type ManifestTarget struct {
+	// Hostname may carry a port.
+	Hostname     string `hcl:"hostname"`
+	Organization string `hcl:"organization"`
+}
+
+// ManifestMove is one move of a manifest.
+type ManifestMove struct {
+	// Source names the snapshot, as on the command line.
+	Source    string `hcl:"source,label"`
+	Workspace string `hcl:"workspace"`
+	// Serial and MD5 are what was seen when planned; the move is refused when the
+	// source is another now. Both absent: whatever is there is moved.
+	Serial *int64  `hcl:"serial"`
+	MD5    *string `hcl:"md5"`
+	// Relation is what was found when planned, for the reader.
+	Relation *string `hcl:"relation"`
+	// Replace and BumpSerial are what --replace and --bump-serial are on the
+	// command line.
+	Replace    *bool `hcl:"replace"`
+	BumpSerial *bool `hcl:"bump_serial"`
+}
+
+// Expectation is what the manifest says the snapshot was; nil for nothing.
+func (m *ManifestMove) Expectation() *Expectation {
+	if m.Serial == nil || m.MD5 == nil {
+		return nil
+	}
+	return &Expectation{Serial: *m.Serial, MD5: *m.MD5}
+}
+
+// mostManifest bounds a manifest that is read: 100,000 moves are some 30 MB.
+const mostManifest = 64 << 20
+
+// ReadManifest reads a manifest; name is the file's, for messages. The error says
+// where the trouble is and what to do.
+func ReadManifest(r io.Reader, name string) (*Manifest, error) {
+	src, err := io.ReadAll(io.LimitReader(r, mostManifest+1))
+	if err != nil {
+		return nil, fmt.Errorf("read the manifest %s: %w", name, err)
+	}
+	if len(src) > mostManifest {
+		return nil, fmt.Errorf("the manifest %s is larger than %d MB", name, mostManifest>>20)
+	}
+	file, diags := hclsyntax.ParseConfig(src, name, hcl.InitialPos)
+	if diags.HasErrors() {
+		return nil, manifestError(diags)
+	}
+	m := new(Manifest)
+	if diags := gohcl.DecodeBody(file.Body, nil, m); diags.HasErrors() {
+		return nil, manifestError(diags)
+	}
+	if err := m.check(name); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// manifestError says the first of the troubles in one line.
+func manifestError(diags hcl.Diagnostics) error {
+	d := diags.Errs()[0]
+	var diag *hcl.Diagnostic
+	if errors.As(d, &diag) && diag.Subject != nil {
+		return fmt.Errorf("%s:%d,%d: %s: %s", diag.Subject.Filename, diag.Subject.Start.Line, diag.Subject.Start.Column,
+			diag.Summary, strings.TrimSpace(strings.ReplaceAll(diag.Detail, "\n", " ")))
+	}
+	return d
+}
+
+// check finds what the grammar allows and a haul does not.
+func (m *Manifest) check(name string) error {
+	switch {
+	case m.Target.Hostname == "" || m.Target.Organization == "":
+		return fmt.Errorf("%s: the target's hostname and organization must not be empty", name)
+	case len(m.Moves) == 0:
+		return fmt.Errorf("%s: there is no move block, so there is nothing to do", name)
+	}
+	seen := map[string]string{}
+	for _, move := range m.Moves {
+		switch {
+		case move.Source == "" || move.Workspace == "":
+			return fmt.Errorf("%s: a move of %q into %q: neither may be empty", name, move.Source, move.Workspace)
+		case (move.Serial == nil) != (move.MD5 == nil):
+			return fmt.Errorf("%s: the move of %q has one of serial and md5: give both, as plan writes them, or neither", name, move.Source)
+		case seen[move.Source] != "":
+			return fmt.Errorf("%s: %q is to go into the workspaces %s and %s: one state belongs into one", name, move.Source, seen[move.Source], move.Workspace)
+		}
+		seen[move.Source] = move.Workspace
+	}
+	return nil
+}
+
+// WriteTo writes the manifest for a person to review.
+func (m *Manifest) WriteTo(w io.Writer) (int64, error) {
+	file := hclwrite.NewEmptyFile()
+	body := file.Body()
+	target := body.AppendNewBlock("target", nil).Body()
+	target.SetAttributeValue("hostname", cty.StringVal(m.Target.Hostname))
+	target.SetAttributeValue("organization", cty.StringVal(m.Target.Organization))
+	for _, move := range m.Moves {
+		body.AppendNewline()
+		move.write(body.AppendNewBlock("move", []string{move.Source}).Body())
+	}
+	return file.WriteTo(w)
+}
+
+func (m *ManifestMove) write(b *hclwrite.Body) {
+	b.SetAttributeValue("workspace", cty.StringVal(m.Workspace))
+	if m.Serial != nil {
+		b.SetAttributeValue("serial", cty.NumberIntVal(*m.Serial))
+	}
+	if m.MD5 != nil {
+		b.SetAttributeValue("md5", cty.StringVal(*m.MD5))
+	}
+	if m.Relation != nil {
+		b.SetAttributeValue("relation", cty.StringVal(*m.Relation))
+	}
+	if m.Replace != nil {
+		b.SetAttributeValue("replace", cty.BoolVal(*m.Replace))
+	}
+	if m.BumpSerial != nil {
+		b.SetAttributeValue("bump_serial", cty.BoolVal(*m.BumpSerial))
+	}
+}
+
+// Manifest is the plan as a manifest: the moves that it would carry out. What is
+// refused is left out and is in the plan's results.
+func (p *Plan) Manifest(hostname, organization string) *Manifest {
+	m := &Manifest{Target: ManifestTarget{Hostname: hostname, Organization: organization}}
+	for _, planned := range p.Moves {
+		r := planned.Result
+		if r.Outcome != WouldMove {
+			continue
+		}
+		relation := string(r.Relation)
+		move := &ManifestMove{Source: r.Source, Workspace: planned.Workspace, Serial: &r.Snapshot.Serial, MD5: &r.Snapshot.MD5, Relation: &relation}
+		yes := true
+		if planned.Replace {
+			move.Replace = &yes
+		}
+		if planned.Bump {
+			move.BumpSerial = &yes
+		}
+		m.Moves = append(m.Moves, move)
+	}
+	return m
+}

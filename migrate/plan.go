@@ -1,0 +1,212 @@
+package migrate
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/go-version"
+	"golang.org/x/sync/errgroup"
+
+	"tfhaul/target"
+)
+
+// A Plan is what a haul would do, decided before anything is written.
+type Plan struct {
+	// Moves are all moves in the order in which they were given.
+	Moves []Planned
+	// Findings are what a person should know before saying yes.
+	Findings []Finding
+	// Workspaces is how many the organization has.
+	Workspaces int
+	// APICalls is what the listing cost; each move's own calls are in its result.
+	APICalls int
+}
+
+// A Planned is a move and what would become of it.
+type Planned struct {
+	Move
+	// Result is that of a dry run: outcome planned, or why there is nothing to do.
+	Result Result
+}
+
+// A Severity says how much a Finding weighs.
+type Severity string
+
+// The severities.
+const (
+	SeverityError   Severity = "error"   // stops the moves that it concerns
+	SeverityWarning Severity = "warning" // somebody should look before saying yes
+)
+
+// A Finding is something about a plan that no single move shows.
+type Finding struct {
+	Code     string   `json:"code"`
+	Severity Severity `json:"severity"`
+	// Message says what it is and what to do.
+	Message string `json:"message"`
+	// Sources and Targets are the moves that it concerns.
+	Sources []string `json:"sources,omitempty"`
+	Targets []string `json:"targets,omitempty"`
+}
+
+// The codes of findings.
+const (
+	FindingCollision         = "name-collision"
+	FindingSharedLineage     = "shared-lineage"
+	FindingTerraformVersion  = "terraform-version"
+	FindingRunInProgress     = "run-in-progress"
+	FindingOrganizationToken = "organization-token"
+)
+
+// Plan decides what every move would do. It lists the organization's workspaces
+// once instead of asking for each, reads the snapshots and what the workspaces
+// hold, and writes nothing. The error is one that concerns all moves, such as a
+// token that is not accepted.
+func (h *Haul) Plan(ctx context.Context, moves []Move) (*Plan, error) {
+	listing, meter := target.WithMeter(ctx)
+	workspaces, err := h.list(listing)
+	if err != nil {
+		return nil, err
+	}
+	plan := &Plan{Moves: make([]Planned, len(moves)), Workspaces: len(workspaces)}
+	if plan.Findings, err = h.judgeToken(listing); err != nil {
+		return nil, err
+	}
+	plan.APICalls = meter.Calls()
+	colliding := plan.collisions(moves)
+	reader := *h.Engine
+	reader.DryRun = true
+	var group errgroup.Group
+	group.SetLimit(h.parallelism())
+	for i, m := range moves {
+		m.Listed, m.Known = true, workspaces[m.Workspace]
+		group.Go(func() error {
+			plan.Moves[i] = reader.plan(ctx, m, colliding[m.Workspace])
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	if err := context.Cause(ctx); err != nil {
+		return nil, err
+	}
+	plan.lineages()
+	plan.versions()
+	plan.runs()
+	return plan, nil
+}
+
+// plan makes a dry run of one move and keeps what it has read for the real one.
+func (e *Engine) plan(ctx context.Context, m Move, collision string) Planned {
+	ctx, meter := target.WithMeter(ctx)
+	x := e.execution(m)
+	err := x.run(ctx)
+	if collision != "" && err == nil {
+		x.result.Outcome = ""
+		err = &stop{code: CodeCollision, message: collision}
+	}
+	x.conclude(ctx, err)
+	x.result.APICalls = meter.Calls()
+	m.seen = &seen{read: x.read, workspace: x.workspace, held: x.held}
+	return Planned{Move: m, Result: x.result}
+}
+
+// judgeToken finds out early what an organization's token cannot do.
+func (h *Haul) judgeToken(ctx context.Context) ([]Finding, error) {
+	me, err := h.Target.Identity(ctx)
+	switch {
+	case target.CodeOf(err) == target.Unauthorized:
+		return nil, err
+	case err != nil || !strings.HasPrefix(me.Name, "api-org-"):
+		return nil, nil // servers that do not tell are not the worse for it
+	}
+	return []Finding{{Code: FindingOrganizationToken, Severity: SeverityError,
+		Message: "The token is an organization's: it cannot write states. Use a user's or a team's token."}}, nil
+}
+
+// collisions finds the workspaces into which several snapshots are to go, and
+// says so for each.
+func (p *Plan) collisions(moves []Move) map[string]string {
+	sources := map[string][]string{}
+	for _, m := range moves {
+		sources[m.Workspace] = append(sources[m.Workspace], m.Object.Name())
+	}
+	colliding := map[string]string{}
+	for _, name := range slices.Sorted(maps.Keys(sources)) {
+		if from := sources[name]; len(from) > 1 {
+			message := fmt.Sprintf("%d snapshots are to go into the workspace %s: %s. Give them names of their own (--workspace-name, --map) or leave all but one out (--exclude).",
+				len(from), name, strings.Join(from, ", "))
+			colliding[name] = message
+			p.Findings = append(p.Findings, Finding{Code: FindingCollision, Severity: SeverityError, Message: message, Sources: from, Targets: []string{name}})
+		}
+	}
+	return colliding
+}
+
+// lineages finds copies: snapshots of one lineage on their way to several workspaces.
+func (p *Plan) lineages() {
+	sharing := map[string][]Planned{}
+	for _, m := range p.Moves {
+		if s := m.Result.Snapshot; s != nil && s.Lineage != "" {
+			sharing[s.Lineage] = append(sharing[s.Lineage], m)
+		}
+	}
+	for _, lineage := range slices.Sorted(maps.Keys(sharing)) {
+		copies := sharing[lineage]
+		if len(copies) < 2 {
+			continue
+		}
+		f := Finding{Code: FindingSharedLineage, Severity: SeverityWarning}
+		newest := copies[0]
+		for _, c := range copies {
+			f.Sources, f.Targets = append(f.Sources, c.Result.Source), append(f.Targets, c.Result.Target)
+			if c.Result.Snapshot.Serial > newest.Result.Snapshot.Serial {
+				newest = c
+			}
+		}
+		f.Message = fmt.Sprintf("%d snapshots are copies of one state (lineage %s): %s. Two workspaces would manage the same resources; the highest serial is %d, in %s.",
+			len(copies), lineage, strings.Join(f.Sources, ", "), newest.Result.Snapshot.Serial, newest.Result.Source)
+		p.Findings = append(p.Findings, f)
+	}
+}
+
+// versions finds workspaces whose Terraform is older than what wrote the state,
+// and so could not read it.
+func (p *Plan) versions() {
+	for _, m := range p.Moves {
+		if m.Known == nil || m.Result.Outcome != WouldMove || m.Result.Snapshot == nil {
+			continue
+		}
+		wrote, err := version.NewVersion(m.Result.Snapshot.TerraformVersion)
+		if err != nil {
+			continue // format 1 has none
+		}
+		runs, err := version.NewVersion(m.Known.TerraformVersion)
+		if err != nil || !runs.LessThan(wrote) {
+			continue // "latest" and constraints are the server's to judge
+		}
+		p.Findings = append(p.Findings, Finding{Code: FindingTerraformVersion, Severity: SeverityWarning,
+			Sources: []string{m.Result.Source}, Targets: []string{m.Result.Target},
+			Message: fmt.Sprintf("The workspace %s runs Terraform %s, and the state was written by %s: runs there would refuse it. Raise the workspace's version first.",
+				m.Workspace, runs, wrote)})
+	}
+}
+
+// finalRuns are the statuses of runs that are over.
+var finalRuns = []string{"", "applied", "planned_and_finished", "planned_and_saved", "policy_soft_failed", "discarded", "errored", "canceled", "force_canceled"}
+
+// runs finds workspaces in which something is going on.
+func (p *Plan) runs() {
+	for _, m := range p.Moves {
+		if m.Known == nil || m.Result.Outcome != WouldMove || slices.Contains(finalRuns, m.Known.CurrentRunStatus) {
+			continue
+		}
+		p.Findings = append(p.Findings, Finding{Code: FindingRunInProgress, Severity: SeverityWarning,
+			Sources: []string{m.Result.Source}, Targets: []string{m.Result.Target},
+			Message: fmt.Sprintf("In the workspace %s the run %s is %q: let it end, or discard it, before the move.", m.Workspace, m.Known.CurrentRun, m.Known.CurrentRunStatus)})
+	}
+}
