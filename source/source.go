@@ -123,6 +123,9 @@ type FindOptions struct {
 	// StreamLimit is how many bytes are held of a source that can be read only once; 0 means
 	// DefaultStreamLimit.
 	StreamLimit int64
+	// Connections is what several calls share where sources are servers; nil means that this call
+	// makes its own.
+	Connections *Connections
 }
 
 // DefaultInclude is what a search takes when nothing else was asked for.
@@ -144,6 +147,8 @@ func Find(ctx context.Context, ref string, o FindOptions) (*Listing, error) {
 		return nil, fmt.Errorf(`the source is empty: name a file, a directory or "-" for standard input`)
 	case ref == "-":
 		return &Listing{Objects: []Object{newStdin(o)}}, nil
+	case scheme == "s3":
+		return findS3(ctx, ref, o)
 	case scheme != "":
 		return nil, &UnsupportedError{Scheme: scheme}
 	default:

@@ -1,0 +1,38 @@
+// Package s3_test tests s3:// sources against a real S3 server (versitygw, on loopback, started by the
+// tests), the real terraform where it is on PATH, and DynamoDB's protocol (dynalite) where node and
+// npm are. It is a module of its own so that none of that is in the product's go.mod. Run it with
+//
+//	cd e2e/s3 && go test ./...
+package s3_test
+
+import (
+	"testing"
+
+	"tfhaul/source/sourcetest"
+)
+
+func TestS3IsASource(t *testing.T) {
+	for _, kind := range []struct {
+		name string
+		make func(testing.TB) *bucket
+	}{
+		{"unversioned", gateway.bucket},
+		{"versioned", gateway.versionedBucket},
+	} {
+		t.Run(kind.name, func(t *testing.T) {
+			sourcetest.Suite(t, func(t *testing.T, files map[string][]byte) (string, func(string, []byte)) {
+				b := kind.make(t)
+				for key, data := range files {
+					b.put(key, data)
+				}
+				return b.ref(""), func(key string, data []byte) {
+					if data == nil {
+						b.remove(key)
+						return
+					}
+					b.put(key, data)
+				}
+			})
+		})
+	}
+}

@@ -1,0 +1,282 @@
+package source
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"os/user"
+	"strings"
+	"time"
+)
+
+// Lockable is what an Object is too whose source's own lock can be taken, so that a terraform apply
+// against the old backend is stopped by it.
+type Lockable interface {
+	// TakeLock takes the lock without waiting. A *LockedError says who holds it already. Where
+	// whether it was taken stays unknown, and it could not be given back, a *LockLeftError names
+	// it. The state has to be read after TakeLock, not before. While the lease is held,
+	// Object.Lock reports it as it does any other: compare its ID with Lease.Lock.
+	TakeLock(ctx context.Context, r LockRequest) (SourceLease, error)
+	// FreeLock releases the lock that has this ID, as a lease's Release does, for one that was
+	// taken by a process that is no more. Nothing is done, and nil returned, where nobody holds
+	// the lock; a *LockLostError says that it is another's now.
+	FreeLock(ctx context.Context, id string) error
+}
+
+// SourceLease is a source's lock that we hold.
+type SourceLease interface {
+	// Lock is the lock as others see it.
+	Lock() Lock
+	// Release gives the lock back if it still is ours. A *LockLostError says that it was taken
+	// away meanwhile. Give it a context that an interrupt does not end.
+	Release(ctx context.Context) error
+	// Leave ends the lease without giving the lock back and returns the sentence for a person: what
+	// it stops and how to lift it.
+	Leave() string
+}
+
+// LockRequest says what others read of a lock that we take. It holds no secret.
+type LockRequest struct {
+	Operation string // "OperationTypeMigrate", as Terraform shows it
+	Info      string // why, in a sentence: the haul's id and where the state goes
+	Who       string // user@host; empty: this process's
+	Version   string // of this program
+}
+
+// LockedError says that somebody holds the source's lock.
+type LockedError struct {
+	Name string // the object's
+	Lock Lock   // only Path is set where its description could not be read
+}
+
+func (e *LockedError) Error() string {
+	return fmt.Sprintf("%q is locked at its source%s: wait for that to end, or lift the lock if nobody works there any more", e.Name, holder(e.Lock))
+}
+
+// LockLostError says that a lock that we took is not ours any more.
+type LockLostError struct {
+	Name string // the object's
+	Lock *Lock  // whose it is now; nil when nobody's
+}
+
+func (e *LockLostError) Error() string {
+	if e.Lock == nil {
+		return fmt.Sprintf("the lock of %q was lifted by somebody else while we held it", e.Name)
+	}
+	return fmt.Sprintf("the lock of %q was lifted by somebody else while we held it, and is held%s now", e.Name, holder(*e.Lock))
+}
+
+// LockLeftError says that a lock of ours may still be there.
+type LockLeftError struct {
+	Name string // the object's
+	Lock Lock   // ours
+	Lift string // the commands that lift it, each for one of its places
+	err  error  // why it is unknown, or could not be lifted
+}
+
+func (e *LockLeftError) Error() string {
+	return fmt.Sprintf("our lock of %q may be left there (%v): look at it and lift it with: %s", e.Name, e.err, e.Lift)
+}
+
+func (e *LockLeftError) Unwrap() error { return e.err }
+
+// holder is who holds a lock and since when, with a blank in front.
+func holder(l Lock) string {
+	s := ""
+	if l.Who != "" {
+		s += " by " + l.Who
+	}
+	if !l.Created.IsZero() {
+		s += " since " + l.Created.UTC().Format(time.RFC3339)
+	}
+	if l.Operation != "" {
+		s += " (" + l.Operation + ")"
+	}
+	return s
+}
+
+// lockPlace is where a backend keeps a lock: an object, or an item of a table. A state may be locked
+// in several.
+type lockPlace interface {
+	// read returns nil when nobody holds it.
+	read(ctx context.Context) (*heldLock, error)
+	// write puts the description there if there is none, and errLockHeld says that there is one, or
+	// was at that moment. With an error, maybe says whether it may be there all the same.
+	write(ctx context.Context, description []byte) (maybe bool, err error)
+	// remove deletes the lock if it still is the one that read returned with tag; errLockHeld says
+	// that it is not.
+	remove(ctx context.Context, tag string) error
+	// path is where it is, for people; lift the command that removes it by hand.
+	path() string
+	lift() string
+}
+
+// errLockHeld is what a lockPlace says where a condition on it was not met.
+var errLockHeld = errors.New("the lock is there already, or is another")
+
+// lockPlaces is where Terraform's s3 backend looks for the lock of this state, in its order.
+func (o *s3Object) lockPlaces() []lockPlace {
+	places := []lockPlace{&lockObject{state: o}}
+	if o.bucket.table != nil {
+		places = append(places, &lockItem{table: o.bucket.table, state: o})
+	}
+	return places
+}
+
+// s3Lease is the lock of a state in a bucket.
+type s3Lease struct {
+	state *s3Object
+	lock  Lock
+}
+
+func (l *s3Lease) Lock() Lock { return l.lock }
+
+// TakeLock writes Terraform's own lock document to <key>.tflock, on the condition that there is none
+// (Terraform 1.10, use_lockfile = true), and with ?lock-table= also to the DynamoDB table (dynamodb_table).
+func (o *s3Object) TakeLock(ctx context.Context, r LockRequest) (SourceLease, error) {
+	doc := &lockDocument{
+		ID: newLockID(), Operation: r.Operation, Info: r.Info, Version: r.Version,
+		Who: cmp.Or(r.Who, whoami()), Created: time.Now().UTC(), Path: o.lockID(),
+	}
+	lease := &s3Lease{state: o, lock: Lock{
+		ID: doc.ID, Who: doc.Who, Operation: doc.Operation, Info: doc.Info, Created: doc.Created,
+		Path: (&lockObject{state: o}).path(),
+	}}
+	places := o.lockPlaces()
+	for i, place := range places {
+		maybe, err := o.take(ctx, place, doc)
+		if err == nil {
+			continue
+		}
+		written := places[:i]
+		if maybe {
+			written = places[:i+1]
+		}
+		// Interrupted or not, what was written is taken back.
+		cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), lockCleanup)
+		defer cancel()
+		if left := o.free(cleanup, written, doc.ID); left != nil && !isLockLost(left) {
+			return nil, &LockLeftError{Name: o.name, Lock: lease.lock, Lift: liftCommands(written), err: err}
+		}
+		return nil, err
+	}
+	return lease, nil
+}
+
+// lockCleanup is how long TakeLock tries to take back what it wrote.
+const lockCleanup = 30 * time.Second
+
+// take writes the lock in one place. A write whose answer was lost may be repeated by the SDK and
+// then finds our own lock. With an error, maybe says whether the lock may be there all the same.
+func (o *s3Object) take(ctx context.Context, place lockPlace, doc *lockDocument) (maybe bool, err error) {
+	const attempts = 3 // S3 answers 409 to writes at the same moment, though neither may stay
+	for range attempts {
+		maybe, err := place.write(ctx, doc.marshal())
+		if !errors.Is(err, errLockHeld) {
+			return maybe, err
+		}
+		held, err := place.read(ctx)
+		switch {
+		case err != nil:
+			return true, err
+		case held == nil: // released between the two
+		case held.lock.ID == doc.ID:
+			return false, nil
+		default:
+			return false, &LockedError{Name: o.name, Lock: held.lock}
+		}
+	}
+	return false, fmt.Errorf("cannot lock %q: the server refuses the lock %s though none is there; a bucket whose server takes a deleted lock for one that exists cannot be locked", o.name, place.path())
+}
+
+func (o *s3Object) FreeLock(ctx context.Context, id string) error {
+	err := o.free(ctx, o.lockPlaces(), id)
+	var lost *LockLostError
+	if errors.As(err, &lost) && lost.Lock == nil {
+		return nil
+	}
+	return err
+}
+
+func (l *s3Lease) Release(ctx context.Context) error {
+	err := l.state.free(ctx, l.state.lockPlaces(), l.lock.ID)
+	if err != nil && !isLockLost(err) {
+		return &LockLeftError{Name: l.state.name, Lock: l.lock, Lift: liftCommands(l.state.lockPlaces()), err: err}
+	}
+	return err
+}
+
+// free removes the lock with this id from the places, from all of them whatever happens at one.
+func (o *s3Object) free(ctx context.Context, places []lockPlace, id string) error {
+	var failed, lost error
+	for _, place := range places {
+		freed, holder, err := freeOne(ctx, place, id)
+		switch {
+		case err != nil:
+			failed = cmp.Or(failed, err)
+		case !freed && lost == nil:
+			lost = &LockLostError{Name: o.name, Lock: holder.lockOrNil()}
+		}
+	}
+	return cmp.Or(failed, lost)
+}
+
+// freeOne removes the lock with this id from one place, or says whose it is instead.
+func freeOne(ctx context.Context, place lockPlace, id string) (freed bool, holder *heldLock, err error) {
+	holder, err = place.read(ctx)
+	if err != nil || holder == nil || holder.lock.ID != id {
+		return false, holder, err
+	}
+	if err = place.remove(ctx, holder.tag); !errors.Is(err, errLockHeld) {
+		return err == nil, nil, err
+	}
+	// It is not what it was: gone, as after a removal whose answer was lost, or another's.
+	holder, err = place.read(ctx)
+	return err == nil && holder == nil, holder, err
+}
+
+func (l *s3Lease) Leave() string {
+	stops := "terraform with use_lockfile = true (1.10 or later)"
+	if l.state.bucket.table != nil {
+		stops += " or with this dynamodb_table"
+	}
+	return fmt.Sprintf("The lock %s was left on %q: it stops every %s that would write there. To lift it: terraform force-unlock %s in the old configuration, or %s.",
+		l.lock.ID, l.state.name, stops, l.lock.ID, liftCommands(l.state.lockPlaces()))
+}
+
+func liftCommands(places []lockPlace) string {
+	commands := make([]string, len(places))
+	for i, place := range places {
+		commands[i] = place.lift()
+	}
+	return strings.Join(commands, "; ")
+}
+
+func isLockLost(err error) bool {
+	var lost *LockLostError
+	return errors.As(err, &lost)
+}
+
+// newLockID is a random UUID (version 4), the form Terraform gives its own.
+func newLockID() string {
+	var b [16]byte
+	rand.Read(b[:]) // never fails (crypto/rand)
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+// whoami is user@host, as Terraform writes it; what is unknown is left out.
+func whoami() string {
+	name := ""
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return name
+	}
+	return name + "@" + host
+}

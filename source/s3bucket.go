@@ -1,0 +1,242 @@
+package source
+
+import (
+	"context"
+	"crypto/md5"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"os"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/logging"
+)
+
+// Connections keeps what several calls of Find share: credentials that were resolved, what is known of
+// buckets, open connections. Several goroutines may use it at once. The environment and the shared
+// AWS files are read once for each profile, region, endpoint and bucket. The zero value is ready.
+type Connections struct {
+	mu      sync.Mutex
+	buckets map[string]*bucket
+}
+
+// bucket returns the connection to what u names, made at the first call.
+func (c *Connections) bucket(ctx context.Context, u *s3URL) (*bucket, error) {
+	shared := s3URL{bucket: u.bucket, params: maps.Clone(u.params)}
+	shared.params.Del(paramVersion)
+	shared.params.Del(paramPrefix)
+	id := shared.name("")
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if b, ok := c.buckets[id]; ok {
+		return b, nil
+	}
+	b, err := openBucket(ctx, u)
+	if err != nil {
+		return nil, err
+	}
+	if c.buckets == nil {
+		c.buckets = map[string]*bucket{}
+	}
+	c.buckets[id] = b
+	return b, nil
+}
+
+// bucket is a connection to one bucket, with the credentials and in the region it needs.
+type bucket struct {
+	name        string
+	client      *s3.Client
+	credentials aws.CredentialsProvider
+	profile     string // as typed; for messages
+	endpoint    string // as typed; for commands we print
+	sse         *customerKey
+	table       *lockTable // nil without ?lock-table=
+
+	mu     sync.Mutex
+	region string
+}
+
+// The transport's limits. A server that accepts a request has to begin its answer within
+// responseHeaderTimeout; bodies have a limit of their own (bodyStall).
+const (
+	responseHeaderTimeout = time.Minute
+	connectionsPerHost    = 128 // kept open; more than anyone's --parallelism
+)
+
+// openBucket reads the environment and the shared AWS files as the SDK does
+// (https://docs.aws.amazon.com/sdkref/latest/guide/standardized-credentials.html). It asks no server.
+func openBucket(ctx context.Context, u *s3URL) (*bucket, error) {
+	profile := u.params.Get(paramProfile)
+	options := []func(*config.LoadOptions) error{
+		// The SDK's own log lines would stand between ours and may repeat a request.
+		config.WithLogger(logging.Nop{}),
+		config.WithHTTPClient(awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
+			t.MaxIdleConns = 0 // no limit but the next
+			t.MaxIdleConnsPerHost = connectionsPerHost
+			t.ResponseHeaderTimeout = responseHeaderTimeout
+		})),
+	}
+	if profile != "" {
+		options = append(options, config.WithSharedConfigProfile(profile))
+	}
+	if region := u.params.Get(paramRegion); region != "" {
+		options = append(options, config.WithRegion(region))
+	}
+	cfg, err := config.LoadDefaultConfig(ctx, options...)
+	if err != nil {
+		return nil, explainConfig(ctx, u, err)
+	}
+	sse, err := customerKeyFromEnvironment()
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Region == "" {
+		// Any region leads to the bucket's own: a bucket elsewhere says where.
+		cfg.Region = "us-east-1"
+	}
+	// Only calls that carry state or locks: instance metadata is plain http by nature.
+	guarded := &guardedClient{cfg.HTTPClient}
+	b := &bucket{
+		name: u.bucket, profile: profile, endpoint: u.params.Get(paramEndpoint),
+		credentials: cfg.Credentials, region: cfg.Region, sse: sse,
+	}
+	b.client = s3.NewFromConfig(cfg, func(o *s3.Options) {
+		o.HTTPClient = guarded
+		o.UsePathStyle = u.pathStyle
+		if b.endpoint != "" {
+			o.BaseEndpoint = aws.String(b.endpoint)
+		}
+		// Bodies that we send carry a Content-MD5 and a signed SHA-256, which every server
+		// understands; trailing checksums some do not.
+		o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
+		o.DisableLogOutputChecksumValidationSkipped = true
+	})
+	if table := u.params.Get(paramLockTable); table != "" {
+		client := dynamodb.NewFromConfig(cfg, func(o *dynamodb.Options) { o.HTTPClient = guarded })
+		b.table = &lockTable{name: table, bucket: b, client: client}
+	}
+	return b, nil
+}
+
+// guardedClient lets no request out in clear, wherever its address came from.
+type guardedClient struct{ next aws.HTTPClient }
+
+func (g *guardedClient) Do(r *http.Request) (*http.Response, error) {
+	if err := refusePlainHTTP(r.URL); err != nil {
+		return nil, &clearTextError{err}
+	}
+	return g.next.Do(r)
+}
+
+// clearTextError marks what guardedClient refuses.
+type clearTextError struct{ error }
+
+// inRegion is the option that sends a call to the region the bucket is known to be in.
+func (b *bucket) inRegion() (region string, option func(*s3.Options)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	region = b.region
+	return region, func(o *s3.Options) { o.Region = region }
+}
+
+// request is what is being asked of the server, for the sentence that says why it failed.
+type request struct {
+	doing  string // "read", "list", "lock"
+	object string // the URL of what it is about
+	action string // the permission needed, as a policy names it: "s3:GetObject"
+}
+
+// ask calls the server, once more where the bucket turns out to be in another region.
+func ask[T any](ctx context.Context, b *bucket, r request, do func(...func(*s3.Options)) (T, error)) (T, error) {
+	var none T
+	if err := b.authenticate(ctx, r); err != nil {
+		return none, err
+	}
+	for moved := false; ; moved = true {
+		region, here := b.inRegion()
+		out, err := do(here)
+		if err == nil {
+			return out, nil
+		}
+		home := homeRegion(err)
+		if moved || home == "" || home == region {
+			return none, b.explain(ctx, r, err)
+		}
+		b.mu.Lock()
+		b.region = home
+		b.mu.Unlock()
+	}
+}
+
+// authenticate resolves the credentials, which are kept until they expire, so that their failure is
+// told apart from the request's.
+func (b *bucket) authenticate(ctx context.Context, r request) error {
+	if b.credentials == nil {
+		return b.noCredentials(r, errors.New("none configured"))
+	}
+	if _, err := b.credentials.Retrieve(ctx); err != nil {
+		if ctx.Err() != nil {
+			return fmt.Errorf("cannot %s %q: %w", r.doing, r.object, context.Cause(ctx))
+		}
+		return b.noCredentials(r, err)
+	}
+	return nil
+}
+
+// expectedRegion is how S3 names the region in the text of AuthorizationHeaderMalformed
+// ("the region 'us-east-1' is wrong; expecting 'eu-west-1'"); quotation marks differ between servers.
+var expectedRegion = regexp.MustCompile(`expecting ["'“]?([A-Za-z0-9-]+)`)
+
+// homeRegion is the region that a refusal says the bucket is in, or "".
+func homeRegion(err error) string {
+	var response *awshttp.ResponseError
+	if errors.As(err, &response) && response.Response != nil {
+		if region := response.Response.Header.Get("X-Amz-Bucket-Region"); isRegion(region) {
+			return region
+		}
+	}
+	var api smithy.APIError
+	if errors.As(err, &api) && api.ErrorCode() == "AuthorizationHeaderMalformed" && strings.Contains(api.ErrorMessage(), "region") {
+		if m := expectedRegion.FindStringSubmatch(api.ErrorMessage()); m != nil && isRegion(m[1]) {
+			return m[1]
+		}
+	}
+	return ""
+}
+
+// customerKeyVariable is where Terraform's s3 backend takes the key of SSE-C from
+// (https://developer.hashicorp.com/terraform/language/backend/s3#sse_customer_key).
+const customerKeyVariable = "AWS_SSE_CUSTOMER_KEY"
+
+// customerKey is a key of server-side encryption with customer-provided keys, in the three header
+// values that go with every request.
+type customerKey struct{ algorithm, key, md5 *string }
+
+// customerKeyFromEnvironment returns nil when there is none. Its error does not repeat the key.
+func customerKeyFromEnvironment() (*customerKey, error) {
+	encoded := os.Getenv(customerKeyVariable)
+	if encoded == "" {
+		return nil, nil
+	}
+	key, err := base64.StdEncoding.DecodeString(encoded)
+	if err != nil || len(key) != 32 {
+		return nil, fmt.Errorf("%s is not the base64 of 256 bits: it has to be exactly what Terraform's s3 backend takes", customerKeyVariable)
+	}
+	sum := md5.Sum(key)
+	return &customerKey{
+		algorithm: aws.String("AES256"),
+		key:       aws.String(encoded),
+		md5:       aws.String(base64.StdEncoding.EncodeToString(sum[:])),
+	}, nil
+}

@@ -1,0 +1,237 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials/ssocreds"
+	"github.com/aws/smithy-go"
+)
+
+// The codes of an S3Error.
+const (
+	S3NoBucket           = "no-bucket"
+	S3NoObject           = "no-object"
+	S3AccessDenied       = "access-denied"       // the credentials are good and do not suffice
+	S3NoCredentials      = "no-credentials"      // none found, or they could not be had
+	S3BadCredentials     = "bad-credentials"     // unknown or wrong to the server
+	S3ExpiredCredentials = "expired-credentials" // valid once
+	S3KeyDenied          = "key-denied"          // the object's encryption key may not be used, or is another
+	S3Archived           = "archived"            // in a storage class that has to be restored first
+	S3WrongRegion        = "wrong-region"
+	S3Unreachable        = "unreachable" // no answer from the endpoint
+	S3Failed             = "failed"      // anything else
+)
+
+// S3Error says that S3, or DynamoDB beside it, did not do what was asked. Its text is a sentence for a
+// person and holds neither keys, tokens nor signed headers. Unwrap gives the SDK's error, which may.
+type S3Error struct {
+	Name    string // the URL of the object, prefix or table it is about
+	Code    string // one of the S3… constants
+	Message string
+	err     error
+}
+
+func (e *S3Error) Error() string { return e.Message }
+func (e *S3Error) Unwrap() error { return e.err }
+
+// Everywhere says whether every other request with the same credentials to the same bucket is bound
+// to fail alike, so that there is no use in trying the rest.
+func (e *S3Error) Everywhere() bool {
+	switch e.Code {
+	case S3NoBucket, S3NoCredentials, S3BadCredentials, S3ExpiredCredentials, S3WrongRegion:
+		return true
+	}
+	return false
+}
+
+// hasCode says whether err is an S3Error with this code.
+func hasCode(err error, code string) bool {
+	var e *S3Error
+	return errors.As(err, &e) && e.Code == code
+}
+
+// explain makes the error of a request a sentence.
+func (b *bucket) explain(ctx context.Context, r request, err error) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("cannot %s %q: %w", r.doing, r.object, context.Cause(ctx))
+	}
+	code, why := b.reasonFor(r, err)
+	return &S3Error{Name: r.object, Code: code, Message: fmt.Sprintf("cannot %s %q: %s", r.doing, r.object, why), err: err}
+}
+
+// reasonFor is the code of err and the part of the sentence that says why and what to do. What the
+// codes of the API mean: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
+func (b *bucket) reasonFor(r request, err error) (code, why string) {
+	apiCode, said := apiError(err)
+	switch apiCode {
+	case "NoSuchBucket":
+		return S3NoBucket, fmt.Sprintf("there is no bucket %q here: look for a typing error, and whether the endpoint and the account are the right ones", b.name)
+	case "NoSuchKey", "NotFound":
+		return S3NoObject, `there is no such object (a prefix to be searched ends in "/")`
+	case "NoSuchVersion":
+		return S3NoObject, "there is no such version of it"
+	case "AccessDenied", "AllAccessDisabled", "AccessDeniedException", "UnauthorizedAccess":
+		return b.accessDenied(r, said)
+	case "ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired":
+		return S3ExpiredCredentials, "the AWS session has expired: log in again" + b.loginHint()
+	case "InvalidAccessKeyId", "InvalidClientTokenId", "UnrecognizedClientException", "InvalidToken":
+		return S3BadCredentials, "the server does not know this access key: check which credentials are in use (AWS_PROFILE, AWS_ACCESS_KEY_ID, ?profile=) and that they belong to this endpoint"
+	case "SignatureDoesNotMatch", "InvalidSignatureException", "AuthFailure":
+		return S3BadCredentials, "the server does not accept the signature: the secret key is wrong, or something on the way changes requests"
+	case "RequestTimeTooSkewed":
+		return S3BadCredentials, "the server's clock and this machine's are too far apart: set the clock"
+	case "PermanentRedirect", "TemporaryRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException":
+		return S3WrongRegion, fmt.Sprintf("the bucket is not in the region that was asked: say which with ?%s=NAME", paramRegion)
+	case "InvalidObjectState":
+		return S3Archived, "it is archived (Glacier): restore it first, for example with: aws s3api restore-object"
+	case "SlowDown", "ServiceUnavailable", "ThrottlingException", "ProvisionedThroughputExceededException":
+		return S3Failed, "the server asks to slow down, and still did after several attempts: try again with a lower --parallelism"
+	case "ResourceNotFoundException":
+		return S3Failed, "there is no such table in this account and region"
+	case "NotImplemented":
+		return S3Failed, "the server does not support this request"
+	}
+	if strings.HasPrefix(apiCode, "KMS") {
+		return S3KeyDenied, "its KMS key cannot be used" + quotedText(said)
+	}
+	if apiCode == "InvalidRequest" || apiCode == "InvalidArgument" {
+		if strings.Contains(said, "Server Side Encryption") || strings.Contains(said, "customer provided") || strings.Contains(said, "encryption parameters") {
+			return S3KeyDenied, fmt.Sprintf("it is encrypted with a customer-provided key (SSE-C): set %s to the one Terraform uses%s", customerKeyVariable, quotedText(said))
+		}
+	}
+	if apiCode != "" && said != "" {
+		return S3Failed, fmt.Sprintf("the server said %s%s", apiCode, quotedText(said))
+	}
+	return b.withoutText(r, err, apiCode)
+}
+
+// accessDenied tells a missing permission from an unusable encryption key, which has the same code.
+func (b *bucket) accessDenied(r request, said string) (code, why string) {
+	switch {
+	case strings.Contains(strings.ToLower(said), "kms"):
+		return S3KeyDenied, "its KMS key may not be used: kms:Decrypt is missing (to write a lock also kms:GenerateDataKey)" + quotedText(said)
+	case r.action == "s3:GetObject":
+		// Without s3:ListBucket, S3 says 403 for what does not exist.
+		return S3AccessDenied, fmt.Sprintf("access denied: the credentials need %s for it (or it does not exist: that is told only to those who have s3:ListBucket)%s", r.action, quotedText(said))
+	default:
+		return S3AccessDenied, fmt.Sprintf("access denied: the credentials need %s%s", r.action, quotedText(said))
+	}
+}
+
+// withoutText explains an error that came without a document, or not from the server at all.
+func (b *bucket) withoutText(r request, err error, apiCode string) (code, why string) {
+	var clear *clearTextError
+	if errors.As(err, &clear) {
+		return S3Failed, clear.Error()
+	}
+	var response *awshttp.ResponseError
+	if errors.As(err, &response) {
+		switch status := response.HTTPStatusCode(); status {
+		case http.StatusForbidden:
+			return b.accessDenied(r, "")
+		case http.StatusNotFound:
+			return S3NoObject, "there is no such object"
+		case http.StatusMovedPermanently, http.StatusTemporaryRedirect:
+			return S3WrongRegion, fmt.Sprintf("the bucket is elsewhere: say where with ?%s=NAME or ?%s=URL", paramRegion, paramEndpoint)
+		default:
+			if apiCode == "" {
+				apiCode = "no reason that could be read: is the endpoint an S3 server?"
+			}
+			return S3Failed, fmt.Sprintf("the server answered %d, %s", status, apiCode)
+		}
+	}
+	var dns *net.DNSError
+	if errors.As(err, &dns) {
+		hint := ""
+		if b.endpoint != "" && strings.HasPrefix(dns.Name, b.name+".") {
+			hint = fmt.Sprintf("; servers that have no host name for each bucket need ?%s=true", paramPathStyle)
+		}
+		return S3Unreachable, fmt.Sprintf("there is no host %q%s", dns.Name, hint)
+	}
+	return S3Unreachable, innermost(err).Error()
+}
+
+// apiError is the code and the text that the server gave, "" where it gave none.
+func apiError(err error) (code, said string) {
+	var api smithy.APIError
+	if !errors.As(err, &api) {
+		return "", ""
+	}
+	code, said = api.ErrorCode(), strings.TrimSpace(api.ErrorMessage())
+	if code == "UnknownError" { // the SDK's word for an answer without a document
+		code, said = "", ""
+	}
+	return code, said
+}
+
+// quotedText is what the server said, as an addition to a sentence. It is cut: a proxy's page may be
+// anything.
+func quotedText(said string) string {
+	const most = 300
+	if said == "" {
+		return ""
+	}
+	if len(said) > most {
+		said = strings.ToValidUTF8(said[:most], "") + "…"
+	}
+	return fmt.Sprintf(" (%q)", said)
+}
+
+// innermost is the error at the bottom of a chain: the network's, without the SDK's layers, which
+// repeat the request.
+func innermost(err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) { // "dial tcp 127.0.0.1:1: connect: connection refused"
+		return op
+	}
+	for next := errors.Unwrap(err); next != nil; next = errors.Unwrap(err) {
+		err = next
+	}
+	return err
+}
+
+func (b *bucket) loginHint() string {
+	if b.profile != "" {
+		return fmt.Sprintf(" (aws sso login --profile %s, or whatever made the credentials)", b.profile)
+	}
+	return " (aws sso login, or whatever made the credentials)"
+}
+
+// noCredentials explains why the SDK's chain found none.
+func (b *bucket) noCredentials(r request, err error) error {
+	code, why := S3NoCredentials, "no AWS credentials found in the environment, the shared AWS files, or from the machine itself: log in, set AWS_PROFILE, or name a profile with ?"+paramProfile+"=NAME"
+	var sso *ssocreds.InvalidTokenError
+	apiCode, said := apiError(err)
+	switch {
+	case errors.As(err, &sso):
+		code, why = S3ExpiredCredentials, "the SSO session has expired or was never opened: log in"+b.loginHint()
+	case strings.HasPrefix(apiCode, "ExpiredToken"):
+		code, why = S3ExpiredCredentials, "the AWS session has expired: log in again"+b.loginHint()
+	case apiCode != "" && said != "":
+		why = fmt.Sprintf("the credentials could not be had: %s%s", apiCode, quotedText(said))
+	case b.profile != "":
+		why = fmt.Sprintf("the profile %q gives no credentials: check it with: aws sts get-caller-identity --profile %s", b.profile, b.profile)
+	}
+	return &S3Error{Name: r.object, Code: code, Message: fmt.Sprintf("cannot %s %q: %s", r.doing, r.object, why), err: err}
+}
+
+// explainConfig explains why the environment and the shared AWS files could not be read.
+func explainConfig(ctx context.Context, u *s3URL, err error) error {
+	name := u.name(u.key)
+	if ctx.Err() != nil {
+		return fmt.Errorf("cannot use %q: %w", name, context.Cause(ctx))
+	}
+	why := "the AWS configuration cannot be read: " + innermost(err).Error()
+	var missing config.SharedConfigProfileNotExistError
+	if errors.As(err, &missing) {
+		why = fmt.Sprintf("there is no profile %q in the shared AWS files (~/.aws/config, ~/.aws/credentials)", missing.Profile)
+	}
+	return &S3Error{Name: name, Code: S3NoCredentials, Message: fmt.Sprintf("cannot use %q: %s", name, why), err: err}
+}
