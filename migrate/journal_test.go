@@ -1,0 +1,121 @@
+package migrate_test
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"tfhaul/migrate"
+)
+
+func openJournal(t *testing.T, path string) (*migrate.Journal, []migrate.Event) {
+	t.Helper()
+	j, events, err := migrate.OpenJournal(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return j, events
+}
+
+func TestJournalIsContinued(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "haul.jsonl")
+	first, events := openJournal(t, path)
+	if len(events) != 0 {
+		t.Errorf("a new journal holds %d events", len(events))
+	}
+	for _, e := range []string{migrate.EventLocking, migrate.EventLocked} {
+		if err := first.Append(migrate.Event{Event: e, Source: "a", Target: "h/o/w", Haul: first.Haul()}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, _, err := migrate.OpenJournal(path); !errors.Is(err, migrate.ErrJournalInUse) {
+		t.Errorf("a second process got the journal: %v", err)
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	// A crash cut the last line off.
+	cut, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := cut.WriteString(`{"time":"2026-01-01T00:00:00Z","event":"unlo`); err != nil {
+		t.Fatal(err)
+	}
+	if err := cut.Close(); err != nil {
+		t.Fatal(err)
+	}
+	second, events := openJournal(t, path)
+	if second.Haul() != first.Haul() || len(events) != 3 {
+		t.Errorf("continued as haul %s with %d events, want %s with 3", second.Haul(), len(events), first.Haul())
+	}
+	held := migrate.NewLedger(events).HeldLocks()
+	if len(held) != 1 || held[0] != (migrate.HeldLock{Target: "h/o/w", Haul: first.Haul()}) {
+		t.Errorf("held locks %v, want that of h/o/w", held)
+	}
+	if err := second.Append(migrate.Event{Event: migrate.EventUnlocked, Source: "a", Target: "h/o/w"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := second.Close(); err != nil {
+		t.Fatal(err)
+	}
+	third, events := openJournal(t, path)
+	defer third.Close()
+	if len(events) != 4 || len(migrate.NewLedger(events).HeldLocks()) != 0 {
+		t.Errorf("after the unlock: %d events, locks %v", len(events), migrate.NewLedger(events).HeldLocks())
+	}
+	if info, err := os.Stat(path); err != nil || runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v (%v), want 0600", info.Mode(), err)
+	}
+}
+
+func TestJournalErrors(t *testing.T) {
+	cases := []struct{ name, text, says string }{
+		{"something else", "hello\n", "line 1 is no journal event"},
+		{"a state", "{\n  \"version\": 4,\n", "line 1 is no journal event"},
+		{"another format", `{"event":"haul","format":"tfhaul-journal/9"}` + "\n", "tfhaul-journal/9"},
+		{"damaged in the middle", `{"event":"haul","format":"tfhaul-journal/1"}` + "\n\x00\x00\n", "line 2"},
+		{"an endless line", strings.Repeat("x", 2<<20) + "\n", "too long"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "haul.jsonl")
+			if err := os.WriteFile(path, []byte(c.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			_, _, err := migrate.OpenJournal(path)
+			if err == nil || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), path) {
+				t.Errorf("got %v, want an error with %q and the path", err, c.says)
+			}
+			if kept, err := os.ReadFile(path); err != nil || string(kept) != c.text {
+				t.Error("the file was changed")
+			}
+		})
+	}
+	_, _, err := migrate.OpenJournal(filepath.Join(t.TempDir(), "none", "haul.jsonl"))
+	if !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func FuzzReadJournal(f *testing.F) {
+	f.Add([]byte(`{"event":"haul","format":"tfhaul-journal/1","haul":"x"}` + "\n" + `{"event":"locking","source":"a","target":"b"}` + "\n"))
+	f.Add([]byte(`{"event":"haul","format":"tfhaul-journal/1"}` + "\n" + `{"event":"outcome","target":"b","result":{"locked":true}}` + "\n{"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		events, err := migrate.ReadJournal(strings.NewReader(string(text)))
+		if err != nil {
+			return
+		}
+		l := migrate.NewLedger(events)
+		if held := len(l.HeldLocks()); held > len(events) {
+			t.Errorf("%d locks of %d events", held, len(events))
+		}
+		if results := len(l.Results()); results > len(events) {
+			t.Errorf("%d results of %d events", results, len(events))
+		}
+	})
+}
