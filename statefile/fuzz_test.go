@@ -75,6 +75,63 @@ type (
 	}
 )
 
+// The modules of formats 1 to 3 in all detail.
+type (
+	terraformV1Modules struct {
+		Modules []*struct {
+			Path      []string          `json:"path"`
+			Outputs   map[string]string `json:"outputs"`
+			Resources map[string]*struct {
+				Type      string                 `json:"type"`
+				DependsOn []string               `json:"depends_on"`
+				Primary   *terraformV1Instance   `json:"primary"`
+				Tainted   []*terraformV1Instance `json:"tainted"`
+				Deposed   []*terraformV1Instance `json:"deposed"`
+				Provider  string                 `json:"provider"`
+			} `json:"resources"`
+			DependsOn []string `json:"depends_on"`
+		} `json:"modules"`
+	}
+	terraformV1Instance struct {
+		ID         string            `json:"id"`
+		Attributes map[string]string `json:"attributes"`
+		Meta       map[string]string `json:"meta"`
+	}
+	terraformV3Modules struct {
+		Modules []*struct {
+			Path    []string `json:"path"`
+			Outputs map[string]*struct {
+				Sensitive bool   `json:"sensitive"`
+				Type      string `json:"type"`
+				Value     any    `json:"value"`
+			} `json:"outputs"`
+			Resources map[string]*struct {
+				Type      string                 `json:"type"`
+				DependsOn []string               `json:"depends_on"`
+				Primary   *terraformV3Instance   `json:"primary"`
+				Deposed   []*terraformV3Instance `json:"deposed"`
+				Provider  string                 `json:"provider"`
+			} `json:"resources"`
+			DependsOn []string `json:"depends_on"`
+		} `json:"modules"`
+	}
+	terraformV3Instance struct {
+		ID         string            `json:"id"`
+		Attributes map[string]string `json:"attributes"`
+		Meta       map[string]any    `json:"meta"`
+		Tainted    bool              `json:"tainted"`
+	}
+)
+
+// modulesReadable reports whether Terraform would read the modules of a state
+// of format 1 to 3.
+func modulesReadable(format int, data []byte) bool {
+	if format == 1 {
+		return json.Unmarshal(data, &terraformV1Modules{}) == nil
+	}
+	return json.Unmarshal(data, &terraformV3Modules{}) == nil
+}
+
 // A header is what both readers are to agree on.
 type header struct {
 	format           int
@@ -127,6 +184,10 @@ func addSeeds(f *testing.F) {
 		`{"version":4,"resources":[null,{"instances":null},{"instances":[null]}]}`,
 		`{"version":2,"modules":[null,{"path":null,"resources":{"a.b":null},"outputs":{"x":null}}]}`,
 		`{"version":1,"modules":[{"path":["root"],"outputs":{"a":"b"},"resources":{"data.a":{"primary":null}}}]}`,
+		`{"version":1,"modules":[{"resources":{"a.b":{"tainted":true}}}]}`, `{"version":3,"modules":[{"resources":{"a.b":{"tainted":true}}}]}`,
+		`{"version":1,"modules":[{"resources":{"a.b":{"tainted":[{"id":5}],"primary":{"tainted":5}}}}]}`, `{"version":2,"modules":[{"resources":{"a.b":{"tainted":[{"id":5}],"primary":{"tainted":5}}}}]}`,
+		`{"version":3,"modules":[{"resources":{"a.b":{"primary":{"id":5}}}}]}`, `{"version":1,"modules":[{"resources":{"a.b":{"primary":{"meta":{"a":1}}}}}]}`,
+		`{"version":3,"modules":[{"resources":{"a.b":{"primary":{"meta":{"a":1},"attributes":{"a":1}}}}}]}`, `{"version":3,"modules":[{"outputs":{"a":"b"}}]}`, `{"version":1,"modules":[{"outputs":{"a":{}}}]}`,
 		" \n{\"version\" : 4 , \"lineage\" : \"\\u0041\\/\" }\t\n", `{"version":4}{`, `{"version":4,"x":"\x"}`, `{"version":4,"x":01}`,
 	} {
 		f.Add([]byte(s))
@@ -163,10 +224,13 @@ func FuzzRead(f *testing.F) {
 			}
 		}
 		if ok && isRefusal && !mayRefuse[refusal.Kind] {
-			// Terraform's types are looked at more closely here than above in formats 1 to 3.
-			if refusal.Kind != statefile.KindWrongType || want.format == 4 {
+			// The types of modules are not among those that readLikeTerraform knows.
+			if refusal.Kind != statefile.KindWrongType || want.format == 4 || modulesReadable(want.format, data) {
 				t.Fatal("refused, though Terraform reads it:", err)
 			}
+		}
+		if err == nil && want.format < 4 && !modulesReadable(want.format, data) {
+			t.Fatal("accepted, though Terraform refuses its modules")
 		}
 		if isRefusal && json.Valid(data) {
 			switch refusal.Kind {

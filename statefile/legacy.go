@@ -127,9 +127,7 @@ type legacyResource struct {
 // entry reads one member of a module's "resources". Its key is the address
 // within the module: aws_instance.web, aws_instance.web.0, data.aws_ami.base.
 func (m *legacyModule) entry(key []byte) error {
-	address := string(key)
-	data := strings.HasPrefix(address, "data.")
-	mode, kind, name, _ := splitLegacyAddress(address)
+	mode, kind, name := splitLegacyAddress(string(key))
 	isNew := m.resources.add([]byte(mode + "." + kind + "." + name))
 	r := legacyResource{document: m.document, kind: kind}
 	if err := m.objectOf(formats123, "resources", r.field); err != nil {
@@ -138,7 +136,7 @@ func (m *legacyModule) entry(key []byte) error {
 	t := &m.legacy
 	switch {
 	case !isNew:
-	case data:
+	case mode == "data":
 		t.data++
 	default:
 		t.managed++
@@ -162,15 +160,16 @@ func (m *legacyModule) entry(key []byte) error {
 	return nil
 }
 
-// splitLegacyAddress takes apart an address such as data.aws_ami.base.0.
-func splitLegacyAddress(address string) (mode, kind, name, index string) {
+// splitLegacyAddress takes apart an address such as data.aws_ami.base.0, of
+// which it forgets the index.
+func splitLegacyAddress(address string) (mode, kind, name string) {
 	mode = "managed"
 	if rest, ok := strings.CutPrefix(address, "data."); ok {
 		mode, address = "data", rest
 	}
 	kind, name, _ = strings.Cut(address, ".")
-	name, index, _ = strings.Cut(name, ".")
-	return mode, kind, name, index
+	name, _, _ = strings.Cut(name, ".")
+	return mode, kind, name
 }
 
 func (r *legacyResource) field(key []byte) error {
@@ -183,51 +182,44 @@ func (r *legacyResource) field(key []byte) error {
 		return r.arrayOf(formats123, "depends_on", func() error { return r.check('"', formats123, "depends_on") })
 	case "primary":
 		r.current = r.dec.PeekKind() == '{'
-		return r.readObject(false, false)
+		return r.readObject(formats123, "primary", Instance{})
 	case "deposed":
 		return r.arrayOf(formats123, "deposed", func() error {
 			r.deposed++
-			return r.readObject(true, false)
+			return r.readObject(formats123, "deposed", Instance{Deposed: true})
 		})
 	case "tainted":
-		// A list of instances in format 1, of which later Terraform reads nothing.
-		if r.dec.PeekKind() == '[' {
-			return r.elements(func() error {
-				r.tainted++
-				return r.readObject(false, true)
-			})
-		}
+		// Of what later formats have here Terraform reads nothing.
+		return r.arrayOf(format1, "tainted", func() error {
+			return r.readObject(format1, "tainted", Instance{Tainted: true})
+		})
 	}
 	return r.dec.SkipValue()
 }
 
-// readObject reads one instance.
-func (r *legacyResource) readObject(deposed, tainted bool) error {
-	i := Instance{Deposed: deposed, Tainted: tainted}
+// readObject reads one instance for the formats f, which is i as far as it is known.
+func (r *legacyResource) readObject(f formats, name string, i Instance) error {
 	isObject := r.dec.PeekKind() == '{'
-	err := r.objectOf(formats123, "primary", func(key []byte) error {
+	err := r.objectOf(f, name, func(key []byte) error {
 		switch string(fold(key)) {
 		case "id":
-			if r.visitor.Resource == nil {
-				return r.check('"', formats123, "id")
-			}
+			r.expect('"', f, "id")
 			r.instance.id = r.instance.id[:0]
-			r.expect('"', formats123, "id")
-			if err := r.readID(); err != nil {
-				return err
+			err := r.readID()
+			if r.visitor.Resource != nil {
+				i.ID = string(r.instance.id)
 			}
-			i.ID = string(r.instance.id)
-			return nil
+			return err
 		case "attributes":
-			return r.objectOf(formats123, "attributes", func([]byte) error { return r.check('"', formats123, "attributes") })
+			return r.objectOf(f, "attributes", func([]byte) error { return r.check('"', f, "attributes") })
 		case "meta":
-			return r.objectOf(formats123, "meta", func([]byte) error { return r.check('"', format1, "meta") })
+			return r.objectOf(f, "meta", func([]byte) error { return r.check('"', f&format1, "meta") })
 		case "tainted":
-			return r.flag(formats23, "tainted", &i.Tainted)
+			return r.flag(f&formats23, "tainted", &i.Tainted)
 		}
 		return r.dec.SkipValue()
 	})
-	if i.Tainted && !tainted {
+	if i.Tainted {
 		r.tainted++
 	}
 	if isObject && r.visitor.Resource != nil {
