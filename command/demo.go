@@ -327,11 +327,6 @@ func demoSamples() []demoSample {
 		{file: "iam/terraform.tfstate", workspace: "iam", state: state(6, 30, 18), held: state(6, 30, 18), outcome: migrate.AlreadyThere},
 		{file: "dns/terraform.tfstate", workspace: "dns", state: state(7, 12, 9), held: state(7, 15, 11), outcome: migrate.Refused, code: migrate.CodeStale},
 		{file: "billing/terraform.tfstate", workspace: "billing", state: state(8, 5, 6), held: state(9, 3, 7), outcome: migrate.Refused, code: migrate.CodeUnrelated},
-		{file: "vault/terraform.tfstate", workspace: "vault", state: []byte(demoEncrypted), outcome: migrate.Refused, code: migrate.CodeEncrypted},
+		{file: "vault/terraform.tfstate", workspace: "vault", state: fixtures.SampleNamed("encrypted-opentofu.tfstate").Bytes(), outcome: migrate.Refused, code: migrate.CodeEncrypted},
 	}
 }
-
-// demoEncrypted is a state as OpenTofu encrypts it, with nothing inside.
-const demoEncrypted = `{"serial":3,"lineage":"5a6ed4b8-7a3c-4f0e-9c1d-2b8f6f1f0a55","meta":{"key_provider.pbkdf2.demo":"eyJzYWx0IjoiZGVtbyJ9"},` +
-	`"encrypted_data":"bm90aGluZyBpcyBpbiBoZXJl","encryption_version":"v0"}
-`

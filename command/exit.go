@@ -58,7 +58,7 @@ func codeOfResults(ctx context.Context, results []migrate.Result, detailed bool)
 		return exitFailed
 	case count[migrate.Refused] > 0:
 		return exitRefused
-	case detailed && count[migrate.Planned] > 0:
+	case detailed && count[migrate.WouldMove] > 0:
 		return exitWork
 	}
 	return exitDone
