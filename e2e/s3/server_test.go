@@ -24,6 +24,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"golang.org/x/sync/errgroup"
 )
 
 // The credentials of the servers' owner. They unlock nothing but servers that these tests start.
@@ -196,13 +197,18 @@ func (s *server) bucket(t testing.TB) *bucket {
 func (s *server) versionedBucket(t testing.TB) *bucket {
 	t.Helper()
 	b := s.bucket(t)
-	_, err := s.client.PutBucketVersioning(t.Context(), &s3.PutBucketVersioningInput{
+	b.enableVersioning()
+	return b
+}
+
+func (b *bucket) enableVersioning() {
+	b.t.Helper()
+	_, err := b.server.client.PutBucketVersioning(b.t.Context(), &s3.PutBucketVersioningInput{
 		Bucket: &b.name, VersioningConfiguration: &types.VersioningConfiguration{Status: types.BucketVersioningStatusEnabled},
 	})
 	if err != nil {
-		t.Fatal(err)
+		b.t.Fatal(err)
 	}
-	return b
 }
 
 // put writes an object and returns its version, "" where the bucket keeps none.
@@ -213,6 +219,29 @@ func (b *bucket) put(key string, data []byte) (version string) {
 		b.t.Fatalf("putting %q: %v", key, err)
 	}
 	return aws.ToString(out.VersionId)
+}
+
+// putAll writes objects whose content is their key, several at once.
+func (b *bucket) putAll(keys []string) {
+	b.t.Helper()
+	var g errgroup.Group
+	g.SetLimit(8)
+	for _, key := range keys {
+		g.Go(func() error {
+			_, err := b.server.client.PutObject(b.t.Context(), &s3.PutObjectInput{Bucket: &b.name, Key: &key, Body: strings.NewReader(key)})
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func (b *bucket) removeVersion(key, version string) {
+	b.t.Helper()
+	if _, err := b.server.client.DeleteObject(b.t.Context(), &s3.DeleteObjectInput{Bucket: &b.name, Key: &key, VersionId: &version}); err != nil {
+		b.t.Fatalf("deleting %q: %v", key, err)
+	}
 }
 
 func (b *bucket) remove(key string) {

@@ -1,0 +1,234 @@
+package s3_test
+
+import (
+	"bytes"
+	"crypto/md5"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"tfhaul/source"
+)
+
+func findOne(t *testing.T, ref string) source.Object {
+	t.Helper()
+	listing, err := source.Find(t.Context(), ref, source.FindOptions{})
+	if err != nil {
+		t.Fatalf("Find(%q): %v", ref, err)
+	}
+	if len(listing.Objects) != 1 {
+		t.Fatalf("Find(%q) finds %d objects, want 1", ref, len(listing.Objects))
+	}
+	return listing.Objects[0]
+}
+
+func readAll(t *testing.T, o source.Object) ([]byte, source.Pin) {
+	t.Helper()
+	in, pin, err := o.Open(t.Context(), nil)
+	if err != nil {
+		t.Fatalf("Open(%q): %v", o.Name(), err)
+	}
+	data, err := io.ReadAll(in)
+	if err != nil {
+		t.Fatalf("reading %q: %v", o.Name(), err)
+	}
+	if err := in.Close(); err != nil {
+		t.Error(err)
+	}
+	sum := md5.Sum(data)
+	pin.MD5 = hex.EncodeToString(sum[:])
+	return data, pin
+}
+
+func wantKeys(t *testing.T, listing *source.Listing, want ...string) {
+	t.Helper()
+	var got []string
+	for _, o := range listing.Objects {
+		got = append(got, o.Place().Key)
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("found %q\nwant  %q", got, want)
+	}
+}
+
+func wantChanged(t *testing.T, err error, gone bool) {
+	t.Helper()
+	var changed *source.ChangedError
+	if !errors.As(err, &changed) || changed.Gone != gone {
+		t.Errorf("error %v, want a *ChangedError with Gone %v", err, gone)
+	}
+}
+
+func TestASearchReadsEveryPage(t *testing.T) {
+	const n = 1500 // a page has at most 1000
+	b := gateway.bucket(t)
+	want := make([]string, n)
+	for i := range want {
+		want[i] = fmt.Sprintf("env:/ws-%04d/network/terraform.tfstate", i)
+	}
+	b.putAll(want)
+	listing, err := source.Find(t.Context(), b.ref("env:/"), source.FindOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantKeys(t, listing, want...)
+	if p := listing.Objects[1234].Place(); p.Workspace != "ws-1234" || p.Dir != "network" {
+		t.Errorf("place %+v", p)
+	}
+}
+
+func TestKeysOfAnyShape(t *testing.T) {
+	b := gateway.bucket(t)
+	keys := []string{
+		"a+b/c d.tfstate", "a b+c/100%.tfstate", "%2F/%zz.tfstate", "question?mark=1&x/#hash.tfstate",
+		"ünï/日本語 😀.tfstate", "a;b,c:d@e=f!$'()*~.tfstate", "<xml>&amp;/\"q\".tfstate", "tab\there.tfstate",
+	}
+	slices.Sort(keys)
+	for _, k := range keys {
+		b.put(k, []byte(k))
+	}
+	listing, err := source.Find(t.Context(), b.ref(""), source.FindOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantKeys(t, listing, keys...)
+	for _, o := range listing.Objects {
+		if strings.ContainsAny(o.Name(), " \t\n\"<>") {
+			t.Errorf("the name %q holds what a URL has not", o.Name())
+		}
+		again := findOne(t, o.Name())
+		if again.Name() != o.Name() || again.Place().Key != o.Place().Key {
+			t.Errorf("typing %q gives %q, key %q", o.Name(), again.Name(), again.Place().Key)
+		}
+		if got, _ := readAll(t, again); string(got) != o.Place().Key {
+			t.Errorf("%q reads what belongs to %q", o.Name(), got)
+		}
+		// The directory alone, typed as it is.
+		if dir, _, ok := strings.Cut(o.Place().Key, "/"); ok {
+			if _, err := source.Find(t.Context(), b.ref(url.PathEscape(dir)+"/"), source.FindOptions{}); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
+func TestAVersionedPinReadsWhatWasPinned(t *testing.T) {
+	b := gateway.versionedBucket(t)
+	first := bytes.Repeat([]byte("first "), 1<<20)
+	version := b.put("a.tfstate", first)
+	o := findOne(t, b.ref("a.tfstate"))
+
+	// Overwritten in the middle of the first read.
+	in, pin, err := o.Open(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if pin.VersionID != version || pin.ETag == "" || pin.Size != int64(len(first)) || pin.ModTime.IsZero() {
+		t.Errorf("pin %+v, want version %s and all the rest", pin, version)
+	}
+	half := make([]byte, len(first)/2)
+	if _, err := io.ReadFull(in, half); err != nil {
+		t.Fatal(err)
+	}
+	second := b.put("a.tfstate", []byte("second"))
+	rest, err := io.ReadAll(in)
+	if err != nil || !bytes.Equal(append(half, rest...), first) {
+		t.Errorf("the read that was overwritten gives other bytes (%v)", err)
+	}
+	if err := in.Close(); err != nil {
+		t.Error(err)
+	}
+
+	wantChanged(t, o.Check(t.Context(), pin), false)
+	in, again, err := o.Open(t.Context(), &pin)
+	if err != nil {
+		t.Fatalf("the pinned version is still there: %v", err)
+	}
+	got, err := io.ReadAll(in)
+	if err != nil || !bytes.Equal(got, first) || again.VersionID != version {
+		t.Errorf("the pinned read gives other bytes (%v), version %s", err, again.VersionID)
+	}
+	if err := in.Close(); err != nil {
+		t.Error(err)
+	}
+
+	// A version that is named is read and checked as such, whatever is current.
+	old := findOne(t, b.ref("a.tfstate", "versionId", version))
+	data, oldPin := readAll(t, old)
+	if !bytes.Equal(data, first) || !strings.Contains(old.Name(), "versionId="+version) {
+		t.Errorf("%q reads another version", old.Name())
+	}
+	if err := old.Check(t.Context(), oldPin); err != nil {
+		t.Errorf("Check of a named version: %v", err)
+	}
+	if data, _ := readAll(t, findOne(t, b.ref("a.tfstate"))); string(data) != "second" {
+		t.Errorf("the current version (%s) is not read", second)
+	}
+
+	b.remove("a.tfstate") // a delete marker
+	wantChanged(t, o.Check(t.Context(), pin), true)
+	b.removeVersion("a.tfstate", version)
+	_, _, err = o.Open(t.Context(), &pin)
+	wantChanged(t, err, true)
+}
+
+func TestAnUnversionedPinRefusesWhatIsThereNow(t *testing.T) {
+	b := gateway.bucket(t)
+	b.put("a.tfstate", []byte("first"))
+	o := findOne(t, b.ref("a.tfstate"))
+	_, pin := readAll(t, o)
+
+	b.put("a.tfstate", []byte("first")) // the same bytes again
+	if err := o.Check(t.Context(), pin); err != nil {
+		t.Errorf("the same bytes written again are no change: %v", err)
+	}
+	b.put("a.tfstate", []byte("FIRST"))
+	wantChanged(t, o.Check(t.Context(), pin), false)
+	_, _, err := o.Open(t.Context(), &pin)
+	wantChanged(t, err, false)
+	b.remove("a.tfstate")
+	wantChanged(t, o.Check(t.Context(), pin), true)
+	_, _, err = o.Open(t.Context(), &pin)
+	wantChanged(t, err, true)
+}
+
+func TestVersioningSwitchedOnMeanwhileIsNoChange(t *testing.T) {
+	b := gateway.bucket(t)
+	b.put("a.tfstate", []byte("first"))
+	o := findOne(t, b.ref("a.tfstate"))
+	_, pin := readAll(t, o)
+	b.enableVersioning()
+	if err := o.Check(t.Context(), pin); err != nil {
+		t.Errorf("Check: %v", err)
+	}
+}
+
+func TestALargeStateIsStreamed(t *testing.T) {
+	b := gateway.bucket(t)
+	const size, most = 64 << 20, 4 << 20
+	b.put("large.tfstate", bytes.Repeat([]byte("0123456789abcdef"), size/16))
+	o := findOne(t, b.ref("large.tfstate"))
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	in, _, err := o.Open(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := io.Copy(io.Discard, in)
+	if err != nil || n != size {
+		t.Errorf("read %d of %d bytes: %v", n, size, err)
+	}
+	if err := in.Close(); err != nil {
+		t.Error(err)
+	}
+	runtime.ReadMemStats(&after)
+	if allocated := after.TotalAlloc - before.TotalAlloc; allocated > most {
+		t.Errorf("reading %d MiB allocated %d KiB in all, want at most %d", size>>20, allocated>>10, most>>10)
+	}
+}

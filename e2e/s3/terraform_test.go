@@ -1,0 +1,236 @@
+package s3_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"tfhaul/source"
+)
+
+// configuration is a directory in which the real terraform works against the s3 backend.
+type configuration struct {
+	t         *testing.T
+	dir       string
+	terraform string
+}
+
+// newConfiguration writes a configuration whose backend keeps its state in b at key, and initialises
+// it. settings are further lines of the backend block.
+func newConfiguration(t *testing.T, b *bucket, key, resources string, settings ...string) *configuration {
+	t.Helper()
+	terraform, err := exec.LookPath("terraform")
+	if err != nil {
+		t.Skip("NOT TESTED against the real terraform: there is none on PATH")
+	}
+	c := &configuration{t: t, dir: t.TempDir(), terraform: terraform}
+	c.write(fmt.Sprintf(`
+terraform {
+  backend "s3" {
+    bucket                      = %q
+    key                         = %q
+    region                      = "us-east-1"
+    endpoints                   = { s3 = %q }
+    use_path_style              = true
+    skip_credentials_validation = true
+    skip_requesting_account_id  = true
+    skip_region_validation      = true
+    skip_metadata_api_check     = true
+    %s
+  }
+}
+variable "note" { default = "first" }
+resource "terraform_data" "one" { input = var.note }
+output "note" { value = terraform_data.one.output }
+%s
+`, b.name, key, b.server.url(), strings.Join(settings, "\n    "), resources))
+	c.must("init", "-input=false")
+	return c
+}
+
+func (c *configuration) write(hcl string) {
+	c.t.Helper()
+	if err := os.WriteFile(filepath.Join(c.dir, "main.tf"), []byte(hcl), 0o600); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+func (c *configuration) command(args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(c.t.Context(), c.terraform, args...)
+	cmd.Dir = c.dir
+	cmd.Env = append(os.Environ(),
+		"HOME="+c.dir, "TF_CLI_CONFIG_FILE="+os.DevNull, "CHECKPOINT_DISABLE=1", "TF_IN_AUTOMATION=1", "NO_COLOR=1")
+	return cmd
+}
+
+// run runs terraform and returns everything it wrote.
+func (c *configuration) run(args ...string) (string, error) {
+	out, err := c.command(append(args, "-no-color")...).CombinedOutput()
+	return string(out), err
+}
+
+func (c *configuration) must(args ...string) string {
+	c.t.Helper()
+	out, err := c.run(args...)
+	if err != nil {
+		c.t.Fatalf("terraform %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return out
+}
+
+// apply applies and returns what terraform wrote.
+func (c *configuration) apply(note string) (string, error) {
+	return c.run("apply", "-auto-approve", "-input=false", "-var=note="+note)
+}
+
+func TestFindsWhatTerraformWrote(t *testing.T) {
+	b := gateway.bucket(t)
+	network := newConfiguration(t, b, "network/terraform.tfstate", "", "use_lockfile = true")
+	if out, err := network.apply("default"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	network.must("workspace", "new", "prod")
+	if out, err := network.apply("prod"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	app := newConfiguration(t, b, "terraform.tfstate", "", "use_lockfile = true", `workspace_key_prefix = "app"`)
+	app.must("workspace", "new", "prod")
+	if out, err := app.apply("prod"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+
+	listing, err := source.Find(t.Context(), b.ref("", "workspace-key-prefix", "app"), source.FindOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	namer, err := source.ParseNamer("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, o := range listing.Objects {
+		name, err := namer.Name(o.Place())
+		if err != nil {
+			t.Error(err)
+		}
+		names = append(names, name)
+		if lock, err := o.Lock(t.Context()); lock != nil || err != nil {
+			t.Errorf("%s: Lock = %+v, %v; terraform has ended", o.Name(), lock, err)
+		}
+	}
+	// app/prod/…, env:/prod/network/…, network/…
+	if want := []string{"app-prod", "network-prod", "network"}; !slices.Equal(names, want) {
+		t.Errorf("workspaces are called %q, want %q", names, want)
+	}
+	// What terraform pulls is what we read.
+	pulled := network.must("state", "pull")
+	read, _ := readAll(t, listing.Objects[1])
+	if strings.TrimSpace(pulled) != strings.TrimSpace(string(read)) {
+		t.Error("terraform state pull gives another state than the source")
+	}
+}
+
+func TestOurLockStopsTerraform(t *testing.T) {
+	b := gateway.bucket(t)
+	c := newConfiguration(t, b, "network/terraform.tfstate", "", "use_lockfile = true")
+	if out, err := c.apply("first"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	o := findOne(t, b.ref("network/terraform.tfstate"))
+
+	lease := takeLock(t, o)
+	out, err := c.apply("second")
+	if err == nil {
+		t.Fatalf("terraform applied although the source is locked:\n%s", out)
+	}
+	for _, said := range []string{"Error acquiring the state lock", lease.Lock().ID, "haul h-7", "OperationTypeMigrate"} {
+		if !strings.Contains(out, said) {
+			t.Errorf("terraform does not show %q:\n%s", said, out)
+		}
+	}
+	if err := lease.Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := c.apply("third"); err != nil {
+		t.Errorf("terraform cannot apply after the release: %v\n%s", err, out)
+	}
+}
+
+func TestAFrozenSourceStaysFrozenUntilLifted(t *testing.T) {
+	b := gateway.bucket(t)
+	c := newConfiguration(t, b, "network/terraform.tfstate", "", "use_lockfile = true")
+	if out, err := c.apply("first"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	o := findOne(t, b.ref("network/terraform.tfstate"))
+	lease := takeLock(t, o)
+	how := lease.Leave()
+	if !strings.Contains(how, "terraform force-unlock "+lease.Lock().ID) || !strings.Contains(how, "aws s3 rm s3://"+b.name+"/network/terraform.tfstate.tflock") {
+		t.Errorf("the sentence does not say how to lift it: %s", how)
+	}
+	if out, err := c.apply("second"); err == nil {
+		t.Fatalf("terraform applied although the source is frozen:\n%s", out)
+	}
+	c.must("force-unlock", "-force", lease.Lock().ID)
+	if out, err := c.apply("third"); err != nil {
+		t.Errorf("terraform cannot apply after the lock was lifted: %v\n%s", err, out)
+	}
+	if err := lease.Release(t.Context()); !isLost(err) {
+		t.Errorf("Release of what was lifted: %v, want a *LockLostError", err)
+	}
+}
+
+func TestTerraformsLockIsSeen(t *testing.T) {
+	b := gateway.bucket(t)
+	c := newConfiguration(t, b, "network/terraform.tfstate", `
+resource "terraform_data" "slow" {
+  triggers_replace = var.note
+  provisioner "local-exec" { command = "echo at work > reached && cat go-on" }
+}`, "use_lockfile = true")
+	for _, pipe := range []string{"reached", "go-on"} {
+		if err := syscall.Mkfifo(filepath.Join(c.dir, pipe), 0o600); err != nil {
+			t.Skipf("NOT TESTED: no named pipes here: %v", err)
+		}
+	}
+	c.must("apply", "-auto-approve", "-input=false", "-target=terraform_data.one")
+	apply := c.command("apply", "-auto-approve", "-input=false", "-no-color")
+	var out bytes.Buffer
+	apply.Stdout, apply.Stderr = &out, &out
+	if err := apply.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.ReadFile(filepath.Join(c.dir, "reached")); err != nil { // until terraform is in the middle
+		t.Fatal(err)
+	}
+
+	o := findOne(t, b.ref("network/terraform.tfstate"))
+	lock, err := o.Lock(t.Context())
+	if err != nil || lock == nil {
+		t.Errorf("Lock = %+v, %v; terraform is applying", lock, err)
+	} else if lock.ID == "" || lock.Who == "" || lock.Operation != "OperationTypeApply" || lock.Created.IsZero() {
+		t.Errorf("Lock = %+v: terraform's description was not read", lock)
+	}
+	var held *source.LockedError
+	if _, err := o.(source.Lockable).TakeLock(t.Context(), source.LockRequest{}); !errors.As(err, &held) {
+		t.Errorf("TakeLock: %v, want a *LockedError", err)
+	} else if lock != nil && held.Lock != *lock {
+		t.Errorf("the lock is held by %+v, want %+v", held.Lock, *lock)
+	}
+
+	if err := os.WriteFile(filepath.Join(c.dir, "go-on"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := apply.Wait(); err != nil {
+		t.Fatalf("%v\n%s", err, out.String())
+	}
+	if lock, err := o.Lock(t.Context()); lock != nil || err != nil {
+		t.Errorf("Lock = %+v, %v; terraform has ended", lock, err)
+	}
+}
