@@ -1,0 +1,290 @@
+package command_test
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"tfhaul/tfesim"
+)
+
+// binary builds the program once, and returns its path.
+func binary(t *testing.T) string {
+	t.Helper()
+	built := build()
+	if built.err != nil {
+		t.Fatalf("go build: %v\n%s", built.err, built.output)
+	}
+	return built.path
+}
+
+type built struct {
+	path   string
+	output []byte
+	err    error
+}
+
+// binaryDir is removed by TestMain.
+var binaryDir string
+
+var build = sync.OnceValue(func() built {
+	var err error
+	if binaryDir, err = os.MkdirTemp("", "tfhaul-binary-"); err != nil {
+		return built{err: err}
+	}
+	path := filepath.Join(binaryDir, "tfhaul")
+	if runtime.GOOS == "windows" {
+		path += ".exe"
+	}
+	output, err := exec.Command("go", "build", "-buildvcs=false", "-o", path, "tfhaul").CombinedOutput()
+	return built{path, output, err}
+})
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if binaryDir != "" {
+		// A directory that stays harms nobody.
+		_ = os.RemoveAll(binaryDir)
+	}
+	os.Exit(code)
+}
+
+// A child is the built program, running.
+type child struct {
+	cmd    *exec.Cmd
+	stdout bytes.Buffer
+	stderr *bufio.Reader
+}
+
+// spawn starts the built program; its stderr is to be read to its end.
+func (h *host) spawn(t *testing.T, args ...string) *child {
+	t.Helper()
+	if runtime.GOOS == "windows" {
+		t.Skip("signals cannot be sent on Windows")
+	}
+	c := &child{cmd: exec.CommandContext(t.Context(), binary(t), args...)}
+	c.cmd.Env = h.environ
+	c.cmd.Stdout = &c.stdout
+	stderr, err := c.cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.stderr = bufio.NewReader(stderr)
+	return c
+}
+
+func (c *child) start(t *testing.T) {
+	t.Helper()
+	if err := c.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// signal is sent from the handlers of the server, when the child has come to
+// some point.
+func (c *child) signal(t *testing.T, s os.Signal) {
+	if err := c.cmd.Process.Signal(s); err != nil {
+		t.Errorf("sending %v: %v", s, err)
+	}
+}
+
+// wait returns how the child ended.
+func (c *child) wait(t *testing.T, h *host) run {
+	t.Helper()
+	stderr, err := io.ReadAll(c.stderr)
+	if err != nil {
+		t.Error(err)
+	}
+	// An exit code is no failure here.
+	_ = c.cmd.Wait()
+	r := run{c.cmd.ProcessState.ExitCode(), c.stdout.String(), string(stderr)}
+	h.mustNotShow(t, r)
+	return r
+}
+
+// on calls do at the first request of an endpoint.
+func (h *host) on(pattern string, do func()) {
+	var once sync.Once
+	h.OnRequest(func(q tfesim.Request) {
+		if matches(q.Endpoint, pattern) {
+			once.Do(do)
+		}
+	})
+}
+
+const (
+	createVersion = "POST /workspaces/:workspace_id/state-versions"
+	unlockAction  = "POST /workspaces/:workspace_id/actions/unlock"
+)
+
+func TestFirstSignalStopsCleanly(t *testing.T) {
+	t.Parallel()
+	for _, signal := range []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP} {
+		t.Run(signal.String(), func(t *testing.T) {
+			t.Parallel()
+			h := start(t, tfesim.Options{})
+			h.seed(t, "net", state(1, 9))
+			path := write(t, "terraform.tfstate", state(1, 10))
+			c := h.spawn(t, "move", path, org+"/net", "--json")
+			// The upload never gets an answer, so that only the signal ends it.
+			h.Inject(tfesim.Fault{Endpoint: endpointOf(createVersion), Kind: tfesim.FaultHang})
+			h.on(createVersion, func() { c.signal(t, signal) })
+			c.start(t)
+			r := c.wait(t, h)
+			document := r.document(t)
+			if r.code != 130 || document["code"] != "interrupted" || document["locked"] != false {
+				t.Errorf("exit code %d: %s%s", r.code, r.stdout, r.stderr)
+			}
+			h.mustHold(t, "net", state(1, 9))
+			h.mustBeFree(t, "net")
+		})
+	}
+}
+
+func TestSecondSignalStopsAtOnceAndTellsWhatIsLocked(t *testing.T) {
+	t.Parallel()
+	h := start(t, tfesim.Options{})
+	h.seed(t, "net", state(1, 9))
+	path := write(t, "terraform.tfstate", state(1, 10))
+	journal := filepath.Join(t.TempDir(), "move.jsonl")
+	c := h.spawn(t, "move", path, org+"/net", "--json", "--journal", journal)
+	// Neither the upload nor the unlock that follows it ever get an answer.
+	h.Inject(tfesim.Fault{Endpoint: endpointOf(createVersion), Kind: tfesim.FaultHang})
+	h.Inject(tfesim.Fault{Endpoint: endpointOf(unlockAction), Kind: tfesim.FaultHang})
+	var first, second sync.Once
+	h.OnRequest(func(q tfesim.Request) {
+		switch {
+		case matches(q.Endpoint, createVersion):
+			first.Do(func() { c.signal(t, os.Interrupt) })
+		case matches(q.Endpoint, unlockAction):
+			second.Do(func() { c.signal(t, os.Interrupt) })
+		}
+	})
+	c.start(t)
+	r := c.wait(t, h)
+	h.ClearFaults()
+	if r.code != 130 || r.stdout != "" {
+		t.Errorf("exit code %d, stdout %q", r.code, r.stdout)
+	}
+	if holder, locked := h.LockHolder(org, "net"); !locked || holder.Identity != tfesim.Owner {
+		t.Fatal("the workspace is not locked by us")
+	}
+	_, command, ok := strings.Cut(r.stderr, "is left locked. To free it: tfhaul ")
+	if !ok {
+		t.Fatalf("stderr does not say what is locked: %s", r.stderr)
+	}
+	// Of the two ways to free it, the journal's is tried first.
+	if freed := h.tfhaul(t, "unlock", journal); freed.code != 0 || !strings.HasPrefix(freed.stdout, "freed: ") {
+		t.Errorf("exit code %d: %s%s", freed.code, freed.stdout, freed.stderr)
+	}
+	if free := h.tfhaul(t, strings.Fields(command)...); free.code != 0 || !strings.HasPrefix(free.stdout, "free: ") {
+		t.Errorf("exit code %d: %s%s", free.code, free.stdout, free.stderr)
+	}
+	h.mustBeFree(t, "net")
+	h.mustHold(t, "net", state(1, 9))
+}
+
+func TestSignalWhileWaitingForALock(t *testing.T) {
+	t.Parallel()
+	h := start(t, tfesim.Options{})
+	h.addWorkspace(t, "net")
+	if err := h.Lock(org, "net", tfesim.SecondUser, "apply"); err != nil {
+		t.Fatal(err)
+	}
+	path := write(t, "terraform.tfstate", state(1, 10))
+	c := h.spawn(t, "move", path, org+"/net", "--lock-timeout=1h", "--json")
+	c.start(t)
+	warning, err := c.stderr.ReadString('\n')
+	if err != nil || !strings.Contains(warning, "waiting for a lock") {
+		t.Errorf("the first line is %q, %v", warning, err)
+	}
+	c.signal(t, syscall.SIGTERM)
+	r := c.wait(t, h)
+	if document := r.document(t); r.code != 130 || document["code"] != "interrupted" {
+		t.Errorf("exit code %d: %s%s", r.code, r.stdout, r.stderr)
+	}
+	if holder, locked := h.LockHolder(org, "net"); !locked || holder.Identity != tfesim.SecondUser {
+		t.Error("the lock of the other user is gone")
+	}
+	h.mustHold(t, "net", nil)
+}
+
+// TestReaderThatGoesAway closes the other end of stderr: that must not end a move
+// that holds a lock.
+func TestReaderThatGoesAway(t *testing.T) {
+	t.Parallel()
+	h := start(t, tfesim.Options{})
+	h.addWorkspace(t, "net")
+	path := write(t, "terraform.tfstate", state(1, 10))
+	if runtime.GOOS == "windows" {
+		t.Skip("there is no such signal on Windows")
+	}
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := read.Close(); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), binary(t), "move", path, org+"/net", "--json", "--log-level=debug")
+	cmd.Env = h.environ
+	cmd.Stderr = write
+	stdout, err := cmd.Output()
+	if closed := write.Close(); closed != nil {
+		t.Error(closed)
+	}
+	if err != nil || !json.Valid(stdout) {
+		t.Errorf("%v: %s", err, stdout)
+	}
+	h.mustHold(t, "net", state(1, 10))
+	h.mustBeFree(t, "net")
+}
+
+func TestSimEndsAtSIGTERM(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("signals cannot be sent on Windows")
+	}
+	envFile := filepath.Join(t.TempDir(), "env")
+	cmd := exec.CommandContext(t.Context(), binary(t), "sim", "--env-file", envFile)
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if line, err := bufio.NewReader(stdout).ReadString('\n'); err != nil || !strings.HasPrefix(line, "https://") {
+		t.Errorf("the first line is %q, %v", line, err)
+	}
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Error(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("it ended with %v", err)
+	}
+	if left, err := filepath.Glob(envFile + "*"); err != nil || len(left) != 0 {
+		t.Errorf("files are left: %q, %v", left, err)
+	}
+}
+
+// endpointOf is a pattern of tfesim for an endpoint, whatever its variable parts
+// are called there.
+func endpointOf(pattern string) string {
+	parts := strings.Split(pattern, "/")
+	for i, part := range parts {
+		if strings.HasPrefix(part, ":") {
+			parts[i] = "*"
+		}
+	}
+	return strings.Join(parts, "/")
+}
