@@ -6,15 +6,19 @@ import (
 	"crypto/md5"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"hash"
 	"io"
+	"net/http"
 	"strings"
+	"sync"
 )
 
 // A Body is a state to send: it can be opened again and again, and says
 // beforehand what it will hold.
 type Body struct {
-	// Open starts reading the bytes from the first.
+	// Open starts reading the bytes from the first. The context ends when they are
+	// not wanted any more; Close may then be called during a Read.
 	Open func(context.Context) (io.ReadCloser, error)
 	// Size in bytes.
 	Size int64
@@ -45,31 +49,58 @@ func (e *SourceError) Unwrap() error { return e.Err }
 // the bodies that net/http asks for, for a redirect it may not follow, not all
 // are read, and not all are closed.
 func (b Body) reader(ctx context.Context) io.ReadCloser {
+	return b.checked(ctx)
+}
+
+func (b Body) checked(ctx context.Context) *checkedBody {
 	return &checkedBody{ctx: ctx, sum: md5.New(), want: b}
 }
 
 // A checkedBody reads a Body and gives its last bytes away only once all of
 // them have been found to be the announced ones: a server never sees the whole
-// of anything else.
+// of anything else. Close may be called during a Read, as net/http does.
 type checkedBody struct {
-	ctx    context.Context
-	source io.ReadCloser // nil before the first Read
-	ahead  *bufio.Reader
-	sum    hash.Hash
-	size   int64
-	want   Body
+	ctx  context.Context
+	want Body
+
+	mu     sync.Mutex         // guards what Close has to know
+	cancel context.CancelFunc // of the source's context; nil before the first Read
+	source io.ReadCloser      // nil until it is open
+	closed bool
+
+	// For Read alone.
+	ahead *bufio.Reader
+	moved func() // called when the source gave something; may be nil
+	sum   hash.Hash
+	size  int64
+}
+
+// onProgress has moved called for every piece that the source gives: a slow
+// source may take long to fill a buffer.
+func (c *checkedBody) onProgress(moved func()) { c.moved = moved }
+
+// A progressReader tells of every piece that is read.
+type progressReader struct {
+	io.Reader
+	moved func()
+}
+
+func (r progressReader) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	if n > 0 && r.moved != nil {
+		r.moved()
+	}
+	return n, err
 }
 
 func (c *checkedBody) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	if c.source == nil {
-		source, err := c.want.Open(c.ctx)
-		if err != nil {
-			return 0, &SourceError{Err: err}
+	if c.ahead == nil {
+		if err := c.open(); err != nil {
+			return 0, err
 		}
-		c.source, c.ahead = source, bufio.NewReaderSize(source, 64<<10)
 	}
 	n, err := c.ahead.Read(p)
 	if err != nil && err != io.EOF {
@@ -77,26 +108,50 @@ func (c *checkedBody) Read(p []byte) (int, error) {
 	}
 	c.sum.Write(p[:n])
 	c.size += int64(n)
-	if c.size > c.want.Size {
-		return 0, &SourceError{Changed: true}
-	}
-	if _, err := c.ahead.Peek(1); err == io.EOF {
-		if c.size != c.want.Size || hex.EncodeToString(c.sum.Sum(nil)) != c.want.MD5 {
-			return 0, &SourceError{Changed: true}
-		}
-		if n == 0 {
-			return 0, io.EOF
-		}
-	} else if err != nil {
+	_, err = c.ahead.Peek(1)
+	switch {
+	case err != nil && err != io.EOF:
 		return 0, &SourceError{Err: err}
+	case err == nil && c.size < c.want.Size:
+		return n, nil
+	case err == nil, c.size != c.want.Size, hex.EncodeToString(c.sum.Sum(nil)) != c.want.MD5:
+		return 0, &SourceError{Changed: true}
+	case n == 0:
+		return 0, io.EOF
 	}
 	return n, nil
 }
 
+// open opens the source, unless the body was closed already.
+func (c *checkedBody) open() error {
+	ctx, cancel := context.WithCancel(c.ctx)
+	c.mu.Lock()
+	c.cancel = cancel
+	c.mu.Unlock()
+	source, err := c.want.Open(ctx)
+	if err != nil {
+		return &SourceError{Err: err}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return errors.Join(&SourceError{Err: http.ErrBodyReadAfterClose}, source.Close())
+	}
+	c.source, c.ahead = source, bufio.NewReaderSize(progressReader{source, c.moved}, 64<<10)
+	return nil
+}
+
 func (c *checkedBody) Close() error {
-	if c.source == nil {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cancel != nil {
+		c.cancel()
+	}
+	if c.closed || c.source == nil {
+		c.closed = true
 		return nil
 	}
+	c.closed = true
 	return c.source.Close()
 }
 
@@ -114,12 +169,17 @@ func (d inline) size() int64 {
 
 // reader reads the document from its first byte.
 func (d inline) reader(ctx context.Context) io.ReadCloser {
-	body := d.body.reader(ctx)
-	return struct {
-		io.Reader
-		io.Closer
-	}{io.MultiReader(strings.NewReader(d.head), &encoder{source: body}, strings.NewReader(d.tail)), body}
+	body := d.body.checked(ctx)
+	return encodedBody{io.MultiReader(strings.NewReader(d.head), &encoder{source: body}, strings.NewReader(d.tail)), body}
 }
+
+// An encodedBody reads an inline document around a Body.
+type encodedBody struct {
+	io.Reader
+	*checkedBody
+}
+
+func (b encodedBody) Read(p []byte) (int, error) { return b.Reader.Read(p) }
 
 // An encoder reads base64 of what it reads.
 type encoder struct {

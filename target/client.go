@@ -10,6 +10,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -67,11 +68,17 @@ func New(o Options) (*Client, error) {
 	if o.API == nil || o.API.Host == "" {
 		return nil, errors.New("the address of the API is missing")
 	}
+	if o.API.Scheme != "https" && o.API.Scheme != "http" {
+		return nil, fmt.Errorf("the address of the API has the scheme %q: use https", o.API.Scheme)
+	}
 	if o.API.Scheme != "https" && !isLoopback(o.API.Hostname()) {
 		return nil, errors.New("the token would travel unencrypted to " + o.API.Host + ": use https")
 	}
 	if strings.TrimSpace(o.Token) == "" {
 		return nil, errors.New("the token is missing")
+	}
+	if strings.ContainsFunc(o.Token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return nil, errors.New("the token holds blanks or characters that no token has: was more copied than the token?")
 	}
 	o = o.withDefaults()
 	c := &Client{api: o.API, token: o.Token}
@@ -122,6 +129,8 @@ func (o Options) withDefaults() Options {
 			MaxIdleConnsPerHost:   o.Connections,
 			IdleConnTimeout:       90 * time.Second,
 			ExpectContinueTimeout: time.Second,
+			// A connection that has died in silence must not get the next request, too.
+			HTTP2: &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 15 * time.Second},
 			// States are sent and compared as they are.
 			DisableCompression: true,
 		}
@@ -179,15 +188,16 @@ func isLoopback(host string) bool {
 // call runs one call of go-tfe and turns what the wire saw of a failure into an
 // *Error. The exchange is valid after success, too.
 func call[T any](ctx context.Context, op string, do func(context.Context) (T, error)) (T, *exchange, error) {
-	ctx, x := withExchange(ctx)
-	result, err := do(ctx)
-	if err == nil && x.status >= 300 {
-		err = errRedirected // which go-tfe takes for success
+	x := new(exchange)
+	result, err := do(x.with(ctx))
+	if err == nil && x.status >= 300 { // go-tfe takes a redirect for success
+		err = errRedirected
 	}
 	return result, x, x.failure(op, err)
 }
 
-var errRedirected = errors.New("the server redirects to another host, where the token must not go")
+var errRedirected = errors.New("the server redirects this request to another place, where it is not followed: " +
+	"the token goes to no other host, and what writes is sent once")
 
 // failure makes an *Error of what went wrong, or returns nil.
 func (x *exchange) failure(op string, err error) error {
@@ -198,30 +208,34 @@ func (x *exchange) failure(op string, err error) error {
 		known.Op = op
 		return known
 	}
-	if x.status == 0 { // there was no answer
-		return &Error{Op: op, Code: codeOfSilence(err), Err: err}
+	if source, ok := errors.AsType[*SourceError](err); ok {
+		// The end of the body was withheld, so that the request took no effect.
+		return &Error{Op: op, Code: Unreachable, Err: source}
 	}
-	e := &Error{Op: op, Status: x.status, Details: detailsOf(x.header.Get("Content-Type"), x.body.Bytes())}
+	if x.status == 0 { // there was no answer
+		e := &Error{Op: op, Code: Ambiguous, Err: withoutURL(err)}
+		if op, ok := errors.AsType[*net.OpError](err); !x.left.Load() || ok && op.Op == "dial" {
+			e.Code = Unreachable
+		}
+		return e
+	}
+	e := &Error{Op: op, Status: x.status, Details: detailsOf(x.body.Bytes())}
 	e.Code = classify(x.status, e.Details)
-	if errors.Is(err, errRedirected) || x.status < 300 {
-		e.Err = err
+	if x.signed {
+		e.Code = classifySigned(x.status, e.Details)
+	}
+	if x.blob {
+		for i, d := range e.Details {
+			e.Details[i] = withoutAddresses(d)
+		}
+	}
+	switch {
+	case x.status < 300:
+		e.Err = withoutURL(err)
+	case x.status < 400:
+		e.Err = errRedirected
+	case x.signed && e.Code == Rejected && len(e.Details) == 0:
+		e.Err = fmt.Errorf("the host of the signed address answered %d: the address has expired, or was used before", x.status)
 	}
 	return e
-}
-
-// codeOfSilence tells a request that never left from one whose answer was lost.
-func codeOfSilence(err error) Code {
-	if op, ok := errors.AsType[*net.OpError](err); ok && (op.Op == "dial" || op.Op == "proxyconnect") {
-		return Unreachable
-	}
-	if _, ok := errors.AsType[*net.DNSError](err); ok {
-		return Unreachable
-	}
-	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return Unreachable
-	}
-	if _, ok := errors.AsType[*SourceError](err); ok {
-		return Unreachable // the body was withheld, see checkedBody
-	}
-	return Ambiguous
 }

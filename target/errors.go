@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"mime"
 	"net/http"
 	"strings"
 )
@@ -68,34 +67,34 @@ type Error struct {
 	Status int
 	// Details are the texts of the answer's error objects.
 	Details []string
-	// Err is the failure of the connection, when there was no answer.
+	// Err is the failure of the connection when there was no answer, or what is
+	// wrong with the answer. Print the Error, not this: it may name a proxy.
 	Err error
 }
 
 // Error says what failed and what the server said of it.
 func (e *Error) Error() string {
-	var b strings.Builder
-	b.WriteString(e.Op)
-	b.WriteString(": ")
+	var text string
 	switch {
 	case e.Code == Unauthorized:
-		b.WriteString("the server does not accept the token (401)")
+		text = "the server does not accept the token (401): it is wrong, has expired or was revoked"
 	case e.Code == RateLimited:
-		b.WriteString("the server's rate limit was still exceeded after waiting (429)")
-	case e.Code == ForbiddenOrMissing:
-		fmt.Fprintf(&b, "the server answered %d: it does not exist, or the token may not see or do this, "+
-			"or it is an organization token (which cannot write states), or the organization lacks the entitlement", e.Status)
-	case len(e.Details) > 0:
-		fmt.Fprintf(&b, "the server answered %d: %s", e.Status, strings.Join(e.Details, "; "))
+		text = "the server's rate limit was still exceeded after long waiting (429)"
 	case e.Err != nil:
-		b.WriteString(redact(e.Err))
+		text = redact(e.Err)
+	case e.Code == ForbiddenOrMissing:
+		text = fmt.Sprintf("the server answered %d, which may mean that it does not exist, that the token may not see or do this, "+
+			"that it is an organization's token (which cannot write states), or that the organization lacks the entitlement", e.Status)
+	case len(e.Details) > 0:
+		text = fmt.Sprintf("the server answered %d: %s", e.Status, strings.Join(e.Details, "; "))
 	default:
-		fmt.Fprintf(&b, "the server answered %d %s", e.Status, http.StatusText(e.Status))
+		text = strings.TrimSpace(fmt.Sprintf("the server answered %d %s", e.Status, http.StatusText(e.Status)))
 	}
-	return b.String()
+	return e.Op + ": " + text
 }
 
-// Unwrap gives the failure of the connection, if that is what it was.
+// Unwrap gives what Err holds: among others the context's error, if that ended
+// the request, and a *SourceError, if the bytes to send could not be read.
 func (e *Error) Unwrap() error { return e.Err }
 
 // CodeOf tells what an error of this package means, or "" for any other error.
@@ -128,13 +127,8 @@ var refusals = []struct {
 
 // classify tells what an answer with this status and these texts means.
 func classify(status int, details []string) Code {
-	for _, d := range details {
-		folded := fold(d)
-		for _, r := range refusals {
-			if strings.Contains(folded, r.text) {
-				return r.code
-			}
-		}
+	if code := codeOfTexts(details); code != "" {
+		return code
 	}
 	switch {
 	case status == http.StatusUnauthorized:
@@ -160,18 +154,46 @@ func classify(status int, details []string) Code {
 	return Ambiguous
 }
 
+// classifySigned tells what the answer to a signed URL means: its host knows
+// neither tokens nor serials, so the API's statuses do not hold there.
+func classifySigned(status int, details []string) Code {
+	switch code := classify(status, details); code {
+	case Unauthorized, ForbiddenOrMissing, Stale, Malformed:
+		if codeOfTexts(details) == "" {
+			return Rejected
+		}
+		return code
+	default:
+		return code
+	}
+}
+
+// codeOfTexts finds a refusal by the texts of an answer, or returns "".
+func codeOfTexts(details []string) Code {
+	for _, d := range details {
+		folded := fold(d)
+		for _, r := range refusals {
+			if strings.Contains(folded, r.text) {
+				return r.code
+			}
+		}
+	}
+	return ""
+}
+
 // fold makes texts comparable: lower case, white space and newlines collapsed.
 func fold(s string) string {
 	return strings.ToLower(strings.Join(strings.Fields(s), " "))
 }
 
+// mostDetails is how many texts of one answer are kept.
+const mostDetails = 5
+
 // detailsOf reads the texts of an error body: JSON:API error objects, or the
 // plain strings of the first API. Anything else, such as a proxy's HTML page,
-// has none: its text is not the API's word.
-func detailsOf(contentType string, body []byte) []string {
-	if mt, _, err := mime.ParseMediaType(contentType); err == nil && !strings.HasSuffix(mt, "json") {
-		return nil
-	}
+// has none: its text is not the API's word. The type that the header names is
+// not looked at; lax servers send errors as text/plain.
+func detailsOf(body []byte) []string {
 	var doc struct {
 		Errors []json.RawMessage `json:"errors"`
 	}
@@ -179,42 +201,20 @@ func detailsOf(contentType string, body []byte) []string {
 		return nil
 	}
 	var details []string
-	for _, raw := range doc.Errors {
+	for _, raw := range doc.Errors[:min(len(doc.Errors), mostDetails)] {
 		var text string
-		if json.Unmarshal(raw, &text) == nil {
-			details = append(details, clean(text))
-			continue
+		if json.Unmarshal(raw, &text) != nil {
+			// Only the texts: the status is a string in most bodies and a number in
+			// that of a 429. A member of another type does not spoil the others.
+			var object struct{ Title, Detail string }
+			_ = json.Unmarshal(raw, &object)
+			if text = object.Detail; text == "" {
+				text = object.Title
+			}
 		}
-		// Only the texts: the status is a string in most bodies and a number in
-		// that of a 429.
-		var object struct{ Title, Detail string }
-		if json.Unmarshal(raw, &object) != nil {
-			continue
-		}
-		switch {
-		case object.Detail != "":
-			details = append(details, clean(object.Detail))
-		case object.Title != "":
-			details = append(details, clean(object.Title))
+		if text = strings.TrimSpace(clean(text)); text != "" {
+			details = append(details, text)
 		}
 	}
 	return details
-}
-
-// clean bounds a text that a server sent and strips what a terminal would obey.
-func clean(s string) string {
-	const most = 500
-	s = strings.Map(func(r rune) rune {
-		if r == '\n' || r == '\t' {
-			return ' '
-		}
-		if r < 0x20 || r >= 0x7f && r < 0xa0 {
-			return -1
-		}
-		return r
-	}, s)
-	if len(s) > most {
-		s = strings.ToValidUTF8(s[:most], "") + "…"
-	}
-	return s
 }

@@ -11,7 +11,8 @@ import (
 // LockedByOther is also the answer when the lock is our own already: the API
 // makes no difference.
 func (c *Client) Lock(ctx context.Context, ws *Workspace, reason string) (*Workspace, error) {
-	locked, x, err := call(ctx, "lock workspace "+ws.Organization+"/"+ws.Name, func(ctx context.Context) (*tfe.Workspace, error) {
+	op := "lock workspace " + ws.Organization + "/" + ws.Name
+	locked, x, err := call(ctx, op, func(ctx context.Context) (*tfe.Workspace, error) {
 		return c.tfe.Workspaces.Lock(ctx, ws.ID, tfe.WorkspaceLockOptions{Reason: &reason})
 	})
 	if err != nil {
@@ -21,7 +22,7 @@ func (c *Client) Lock(ctx context.Context, ws *Workspace, reason string) (*Works
 		}
 		return nil, err
 	}
-	return newWorkspace(ws.Organization, locked, x)
+	return newWorkspace(op, ws.Organization, locked, x)
 }
 
 // Unlock unlocks a workspace that this token's identity has locked. NotLocked
@@ -32,7 +33,7 @@ func (c *Client) Unlock(ctx context.Context, ws *Workspace) error {
 		return c.tfe.Workspaces.Unlock(ctx, ws.ID)
 	})
 	if err != nil {
-		// go-tfe takes a 409 without a known text for "not locked"; so does the API.
+		// A 409 without a known text: go-tfe reads "not locked" from it, too.
 		if e := err.(*Error); e.Status == 409 && e.Code == Ambiguous {
 			e.Code = NotLocked
 		}

@@ -21,7 +21,7 @@ type budget struct {
 	mu     sync.Mutex
 	most   int           // requests a window; 0: no limit is known
 	ceil   float64       // the user's own bound in requests a second; 0: none
-	window time.Duration // a little over a second, see observe
+	window time.Duration // a little over a second, see announce
 	starts []time.Time   // when the last requests started or may start, oldest first
 	until  time.Time     // nobody starts before this: the server said 429
 }
@@ -41,10 +41,14 @@ func (b *budget) announce(perSecond float64) {
 		limit = b.ceil
 	}
 	if limit <= 0 {
-		b.most = 0
+		b.most, b.window = 0, time.Second
 		return
 	}
-	b.most = max(1, int(limit))
+	// A fraction is spread evenly: there is no burst of 2.5 requests a second.
+	b.most = 1
+	if limit == math.Trunc(limit) {
+		b.most = int(limit)
+	}
 	// A request that waits in a queue on its way and the next that does not come
 	// closer together than they started: a window 3 % over a second keeps them
 	// apart, and still uses 97 % of the limit.
@@ -58,13 +62,20 @@ func (b *budget) wait(ctx context.Context) error {
 		if pause <= 0 {
 			return ctx.Err()
 		}
-		timer := time.NewTimer(pause)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return ctx.Err()
+		if err := sleep(ctx, pause); err != nil {
+			return err
 		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
@@ -76,24 +87,25 @@ func (b *budget) reserve(now time.Time) time.Duration {
 	if pause := b.until.Sub(now); pause > 0 {
 		return pause
 	}
-	if b.most == 0 {
-		return 0
-	}
 	for len(b.starts) > 0 && now.Sub(b.starts[0]) >= b.window {
 		b.starts = b.starts[1:]
 	}
-	if len(b.starts) >= b.most {
+	if b.most > 0 && len(b.starts) >= b.most {
 		return b.starts[len(b.starts)-b.most].Add(b.window).Sub(now)
 	}
+	// Also while no limit is known: what was sent before the first answer counts.
 	b.starts = append(b.starts, now)
 	return 0
 }
+
+// The largest limit that is believed; more is as good as none.
+const mostPerSecond = 100_000
 
 // observe learns the limit from an answer. Headers that are no numbers, as
 // proxies have been seen to send, are ignored.
 func (b *budget) observe(h http.Header) {
 	limit, err := strconv.ParseFloat(h.Get("X-RateLimit-Limit"), 64)
-	if err != nil || !(limit > 0) || math.IsInf(limit, 0) {
+	if err != nil || !(limit > 0 && limit <= mostPerSecond) {
 		return
 	}
 	b.mu.Lock()
@@ -101,24 +113,35 @@ func (b *budget) observe(h http.Header) {
 	b.announce(limit)
 }
 
-// The longest and the shortest wait that one 429 can ask for.
+// holdBack lets nobody start before a time: the server said 429.
+func (b *budget) holdBack(until time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if until.After(b.until) {
+		b.until = until
+	}
+}
+
+// The bounds of the wait after a 429.
 const (
 	longestReset  = 60 * time.Second
 	shortestReset = 50 * time.Millisecond
+	longestFloor  = 5 * time.Second
+	absurdReset   = time.Hour // a Reset beyond is a date or nonsense
 )
 
-// exceeded holds everybody back until the time that a 429 names, in seconds
-// from now, and returns how long that is. An absent or absurd value is a second.
-func (b *budget) exceeded(h http.Header, now time.Time) time.Duration {
+// pauseOf is how long to wait after a 429: as long as it says in seconds. Absent
+// or absurd values are a second. A request that was refused before waits at
+// least twice as long each time, so that a server that says 0 is not hammered.
+func pauseOf(h http.Header, refusals int) time.Duration {
 	pause := time.Second
-	if reset, err := strconv.ParseFloat(h.Get("X-RateLimit-Reset"), 64); err == nil && reset >= 0 && !math.IsInf(reset, 0) {
-		pause = time.Duration(min(reset, longestReset.Seconds()) * float64(time.Second))
+	for _, name := range []string{"X-RateLimit-Reset", "Retry-After"} {
+		reset, err := strconv.ParseFloat(h.Get(name), 64)
+		if err == nil && reset >= 0 && reset <= absurdReset.Seconds() {
+			pause = min(time.Duration(reset*float64(time.Second)), longestReset)
+			break
+		}
 	}
-	pause = max(pause, shortestReset)
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if until := now.Add(pause); until.After(b.until) {
-		b.until = until
-	}
-	return pause
+	floor := min(shortestReset<<min(refusals, 20), longestFloor)
+	return max(pause, floor)
 }

@@ -73,20 +73,23 @@ func (c *Client) Announce(ctx context.Context, ws *Workspace, a Attributes) (*St
 	sv, err := c.create(ctx, ws, int64(len(document)), func(context.Context) io.ReadCloser {
 		return io.NopCloser(bytes.NewReader(document))
 	})
-	if err == nil && sv.upload == "" && !sv.Pending() {
+	if err != nil || sv.upload != "" {
+		return sv, err
+	}
+	if !sv.Pending() && (sv.Status != "" || sv.download != "") {
 		// The server knows these bytes under this serial already.
 		return sv, nil
 	}
-	if err == nil && sv.upload == "" {
-		return nil, &Error{Op: "create a state version", Code: NoSignedUpload, Status: http.StatusCreated}
+	return nil, &Error{
+		Op: "announce a state version to " + ws.Organization + "/" + ws.Name, Code: NoSignedUpload, Status: http.StatusCreated,
+		Err: errors.New("the server gives no address to upload the state to"),
 	}
-	return sv, err
 }
 
 // create POSTs a document of the given size to the workspace's state versions.
 func (c *Client) create(ctx context.Context, ws *Workspace, size int64, body func(context.Context) io.ReadCloser) (*StateVersion, error) {
 	op := fmt.Sprintf("create a state version in %s/%s", ws.Organization, ws.Name)
-	address := c.api.JoinPath("workspaces", ws.ID, "state-versions")
+	address := c.api.JoinPath("workspaces", url.PathEscape(ws.ID), "state-versions")
 	sv, _, err := call(ctx, op, func(ctx context.Context) (*tfe.StateVersion, error) {
 		req, err := http.NewRequestWithContext(ctx, http.MethodPost, address.String(), body(ctx))
 		if err != nil {
@@ -130,10 +133,11 @@ func (c *Client) Upload(ctx context.Context, sv *StateVersion, body Body) error 
 	if err != nil {
 		return &Error{Op: op, Code: Rejected, Err: err}
 	}
-	ctx, x := withExchange(ctx)
+	x := &exchange{blob: true, signed: true}
+	ctx = x.with(ctx)
 	req, err := http.NewRequestWithContext(ctx, http.MethodPut, address.String(), body.reader(ctx))
 	if err != nil {
-		return &Error{Op: op, Code: Rejected, Err: err}
+		return &Error{Op: op, Code: Rejected, Err: withoutURL(err)}
 	}
 	req.ContentLength, req.GetBody = body.Size, func() (io.ReadCloser, error) { return body.reader(ctx), nil }
 	req.Header.Set("Content-Type", "application/octet-stream")
@@ -142,18 +146,20 @@ func (c *Client) Upload(ctx context.Context, sv *StateVersion, body Body) error 
 		return x.failure(op, err)
 	}
 	defer resp.Body.Close()
-	if _, err := io.Copy(io.Discard, io.LimitReader(resp.Body, mostErrorBody)); err != nil {
-		return x.failure(op, err)
-	}
 	if resp.StatusCode >= 300 {
 		return x.failure(op, errors.New(resp.Status))
+	}
+	// The answer is complete, though nobody needs what it says.
+	if _, err := io.Copy(io.Discard, io.LimitReader(resp.Body, mostErrorBody)); err != nil {
+		return x.failure(op, err)
 	}
 	return nil
 }
 
 // Open starts the download of a state version's bytes, exactly as they were
 // uploaded. The bearer goes along only to the API's own host: servers that
-// serve downloads themselves want it, blob stores must not see it.
+// serve downloads themselves want it, blob stores must not see it. A download
+// that breaks off, or that something on the way has changed, ends in an *Error.
 func (c *Client) Open(ctx context.Context, sv *StateVersion) (io.ReadCloser, error) {
 	op := "download state version " + sv.ID
 	if sv.download == "" {
@@ -164,29 +170,58 @@ func (c *Client) Open(ctx context.Context, sv *StateVersion) (io.ReadCloser, err
 	if err != nil {
 		return nil, &Error{Op: op, Code: Rejected, Err: err}
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address.String(), nil)
+	x := &exchange{blob: true, signed: !sameHost(address, c.api)}
+	req, err := http.NewRequestWithContext(x.with(ctx), http.MethodGet, address.String(), nil)
 	if err != nil {
-		return nil, &Error{Op: op, Code: Rejected, Err: err}
+		return nil, &Error{Op: op, Code: Rejected, Err: withoutURL(err)}
 	}
 	req.Header.Set("Accept", "*/*")
-	if sameHost(address, c.api) {
+	// Else net/http would ask for gzip and unpack it in silence.
+	req.Header.Set("Accept-Encoding", "identity")
+	if !x.signed {
 		req.Header.Set("Authorization", "Bearer "+c.token)
 	}
 	resp, err := c.blobs.Do(req)
 	if err != nil {
-		return nil, (&exchange{}).failure(op, err)
+		return nil, x.failure(op, err)
 	}
-	if resp.StatusCode != http.StatusOK {
-		// Error bodies of a blob store may repeat the signed URL: not read.
-		err := &Error{Op: op, Code: classify(resp.StatusCode, nil), Status: resp.StatusCode}
-		return nil, discard(resp, err)
+	switch encoding := resp.Header.Get("Content-Encoding"); {
+	case resp.StatusCode >= 300:
+		err = x.failure(op, errors.New(resp.Status))
+	case resp.StatusCode != http.StatusOK:
+		err = &Error{Op: op, Code: Rejected, Status: resp.StatusCode}
+	case encoding != "" && !strings.EqualFold(encoding, "identity"):
+		err = &Error{Op: op, Code: Rejected, Status: resp.StatusCode,
+			Err: fmt.Errorf("the bytes come encoded as %q, not as they were uploaded", clean(encoding))}
 	}
-	return resp.Body, nil
+	if err != nil {
+		discard(resp)
+		return nil, err
+	}
+	return &download{ReadCloser: resp.Body, op: op, x: x}, nil
+}
+
+// A download reads the bytes of a state version.
+type download struct {
+	io.ReadCloser
+	op string
+	x  *exchange
+}
+
+func (d *download) Read(p []byte) (int, error) {
+	n, err := d.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		err = d.x.failure(d.op, err)
+	}
+	return n, err
 }
 
 // blobURL resolves an address of bytes: signed URLs are absolute, some servers
 // give a path of their own.
 func (c *Client) blobURL(address string) (*url.URL, error) {
+	if address == "" {
+		return nil, errors.New("the server gave no address for the bytes")
+	}
 	u, err := c.api.Parse(address)
 	if err != nil || u.Host == "" {
 		return nil, errors.New("the server gave an address for the bytes that is none")

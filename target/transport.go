@@ -9,8 +9,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
-	"regexp"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -54,14 +54,29 @@ type exchange struct {
 	status int
 	header http.Header
 	body   bytes.Buffer // of a document or an error, not of a blob
+
+	// blob says that the address is a secret and the answer's body a state's bytes.
+	blob bool
+	// signed says that the address is all that is needed, without a token.
+	signed bool
+	// left says that a request may have reached the server.
+	left atomic.Bool
 }
 
 type exchangeKey struct{}
 
-// withExchange returns a context whose next request fills the exchange.
-func withExchange(ctx context.Context) (context.Context, *exchange) {
-	x := new(exchange)
-	return context.WithValue(ctx, exchangeKey{}, x), x
+// with returns a context whose next request fills the exchange.
+func (x *exchange) with(ctx context.Context) context.Context {
+	return context.WithValue(ctx, exchangeKey{}, x)
+}
+
+// exchangeOf gives the exchange that a request's context carries, or one that
+// nobody reads.
+func exchangeOf(ctx context.Context) *exchange {
+	if x, ok := ctx.Value(exchangeKey{}).(*exchange); ok {
+		return x
+	}
+	return new(exchange)
 }
 
 // A Meter counts the requests made to the API, not to blob stores, under the
@@ -86,35 +101,47 @@ var rateHeaders = []string{"X-Ratelimit-Limit", "X-Ratelimit-Remaining", "X-Rate
 // request took no effect), and records the answer.
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	isAPI := t.isAPI(req.URL)
-	if isAPI && strings.HasSuffix(req.URL.Path, "/ping") {
+	if isAPI && req.URL.Path == t.api.Path+"ping" {
 		return t.answerPing(req), nil
 	}
-	var waited time.Duration
-	for {
-		resp, err := t.send(req, isAPI)
-		if err != nil || resp.StatusCode != http.StatusTooManyRequests {
-			if err == nil {
-				t.record(req, resp)
-			}
-			return resp, err
+	x := exchangeOf(req.Context())
+	var limited time.Time // since when the server says 429
+	for refusals := 0; ; refusals++ {
+		resp, err := t.send(req, isAPI, x)
+		if err != nil {
+			x.status = 0
+			return nil, err
 		}
-		pause := t.budget.exceeded(resp.Header, time.Now())
-		t.log.Debug("rate limited", "method", req.Method, "path", t.show(req.URL), "wait", pause)
-		if waited += pause; waited > t.patient || req.Body != nil && req.GetBody == nil {
-			t.record(req, resp)
+		if resp.StatusCode != http.StatusTooManyRequests {
+			t.record(resp, x)
+			return resp, nil
+		}
+		now := time.Now()
+		if limited.IsZero() {
+			limited = now
+		}
+		pause := pauseOf(resp.Header, refusals)
+		t.log.Debug("rate limited", "method", req.Method, "path", t.show(req.URL, x), "wait", pause)
+		discard(resp)
+		if now.Add(pause).Sub(limited) > t.patient || req.Body != nil && req.Body != http.NoBody && req.GetBody == nil {
+			x.status = resp.StatusCode
 			// An error, because go-tfe would repeat a 429 thirty times.
-			return nil, discard(resp, &Error{Code: RateLimited, Status: resp.StatusCode})
+			return nil, &Error{Code: RateLimited, Status: resp.StatusCode}
 		}
-		discard(resp, nil)
+		if isAPI {
+			t.budget.holdBack(now.Add(pause))
+		} else if err := sleep(req.Context(), pause); err != nil {
+			return nil, err
+		}
 		if req, err = again(req); err != nil {
 			return nil, err
 		}
 	}
 }
 
-// answerPing answers the request that go-tfe's NewClient makes: it has no
-// context, ignores the status, and would cost a call of every command. What it
-// is made for, the rate limit and the version, every answer tells.
+// answerPing answers the request that go-tfe's NewClient makes: that has no
+// context, ignores the status, and would cost every command a call. What it is
+// made for, the rate limit and the version, every answer tells.
 func (t *transport) answerPing(req *http.Request) *http.Response {
 	return &http.Response{
 		StatusCode: http.StatusNoContent, Status: "204 No Content", Request: req,
@@ -138,20 +165,21 @@ func again(req *http.Request) (*http.Request, error) {
 
 // discard ends an answer that nobody reads, so that its connection can serve
 // the next request.
-func discard(resp *http.Response, err error) error {
-	_, drained := io.CopyN(io.Discard, resp.Body, mostErrorBody)
-	if closed := resp.Body.Close(); err == nil && closed != nil && drained == nil {
-		return closed
-	}
-	return err
+func discard(resp *http.Response) {
+	// What cannot be drained is closed with its connection.
+	_, _ = io.CopyN(io.Discard, resp.Body, mostErrorBody)
+	_ = resp.Body.Close()
 }
 
 // send makes one attempt within the rate limit, under a watch that ends it when
 // nothing moves.
-func (t *transport) send(req *http.Request, isAPI bool) (*http.Response, error) {
+func (t *transport) send(req *http.Request, isAPI bool, x *exchange) (*http.Response, error) {
 	ctx := req.Context()
 	if isAPI {
 		if err := t.budget.wait(ctx); err != nil {
+			if req.Body != nil {
+				_ = req.Body.Close() // nothing was read of it
+			}
 			return nil, err
 		}
 		if m, ok := ctx.Value(meterKey{}).(*Meter); ok {
@@ -159,34 +187,52 @@ func (t *transport) send(req *http.Request, isAPI bool) (*http.Response, error) 
 		}
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	watch := &watchdog{after: t.stall}
-	watch.timer = time.AfterFunc(t.stall, func() {
-		cancel(&stalledError{after: t.stall})
-	})
-	attempt := req.Clone(ctx)
+	watch := startWatchdog(t.stall, func() { cancel(&stalledError{after: t.stall}) })
+	attempt := req.Clone(t.trace(ctx, x))
 	attempt.Header.Set("User-Agent", t.agent)
 	if req.Body != nil && req.Body != http.NoBody {
-		attempt.Body = &watchedBody{ReadCloser: req.Body, watch: watch}
+		attempt.Body = watchUpload(ctx, req.Body, watch)
+	}
+	if req.GetBody != nil {
+		attempt.GetBody = func() (io.ReadCloser, error) {
+			body, err := req.GetBody()
+			if err != nil {
+				return nil, err
+			}
+			return watchUpload(ctx, body, watch), nil
+		}
 	}
 	start := time.Now()
 	resp, err := t.base.RoundTrip(attempt)
 	if err != nil {
-		watch.timer.Stop()
+		watch.stop()
 		err = cause(ctx, err)
 		cancel(nil)
-		t.log.Debug("request failed", "method", req.Method, "path", t.show(req.URL), "seconds", time.Since(start).Seconds(), "error", redact(err))
+		t.log.Debug("request failed", "method", req.Method, "path", t.show(req.URL, x), "seconds", time.Since(start).Seconds(), "error", redact(err))
 		return nil, err
 	}
-	t.log.Debug("request", "method", req.Method, "path", t.show(req.URL), "status", resp.StatusCode, "seconds", time.Since(start).Seconds())
+	t.log.Debug("request", "method", req.Method, "path", t.show(req.URL, x), "status", resp.StatusCode, "seconds", time.Since(start).Seconds())
 	watch.moved()
 	resp.Body = &watchedBody{ReadCloser: resp.Body, watch: watch, ctx: ctx, done: func() {
-		watch.timer.Stop()
+		watch.stop()
 		cancel(nil)
 	}}
 	if isAPI {
 		t.learn(resp.Header)
 	}
 	return resp, nil
+}
+
+// trace notes in the exchange when a request gets a connection: before that it
+// cannot have taken effect. A transport that is not net/http's own tells nothing.
+func (t *transport) trace(ctx context.Context, x *exchange) context.Context {
+	if _, ok := t.base.(*http.Transport); !ok {
+		x.left.Store(true)
+		return ctx
+	}
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn: func(httptrace.GotConnInfo) { x.left.Store(true) },
+	})
 }
 
 // learn takes the rate limit and the server's name from an answer, and hides
@@ -199,31 +245,32 @@ func (t *transport) learn(h http.Header) {
 	}
 }
 
-// record fills the exchange that the request's context carries, if any, and
-// bounds what its reader can be made to hold.
-func (t *transport) record(req *http.Request, resp *http.Response) {
-	x, ok := req.Context().Value(exchangeKey{}).(*exchange)
-	if ok {
-		x.status, x.header = resp.StatusCode, resp.Header.Clone()
-		x.body.Reset()
-	}
+// record fills the exchange, and bounds what its reader can be made to hold. It
+// reads documents and errors to their ends: go-tfe reads neither the bodies of
+// some errors nor what follows a document, and then the connection could not
+// serve the next request.
+func (t *transport) record(resp *http.Response, x *exchange) {
+	x.status, x.header = resp.StatusCode, resp.Header.Clone()
+	x.body.Reset()
 	for _, name := range rateHeaders {
-		if resp.StatusCode != http.StatusTooManyRequests {
-			resp.Header.Del(name)
-		}
+		resp.Header.Del(name)
 	}
-	if !ok {
+	most := int64(mostDocument)
+	switch {
+	case resp.StatusCode >= 300:
+		most = mostErrorBody
+	case x.blob:
 		return
 	}
-	body := resp.Body
-	if resp.StatusCode >= 300 {
-		// go-tfe reads the bodies of some errors and drops those of others. One
-		// that breaks off is as good as none.
-		_, _ = io.Copy(&x.body, io.LimitReader(body, mostErrorBody))
-		resp.Body = readCloser{bytes.NewReader(x.body.Bytes()), body}
-		return
+	n, err := io.Copy(&x.body, io.LimitReader(resp.Body, most))
+	if err == nil && n == most && resp.StatusCode < 300 {
+		err = fmt.Errorf("the answer is larger than %d MiB", most>>20)
 	}
-	resp.Body = readCloser{io.TeeReader(io.LimitReader(body, mostDocument), &x.body), body}
+	rest := io.Reader(bytes.NewReader(x.body.Bytes()))
+	if err != nil {
+		rest = io.MultiReader(rest, failingReader{err})
+	}
+	resp.Body = readCloser{rest, resp.Body}
 }
 
 type readCloser struct {
@@ -231,21 +278,38 @@ type readCloser struct {
 	io.Closer
 }
 
+// A failingReader gives the error that ended the reading before.
+type failingReader struct{ err error }
+
+func (r failingReader) Read([]byte) (int, error) { return 0, r.err }
+
 // isAPI tells whether a URL is the API's, and not a blob store's.
 func (t *transport) isAPI(u *url.URL) bool {
 	return sameHost(u, t.api) && strings.HasPrefix(u.Path, t.api.Path)
 }
 
 // show gives as much of a URL as may be logged: signed URLs are secrets.
-func (t *transport) show(u *url.URL) string {
-	if t.isAPI(u) {
+func (t *transport) show(u *url.URL, x *exchange) string {
+	if t.isAPI(u) && !x.blob {
 		return strings.TrimPrefix(u.Path, t.api.Path)
 	}
 	return "(blob on " + u.Host + ")"
 }
 
+// sameHost tells whether two URLs lead to the same server, by scheme, name and port.
 func sameHost(a, b *url.URL) bool {
-	return a.Scheme == b.Scheme && strings.EqualFold(a.Host, b.Host)
+	return a.Scheme == b.Scheme && strings.EqualFold(a.Hostname(), b.Hostname()) && portOf(a) == portOf(b)
+}
+
+func portOf(u *url.URL) string {
+	switch port := u.Port(); {
+	case port != "":
+		return port
+	case u.Scheme == "https":
+		return "443"
+	default:
+		return "80"
+	}
 }
 
 // A stalledError ends a request on whose connection nothing moved for too long.
@@ -277,9 +341,36 @@ func cause(ctx context.Context, err error) error {
 type watchdog struct {
 	after time.Duration
 	timer *time.Timer
+	over  atomic.Bool
 }
 
-func (w *watchdog) moved() { w.timer.Reset(w.after) }
+func startWatchdog(after time.Duration, end func()) *watchdog {
+	return &watchdog{after: after, timer: time.AfterFunc(after, end)}
+}
+
+func (w *watchdog) moved() {
+	if !w.over.Load() {
+		w.timer.Reset(w.after)
+	}
+}
+
+func (w *watchdog) stop() {
+	w.over.Store(true)
+	w.timer.Stop()
+}
+
+// watchUpload tells the watchdog of what is read of a request's body, and closes
+// it when the request ends: net/http waits for a Read that is under way, and one
+// of a source that has stopped would not return.
+func watchUpload(ctx context.Context, body io.ReadCloser, watch *watchdog) io.ReadCloser {
+	if p, ok := body.(interface{ onProgress(moved func()) }); ok {
+		p.onProgress(watch.moved)
+	}
+	context.AfterFunc(ctx, func() {
+		_ = body.Close() // for its effect on Read; net/http closes it, too
+	})
+	return &watchedBody{ReadCloser: body, watch: watch}
+}
 
 // A watchedBody tells the watchdog of every read.
 type watchedBody struct {
@@ -306,20 +397,4 @@ func (b *watchedBody) Close() error {
 		b.done()
 	}
 	return err
-}
-
-// userinfo matches the name and password of a URL inside a text.
-var userinfo = regexp.MustCompile(`//[^/@\s"]*@`)
-
-// redact gives the text of a connection's failure without the URL that net/http
-// puts into it (it may be a signed one) and without the password of a proxy.
-func redact(err error) string {
-	for {
-		var u *url.Error
-		if !errors.As(err, &u) {
-			break
-		}
-		err = u.Err
-	}
-	return clean(userinfo.ReplaceAllString(err.Error(), "//…@"))
 }

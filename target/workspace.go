@@ -30,7 +30,8 @@ type Workspace struct {
 	// CanReadStates, CanLock and CanUnlock are the token's permissions. Servers
 	// that do not tell are taken to allow it.
 	CanReadStates, CanLock, CanUnlock bool
-	// CurrentRun is the id and the status of the run that stands first, or "".
+	// CurrentRun is the id of the run that stands first, or "". CurrentRunStatus
+	// is its status, which only a listing tells.
 	CurrentRun, CurrentRunStatus string
 }
 
@@ -91,19 +92,20 @@ func (c *Client) Workspace(ctx context.Context, organization, name string) (*Wor
 	if err != nil {
 		return nil, err
 	}
-	return newWorkspace(organization, ws, x)
+	return newWorkspace(op, organization, ws, x)
 }
 
 // WorkspaceByID reads a workspace by the server's id, which outlives a rename.
 func (c *Client) WorkspaceByID(ctx context.Context, organization, id string) (*Workspace, error) {
-	ws, x, err := call(ctx, "read workspace "+id, func(ctx context.Context) (*tfe.Workspace, error) {
+	op := "read workspace " + id
+	ws, x, err := call(ctx, op, func(ctx context.Context) (*tfe.Workspace, error) {
 		return c.tfe.Workspaces.ReadByIDWithOptions(ctx, id,
 			&tfe.WorkspaceReadOptions{Include: []tfe.WSIncludeOpt{tfe.WSLockedBy}})
 	})
 	if err != nil {
 		return nil, err
 	}
-	return newWorkspace(organization, ws, x)
+	return newWorkspace(op, organization, ws, x)
 }
 
 // CreateWorkspace makes a workspace.
@@ -132,28 +134,37 @@ func (c *Client) CreateWorkspace(ctx context.Context, organization, name string,
 	if err != nil {
 		return nil, err
 	}
-	return newWorkspace(organization, ws, x)
+	return newWorkspace(op, organization, ws, x)
 }
 
 // projectID finds a project by its name.
 func (c *Client) projectID(ctx context.Context, organization, name string) (string, error) {
 	op := fmt.Sprintf("find project %q of %s", name, organization)
-	list, _, err := call(ctx, op, func(ctx context.Context) (*tfe.ProjectList, error) {
-		return c.tfe.Projects.List(ctx, organization, &tfe.ProjectListOptions{Name: name, ListOptions: tfe.ListOptions{PageSize: mostPerPage}})
+	projects := pages(ctx, op, func(ctx context.Context, page tfe.ListOptions) ([]*tfe.Project, *tfe.Pagination, error) {
+		list, _, err := call(ctx, op, func(ctx context.Context) (*tfe.ProjectList, error) {
+			return c.tfe.Projects.List(ctx, organization, &tfe.ProjectListOptions{Name: name, ListOptions: page})
+		})
+		if err != nil {
+			return nil, nil, err
+		}
+		return list.Items, list.Pagination, nil
 	})
-	if err != nil {
-		return "", err
-	}
-	for _, p := range list.Items {
+	for p, err := range projects { // servers that do not filter give all of them
+		if err != nil {
+			return "", err
+		}
 		if p.Name == name {
 			return p.ID, nil
 		}
 	}
-	return "", &Error{Op: op, Code: ForbiddenOrMissing, Status: 404}
+	return "", &Error{Op: op, Code: ForbiddenOrMissing, Err: errors.New("there is no project of this name, or the token may not see it")}
 }
 
-// mostPerPage is the API's bound of a page.
-const mostPerPage = 100
+// The API's bound of a page, and ours of a listing: a million workspaces.
+const (
+	mostPerPage = 100
+	mostPages   = 10_000
+)
 
 // Workspaces lists the organization's workspaces, page by page as they are
 // consumed.
@@ -167,7 +178,7 @@ func (c *Client) Workspaces(ctx context.Context, organization string) iter.Seq2[
 		if err != nil {
 			return nil, nil, err
 		}
-		extras, err := readExtras(x)
+		extras, err := readExtras(op, x)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -179,8 +190,8 @@ func (c *Client) Workspaces(ctx context.Context, organization string) iter.Seq2[
 	})
 }
 
-// pages iterates over a paged listing. A server that pages for ever is cut off
-// where its page numbers stop rising.
+// pages iterates over a paged listing. One that does not end, or that breaks off
+// before its end, fails: a listing that is not complete is not given for one.
 func pages[T any](ctx context.Context, op string, read func(context.Context, tfe.ListOptions) ([]T, *tfe.Pagination, error)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		page := tfe.ListOptions{PageNumber: 1, PageSize: mostPerPage}
@@ -196,12 +207,12 @@ func pages[T any](ctx context.Context, op string, read func(context.Context, tfe
 					return
 				}
 			}
-			if next == nil || next.NextPage == 0 || len(items) == 0 {
+			if next == nil || next.NextPage == 0 {
 				return
 			}
-			if next.NextPage <= page.PageNumber {
+			if next.NextPage <= page.PageNumber || len(items) == 0 || next.NextPage > mostPages {
 				var none T
-				yield(none, &Error{Op: op, Code: Rejected, Err: errors.New("the server's pages do not end")})
+				yield(none, &Error{Op: op, Code: Rejected, Err: fmt.Errorf("the server's pages do not end: after page %d it names page %d", page.PageNumber, next.NextPage)})
 				return
 			}
 			page.PageNumber = next.NextPage
@@ -210,13 +221,17 @@ func pages[T any](ctx context.Context, op string, read func(context.Context, tfe
 }
 
 // extras are the parts of a workspace document that go-tfe does not keep: the
-// reason of the lock, and whether the current state version and the
+// reason of the lock, and whether the current state version and the single
 // permissions were there at all.
 type extras struct {
 	ID         string `json:"id"`
 	Attributes struct {
-		LockedReason *string          `json:"locked-reason"`
-		Permissions  *json.RawMessage `json:"permissions"`
+		LockedReason *string `json:"locked-reason"`
+		Permissions  struct {
+			CanReadStateVersions *bool `json:"can-read-state-versions"`
+			CanLock              *bool `json:"can-lock"`
+			CanUnlock            *bool `json:"can-unlock"`
+		} `json:"permissions"`
 	} `json:"attributes"`
 	Relationships struct {
 		CurrentStateVersion *struct {
@@ -226,30 +241,33 @@ type extras struct {
 }
 
 // readExtras reads the extras of the workspaces in an answer, by id.
-func readExtras(x *exchange) (map[string]extras, error) {
+func readExtras(op string, x *exchange) (map[string]extras, error) {
 	var doc struct {
 		Data json.RawMessage `json:"data"`
 	}
+	broken := &Error{Op: op, Code: Ambiguous, Status: x.status, Err: errors.New("the server's answer is not a workspace as the API describes it")}
 	if err := json.Unmarshal(x.body.Bytes(), &doc); err != nil {
-		return nil, &Error{Op: "read a workspace", Code: Ambiguous, Status: x.status, Err: errors.New("the answer is no JSON:API document")}
+		return nil, broken
 	}
 	var many []extras
 	if json.Unmarshal(doc.Data, &many) != nil {
-		var one extras
-		if err := json.Unmarshal(doc.Data, &one); err != nil {
-			return nil, &Error{Op: "read a workspace", Code: Ambiguous, Status: x.status, Err: errors.New("the answer is no workspace")}
+		many = make([]extras, 1)
+		if err := json.Unmarshal(doc.Data, &many[0]); err != nil {
+			return nil, broken
 		}
-		many = append(many, one)
 	}
 	byID := make(map[string]extras, len(many))
 	for _, e := range many {
+		if e.ID == "" {
+			return nil, broken
+		}
 		byID[e.ID] = e
 	}
 	return byID, nil
 }
 
-func newWorkspace(organization string, ws *tfe.Workspace, x *exchange) (*Workspace, error) {
-	byID, err := readExtras(x)
+func newWorkspace(op, organization string, ws *tfe.Workspace, x *exchange) (*Workspace, error) {
+	byID, err := readExtras(op, x)
 	if err != nil {
 		return nil, err
 	}
@@ -258,16 +276,16 @@ func newWorkspace(organization string, ws *tfe.Workspace, x *exchange) (*Workspa
 
 // assemble makes a Workspace of what go-tfe kept and what it did not.
 func assemble(organization string, ws *tfe.Workspace, e extras) *Workspace {
+	permitted := func(p *bool) bool { return p == nil || *p }
 	w := &Workspace{
-		ID: ws.ID, Organization: organization, Name: ws.Name,
-		TerraformVersion: ws.TerraformVersion, ExecutionMode: ws.ExecutionMode, Locked: ws.Locked,
-		CanReadStates: true, CanLock: true, CanUnlock: true,
-	}
-	if p := ws.Permissions; p != nil && e.Attributes.Permissions != nil {
-		w.CanReadStates, w.CanLock, w.CanUnlock = p.CanReadStateVersions, p.CanLock, p.CanUnlock
+		ID: ws.ID, Organization: organization, Name: clean(ws.Name),
+		TerraformVersion: clean(ws.TerraformVersion), ExecutionMode: clean(ws.ExecutionMode), Locked: ws.Locked,
+		CanReadStates: permitted(e.Attributes.Permissions.CanReadStateVersions),
+		CanLock:       permitted(e.Attributes.Permissions.CanLock),
+		CanUnlock:     permitted(e.Attributes.Permissions.CanUnlock),
 	}
 	if ws.CurrentRun != nil {
-		w.CurrentRun, w.CurrentRunStatus = ws.CurrentRun.ID, string(ws.CurrentRun.Status)
+		w.CurrentRun, w.CurrentRunStatus = clean(ws.CurrentRun.ID), clean(string(ws.CurrentRun.Status))
 	}
 	if rel := e.Relationships.CurrentStateVersion; rel != nil && len(rel.Data) > 0 {
 		w.Current.Known = true
