@@ -159,7 +159,7 @@ func (o *s3Object) head(ctx context.Context, r request) (*s3.HeadObjectOutput, e
 	}
 	out, err := withCustomerKey(o.bucket.sse, with)
 	switch httpStatus(err) {
-	case http.StatusBadRequest, http.StatusForbidden, http.StatusMovedPermanently:
+	case http.StatusBadRequest, http.StatusForbidden, http.StatusNotFound, http.StatusMovedPermanently:
 	default:
 		return out, err
 	}

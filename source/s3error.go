@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"strings"
 
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials/ssocreds"
 	"github.com/aws/smithy-go"
@@ -131,9 +130,8 @@ func (b *bucket) withoutText(r request, err error, apiCode string) (code, why st
 	if errors.As(err, &clear) {
 		return S3Failed, clear.Error()
 	}
-	var response *awshttp.ResponseError
-	if errors.As(err, &response) {
-		switch status := response.HTTPStatusCode(); status {
+	if status := httpStatus(err); status != 0 {
+		switch status {
 		case http.StatusForbidden:
 			return b.accessDenied(r, "")
 		case http.StatusNotFound:

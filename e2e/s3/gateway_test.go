@@ -32,10 +32,9 @@ func serveGateway(config string) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	ctx, cancel := context.WithCancel(ctx)
 	go func() {
-		defer cancel()
 		_, _ = io.Copy(io.Discard, os.Stdin) // until it ends, however
+		os.Exit(0)                           // at once: there is nothing to be kept
 	}()
 	store, err := posix.New(c.Objects, meta.XattrMeta{}, posix.PosixOpts{VersioningDir: c.Versions})
 	if err != nil {
