@@ -189,11 +189,25 @@ func isLoopback(host string) bool {
 // *Error. The exchange is valid after success, too.
 func call[T any](ctx context.Context, op string, do func(context.Context) (T, error)) (T, *exchange, error) {
 	x := new(exchange)
-	result, err := do(x.with(ctx))
+	result, err := readable(x, func() (T, error) { return do(x.with(ctx)) })
 	if err == nil && x.status >= 300 { // go-tfe takes a redirect for success
 		err = errRedirected
 	}
 	return result, x, x.failure(op, err)
+}
+
+// readable turns a panic over an answer into an error: the JSON:API library
+// trusts the shape of some parts of a document.
+func readable[T any](x *exchange, do func() (T, error)) (result T, err error) {
+	defer func() {
+		if x.status == 0 {
+			return // no answer was at fault
+		}
+		if recover() != nil {
+			err = errors.New("it is not a document as the API describes it")
+		}
+	}()
+	return do()
 }
 
 var errRedirected = errors.New("the server redirects this request to another place, where it is not followed: " +
@@ -231,7 +245,7 @@ func (x *exchange) failure(op string, err error) error {
 	}
 	switch {
 	case x.status < 300:
-		e.Err = withoutURL(err)
+		e.Err = fmt.Errorf("the server's answer (%d) cannot be used: %w", x.status, withoutURL(err))
 	case x.status < 400:
 		e.Err = errRedirected
 	case x.signed && e.Code == Rejected && len(e.Details) == 0:

@@ -112,10 +112,10 @@ func (c *Client) create(ctx context.Context, ws *Workspace, size int64, body fun
 		}
 		sv := new(tfe.StateVersion)
 		if err := jsonapi.UnmarshalPayload(resp.Body, sv); err != nil {
-			return nil, errors.New("the answer is no state version")
+			return nil, errors.New("it is not a state version")
 		}
 		if sv.ID == "" {
-			return nil, errors.New("the answer names no state version")
+			return nil, errors.New("it names no state version")
 		}
 		return sv, nil
 	})
