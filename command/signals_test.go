@@ -193,6 +193,38 @@ func TestSecondSignalStopsAtOnceAndTellsWhatIsLocked(t *testing.T) {
 	h.mustHold(t, "net", state(1, 9))
 }
 
+// TestKillLeavesAJournalThatFrees is for what nothing can be done about at once: the journal tells.
+func TestKillLeavesAJournalThatFrees(t *testing.T) {
+	t.Parallel()
+	h := start(t, tfesim.Options{})
+	h.seed(t, "net", state(1, 9))
+	path := write(t, "terraform.tfstate", state(1, 10))
+	journal := filepath.Join(t.TempDir(), "move.jsonl")
+	c := h.spawn(t, "move", path, org+"/net", "--journal", journal)
+	h.Inject(tfesim.Fault{Endpoint: endpointOf(createVersion), Kind: tfesim.FaultHang})
+	var running run
+	h.on(createVersion, func() {
+		// While it runs, its locks are not to be taken from it.
+		running = h.tfhaul(t, "unlock", journal)
+		c.signal(t, os.Kill)
+	})
+	c.start(t)
+	if r := c.wait(t, h); r.code != -1 {
+		t.Errorf("exit code %d: %s%s", r.code, r.stdout, r.stderr)
+	}
+	if running.code != 4 || !strings.Contains(running.stderr, "still runs") {
+		t.Errorf("while it ran: exit code %d: %s%s", running.code, running.stdout, running.stderr)
+	}
+	if _, locked := h.LockHolder(org, "net"); !locked {
+		t.Fatal("nothing is locked, so this test is of no use")
+	}
+	if r := h.tfhaul(t, "unlock", journal); r.code != 0 || !strings.HasPrefix(r.stdout, "freed: ") {
+		t.Errorf("exit code %d: %s%s", r.code, r.stdout, r.stderr)
+	}
+	h.mustBeFree(t, "net")
+	h.mustHold(t, "net", state(1, 9))
+}
+
 func TestSignalWhileWaitingForALock(t *testing.T) {
 	t.Parallel()
 	h := start(t, tfesim.Options{})

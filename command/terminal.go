@@ -3,6 +3,7 @@ package command
 import (
 	"io"
 	"os"
+	"runtime"
 	"sync"
 
 	"golang.org/x/term"
@@ -31,8 +32,14 @@ func (p *process) styleTerminals() {
 		file, ok := t.w.(*os.File)
 		t.interactive = ok && term.IsTerminal(int(file.Fd()))
 		// https://no-color.org
-		t.colour = t.interactive && p.getenv("NO_COLOR") == "" && p.getenv("TERM") != "dumb"
+		t.colour = t.interactive && p.getenv("NO_COLOR") == "" && p.getenv("TERM") != "dumb" && p.understandsANSI()
 	}
+}
+
+// understandsANSI says whether a terminal here knows ANSI colours. The old console
+// of Windows does not; those that do set one of these variables.
+func (p *process) understandsANSI() bool {
+	return runtime.GOOS != "windows" || p.getenv("WT_SESSION") != "" || p.getenv("TERM") != ""
 }
 
 // style is how a view is to be drawn here: on a terminal, in its width.

@@ -43,12 +43,12 @@ func (s Style) move(w io.Writer, head string, r migrate.Result) error {
 		head += " (" + plainLine(string(r.Code)) + ")"
 	}
 	fmt.Fprintf(&b, "%s: %s → %s\n", head, plainLine(r.Source), plainLine(r.Target))
-	s.indented(&b, indent, r.Message)
+	s.indented(&b, indent, r.Message, r.UnlockCommand)
 	if facts := moveFacts(r); facts != "" {
 		s.indented(&b, indent, facts)
 	}
 	for _, note := range r.Notes {
-		s.indented(&b, indent, note)
+		s.indented(&b, indent, note, r.UnlockCommand)
 	}
 	if r.Backup != "" {
 		s.indented(&b, indent, "What was there before is kept in "+r.Backup)

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/mattn/go-runewidth"
+
 	"tfhaul/migrate"
 )
 
@@ -86,7 +88,11 @@ func Moves(w io.Writer, s Style, results []migrate.Result) error {
 		s.group(&b, outcome, group)
 		b.WriteByte('\n')
 	}
-	fmt.Fprintln(&b, summary.text(s))
+	if text := summary.String(); s.Width > 0 && runewidth.StringWidth(text) > s.Width {
+		s.indented(&b, "", text)
+	} else {
+		fmt.Fprintln(&b, summary.text(s))
+	}
 	_, err := w.Write(b.Bytes())
 	return err
 }
@@ -151,8 +157,9 @@ func (s Style) group(b *bytes.Buffer, outcome migrate.Outcome, group []migrate.R
 // sentences tells why, once for all moves of which the same is said.
 func (s Style) sentences(b *bytes.Buffer, group []migrate.Result, prefix string) {
 	about := map[string][]string{} // workspaces by sentence
-	var order []string
+	var order, commands []string
 	for _, r := range group {
+		commands = append(commands, r.UnlockCommand)
 		for _, text := range attentionTexts(r) {
 			if about[text] == nil {
 				order = append(order, text)
@@ -170,7 +177,7 @@ func (s Style) sentences(b *bytes.Buffer, group []migrate.Result, prefix string)
 		if len(places) > 1 {
 			who = fmt.Sprintf("%s and %d more", who, len(places)-1)
 		}
-		s.indented(b, "  ", s.Strong(who)+": "+Plain(text))
+		s.indented(b, "  ", who+": "+text, commands...)
 	}
 }
 

@@ -126,14 +126,22 @@ func wrap(text string, width int) []string {
 	return lines
 }
 
-// indented writes a text below something, wrapped to the style's width.
-func (s Style) indented(w io.Writer, indent, text string) {
+// indented writes a text below something, wrapped to the style's width. Commands
+// that stand in it are not broken: they are there to be copied.
+func (s Style) indented(w io.Writer, indent, text string, commands ...string) {
 	width := 0
 	if s.Width > 0 {
 		width = max(20, s.Width-len(indent))
 	}
-	for _, line := range wrap(Plain(text), width) {
-		fmt.Fprintf(w, "%s%s\n", indent, line)
+	text = Plain(text)
+	const noBreak = "\x00" // which Plain has left none of
+	for _, command := range commands {
+		if command = Plain(command); command != "" {
+			text = strings.ReplaceAll(text, command, strings.ReplaceAll(command, " ", noBreak))
+		}
+	}
+	for _, line := range wrap(text, width) {
+		fmt.Fprintf(w, "%s%s\n", indent, strings.ReplaceAll(line, noBreak, " "))
 	}
 }
 

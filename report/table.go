@@ -37,8 +37,8 @@ func (t *table) write(w io.Writer, s Style, indent string) {
 	}
 }
 
-// narrowest is how far an elastic column is shortened.
-const narrowest = 8
+// narrowest is how far an elastic column is shortened, and not below its title.
+const narrowest = 9
 
 // widths gives every column what it needs, and takes from the widest elastic
 // column until the table fits; most ≤ 0 takes nothing.
@@ -55,7 +55,7 @@ func (t *table) widths(most int) []int {
 	for ; most > 0 && total > most; total-- {
 		widest := -1
 		for i, c := range t.columns {
-			if c.elastic && widths[i] > narrowest && (widest < 0 || widths[i] > widths[widest]) {
+			if c.elastic && widths[i] > max(narrowest, runewidth.StringWidth(c.title)) && (widest < 0 || widths[i] > widths[widest]) {
 				widest = i
 			}
 		}
@@ -88,12 +88,12 @@ func (t *table) line(widths []int, cell func(int) string) string {
 	return strings.TrimRight(b.String(), " ")
 }
 
-// shortenMiddle keeps both ends of a text, of which the later one tells more.
+// shortenMiddle keeps both ends of a text.
 func shortenMiddle(text string, width int) string {
 	if runewidth.StringWidth(text) <= width {
 		return text
 	}
-	head := (width - 1) / 3
+	head := (width - 1) / 2
 	left := runewidth.Truncate(text, head, "")
 	rest := width - 1 - runewidth.StringWidth(left)
 	runes := []rune(text)

@@ -1,0 +1,50 @@
+package command
+
+import (
+	"context"
+	"testing"
+
+	"tfhaul/migrate"
+)
+
+func TestCodeOfResults(t *testing.T) {
+	t.Parallel()
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	result := func(o migrate.Outcome, c migrate.Code) migrate.Result { return migrate.Result{Outcome: o, Code: c} }
+	var (
+		moved       = result(migrate.Moved, "")
+		there       = result(migrate.AlreadyThere, "")
+		planned     = result(migrate.WouldMove, "")
+		skipped     = result(migrate.Skipped, migrate.CodeEmpty)
+		refused     = result(migrate.Refused, migrate.CodeStale)
+		failed      = result(migrate.Failed, migrate.CodeUnproven)
+		interrupted = result(migrate.Failed, migrate.CodeInterrupted)
+	)
+	for name, test := range map[string]struct {
+		results  []migrate.Result
+		detailed bool
+		ended    bool
+		want     int
+	}{
+		"nothing":                            {want: 0},
+		"all is well":                        {results: []migrate.Result{moved, there, skipped}, want: 0},
+		"planned":                            {results: []migrate.Result{planned}, want: 0},
+		"planned in detail":                  {results: []migrate.Result{there, planned}, detailed: true, want: 2},
+		"nothing planned in detail":          {results: []migrate.Result{there}, detailed: true, want: 0},
+		"refused before planned":             {results: []migrate.Result{planned, refused}, detailed: true, want: 3},
+		"refused":                            {results: []migrate.Result{moved, refused}, want: 3},
+		"failed before refused":              {results: []migrate.Result{moved, refused, failed}, want: 1},
+		"interrupted before failed":          {results: []migrate.Result{failed, interrupted}, want: 130},
+		"failed at an interrupt":             {results: []migrate.Result{failed}, ended: true, want: 130},
+		"brought to its end in spite of one": {results: []migrate.Result{moved}, ended: true, want: 0},
+	} {
+		ctx := t.Context()
+		if test.ended {
+			ctx = ended
+		}
+		if got := codeOfResults(ctx, test.results, test.detailed); got != test.want {
+			t.Errorf("%s: %d, want %d", name, got, test.want)
+		}
+	}
+}
