@@ -27,6 +27,12 @@ func serve(t *testing.T, h http.Handler, change ...func(*Options)) *Client {
 	t.Helper()
 	server := httptest.NewTLSServer(h)
 	t.Cleanup(server.Close)
+	return clientOf(t, server, change...)
+}
+
+// clientOf is a client of a server that runs.
+func clientOf(t *testing.T, server *httptest.Server, change ...func(*Options)) *Client {
+	t.Helper()
 	api, err := url.Parse(server.URL + "/api/v2/")
 	if err != nil {
 		t.Fatal(err)
