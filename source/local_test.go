@@ -304,9 +304,9 @@ func TestFindErrors(t *testing.T) {
 		o         source.FindOptions
 		want      string
 	}{
-		{"nothing named", "", source.FindOptions{}, `the source is empty: name a file, a directory or "-" for standard input`},
+		{"nothing named", "", source.FindOptions{}, `the source is empty: name a file, a directory, s3://BUCKET/KEY or "-" for standard input`},
 		{"no such path", filepath.Join(root, "none"), source.FindOptions{}, fmt.Sprintf("cannot find %q: %v", filepath.Join(root, "none"), syscall.ENOENT)},
-		{"another scheme, whose secrets are not repeated", "azblob://user:hunter2@account/container?sig=hunter3", source.FindOptions{}, `cannot read state from azblob://: a source is a file, a directory or "-" (standard input)`},
+		{"another scheme, whose secrets are not repeated", "azblob://user:hunter2@account/container?sig=hunter3", source.FindOptions{}, `cannot read state from azblob://: a source is a file, a directory, s3://BUCKET/KEY or "-" (standard input)`},
 		{"a glob that does not close", root, source.FindOptions{Include: []string{"[a"}}, `"[a" is not a glob: write "*" for any part of a name, "**" for any directories, "[ab]" and "{a,b}" closed`},
 		{"an empty directory", root, source.FindOptions{Include: []string{"*.a", "*.b"}, Exclude: []string{"x"}}, fmt.Sprintf(`no state found in %q: nothing matches "*.a", "*.b" that is not excluded by "x"; globs are matched against the path below it, so "**/" is needed to look into directories`, root)},
 	} {

@@ -158,9 +158,7 @@ func (o *s3Object) head(ctx context.Context, r request) (*s3.HeadObjectOutput, e
 		})
 	}
 	out, err := withCustomerKey(o.bucket.sse, with)
-	switch httpStatus(err) {
-	case http.StatusBadRequest, http.StatusForbidden, http.StatusNotFound, http.StatusMovedPermanently:
-	default:
+	if status := httpStatus(err); status < 300 || status >= 500 {
 		return out, err
 	}
 	got, why := o.get(ctx, r, o.key, o.version, "")

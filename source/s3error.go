@@ -156,15 +156,17 @@ func (b *bucket) withoutText(r request, err error, apiCode string) (code, why st
 	return S3Unreachable, innermost(err).Error()
 }
 
-// apiError is the code and the text that the server gave, "" where it gave none.
+// apiError is the code and the text that the server gave, "" where it gave none. In place of an answer
+// without a document the SDK makes up a code and a text from the status.
 func apiError(err error) (code, said string) {
 	var api smithy.APIError
 	if !errors.As(err, &api) {
 		return "", ""
 	}
 	code, said = api.ErrorCode(), strings.TrimSpace(api.ErrorMessage())
-	if code == "UnknownError" { // the SDK's word for an answer without a document
-		code, said = "", ""
+	status := http.StatusText(httpStatus(err))
+	if code == "UnknownError" || status != "" && said == status {
+		return "", ""
 	}
 	return code, said
 }

@@ -1,8 +1,8 @@
 // Package source finds state files where they live today and reads them: a file, a directory tree,
-// standard input. It knows the layout in which Terraform's backends keep states, who holds a source's
-// own lock, and whether an object changed since it was read; it refuses to know what is inside a
-// state (package statefile does) and writes nothing anywhere. Bytes go from here to statefile and
-// migrate.
+// standard input, a bucket. It knows the layout in which Terraform's backends keep states, who holds a
+// source's own lock, and whether an object changed since it was read; it refuses to know what is
+// inside a state (package statefile does) and writes nothing but, when asked to, that lock. Bytes go
+// from here to statefile and migrate.
 package source
 
 import (
@@ -135,8 +135,8 @@ const DefaultInclude = "**/*.tfstate"
 const DefaultStreamLimit = 256 << 20
 
 // Find lists the state files that ref names, as the command line writes a SOURCE: a file, a
-// directory (searched), or "-" (standard input). It reads no state. What could not be looked at is in
-// Listing.Skipped and does not end the search. The errors are *UnsupportedError, *NoMatchError (then
+// directory (searched), "-" (standard input), or an s3:// URL of an object or of a prefix (searched). It
+// reads no state. What could not be looked at is in Listing.Skipped and does not end the search. The errors are *UnsupportedError, *NoMatchError (then
 // the Listing is not nil, as it says what was skipped), ctx's, or one about ref itself.
 func Find(ctx context.Context, ref string, o FindOptions) (*Listing, error) {
 	if err := o.validate(); err != nil {
@@ -144,7 +144,7 @@ func Find(ctx context.Context, ref string, o FindOptions) (*Listing, error) {
 	}
 	switch scheme := schemeOf(ref); {
 	case ref == "":
-		return nil, fmt.Errorf(`the source is empty: name a file, a directory or "-" for standard input`)
+		return nil, fmt.Errorf(`the source is empty: name a file, a directory, s3://BUCKET/KEY or "-" for standard input`)
 	case ref == "-":
 		return &Listing{Objects: []Object{newStdin(o)}}, nil
 	case scheme == "s3":
@@ -194,7 +194,7 @@ type UnsupportedError struct {
 }
 
 func (e *UnsupportedError) Error() string {
-	return fmt.Sprintf(`cannot read state from %s://: a source is a file, a directory or "-" (standard input)`, e.Scheme)
+	return fmt.Sprintf(`cannot read state from %s://: a source is a file, a directory, s3://BUCKET/KEY or "-" (standard input)`, e.Scheme)
 }
 
 // NoMatchError says that a search found nothing to take.
