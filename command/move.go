@@ -184,13 +184,13 @@ func (m *moveOne) move(ctx context.Context, object source.Object) (migrate.Resul
 	defer client.Close()
 	engine := &migrate.Engine{Target: client, Options: m.options, Observe: m.progress().observe}
 	if m.journal != "" && !m.options.DryRun {
-		journal, _, err := migrate.OpenJournal(m.journal)
+		journal, events, err := migrate.OpenJournal(m.journal)
 		if err != nil {
 			return migrate.Result{}, usagef("%v", err)
 		}
 		// Every event is on the disk when it was appended.
 		defer func() { _ = journal.Close() }()
-		engine.Journal, engine.Haul = journal, journal.Haul()
+		engine.Journal, engine.Haul, engine.Past = journal, journal.Haul(), migrate.NewLedger(events)
 	} else {
 		engine.Haul = migrate.NewHaulID()
 	}

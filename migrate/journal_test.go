@@ -54,7 +54,7 @@ func TestJournalIsContinued(t *testing.T) {
 		t.Errorf("continued as haul %s with %d events, want %s with 3", second.Haul(), len(events), first.Haul())
 	}
 	held := migrate.NewLedger(events).HeldLocks()
-	if len(held) != 1 || held[0] != (migrate.HeldLock{Target: "h/o/w", Haul: first.Haul()}) {
+	if len(held) != 1 || held[0] != (migrate.HeldLock{Target: "h/o/w", Haul: first.Haul(), Sure: true}) {
 		t.Errorf("held locks %v, want that of h/o/w", held)
 	}
 	if err := second.Append(migrate.Event{Event: migrate.EventUnlocked, Source: "a", Target: "h/o/w"}); err != nil {

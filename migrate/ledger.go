@@ -1,39 +1,36 @@
 package migrate
 
 import (
-	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"strings"
 
 	"tfhaul/lockwait"
-	"tfhaul/source"
 )
 
 // A Ledger is what the events of a haul come to: what became of each move, and
 // which locks are still ours. It is made from a journal's events, or fed them as
 // they happen.
+//
+// It is not safe for use by several goroutines at once.
 type Ledger struct {
 	moves map[moveKey]*entry
 	order []moveKey
+	locks map[string]HeldLock // by target
 }
 
 type moveKey struct{ source, target string }
 
 // An entry is what the ledger knows of one move.
 type entry struct {
-	key         moveKey
-	haul        string
-	pin         *source.Pin
-	result      *Result // of the last outcome
-	workspaceID string
-	locked      bool // the lock was asked for and not given back
-	sending     bool // the state may have been sent since the lock was taken
+	result  *Result // of the last outcome
+	sending bool    // the state may have been sent since the lock was taken
 }
 
 // NewLedger adds up the events of a journal.
 func NewLedger(events []Event) *Ledger {
-	l := &Ledger{moves: map[moveKey]*entry{}}
+	l := &Ledger{moves: map[moveKey]*entry{}, locks: map[string]HeldLock{}}
 	for _, e := range events {
 		l.Add(e)
 	}
@@ -42,33 +39,42 @@ func NewLedger(events []Event) *Ledger {
 
 // Add adds one event.
 func (l *Ledger) Add(e Event) {
-	if e.Source == "" && e.Target == "" {
-		return
+	l.addLock(e)
+	if e.Source == "" {
+		return // of no single move
 	}
 	key := moveKey{e.Source, e.Target}
 	m := l.moves[key]
 	if m == nil {
-		m = &entry{key: key}
+		m = &entry{}
 		l.moves[key] = m
 		l.order = append(l.order, key)
 	}
-	m.haul = cmp.Or(e.Haul, m.haul)
-	m.workspaceID = cmp.Or(e.WorkspaceID, m.workspaceID)
-	if e.Pin != nil {
-		m.pin = e.Pin
-	}
 	switch e.Event {
-	case EventLocking, EventLocked, EventLockKept:
-		m.locked = true
-	case EventUnlocked:
-		m.locked, m.sending = false, false
 	case EventSending:
 		m.sending = true
+	case EventUnlocked:
+		m.sending = false
 	case EventOutcome:
 		m.result = e.Result
+	}
+}
+
+// addLock follows what an event does to a lock.
+func (l *Ledger) addLock(e Event) {
+	switch e.Event {
+	case EventLocking:
+		l.locks[e.Target] = HeldLock{Target: e.Target, Haul: e.Haul}
+	case EventLocked, EventLockKept:
+		l.locks[e.Target] = HeldLock{Target: e.Target, Haul: e.Haul, Sure: true}
+	case EventUnlocked:
+		delete(l.locks, e.Target)
+	case EventOutcome:
 		// What ended without a lock of ours left has none, also where the lock was
 		// asked for and somebody else had it.
-		m.locked = e.Result != nil && e.Result.Locked
+		if e.Result != nil && !e.Result.Locked {
+			delete(l.locks, e.Target)
+		}
 	}
 }
 
@@ -90,6 +96,8 @@ type HeldLock struct {
 	Target string
 	// Haul is the id of the haul that locked it.
 	Haul string
+	// Sure says that the lock was granted; otherwise only that it was asked for.
+	Sure bool
 }
 
 // UnlockCommand is what frees the workspace.
@@ -97,14 +105,7 @@ func (h HeldLock) UnlockCommand() string { return "tfhaul unlock " + h.Target + 
 
 // HeldLocks are the workspaces whose lock was asked for and not given back, by name.
 func (l *Ledger) HeldLocks() []HeldLock {
-	var held []HeldLock
-	for _, key := range l.order {
-		if m := l.moves[key]; m.locked {
-			held = append(held, HeldLock{Target: key.target, Haul: m.haul})
-		}
-	}
-	slices.SortFunc(held, func(a, b HeldLock) int { return strings.Compare(a.Target, b.Target) })
-	return slices.Compact(held)
+	return slices.SortedFunc(maps.Values(l.locks), func(a, b HeldLock) int { return strings.Compare(a.Target, b.Target) })
 }
 
 // past is what the ledger knows of this move; the zero entry for nothing.
@@ -123,7 +124,7 @@ func (x *execution) past() entry {
 // so it is enough that the same one is current.
 func (x *execution) sameAsRecorded() bool {
 	past := x.past()
-	return past.result != nil && !past.locked && (past.result.Outcome == Moved || past.result.Outcome == AlreadyThere) &&
+	return past.result != nil && (past.result.Outcome == Moved || past.result.Outcome == AlreadyThere) &&
 		past.result.Snapshot != nil && past.result.BumpedTo == 0 && past.result.Snapshot.MD5 == x.read.snapshot.MD5 &&
 		x.workspace.Current.Known && x.workspace.Current.ID == past.result.StateVersionID && !x.lockedByUs()
 }
@@ -149,7 +150,11 @@ func (x *execution) lockedByUs() bool {
 	if ws.Holder.ReasonKnown {
 		return ws.Holder.Reason == lockReason(x.Haul)
 	}
-	return x.past().locked
+	if x.Past == nil {
+		return false
+	}
+	_, held := x.Past.locks[x.result.Target]
+	return held
 }
 
 // inheritedLock is the lease of a lock that an earlier run of this haul has left,

@@ -27,31 +27,35 @@ func (x *execution) send(ctx context.Context) error {
 	if err := x.announce(x.payloadEvent(EventSending)); err != nil {
 		return err
 	}
-	err := x.sentBefore(ctx)
-	for attempt := 0; attempt < sendAttempts && err == nil; attempt++ {
-		if x.sent == nil {
-			x.sent, err = x.sendOnce(ctx)
-		}
-		if code := target.CodeOf(err); code == target.Ambiguous {
-			x.sent, err = x.lookForOurs(ctx, err)
-		}
-		if x.sent != nil {
-			x.result.StateVersionID = x.sent.ID
-			x.record(x.payloadEvent(EventSent))
-			return nil
-		}
-		if ctx.Err() != nil {
+	if err := x.sentBefore(ctx); err != nil {
+		return err
+	}
+	for attempt := 1; x.sent == nil; attempt++ {
+		if err := x.sendAndLook(ctx, attempt == sendAttempts); err != nil || x.settled() {
 			return err
 		}
-		switch target.CodeOf(err) {
-		case target.Ambiguous: // it is not there: again
-		case target.NotLocked:
-			if err := x.lockAgain(ctx); err != nil || x.settled() {
-				return err
-			}
-		default:
-			return err
-		}
+	}
+	x.result.StateVersionID = x.sent.ID
+	x.record(x.payloadEvent(EventSent))
+	return nil
+}
+
+// sendAndLook sends once. Without an error and without a state version sent, it is
+// certain that nothing arrived, and that it may be sent again.
+func (x *execution) sendAndLook(ctx context.Context, last bool) (err error) {
+	x.sent, err = x.sendOnce(ctx)
+	if target.CodeOf(err) == target.Ambiguous {
+		x.sent, err = x.lookForOurs(ctx, err)
+	}
+	switch {
+	case err == nil:
+		return nil
+	case last || ctx.Err() != nil:
+		return err
+	case target.CodeOf(err) == target.Ambiguous:
+		return nil
+	case target.CodeOf(err) == target.NotLocked:
+		return x.lockAgain(ctx)
 	}
 	return err
 }
@@ -171,7 +175,7 @@ func (x *execution) find(ctx context.Context) (*target.StateVersion, error) {
 			if version.ID == before {
 				break
 			}
-			if version.Serial != x.payload.serial {
+			if version.Serial != x.payload.serial || version.AwaitsUpload() {
 				continue
 			}
 			same, err := x.sameBytes(ctx, version)

@@ -39,8 +39,11 @@ func (e *Engine) Unlock(ctx context.Context, organization, workspace string) (Un
 	}
 	// Where the server does not tell the reason, it still lets only the holder unlock.
 	if err := lockwait.Resume(lock).Release(ctx); err != nil {
-		if errors.Is(err, lockwait.ErrNotHeld) {
+		switch {
+		case errors.Is(err, lockwait.ErrNotHeld):
 			err = fmt.Errorf("%w: %w", ErrNotOurs, err)
+		case errors.Is(err, lockwait.ErrPending):
+			err = fmt.Errorf("%w. A state was announced whose bytes never arrived: run the move again with its --journal, which sends them and unlocks; or have an administrator of the workspace force the lock", err)
 		}
 		return u, err
 	}
