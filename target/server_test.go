@@ -19,6 +19,9 @@ import (
 // secretToken is the bearer of every test: it must show up nowhere.
 const secretToken = "s3cr3t-bearer-token"
 
+// raceDetector says that the tests run under it.
+var raceDetector bool
+
 // acme is a workspace that was read before.
 var acme = &Workspace{ID: "ws-1", Organization: "acme", Name: "network", CanReadStates: true, CanLock: true, CanUnlock: true}
 

@@ -266,11 +266,13 @@ func (t *transport) record(resp *http.Response, x *exchange) {
 	if err == nil && n == most && resp.StatusCode < 300 {
 		err = fmt.Errorf("the answer is larger than %d MiB", most>>20)
 	}
-	rest := io.Reader(bytes.NewReader(x.body.Bytes()))
 	if err != nil {
-		rest = io.MultiReader(rest, failingReader{err})
+		// Half a document is none; of an error, the status has to do.
+		x.body.Reset()
+		resp.Body = readCloser{failingReader{err}, resp.Body}
+		return
 	}
-	resp.Body = readCloser{rest, resp.Body}
+	resp.Body = readCloser{bytes.NewReader(x.body.Bytes()), resp.Body}
 }
 
 type readCloser struct {

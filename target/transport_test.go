@@ -154,8 +154,8 @@ func (s *slowSource) Close() error { return nil }
 
 func TestStalls(t *testing.T) {
 	stateOf := func(n int) Body { return bodyOf(strings.Repeat("x", 1000*n)) }
-	uploading := func(h http.HandlerFunc, source func(context.Context) io.ReadCloser, n int) func(*testing.T) (error, time.Duration) {
-		return func(t *testing.T) (error, time.Duration) {
+	uploading := func(h http.HandlerFunc, source func(context.Context) io.ReadCloser, n int) func(*testing.T) (time.Duration, error) {
+		return func(t *testing.T) (time.Duration, error) {
 			c, end := serveInMemory(t, h)
 			defer end()
 			body := stateOf(n)
@@ -164,11 +164,11 @@ func TestStalls(t *testing.T) {
 			}
 			start := time.Now()
 			err := c.Upload(t.Context(), &StateVersion{ID: "sv-1", upload: "http://127.0.0.1/blob?sig=hidden"}, body)
-			return err, time.Since(start)
+			return time.Since(start), err
 		}
 	}
-	downloading := func(h http.HandlerFunc) func(*testing.T) (error, time.Duration) {
-		return func(t *testing.T) (error, time.Duration) {
+	downloading := func(h http.HandlerFunc) func(*testing.T) (time.Duration, error) {
+		return func(t *testing.T) (time.Duration, error) {
 			c, end := serveInMemory(t, h)
 			defer end()
 			start := time.Now()
@@ -177,7 +177,7 @@ func TestStalls(t *testing.T) {
 				_, err = io.Copy(io.Discard, r)
 				_ = r.Close()
 			}
-			return err, time.Since(start)
+			return time.Since(start), err
 		}
 	}
 	hang := func(r *http.Request) { <-r.Context().Done() }
@@ -192,7 +192,7 @@ func TestStalls(t *testing.T) {
 	}
 	cases := []struct {
 		name  string
-		run   func(*testing.T) (error, time.Duration)
+		run   func(*testing.T) (time.Duration, error)
 		stall bool
 		took  time.Duration
 	}{
@@ -233,7 +233,7 @@ func TestStalls(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				err, took := c.run(t)
+				took, err := c.run(t)
 				stalled, ok := errors.AsType[*stalledError](err)
 				if ok != c.stall || !ok && err != nil {
 					t.Fatalf("after %s: %v", took, err)
