@@ -101,7 +101,7 @@ func (p *process) app() *cli.App {
 			&cli.BoolFlag{Name: "version", Aliases: []string{"v"}, Usage: "show the version", DisableDefaultText: true},
 		},
 		Commands: []*cli.Command{
-			p.moveCommand(), p.verifyCommand(), p.unlockCommand(), p.historyCommand(),
+			p.auditCommand(), p.moveCommand(), p.verifyCommand(), p.unlockCommand(), p.historyCommand(),
 			p.demoCommand(), p.simCommand(), p.versionCommand(), p.completionCommand(), p.manCommand(),
 		},
 		Before:                    p.setLogLevel,

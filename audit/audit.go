@@ -1,0 +1,175 @@
+// Package audit says what state exists and what is wrong with it. It reads
+// snapshots from package source, has statefile look into them, and judges what it
+// saw: each one alone, and all of them together. It needs no Terraform, no target
+// and no permission to write, knows nothing of flags or terminals, and keeps no
+// value of a state: what it returns holds header fields, names of types, providers
+// and outputs, and counts.
+package audit
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"runtime"
+	"slices"
+	"time"
+
+	"tfhaul/source"
+)
+
+// Options say what is looked at, and how. The zero value is ready.
+type Options struct {
+	// Find narrows what a search takes.
+	Find source.FindOptions
+	// Parallelism is how many files of this machine are read at a time, and
+	// RemoteParallelism how many objects of servers, where waiting costs more than
+	// reading. 0 means as many as there are processors, and DefaultRemoteParallelism.
+	Parallelism, RemoteParallelism int
+	// Large is the size in bytes from which a state is very large; 0 means
+	// DefaultLarge.
+	Large int64
+	// OldestTerraform is the lowest version that the target still runs; "" means
+	// DefaultOldestTerraform.
+	OldestTerraform string
+	// Now is when the audit takes place, by which ages are judged; zero means the
+	// present.
+	Now time.Time
+	// Progress, if not nil, is told how many of how many files have been read, one
+	// call at a time.
+	Progress func(done, total int)
+}
+
+// The defaults of Options.
+const (
+	DefaultRemoteParallelism = 32
+	// DefaultLarge is 16 MiB: Terraform holds a state of that size in memory several times over,
+	// and sends it whole at every apply.
+	DefaultLarge = 16 << 20
+	// DefaultOldestTerraform is the first version whose language and state stay
+	// compatible (https://developer.hashicorp.com/terraform/language/v1-compatibility-promises).
+	DefaultOldestTerraform = "1.0.0"
+)
+
+// An Inventory is what an audit found.
+type Inventory struct {
+	// Taken is when.
+	Taken time.Time
+	// Sources are what was asked for.
+	Sources []string
+	// Snapshots are the files that were taken for states, in the order of the
+	// sources and by name within each: errored.tfstate too, backups not.
+	Snapshots []Snapshot
+	// Findings are ordered by severity, code and place.
+	Findings []Finding
+	// Skipped counts what was found and not taken, by source's codes.
+	Skipped map[string]int
+}
+
+// Take takes the inventory of sources, as a user names them. Whatever is wrong with
+// a single file is a Finding. The error is one that concerns a whole source: one of
+// package source's, or ctx's. What is returned does not depend on the order in which
+// files were read.
+//
+// Memory grows with the number of states and of their resources (about a kilobyte a state
+// and 20 bytes an instance), not with their size.
+func Take(ctx context.Context, sources []string, o Options) (*Inventory, error) {
+	o.Now = cmp.Or(o.Now, time.Now())
+	o.Large = cmp.Or(o.Large, DefaultLarge)
+	o.OldestTerraform = cmp.Or(o.OldestTerraform, DefaultOldestTerraform)
+	o.Parallelism = cmp.Or(max(o.Parallelism, 0), runtime.GOMAXPROCS(0))
+	o.RemoteParallelism = cmp.Or(max(o.RemoteParallelism, 0), DefaultRemoteParallelism)
+	if o.Find.Connections == nil {
+		o.Find.Connections = new(source.Connections)
+	}
+
+	t := &taking{Options: o, ids: newSharedIDs(), skipped: map[string]int{}}
+	if err := t.find(ctx, sources); err != nil {
+		return nil, err
+	}
+	if err := t.read(ctx); err != nil {
+		return nil, err
+	}
+	judge := newJudge(t)
+	judge.all(ctx)
+	if err := ctx.Err(); err != nil {
+		return nil, context.Cause(ctx)
+	}
+	inventory := &Inventory{Taken: o.Now, Sources: sources, Findings: judge.sorted(), Skipped: t.skipped}
+	for _, f := range t.files {
+		if f.role != roleBackup {
+			inventory.Snapshots = append(inventory.Snapshots, f.Snapshot)
+		}
+	}
+	return inventory, nil
+}
+
+// A taking is an inventory in the making.
+type taking struct {
+	Options
+	files   []*file
+	locks   []source.Skip // lock files that were found
+	odd     []source.Skip // what else was found, not taken, and should be told of
+	ids     *sharedIDs
+	skipped map[string]int
+}
+
+// find lists what is to be read.
+func (t *taking) find(ctx context.Context, sources []string) error {
+	seen := map[string]bool{}
+	for _, ref := range sources {
+		listing, err := source.Find(ctx, ref, t.Find)
+		var none *source.NoMatchError
+		if errors.As(err, &none) && t.worthTelling(listing) {
+			err = nil
+		}
+		if err != nil {
+			return err
+		}
+		found := make([]*file, 0, len(listing.Objects))
+		for _, object := range listing.Objects {
+			found = append(found, newFile(object, roleState))
+		}
+		for _, skip := range listing.Skipped {
+			if seen[skip.Name] {
+				continue
+			}
+			t.skipped[skip.Code]++
+			switch skip.Code {
+			case source.SkipErrored:
+				found = append(found, t.named(ctx, skip.Name, roleErrored)...)
+			case source.SkipBackup:
+				found = append(found, t.named(ctx, skip.Name, roleBackup)...)
+			case source.SkipLockFile:
+				t.locks = append(t.locks, skip)
+			case source.SkipUnreadable, source.SkipBrokenLink, source.SkipNotRegular:
+				t.odd = append(t.odd, skip)
+			}
+			seen[skip.Name] = true
+		}
+		slices.SortStableFunc(found, func(a, b *file) int { return cmp.Compare(a.object.Name(), b.object.Name()) })
+		for _, f := range found {
+			if !seen[f.object.Name()] {
+				seen[f.object.Name()] = true
+				t.files = append(t.files, f)
+			}
+		}
+	}
+	return nil
+}
+
+// worthTelling says whether a search that took nothing has something to tell all
+// the same.
+func (t *taking) worthTelling(listing *source.Listing) bool {
+	return listing != nil && slices.ContainsFunc(listing.Skipped, func(s source.Skip) bool {
+		return s.Code == source.SkipErrored || s.Code == source.SkipBackup || s.Code == source.SkipUnreadable || s.Code == source.SkipLockFile
+	})
+}
+
+// named finds a file that a search has skipped. One that is gone again is none.
+func (t *taking) named(ctx context.Context, name string, role role) []*file {
+	listing, err := source.Find(ctx, name, t.Find)
+	if err != nil || len(listing.Objects) != 1 {
+		return nil
+	}
+	return []*file{newFile(listing.Objects[0], role)}
+}

@@ -1,0 +1,66 @@
+package audit
+
+import (
+	"fmt"
+	"path"
+	"regexp"
+	"strings"
+)
+
+// errored tells of what an apply could not store.
+func (j *judge) errored(f *file) {
+	const advice = `If it is, push it there first ("terraform state push errored.tfstate"), then remove it.`
+	var states []*file
+	for _, other := range j.files {
+		if other.role == roleState && other != f && other.IsState() && other.Lineage != "" && other.Lineage == f.Lineage {
+			states = append(states, other)
+		}
+	}
+	finding := Finding{Code: CodeErrored, Severity: SeverityError, Sources: []string{f.Source}, Advice: advice,
+		Message: "Terraform left this because it could not store the result of an apply, and no state of its lineage was found here: it is likely newer than what its backend holds."}
+	if len(states) > 0 {
+		newest := states[0]
+		for _, s := range states {
+			finding.Sources = append(finding.Sources, s.Source)
+			if s.Serial > newest.Serial {
+				newest = s
+			}
+		}
+		switch {
+		case f.Serial > newest.Serial:
+			finding.Message = fmt.Sprintf("Terraform left this because it could not store the result of an apply: its serial is %d, and the stored state's %d. What was applied since is known nowhere else.", f.Serial, newest.Serial)
+			finding.Advice = `Push it to the backend ("terraform state push errored.tfstate") before anything is moved, then remove it.`
+		case f.MD5 == newest.MD5:
+			finding.Severity = SeverityInfo
+			finding.Message = "Terraform left this because it could not store the result of an apply, and the same bytes have been stored since."
+			finding.Advice = "It can be removed."
+		default:
+			finding.Message = fmt.Sprintf("Terraform left this because it could not store the result of an apply: its serial is %d, and the stored state has reached %d without it.", f.Serial, newest.Serial)
+			finding.Advice = "Somebody applied in between. Look for objects that this file knows and the state does not, import them, then remove it."
+		}
+	}
+	j.add(finding)
+}
+
+// timestamp is what "terraform state" commands put before .backup.
+var timestamp = regexp.MustCompile(`\.\d{9,}$`)
+
+// backup compares a backup with its state.
+func (j *judge) backup(f *file) {
+	if f.refusal != nil || f.unreadable != nil {
+		return // a backup that is of no use is nobody's trouble until it is needed
+	}
+	name, query := f.Source, ""
+	if strings.Contains(name, "://") {
+		if i := strings.IndexByte(name, '?'); i >= 0 {
+			name, query = name[:i], name[i:]
+		}
+	}
+	state := j.byName[timestamp.ReplaceAllString(strings.TrimSuffix(name, ".backup"), "")+query]
+	if state == nil || !state.IsState() || state.Lineage == "" || state.Lineage != f.Lineage || f.Serial <= state.Serial {
+		return
+	}
+	j.add(Finding{Code: CodeBackupNewer, Severity: SeverityError, Sources: []string{state.Source, f.Source},
+		Message: fmt.Sprintf("The backup has serial %d, which is newer than the state's, %d: somebody put an older state in its place.", f.Serial, state.Serial),
+		Advice:  fmt.Sprintf("Find out what happened. If the backup (%s) is the right one, restore it before the state is moved.", path.Base(strings.ReplaceAll(f.Source, `\`, "/")))})
+}

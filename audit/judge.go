@@ -1,0 +1,246 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"tfhaul/source"
+	"tfhaul/statefile"
+)
+
+// A judge turns what was read into findings.
+type judge struct {
+	*taking
+	findings []Finding
+	byName   map[string]*file
+}
+
+func newJudge(t *taking) *judge {
+	j := &judge{taking: t, byName: map[string]*file{}}
+	for _, f := range t.files {
+		j.byName[f.Source] = f
+	}
+	return j
+}
+
+// all finds all there is to find.
+func (j *judge) all(ctx context.Context) {
+	for _, f := range j.files {
+		j.one(f)
+	}
+	j.copies()
+	j.sharedResources()
+	j.terraformVersions()
+	j.orphanedLocks(ctx)
+	for _, skip := range j.odd {
+		severity := SeverityWarning
+		if skip.Code == source.SkipUnreadable {
+			severity = SeverityError
+		}
+		j.add(Finding{Code: CodeUnreadable, Severity: severity, Sources: []string{skip.Name},
+			Message: "This was not looked at: it " + skip.Reason + ".", Advice: "Make it readable, or leave it out with --exclude."})
+	}
+}
+
+// add takes a finding.
+func (j *judge) add(f Finding) { j.findings = append(j.findings, f) }
+
+// sorted are the findings in their order; each snapshot is told which concern it.
+func (j *judge) sorted() []Finding {
+	SortFindings(j.findings)
+	for _, finding := range j.findings {
+		for _, name := range finding.Sources {
+			if f := j.byName[name]; f != nil && !slices.Contains(f.Snapshot.Findings, finding.Code) {
+				f.Snapshot.Findings = append(f.Snapshot.Findings, finding.Code)
+			}
+		}
+	}
+	return j.findings
+}
+
+// one judges a file by itself, or by what lies beside it.
+func (j *judge) one(f *file) {
+	if f.role == roleBackup {
+		j.backup(f)
+		return
+	}
+	switch {
+	case f.unreadable != nil:
+		j.about(f, CodeUnreadable, SeverityError, sentence(fmt.Sprintf("the file could not be read: %v", f.unreadable)),
+			"Without it this audit is incomplete: make it readable, or leave it out with --exclude.")
+	case f.refusal != nil:
+		j.refused(f)
+	case f.Kind == string(statefile.KindErrored):
+		j.errored(f)
+		j.contents(f)
+	default:
+		j.contents(f)
+	}
+	j.lock(f)
+	j.digestOf(f)
+	if f.changed != nil {
+		j.about(f, CodeChanged, SeverityWarning, "The state was written while it was read.", "Somebody works with it: audit it again when they are done.")
+	}
+}
+
+// about adds a finding about one file.
+func (j *judge) about(f *file, code Code, severity Severity, message, advice string) {
+	j.add(Finding{Code: code, Severity: severity, Message: message, Advice: advice, Sources: []string{f.Source}})
+}
+
+// refused tells of a file that is no state that may be moved.
+func (j *judge) refused(f *file) {
+	// An Error's text is what it is, and what to do.
+	what, advice, _ := strings.Cut(f.refusal.Error(), "; ")
+	code, severity := CodeInvalid, SeverityError
+	switch f.refusal.Code() {
+	case "encrypted":
+		code = CodeEncrypted
+	case "too-new-format":
+		code = CodeTooNewFormat
+	case "not-state":
+		code, severity = CodeNotState, SeverityWarning
+	case "empty":
+		code, severity = CodeEmpty, SeverityWarning
+	}
+	j.about(f, code, severity, sentence(what), sentence(advice))
+}
+
+// contents tells what is odd about a state that can be read.
+func (j *judge) contents(f *file) {
+	if f.Resources+f.Instances+f.Deposed+f.Outputs == 0 {
+		j.about(f, CodeEmpty, SeverityInfo, "The state is empty: it holds neither resources nor outputs.",
+			`There is nothing to move; a workspace that nobody uses can be removed with "terraform workspace delete".`)
+	}
+	if f.Format < 4 {
+		j.about(f, CodeLegacyFormat, SeverityWarning, fmt.Sprintf("The state has format %d, of a Terraform older than 0.12.", f.Format),
+			"Have Terraform 0.12, 0.13 and 0.14 write it, in this order, before it is moved: what today's servers make of it is unproven.")
+	} else if f.Lineage == "" {
+		j.about(f, CodeNoLineage, SeverityInfo, "The state has no lineage: nothing tells it from another state of the same serial.",
+			"Let Terraform write it anew before it is moved; until then serial and bytes alone decide.")
+	}
+	j.terraformVersionOf(f)
+	j.providersOf(f)
+	j.secretsOf(f)
+	if f.Size >= j.Large {
+		j.about(f, CodeVeryLarge, SeverityWarning, fmt.Sprintf("The state is very large: %.0f MiB, %d resources. Every plan and apply reads all of it.", float64(f.Size)/(1<<20), f.Resources),
+			"Split the configuration, so that what changes together stands together.")
+	}
+	if f.Deposed > 0 {
+		j.about(f, CodeDeposed, SeverityWarning, fmt.Sprintf("The state holds %s, replaced and not destroyed, because an apply broke off.", counted(f.Deposed, "deposed object")),
+			"They still exist, and still cost: the next apply destroys them.")
+	}
+	if f.Tainted > 0 {
+		j.about(f, CodeTainted, SeverityInfo, fmt.Sprintf("The state holds %s, which the next apply replaces.", counted(f.Tainted, "tainted object")),
+			`Apply before the move, or "terraform untaint" what is to stay.`)
+	}
+	if f.FailedChecks > 0 {
+		j.about(f, CodeFailedChecks, SeverityInfo, fmt.Sprintf("Of %s, %d did not pass when the state was written.", counted(f.Checks, "check"), f.FailedChecks),
+			`See what "terraform plan" says of them.`)
+	}
+}
+
+// longHeld is the age from which a lock is taken for one that was left behind.
+const longHeld = 24 * time.Hour
+
+// lock tells of the source's own lock.
+func (j *judge) lock(f *file) {
+	if f.lockErr != nil {
+		j.about(f, CodeUnreadable, SeverityWarning, sentence(f.lockErr.Error()), "Find out who works with the state before it is moved.")
+	}
+	l := f.Lock
+	if l == nil {
+		return
+	}
+	who := "The state is locked at its source"
+	if l.Who != "" {
+		who += " by " + l.Who
+	}
+	if l.Operation != "" {
+		who += " (" + l.Operation + ")"
+	}
+	if !l.Created.IsZero() {
+		who += " since " + l.Created.UTC().Format(time.RFC3339)
+	}
+	held := !l.Created.IsZero() && j.Now.Sub(l.Created) >= longHeld
+	if held {
+		who += ", which is " + days(j.Now.Sub(l.Created))
+	}
+	const free = "terraform force-unlock ID, in its configuration"
+	if l.ID != "" {
+		who += "; the lock's ID is " + l.ID
+	}
+	if held {
+		j.about(f, CodeStaleLock, SeverityWarning, who+".", "Most likely a Terraform was killed there. If nobody works with it any more: "+free+".")
+		return
+	}
+	j.about(f, CodeLocked, SeverityWarning, who+".", "Wait for that to end. If nobody works there any more: "+free+".")
+}
+
+// digestOf compares what the backend noted with what is there.
+func (j *judge) digestOf(f *file) {
+	switch {
+	case f.digestErr != nil:
+		j.about(f, CodeUnreadable, SeverityWarning, sentence(fmt.Sprintf("the digest that the backend keeps could not be read: %v", f.digestErr)),
+			"Terraform would not read the state either: mend the table's item, or give us the right to read it.")
+	case f.digest != "" && f.unreadable == nil && f.changed == nil && f.digest != f.MD5:
+		j.about(f, CodeStaleDigest, SeverityError, fmt.Sprintf("The DynamoDB table holds the digest %s, and the state's is %s: Terraform refuses to read it.", f.digest, f.MD5),
+			"Someone wrote one without the other. Find out which is the right one: restore the object's earlier version, or set the table's item to the state's digest.")
+	}
+}
+
+// orphanedLocks finds locks beside which no state lies.
+func (j *judge) orphanedLocks(ctx context.Context) {
+	for _, skip := range j.locks {
+		if ctx.Err() != nil {
+			return
+		}
+		if !slices.ContainsFunc(lockedBy(skip.Name), func(name string) bool { return j.exists(ctx, name) }) {
+			j.add(Finding{Code: CodeOrphanedLock, Severity: SeverityWarning, Sources: []string{skip.Name},
+				Message: "This lock has no state beside it: the state was moved or deleted under it, or its first apply never ended.",
+				Advice:  "If nobody works there any more, remove it: it would stop the next Terraform that uses this place."})
+		}
+	}
+}
+
+// lockedBy are the names that the state may have that a file locks.
+func lockedBy(lock string) []string {
+	if state, ok := strings.CutSuffix(lock, ".tflock"); ok {
+		return []string{state}
+	}
+	// Of a URL with a query, and of Windows, too.
+	end := strings.LastIndex(lock, ".tflock?")
+	if end >= 0 {
+		return []string{lock[:end] + lock[end+len(".tflock"):]}
+	}
+	state := strings.TrimSuffix(lock, ".lock.info")
+	cut := strings.LastIndexAny(state, `/\`) + 1
+	dir, base := state[:cut], state[cut:]
+	// Terraform writes no second dot before a name that begins with one.
+	return []string{dir + strings.TrimPrefix(base, "."), dir + base}
+}
+
+// exists reports whether there is a file of this name, for all that is known.
+func (j *judge) exists(ctx context.Context, name string) bool {
+	if j.byName[name] != nil {
+		return true
+	}
+	listing, err := source.Find(ctx, name, j.Find)
+	if err != nil || len(listing.Objects) != 1 {
+		return false
+	}
+	// A bucket is not asked before the object is opened.
+	body, _, err := listing.Objects[0].Open(ctx, nil)
+	if err == nil {
+		_ = body.Close() // it was not read
+	}
+	var server *source.S3Error
+	if errors.As(err, &server) {
+		return server.Code != source.S3NoObject // what cannot be looked at may be there
+	}
+	return err == nil || ctx.Err() != nil
+}

@@ -1,0 +1,48 @@
+package audit
+
+import (
+	"fmt"
+	"net"
+	"strings"
+)
+
+// providersOf tells of providers that the target cannot install.
+func (j *judge) providersOf(f *file) {
+	var unusable, openTofu []string
+	for _, p := range f.Providers {
+		host, _, full := strings.Cut(p.Address, "/")
+		switch {
+		case !full: // a name alone, of Terraform up to 0.12
+		case host == "registry.opentofu.org":
+			openTofu = append(openTofu, p.Address)
+		case localHost(host) && host != "terraform.io":
+			unusable = append(unusable, p.Address)
+		}
+	}
+	if len(unusable) > 0 {
+		j.about(f, CodeUnusableProvider, SeverityError, fmt.Sprintf("The state uses providers of a local mirror, which the target cannot install: %s.", listed(unusable)),
+			`Publish them in the target's private registry, or use the public ones, and "terraform state replace-provider" the address.`)
+	}
+	if len(openTofu) > 0 {
+		j.about(f, CodeOpenTofuProvider, SeverityWarning, fmt.Sprintf("The state was written by OpenTofu: its providers have addresses of OpenTofu's registry, which Terraform takes for other providers: %s.", listed(openTofu)),
+			`Before the first run: "terraform state replace-provider registry.opentofu.org/NAMESPACE/NAME registry.terraform.io/NAMESPACE/NAME".`)
+	}
+}
+
+// localHost reports whether a provider's host is no registry that others can reach: one
+// without a domain, of a domain that exists nowhere, or an address.
+func localHost(host string) bool {
+	name, _, err := net.SplitHostPort(host)
+	if err != nil {
+		name = host
+	}
+	if net.ParseIP(name) != nil || !strings.Contains(name, ".") {
+		return true
+	}
+	for _, domain := range []string{".local", ".localhost", ".localdomain", ".test", ".invalid", ".example"} {
+		if strings.HasSuffix(name, domain) {
+			return true
+		}
+	}
+	return name == "example.com" || strings.HasSuffix(name, ".example.com")
+}

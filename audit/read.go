@@ -1,0 +1,227 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"tfhaul/source"
+	"tfhaul/statefile"
+)
+
+// A role is what a file is to an audit.
+type role int
+
+const (
+	roleState   role = iota
+	roleErrored      // errored.tfstate: read like a state, and compared with the one beside it
+	roleBackup       // only its serial and lineage matter
+)
+
+// A file is one that an audit reads, and what it learned.
+type file struct {
+	object source.Object
+	role   role
+	Snapshot
+
+	refusal      *statefile.Error // why it is no state
+	unreadable   error            // why it could not be read
+	lockErr      error            // why it is unknown whether it is locked
+	digest       string           // what the backend noted when it last wrote the state
+	digestErr    error
+	changed      *source.ChangedError // how it changed while it was read
+	plainSecrets []plainSecret        // outputs that look like secrets
+}
+
+func newFile(object source.Object, role role) *file {
+	f := &file{object: object, role: role}
+	f.Source, f.Workspace = object.Name(), object.Place().Workspace
+	f.Snapshot.Findings, f.Providers = []Code{}, []Provider{}
+	return f
+}
+
+// read reads all files, those of this machine and those of servers beside one
+// another. Its error is ctx's, or that of a server that will answer no other
+// request either.
+func (t *taking) read(ctx context.Context) error {
+	var local, remote []int
+	for i, f := range t.files {
+		if f.object.Place().Bucket == "" {
+			local = append(local, i)
+		} else {
+			remote = append(remote, i)
+		}
+	}
+	p := &progress{tell: t.Progress, total: len(t.files)}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return t.readSome(ctx, local, t.Parallelism, p) })
+	group.Go(func() error {
+		// What the search saw of locks saves a request each, but not for long: first of all.
+		if err := each(ctx, remote, t.RemoteParallelism, func(ctx context.Context, i int) error { return t.files[i].readLock(ctx) }); err != nil {
+			return err
+		}
+		return t.readSome(ctx, remote, t.RemoteParallelism, p)
+	})
+	return group.Wait()
+}
+
+func (t *taking) readSome(ctx context.Context, files []int, parallelism int, p *progress) error {
+	return each(ctx, files, parallelism, func(ctx context.Context, i int) error {
+		defer p.step()
+		f := t.files[i]
+		if f.object.Place().Bucket == "" {
+			if err := f.readLock(ctx); err != nil {
+				return err
+			}
+		}
+		ids, err := f.read(ctx, t.ids, t.Now)
+		t.ids.merge(i, ids)
+		return err
+	})
+}
+
+// each calls do for the files, so many at a time, until one call fails.
+func each(ctx context.Context, files []int, parallelism int, do func(context.Context, int) error) error {
+	group, ctx := errgroup.WithContext(ctx)
+	work := make(chan int)
+	for range min(parallelism, len(files)) {
+		group.Go(func() error {
+			for i := range work {
+				if err := do(ctx, i); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	group.Go(func() error {
+		defer close(work)
+		for _, i := range files {
+			select {
+			case work <- i:
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
+		return nil
+	})
+	return group.Wait()
+}
+
+// A progress counts files.
+type progress struct {
+	mu          sync.Mutex
+	tell        func(done, total int)
+	done, total int
+}
+
+func (p *progress) step() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.done++; p.tell != nil {
+		p.tell(p.done, p.total)
+	}
+}
+
+// readLock asks who holds the source's lock.
+func (f *file) readLock(ctx context.Context) error {
+	if f.role != roleState {
+		return nil
+	}
+	f.Lock, f.lockErr = f.object.Lock(ctx)
+	return hopeless(ctx, f.lockErr)
+}
+
+// recently is how long before it was opened a file must have been written last, to
+// be taken for one that nobody writes while it is read.
+const recently = time.Minute
+
+// read reads the file to its end and returns what identifies its objects. The
+// error, if any, is hopeless.
+func (f *file) read(ctx context.Context, shared *sharedIDs, now time.Time) ([]sharedID, error) {
+	body, pin, err := f.object.Open(ctx, nil)
+	if err != nil {
+		return nil, f.cannotRead(ctx, err)
+	}
+	ids := shared.collector()
+	visitor := &statefile.Visitor{Resource: ids.resource, Output: f.output}
+	if f.role == roleBackup {
+		visitor = nil
+	}
+	snapshot, err := statefile.Inspect(&interruptible{ctx, body}, visitor)
+	if closed := body.Close(); err == nil && closed != nil {
+		err = closed
+	}
+	f.fill(snapshot)
+	f.Kind = string(statefile.KindOfName(f.Source))
+	if f.role == roleState && f.Kind != string(statefile.KindErrored) {
+		f.Kind = string(statefile.KindState) // what was named itself is what it was named for
+	}
+	if !pin.ModTime.IsZero() {
+		f.Modified = pin.ModTime.UTC()
+		f.AgeSeconds = int64(max(0, now.Sub(pin.ModTime)).Seconds())
+	}
+	switch {
+	case err != nil && !errors.As(err, &f.refusal):
+		return nil, f.cannotRead(ctx, err)
+	case f.refusal != nil:
+		f.Kind, f.Code = string(f.refusal.Kind), f.refusal.Code()
+		f.plainSecrets, ids.found = nil, nil
+	case f.role == roleErrored:
+		f.Code = string(CodeErrored)
+	}
+	pin.MD5 = f.MD5
+	if f.refusal != nil || pin.Opened.Sub(pin.ModTime) < recently {
+		if err := f.object.Check(ctx, pin); err != nil && !errors.As(err, &f.changed) {
+			return nil, f.cannotRead(ctx, err)
+		}
+	}
+	return ids.found, f.readDigest(ctx)
+}
+
+// readDigest asks for what the backend noted.
+func (f *file) readDigest(ctx context.Context) error {
+	digested, ok := f.object.(source.Digested)
+	if !ok || f.role != roleState {
+		return nil
+	}
+	f.digest, f.digestErr = digested.Digest(ctx)
+	return hopeless(ctx, f.digestErr)
+}
+
+// cannotRead notes why, and returns the error if all others would fail alike.
+func (f *file) cannotRead(ctx context.Context, err error) error {
+	f.unreadable, f.Kind, f.Code = err, KindUnreadable, string(CodeUnreadable)
+	return hopeless(ctx, err)
+}
+
+// hopeless is err if there is no use in reading on, else nil.
+func hopeless(ctx context.Context, err error) error {
+	var server *source.S3Error
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case errors.As(err, &server) && server.Everywhere():
+		return err
+	}
+	return nil
+}
+
+// interruptible ends a long read when ctx ends.
+type interruptible struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (i *interruptible) Read(p []byte) (int, error) {
+	if err := i.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return i.r.Read(p)
+}

@@ -1,0 +1,85 @@
+package audit
+
+// A Summary counts what an inventory holds.
+type Summary struct {
+	// Snapshots counts the files that were taken for states, and States those that are.
+	Snapshots int `json:"snapshots"`
+	States    int `json:"states"`
+	// Unreadable counts those that could not be read: the audit is incomplete.
+	Unreadable int `json:"unreadable"`
+	// Locked counts those that are locked at their source.
+	Locked int `json:"locked"`
+	// Bytes is what all of them hold.
+	Bytes int64 `json:"bytes"`
+
+	Resources           int `json:"resources"`
+	Managed             int `json:"managed"`
+	Data                int `json:"data"`
+	Instances           int `json:"instances"`
+	Outputs             int `json:"outputs"`
+	SensitiveOutputs    int `json:"sensitive_outputs"`
+	SensitiveAttributes int `json:"sensitive_attributes"`
+
+	// Findings counts findings by severity, Codes by code.
+	Findings map[Severity]int `json:"findings"`
+	Codes    map[Code]int     `json:"codes"`
+	// TerraformVersions, Formats and Providers (by resources) count what states use.
+	TerraformVersions map[string]int `json:"terraform_versions"`
+	Formats           map[int]int    `json:"formats"`
+	Providers         map[string]int `json:"providers"`
+	// Relations counts how snapshots stand to their targets, if one was named.
+	Relations map[string]int `json:"relations,omitempty"`
+	// Skipped counts what was found and not taken, by reason.
+	Skipped map[string]int `json:"skipped"`
+}
+
+// Summary counts.
+func (i *Inventory) Summary() Summary {
+	s := Summary{
+		Snapshots: len(i.Snapshots), Findings: map[Severity]int{}, Codes: map[Code]int{},
+		TerraformVersions: map[string]int{}, Formats: map[int]int{}, Providers: map[string]int{}, Skipped: i.Skipped,
+	}
+	for _, severity := range Severities {
+		s.Findings[severity] = 0
+	}
+	for _, f := range i.Findings {
+		s.Findings[f.Severity]++
+		s.Codes[f.Code]++
+	}
+	for k := range i.Snapshots {
+		sn := &i.Snapshots[k]
+		s.Bytes += sn.Size
+		if sn.Kind == KindUnreadable {
+			s.Unreadable++
+		}
+		if sn.Lock != nil {
+			s.Locked++
+		}
+		if sn.Target != nil {
+			if s.Relations == nil {
+				s.Relations = map[string]int{}
+			}
+			s.Relations[sn.Target.Relation]++
+		}
+		if !sn.IsState() {
+			continue
+		}
+		s.States++
+		s.Resources += sn.Resources
+		s.Managed += sn.Managed
+		s.Data += sn.Data
+		s.Instances += sn.Instances
+		s.Outputs += sn.Outputs
+		s.SensitiveOutputs += sn.SensitiveOutputs
+		s.SensitiveAttributes += sn.SensitiveAttributes
+		s.TerraformVersions[sn.TerraformVersion]++
+		s.Formats[sn.Format]++
+		for _, p := range sn.Providers {
+			s.Providers[p.Address] += p.Resources
+		}
+	}
+	if s.Skipped == nil {
+		s.Skipped = map[string]int{}
+	}
+	return s
+}

@@ -1,0 +1,355 @@
+package report
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/go-version"
+
+	"tfhaul/audit"
+)
+
+// InventoryJSON writes the document of an audit.
+func InventoryJSON(w io.Writer, i *audit.Inventory) error {
+	return JSON(w, inventoryDocument(i))
+}
+
+// An inventoryDoc is an audit for scripts and for the page.
+type inventoryDoc struct {
+	Format    string           `json:"format"`
+	Taken     time.Time        `json:"taken"`
+	Sources   []string         `json:"sources"`
+	Summary   audit.Summary    `json:"summary"`
+	Snapshots []audit.Snapshot `json:"snapshots"`
+	Findings  []audit.Finding  `json:"findings"`
+}
+
+func inventoryDocument(i *audit.Inventory) inventoryDoc {
+	return inventoryDoc{
+		Format: Format, Taken: i.Taken.UTC().Truncate(time.Second), Sources: orEmpty(i.Sources),
+		Summary: i.Summary(), Snapshots: orEmpty(i.Snapshots), Findings: orEmpty(i.Findings),
+	}
+}
+
+// orEmpty makes JSON write [] and not null.
+func orEmpty[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}
+
+// fewSnapshots is how many snapshots Inventory shows when not told to show all.
+const fewSnapshots = 60
+
+// Inventory tells a person of an audit: a table of the snapshots, what was found, and the
+// summary, in the order in which a terminal leaves the most important in sight. Of
+// many snapshots it shows those that most needs to be known of, unless all is set.
+func Inventory(w io.Writer, s Style, i *audit.Inventory, all bool) error {
+	var b bytes.Buffer
+	summary := i.Summary()
+	s.snapshots(&b, i, all)
+	s.findings(&b, i.Findings)
+	s.inventorySummary(&b, i, summary)
+	_, err := w.Write(b.Bytes())
+	return err
+}
+
+// snapshots draws the table.
+func (s Style) snapshots(b *bytes.Buffer, i *audit.Inventory, all bool) {
+	shown, hidden := i.Snapshots, 0
+	if !all && len(shown) > fewSnapshots {
+		shown = weightiest(i, fewSnapshots)
+		hidden = len(i.Snapshots) - len(shown)
+	}
+	if len(shown) == 0 {
+		return
+	}
+	targets := slices.ContainsFunc(shown, func(sn audit.Snapshot) bool { return sn.Target != nil })
+	prefix := commonTarget(shown)
+	t := table{columns: []column{
+		{title: "SOURCE", elastic: true, middle: true}, {title: "SERIAL", right: true}, {title: "RESOURCES", right: true},
+		{title: "SIZE", right: true}, {title: "TERRAFORM", elastic: true}, {title: "AGE", right: true},
+	}}
+	if targets {
+		t.columns = append(t.columns, column{title: "WORKSPACE", elastic: true, middle: true}, column{title: "RELATION"})
+	}
+	t.columns = append(t.columns, column{title: "FINDINGS", elastic: true})
+	for k := range shown {
+		sn := &shown[k]
+		serial, resources, terraform := "", "", sn.TerraformVersion
+		if sn.Known() {
+			serial = fmt.Sprint(sn.Serial)
+		}
+		if sn.IsState() {
+			resources = fmt.Sprint(sn.Resources)
+		}
+		if terraform == "" && sn.Known() {
+			terraform = fmt.Sprintf("format %d", sn.Format)
+		}
+		row := []string{plainLine(sn.Source), serial, resources, Size(sn.Size), plainLine(terraform), Age(sn)}
+		if targets {
+			workspace, relation := "", ""
+			if sn.Target != nil {
+				workspace, relation = strings.TrimPrefix(sn.Target.Workspace, prefix), cmp.Or(sn.Target.Relation, sn.Target.Code)
+			}
+			row = append(row, plainLine(workspace), plainLine(relation))
+		}
+		t.rows = append(t.rows, append(row, joinCodes(sn.Findings)))
+	}
+	t.write(b, s, "")
+	if hidden > 0 {
+		fmt.Fprintf(b, "… and %d more, with less to tell; --all shows them, --csv, --json and --html hold them all\n", hidden)
+	}
+	b.WriteByte('\n')
+}
+
+// weightiest are so many snapshots with the heaviest findings, in their order.
+func weightiest(i *audit.Inventory, most int) []audit.Snapshot {
+	weight := map[string]int{}
+	for _, f := range i.Findings {
+		points := len(audit.Severities) - slices.Index(audit.Severities, f.Severity)
+		for _, name := range f.Sources {
+			weight[name] = max(weight[name], points)
+		}
+	}
+	order := make([]int, len(i.Snapshots))
+	for k := range order {
+		order[k] = k
+	}
+	slices.SortStableFunc(order, func(a, b int) int {
+		return weight[i.Snapshots[b].Source] - weight[i.Snapshots[a].Source]
+	})
+	order = order[:most]
+	slices.Sort(order)
+	shown := make([]audit.Snapshot, most)
+	for k, n := range order {
+		shown[k] = i.Snapshots[n]
+	}
+	return shown
+}
+
+// Age writes how long ago a snapshot was written: "3 h", "12 d", "2.1 y".
+func Age(sn *audit.Snapshot) string {
+	if sn.Modified.IsZero() {
+		return ""
+	}
+	age := time.Duration(sn.AgeSeconds) * time.Second
+	const day = 24 * time.Hour
+	switch {
+	case age < time.Minute:
+		return fmt.Sprintf("%d s", int(age.Seconds()))
+	case age < time.Hour:
+		return fmt.Sprintf("%d min", int(age.Minutes()))
+	case age < 2*day:
+		return fmt.Sprintf("%d h", int(age.Hours()))
+	case age < 2*365*day:
+		return fmt.Sprintf("%d d", int(age/day))
+	}
+	return fmt.Sprintf("%.1f y", float64(age)/float64(365*day))
+}
+
+func joinCodes(codes []audit.Code) string {
+	texts := make([]string, len(codes))
+	for i, c := range codes {
+		texts[i] = plainLine(string(c))
+	}
+	return strings.Join(texts, ", ")
+}
+
+// commonTarget is the host and organization that all targets share, with a slash
+// at its end, or "".
+func commonTarget(snapshots []audit.Snapshot) string {
+	prefix := ""
+	for k := range snapshots {
+		if t := snapshots[k].Target; t != nil {
+			place := t.Workspace[:strings.LastIndexByte(t.Workspace, '/')+1]
+			if prefix != "" && place != prefix {
+				return ""
+			}
+			prefix = place
+		}
+	}
+	return prefix
+}
+
+// mostPlaces is how many places of one kind of finding are told.
+const mostPlaces = 6
+
+// findings draws the findings, a paragraph a code, the heaviest last.
+func (s Style) findings(b *bytes.Buffer, findings []audit.Finding) {
+	type group struct {
+		severity audit.Severity
+		code     audit.Code
+		findings []audit.Finding
+	}
+	var groups []*group
+	for _, f := range findings {
+		k := len(groups) - 1
+		if k < 0 || groups[k].code != f.Code || groups[k].severity != f.Severity {
+			groups = append(groups, &group{severity: f.Severity, code: f.Code})
+			k++
+		}
+		groups[k].findings = append(groups[k].findings, f)
+	}
+	slices.Reverse(groups)
+	for _, g := range groups {
+		fmt.Fprintf(b, "%s %s (%d)\n", s.severity(g.severity), s.Strong(plainLine(string(g.code))), len(g.findings))
+		s.places(b, g.findings)
+		for _, advice := range advices(g.findings) {
+			s.indented(b, "  → ", advice)
+		}
+		b.WriteByte('\n')
+	}
+}
+
+// places tells where something was found, and what: once, where it is the same
+// everywhere.
+func (s Style) places(b *bytes.Buffer, findings []audit.Finding) {
+	about := map[string][]audit.Finding{}
+	var order []string
+	for _, f := range findings {
+		if about[f.Message] == nil {
+			order = append(order, f.Message)
+		}
+		about[f.Message] = append(about[f.Message], f)
+	}
+	for i, message := range order {
+		if i == mostPlaces && len(order) > mostPlaces+1 {
+			fmt.Fprintf(b, "  … and %d more; --json has them all\n", len(order)-i)
+			return
+		}
+		s.indented(b, "  ", message)
+		told := 0
+		for _, f := range about[message] {
+			for k, name := range f.Sources {
+				if told++; told <= mostPlaces {
+					fmt.Fprintf(b, "    %s%s\n", plainLine(name), s.Faint(copyText(f, k)))
+				}
+			}
+		}
+		if told > mostPlaces {
+			fmt.Fprintf(b, "    … and %d more\n", told-mostPlaces)
+		}
+	}
+}
+
+// copyText tells how a copy stands to the newest.
+func copyText(f audit.Finding, k int) string {
+	if k >= len(f.Copies) {
+		return ""
+	}
+	return fmt.Sprintf("  serial %d, %s", f.Copies[k].Serial, f.Copies[k].Relation)
+}
+
+// mostAdvices is how many different ones follow a group.
+const mostAdvices = 3
+
+func advices(findings []audit.Finding) []string {
+	var all []string
+	for _, f := range findings {
+		if f.Advice != "" && !slices.Contains(all, f.Advice) && len(all) < mostAdvices {
+			all = append(all, f.Advice)
+		}
+	}
+	return all
+}
+
+// severity draws a severity in its colour.
+func (s Style) severity(v audit.Severity) string {
+	text := plainLine(string(v))
+	switch v {
+	case audit.SeverityError:
+		return s.Bad(text)
+	case audit.SeverityWarning:
+		return s.Odd(text)
+	}
+	return s.Faint(text)
+}
+
+// inventorySummary draws the last lines.
+func (s Style) inventorySummary(b *bytes.Buffer, i *audit.Inventory, sum audit.Summary) {
+	line := func(name, text string) {
+		if text != "" {
+			fmt.Fprintf(b, "%s  %s\n", s.Faint(fmt.Sprintf("%-10s", name)), text)
+		}
+	}
+	states := fmt.Sprintf("%s, %s", counted(sum.States, "state"), Size(sum.Bytes))
+	if other := sum.Snapshots - sum.States; other > 0 {
+		states += fmt.Sprintf("; %s that no state could be read from", counted(other, "file"))
+	}
+	if sum.Locked > 0 {
+		states += fmt.Sprintf("; %d locked", sum.Locked)
+	}
+	line("states", states)
+	line("resources", fmt.Sprintf("%s managed, %d data, %s; %s, %d sensitive; %s", fmt.Sprint(sum.Managed), sum.Data, counted(sum.Instances, "instance"),
+		counted(sum.Outputs, "output"), sum.SensitiveOutputs, counted(sum.SensitiveAttributes, "sensitive attribute")))
+	line("terraform", most(versionsInOrder(sum.TerraformVersions), sum.TerraformVersions, 8))
+	line("providers", most(byCount(sum.Providers), sum.Providers, 5))
+	line("relations", most(byCount(sum.Relations), sum.Relations, 8))
+	line("skipped", most(byCount(sum.Skipped), sum.Skipped, 8))
+	var parts []string
+	for _, severity := range audit.Severities {
+		if n := sum.Findings[severity]; n > 0 {
+			word := counted(n, string(severity))
+			if severity == audit.SeverityInfo {
+				word = fmt.Sprintf("%d good to know", n)
+			}
+			switch severity {
+			case audit.SeverityError:
+				word = s.Bad(word)
+			case audit.SeverityWarning:
+				word = s.Odd(word)
+			}
+			parts = append(parts, word)
+		}
+	}
+	line("findings", cmp.Or(strings.Join(parts, ", "), s.Good("none")))
+}
+
+// byCount orders names by their counts, the greatest first.
+func byCount(counts map[string]int) []string {
+	return slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
+		return cmp.Or(cmp.Compare(counts[b], counts[a]), cmp.Compare(a, b))
+	})
+}
+
+// versionsInOrder orders versions, the newest first, and what is none last.
+func versionsInOrder(counts map[string]int) []string {
+	return slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
+		va, errA := version.NewVersion(a)
+		vb, errB := version.NewVersion(b)
+		switch {
+		case errA != nil && errB != nil:
+			return cmp.Compare(a, b)
+		case errA != nil:
+			return 1
+		case errB != nil:
+			return -1
+		}
+		return vb.Compare(va)
+	})
+}
+
+// most writes the first of many names with their counts.
+func most(names []string, counts map[string]int, limit int) string {
+	var parts []string
+	for i, name := range names {
+		if i == limit && len(names) > limit+1 {
+			rest := 0
+			for _, name := range names[i:] {
+				rest += counts[name]
+			}
+			parts = append(parts, fmt.Sprintf("%d others (%d)", len(names)-i, rest))
+			break
+		}
+		parts = append(parts, fmt.Sprintf("%s (%d)", plainLine(cmp.Or(name, "unknown")), counts[name]))
+	}
+	return strings.Join(parts, ", ")
+}
