@@ -211,7 +211,7 @@ func (s *Server) accessTo(p *principal, org string) access {
 	case p.user != nil:
 		a := accessNone
 		if o := s.organizations[org]; o == nil || !boolSetting(o.Settings, "user-tokens-enabled", true) {
-			return accessNone
+			return accessNone // the organization takes no user's tokens
 		}
 		for _, id := range p.user.Teams {
 			if t := s.teams[id]; t != nil && t.Org == org {
@@ -243,6 +243,23 @@ func (s *Server) accessToWorkspace(p *principal, w *workspace) access {
 		}
 	}
 	return a
+}
+
+// belongs says whether the principal is of the organization, with or without access to all of
+// its workspaces.
+func (s *Server) belongs(p *principal, org string) bool {
+	switch {
+	case s.accessTo(p, org) > accessNone:
+		return true
+	case p.team != nil:
+		return p.team.Org == org
+	case p.run != nil:
+		w := s.workspaces[p.run.Workspace]
+		return w != nil && w.Org == org
+	case p.user != nil:
+		return slices.ContainsFunc(p.user.Teams, func(id string) bool { return s.teams[id] != nil && s.teams[id].Org == org })
+	}
+	return false
 }
 
 // owns says whether the principal may change the organization itself.

@@ -42,7 +42,7 @@ func (c *call) organization() (*organization, error) {
 	if o != nil && c.who.user != nil && !boolSetting(o.Settings, "user-tokens-enabled", true) {
 		return nil, errUnauthorized()
 	}
-	if o == nil || c.s.accessTo(c.who, o.Name) == accessNone {
+	if o == nil || !c.s.belongs(c.who, o.Name) {
 		return nil, errNotFound()
 	}
 	return o, nil
@@ -53,7 +53,7 @@ func listOrganizations(c *call) (*answer, error) {
 	query := strings.ToLower(c.r.URL.Query().Get("q"))
 	var all []*organization
 	for _, o := range c.s.organizations {
-		if c.s.accessTo(c.who, o.Name) > accessNone && strings.Contains(strings.ToLower(o.Name+"\n"+o.Email), query) {
+		if c.s.belongs(c.who, o.Name) && strings.Contains(strings.ToLower(o.Name+"\n"+o.Email), query) {
 			all = append(all, o)
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 )
 
@@ -28,6 +29,7 @@ type Running struct {
 	written  []string // files of WriteEnvFile
 	stop     context.CancelFunc
 	ended    chan error
+	close    func() error
 }
 
 // Start serves over TLS, with HTTP/2, on a loopback address such as "127.0.0.1:8443"; "" is a
@@ -68,6 +70,7 @@ func (s *Server) Start(addr string) (*Running, error) {
 			ErrorLog:          log.New(logWriter{s}, "", 0),
 		},
 	}
+	r.close = sync.OnceValue(r.shutdown)
 	go func() { r.ended <- r.http.ServeTLS(listener, "", "") }()
 	return r, nil
 }
@@ -105,8 +108,10 @@ func (r *Running) Client() *http.Client {
 }
 
 // Close stops listening, ends what is under way, waits for it, closes the Server and removes
-// the files that WriteEnvFile wrote.
-func (r *Running) Close() error {
+// the files that WriteEnvFile wrote. Closing it again returns the same.
+func (r *Running) Close() error { return r.close() }
+
+func (r *Running) shutdown() error {
 	r.server.doneOnce.Do(func() { close(r.server.done) })
 	r.stop()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)

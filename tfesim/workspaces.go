@@ -410,7 +410,8 @@ func (c *call) searchWorkspaces(o *organization) ([]*workspace, error) {
 	for _, w := range c.s.byName[o.Name] {
 		lower := strings.ToLower(w.Name)
 		has := func(tag string) bool { return c.s.hasTag(w, tag) }
-		if strings.Contains(lower, name) && (wildcard == "" || wildcardFits(wildcard, lower)) &&
+		if c.s.accessToWorkspace(c.who, w) >= accessRead && strings.Contains(lower, name) &&
+			(wildcard == "" || wildcardFits(wildcard, lower)) &&
 			(project == "" || w.Project == project) && bindingsFit(c.s.effectiveTags(w), bindings) &&
 			!slices.ContainsFunc(tags, func(t string) bool { return !has(t) }) && !slices.ContainsFunc(without, has) {
 			all = append(all, w)
