@@ -115,7 +115,7 @@ type taking struct {
 
 // find lists what is to be read.
 func (t *taking) find(ctx context.Context, sources []string) error {
-	seen := map[string]bool{}
+	seen, told := map[string]bool{}, map[string]bool{}
 	for _, ref := range sources {
 		listing, err := source.Find(ctx, ref, t.Find)
 		var none *source.NoMatchError
@@ -130,9 +130,10 @@ func (t *taking) find(ctx context.Context, sources []string) error {
 			found = append(found, newFile(object, roleState))
 		}
 		for _, skip := range listing.Skipped {
-			if seen[skip.Name] {
+			if told[skip.Name] {
 				continue
 			}
+			told[skip.Name] = true
 			t.skipped[skip.Code]++
 			switch skip.Code {
 			case source.SkipErrored:
@@ -144,7 +145,6 @@ func (t *taking) find(ctx context.Context, sources []string) error {
 			case source.SkipUnreadable, source.SkipBrokenLink, source.SkipNotRegular:
 				t.odd = append(t.odd, skip)
 			}
-			seen[skip.Name] = true
 		}
 		slices.SortStableFunc(found, func(a, b *file) int { return cmp.Compare(a.object.Name(), b.object.Name()) })
 		for _, f := range found {

@@ -1,0 +1,149 @@
+package audit_test
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"tfhaul/audit"
+)
+
+// instance is a resource of type kind with one object.
+func instance(provider, kind, id string) string {
+	return fmt.Sprintf(`{"mode": "managed", "type": %q, "name": "x", "provider": %q, "instances": [{"attributes": {"id": %q}}]}`,
+		kind, `provider["`+provider+`"]`, id)
+}
+
+const aws = "registry.terraform.io/hashicorp/aws"
+
+func TestFindings(t *testing.T) {
+	const lock = `{"ID": "lock-1", "Operation": "OperationTypeApply", "Who": "ana@build", "Created": "%s"}`
+	tests := []struct {
+		name  string
+		files map[string]string
+		// want are "severity code" with the files concerned behind them, of all findings.
+		want []string
+		says string // one of the messages holds this
+	}{
+		{"a sound state", map[string]string{"a.tfstate": state(spec{lineage: "l"})}, nil, ""},
+		{"errored.tfstate that is newer", map[string]string{
+			"terraform.tfstate": state(spec{lineage: "l", serial: 4}), "errored.tfstate": state(spec{lineage: "l", serial: 5})},
+			[]string{"error errored errored.tfstate terraform.tfstate"}, "its serial is 5, and the stored state's 4"},
+		{"errored.tfstate that was left behind", map[string]string{
+			"terraform.tfstate": state(spec{lineage: "l", serial: 6}), "errored.tfstate": state(spec{lineage: "l", serial: 5})},
+			[]string{"error errored errored.tfstate terraform.tfstate"}, "has reached 6 without it"},
+		{"errored.tfstate that was pushed", map[string]string{
+			"terraform.tfstate": state(spec{lineage: "l", serial: 5}), "errored.tfstate": state(spec{lineage: "l", serial: 5})},
+			[]string{"info errored errored.tfstate terraform.tfstate"}, "same bytes have been stored"},
+		{"errored.tfstate alone", map[string]string{"errored.tfstate": state(spec{lineage: "l", serial: 5})},
+			[]string{"error errored errored.tfstate"}, "no state of its lineage was found"},
+		{"a backup that is newer", map[string]string{
+			"terraform.tfstate": state(spec{lineage: "l", serial: 4}), "terraform.tfstate.backup": state(spec{lineage: "l", serial: 5})},
+			[]string{"error backup-newer terraform.tfstate terraform.tfstate.backup"}, "serial 5, which is newer than the state's, 4"},
+		{"a backup of a state command that is newer", map[string]string{
+			"terraform.tfstate": state(spec{lineage: "l", serial: 4}), "terraform.tfstate.1712345678.backup": state(spec{lineage: "l", serial: 5})},
+			[]string{"error backup-newer terraform.tfstate terraform.tfstate.1712345678.backup"}, ""},
+		{"a backup as it should be", map[string]string{
+			"terraform.tfstate": state(spec{lineage: "l", serial: 5}), "terraform.tfstate.backup": state(spec{lineage: "l", serial: 4})}, nil, ""},
+		{"a backup of another state", map[string]string{
+			"terraform.tfstate": state(spec{lineage: "l", serial: 4}), "terraform.tfstate.backup": state(spec{lineage: "m", serial: 9})}, nil, ""},
+		{"copies", map[string]string{
+			"a.tfstate": state(spec{lineage: "l", serial: 5}), "b.tfstate": state(spec{lineage: "l", serial: 5}), "c.tfstate": state(spec{lineage: "l", serial: 2})},
+			[]string{"warning shared-lineage a.tfstate b.tfstate c.tfstate"}, "newest has serial 5, 1 identical to it, 1 older"},
+		{"copies that diverged", map[string]string{
+			"a.tfstate": state(spec{lineage: "l", serial: 5}), "b.tfstate": state(spec{lineage: "l", serial: 5, version: "1.11.3"})},
+			[]string{"error diverged a.tfstate b.tfstate"}, "serial 5 stands for 2 different contents"},
+		{"one object in two states", map[string]string{
+			"a.tfstate": state(spec{lineage: "l", resources: instance(aws, "aws_instance", "i-0123456789abcdef0")}),
+			"b.tfstate": state(spec{lineage: "m", resources: instance(aws, "aws_instance", "i-0123456789abcdef0")})},
+			[]string{"error shared-resource a.tfstate b.tfstate"}, "1 object is managed by 2 states at once: 1 aws_instance"},
+		{"one object, once through OpenTofu", map[string]string{
+			"a.tfstate": state(spec{lineage: "l", resources: instance(aws, "aws_instance", "i-0123456789abcdef0")}),
+			"b.tfstate": state(spec{lineage: "m", resources: instance("registry.opentofu.org/hashicorp/aws", "aws_instance", "i-0123456789abcdef0")})},
+			[]string{"error shared-resource a.tfstate b.tfstate", "warning opentofu-provider b.tfstate"}, ""},
+		{"one name in two states", map[string]string{
+			"a.tfstate": state(spec{lineage: "l", resources: instance(aws, "aws_iam_role", "deploy")}),
+			"b.tfstate": state(spec{lineage: "m", resources: instance(aws, "aws_iam_role", "deploy")})},
+			[]string{"warning shared-resource a.tfstate b.tfstate"}, "named alike in 2 states"},
+		{"one id of two types", map[string]string{
+			"a.tfstate": state(spec{lineage: "l", resources: instance(aws, "aws_s3_bucket", "acme-logs-0123456789abc")}),
+			"b.tfstate": state(spec{lineage: "m", resources: instance(aws, "aws_s3_bucket_policy", "acme-logs-0123456789abc")})}, nil, ""},
+		{"ids that mean nothing", map[string]string{
+			"a.tfstate": state(spec{lineage: "l", resources: instance("registry.terraform.io/hashicorp/random", "random_password", "none")}),
+			"b.tfstate": state(spec{lineage: "m", resources: instance("registry.terraform.io/hashicorp/random", "random_password", "none")})}, nil, ""},
+		{"copies share their objects, of course", map[string]string{
+			"a.tfstate": state(spec{lineage: "l", resources: instance(aws, "aws_vpc", "vpc-0123456789abcdef0")}),
+			"b.tfstate": state(spec{lineage: "l", resources: instance(aws, "aws_vpc", "vpc-0123456789abcdef0")})},
+			[]string{"warning shared-lineage a.tfstate b.tfstate"}, ""},
+		{"secrets by shape and by name", map[string]string{"a.tfstate": state(spec{lineage: "l",
+			outputs: `"url": {"value": "https://bob:hunter2hunter2@example.com", "type": "string"}, "db_password": {"value": "x", "type": "string"},
+				"token": {"value": "x", "type": "string", "sensitive": true}, "password_policy": {"value": "x", "type": "string"}, "secret_count": {"value": 3, "type": "number"}`})},
+			[]string{"error plain-secret a.tfstate", "warning plain-secret a.tfstate"}, "(password in a URL): url."},
+		{"a provider of a local mirror", map[string]string{"a.tfstate": state(spec{lineage: "l", resources: instance("terraform.local/acme/internal", "internal_thing", "1")})},
+			[]string{"error unusable-provider a.tfstate"}, "terraform.local/acme/internal"},
+		{"a private registry is no local mirror", map[string]string{"a.tfstate": state(spec{lineage: "l", resources: instance("tfe.acme.net/acme/internal", "internal_thing", "1")})}, nil, ""},
+		{"a lock that somebody holds", map[string]string{"a.tfstate": state(spec{lineage: "l"}), ".a.tfstate.lock.info": fmt.Sprintf(lock, "2025-04-01T09:30:00Z")},
+			[]string{"warning locked a.tfstate"}, "by ana@build (OperationTypeApply) since 2025-04-01T09:30:00Z; the lock's ID is lock-1."},
+		{"a lock that was left behind", map[string]string{"a.tfstate": state(spec{lineage: "l"}), ".a.tfstate.lock.info": fmt.Sprintf(lock, "2025-03-01T09:30:00Z")},
+			[]string{"warning stale-lock a.tfstate"}, "which is 31 days"},
+		{"a lock that cannot be understood", map[string]string{"a.tfstate": state(spec{lineage: "l"}), ".a.tfstate.lock.info": "?"},
+			[]string{"warning locked a.tfstate"}, ""},
+		{"a lock without a state", map[string]string{"a.tfstate": state(spec{lineage: "l"}), "b.tfstate.tflock": "{}", ".c.tfstate.lock.info": "{}"},
+			[]string{"warning orphaned-lock .c.tfstate.lock.info", "warning orphaned-lock b.tfstate.tflock"}, ""},
+		{"a lock of a state that was not asked for", map[string]string{"a.tfstate": state(spec{lineage: "l"}), "b.state": "", "b.state.tflock": "{}"}, nil, ""},
+		{"no lineage", map[string]string{"a.tfstate": state(spec{})}, []string{"info no-lineage a.tfstate"}, ""},
+		{"an old Terraform", map[string]string{"a.tfstate": state(spec{lineage: "l", version: "0.12.31"})}, []string{"warning old-terraform a.tfstate"}, "written by Terraform 0.12.31"},
+		{"a pre-release of the oldest Terraform", map[string]string{"a.tfstate": state(spec{lineage: "l", version: "1.0.0-rc1"})}, nil, ""},
+		{"four releases", map[string]string{
+			"a.tfstate": state(spec{lineage: "a", version: "1.11.4"}), "b.tfstate": state(spec{lineage: "b", version: "1.2.3"}), "c.tfstate": state(spec{lineage: "c", version: "1.2.9"}),
+			"d.tfstate": state(spec{lineage: "d", version: "1.5.7"}), "e.tfstate": state(spec{lineage: "e", version: "1.10.0"})},
+			[]string{"info terraform-versions"}, "from 1.2.3 to 1.11.4: 1.2 (2), 1.5 (1), 1.10 (1), 1.11 (1)"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			dir := t.TempDir()
+			for path, text := range test.files {
+				write(t, dir, path, text)
+			}
+			i := take(t, audit.Options{Now: atWork(t)}, dir)
+			var got, messages []string
+			for _, f := range i.Findings {
+				line := string(f.Severity) + " " + string(f.Code)
+				for _, name := range f.Sources {
+					path, err := filepath.Rel(dir, name)
+					if err != nil {
+						t.Fatal(err)
+					}
+					line += " " + filepath.ToSlash(path)
+				}
+				got, messages = append(got, line), append(messages, f.Message)
+			}
+			if !slices.Equal(got, test.want) {
+				t.Errorf("found %q\nwant  %q", got, test.want)
+			}
+			if all := strings.Join(messages, "\n"); !strings.Contains(all, test.says) {
+				t.Errorf("nothing says %q:\n%s", test.says, all)
+			}
+		})
+	}
+}
+
+func TestVeryLargeStates(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "a.tfstate", state(spec{lineage: "l"}))
+	if i := take(t, audit.Options{Large: 100}, dir); i.Summary().Codes[audit.CodeVeryLarge] != 1 {
+		t.Errorf("%v", i.Findings)
+	}
+}
+
+func TestSnapshotsKnowTheirFindings(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "a.tfstate", state(spec{lineage: "l", version: "0.13.0", outputs: `"token": {"value": "x", "type": "string"}`}))
+	i := take(t, audit.Options{}, dir)
+	want := []audit.Code{audit.CodeOldTerraform, audit.CodePlainSecret}
+	if got := i.Snapshots[0].Findings; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
