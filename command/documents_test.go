@@ -18,12 +18,12 @@ func TestCommandsDocument(t *testing.T) {
 	t.Parallel()
 	var b bytes.Buffer
 	b.WriteString("# The commands\n\nThis is what `tfhaul COMMAND --help` says; `go test ./command -run Document -update` writes it.\n")
-	for _, name := range []string{"", "move", "verify", "unlock", "history", "demo", "sim", "version", "completion"} {
-		help := tfhaul(t, "help", name)
-		if name == "" {
-			help = tfhaul(t, "help")
-		}
-		b.WriteString("\n## " + strings.TrimSpace("tfhaul "+name) + "\n\n```text\n" + strings.TrimSpace(help.stdout) + "\n```\n")
+	chapter := func(title, help string) {
+		b.WriteString("\n## " + title + "\n\n```text\n" + strings.TrimSpace(help) + "\n```\n")
+	}
+	chapter("tfhaul", tfhaul(t, "help").stdout)
+	for _, name := range commandNames(t) {
+		chapter("tfhaul "+name, tfhaul(t, "help", name).stdout)
 	}
 	path := filepath.Join("..", "docs", "commands.md")
 	if *update {
@@ -42,6 +42,21 @@ func TestCommandsDocument(t *testing.T) {
 	if !bytes.Equal(bytes.ReplaceAll(written, []byte("\r\n"), []byte("\n")), b.Bytes()) {
 		t.Error("docs/commands.md is not what --help says: go test ./command -run Document -update")
 	}
+}
+
+// commandNames are the commands that tfhaul --help tells of.
+func commandNames(t *testing.T) []string {
+	t.Helper()
+	_, list, _ := strings.Cut(tfhaul(t, "--help").stdout, "\nCommands:\n")
+	list, _, _ = strings.Cut(list, "\n\n")
+	var names []string
+	for line := range strings.Lines(list) {
+		names = append(names, strings.Fields(line)[0])
+	}
+	if len(names) < 8 {
+		t.Fatalf("tfhaul --help tells of %q only", names)
+	}
+	return names
 }
 
 // TestFlagsMayStandAnywhere has the orders in which people type.

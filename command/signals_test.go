@@ -60,9 +60,10 @@ func TestMain(m *testing.M) {
 
 // A child is the built program, running.
 type child struct {
-	cmd    *exec.Cmd
-	stdout bytes.Buffer
-	stderr *bufio.Reader
+	cmd     *exec.Cmd
+	stdout  bytes.Buffer
+	stderr  *bufio.Reader
+	started chan struct{} // closed when cmd.Process is there
 }
 
 // spawn starts the built program; its stderr is to be read to its end.
@@ -71,7 +72,7 @@ func (h *host) spawn(t *testing.T, args ...string) *child {
 	if runtime.GOOS == "windows" {
 		t.Skip("signals cannot be sent on Windows")
 	}
-	c := &child{cmd: exec.CommandContext(t.Context(), binary(t), args...)}
+	c := &child{cmd: exec.CommandContext(t.Context(), binary(t), args...), started: make(chan struct{})}
 	c.cmd.Env = h.environ
 	c.cmd.Stdout = &c.stdout
 	stderr, err := c.cmd.StderrPipe()
@@ -87,11 +88,13 @@ func (c *child) start(t *testing.T) {
 	if err := c.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	close(c.started)
 }
 
 // signal is sent from the handlers of the server, when the child has come to
 // some point.
 func (c *child) signal(t *testing.T, s os.Signal) {
+	<-c.started
 	if err := c.cmd.Process.Signal(s); err != nil {
 		t.Errorf("sending %v: %v", s, err)
 	}
@@ -202,17 +205,17 @@ func TestKillLeavesAJournalThatFrees(t *testing.T) {
 	journal := filepath.Join(t.TempDir(), "move.jsonl")
 	c := h.spawn(t, "move", path, org+"/net", "--journal", journal)
 	h.Inject(tfesim.Fault{Endpoint: endpointOf(createVersion), Kind: tfesim.FaultHang})
-	var running run
+	whileItRan := make(chan run, 1)
 	h.on(createVersion, func() {
-		// While it runs, its locks are not to be taken from it.
-		running = h.tfhaul(t, "unlock", journal)
+		// Its locks are not to be taken from it.
+		whileItRan <- h.tfhaul(t, "unlock", journal)
 		c.signal(t, os.Kill)
 	})
 	c.start(t)
 	if r := c.wait(t, h); r.code != -1 {
 		t.Errorf("exit code %d: %s%s", r.code, r.stdout, r.stderr)
 	}
-	if running.code != 4 || !strings.Contains(running.stderr, "still runs") {
+	if running := <-whileItRan; running.code != 4 || !strings.Contains(running.stderr, "still runs") {
 		t.Errorf("while it ran: exit code %d: %s%s", running.code, running.stdout, running.stderr)
 	}
 	if _, locked := h.LockHolder(org, "net"); !locked {
