@@ -105,8 +105,10 @@ func openBucket(ctx context.Context, u *s3URL) (*bucket, error) {
 		// Any region leads to the bucket's own: a bucket elsewhere says where.
 		cfg.Region = "us-east-1"
 	}
-	// Only calls that carry state or locks: instance metadata is plain http by nature.
-	guarded := &guardedClient{cfg.HTTPClient}
+	guarded, err := guard(cfg.HTTPClient)
+	if err != nil {
+		return nil, fmt.Errorf("cannot use %q: %w", u.name(u.key), err)
+	}
 	b := &bucket{
 		name: u.bucket, profile: profile, endpoint: u.params.Get(paramEndpoint),
 		credentials: cfg.Credentials, region: cfg.Region, sse: sse,
@@ -129,14 +131,29 @@ func openBucket(ctx context.Context, u *s3URL) (*bucket, error) {
 	return b, nil
 }
 
-// guardedClient lets no request out in clear, wherever its address came from.
-type guardedClient struct{ next aws.HTTPClient }
+// guardedClient is for the calls that carry state, locks and keys, not for those that fetch
+// credentials: instance metadata is plain http by nature. It lets nothing out in clear, wherever the
+// address came from, and follows no redirect, because the headers with a customer's key would go
+// along; where S3 redirects, the region is what is wrong.
+type guardedClient struct{ client http.Client }
+
+// guard guards the SDK's client, of which it keeps the transport with its certificates and proxies.
+func guard(client aws.HTTPClient) (*guardedClient, error) {
+	buildable, ok := client.(*awshttp.BuildableClient)
+	if !ok {
+		return nil, fmt.Errorf("the AWS SDK brings an HTTP client of the kind %T, which cannot be kept from redirects", client)
+	}
+	return &guardedClient{http.Client{
+		Transport:     buildable.GetTransport(),
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}, nil
+}
 
 func (g *guardedClient) Do(r *http.Request) (*http.Response, error) {
 	if err := refusePlainHTTP(r.URL); err != nil {
 		return nil, &clearTextError{err}
 	}
-	return g.next.Do(r)
+	return g.client.Do(r)
 }
 
 // clearTextError marks what guardedClient refuses.

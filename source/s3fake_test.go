@@ -130,6 +130,24 @@ func TestABucketElsewhereIsFollowed(t *testing.T) {
 	}
 }
 
+func TestARedirectToAnotherHostIsNotFollowed(t *testing.T) {
+	asked := false
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = true
+		answer(w, "{}", `"1"`)
+	}))
+	defer elsewhere.Close()
+	for _, status := range []int{http.StatusTemporaryRedirect, http.StatusPermanentRedirect, http.StatusFound} {
+		o := atServer(t, "a.tfstate", func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Location", elsewhere.URL+r.URL.Path)
+			refuse(w, status, "TemporaryRedirect", "go there")
+		})
+		if _, _, err := o.Open(t.Context(), nil); !hasCode(err, S3WrongRegion) || asked {
+			t.Errorf("%d: error %v, asked the other host: %v", status, err, asked)
+		}
+	}
+}
+
 // answer sends an object.
 func answer(w http.ResponseWriter, data, etag string) {
 	w.Header().Set("ETag", etag)

@@ -192,6 +192,20 @@ func TestTheRegionIsTheBuckets(t *testing.T) {
 	}
 }
 
+func TestAProfileIsPreferredToTheEnvironment(t *testing.T) {
+	b := gateway.bucket(t)
+	b.put("a.tfstate", []byte("{}"))
+	file := filepath.Join(t.TempDir(), "credentials")
+	if err := os.WriteFile(file, fmt.Appendf(nil, "[team]\naws_access_key_id = %s\naws_secret_access_key = %s\n", ownerKey, ownerSecret), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", file)
+	t.Setenv("AWS_ACCESS_KEY_ID", "AKIAUNKNOWN000000000")
+	if data, _ := readAll(t, findOne(t, b.ref("a.tfstate", "profile", "team"))); string(data) != "{}" {
+		t.Error("other bytes were read")
+	}
+}
+
 // A cut in the middle must never pass for a shorter state.
 func TestABodyThatIsCutIsAnError(t *testing.T) {
 	b := gateway.bucket(t)
