@@ -2,9 +2,13 @@ package command
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"testing"
 
 	"tfhaul/migrate"
+	"tfhaul/source"
+	"tfhaul/target"
 )
 
 func TestCodeOfResults(t *testing.T) {
@@ -46,5 +50,32 @@ func TestCodeOfResults(t *testing.T) {
 		if got := codeOfResults(ctx, test.results, test.detailed); got != test.want {
 			t.Errorf("%s: %d, want %d", name, got, test.want)
 		}
+	}
+}
+
+// TestFailedEarly tells failures, of which there is a result, from mistakes.
+func TestFailedEarly(t *testing.T) {
+	t.Parallel()
+	address := target.Address{Host: "tfe.example.com", Organization: "acme", Workspace: "net"}
+	for code, err := range map[migrate.Code]error{
+		migrate.CodeUnreachable: &unreachableError{errors.New("no answer")},
+		migrate.CodeUnreadable:  fmt.Errorf("searching: %w", &source.S3Error{Code: source.S3Unreachable, Message: "no answer"}),
+		"":                      &usageError{"no such file"},
+	} {
+		r, failed := failedEarly("s3://b/k", address, err)
+		if r.Code != code || failed != (code != "") || r.Outcome != migrate.Failed || r.Target != "tfe.example.com/acme/net" || r.Source != "s3://b/k" || r.Message == "" {
+			t.Errorf("%v: %+v, %v", err, r, failed)
+		}
+	}
+	for code, want := range map[string]bool{
+		source.S3NoBucket: false, source.S3NoObject: false, source.S3NoCredentials: false, source.S3ExpiredCredentials: false,
+		source.S3Unreachable: true, source.S3AccessDenied: true, source.S3Failed: true,
+	} {
+		if got := serverToBlame(&source.S3Error{Code: code}); got != want {
+			t.Errorf("%s: %v, want %v", code, got, want)
+		}
+	}
+	if serverToBlame(errors.New("no such file")) || serverToBlame(nil) {
+		t.Error("a local file has a server")
 	}
 }

@@ -99,7 +99,7 @@ func (p *process) moveCommand() *cli.Command {
 reads it back, compares all bytes, and unlocks. A state that is older than the workspace's, or that belongs to
 something else, is refused. Nothing is left locked, or you are told which workspace is and how to free it.
 
-SOURCE is a file, a directory that holds one state, or - for standard input.
+SOURCE is a file, a directory that holds one state, s3://BUCKET/KEY, or - for standard input.
 HOST is app.terraform.io unless you name another, or set TFE_ADDRESS or TFE_HOSTNAME.
 
 Examples:
@@ -158,13 +158,12 @@ func names(c *cli.Context, flag, workspace string) (bool, error) {
 
 // Run moves and reports.
 func (m *moveOne) Run(ctx context.Context) error {
-	object, err := m.findOne(ctx, m.source)
+	result, err := m.findAndMove(ctx)
 	if err != nil {
-		return err
-	}
-	result, err := m.move(ctx, object)
-	if err != nil {
-		return err
+		var failed bool
+		if result, failed = failedEarly(m.source, m.address, err); !failed {
+			return err
+		}
 	}
 	if err := m.show(result); err != nil {
 		return err
@@ -172,12 +171,13 @@ func (m *moveOne) Run(ctx context.Context) error {
 	return ended(codeOfResults(ctx, []migrate.Result{result}, m.detailed))
 }
 
-// move prepares an engine and has it move the object.
-func (m *moveOne) move(ctx context.Context, object source.Object) (migrate.Result, error) {
-	client, err := m.connect(ctx, m.address)
-	if unreachable, ok := errors.AsType[*unreachableError](err); ok {
-		return notReached(object.Name(), m.address, unreachable), nil
+// findAndMove prepares an engine and has it move what it finds.
+func (m *moveOne) findAndMove(ctx context.Context) (migrate.Result, error) {
+	object, err := m.findOne(ctx, m.source)
+	if err != nil {
+		return migrate.Result{}, err
 	}
+	client, err := m.connect(ctx, m.address)
 	if err != nil {
 		return migrate.Result{}, err
 	}
@@ -200,12 +200,17 @@ func (m *moveOne) move(ctx context.Context, object source.Object) (migrate.Resul
 	}), nil
 }
 
-// notReached is the result of a move, or verification, whose host could not be asked anything.
-func notReached(source string, address target.Address, err error) migrate.Result {
-	return migrate.Result{
-		Source: source, Target: address.String(), Outcome: migrate.Failed, Code: migrate.CodeUnreachable,
-		Message: report.Sentence(err.Error()),
+// failedEarly is the result of a move, or verification, that failed before the
+// engine had it, for a reason that is not the user's mistake: the source's server
+// or the target's host did not do what was asked of it. Any other error has none.
+func failedEarly(ref string, address target.Address, err error) (migrate.Result, bool) {
+	r := migrate.Result{Source: ref, Target: address.String(), Outcome: migrate.Failed, Message: report.Sentence(err.Error())}
+	if _, ok := errors.AsType[*unreachableError](err); ok {
+		r.Code = migrate.CodeUnreachable
+	} else if _, ok := errors.AsType[*source.S3Error](err); ok {
+		r.Code = migrate.CodeUnreadable
 	}
+	return r, r.Code != ""
 }
 
 func (m *moveOne) show(result migrate.Result) error {
@@ -224,6 +229,8 @@ func (p *process) findOne(ctx context.Context, ref string) (source.Object, error
 	switch {
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
+	case serverToBlame(err):
+		return nil, err
 	case err != nil:
 		message := err.Error()
 		if found != nil {
@@ -245,4 +252,19 @@ func (p *process) findOne(ctx context.Context, ref string) (source.Object, error
 		b.WriteString("\n  " + report.Plain(object.Name()))
 	}
 	return nil, &usageError{b.String()}
+}
+
+// serverToBlame says whether a source could not be searched though it may be what
+// the user meant, and the credentials may be, too.
+func serverToBlame(err error) bool {
+	s3, ok := errors.AsType[*source.S3Error](err)
+	if !ok {
+		return false
+	}
+	switch s3.Code {
+	case source.S3NoBucket, source.S3NoObject, source.S3WrongRegion,
+		source.S3NoCredentials, source.S3BadCredentials, source.S3ExpiredCredentials:
+		return false
+	}
+	return true
 }

@@ -2,13 +2,11 @@ package command
 
 import (
 	"context"
-	"errors"
 
 	"github.com/urfave/cli/v2"
 
 	"tfhaul/migrate"
 	"tfhaul/report"
-	"tfhaul/source"
 	"tfhaul/target"
 )
 
@@ -53,13 +51,12 @@ Exit codes: 0 the same bytes; 3 not the same, and the message says how they stan
 
 // Run compares and reports.
 func (v *verifyOne) Run(ctx context.Context) error {
-	object, err := v.findOne(ctx, v.source)
+	result, err := v.findAndVerify(ctx)
 	if err != nil {
-		return err
-	}
-	result, err := v.verify(ctx, object)
-	if err != nil {
-		return err
+		var failed bool
+		if result, failed = failedEarly(v.source, v.address, err); !failed {
+			return err
+		}
 	}
 	results := []migrate.Result{result}
 	if v.json {
@@ -73,11 +70,12 @@ func (v *verifyOne) Run(ctx context.Context) error {
 	return ended(codeOfResults(ctx, results, false))
 }
 
-func (v *verifyOne) verify(ctx context.Context, object source.Object) (migrate.Result, error) {
-	client, err := v.connect(ctx, v.address)
-	if unreachable, ok := errors.AsType[*unreachableError](err); ok {
-		return notReached(object.Name(), v.address, unreachable), nil
+func (v *verifyOne) findAndVerify(ctx context.Context) (migrate.Result, error) {
+	object, err := v.findOne(ctx, v.source)
+	if err != nil {
+		return migrate.Result{}, err
 	}
+	client, err := v.connect(ctx, v.address)
 	if err != nil {
 		return migrate.Result{}, err
 	}
