@@ -13,6 +13,7 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 )
 
 // A store keeps the records in a bbolt file. Requests that change something at the same time
@@ -41,7 +42,7 @@ func openStore(folder string) (*store, error) {
 		return nil, err
 	}
 	db, err := bolt.Open(filepath.Join(folder, "tfesim.db"), 0o600, &bolt.Options{Timeout: time.Second})
-	if errors.Is(err, bolt.ErrTimeout) {
+	if errors.Is(err, bolterrors.ErrTimeout) {
 		return nil, fmt.Errorf("tfesim: the folder %s is in use by another server", folder)
 	}
 	if err != nil {

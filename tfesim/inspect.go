@@ -2,6 +2,7 @@ package tfesim
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -109,12 +110,13 @@ func (s *Server) SeedVersion(org, workspace string, raw []byte, serial int64, li
 	if err != nil {
 		return "", err
 	}
-	if _, err := writer.Write(raw); err != nil {
-		return "", err
+	_, err = writer.Write(raw)
+	var b *blob
+	if err == nil {
+		b, err = writer.finish()
 	}
-	b, err := writer.finish()
 	if err != nil {
-		return "", err
+		return "", errors.Join(err, writer.abort())
 	}
 	read := s.readContents(b)
 
@@ -122,6 +124,7 @@ func (s *Server) SeedVersion(org, workspace string, raw []byte, serial int64, li
 	w, err := s.ensureWorkspace(org, workspace)
 	if err != nil {
 		s.mu.Unlock()
+		s.removeBlobs(b)
 		return "", err
 	}
 	now := time.Now()

@@ -1,6 +1,10 @@
 package tfesim
 
-import "time"
+import (
+	"net/http"
+	"strings"
+	"time"
+)
 
 // lockWorkspace answers POST /workspaces/:id/actions/lock. It is refused when anyone holds
 // the lock, the asker included.
@@ -48,7 +52,8 @@ func unlockWorkspace(c *call) (*answer, error) {
 		}
 		return nil, errConflict("Unable to unlock workspace. The workspace is locked by %s and may not be unlocked except by them.", c.s.holderText(w.Lock.Holder))
 	case c.s.options.Personality != Lax && c.s.stillPending(w, c.now):
-		return nil, &apiError{status: c.s.options.Personality.stillPendingStatus(), title: "service unavailable",
+		status := c.s.options.Personality.stillPendingStatus()
+		return nil, &apiError{status: status, title: strings.ToLower(http.StatusText(status)),
 			detail: "Unable to unlock workspace. The latest state version is still pending."}
 	}
 	c.s.release(w)

@@ -14,6 +14,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -103,6 +104,9 @@ func New(o Options) (*Server, error) {
 		if !validName(name, 40) {
 			return nil, fmt.Errorf("tfesim: %q cannot name an organization: use letters, digits, - and _, at most 40", name)
 		}
+	}
+	if !slices.Contains([]string{"remote", "local", "agent"}, o.ExecutionMode) {
+		return nil, fmt.Errorf("tfesim: there is no execution mode %q: use remote, local or agent", o.ExecutionMode)
 	}
 	s := &Server{
 		options:       o,

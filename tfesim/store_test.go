@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -92,13 +93,17 @@ func TestDataSurvivesARestart(t *testing.T) {
 
 func TestDataFolderIsForOneServer(t *testing.T) {
 	folder := t.TempDir()
-	newServer(t, tfesim.Options{Data: folder}) // left open until the process ends
+	s := newServer(t, tfesim.Options{Data: folder})
+	defer s.Close()
 	if _, err := tfesim.New(tfesim.Options{Data: folder}); err == nil || !strings.Contains(err.Error(), "in use") {
 		t.Errorf("a second server on the folder: %v", err)
 	}
 }
 
 func TestFilesAreForTheirOwnerOnly(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has no such modes")
+	}
 	folder := t.TempDir()
 	s := newServer(t, tfesim.Options{Data: folder})
 	if _, err := s.Seed("demo", "net", state(1, lineage)); err != nil {

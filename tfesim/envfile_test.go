@@ -1,0 +1,139 @@
+package tfesim_test
+
+import (
+	"bytes"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"tfhaul/tfesim"
+)
+
+// The file has what the command line promises; what it names is there, private, and gone
+// after Close.
+func TestEnvFile(t *testing.T) {
+	t.Setenv("SSL_CERT_FILE", "")
+	s := start(t, tfesim.Options{Organizations: []string{"acme"}})
+	folder := t.TempDir()
+	file := filepath.Join(folder, "it's env")
+	if err := s.running.WriteEnvFile(file); err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	env := map[string]string{}
+	for line := range strings.Lines(string(content)) {
+		m := regexp.MustCompile(`^export ([A-Z_]+)='(.*)'\n$`).FindStringSubmatch(line)
+		if m == nil {
+			t.Fatal("a line is no export")
+		}
+		env[m[1]] = strings.ReplaceAll(m[2], `'\''`, "'")
+	}
+	for name, want := range map[string]string{
+		"TFE_ADDRESS": s.running.URL(), "TFE_HOSTNAME": s.running.Host(), "TFE_ORG": "acme",
+		"TFE_TOKEN": s.Token(tfesim.Owner), "TFE_TEAM_TOKEN": s.TeamToken("acme"), "TFE_ORG_TOKEN": s.OrganizationToken("acme"),
+	} {
+		if env[name] != want {
+			t.Errorf("%s is not what it should be", name)
+		}
+	}
+	for _, name := range []string{"TFHAUL_CA_FILE", "SSL_CERT_FILE", "TF_CLI_CONFIG_FILE"} {
+		info, err := os.Stat(env[name])
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
+			t.Errorf("%s has the mode %o", name, info.Mode().Perm())
+		}
+	}
+	bundle, err := os.ReadFile(env["SSL_CERT_FILE"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(bundle, s.running.CAPEM()) {
+		t.Error("SSL_CERT_FILE does not have the server's authority")
+	}
+	resp, err := clientTrusting(bundle).Get(env["TFE_ADDRESS"] + "/api/v2/ping")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if err := s.running.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := os.ReadDir(folder); err != nil || len(left) != 0 {
+		t.Errorf("%d files are left, %v", len(left), err)
+	}
+}
+
+func TestCertificate(t *testing.T) {
+	s := start(t, tfesim.Options{})
+	_, port, err := net.SplitHostPort(s.running.Host())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, host := range []string{"localhost", "127.0.0.1"} {
+		client := s.running.Client()
+		resp, err := client.Get("https://" + net.JoinHostPort(host, port) + "/api/v2/ping")
+		if err != nil {
+			t.Errorf("%s: %v", host, err)
+			continue
+		}
+		resp.Body.Close()
+		leaf := resp.TLS.PeerCertificates[0]
+		if err := leaf.VerifyHostname("::1"); err != nil {
+			t.Error(err)
+		}
+		if leaf.PublicKeyAlgorithm != x509.ECDSA || time.Until(leaf.NotAfter) < 24*time.Hour {
+			t.Errorf("the certificate is %v until %v", leaf.PublicKeyAlgorithm, leaf.NotAfter)
+		}
+		if resp.ProtoMajor != 2 {
+			t.Errorf("the protocol is %s", resp.Proto)
+		}
+		client.CloseIdleConnections()
+	}
+	block, rest := pem.Decode(s.running.CAPEM())
+	if block == nil || len(rest) > 0 {
+		t.Fatal("CAPEM is not one certificate")
+	}
+	// Whoever does not know the authority is not served.
+	var unknown x509.UnknownAuthorityError
+	if _, err := http.Get(s.running.URL()); !errors.As(err, &unknown) {
+		t.Errorf("a client that does not know the authority: %v", err)
+	}
+}
+
+func TestStartListensOnLoopbackOnly(t *testing.T) {
+	s := newServer(t, tfesim.Options{})
+	for _, addr := range []string{"0.0.0.0:0", "192.0.2.1:0", "example.com:0", "127.0.0.1"} {
+		if r, err := s.Start(addr); err == nil {
+			t.Errorf("it listens on %s", addr)
+			r.Close()
+		}
+	}
+}
+
+func TestOptionsAreChecked(t *testing.T) {
+	for name, o := range map[string]tfesim.Options{
+		"an organization's name":           {Organizations: []string{"a/b"}},
+		"a folder that cannot be made":     {Data: string([]byte{0})},
+		"an execution mode that is no one": {ExecutionMode: "lunar"},
+	} {
+		if s, err := tfesim.New(o); err == nil {
+			t.Errorf("%s was taken", name)
+			s.Close()
+		}
+	}
+}

@@ -1,0 +1,104 @@
+package tfesim
+
+import (
+	"slices"
+	"strings"
+)
+
+// listWorkspaces answers GET /organizations/:organization/workspaces.
+func listWorkspaces(c *call) (*answer, error) {
+	o, err := c.organization()
+	if err != nil {
+		return nil, err
+	}
+	all, err := c.searchWorkspaces(o)
+	if err != nil {
+		return nil, err
+	}
+	part, links, meta, err := page(c, all)
+	if err != nil {
+		return nil, err
+	}
+	data := []resource{}
+	var included []resource
+	seen := map[ref]bool{}
+	for _, w := range part {
+		data = append(data, c.workspaceResource(w))
+		more, err := c.workspaceIncludes(w)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range more {
+			if id := (ref{r.ID, r.Type}); !seen[id] {
+				seen[id] = true
+				included = append(included, r)
+			}
+		}
+	}
+	return ok(document{Data: data, Included: included, Links: links, Meta: meta}), nil
+}
+
+// searchWorkspaces finds and sorts what the search and filter parameters ask for.
+func (c *call) searchWorkspaces(o *organization) ([]*workspace, error) {
+	q := c.r.URL.Query()
+	name := strings.ToLower(q.Get("search[name]"))
+	wildcard := strings.ToLower(q.Get("search[wildcard-name]"))
+	tags, without := splitList(strings.ToLower(q.Get("search[tags]"))), splitList(strings.ToLower(q.Get("search[exclude-tags]")))
+	project := q.Get("filter[project][id]")
+	bindings := bindingFilters(q)
+	if q.Get("filter[current-run][status]") != "" {
+		return nil, nil // nothing has a run here
+	}
+	var all []*workspace
+	for _, w := range c.s.byName[o.Name] {
+		lower := strings.ToLower(w.Name)
+		has := func(tag string) bool { return c.s.hasTag(w, tag) }
+		if c.s.accessToWorkspace(c.who, w) >= accessRead && strings.Contains(lower, name) &&
+			(wildcard == "" || wildcardFits(wildcard, lower)) &&
+			(project == "" || w.Project == project) && bindingsFit(c.s.effectiveTags(w), bindings) &&
+			!slices.ContainsFunc(tags, func(t string) bool { return !has(t) }) && !slices.ContainsFunc(without, has) {
+			all = append(all, w)
+		}
+	}
+	order := func(a, b *workspace) int { return strings.Compare(a.Name, b.Name) }
+	switch sort := q.Get("sort"); sort {
+	case "", "name", "current-run.created-at":
+		slices.SortFunc(all, order)
+	case "-name", "-current-run.created-at":
+		slices.SortFunc(all, func(a, b *workspace) int { return order(b, a) })
+	case "latest-change-at", "-latest-change-at":
+		slices.SortFunc(all, func(a, b *workspace) int { return a.Updated.Compare(b.Updated) })
+		if sort[0] == '-' {
+			slices.Reverse(all)
+		}
+	default:
+		return nil, errBadRequest("%q is not a valid sort parameter", sort)
+	}
+	return all, nil
+}
+
+// hasTag says whether the workspace carries the tag, flat or as the key of a binding.
+func (s *Server) hasTag(w *workspace, tag string) bool {
+	return bindingsFit(s.effectiveTags(w), []tagFilter{{key: tag}}) || slices.Contains(w.TagNames, tag)
+}
+
+// wildcardFits matches "*-prod", "prod-*" and "*prod*".
+func wildcardFits(pattern, name string) bool {
+	parts := strings.Split(pattern, "*")
+	if len(parts) == 1 {
+		return pattern == name
+	}
+	first, last := parts[0], parts[len(parts)-1]
+	if !strings.HasPrefix(name, first) {
+		return false
+	}
+	name = name[len(first):]
+	for _, part := range parts[1 : len(parts)-1] {
+		_, rest, found := strings.Cut(name, part)
+		if !found {
+			return false
+		}
+		name = rest
+	}
+	return strings.HasSuffix(name, last)
+}

@@ -1,0 +1,126 @@
+package tfesim
+
+import "slices"
+
+// workspaceResource is a workspace as the asker may see it.
+func (c *call) workspaceResource(w *workspace) resource {
+	s := c.s
+	attributes := map[string]any{}
+	showSettings(workspaceSettings, w.Settings, attributes)
+	mode, own := s.executionMode(w)
+	current := s.current(w, c.now)
+	resources := 0
+	if current != nil && s.processed(current, c.now) {
+		resources = current.Contents.ManagedCount
+	}
+	tagNames := slices.Clone(w.TagNames)
+	for _, b := range w.Tags {
+		if !slices.Contains(tagNames, b.Key) {
+			tagNames = append(tagNames, b.Key)
+		}
+	}
+	if tagNames == nil {
+		tagNames = []string{}
+	}
+	if boolSetting(w.Settings, "inherits-project-auto-destroy", true) && w.Settings["auto-destroy-activity-duration"] == nil {
+		if d, set := s.projects[w.Project].Settings["auto-destroy-activity-duration"]; set {
+			attributes["auto-destroy-activity-duration"] = d
+		}
+	}
+	for k, v := range map[string]any{
+		"name":                      w.Name,
+		"execution-mode":            mode,
+		"operations":                mode != "local",
+		"setting-overwrites":        map[string]any{"execution-mode": own, "agent-pool": own},
+		"created-at":                timestamp(w.Created),
+		"updated-at":                timestamp(w.Updated),
+		"latest-change-at":          timestamp(w.Updated),
+		"locked":                    w.Lock != nil,
+		"locked-reason":             "",
+		"resource-count":            resources,
+		"tag-names":                 tagNames,
+		"vcs-repo":                  nil,
+		"vcs-repo-identifier":       nil,
+		"can-queue-destroy-plan":    mode != "local",
+		"actions":                   map[string]any{"is-destroyable": resources == 0},
+		"apply-duration-average":    nil,
+		"plan-duration-average":     nil,
+		"policy-check-failures":     nil,
+		"run-failures":              nil,
+		"workspace-kpis-runs-count": nil,
+		"unarchived-workspace-change-requests-count": 0,
+		"permissions": c.workspacePermissions(w),
+	} {
+		attributes[k] = v
+	}
+	related := "/api/v2/workspaces/" + w.ID
+	relationships := map[string]any{
+		"organization":                  toOne(&ref{w.Org, "organizations"}, "/api/v2/organizations/"+w.Org),
+		"current-run":                   toOne(nil, ""),
+		"latest-run":                    toOne(nil, ""),
+		"current-configuration-version": toOne(nil, ""),
+		"agent-pool":                    toOne(s.assetRef(s.agentPool(w)), ""),
+		"ssh-key":                       toOne(s.assetRef(w.SSHKey), ""),
+		"readme":                        toOne(nil, ""),
+		"outputs":                       toMany(nil),
+		"remote-state-consumers":        map[string]any{"links": map[string]any{"related": related + "/relationships/remote-state-consumers"}},
+		"tag-bindings":                  toMany(bindingRefs("tag-bindings", w.ID, w.Tags)),
+		"effective-tag-bindings":        toMany(bindingRefs("effective-tag-bindings", w.ID, s.effectiveTags(w))),
+	}
+	if w.Readme != "" {
+		relationships["readme"] = toOne(&ref{tagID(w.ID), "workspace-readme"}, "")
+	}
+	if outputs := c.workspaceOutputs(w); outputs != nil {
+		var refs []ref
+		for _, o := range outputs {
+			refs = append(refs, ref{o.ID, o.Type})
+		}
+		relationships["outputs"] = toMany(refs)
+	}
+	if s.options.Personality == Lax {
+		// It names neither the holder nor the current state version, and knows no projects.
+		delete(attributes, "locked-reason")
+	} else {
+		if w.Lock != nil {
+			attributes["locked-reason"] = w.Lock.Reason
+		}
+		relationships["project"] = toOne(&ref{w.Project, "projects"}, "/api/v2/projects/"+w.Project)
+		relationships["locked-by"] = toOne(lockedByRef(w.Lock), "")
+		relationships["current-state-version"] = toOne(nil, related+"/current-state-version")
+		if current != nil {
+			relationships["current-state-version"] = toOne(&ref{current.ID, "state-versions"}, related+"/current-state-version")
+		}
+	}
+	return resource{ID: w.ID, Type: "workspaces", Attributes: attributes, Relationships: relationships,
+		Links: map[string]any{
+			"self":      "/api/v2/organizations/" + w.Org + "/workspaces/" + w.Name,
+			"self-html": "/app/" + w.Org + "/workspaces/" + w.Name,
+		}}
+}
+
+func (c *call) workspacePermissions(w *workspace) map[string]any {
+	a := c.s.accessToWorkspace(c.who, w)
+	read, write, admin := a >= accessRead, a >= accessWrite, a >= accessAdmin
+	return map[string]any{
+		"can-read-settings":           read,
+		"can-read-state-versions":     read && c.who.mayStoreState(),
+		"can-read-state-outputs":      read && c.who.mayStoreState(),
+		"can-read-run":                read,
+		"can-read-variable":           read,
+		"can-read-assessment-results": read,
+		"can-create-state-versions":   write && c.who.mayStoreState(),
+		"can-lock":                    write,
+		"can-unlock":                  write,
+		"can-queue-run":               write && c.who.mayStoreState(),
+		"can-queue-apply":             write && c.who.mayStoreState(),
+		"can-queue-destroy":           write && c.who.mayStoreState(),
+		"can-update-variable":         write,
+		"can-force-unlock":            admin,
+		"can-update":                  admin,
+		"can-destroy":                 admin,
+		"can-force-delete":            admin,
+		"can-manage-tags":             admin,
+		"can-manage-run-tasks":        admin,
+		"can-manage-assessments":      admin,
+	}
+}
