@@ -1,6 +1,7 @@
 package migrate_test
 
 import (
+	"errors"
 	"net/http"
 	"os"
 	"strings"
@@ -179,4 +180,54 @@ func rewriteSource(b *bench) {
 	if err := os.WriteFile(b.file, state(8, lineage, 11), 0o600); err != nil {
 		b.t.Error(err)
 	}
+}
+
+// The lock's reply is lost. Where the server repeats the reason, the lock is known
+// to be ours and the move goes on; where it does not name the holder, the lock that
+// may be ours is reported, and the command that is given frees it.
+func TestLostReplyToTheLock(t *testing.T) {
+	lost := tfesim.Fault{Endpoint: "POST /workspaces/:workspace_id/actions/lock", Kind: tfesim.FaultReset, After: true}
+	for _, server := range []tfesim.Personality{tfesim.TFE, tfesim.HCP, tfesim.Lax} {
+		t.Run(server.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t, tfesim.Options{Personality: server})
+				b.snapshot(state(7, lineage, 1))
+				b.sim.Inject(lost)
+				r := b.run()
+				if server != tfesim.Lax {
+					want(t, r, migrate.Moved, migrate.Fresh, "")
+					b.wantHeld(state(7, lineage, 1))
+					b.wantUnlocked()
+					return
+				}
+				want(t, r, migrate.Failed, migrate.Fresh, migrate.CodeLockLeft)
+				b.wantHeld(nil)
+				if !r.Locked || !strings.Contains(r.Message, r.UnlockCommand) {
+					t.Errorf("locked %v, and the message names no command: %s", r.Locked, r.Message)
+				}
+				if freed, err := b.engine.Unlock(t.Context(), org, workspace); err != nil || !freed.Freed {
+					t.Errorf("the lock was not freed: %+v, %v", freed, err)
+				}
+				b.wantUnlocked()
+			})
+		})
+	}
+}
+
+// A lock of somebody else's is never given back for them.
+func TestUnlockLeavesOthersAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, tfesim.Options{})
+		// Even when it is of the same identity: another haul with the same token.
+		if err := b.sim.Lock(org, workspace, tfesim.Owner, "tfhaul moves a state here (haul another)"); err != nil {
+			t.Fatal(err)
+		}
+		freed, err := b.engine.Unlock(t.Context(), org, workspace)
+		if !errors.Is(err, migrate.ErrNotOurs) || freed.Freed {
+			t.Errorf("got %+v, %v", freed, err)
+		}
+		if _, locked := b.sim.LockHolder(org, workspace); !locked {
+			t.Error("the lock of another haul is gone")
+		}
+	})
 }

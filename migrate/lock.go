@@ -54,12 +54,16 @@ func (l *workspaceLock) Holder(ctx context.Context) (lockwait.Holder, error) {
 	switch {
 	case now.Holder.ReasonKnown:
 		h.Ours = now.Holder.Reason == l.reason
-	case !l.workspace.Locked && now.Holder.Kind == "user":
+		h.Other = !h.Ours
+	case now.Holder.Kind == "run":
+		h.Other = true
+	case now.Holder.Kind == "user":
 		me, err := l.client.Identity(ctx)
 		if err != nil {
 			return lockwait.Holder{}, err
 		}
-		h.Ours = me.ID == now.Holder.ID
+		h.Ours = me.ID == now.Holder.ID && !l.workspace.Locked
+		h.Other = me.ID != now.Holder.ID
 	}
 	if h.Ours {
 		l.underLock = now
@@ -100,6 +104,10 @@ func (x *execution) takeLock(ctx context.Context) (*lockwait.Lease, error) {
 	lease, err := lockwait.Acquire(ctx, x.lock, lockwait.Options{Timeout: x.LockTimeout, OnWait: x.waiting, Pause: x.park})
 	var held *lockwait.HeldError
 	switch {
+	case errors.As(err, &held) && held.MaybeOurs:
+		x.leaveLocked()
+		return nil, &stop{code: CodeLockLeft, message: fmt.Sprintf(
+			"The workspace is %v. Look whether it is free, and if the lock is this haul's, free it: %s", held, x.result.UnlockCommand)}
 	case errors.As(err, &held):
 		return nil, &stop{code: CodeLocked, message: fmt.Sprintf(
 			"The workspace is %v: wait until that ends (--lock-timeout waits for it), or ask them to unlock.", held)}
