@@ -14,8 +14,10 @@ import (
 func main() {
 	ctx, stop := context.WithCancel(context.Background())
 	abandon := make(chan struct{})
-	// A reader of our output that goes away must not end us: we may hold a lock.
-	signal.Ignore(syscall.SIGPIPE)
+	// A reader of our output that goes away must not end us: we may hold a lock. To
+	// be notified, and not to look, is enough; to ignore it would make the programs
+	// that we start ignore it, too.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	go func() {
