@@ -253,6 +253,27 @@ func TestSignalWhileWaitingForALock(t *testing.T) {
 	h.mustHold(t, "net", nil)
 }
 
+// TestNohup closes the terminal of a move that was started so that it outlives it.
+func TestNohup(t *testing.T) {
+	t.Parallel()
+	nohup, err := exec.LookPath("nohup")
+	if err != nil {
+		t.Skip("there is no nohup")
+	}
+	h := start(t, tfesim.Options{})
+	h.addWorkspace(t, "net")
+	path := write(t, "terraform.tfstate", state(1, 10))
+	c := h.spawn(t, "move", path, org+"/net", "--json")
+	c.cmd.Args = append([]string{nohup, c.cmd.Path}, c.cmd.Args[1:]...)
+	c.cmd.Path = nohup
+	h.on(createVersion, func() { c.signal(t, syscall.SIGHUP) })
+	c.start(t)
+	if r := c.wait(t, h); r.code != 0 {
+		t.Errorf("exit code %d: %s%s", r.code, r.stdout, r.stderr)
+	}
+	h.mustHold(t, "net", state(1, 10))
+}
+
 // TestReaderThatGoesAway closes the other end of stderr: that must not end a move
 // that holds a lock.
 func TestReaderThatGoesAway(t *testing.T) {
