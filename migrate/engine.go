@@ -56,6 +56,12 @@ type Options struct {
 	OnFailure LockPolicy
 	// Upload says how states are sent; "" means UploadAuto.
 	Upload UploadMode
+	// LockSource holds the source's own lock during the move, where there is one
+	// that can be held.
+	LockSource bool
+	// FreezeSource leaves that lock in place when the state has arrived, so that
+	// nobody applies against the old state any more.
+	FreezeSource bool
 	// BackupDir is where what is replaced is kept; "" means DefaultBackupDir.
 	BackupDir string
 }
@@ -162,8 +168,17 @@ type execution struct {
 	current   bool                 // verify found what was sent to be the current state version
 }
 
-// run is one move, step by step. The steps are those of the design.
+// run is one move, under the source's own lock if that is asked for.
 func (x *execution) run(ctx context.Context) error {
+	lease, err := x.lockSource(ctx)
+	if err != nil {
+		return err
+	}
+	return x.giveSourceBack(ctx, lease, x.steps(ctx))
+}
+
+// steps are those of the design: one move, step by step.
+func (x *execution) steps(ctx context.Context) error {
 	if err := x.readSnapshot(ctx); err != nil {
 		return err
 	}

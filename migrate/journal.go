@@ -21,20 +21,22 @@ const JournalFormat = "tfhaul-journal/1"
 
 // What an Event announces or records.
 const (
-	EventHaul      = "haul"      // a process started to work on the haul
-	EventIntent    = "intent"    // a move was decided and will be carried out
-	EventCreated   = "created"   // the workspace was made
-	EventLocking   = "locking"   // the lock is about to be asked for
-	EventWaiting   = "waiting"   // somebody else holds the lock (not journalled)
-	EventLocked    = "locked"    // the lock is ours
-	EventBackup    = "backup"    // what will be replaced is kept in a file
-	EventSending   = "sending"   // the state is about to be sent
-	EventSent      = "sent"      // the server acknowledged a state version
-	EventVerified  = "verified"  // the state version was read back and is the snapshot
-	EventUnlocking = "unlocking" // the lock is about to be given back
-	EventUnlocked  = "unlocked"  // the lock is not ours any more
-	EventLockKept  = "lock-kept" // the lock stays, because what the workspace holds is unproven
-	EventOutcome   = "outcome"   // the move ended; Result says how
+	EventHaul         = "haul"          // a process started to work on the haul
+	EventIntent       = "intent"        // a move was decided and will be carried out
+	EventCreated      = "created"       // the workspace was made
+	EventLocking      = "locking"       // the lock is about to be asked for
+	EventWaiting      = "waiting"       // somebody else holds the lock (not journalled)
+	EventLocked       = "locked"        // the lock is ours
+	EventBackup       = "backup"        // what will be replaced is kept in a file
+	EventSending      = "sending"       // the state is about to be sent
+	EventSent         = "sent"          // the server acknowledged a state version
+	EventVerified     = "verified"      // the state version was read back and is the snapshot
+	EventUnlocking    = "unlocking"     // the lock is about to be given back
+	EventUnlocked     = "unlocked"      // the lock is not ours any more
+	EventLockKept     = "lock-kept"     // the lock stays, because what the workspace holds is unproven
+	EventSourceLocked = "source-locked" // the source's own lock is ours
+	EventSourceFreed  = "source-freed"  // and is not any more
+	EventOutcome      = "outcome"       // the move ended; Result says how
 )
 
 // An Event is a line of the journal, and what an observer is told of a move. It
@@ -56,7 +58,9 @@ type Event struct {
 	Snapshot       *Snapshot   `json:"snapshot,omitempty"`
 	StateVersionID string      `json:"state_version_id,omitempty"`
 	Backup         string      `json:"backup,omitempty"`
-	Result         *Result     `json:"result,omitempty"`
+	// SourceLockID is the id of the source's own lock.
+	SourceLockID string  `json:"source_lock_id,omitempty"`
+	Result       *Result `json:"result,omitempty"`
 
 	// Holder and Pause tell who holds the lock that is waited for, and how long
 	// until it is asked for again. They are not journalled.
@@ -102,7 +106,7 @@ func (j *Journal) begin() ([]Event, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := j.file.Truncate(whole); err != nil {
+	if err := j.dropCutLine(whole, len(events) == 0); err != nil {
 		return nil, err
 	}
 	if _, err := j.file.Seek(whole, io.SeekStart); err != nil {
@@ -114,6 +118,30 @@ func (j *Journal) begin() ([]Event, error) {
 	}
 	j.haul = NewHaulID()
 	return nil, j.Append(Event{Event: EventHaul, Format: JournalFormat, Haul: j.haul})
+}
+
+// lineStart is how every line of a journal begins, and mostFirstLine is longer, in
+// bytes, than the first one ever is.
+const (
+	lineStart     = `{"time":"`
+	mostFirstLine = 512
+)
+
+// dropCutLine takes away what follows the complete lines, if that is an event of
+// ours that a crash cut off. Anything else is somebody else's file, named by
+// mistake, and stays as it is.
+func (j *Journal) dropCutLine(whole int64, first bool) error {
+	tail, err := io.ReadAll(io.NewSectionReader(j.file, whole, mostLine))
+	if err != nil {
+		return err
+	}
+	n := min(len(tail), len(lineStart))
+	ours := string(tail[:n]) == lineStart[:n] && !(first && len(tail) > mostFirstLine)
+	// A crash may also leave a length without the bytes.
+	if blank := len(bytes.Trim(tail, "\x00")) == 0; !ours && !blank {
+		return errors.New("it ends in what is no journal event: is this a file that tfhaul wrote?")
+	}
+	return j.file.Truncate(whole)
 }
 
 // ReadJournal reads the events of a journal that somebody may still be writing.
@@ -142,7 +170,12 @@ func readEvents(r io.Reader) (events []Event, whole int64, err error) {
 		whole += int64(len(lines.Bytes())) + 1
 		events = append(events, e)
 	}
-	return events, whole, lines.Err()
+	if err := lines.Err(); errors.Is(err, bufio.ErrTooLong) {
+		return nil, 0, fmt.Errorf("line %d is longer than any journal event: is this a file that tfhaul wrote?", len(events)+1)
+	} else if err != nil {
+		return nil, 0, err
+	}
+	return events, whole, nil
 }
 
 // completeLines splits at newlines and drops what follows the last one.

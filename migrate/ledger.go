@@ -24,8 +24,9 @@ type moveKey struct{ source, target string }
 
 // An entry is what the ledger knows of one move.
 type entry struct {
-	result  *Result // of the last outcome
-	sending bool    // the state may have been sent since the lock was taken
+	result     *Result // of the last outcome
+	sending    bool    // the state may have been sent since the lock was taken
+	sourceLock string  // the id of the source's own lock, as long as it is ours
 }
 
 // NewLedger adds up the events of a journal.
@@ -55,9 +56,28 @@ func (l *Ledger) Add(e Event) {
 		m.sending = true
 	case EventUnlocked:
 		m.sending = false
+	case EventSourceLocked:
+		m.sourceLock = e.SourceLockID
+	case EventSourceFreed:
+		m.sourceLock = ""
 	case EventOutcome:
 		m.result = e.Result
+		if e.Result != nil && e.Result.SourceFrozen != "" {
+			m.sourceLock = "" // left there on purpose
+		}
 	}
+}
+
+// SourceLocks are the ids of the sources' own locks that were taken and not given
+// back, by the names of the sources. A lock that was left on purpose is not among them.
+func (l *Ledger) SourceLocks() map[string]string {
+	held := map[string]string{}
+	for key, m := range l.moves {
+		if m.sourceLock != "" {
+			held[key.source] = m.sourceLock
+		}
+	}
+	return held
 }
 
 // addLock follows what an event does to a lock.

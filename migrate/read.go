@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path"
 	"time"
 
 	"tfhaul/source"
@@ -25,10 +24,10 @@ func (x *execution) readSnapshot(ctx context.Context) error {
 	if err != nil {
 		return unreadable(err)
 	}
-	if lock != nil {
+	if lock != nil && !x.ownSourceLock(lock) {
 		return &stop{code: CodeSourceLocked, message: sourceLockedMessage(lock)}
 	}
-	if statefile.KindOfName(x.Object.Name()) == statefile.KindErrored {
+	if statefile.KindOfName(x.Object.Place().Key) == statefile.KindErrored {
 		return &stop{code: CodeErrored, message: "Terraform leaves errored.tfstate when it could not store a state: it is likely newer than what the backend holds. " +
 			"Put it there first (terraform state push errored.tfstate), then move the backend's state."}
 	}
@@ -112,7 +111,7 @@ func sourceLockedMessage(l *source.Lock) string {
 	if l.Operation != "" {
 		s += fmt.Sprintf(" (%s)", l.Operation)
 	}
-	s += fmt.Sprintf(": wait for that to end. If nobody works there any more, lift the lock (%s", path.Clean(l.Path))
+	s += fmt.Sprintf(": wait for that to end. If nobody works there any more, lift the lock (%s", l.Path)
 	if l.ID != "" {
 		s += "; terraform force-unlock " + l.ID
 	}

@@ -57,6 +57,7 @@ const (
 	CodeErrored       Code = "errored"
 	CodeSourceLocked  Code = "source-locked"
 	CodeSourceChanged Code = "source-changed"
+	CodeNotLockable   Code = "not-lockable"
 	// Only Verify finds these two: the workspace holds nothing, or an older serial.
 	CodeAbsent   Code = "absent"
 	CodeOutdated Code = "outdated"
@@ -87,7 +88,7 @@ const (
 var refusals = map[Code]bool{
 	CodeStale: true, CodeDiverged: true, CodeUnrelated: true, CodeNoWorkspace: true, CodeLocked: true,
 	CodeEncrypted: true, CodeNotState: true, CodeInvalid: true, CodeTooNewFormat: true, CodeErrored: true,
-	CodeSourceLocked: true, CodeSourceChanged: true, CodeAbsent: true, CodeOutdated: true, CodeCollision: true,
+	CodeSourceLocked: true, CodeSourceChanged: true, CodeNotLockable: true, CodeAbsent: true, CodeOutdated: true, CodeCollision: true,
 }
 
 // outcomeOf tells which outcome a code stands for.
@@ -131,6 +132,8 @@ type Result struct {
 	BumpedTo int64 `json:"bumped_to,omitempty"`
 	// Backup is the file that keeps what this move replaced.
 	Backup string `json:"backup,omitempty"`
+	// SourceFrozen is the id of the lock that was left at the source on purpose.
+	SourceFrozen string `json:"source_frozen,omitempty"`
 	// Notes are further sentences that a person should read, such as that a
 	// relation was judged without a lineage.
 	Notes []string `json:"notes,omitempty"`

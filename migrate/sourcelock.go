@@ -1,0 +1,87 @@
+package migrate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"tfhaul/source"
+)
+
+// sourceLockInfo is what the source's lock says while a haul holds it; by the
+// haul's id in it our own is recognised.
+func (x *execution) sourceLockInfo() string {
+	return fmt.Sprintf("tfhaul moves this state to %s (haul %s)", x.result.Target, x.Haul)
+}
+
+// ownSourceLock says whether a source's lock is this haul's.
+func (x *execution) ownSourceLock(l *source.Lock) bool {
+	return strings.Contains(l.Info, "(haul "+x.Haul+")")
+}
+
+// lockSource takes the source's own lock, if that is asked for, before anything is
+// read, so that nobody applies against the old backend meanwhile.
+func (x *execution) lockSource(ctx context.Context) (source.SourceLease, error) {
+	if x.DryRun || !x.LockSource && !x.FreezeSource {
+		return nil, nil
+	}
+	lockable, ok := x.Object.(source.Lockable)
+	if !ok {
+		return nil, &stop{code: CodeNotLockable, message: "The source has no lock that tfhaul could take (S3 has one): stop everybody who works with it, then move without --lock-source and --freeze-source."}
+	}
+	if err := x.freeEarlierLock(ctx, lockable); err != nil {
+		return nil, err
+	}
+	lease, err := lockable.TakeLock(ctx, source.LockRequest{Operation: "OperationTypeMigrate", Info: x.sourceLockInfo()})
+	var locked *source.LockedError
+	var left *source.LockLeftError
+	switch {
+	case errors.As(err, &locked):
+		return nil, &stop{code: CodeSourceLocked, message: sourceLockedMessage(&locked.Lock)}
+	case errors.As(err, &left):
+		return nil, &stop{code: CodeUnreadable, message: sentence(left.Error())}
+	case err != nil:
+		return nil, unreadable(err)
+	}
+	x.record(Event{Event: EventSourceLocked, SourceLockID: lease.Lock().ID})
+	return lease, nil
+}
+
+// freeEarlierLock frees the source's lock when an earlier run of this haul has
+// left it.
+func (x *execution) freeEarlierLock(ctx context.Context, lockable source.Lockable) error {
+	lock, err := x.Object.Lock(ctx)
+	if err != nil {
+		return unreadable(err)
+	}
+	if lock == nil || !x.ownSourceLock(lock) {
+		return nil
+	}
+	if err := lockable.FreeLock(ctx, lock.ID); err != nil {
+		return unreadable(err)
+	}
+	return nil
+}
+
+// giveSourceBack ends the hold on the source's lock: it is left there when the
+// source is to be frozen and the state has arrived, and released otherwise. It
+// returns how the move ended.
+func (x *execution) giveSourceBack(ctx context.Context, lease source.SourceLease, moved error) error {
+	if lease == nil {
+		return moved
+	}
+	if x.FreezeSource && moved == nil && x.result.Outcome != Skipped {
+		x.result.SourceFrozen = lease.Lock().ID
+		x.note("%s", lease.Leave())
+		return nil
+	}
+	ctx, cancel := landing(ctx)
+	defer cancel()
+	if err := lease.Release(ctx); err != nil {
+		x.note("%s", sentence(err.Error()))
+		return moved
+	}
+	x.record(Event{Event: EventSourceFreed, SourceLockID: lease.Lock().ID})
+	return moved
+}
