@@ -86,7 +86,7 @@ func (n connector) connect(ctx context.Context, address target.Address) (*target
 	n.log.Debug("API found", "address", api.Redacted())
 
 	client, err := target.New(target.Options{
-		API: api, Token: token.Secret(), TLS: tls, Rate: n.rate, Timeout: n.timeout,
+		Host: address.Server(), API: api, Token: token.Secret(), TLS: tls, Rate: n.rate, Timeout: n.timeout,
 		Connections: 2 * max(n.parallel, 1), UserAgent: userAgent(), Logger: n.log,
 	})
 	if err != nil {

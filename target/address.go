@@ -29,15 +29,20 @@ type Address struct {
 
 // String is the address as a user would type it: host/organization/workspace.
 func (a Address) String() string {
-	parts := []string{displayHost(a.Host), a.Organization}
+	parts := []string{a.Server(), a.Organization}
 	if a.Workspace != "" {
 		parts = append(parts, a.Workspace)
 	}
-	s := strings.Join(parts, "/")
+	return strings.Join(parts, "/")
+}
+
+// Server is the host as a user would type it: with its scheme where that is http,
+// for it would mean another server without.
+func (a Address) Server() string {
 	if a.Scheme == "http" {
-		return "http://" + s // would mean another server without it
+		return "http://" + displayHost(a.Host)
 	}
-	return s
+	return displayHost(a.Host)
 }
 
 // AddressError says what is wrong with a target as the user wrote it.

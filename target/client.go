@@ -25,6 +25,9 @@ import (
 type Options struct {
 	// API is the address of the API, such as https://app.terraform.io/api/v2/.
 	API *url.URL
+	// Host is how the user addresses the server, such as tfe.example.com: the API may
+	// be on another host. "" means the API's own.
+	Host string
 	// Token authenticates; it goes to the API's own host and to no other.
 	Token string
 	// TLS holds the authorities to trust; nil means the system's.
@@ -46,6 +49,7 @@ type Options struct {
 // A Client speaks with one host under one token. It is safe for use by many
 // goroutines, which share its rate limit.
 type Client struct {
+	host  string
 	api   *url.URL
 	token string
 	http  *http.Client // for the API
@@ -81,7 +85,7 @@ func New(o Options) (*Client, error) {
 		return nil, errors.New("the token holds blanks or characters that no token has: was more copied than the token?")
 	}
 	o = o.withDefaults()
-	c := &Client{api: o.API, token: o.Token}
+	c := &Client{host: o.Host, api: o.API, token: o.Token}
 	c.wire = &transport{
 		base: o.Transport, api: o.API, budget: newBudget(o.Rate), stall: o.Timeout,
 		patient: patience, agent: o.UserAgent, log: o.Logger,
@@ -107,6 +111,9 @@ func (o Options) withDefaults() Options {
 		api.Path += "/"
 	}
 	o.API = &api
+	if o.Host == "" {
+		o.Host = api.Host
+	}
 	if o.Timeout <= 0 {
 		o.Timeout = defaultTimeout
 	}
@@ -141,8 +148,8 @@ func (o Options) withDefaults() Options {
 // Close ends the idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// Host is the API's host, with its port if it is not the scheme's own.
-func (c *Client) Host() string { return c.api.Host }
+// Host is the server as the user addresses it.
+func (c *Client) Host() string { return c.host }
 
 // About tells what the server said of itself so far; the zero value before the
 // first answer.

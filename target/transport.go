@@ -139,6 +139,13 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 }
 
+// CloseIdleConnections has the network underneath close what nobody uses.
+func (t *transport) CloseIdleConnections() {
+	if network, ok := t.base.(interface{ CloseIdleConnections() }); ok {
+		network.CloseIdleConnections()
+	}
+}
+
 // answerPing answers the request that go-tfe's NewClient makes: that has no
 // context, ignores the status, and would cost every command a call. What it is
 // made for, the rate limit and the version, every answer tells.
