@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/urfave/cli/v2"
 
@@ -19,6 +20,8 @@ type takeInventory struct {
 	options audit.Options
 	all     bool
 	json    bool
+	csv     bool
+	html    string         // a file
 	failOn  audit.Severity // "" for never
 }
 
@@ -42,6 +45,8 @@ read; 4 there is no such source.`,
 			listFlag("include", "take what matches `GLOB` (default **/*.tfstate)"),
 			listFlag("exclude", "leave out what matches `GLOB`"),
 			textFlag("fail-on", "", "exit 3 when there is a finding of `SEVERITY` or heavier: error, warning or info"),
+			switchFlag("csv", "print CSV on stdout, a row for each snapshot"),
+			fileFlag("html", "write a self-contained page to `FILE` besides"),
 			switchFlag("all", "show every snapshot, however many there are"),
 			jsonFlag(),
 		},
@@ -49,7 +54,10 @@ read; 4 there is no such source.`,
 			if !c.Args().Present() {
 				return usagef("SOURCE is missing: tfhaul audit SOURCE… (more: tfhaul audit --help)")
 			}
-			a := &takeInventory{process: p, sources: c.Args().Slice(), all: c.Bool("all"), json: c.Bool("json")}
+			a := &takeInventory{process: p, sources: c.Args().Slice(), all: c.Bool("all"), json: c.Bool("json"), csv: c.Bool("csv"), html: c.String("html")}
+			if a.json && a.csv {
+				return usagef("--json and --csv both want stdout: name one of them")
+			}
 			a.options.Find = source.FindOptions{Include: c.StringSlice("include"), Exclude: c.StringSlice("exclude"), Stdin: p.stdin}
 			if c.IsSet("fail-on") {
 				severity, err := oneOf(c, "fail-on", "error", "warning", "info")
@@ -76,8 +84,16 @@ func (a *takeInventory) Run(ctx context.Context) error {
 }
 
 func (a *takeInventory) show(i *audit.Inventory) error {
-	if a.json {
+	if a.html != "" {
+		if err := writeReport(a.html, func(w io.Writer) error { return report.InventoryHTML(w, i) }); err != nil {
+			return err
+		}
+	}
+	switch {
+	case a.json:
 		return report.InventoryJSON(a.stdout, i)
+	case a.csv:
+		return report.InventoryCSV(a.stdout, i)
 	}
 	return report.Inventory(a.stdout, a.stdout.style(), i, a.all)
 }

@@ -1,0 +1,92 @@
+package command
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/urfave/cli/v2"
+
+	"tfhaul/migrate"
+	"tfhaul/report"
+)
+
+// A tellHaul tells of a haul what its journal knows.
+type tellHaul struct {
+	*process
+	journal     string
+	html, junit string
+	json        bool
+}
+
+func (p *process) reportCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "report",
+		Usage:     "tell of a haul what its journal knows: as a page, for CI systems, or here",
+		UsageText: "tfhaul report [flags] JOURNAL",
+		Description: `Reads the journal of a haul and tells what moved, what did not and why, and how long it took: as a page for the browser
+(one file, which needs no network), as JUnit XML, or as text. It asks no server, so it tells what was so when the journal
+was written; tfhaul verify JOURNAL asks again.
+
+Examples:
+  tfhaul report tfhaul-20260301T101500Z.jsonl
+  tfhaul report haul.jsonl --html haul.html --junit haul.xml
+
+Exit codes: 0 the report was made, whatever it tells; 1 it could not be written; 4 there is no such journal.`,
+		Flags: []cli.Flag{
+			fileFlag("html", "write a self-contained page to `FILE`"),
+			fileFlag("junit", "write JUnit XML to `FILE`"),
+			jsonFlag(),
+		},
+		Action: func(c *cli.Context) error {
+			args, err := exactly(c, "JOURNAL")
+			if err != nil {
+				return err
+			}
+			t := &tellHaul{process: p, journal: args[0], html: c.String("html"), junit: c.String("junit"), json: c.Bool("json")}
+			return t.Run()
+		},
+	}
+}
+
+// Run reads and tells.
+func (t *tellHaul) Run() error {
+	file, err := os.Open(t.journal)
+	if err != nil {
+		return usagef("the journal cannot be read: %v", err)
+	}
+	events, err := migrate.ReadJournal(file)
+	_ = file.Close() // it was only read
+	if err != nil {
+		return usagef("%s cannot be read as a journal: %v", t.journal, err)
+	}
+	told := report.NewHaulReport(t.journal, events)
+	if t.html != "" {
+		if err := writeReport(t.html, func(w io.Writer) error { return report.HaulHTML(w, told) }); err != nil {
+			return err
+		}
+	}
+	if t.junit != "" {
+		if err := writeReport(t.junit, func(w io.Writer) error { return report.HaulJUnit(w, told) }); err != nil {
+			return err
+		}
+	}
+	switch {
+	case t.json:
+		return report.MovesJSON(t.stdout, told.Results)
+	case t.html == "" && t.junit == "":
+		return t.text(told)
+	}
+	return nil
+}
+
+// text tells it here.
+func (t *tellHaul) text(told report.HaulReport) error {
+	if err := report.Moves(t.stdout, t.stdout.style(), told.Results); err != nil {
+		return err
+	}
+	if n := len(told.Unfinished); n > 0 {
+		fmt.Fprintf(t.stdout, "%d more were cut off in the middle; the same haul with this journal takes them up again\n", n)
+	}
+	return nil
+}

@@ -1,0 +1,420 @@
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/go-version"
+
+	"tfhaul/audit"
+)
+
+// InventoryHTML writes an audit as one self-contained page.
+func InventoryHTML(w io.Writer, i *audit.Inventory) error {
+	a := auditPage{inventory: i, summary: i.Summary()}
+	a.build()
+	return a.page.write(w)
+}
+
+// The kinds of facets of an audit.
+const (
+	facetSeverity  = "Severity"
+	facetFinding   = "Finding"
+	facetRelation  = "Relation"
+	facetTerraform = "Terraform"
+	facetProvider  = "Provider"
+	facetSize      = "Size"
+	facetAge       = "Last written"
+	facetKind      = "Kind of file"
+)
+
+var (
+	sizeScale = scale{{1 << 10, "below 1 KiB"}, {10 << 10, "1 – 10 KiB"}, {100 << 10, "10 – 100 KiB"}, {1 << 20, "100 KiB – 1 MiB"},
+		{10 << 20, "1 – 10 MiB"}, {100 << 20, "10 – 100 MiB"}, {math.Inf(1), "100 MiB and more"}}
+	ageScale = scale{{day, "within a day"}, {7 * day, "1 – 7 days ago"}, {30 * day, "1 – 4 weeks ago"}, {91 * day, "1 – 3 months ago"},
+		{365 * day, "3 – 12 months ago"}, {2 * 365 * day, "1 – 2 years ago"}, {math.Inf(1), "longer ago"}}
+)
+
+const day = 24 * 60 * 60 // seconds
+
+// An auditPage is the page of an audit in the making.
+type auditPage struct {
+	page
+	inventory *audit.Inventory
+	summary   audit.Summary
+	facets    facetIndex
+	rows      map[string]int // by source
+	badges    map[audit.Code]int
+	concerned [][]int // findings of each snapshot
+}
+
+func (a *auditPage) build() {
+	i := a.inventory
+	places := make([]string, len(i.Sources))
+	for k, s := range i.Sources {
+		places[k] = plainLine(s)
+	}
+	a.Title = "Terraform state audit"
+	a.About = fmt.Sprintf("%s · %s", strings.Join(places, ", "), i.Taken.UTC().Format("2 January 2006, 15:04 MST"))
+	a.Footer = "Made by tfhaul audit. It holds no value of any state: names, counts and digests alone."
+	a.TableTitle, a.GroupsTitle, a.NoGroups = "States", "Findings", "Nothing was found to be wrong."
+	a.indexFindings()
+	a.table.NameColumn = 0
+	a.fillRows()
+	a.fillTiles()
+	a.fillGroups()
+	a.fillPlots()
+	a.table.Facets = orEmpty(a.facets.facets)
+}
+
+// indexFindings gives findings and their codes numbers.
+func (a *auditPage) indexFindings() {
+	i := a.inventory
+	a.rows, a.badges = map[string]int{}, map[audit.Code]int{}
+	for k := range i.Snapshots {
+		a.rows[i.Snapshots[k].Source] = k
+	}
+	a.concerned = make([][]int, len(i.Snapshots))
+	a.table.Badges, a.table.Findings = []pageBadge{}, []pageFinding{}
+	for n, f := range i.Findings {
+		tone := string(f.Severity)
+		// A code may have several severities; its badge has the heaviest.
+		if _, known := a.badges[f.Code]; !known {
+			a.badges[f.Code] = len(a.table.Badges)
+			a.table.Badges = append(a.table.Badges, pageBadge{plainLine(string(f.Code)), tone, weightOf(f.Severity)})
+		}
+		finding := pageFinding{Severity: tone, Tone: tone, Code: plainLine(string(f.Code)), Message: htmlText(f.Message), Advice: htmlText(f.Advice), Places: []string{}}
+		for k, name := range f.Sources {
+			if k < mostSeeAlso {
+				finding.Places = append(finding.Places, plainLine(name))
+			}
+			if row, ok := a.rows[name]; ok {
+				a.concerned[row] = append(a.concerned[row], n)
+			}
+		}
+		a.table.Findings = append(a.table.Findings, finding)
+	}
+}
+
+// mostSeeAlso is how many places of a finding a state's section names.
+const mostSeeAlso = 20
+
+func weightOf(s audit.Severity) int {
+	return int(math.Pow10(2 * (len(audit.Severities) - 1 - slices.Index(audit.Severities, s))))
+}
+
+// fillRows makes the table and the sections.
+func (a *auditPage) fillRows() {
+	i := a.inventory
+	targets := slices.ContainsFunc(i.Snapshots, func(sn audit.Snapshot) bool { return sn.Target != nil })
+	a.table.Columns = []pageColumn{{"State", "name"}, {"Findings", "badges"}, {"Serial", "number"}, {"Resources", "number"}, {"Size", "bytes"}, {"Terraform", "text"}, {"Written", "age"}}
+	if targets {
+		a.table.Columns = append(a.table.Columns, pageColumn{"Workspace", "text"}, pageColumn{"Relation", "text"})
+	}
+	a.table.Sort = pageSort{Column: 1, Down: true}
+	a.table.Facts = []string{"Kind", "Terraform workspace", "Terraform version", "State format", "Serial", "Lineage", "MD5", "Size", "Last written", "Resources",
+		"Instances", "Modules", "Outputs", "Sensitive attributes", "Tainted, deposed", "Checks", "Providers", "Locked", "Would go to"}
+	a.table.Rows = make([]pageRow, len(i.Snapshots))
+	a.declareFacets()
+	for k := range i.Snapshots {
+		sn := &i.Snapshots[k]
+		row := pageRow{Facts: a.factsOf(sn), Facets: a.facetsOf(k, sn), Findings: a.concerned[k]}
+		badges := []int{}
+		for _, c := range sn.Findings {
+			badges = append(badges, a.badges[c])
+		}
+		slices.Sort(badges)
+		var serial, resources, written any
+		if sn.Known() {
+			serial = sn.Serial
+		}
+		if sn.IsState() {
+			resources = sn.Resources
+		}
+		if !sn.Modified.IsZero() {
+			written = sn.AgeSeconds
+		}
+		row.Cells = []any{plainLine(sn.Source), badges, serial, resources, sn.Size, plainLine(sn.TerraformVersion), written}
+		if targets {
+			workspace, relation := "", ""
+			if sn.Target != nil {
+				workspace, relation = plainLine(sn.Target.Workspace), plainLine(cmp.Or(sn.Target.Relation, sn.Target.Code))
+			}
+			row.Cells = append(row.Cells, workspace, relation)
+		}
+		a.table.Rows[k] = row
+	}
+}
+
+// declareFacets numbers the facets whose order means something.
+func (a *auditPage) declareFacets() {
+	for _, s := range audit.Severities {
+		if a.summary.Findings[s] > 0 {
+			a.facets.find(facetSeverity, string(s))
+		}
+	}
+	for _, b := range a.table.Badges {
+		a.facets.find(facetFinding, b.Text)
+	}
+	for _, v := range versionsInOrder(a.summary.TerraformVersions) {
+		a.facets.find(facetTerraform, release(v))
+	}
+	for _, p := range byCount(a.summary.Providers) {
+		a.facets.find(facetProvider, plainLine(p))
+	}
+	for _, b := range sizeScale {
+		a.facets.find(facetSize, b.label)
+	}
+	for _, b := range ageScale {
+		a.facets.find(facetAge, b.label)
+	}
+}
+
+// release is the minor release of a version: 1.11 of 1.11.4.
+func release(text string) string {
+	v, err := version.NewVersion(text)
+	if err != nil {
+		return "unknown"
+	}
+	s := v.Segments()
+	return fmt.Sprintf("%d.%d", s[0], s[1])
+}
+
+func (a *auditPage) facetsOf(k int, sn *audit.Snapshot) []int {
+	x := &a.facets
+	list := []int{x.of(facetKind, plainLine(sn.Kind)), x.of(facetSize, sizeScale.bin(float64(sn.Size)))}
+	if !sn.Modified.IsZero() {
+		list = append(list, x.of(facetAge, ageScale.bin(float64(sn.AgeSeconds))))
+	}
+	if sn.IsState() {
+		list = append(list, x.of(facetTerraform, release(sn.TerraformVersion)))
+		for _, p := range sn.Providers {
+			list = append(list, x.of(facetProvider, plainLine(p.Address)))
+		}
+	}
+	if sn.Target != nil {
+		list = append(list, x.of(facetRelation, plainLine(cmp.Or(sn.Target.Relation, sn.Target.Code))))
+	}
+	severities := map[audit.Severity]bool{}
+	for _, n := range a.concerned[k] {
+		severities[a.inventory.Findings[n].Severity] = true
+	}
+	for _, s := range audit.Severities {
+		if severities[s] {
+			list = append(list, x.of(facetSeverity, string(s)))
+		}
+	}
+	for _, c := range sn.Findings {
+		list = append(list, x.of(facetFinding, plainLine(string(c))))
+	}
+	return list
+}
+
+// factsOf are the values of a section, in the order of the labels.
+func (a *auditPage) factsOf(sn *audit.Snapshot) []string {
+	facts := []string{plainLine(sn.Kind), plainLine(sn.Workspace), plainLine(sn.TerraformVersion), "", "", plainLine(sn.Lineage), sn.MD5, Size(sn.Size), "",
+		"", "", "", "", "", "", "", "", "", ""}
+	if sn.Size >= 1024 {
+		facts[7] = fmt.Sprintf("%s (%s bytes)", Size(sn.Size), grouped(int(sn.Size)))
+	}
+	if sn.Known() {
+		facts[3], facts[4] = fmt.Sprint(sn.Format), fmt.Sprint(sn.Serial)
+	}
+	if !sn.Modified.IsZero() {
+		facts[8] = fmt.Sprintf("%s (%s ago)", sn.Modified.UTC().Format("2006-01-02 15:04:05 MST"), Age(sn))
+	}
+	if sn.IsState() {
+		facts[9] = fmt.Sprintf("%s managed, %s data", grouped(sn.Managed), grouped(sn.Data))
+		facts[10], facts[11] = grouped(sn.Instances), grouped(sn.Modules)
+		facts[12] = fmt.Sprintf("%s, %d sensitive", counted(sn.Outputs, "output"), sn.SensitiveOutputs)
+		facts[13] = grouped(sn.SensitiveAttributes)
+		if sn.Tainted+sn.Deposed > 0 {
+			facts[14] = fmt.Sprintf("%d tainted, %d deposed", sn.Tainted, sn.Deposed)
+		}
+		if sn.Checks > 0 {
+			facts[15] = fmt.Sprintf("%d, %d not passed", sn.Checks, sn.FailedChecks)
+		}
+		var providers []string
+		for _, p := range sn.Providers {
+			providers = append(providers, fmt.Sprintf("%s (%s)", plainLine(p.Address), grouped(p.Resources)))
+		}
+		facts[16] = strings.Join(providers, "\n")
+	}
+	if l := sn.Lock; l != nil {
+		parts := []string{cmp.Or(l.Who, "somebody")}
+		if l.Operation != "" {
+			parts = append(parts, l.Operation)
+		}
+		if !l.Created.IsZero() {
+			parts = append(parts, "since "+l.Created.UTC().Format(time.RFC3339))
+		}
+		if l.ID != "" {
+			parts = append(parts, "ID "+l.ID)
+		}
+		facts[17] = plainLine(strings.Join(parts, ", "))
+	}
+	if t := sn.Target; t != nil {
+		parts := []string{plainLine(t.Workspace), plainLine(strings.ReplaceAll(t.Outcome, "-", " "))}
+		if t.Relation != "" {
+			parts = append(parts, plainLine(t.Relation))
+		}
+		facts[18] = strings.Join(parts, ", ")
+		if t.Code != "" {
+			facts[18] += "\n" + htmlText(t.Message)
+		}
+	}
+	return facts
+}
+
+func (a *auditPage) fillTiles() {
+	s := a.summary
+	a.Tiles = []tile{{Label: "States", Value: grouped(s.States), Note: Size(s.Bytes)}}
+	if other := s.Snapshots - s.States; other > 0 {
+		a.Tiles[0].Note += fmt.Sprintf("; %s that no state could be read from", counted(other, "file"))
+	}
+	a.Tiles = append(a.Tiles,
+		tile{Label: "Managed resources", Value: grouped(s.Managed), Note: counted(s.Instances, "instance")},
+		tile{Label: "Outputs", Value: grouped(s.Outputs), Note: fmt.Sprintf("%s sensitive", grouped(s.SensitiveOutputs))},
+		tile{Label: "Sensitive attributes", Value: grouped(s.SensitiveAttributes), Note: "counted, never shown"},
+	)
+	if s.Locked > 0 {
+		a.Tiles = append(a.Tiles, tile{Label: "Locked", Value: grouped(s.Locked), Note: "at their source", Tone: "warning"})
+	}
+	errors, warnings := tile{Label: "Errors", Value: grouped(s.Findings[audit.SeverityError]), Tone: "good"}, tile{Label: "Warnings", Value: grouped(s.Findings[audit.SeverityWarning])}
+	if s.Findings[audit.SeverityError] > 0 {
+		errors.Tone = "error"
+	}
+	if s.Findings[audit.SeverityWarning] > 0 {
+		warnings.Tone = "warning"
+	}
+	a.Tiles = append(a.Tiles, errors, warnings)
+}
+
+// mostItems is how many findings of a group the page spells out; the table has
+// them all.
+const mostItems = 40
+
+func (a *auditPage) fillGroups() {
+	for _, f := range a.inventory.Findings {
+		k := len(a.Groups) - 1
+		if k < 0 || a.Groups[k].Code != plainLine(string(f.Code)) || a.Groups[k].Severity != string(f.Severity) {
+			a.Groups = append(a.Groups, findingGroup{Severity: string(f.Severity), Tone: string(f.Severity), Code: plainLine(string(f.Code)), Gist: htmlText(f.Message)})
+			k++
+		}
+		a.addToGroup(&a.Groups[k], f)
+	}
+	for k := range a.Groups {
+		g := &a.Groups[k]
+		n := 0
+		for _, f := range a.inventory.Findings {
+			if plainLine(string(f.Code)) == g.Code && string(f.Severity) == g.Severity {
+				n++
+			}
+		}
+		g.Count = grouped(n)
+		g.Filter = a.facets.address(facetFinding, g.Code)
+	}
+}
+
+// addToGroup adds a finding to its group: to the item that says the same, if there is one.
+func (a *auditPage) addToGroup(g *findingGroup, f audit.Finding) {
+	if advice := htmlText(f.Advice); !slices.Contains(g.Advice, advice) && len(g.Advice) < mostAdvices {
+		g.Advice = append(g.Advice, advice)
+	}
+	message := htmlText(f.Message)
+	k := slices.IndexFunc(g.Items, func(i findingItem) bool { return i.Message == message })
+	if k < 0 {
+		if len(g.Items) == mostItems {
+			g.More = "There are more; the table has them all."
+			return
+		}
+		k = len(g.Items)
+		g.Items = append(g.Items, findingItem{Message: message})
+	}
+	item := &g.Items[k]
+	for n, name := range f.Sources {
+		if len(item.Places) == mostItems {
+			g.More = "There are more; the table has them all."
+			return
+		}
+		place := findingPlace{Name: plainLine(name), Note: strings.TrimSpace(copyText(f, n))}
+		if row, ok := a.rows[name]; ok {
+			place.Row = fmt.Sprintf("row-%d", row)
+		}
+		item.Places = append(item.Places, place)
+	}
+}
+
+func (a *auditPage) fillPlots() {
+	x, s := &a.facets, a.summary
+	var findings []bar
+	counts := map[[2]string]int{}
+	for _, f := range a.inventory.Findings {
+		counts[[2]string{string(f.Severity), plainLine(string(f.Code))}]++
+	}
+	for _, g := range a.Groups {
+		n := counts[[2]string{g.Severity, g.Code}]
+		findings = append(findings, bar{Label: g.Code, Text: grouped(n), Tone: g.Tone, count: float64(n), Filter: g.Filter})
+	}
+	if len(findings) > 0 {
+		a.Plots = append(a.Plots, newPlot("What was found, and how grave is it?", "Finding", "Findings", findings))
+	}
+	if len(s.Relations) > 0 {
+		var bars []bar
+		for _, r := range byCount(s.Relations) {
+			label := plainLine(cmp.Or(r, "none"))
+			bars = append(bars, bar{Label: label, Text: grouped(s.Relations[r]), count: float64(s.Relations[r]), Filter: x.address(facetRelation, label)})
+		}
+		a.Plots = append(a.Plots, newPlot("How do they stand to the target?", "Relation", "States", bars))
+	}
+	var releases []bar
+	byRelease := map[string]int{}
+	var order []string
+	for _, v := range versionsInOrder(s.TerraformVersions) {
+		r := release(v)
+		if byRelease[r] == 0 {
+			order = append(order, r)
+		}
+		byRelease[r] += s.TerraformVersions[v]
+	}
+	for _, r := range order {
+		releases = append(releases, bar{Label: "Terraform " + r, Text: grouped(byRelease[r]), count: float64(byRelease[r]), Filter: x.address(facetTerraform, r)})
+	}
+	a.addPlot("Which Terraform wrote them?", "Release", "States", releases)
+	a.addPlot("How large are they?", "Size", "States", sizeScale.bars(x, facetSize))
+	a.addPlot("When were they last written?", "Age", "States", ageScale.bars(x, facetAge))
+	a.addPlot("Which providers do they depend on?", "Provider", "Resources", a.providerBars())
+}
+
+func (a *auditPage) addPlot(question, of, unit string, bars []bar) {
+	if len(bars) > 0 {
+		a.Plots = append(a.Plots, newPlot(question, of, unit, bars))
+	}
+}
+
+// mostProviders is how many providers have bars of their own.
+const mostProviders = 10
+
+func (a *auditPage) providerBars() []bar {
+	var bars []bar
+	names := byCount(a.summary.Providers)
+	for k, address := range names {
+		n := a.summary.Providers[address]
+		if k >= mostProviders && len(names) > mostProviders+1 {
+			rest := 0
+			for _, other := range names[k:] {
+				rest += a.summary.Providers[other]
+			}
+			bars = append(bars, bar{Label: fmt.Sprintf("%d others", len(names)-k), Text: grouped(rest), count: float64(rest)})
+			break
+		}
+		label := plainLine(address)
+		bars = append(bars, bar{Label: strings.TrimPrefix(label, "registry.terraform.io/"), Text: grouped(n), count: float64(n), Filter: a.facets.address(facetProvider, label)})
+	}
+	return bars
+}

@@ -1,0 +1,249 @@
+package report
+
+import (
+	"crypto/sha256"
+	_ "embed" // of the page's parts
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"io"
+	"strings"
+)
+
+// The page is one file that needs nothing else: no network, no server, no
+// permission. Its content security policy names the digests of its own style and
+// script, so that nothing that came from a file or a server can ever run in it.
+var (
+	//go:embed page/page.html
+	pageHTML string
+	//go:embed page/page.css
+	pageCSS string
+	//go:embed page/page.js
+	pageJS string
+
+	pageTemplate = template.Must(template.New("page").Parse(pageHTML))
+)
+
+// A page is what the HTML views have in common: a summary, findings, plots, and
+// a table of rows with a section each.
+type page struct {
+	Title, About, Footer string
+	Tiles                []tile
+	GroupsTitle          string
+	Groups               []findingGroup
+	NoGroups             string // said where there are no groups
+	Plots                []plot
+	TableTitle           string
+
+	table pageTable
+}
+
+// A tile is a figure of the summary.
+type tile struct{ Label, Value, Note, Tone string }
+
+// A findingGroup is all findings of one code and severity.
+type findingGroup struct {
+	Severity, Code, Gist, Count, Tone string
+	Advice                            []string
+	Items                             []findingItem
+	More                              string // said where not all are told
+	Filter                            string // shows the rows concerned
+}
+
+type findingItem struct {
+	Message string
+	Places  []findingPlace
+}
+
+// A findingPlace is one place of a finding; Row is the address of its section.
+type findingPlace struct{ Name, Row, Note string }
+
+// A plot is a question and bars that answer it. To a screen reader it is a table.
+type plot struct {
+	Question string
+	Of, Unit string // what the bars and the numbers are
+	Bars     []bar
+	Note     string
+}
+
+type bar struct {
+	Label, Text, Tone string
+	Filter            string
+	count             float64
+	Width             string // in percent
+}
+
+// newPlot makes a plot whose longest bar fills its width.
+func newPlot(question, of, unit string, bars []bar) plot {
+	longest := 0.0
+	for _, b := range bars {
+		longest = max(longest, b.count)
+	}
+	for i := range bars {
+		if longest > 0 {
+			bars[i].Width = fmt.Sprintf("%.1f", 100*bars[i].count/longest)
+		}
+	}
+	return plot{Question: question, Of: of, Unit: unit, Bars: bars}
+}
+
+// A pageTable is the data of the table, as the page's script reads it.
+type pageTable struct {
+	Columns    []pageColumn  `json:"columns"`
+	NameColumn int           `json:"nameColumn"`
+	Sort       pageSort      `json:"sort"`
+	Facts      []string      `json:"facts"` // the labels of what stands in sections
+	Facets     []pageFacet   `json:"facets"`
+	Badges     []pageBadge   `json:"badges"`
+	Findings   []pageFinding `json:"findings"`
+	Rows       []pageRow     `json:"rows"`
+}
+
+type pageColumn struct {
+	Title string `json:"title"`
+	Type  string `json:"type"` // name, text, badges, number, bytes, age (seconds) or seconds
+}
+
+type pageSort struct {
+	Column int  `json:"column"`
+	Down   bool `json:"down"`
+}
+
+// A pageFacet is something that rows can be filtered by.
+type pageFacet struct {
+	Kind  string `json:"kind"`
+	Label string `json:"label"`
+	Count int    `json:"count"`
+}
+
+type pageBadge struct {
+	Text   string `json:"text"`
+	Tone   string `json:"tone"`
+	Weight int    `json:"weight"`
+}
+
+type pageFinding struct {
+	Severity string   `json:"severity"`
+	Tone     string   `json:"tone"`
+	Code     string   `json:"code"`
+	Message  string   `json:"message"`
+	Advice   string   `json:"advice"`
+	Places   []string `json:"places"`
+}
+
+// A pageRow is a row and its section. A cell is a string, a number, nil, or a list of badges.
+type pageRow struct {
+	Cells    []any    `json:"cells"`
+	Facts    []string `json:"facts"`
+	Facets   []int    `json:"facets"`
+	Findings []int    `json:"findings,omitempty"`
+}
+
+// write writes the page.
+func (p *page) write(w io.Writer) error {
+	// Marshal escapes <, > and & and the separators that end a line of script.
+	data, err := json.Marshal(&p.table)
+	if err != nil {
+		return err
+	}
+	return pageTemplate.Execute(w, struct {
+		*page
+		Style                 template.CSS
+		Script, Data          template.JS
+		StyleHash, ScriptHash string
+	}{p, template.CSS(pageCSS), template.JS(pageJS), template.JS(data), digestSource(pageCSS), digestSource(pageJS)})
+}
+
+// digestSource is how a content security policy names a text.
+func digestSource(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return "sha256-" + base64.StdEncoding.EncodeToString(sum[:])
+}
+
+// A facetIndex gives facets their numbers.
+type facetIndex struct {
+	facets []pageFacet
+	number map[[2]string]int
+}
+
+// of is the number of a facet, which is one row's more now.
+func (x *facetIndex) of(kind, label string) int {
+	n := x.find(kind, label)
+	x.facets[n].Count++
+	return n
+}
+
+// find is the number of a facet, which is made if there is none.
+func (x *facetIndex) find(kind, label string) int {
+	key := [2]string{kind, label}
+	n, known := x.number[key]
+	if !known {
+		if x.number == nil {
+			x.number = map[[2]string]int{}
+		}
+		n = len(x.facets)
+		x.number[key] = n
+		x.facets = append(x.facets, pageFacet{Kind: kind, Label: label})
+	}
+	return n
+}
+
+// address is what makes the page filter by a facet; "" for one that no row has.
+func (x *facetIndex) address(kind, label string) string {
+	if n, known := x.number[[2]string{kind, label}]; known && x.facets[n].Count > 0 {
+		return fmt.Sprintf("facet-%d", n)
+	}
+	return ""
+}
+
+// A scale sorts numbers into bins.
+type scale []struct {
+	below float64
+	label string
+}
+
+// bin is the label of the bin that a number falls in.
+func (s scale) bin(n float64) string {
+	for _, b := range s {
+		if n < b.below {
+			return b.label
+		}
+	}
+	return s[len(s)-1].label
+}
+
+// bars are the bins with their counts, from the first that is not empty to the last.
+func (s scale) bars(x *facetIndex, kind string) []bar {
+	var bars []bar
+	last := 0
+	for _, b := range s {
+		count := 0
+		if n, known := x.number[[2]string{kind, b.label}]; known {
+			count = x.facets[n].Count
+		}
+		if count == 0 && len(bars) == 0 {
+			continue
+		}
+		bars = append(bars, bar{Label: b.label, Text: grouped(count), count: float64(count), Filter: x.address(kind, b.label)})
+		if count > 0 {
+			last = len(bars)
+		}
+	}
+	return bars[:last]
+}
+
+// grouped writes a number with its thousands apart: 39,303.
+func grouped(n int) string {
+	digits := fmt.Sprint(max(n, -n))
+	for i := len(digits) - 3; i > 0; i -= 3 {
+		digits = digits[:i] + "," + digits[i:]
+	}
+	if n < 0 {
+		return "-" + digits
+	}
+	return digits
+}
+
+// htmlText makes a message of several lines harmless; plainLine one line.
+func htmlText(text string) string { return strings.TrimSpace(Plain(text)) }

@@ -1,0 +1,86 @@
+package report
+
+import (
+	"encoding/xml"
+	"fmt"
+	"io"
+
+	"tfhaul/migrate"
+)
+
+// HaulJUnit writes a haul as JUnit XML, as CI systems read it: each move is a test.
+// What was refused or failed, and what was cut off, did not pass; what was skipped
+// is skipped.
+func HaulJUnit(w io.Writer, h HaulReport) error {
+	results := h.all()
+	suite := junitSuite{Name: "tfhaul " + xmlText(h.Haul), Tests: len(results), Cases: make([]junitCase, 0, len(results))}
+	if !h.Started.IsZero() {
+		suite.Timestamp = h.Started.UTC().Format("2006-01-02T15:04:05")
+		suite.Time = junitSeconds(h.Ended.Sub(h.Started).Seconds())
+	}
+	for _, r := range results {
+		c := junitCase{Name: xmlText(r.Source), Class: xmlText(r.Target), Time: junitSeconds(r.Seconds)}
+		why := &junitWhy{Type: xmlText(string(r.Code)), Message: xmlText(r.Message)}
+		switch r.Outcome {
+		case migrate.Refused:
+			c.Failure = why
+			suite.Failures++
+		case migrate.Failed, cutOff:
+			c.Error = why
+			suite.Errors++
+		case migrate.Skipped, migrate.WouldMove:
+			c.Skipped = why
+			suite.Skipped++
+		}
+		if r.Locked {
+			c.Out = "The workspace is still locked. To free it: " + xmlText(r.UnlockCommand)
+		}
+		suite.Cases = append(suite.Cases, c)
+	}
+	if _, err := io.WriteString(w, xml.Header); err != nil {
+		return err
+	}
+	e := xml.NewEncoder(w)
+	e.Indent("", "  ")
+	if err := e.Encode(junitSuites{Suites: []junitSuite{suite}}); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w, "\n")
+	return err
+}
+
+type junitSuites struct {
+	XMLName xml.Name     `xml:"testsuites"`
+	Suites  []junitSuite `xml:"testsuite"`
+}
+
+type junitSuite struct {
+	Name      string      `xml:"name,attr"`
+	Tests     int         `xml:"tests,attr"`
+	Failures  int         `xml:"failures,attr"`
+	Errors    int         `xml:"errors,attr"`
+	Skipped   int         `xml:"skipped,attr"`
+	Time      string      `xml:"time,attr,omitempty"`
+	Timestamp string      `xml:"timestamp,attr,omitempty"`
+	Cases     []junitCase `xml:"testcase"`
+}
+
+type junitCase struct {
+	Name    string    `xml:"name,attr"`
+	Class   string    `xml:"classname,attr"`
+	Time    string    `xml:"time,attr"`
+	Failure *junitWhy `xml:"failure"`
+	Error   *junitWhy `xml:"error"`
+	Skipped *junitWhy `xml:"skipped"`
+	Out     string    `xml:"system-out,omitempty"`
+}
+
+type junitWhy struct {
+	Type    string `xml:"type,attr,omitempty"`
+	Message string `xml:"message,attr"`
+}
+
+func junitSeconds(s float64) string { return fmt.Sprintf("%.3f", s) }
+
+// xmlText is a text without what XML cannot hold.
+func xmlText(text string) string { return Plain(text) }
