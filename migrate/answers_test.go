@@ -231,3 +231,31 @@ func TestUnlockLeavesOthersAlone(t *testing.T) {
 		}
 	})
 }
+
+// With a run's token the state goes in under the run's own lock, which stays.
+func TestMoveForARun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, tfesim.Options{})
+		b.snapshot(state(7, lineage, 1))
+		run, err := b.sim.LockByRun(org, workspace)
+		if err != nil {
+			t.Fatal(err)
+		}
+		token, err := b.sim.RunToken(run)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Without naming the run, the lock is somebody else's.
+		want(t, b.run(), migrate.Refused, migrate.Fresh, migrate.CodeLocked)
+		b.engine = b.newEngine(token)
+		r := b.run(func(m *migrate.Move) { m.Run = run })
+		want(t, r, migrate.Moved, migrate.Fresh, "")
+		b.wantHeld(state(7, lineage, 1))
+		if h, locked := b.sim.LockHolder(org, workspace); !locked || h.ID != run {
+			t.Errorf("the run's lock is gone: %v %v", h, locked)
+		}
+		if v := b.sim.Versions(org, workspace); v[len(v)-1].Run != run {
+			t.Errorf("the state version is of run %q, want %q", v[len(v)-1].Run, run)
+		}
+	})
+}

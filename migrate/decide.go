@@ -37,10 +37,14 @@ func (x *execution) readWorkspace(ctx context.Context) (err error) {
 	if err := x.checkPermissions(); err != nil {
 		return err
 	}
-	if x.sameAsRecorded() {
-		return nil // see doneBefore: what it holds was read back already
+	if x.doneBefore(x.workspace.Current.ID) {
+		return nil
 	}
-	x.held, err = x.readHeld(ctx, x.workspace)
+	version, err := x.currentVersion(ctx, x.workspace)
+	if err != nil || version == nil || x.doneBefore(version.ID) {
+		return err
+	}
+	x.held, err = x.inspect(ctx, version)
 	return err
 }
 
@@ -104,16 +108,12 @@ func (x *execution) checkPermissions() error {
 		"The token may see the workspace %s/%s, and may not %s: use a token that may.", x.Organization, x.Move.Workspace, lacking)}
 }
 
-// readHeld reads what a workspace holds, or nil when it holds nothing.
-func (x *execution) readHeld(ctx context.Context, ws *target.Workspace) (*holding, error) {
+// currentVersion reads which state version is current, or nil when there is none.
+func (x *execution) currentVersion(ctx context.Context, ws *target.Workspace) (*target.StateVersion, error) {
 	if ws.Current.Known && ws.Current.ID == "" {
 		return nil, nil
 	}
-	version, err := patiently(ctx, func() (*target.StateVersion, error) { return x.Target.Current(ctx, ws) })
-	if err != nil || version == nil {
-		return nil, err
-	}
-	return x.inspect(ctx, version)
+	return patiently(ctx, func() (*target.StateVersion, error) { return x.Target.Current(ctx, ws) })
 }
 
 // inspect downloads a state version and says what its bytes are.
@@ -162,6 +162,10 @@ func (x *execution) decide(ctx context.Context) error {
 		x.alreadyThere()
 		return nil
 	case x.verdict.Relation.writes(), x.Replace:
+	case x.bumpedBefore():
+		x.alreadyThere()
+		x.result.BumpedTo = x.held.snapshot.Serial
+		return nil
 	case x.Bump && x.verdict.Relation != Unrelated:
 		if err := x.bump(ctx); err != nil {
 			return err
@@ -219,7 +223,7 @@ func orNone(s string) string {
 
 // plan settles a dry run.
 func (x *execution) plan() error {
-	if x.workspace != nil && x.workspace.Locked && x.LockTimeout == 0 && !x.lockedByUs() {
+	if x.workspace != nil && x.workspace.Locked && x.LockTimeout == 0 && !x.lockedByUs() && !x.lockedByOurRun() {
 		return &stop{code: CodeLocked, message: fmt.Sprintf("The workspace is locked by %s; --lock-timeout would wait for it.", x.workspace.Holder)}
 	}
 	x.result.Outcome = WouldMove
@@ -243,9 +247,15 @@ func (x *execution) decideAgain(ctx context.Context) error {
 		return nil
 	}
 	before, seen := x.verdict.Relation, x.held
-	held, err := x.readHeld(ctx, now)
+	version, err := x.currentVersion(ctx, now)
 	if err != nil {
 		return err
+	}
+	var held *holding
+	if version != nil {
+		if held, err = x.inspect(ctx, version); err != nil {
+			return err
+		}
 	}
 	x.held, x.verdict = held, x.relate(held)
 	x.result.Relation = x.verdict.Relation
@@ -253,6 +263,8 @@ func (x *execution) decideAgain(ctx context.Context) error {
 	case x.verdict.Relation == Identical:
 		x.alreadyThere()
 		return nil
+	case x.verdict.Relation.writes() && x.result.BumpedTo != 0:
+		return &stop{code: CodeStale, message: "The workspace got another state while we waited for its lock, and the serial need not be raised any more: move again."}
 	case x.verdict.Relation.writes():
 		return nil
 	case before != x.verdict.Relation || seen == nil || held.snapshot.MD5 != seen.snapshot.MD5:

@@ -185,8 +185,11 @@ func (x *execution) steps(ctx context.Context) error {
 	if err := x.readWorkspace(ctx); err != nil {
 		return err
 	}
-	if x.doneBefore() {
-		return nil
+	if x.settled() {
+		return nil // done by an earlier run of the haul
+	}
+	if x.lockedByOurRun() {
+		return x.underTheRunsLock(ctx)
 	}
 	decided := x.decide(ctx)
 	lease := x.inheritedLock()
@@ -222,12 +225,22 @@ func (x *execution) underLock(ctx context.Context) error {
 	return x.verify(ctx)
 }
 
-// landingTime bounds what is done after a state was sent, or may have been.
+// landingTime is how much longer an interrupted process works on what it cannot
+// leave as it is. Without an interrupt there is no such bound: reading back a
+// state of many GB takes what it takes, as long as bytes move.
 const landingTime = 5 * time.Minute
 
-// landing is a context for bringing to its end what has begun, whatever ended ctx.
+// landing is a context for bringing to its end what has begun, whatever ends ctx.
 func landing(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), landingTime)
+	landed, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	forget := context.AfterFunc(ctx, func() {
+		late := time.AfterFunc(landingTime, cancel)
+		context.AfterFunc(landed, func() { late.Stop() })
+	})
+	return landed, func() {
+		forget()
+		cancel()
+	}
 }
 
 // settled says whether the outcome is known already.

@@ -24,9 +24,10 @@ type moveKey struct{ source, target string }
 
 // An entry is what the ledger knows of one move.
 type entry struct {
-	result     *Result // of the last outcome
-	sending    bool    // the state may have been sent since the lock was taken
-	sourceLock string  // the id of the source's own lock, as long as it is ours
+	result     *Result   // of the last outcome
+	sent       *Snapshot // what was sent last, or was about to be
+	sending    bool      // the state may have been sent since the lock was taken
+	sourceLock string    // the id of the source's own lock, as long as it is ours
 }
 
 // NewLedger adds up the events of a journal.
@@ -53,7 +54,7 @@ func (l *Ledger) Add(e Event) {
 	}
 	switch e.Event {
 	case EventSending:
-		m.sending = true
+		m.sending, m.sent = true, e.Snapshot
 	case EventUnlocked:
 		m.sending = false
 	case EventSourceLocked:
@@ -139,25 +140,27 @@ func (x *execution) past() entry {
 	return entry{}
 }
 
-// sameAsRecorded says whether an earlier run of the haul proved that the workspace
-// holds the snapshot, and neither has changed since. State versions do not change,
-// so it is enough that the same one is current.
-func (x *execution) sameAsRecorded() bool {
-	past := x.past()
-	return past.result != nil && (past.result.Outcome == Moved || past.result.Outcome == AlreadyThere) &&
-		past.result.Snapshot != nil && past.result.BumpedTo == 0 && past.result.Snapshot.MD5 == x.read.snapshot.MD5 &&
-		x.workspace.Current.Known && x.workspace.Current.ID == past.result.StateVersionID && !x.lockedByUs()
-}
-
-// doneBefore settles a move that an earlier run of the haul has carried out.
-func (x *execution) doneBefore() bool {
-	if x.workspace == nil || !x.sameAsRecorded() {
+// doneBefore settles a move that an earlier run of the haul has carried out, when
+// the state version that it left is still the current one, and the source is what
+// it was: state versions do not change, so nothing need be read again.
+func (x *execution) doneBefore(current string) bool {
+	past := x.past().result
+	if past == nil || past.Outcome != Moved && past.Outcome != AlreadyThere || past.StateVersionID == "" || past.StateVersionID != current {
 		return false
 	}
-	past := x.past()
-	x.result = *past.result
-	x.result.Message = "Done by an earlier run of this haul, and still so: " + x.result.StateVersionID + " is current."
+	if past.Snapshot == nil || past.Snapshot.MD5 != x.read.snapshot.MD5 || x.lockedByUs() {
+		return false
+	}
+	x.result = *past
+	x.result.Message = "Done by an earlier run of this haul, and still so: " + current + " is current."
 	return true
+}
+
+// bumpedBefore says whether the workspace holds what an earlier run of the haul,
+// which was cut off, made of the snapshot by raising its serial.
+func (x *execution) bumpedBefore() bool {
+	sent := x.past().sent
+	return x.Bump && sent != nil && x.held != nil && sent.MD5 == x.held.snapshot.MD5 && sent.Size == x.held.snapshot.Size && !x.lockedByUs()
 }
 
 // lockedByUs says whether the workspace carries a lock that an earlier run of this
@@ -175,6 +178,14 @@ func (x *execution) lockedByUs() bool {
 	}
 	_, held := x.Past.locks[x.result.Target]
 	return held
+}
+
+// lockedByOurRun says whether the workspace is locked by the run that the state
+// version is to be associated with: then the token is that run's, and the lock is
+// neither to be taken nor given back.
+func (x *execution) lockedByOurRun() bool {
+	ws := x.workspace
+	return x.Run != "" && ws != nil && ws.Locked && ws.Holder.Kind == "run" && ws.Holder.ID == x.Run
 }
 
 // inheritedLock is the lease of a lock that an earlier run of this haul has left,

@@ -93,8 +93,7 @@ func (l *workspaceLock) Unlock(ctx context.Context) error {
 // takeLock is step 3: journal the intent, then lock the workspace, waiting if
 // somebody holds it.
 func (x *execution) takeLock(ctx context.Context) (*lockwait.Lease, error) {
-	intent := Event{Event: EventIntent, WorkspaceID: x.workspace.ID, Pin: &x.read.pin, Relation: x.verdict.Relation, Snapshot: x.result.Snapshot}
-	if err := x.announce(intent); err != nil {
+	if err := x.announce(x.intent()); err != nil {
 		return nil, err
 	}
 	x.lock = &workspaceLock{client: x.Target, workspace: x.workspace, reason: lockReason(x.Haul)}
@@ -116,6 +115,11 @@ func (x *execution) takeLock(ctx context.Context) (*lockwait.Lease, error) {
 	}
 	x.record(x.lockEvent(EventLocked))
 	return lease, nil
+}
+
+// intent is the event that announces a move which was decided.
+func (x *execution) intent() Event {
+	return Event{Event: EventIntent, WorkspaceID: x.workspace.ID, Pin: &x.read.pin, Relation: x.verdict.Relation, Snapshot: x.result.Snapshot}
 }
 
 func (x *execution) lockEvent(event string) Event {
@@ -166,6 +170,26 @@ func (x *execution) giveLockBack(ctx context.Context, lease *lockwait.Lease, wor
 	if work != nil || x.settled() {
 		return work
 	}
+	if err := x.verifyCurrent(ctx); err != nil {
+		return err
+	}
+	return x.checkSource(ctx)
+}
+
+// underTheRunsLock moves under the lock of the run whose token we have.
+func (x *execution) underTheRunsLock(ctx context.Context) error {
+	if err := x.decide(ctx); err != nil || x.settled() {
+		return err
+	}
+	x.lock = &workspaceLock{client: x.Target, workspace: x.workspace, underLock: x.workspace}
+	if err := x.announce(x.intent()); err != nil {
+		return err
+	}
+	if err := x.underLock(ctx); err != nil || x.settled() {
+		return err
+	}
+	ctx, cancel := landing(ctx)
+	defer cancel()
 	if err := x.verifyCurrent(ctx); err != nil {
 		return err
 	}
