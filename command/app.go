@@ -31,6 +31,7 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	case c := <-code:
 		return c
 	case <-abandoned(ctx):
+		p.stderr.direct()
 		p.held.report(p.stderr)
 		return exitInterrupted
 	}
@@ -55,6 +56,7 @@ type process struct {
 	stdin          io.Reader
 	stdout, stderr *terminal
 	environ        []string
+	args           []string // as given, the program's name first
 	log            *slog.Logger
 	held           *heldLocks
 
@@ -75,6 +77,7 @@ func (p *process) getenv(name string) string {
 // run parses, does and reports.
 func (p *process) run(ctx context.Context, args []string) int {
 	p.log = slog.New(slog.NewTextHandler(p.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	p.args = args
 	app := p.app()
 	arranged, err := p.arrange(app, args)
 	if err == nil {
@@ -101,7 +104,7 @@ func (p *process) app() *cli.App {
 			&cli.BoolFlag{Name: "version", Aliases: []string{"v"}, Usage: "show the version", DisableDefaultText: true},
 		},
 		Commands: []*cli.Command{
-			p.auditCommand(), p.moveCommand(), p.verifyCommand(), p.unlockCommand(), p.historyCommand(),
+			p.auditCommand(), p.planCommand(), p.migrateCommand(), p.moveCommand(), p.verifyCommand(), p.unlockCommand(), p.historyCommand(), p.reportCommand(),
 			p.demoCommand(), p.simCommand(), p.versionCommand(), p.completionCommand(), p.manCommand(),
 		},
 		Before:                    p.setLogLevel,

@@ -49,7 +49,7 @@ func codeOfResults(ctx context.Context, results []migrate.Result, detailed bool)
 	interrupted := false
 	for _, r := range results {
 		count[r.Outcome]++
-		interrupted = interrupted || r.Code == migrate.CodeInterrupted
+		interrupted = interrupted || r.Code == migrate.CodeInterrupted || r.Code == migrate.CodeNotAttempted && ctx.Err() != nil
 	}
 	switch {
 	case interrupted, ctx.Err() != nil && count[migrate.Failed] > 0:

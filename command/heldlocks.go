@@ -3,8 +3,6 @@ package command
 import (
 	"fmt"
 	"io"
-	"maps"
-	"slices"
 	"strings"
 	"sync"
 
@@ -15,42 +13,28 @@ import (
 // heldLocks knows, from the events of moves, which workspaces this process has
 // locked, or may have. It is safe for use by many goroutines.
 type heldLocks struct {
-	mu      sync.Mutex
-	byPlace map[string]heldLock // by target
-}
-
-// A heldLock is one of them.
-type heldLock struct {
-	haul string
-	sure bool // the lock was granted; otherwise it was asked for
+	mu     sync.Mutex
+	ledger *migrate.Ledger
 }
 
 // observe follows what a haul does to locks.
 func (h *heldLocks) observe(e migrate.Event) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.byPlace == nil {
-		h.byPlace = map[string]heldLock{}
+	if h.ledger == nil {
+		h.ledger = migrate.NewLedger(nil)
 	}
-	switch e.Event {
-	case migrate.EventLocking:
-		h.byPlace[e.Target] = heldLock{haul: e.Haul}
-	case migrate.EventLocked, migrate.EventLockKept:
-		h.byPlace[e.Target] = heldLock{haul: e.Haul, sure: true}
-	case migrate.EventUnlocked:
-		delete(h.byPlace, e.Target)
-	case migrate.EventOutcome:
-		if e.Result != nil && !e.Result.Locked {
-			delete(h.byPlace, e.Target)
-		}
-	}
+	h.ledger.Add(e)
 }
 
-// candidates are the workspaces that are locked, or may be, sorted.
-func (h *heldLocks) candidates() map[string]heldLock {
+// candidates are the workspaces that are locked, or may be, by name.
+func (h *heldLocks) candidates() []migrate.HeldLock {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return maps.Clone(h.byPlace)
+	if h.ledger == nil {
+		return nil
+	}
+	return h.ledger.HeldLocks()
 }
 
 // report says what is left locked when there is no time to unlock it.
@@ -60,14 +44,12 @@ func (h *heldLocks) report(w io.Writer) {
 	if len(locks) == 0 {
 		b.WriteString("tfhaul: stopped at once; nothing is left locked\n")
 	}
-	for _, place := range slices.Sorted(maps.Keys(locks)) {
-		l := locks[place]
+	for _, l := range locks {
 		state := "may be left locked"
-		if l.sure {
+		if l.Sure {
 			state = "is left locked"
 		}
-		fmt.Fprintf(&b, "tfhaul: stopped at once; %s %s. To free it: tfhaul unlock %s --haul %s\n",
-			report.Plain(place), state, report.Plain(place), l.haul)
+		fmt.Fprintf(&b, "tfhaul: stopped at once; %s %s. To free it: %s\n", report.Plain(l.Target), state, report.Plain(l.UnlockCommand()))
 	}
 	// Nothing can be done about a stderr that is gone.
 	_, _ = io.WriteString(w, b.String())

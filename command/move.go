@@ -70,11 +70,14 @@ func (p *process) moveOptions(c *cli.Context) (migrate.Options, error) {
 			return o, usagef("--%s says how a missing workspace is made: it wants --create", name)
 		}
 	}
-	if p.typed["detailed-exitcode"] && !o.DryRun {
+	if p.typed["detailed-exitcode"] && !o.DryRun && !planning[c.Command.Name] {
 		return o, usagef("--detailed-exitcode says whether a dry run found work: it wants --dry-run")
 	}
 	return o, notNegative(c, "lock-timeout")
 }
+
+// planning are the commands that are dry runs of themselves.
+var planning = map[string]bool{"plan": true, "rehearse": true}
 
 // A moveOne moves one snapshot into one workspace.
 type moveOne struct {

@@ -13,8 +13,9 @@ import (
 
 // A terminal is stdout or stderr. It is safe for use by many goroutines.
 type terminal struct {
-	mu sync.Mutex
-	w  io.Writer
+	mu  sync.Mutex
+	w   io.Writer
+	via io.Writer // what is written goes through it, if not nil; see through
 
 	interactive bool // a person is looking
 	colour      bool
@@ -23,8 +24,22 @@ type terminal struct {
 func (t *terminal) Write(b []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.via != nil {
+		return t.via.Write(b)
+	}
 	return t.w.Write(b)
 }
+
+// through has lines go to via, which draws them above what it keeps at the bottom
+// of the terminal, until direct is called.
+func (t *terminal) through(via io.Writer) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.via = via
+}
+
+// direct ends through.
+func (t *terminal) direct() { t.through(nil) }
 
 // styleTerminals finds out who reads stdout and stderr.
 func (p *process) styleTerminals() {

@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
-	"slices"
 
 	"github.com/urfave/cli/v2"
 
@@ -125,27 +123,22 @@ func (u *unlocker) unlockJournal(ctx context.Context, clients *clientPool) ([]re
 	// Every event is on the disk when it was appended.
 	defer func() { _ = journal.Close() }()
 
-	var locks heldLocks
-	for _, e := range events {
-		locks.observe(e)
-	}
-	candidates := locks.candidates()
 	var unlockings []report.Unlocking
-	for _, place := range slices.Sorted(maps.Keys(candidates)) {
+	for _, lock := range migrate.NewLedger(events).HeldLocks() {
 		if ctx.Err() != nil {
 			return unlockings, ctx.Err()
 		}
-		address, err := target.ParseAddress(place, true, u.getenv)
+		address, err := target.ParseAddress(lock.Target, true, u.getenv)
 		if err != nil {
 			return unlockings, fmt.Errorf("the journal %s names a workspace that cannot be one: %w", u.journal, err)
 		}
-		done, err := unlockOne(ctx, clients, address, candidates[place].haul)
+		done, err := unlockOne(ctx, clients, address, lock.Haul)
 		if err != nil {
 			return unlockings, err
 		}
 		unlockings = append(unlockings, done)
 		if done.Outcome == report.Freed || done.Outcome == report.Free {
-			e := migrate.Event{Event: migrate.EventUnlocked, Haul: candidates[place].haul, Target: place}
+			e := migrate.Event{Event: migrate.EventUnlocked, Haul: lock.Haul, Target: lock.Target}
 			if err := journal.Append(e); err != nil {
 				u.log.Warn("the journal does not record what was unlocked", "error", err)
 			}

@@ -30,8 +30,9 @@ type Haul struct {
 	Parallelism int
 	// FailFast ends the haul at the first failure.
 	FailFast bool
-	// Ended, if not nil, is told of each move's result as it ends, one at a time.
-	Ended func(Result)
+	// Decided, if not nil, is told by Plan of each move as it is decided, one at a
+	// time; Ended by Run of each move's result as it ends, one at a time.
+	Decided, Ended func(Result)
 }
 
 // An endedError ends a haul before all moves had their turn.
@@ -152,8 +153,8 @@ func (r *haulRun) ended(i int, result Result) {
 // *multierror.Error of one error a cause.
 func Causes(results []Result) error {
 	type cause struct {
-		code Code
-		text string
+		code         Code
+		text, advice string
 	}
 	hit := map[cause][]string{}
 	var order []cause
@@ -161,7 +162,10 @@ func Causes(results []Result) error {
 		if r.Outcome != Failed {
 			continue
 		}
-		c := cause{r.Code, cmp.Or(r.cause, r.Message)}
+		c := cause{code: r.Code, text: r.Message} // which says what to do
+		if r.cause != "" {
+			c.text, c.advice = r.cause, advice[r.Code]
+		}
 		if hit[c] == nil {
 			order = append(order, c)
 		}
@@ -170,7 +174,7 @@ func Causes(results []Result) error {
 	slices.SortStableFunc(order, func(a, b cause) int { return len(hit[b]) - len(hit[a]) })
 	var all *multierror.Error
 	for _, c := range order {
-		all = multierror.Append(all, &CauseError{Code: c.code, Text: c.text, Targets: hit[c]})
+		all = multierror.Append(all, &CauseError{Code: c.code, Text: c.text, Advice: c.advice, Targets: hit[c]})
 	}
 	return all.ErrorOrNil()
 }
@@ -178,8 +182,9 @@ func Causes(results []Result) error {
 // A CauseError is one cause and all the moves that failed of it.
 type CauseError struct {
 	Code Code
-	// Text says what went wrong.
-	Text string
+	// Text says what went wrong. Advice says what to do about it, where Text does
+	// not; it is not part of Error.
+	Text, Advice string
 	// Targets are the workspaces of the moves.
 	Targets []string
 }

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/hashicorp/go-version"
 	"golang.org/x/sync/errgroup"
@@ -30,6 +31,8 @@ type Planned struct {
 	Move
 	// Result is that of a dry run: outcome planned, or why there is nothing to do.
 	Result Result
+	// Held is what the workspace holds, as far as it was read; nil for nothing.
+	Held *Snapshot
 }
 
 // A Severity says how much a Finding weighs.
@@ -79,12 +82,20 @@ func (h *Haul) Plan(ctx context.Context, moves []Move) (*Plan, error) {
 	colliding := plan.collisions(moves)
 	reader := *h.Engine
 	reader.DryRun = true
-	var group errgroup.Group
+	var (
+		group   errgroup.Group
+		telling sync.Mutex
+	)
 	group.SetLimit(h.parallelism())
 	for i, m := range moves {
 		m.Listed, m.Known = true, workspaces[m.Workspace]
 		group.Go(func() error {
 			plan.Moves[i] = reader.plan(ctx, m, colliding[m.Workspace])
+			if h.Decided != nil {
+				telling.Lock()
+				defer telling.Unlock()
+				h.Decided(plan.Moves[i].Result)
+			}
 			return nil
 		})
 	}
@@ -112,7 +123,11 @@ func (e *Engine) plan(ctx context.Context, m Move, collision string) Planned {
 	x.conclude(ctx, err)
 	x.result.APICalls = meter.Calls()
 	m.seen = &seen{read: x.read, workspace: x.workspace, held: x.held}
-	return Planned{Move: m, Result: x.result}
+	planned := Planned{Move: m, Result: x.result}
+	if x.held != nil {
+		planned.Held = newSnapshot(x.held.snapshot)
+	}
+	return planned
 }
 
 // judgeToken finds out early what an organization's token cannot do.
@@ -139,12 +154,21 @@ func (p *Plan) collisions(moves []Move) map[string]string {
 	for _, name := range slices.Sorted(maps.Keys(sources)) {
 		if from := sources[name]; len(from) > 1 {
 			message := fmt.Sprintf("%d snapshots are to go into the workspace %s: %s. Give them names of their own (--workspace-name, --map) or leave all but one out (--exclude).",
-				len(from), name, strings.Join(from, ", "))
+				len(from), name, several(from))
 			colliding[name] = message
 			p.Findings = append(p.Findings, Finding{Code: FindingCollision, Severity: SeverityError, Message: message, Sources: from, Targets: []string{name}})
 		}
 	}
 	return colliding
+}
+
+// several names the first of many in a sentence.
+func several(names []string) string {
+	const told = 5
+	if len(names) <= told+1 {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:told], ", "), len(names)-told)
 }
 
 // lineages finds copies: snapshots of one lineage on their way to several workspaces.
@@ -169,7 +193,7 @@ func (p *Plan) lineages() {
 			}
 		}
 		f.Message = fmt.Sprintf("%d snapshots are copies of one state (lineage %s): %s. Two workspaces would manage the same resources; the highest serial is %d, in %s.",
-			len(copies), lineage, strings.Join(f.Sources, ", "), newest.Result.Snapshot.Serial, newest.Result.Source)
+			len(copies), lineage, several(f.Sources), newest.Result.Snapshot.Serial, newest.Result.Source)
 		p.Findings = append(p.Findings, f)
 	}
 }

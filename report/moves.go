@@ -88,13 +88,18 @@ func Moves(w io.Writer, s Style, results []migrate.Result) error {
 		s.group(&b, outcome, group)
 		b.WriteByte('\n')
 	}
-	if text := summary.String(); s.Width > 0 && runewidth.StringWidth(text) > s.Width {
-		s.indented(&b, "", text)
-	} else {
-		fmt.Fprintln(&b, summary.text(s))
-	}
+	s.summaryLine(&b, summary, "")
 	_, err := w.Write(b.Bytes())
 	return err
+}
+
+// summaryLine says how many there are of which outcome, in colour where it fits.
+func (s Style) summaryLine(b *bytes.Buffer, summary Summary, more string) {
+	if text := summary.String() + more; s.Width > 0 && runewidth.StringWidth(text) > s.Width {
+		s.indented(b, "", text)
+	} else {
+		fmt.Fprintln(b, summary.text(s)+more)
+	}
 }
 
 // groupOrder is the order of the tables: what is well first, what failed last.
@@ -123,11 +128,21 @@ const mostSentences = 25
 // together, in the order in which they came.
 func (s Style) group(b *bytes.Buffer, outcome migrate.Outcome, group []migrate.Result) {
 	fmt.Fprintf(b, "%s (%d)\n", s.outcome(outcome), len(group))
-	coded := slices.ContainsFunc(group, func(r migrate.Result) bool { return r.Code != "" })
-	if coded {
+	if isCoded(group) {
 		slices.SortStableFunc(group, func(a, b migrate.Result) int { return strings.Compare(string(a.Code), string(b.Code)) })
 	}
-	prefix := commonPlace(group)
+	s.rows(b, group)
+	s.sentences(b, group, commonPlace(group), mostSentences)
+}
+
+// isCoded says whether the results have reasons to be told.
+func isCoded(group []migrate.Result) bool {
+	return slices.ContainsFunc(group, func(r migrate.Result) bool { return r.Code != "" })
+}
+
+// rows draws results of one outcome as a table.
+func (s Style) rows(b *bytes.Buffer, group []migrate.Result) {
+	coded, prefix := isCoded(group), commonPlace(group)
 	t := table{columns: []column{{title: "SOURCE", elastic: true, middle: true}, {title: "WORKSPACE", elastic: true, middle: true}, {title: "RELATION"}, {title: "SERIAL", right: true}, {title: "SIZE", right: true}}}
 	if coded {
 		t.columns[2] = column{title: "BECAUSE"}
@@ -151,11 +166,11 @@ func (s Style) group(b *bytes.Buffer, outcome migrate.Outcome, group []migrate.R
 		})
 	}
 	t.write(b, s, "  ")
-	s.sentences(b, group, prefix)
 }
 
-// sentences tells why, once for all moves of which the same is said.
-func (s Style) sentences(b *bytes.Buffer, group []migrate.Result, prefix string) {
+// sentences tells why, once for all moves of which the same is said, and at most so
+// many different ones.
+func (s Style) sentences(b *bytes.Buffer, group []migrate.Result, prefix string, most int) {
 	about := map[string][]string{} // workspaces by sentence
 	var order, commands []string
 	for _, r := range group {
@@ -168,7 +183,7 @@ func (s Style) sentences(b *bytes.Buffer, group []migrate.Result, prefix string)
 		}
 	}
 	for i, text := range order {
-		if i == mostSentences {
+		if i == most && len(order) > most+1 {
 			fmt.Fprintf(b, "  … and %d more; --json has them all\n", len(order)-i)
 			break
 		}

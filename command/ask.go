@@ -1,0 +1,44 @@
+package command
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"golang.org/x/term"
+)
+
+// canAsk says whether a person sees questions and can answer them.
+func (p *process) canAsk() bool {
+	in, ok := p.stdin.(*os.File)
+	return ok && term.IsTerminal(int(in.Fd())) && p.stderr.interactive
+}
+
+// ask asks a question that only yes answers with yes. It ends with ctx; what reads
+// the answer is left behind then, as the process ends.
+func (p *process) ask(ctx context.Context, question string) (bool, error) {
+	fmt.Fprintf(p.stderr, "%s Only yes is taken for yes: ", question)
+	type answer struct {
+		text string
+		err  error
+	}
+	answered := make(chan answer, 1)
+	go func() {
+		text, err := bufio.NewReader(p.stdin).ReadString('\n')
+		answered <- answer{text, err}
+	}()
+	select {
+	case <-ctx.Done():
+		fmt.Fprintln(p.stderr)
+		return false, ctx.Err()
+	case a := <-answered:
+		if a.err != nil && !errors.Is(a.err, io.EOF) {
+			return false, a.err
+		}
+		return strings.TrimSpace(a.text) == "yes", nil
+	}
+}

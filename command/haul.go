@@ -1,0 +1,204 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"tfhaul/migrate"
+	"tfhaul/source"
+	"tfhaul/target"
+)
+
+// A hauling is what plan, migrate and rehearse have in common: which snapshots are
+// to go where, and how.
+type hauling struct {
+	connector
+	address  target.Address // of the organization
+	options  migrate.Options
+	manifest string   // the file that says what goes where; or
+	sources  []string // what is searched,
+	find     source.FindOptions
+	namer    *source.Namer
+	mapFile  string // and which of it is taken; "" for all
+
+	replace, bump []string // workspaces
+	parallelism   int
+	failFast      bool
+	journal       string
+	detailed      bool
+	all           bool // show every row
+	json          bool
+}
+
+// searchFlags say which snapshots go into which workspaces.
+func searchFlags() []cli.Flag {
+	return []cli.Flag{
+		textFlag("target", "", "move into the organization `[HOST/]ORG`"),
+		listFlag("include", "take what matches `GLOB` (default **/*.tfstate)"),
+		listFlag("exclude", "leave out what matches `GLOB`"),
+		textFlag("workspace-name", "", "name workspaces by `TEMPLATE`, over .Dir .Base .Key .Bucket .Workspace, with lower, replace, trimPrefix, join"),
+		fileFlag("map", "take the workspaces' names from `FILE.csv`, with lines of source,workspace; what it does not name is left out"),
+	}
+}
+
+// onlyWithSources are the flags that a manifest leaves nothing to say for.
+var onlyWithSources = []string{"target", "include", "exclude", "workspace-name", "map"}
+
+// haulFlags say how a haul is carried out.
+func haulFlags() []cli.Flag {
+	flags := append(searchFlags(),
+		countFlag("parallelism", migrate.DefaultParallelism, "carry out `N` moves at a time"),
+		switchFlag("all", "show every move, however many there are"),
+	)
+	for _, f := range moveFlags() {
+		switch f.Names()[0] {
+		case "journal":
+			f = fileFlag("journal", "record every step in `FILE`; the same file continues a haul that was cut off (default: tfhaul-<time>.jsonl)")
+		case "replace", "bump-serial":
+			text := f.(*cli.StringSliceFlag)
+			text.Usage = strings.TrimSuffix(text.Usage, "; repeatable") + ", which is one of the haul's; repeatable"
+		}
+		flags = append(flags, f)
+	}
+	return flags
+}
+
+// manifestExt is how the name of a manifest ends.
+const manifestExt = ".hcl"
+
+// hauling reads the arguments and flags of a command that takes sources, and one
+// that takes a manifest, too.
+func (p *process) hauling(c *cli.Context, takesManifest bool) (hauling, error) {
+	h := hauling{
+		sources: c.Args().Slice(), mapFile: c.String("map"),
+		find:    source.FindOptions{Include: c.StringSlice("include"), Exclude: c.StringSlice("exclude"), Stdin: p.stdin, Connections: &source.Connections{}},
+		replace: c.StringSlice("replace"), bump: c.StringSlice("bump-serial"),
+		parallelism: c.Int("parallelism"), failFast: c.Bool("fail-fast"), journal: c.String("journal"),
+		detailed: c.Bool("detailed-exitcode"), all: c.Bool("all"), json: c.Bool("json"),
+	}
+	if h.parallelism < 1 {
+		return h, usagef("--parallelism cannot be %d: at least one move runs at a time", h.parallelism)
+	}
+	var err error
+	if h.connector, err = p.connector(c); err != nil {
+		return h, err
+	}
+	h.connector.parallel = h.parallelism
+	if h.options, err = p.moveOptions(c); err != nil {
+		return h, err
+	}
+	if h.namer, err = source.ParseNamer(c.String("workspace-name")); err != nil {
+		return h, &usageError{err.Error()}
+	}
+	if takesManifest && slices.ContainsFunc(h.sources, isManifest) {
+		return h, h.takeManifest()
+	}
+	return h, h.takeSources(c)
+}
+
+func isManifest(ref string) bool {
+	return strings.EqualFold(filepath.Ext(ref), manifestExt) && !strings.Contains(ref, "://")
+}
+
+// takeManifest has the one argument say what goes where.
+func (h *hauling) takeManifest() error {
+	if len(h.sources) > 1 {
+		return usagef("a manifest (%s) stands alone: it says itself which sources go where", manifestExt)
+	}
+	for _, name := range onlyWithSources {
+		if h.typed[name] {
+			return usagef("--%s has no say over a manifest: edit %s, or plan again", name, h.sources[0])
+		}
+	}
+	h.manifest, h.sources = h.sources[0], nil
+	return nil
+}
+
+// takeSources has sources and a target.
+func (h *hauling) takeSources(c *cli.Context) error {
+	switch {
+	case len(h.sources) == 0 && h.mapFile == "":
+		return usagef("SOURCE is missing: %s (more: tfhaul %s --help)", c.Command.UsageText, c.Command.Name)
+	case c.String("target") == "" && c.Command.Name != "rehearse":
+		return usagef("--target is missing: --target [HOST/]ORG says which organization the states go into")
+	case c.String("target") == "":
+		return nil
+	}
+	var err error
+	h.address, err = h.organizationAddress(c.String("target"))
+	return err
+}
+
+// organizationAddress reads [HOST/]ORG.
+func (p *process) organizationAddress(given string) (target.Address, error) {
+	address, err := target.ParseAddress(given, false, p.getenv)
+	if err != nil {
+		return address, &usageError{err.Error()}
+	}
+	return address, nil
+}
+
+// haul prepares a haul through a client. The journal, and what it says of the past,
+// are put into its engine by whoever has them.
+func (h *hauling) haul(client *target.Client) *migrate.Haul {
+	return &migrate.Haul{
+		Engine:       &migrate.Engine{Target: client, Options: h.options},
+		Organization: h.address.Organization, Parallelism: h.parallelism, FailFast: h.failFast,
+	}
+}
+
+// permit gives the moves into the workspaces that --replace and --bump-serial name
+// what the user permits. Permission for a workspace that no move goes into is a
+// mistake.
+func (h *hauling) permit(moves []migrate.Move) error {
+	into := map[string][]*migrate.Move{}
+	for i := range moves {
+		into[moves[i].Workspace] = append(into[moves[i].Workspace], &moves[i])
+	}
+	for _, p := range []struct {
+		flag       string
+		workspaces []string
+		permit     func(*migrate.Move)
+	}{
+		{"replace", h.replace, func(m *migrate.Move) { m.Replace = true }},
+		{"bump-serial", h.bump, func(m *migrate.Move) { m.Bump = true }},
+	} {
+		for _, workspace := range p.workspaces {
+			if into[workspace] == nil {
+				names := make([]string, 0, len(into))
+				for name := range into {
+					names = append(names, name)
+				}
+				slices.Sort(names)
+				return usagef("--%s names the workspace %q, and no move goes there%s", p.flag, workspace, didYouMean(closest(workspace, names)))
+			}
+			for _, m := range into[workspace] {
+				p.permit(m)
+			}
+		}
+	}
+	return nil
+}
+
+// whatToSay makes of an error that ended a haul before any move what the user can
+// act on; nil stays nil.
+func whatToSay(ctx context.Context, err error) error {
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	if answer, ok := errors.AsType[*target.Error](err); ok {
+		switch answer.Code {
+		case target.Unauthorized:
+			return fmt.Errorf("%w; check the token (terraform login, TFE_TOKEN, --token-file)", err)
+		case target.ForbiddenOrMissing:
+			return fmt.Errorf("%w; check the organization's name and the token's permissions", err)
+		}
+	}
+	return err
+}

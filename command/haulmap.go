@@ -1,0 +1,73 @@
+package command
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+)
+
+// A mapLine is a line of --map.
+type mapLine struct {
+	number            int
+	source, workspace string
+}
+
+// readMap reads the file of --map.
+func readMap(path string) ([]mapLine, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("the map cannot be read: %w", err)
+	}
+	lines, err := parseMap(file, path)
+	if closed := file.Close(); err == nil && closed != nil {
+		err = closed
+	}
+	return lines, err
+}
+
+// parseMap reads lines of source,workspace; a first line that says so is a header,
+// and lines that begin with # are comments. Its errors name the line.
+func parseMap(r io.Reader, path string) ([]mapLine, error) {
+	in := bufio.NewReader(r)
+	// Spreadsheets begin a file so.
+	if bom, err := in.Peek(3); err == nil && bytes.Equal(bom, []byte("\xef\xbb\xbf")) {
+		_, _ = in.Discard(3) // it was just peeked at
+	}
+	table := csv.NewReader(in)
+	table.Comment, table.TrimLeadingSpace, table.FieldsPerRecord = '#', true, -1
+	var lines []mapLine
+	for first := true; ; first = false {
+		record, err := table.Read()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if broken, ok := errors.AsType[*csv.ParseError](err); ok {
+			return nil, fmt.Errorf("%s:%d: %w", path, broken.Line, broken.Err)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		number, _ := table.FieldPos(0)
+		for i := range record {
+			record[i] = strings.TrimSpace(record[i])
+		}
+		switch {
+		case len(record) != 2:
+			return nil, fmt.Errorf("%s:%d: there are %d fields, and a line is source,workspace", path, number, len(record))
+		case first && strings.EqualFold(record[0], "source") && strings.EqualFold(record[1], "workspace"):
+			continue
+		case record[0] == "" || record[1] == "":
+			return nil, fmt.Errorf("%s:%d: neither the source nor the workspace may be empty", path, number)
+		}
+		lines = append(lines, mapLine{number, record[0], record[1]})
+	}
+	if len(lines) == 0 {
+		return nil, fmt.Errorf("%s holds no line of source,workspace, so there is nothing to do", path)
+	}
+	return lines, nil
+}

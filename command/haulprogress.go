@@ -1,0 +1,245 @@
+package command
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/mattn/go-runewidth"
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+
+	"tfhaul/migrate"
+	"tfhaul/report"
+)
+
+// tellEvery is how often a haul tells how far it is where there is no terminal to
+// draw on.
+const tellEvery = 10 * time.Second
+
+// A haulProgress tells on stderr how far a haul is: bars on a terminal, a line now
+// and then elsewhere, and with --json JSON lines. It is safe for use by many
+// goroutines.
+type haulProgress struct {
+	*process
+	doing string // "reading" or "moving"
+	json  bool
+
+	mu      sync.Mutex
+	total   int
+	count   map[migrate.Outcome]int
+	done    int
+	waiting map[string]string // who holds the lock, by target
+	start   time.Time
+
+	bars    *mpb.Progress
+	bar     *mpb.Bar
+	ticking sync.WaitGroup
+	stop    chan struct{}
+}
+
+// startProgress begins to tell of so many moves. The caller ends it.
+func (p *process) startProgress(doing string, total int, json bool) *haulProgress {
+	g := &haulProgress{
+		process: p, doing: doing, total: total, json: json,
+		count: map[migrate.Outcome]int{}, waiting: map[string]string{}, start: time.Now(), stop: make(chan struct{}),
+	}
+	switch {
+	case p.stderr.interactive && !json:
+		g.draw()
+	default:
+		g.ticking.Go(g.tick)
+	}
+	return g
+}
+
+// end tells no more.
+func (g *haulProgress) end() {
+	close(g.stop)
+	g.ticking.Wait()
+	if g.bars != nil {
+		g.bar.Abort(true)
+		g.bars.Wait()
+		g.stderr.direct()
+	}
+}
+
+// observe is told of every event of the haul.
+func (g *haulProgress) observe(e migrate.Event) {
+	g.held.observe(e)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch e.Event {
+	case migrate.EventWaiting:
+		before := g.waiting[e.Target]
+		g.waiting[e.Target] = e.Holder
+		if before != e.Holder && g.bars == nil {
+			g.tellWaiting(e)
+		}
+	case migrate.EventLocked, migrate.EventOutcome:
+		delete(g.waiting, e.Target)
+	}
+}
+
+// tellWaiting tells who is waited for, when that is somebody new.
+func (g *haulProgress) tellWaiting(e migrate.Event) {
+	if g.json {
+		g.line(haulEvent{Event: "waiting", Target: e.Target, Holder: e.Holder})
+		return
+	}
+	g.log.Warn("waiting for a lock", "workspace", e.Target, "holder", e.Holder)
+}
+
+// ended is told of each move as it ends, or is decided.
+func (g *haulProgress) ended(r migrate.Result) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.done++
+	g.count[r.Outcome]++
+	delete(g.waiting, r.Target)
+	if g.bar != nil {
+		g.bar.SetCurrent(int64(g.done))
+	}
+	if g.json && g.doing == moving {
+		g.line(haulEvent{Event: "ended", Source: r.Source, Target: r.Target, Outcome: r.Outcome, Code: r.Code})
+	}
+}
+
+// What a progress tells of.
+const (
+	reading = "reading"
+	moving  = "moving"
+)
+
+// A haulEvent is a line of --json on stderr.
+type haulEvent struct {
+	Format string    `json:"format"`
+	Time   time.Time `json:"time"`
+	// Event is "progress", "ended" (a move) or "waiting" (for a lock).
+	Event   string          `json:"event"`
+	Doing   string          `json:"doing,omitempty"`
+	Source  string          `json:"source,omitempty"`
+	Target  string          `json:"target,omitempty"`
+	Holder  string          `json:"holder,omitempty"`
+	Outcome migrate.Outcome `json:"outcome,omitempty"`
+	Code    migrate.Code    `json:"code,omitempty"`
+
+	Done    int                     `json:"done,omitempty"`
+	Total   int                     `json:"total,omitempty"`
+	Summary map[migrate.Outcome]int `json:"summary,omitempty"`
+	Seconds float64                 `json:"seconds,omitempty"`
+	// SecondsLeft is an estimate; absent while there is none.
+	SecondsLeft float64 `json:"seconds_left,omitempty"`
+	Waiting     int     `json:"waiting,omitempty"`
+}
+
+func (g *haulProgress) line(e haulEvent) {
+	e.Format, e.Time = report.Format, time.Now().UTC()
+	text, err := json.Marshal(e)
+	if err != nil {
+		panic(err) // it consists of strings and numbers
+	}
+	fmt.Fprintf(g.stderr, "%s\n", text)
+}
+
+// tick tells now and then.
+func (g *haulProgress) tick() {
+	ticker := time.NewTicker(tellEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			g.tell()
+		case <-g.stop:
+			return
+		}
+	}
+}
+
+func (g *haulProgress) tell() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.json {
+		g.line(haulEvent{Event: "progress", Doing: g.doing, Done: g.done, Total: g.total, Summary: g.count,
+			Seconds: time.Since(g.start).Seconds(), SecondsLeft: g.left().Seconds(), Waiting: len(g.waiting)})
+		return
+	}
+	fmt.Fprintf(g.stderr, "%s %s\n", g.rate(), g.detail())
+}
+
+// left estimates how long the rest takes; 0 while that is unknown.
+func (g *haulProgress) left() time.Duration {
+	if g.done == 0 {
+		return 0
+	}
+	return time.Duration(float64(time.Since(g.start)) / float64(g.done) * float64(g.total-g.done))
+}
+
+// rate is "moving 312/800, 7.4/s, 1m6s left".
+func (g *haulProgress) rate() string {
+	text := fmt.Sprintf("%s %d/%d", g.doing, g.done, g.total)
+	if took := time.Since(g.start).Seconds(); g.done > 0 && took > 0 {
+		text += fmt.Sprintf(", %.1f/s", float64(g.done)/took)
+	}
+	if left := g.left().Round(time.Second); left > 0 {
+		text += fmt.Sprintf(", %s left", left)
+	}
+	return text
+}
+
+// detail is "300 moved, 12 failed; waiting for 2 locks: network (user jo), …".
+func (g *haulProgress) detail() string {
+	var parts []string
+	for _, o := range migrate.Outcomes {
+		if g.count[o] > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", g.count[o], strings.ReplaceAll(string(o), "-", " ")))
+		}
+	}
+	text := strings.Join(parts, ", ")
+	if len(g.waiting) == 0 {
+		return text
+	}
+	var who []string
+	for _, place := range slices.Sorted(maps.Keys(g.waiting)) {
+		who = append(who, fmt.Sprintf("%s (%s)", place[strings.LastIndexByte(place, '/')+1:], g.waiting[place]))
+	}
+	const told = 3
+	if len(who) > told {
+		who = append(who[:told], "…")
+	}
+	if text != "" {
+		text += "; "
+	}
+	locks := "a lock"
+	if len(g.waiting) > 1 {
+		locks = fmt.Sprintf("%d locks", len(g.waiting))
+	}
+	return text + "waiting for " + locks + ": " + report.Plain(strings.Join(who, ", "))
+}
+
+// draw draws a bar that lines of the log go above.
+func (g *haulProgress) draw() {
+	g.bars = mpb.New(mpb.WithOutput(g.stderr.w), mpb.WithWidth(40))
+	locked := func(text func() string) decor.DecorFunc {
+		return func(decor.Statistics) string {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			return text()
+		}
+	}
+	g.bar = g.bars.New(int64(g.total), mpb.BarStyle().Lbound("[").Filler("=").Tip(">").Padding(" ").Rbound("]"),
+		mpb.AppendDecorators(decor.Any(locked(func() string { return " " + g.rate() }))),
+		mpb.BarExtender(mpb.BarFillerFunc(func(w io.Writer, s decor.Statistics) error {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			_, err := fmt.Fprintln(w, runewidth.Truncate(g.detail(), max(s.AvailableWidth, 20), "…"))
+			return err
+		}), false),
+	)
+	g.stderr.through(g.bars)
+}

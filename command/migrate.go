@@ -1,0 +1,233 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"tfhaul/migrate"
+	"tfhaul/report"
+)
+
+// A migration carries a haul out.
+type migration struct {
+	hauling
+	yes bool
+}
+
+func (p *process) migrateCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "migrate",
+		Usage:     "carry a plan out: many moves, in parallel, journalled, resumable",
+		UsageText: "tfhaul migrate [flags] MANIFEST.hcl\n  tfhaul migrate [flags] SOURCE… --target [HOST/]ORG",
+		Description: `Plans as tfhaul plan does, tells what is to be done, asks, and does it: many moves at a time, under the server's rate
+limit, each as tfhaul move does it. A move that fails or is refused stops no other. What cannot get better by going on,
+such as a token that expired, ends the haul.
+
+Every step is on the disk in the journal before or after it is done. After a crash, or when something could be put
+right, the same command with the same --journal continues: what is done is not done again, what was cut off is
+looked at and brought to its end, and locks that were left are given back. See docs/migrating.md.
+
+Examples:
+  tfhaul migrate haul.hcl                                    as planned and reviewed
+  tfhaul migrate s3://acme-tfstate/ --target acme --create   without a manifest
+  tfhaul migrate haul.hcl --journal haul.jsonl --yes --json  for scripts, and to continue
+
+Exit codes: 0 all moved, or already there; 1 at least one failed; 3 nothing failed, something was refused; 2 with --dry-run
+--detailed-exitcode: there is work to do; 4 the command line or the configuration is wrong; 130 interrupted.`,
+		Flags: append(append(haulFlags(), connectFlags()...),
+			switchFlag("fail-fast", "end the haul at the first failure"),
+			switchFlag("yes", "do not ask; without a terminal there is nobody to ask"),
+			jsonFlag(),
+		),
+		Action: func(c *cli.Context) error {
+			h, err := p.hauling(c, true)
+			if err != nil {
+				return err
+			}
+			m := &migration{hauling: h, yes: c.Bool("yes")}
+			if !m.yes && !m.options.DryRun && !m.canAsk() {
+				return usagef("there is no terminal to ask on whether it shall be done: add --yes, or --dry-run to see what would be done")
+			}
+			return m.Run(c.Context)
+		},
+	}
+}
+
+// Run plans, asks, moves and reports.
+func (m *migration) Run(ctx context.Context) error {
+	start := time.Now()
+	pairing, err := m.pair(ctx)
+	if err != nil {
+		return err
+	}
+	client, err := m.connect(ctx, m.address)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	haul := m.haul(client)
+	if m.options.DryRun {
+		if haul.Past, err = m.past(); err != nil {
+			return err
+		}
+		return m.tellPlan(ctx, haul, pairing, start)
+	}
+	record, err := m.openRecord()
+	if err != nil {
+		return err
+	}
+	defer record.close()
+	record.engage(haul)
+	plan, err := m.plan(ctx, haul, pairing)
+	if err != nil {
+		return err
+	}
+	if goOn, err := m.agree(ctx, plan, pairing, start); err != nil || !goOn {
+		return err
+	}
+	record.keep()
+	fmt.Fprintf(m.stderr, "Journal: %s. After an interruption: %s\n", report.Plain(record.path), report.Plain(m.again(record.path)))
+	view := m.view(plan, pairing, start)
+	view.APICalls, view.Results = plan.APICalls, m.run(ctx, haul, plan)
+	return m.tellHauled(ctx, view, record, pairing, start)
+}
+
+// tellPlan is what a dry run does instead of moving.
+func (m *migration) tellPlan(ctx context.Context, haul *migrate.Haul, pairing *pairing, start time.Time) error {
+	plan, err := m.plan(ctx, haul, pairing)
+	if err != nil {
+		return err
+	}
+	view := m.view(plan, pairing, start)
+	if m.json {
+		err = report.HaulJSON(m.stdout, view)
+	} else {
+		err = report.Plan(m.stdout, m.stdout.style(), view)
+	}
+	if err != nil {
+		return err
+	}
+	return ended(m.code(ctx, view.Results, pairing))
+}
+
+// agree tells what is to be done, and asks whether it shall be.
+func (m *migration) agree(ctx context.Context, plan *migrate.Plan, pairing *pairing, start time.Time) (bool, error) {
+	view := m.view(plan, pairing, start)
+	if !m.json {
+		if err := report.PlanSummary(m.stderr, m.stderr.style(), view); err != nil {
+			return false, err
+		}
+	}
+	if n := report.Summarize(view.Results)[migrate.WouldMove]; n > 0 && !m.yes {
+		yes, err := m.ask(ctx, fmt.Sprintf("Shall these %d states be moved into %s?", n, report.Plain(m.address.String())))
+		if err != nil {
+			return false, err
+		}
+		if !yes {
+			fmt.Fprintln(m.stderr, "Nothing was done.")
+			return false, ended(exitRefused)
+		}
+	}
+	return true, nil
+}
+
+// run has the moves carried out, and tells how far that is.
+func (m *migration) run(ctx context.Context, haul *migrate.Haul, plan *migrate.Plan) []migrate.Result {
+	progress := m.startProgress(moving, len(plan.Moves), m.json)
+	defer progress.end()
+	haul.Ended, haul.Engine.Observe = progress.ended, progress.observe
+	results, _ := haul.Run(ctx, plan) // the causes are told with the results
+	return results
+}
+
+// tellHauled reports.
+func (m *migration) tellHauled(ctx context.Context, view report.Haul, record *record, pairing *pairing, start time.Time) error {
+	for _, r := range view.Results {
+		view.APICalls += r.APICalls
+	}
+	view.Seconds = time.Since(start).Seconds()
+	view.Journal, view.HeldLocks = record.path, m.held.candidates()
+	code := m.code(ctx, view.Results, pairing)
+	if code != exitDone {
+		view.Continue = m.again(record.path)
+	}
+	var err error
+	if m.json {
+		err = report.HaulJSON(m.stdout, view)
+	} else {
+		err = report.Hauled(m.stdout, m.stdout.style(), view)
+	}
+	if err != nil {
+		return err
+	}
+	return ended(code)
+}
+
+// again is the command that continues the haul.
+func (h *hauling) again(journal string) string {
+	words := []string{"tfhaul"}
+	for _, arg := range h.args[1:] {
+		words = append(words, shellWord(arg))
+	}
+	if !h.typed["journal"] {
+		words = append(words, "--journal", shellWord(journal))
+	}
+	return strings.Join(words, " ")
+}
+
+// A record is the journal of a haul while it is carried out.
+type record struct {
+	path    string
+	journal *migrate.Journal
+	events  []migrate.Event
+	held    *heldLocks
+	empty   bool // nothing was done: a new file is not left behind
+}
+
+// openRecord opens the journal, or begins one.
+func (m *migration) openRecord() (*record, error) {
+	r := &record{path: m.journal, held: m.held}
+	if r.path == "" {
+		r.path = "tfhaul-" + time.Now().Format("20060102-150405") + ".jsonl"
+		if _, err := os.Lstat(r.path); !errors.Is(err, fs.ErrNotExist) {
+			return nil, usagef("there is a journal %s already: continue it with --journal %s, or name another", r.path, r.path)
+		}
+	}
+	var err error
+	r.journal, r.events, err = migrate.OpenJournal(r.path)
+	if errors.Is(err, migrate.ErrJournalInUse) {
+		return nil, usagef("%v: the haul still runs; wait for its end, or stop it", err)
+	}
+	if err != nil {
+		return nil, usagef("%v", err)
+	}
+	r.empty = len(r.events) == 0
+	return r, nil
+}
+
+// engage has the haul recorded, and continued where it was begun before.
+func (r *record) engage(haul *migrate.Haul) {
+	haul.Journal, haul.Haul, haul.Past = r.journal, r.journal.Haul(), migrate.NewLedger(r.events)
+	for _, e := range r.events {
+		r.held.observe(e)
+	}
+}
+
+// keep says that the haul begins.
+func (r *record) keep() { r.empty = false }
+
+// close closes the journal. Every event is on the disk when it was appended.
+func (r *record) close() {
+	_ = r.journal.Close()
+	if r.empty {
+		// It names nothing but a haul that never was.
+		_ = os.Remove(r.path)
+	}
+}

@@ -1,0 +1,224 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"tfhaul/migrate"
+	"tfhaul/report"
+	"tfhaul/target"
+)
+
+// A planner decides what a haul would do.
+type planner struct {
+	hauling
+	out   string // the manifest to write; "" for none
+	force bool
+}
+
+func (p *process) planCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "plan",
+		Usage:     "which snapshot goes into which workspace, and what would happen",
+		UsageText: "tfhaul plan [flags] SOURCE… --target [HOST/]ORG",
+		Description: `Finds the states, names a workspace for each, lists the organization's workspaces once, compares each state with what
+its workspace holds, and tells what a haul would do and what somebody should look at before it: copies of one state,
+names that collide, workspaces that run an older Terraform, runs in progress. It writes nothing, at neither side.
+
+--out writes the moves as a manifest that people can edit and review. tfhaul migrate carries it out, and refuses a
+move whose source changed since. See docs/migrating.md.
+
+Examples:
+  tfhaul plan s3://acme-tfstate/ --target acme --out haul.hcl
+  tfhaul plan . --target tfe.example.com/acme --create --workspace-name '{{ .Dir | replace "/" "_" }}'
+  tfhaul plan s3://acme-tfstate/ ./repos --target acme --map names.csv --json
+
+Exit codes: 0 planned; 2 with --detailed-exitcode: there is work to do; 3 something would be refused; 1 something could
+not be found out; 4 the command line or the configuration is wrong; 130 interrupted.`,
+		Flags: append(append(haulFlags(), connectFlags()...),
+			fileFlag("out", "write the moves to `FILE.hcl`, for tfhaul migrate"),
+			switchFlag("force", "with --out: replace the file where there is one"),
+			jsonFlag(),
+		),
+		Action: func(c *cli.Context) error {
+			h, err := p.hauling(c, false)
+			if err != nil {
+				return err
+			}
+			l := &planner{hauling: h, out: c.String("out"), force: c.Bool("force")}
+			if l.out != "" && !l.force {
+				if _, err := os.Lstat(l.out); !errors.Is(err, fs.ErrNotExist) {
+					return usagef("there is a file %s already, and somebody may have edited it: name another, or add --force", l.out)
+				}
+			}
+			return l.Run(c.Context)
+		},
+	}
+}
+
+// Run plans and reports.
+func (l *planner) Run(ctx context.Context) error {
+	start := time.Now()
+	pairing, err := l.pair(ctx)
+	if err != nil {
+		return err
+	}
+	client, err := l.connect(ctx, l.address)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	haul := l.haul(client)
+	if haul.Past, err = l.past(); err != nil {
+		return err
+	}
+	plan, err := l.plan(ctx, haul, pairing)
+	if err != nil {
+		return err
+	}
+	view := l.view(plan, pairing, start)
+	if l.out != "" {
+		if err := l.writeManifest(plan); err != nil {
+			return err
+		}
+	}
+	if l.json {
+		err = report.HaulJSON(l.stdout, view)
+	} else {
+		err = report.Plan(l.stdout, l.stdout.style(), view)
+	}
+	if err != nil {
+		return err
+	}
+	l.tellManifest(plan)
+	return ended(l.code(ctx, view.Results, pairing))
+}
+
+// past is what the journal says of earlier runs, for a plan of how to go on; nil
+// where there is none.
+func (h *hauling) past() (*migrate.Ledger, error) {
+	if h.journal == "" {
+		return nil, nil
+	}
+	events, err := readJournal(h.journal)
+	if err != nil {
+		return nil, err
+	}
+	return migrate.NewLedger(events), nil
+}
+
+// readJournal reads the events of a journal that nobody has to be kept from writing.
+func readJournal(path string) ([]migrate.Event, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, usagef("the journal cannot be read: %v", err)
+	}
+	events, err := migrate.ReadJournal(file)
+	if closed := file.Close(); err == nil {
+		err = closed
+	}
+	if err != nil {
+		return nil, usagef("journal %s: %v", path, err)
+	}
+	return events, nil
+}
+
+// plan has a haul planned, and tells how far that is.
+func (h *hauling) plan(ctx context.Context, haul *migrate.Haul, pairing *pairing) (*migrate.Plan, error) {
+	progress := h.startProgress(reading, len(pairing.moves), h.json)
+	defer progress.end()
+	haul.Decided = progress.ended
+	plan, err := haul.Plan(ctx, pairing.moves)
+	return plan, whatToSay(ctx, err)
+}
+
+// results are those of the plan's moves.
+func results(plan *migrate.Plan) []migrate.Result {
+	all := make([]migrate.Result, len(plan.Moves))
+	for i, m := range plan.Moves {
+		all[i] = m.Result
+	}
+	return all
+}
+
+// view is a plan as it is told of.
+func (h *hauling) view(plan *migrate.Plan, pairing *pairing, start time.Time) report.Haul {
+	view := report.Haul{
+		Target: h.address.String(), Results: results(plan), Findings: plan.Findings, LeftOut: pairing.leftOut,
+		APICalls: plan.APICalls, Seconds: time.Since(start).Seconds(), All: h.all,
+	}
+	for _, r := range view.Results {
+		view.APICalls += r.APICalls
+	}
+	return view
+}
+
+// code is the exit code that the results of a haul stand for.
+func (h *hauling) code(ctx context.Context, results []migrate.Result, pairing *pairing) int {
+	code := codeOfResults(ctx, results, h.detailed)
+	n := pairing.incomplete()
+	if n == 0 || code == exitInterrupted || code == exitFailed {
+		return code
+	}
+	h.complain(fmt.Sprintf("it is incomplete: %d files or directories could not be looked at (see what was left out)", n))
+	return exitFailed
+}
+
+// writeManifest writes what would be moved.
+func (l *planner) writeManifest(plan *migrate.Plan) error {
+	manifest := plan.Manifest(hostOf(l.address), l.address.Organization)
+	if len(manifest.Moves) == 0 {
+		return nil // see tellManifest
+	}
+	flags := os.O_WRONLY | os.O_CREATE | os.O_EXCL
+	if l.force {
+		flags = os.O_WRONLY | os.O_CREATE | os.O_TRUNC
+	}
+	file, err := os.OpenFile(l.out, flags, 0o644)
+	if err != nil {
+		return fmt.Errorf("the manifest cannot be written: %w", err)
+	}
+	_, err = manifest.WriteTo(file)
+	if closed := file.Close(); err == nil {
+		err = closed
+	}
+	if err != nil {
+		return fmt.Errorf("the manifest cannot be written: %w", err)
+	}
+	return nil
+}
+
+// hostOf is an address's host as a manifest writes it: with the scheme where the
+// user wrote one and it means another way to the API.
+func hostOf(a target.Address) string {
+	if a.Scheme == "http" || a.Scheme == "https" && !hasPort(a.Host) {
+		return a.Scheme + "://" + a.Host
+	}
+	return a.Host
+}
+
+// hasPort says whether a host names its port. Then it is not asked where its API is.
+func hasPort(host string) bool {
+	_, _, err := net.SplitHostPort(host)
+	return err == nil
+}
+
+// tellManifest says what was written and what comes next.
+func (l *planner) tellManifest(plan *migrate.Plan) {
+	n := report.Summarize(results(plan))[migrate.WouldMove]
+	switch {
+	case l.out == "":
+	case n == 0:
+		fmt.Fprintf(l.stderr, "%s was not written: there is nothing to move\n", report.Plain(l.out))
+	default:
+		fmt.Fprintf(l.stderr, "%s holds what would be moved (%d). Review it, then: tfhaul migrate %s\n",
+			report.Plain(l.out), n, shellWord(l.out))
+	}
+}

@@ -1,0 +1,358 @@
+package report
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/go-multierror"
+
+	"tfhaul/migrate"
+)
+
+// A LeftOut is something that was found at a source and is not moved.
+type LeftOut struct {
+	Source  string `json:"source"`
+	Code    string `json:"code"`
+	Message string `json:"message"`
+}
+
+// LeftOutUnmapped is the code of what a map of names does not name. The other codes
+// are those of package source.
+const LeftOutUnmapped = "unmapped"
+
+// A Haul is what is to be told of many moves that were planned or run together.
+type Haul struct {
+	// Target is [HOST/]ORG.
+	Target  string
+	Results []migrate.Result
+	// Findings are the plan's.
+	Findings []migrate.Finding
+	LeftOut  []LeftOut
+	// APICalls are those of all moves and of what they have in common.
+	APICalls int
+	// Seconds is how long it took.
+	Seconds float64
+	// Journal is the file that records the haul; "" for none. Continue is the command
+	// that continues it; "" where there is nothing to continue.
+	Journal, Continue string
+	// HeldLocks are the workspaces that may still be locked by the haul.
+	HeldLocks []migrate.HeldLock
+	// All shows every row of every table.
+	All bool
+}
+
+// HaulJSON writes the document of a haul.
+func HaulJSON(w io.Writer, h Haul) error {
+	locked := []string{}
+	for _, l := range h.HeldLocks {
+		locked = append(locked, l.Target)
+	}
+	return JSON(w, struct {
+		Format   string            `json:"format"`
+		Target   string            `json:"target"`
+		Summary  Summary           `json:"summary"`
+		APICalls int               `json:"api_calls"`
+		Seconds  float64           `json:"seconds"`
+		Journal  string            `json:"journal,omitempty"`
+		Continue string            `json:"continue,omitempty"`
+		Locked   []string          `json:"locked"`
+		Moves    []migrate.Result  `json:"moves"`
+		Findings []migrate.Finding `json:"findings"`
+		LeftOut  []LeftOut         `json:"left_out"`
+	}{Format, h.Target, Summarize(h.Results), h.APICalls, h.Seconds, h.Journal, h.Continue, locked,
+		orEmpty(h.Results), orEmpty(h.Findings), orEmpty(h.LeftOut)})
+}
+
+// Plan tells a person of a plan: what would be moved, what would not and why, what
+// was found, and the summary.
+func Plan(w io.Writer, s Style, h Haul) error {
+	var b bytes.Buffer
+	s.tables(&b, h)
+	s.haulFindings(&b, h)
+	s.leftOut(&b, h)
+	s.lastLine(&b, h)
+	_, err := w.Write(b.Bytes())
+	return err
+}
+
+// PlanSummary tells a person, before the question whether it shall be done, what a
+// haul would do.
+func PlanSummary(w io.Writer, s Style, h Haul) error {
+	var b bytes.Buffer
+	s.haulFindings(&b, h)
+	s.leftOut(&b, h)
+	s.kinds(&b, h)
+	s.lastLine(&b, h)
+	_, err := w.Write(b.Bytes())
+	return err
+}
+
+// kinds says of every outcome how many there are of which kind.
+func (s Style) kinds(b *bytes.Buffer, h Haul) {
+	for _, outcome := range groupOrder(Summarize(h.Results)) {
+		group := ofOutcome(h.Results, outcome)
+		s.indented(b, "", fmt.Sprintf("%d %s: %s", len(group), strings.ReplaceAll(string(outcome), "-", " "), kindsOf(group)))
+	}
+	if len(h.Results) > 0 {
+		b.WriteByte('\n')
+	}
+}
+
+// Hauled tells a person how a haul ended: what failed once for each cause, which
+// workspaces are still locked, and how to go on.
+func Hauled(w io.Writer, s Style, h Haul) error {
+	var b bytes.Buffer
+	s.tables(&b, h)
+	s.heldLocks(&b, h)
+	s.lastLine(&b, h)
+	if h.Seconds > 0 {
+		fmt.Fprintf(&b, "%s in %s\n", counted(h.APICalls, "API call"), seconds(h.Seconds))
+	}
+	if h.Journal != "" {
+		fmt.Fprintf(&b, "Journal: %s\n", plainLine(h.Journal))
+	}
+	if h.Continue != "" {
+		fmt.Fprintf(&b, "To continue: %s\n", plainLine(h.Continue))
+	}
+	_, err := w.Write(b.Bytes())
+	return err
+}
+
+// The rows that are shown of each kind in a table that would be longer than
+// fewRows, and how many different sentences follow of each kind then.
+const (
+	fewRows      = 40
+	rowsOfKind   = 8
+	sentenceKind = 3
+)
+
+// tables draws a table for each outcome.
+func (s Style) tables(b *bytes.Buffer, h Haul) {
+	for _, outcome := range groupOrder(Summarize(h.Results)) {
+		group := ofOutcome(h.Results, outcome)
+		slices.SortStableFunc(group, func(a, b migrate.Result) int { return cmp.Compare(kindOf(a), kindOf(b)) })
+		shown := group
+		if !h.All && len(group) > fewRows {
+			shown = firstOfKinds(group)
+		}
+		title := ""
+		if len(group) > 1 {
+			title = ": " + kindsOf(group)
+		}
+		fmt.Fprintf(b, "%s (%d)%s\n", s.outcome(outcome), len(group), title)
+		s.rows(b, shown)
+		if hidden := len(group) - len(shown); hidden > 0 {
+			fmt.Fprintf(b, "  … and %d more; --all shows them, --json has them\n", hidden)
+		}
+		if outcome == migrate.Failed {
+			s.causes(b, group)
+		} else {
+			s.kindSentences(b, group, commonPlace(group))
+		}
+		b.WriteByte('\n')
+	}
+}
+
+func ofOutcome(results []migrate.Result, outcome migrate.Outcome) []migrate.Result {
+	var group []migrate.Result
+	for _, r := range results {
+		if r.Outcome == outcome {
+			group = append(group, r)
+		}
+	}
+	return group
+}
+
+// kindOf is what a result is counted as within its outcome: its reason or, where
+// there is none, its relation.
+func kindOf(r migrate.Result) string {
+	return plainLine(cmp.Or(string(r.Code), string(r.Relation), "not read"))
+}
+
+// kindsOf counts the kinds of results, the most frequent first.
+func kindsOf(group []migrate.Result) string {
+	count := map[string]int{}
+	for _, r := range group {
+		count[kindOf(r)]++
+	}
+	var parts []string
+	for _, kind := range byCount(count) {
+		parts = append(parts, fmt.Sprintf("%d %s", count[kind], kind))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// firstOfKinds are the first few results of each kind.
+func firstOfKinds(group []migrate.Result) []migrate.Result {
+	count := map[string]int{}
+	var first []migrate.Result
+	for _, r := range group {
+		if count[kindOf(r)]++; count[kindOf(r)] <= rowsOfKind {
+			first = append(first, r)
+		}
+	}
+	return first
+}
+
+// kindSentences tells why, a few sentences of each kind.
+func (s Style) kindSentences(b *bytes.Buffer, group []migrate.Result, prefix string) {
+	for len(group) > 0 {
+		n := 1
+		for n < len(group) && kindOf(group[n]) == kindOf(group[0]) {
+			n++
+		}
+		s.sentences(b, group[:n], prefix, sentenceKind)
+		group = group[n:]
+	}
+}
+
+// causes tells what went wrong, once for each cause however many moves it hit, and
+// what else is to be said of those that failed.
+func (s Style) causes(b *bytes.Buffer, group []migrate.Result) {
+	prefix := commonPlace(group)
+	var commands []string
+	for _, r := range group {
+		commands = append(commands, r.UnlockCommand)
+	}
+	if all, ok := migrate.Causes(group).(*multierror.Error); ok {
+		for i, err := range all.Errors {
+			if i == mostSentences {
+				fmt.Fprintf(b, "  … and %d more causes; --json has them all\n", len(all.Errors)-i)
+				break
+			}
+			if cause, ok := err.(*migrate.CauseError); ok {
+				s.indented(b, "  ", causeText(cause, prefix), commands...)
+			}
+		}
+	}
+	var notes []migrate.Result
+	for _, r := range group {
+		r.Code, r.Locked = "", false // said already, or said of all locks at the end
+		notes = append(notes, r)
+	}
+	s.sentences(b, notes, prefix, sentenceKind)
+}
+
+func causeText(c *migrate.CauseError, prefix string) string {
+	who := strings.TrimPrefix(c.Targets[0], prefix)
+	if more := len(c.Targets) - 1; more > 0 {
+		who = fmt.Sprintf("%s and %d more", who, more)
+	}
+	return strings.TrimSpace(plainLine(who) + ": " + Sentence(c.Text) + " " + c.Advice)
+}
+
+// mostFindings is how many findings of one code are told in full.
+const mostFindings = 6
+
+// haulFindings draws the findings, a paragraph a code, errors last. Name collisions
+// stand with the moves that they stop.
+func (s Style) haulFindings(b *bytes.Buffer, h Haul) {
+	byCode := map[string][]migrate.Finding{}
+	var order []string
+	for _, f := range h.Findings {
+		if byCode[f.Code] == nil {
+			order = append(order, f.Code)
+		}
+		byCode[f.Code] = append(byCode[f.Code], f)
+	}
+	slices.SortStableFunc(order, func(a, b string) int {
+		return heavy(byCode[a][0].Severity) - heavy(byCode[b][0].Severity)
+	})
+	for _, code := range order {
+		findings := byCode[code]
+		severity := s.Odd(plainLine(string(findings[0].Severity)))
+		if heavy(findings[0].Severity) > 0 {
+			severity = s.Bad(plainLine(string(findings[0].Severity)))
+		}
+		fmt.Fprintf(b, "%s %s (%d)\n", severity, s.Strong(plainLine(code)), len(findings))
+		for i, f := range findings {
+			if i == mostFindings && len(findings) > mostFindings+1 && !h.All {
+				fmt.Fprintf(b, "  … and %d more; --all shows them, --json has them\n", len(findings)-i)
+				break
+			}
+			s.indented(b, "  ", f.Message)
+		}
+		b.WriteByte('\n')
+	}
+}
+
+func heavy(v migrate.Severity) int {
+	if v == migrate.SeverityError {
+		return 1
+	}
+	return 0
+}
+
+// leftOut tells what was found and is not moved, and names what somebody has to look
+// at.
+func (s Style) leftOut(b *bytes.Buffer, h Haul) {
+	if len(h.LeftOut) == 0 {
+		return
+	}
+	byCode := map[string]int{}
+	for _, l := range h.LeftOut {
+		byCode[l.Code]++
+	}
+	var parts []string
+	for _, code := range byCount(byCode) {
+		parts = append(parts, fmt.Sprintf("%d %s", byCode[code], plainLine(code)))
+	}
+	s.indented(b, "", fmt.Sprintf("left out (%d): %s", len(h.LeftOut), strings.Join(parts, ", ")))
+	told := 0
+	for _, l := range h.LeftOut {
+		if !worthALook[l.Code] && !h.All {
+			continue
+		}
+		if told++; told > mostFindings && !h.All {
+			continue
+		}
+		s.indented(b, "  ", l.Source+" "+l.Message)
+	}
+	if told > mostFindings && !h.All {
+		fmt.Fprintf(b, "  … and %d more; --all shows them, --json has them\n", told-mostFindings)
+	}
+	b.WriteByte('\n')
+}
+
+// worthALook are the codes of package source of which there may be state that
+// nobody would otherwise move.
+var worthALook = map[string]bool{"errored": true, "unreadable": true, "broken-link": true, "not-regular": true, LeftOutUnmapped: true}
+
+// heldLocks tells which workspaces are still locked, or may be.
+func (s Style) heldLocks(b *bytes.Buffer, h Haul) {
+	if len(h.HeldLocks) == 0 {
+		return
+	}
+	fmt.Fprintf(b, "%s\n", s.Bad(fmt.Sprintf("%s locked by this haul, or may be:", subject(len(h.HeldLocks)))))
+	for i, l := range h.HeldLocks {
+		if i == mostSentences {
+			fmt.Fprintf(b, "  … and %d more\n", len(h.HeldLocks)-i)
+			break
+		}
+		fmt.Fprintf(b, "  %s\n", plainLine(l.Target))
+	}
+	if h.Journal != "" {
+		fmt.Fprintf(b, "To free them: tfhaul unlock %s; or continue the haul, which frees them, too\n", plainLine(h.Journal))
+	}
+	b.WriteByte('\n')
+}
+
+func subject(n int) string {
+	if n == 1 {
+		return "1 workspace is still"
+	}
+	return fmt.Sprintf("%d workspaces are still", n)
+}
+
+// lastLine is the summary.
+func (s Style) lastLine(b *bytes.Buffer, h Haul) {
+	into := ""
+	if h.Target != "" {
+		into = " (into " + plainLine(h.Target) + ")"
+	}
+	s.summaryLine(b, Summarize(h.Results), into)
+}
