@@ -154,18 +154,18 @@ func (x *execution) decide(ctx context.Context) error {
 	if x.verdict.Note != "" {
 		x.note("%s", sentence(x.verdict.Note))
 	}
+	there := x.verdict.Relation == Identical
+	if x.bumpedBefore() {
+		there, x.result.BumpedTo = true, x.held.snapshot.Serial
+	}
 	switch {
-	case x.verdict.Relation == Identical && x.DryRun && x.lockedByUs():
-		x.result.Outcome, x.result.Message = WouldMove, "The workspace holds these very bytes; the lock that an earlier run of this haul left will be given back."
+	case there && x.DryRun && x.lockedByUs():
+		x.result.Outcome, x.result.Message = WouldMove, "The workspace holds the state; the lock that an earlier run of this haul left will be given back."
 		return nil
-	case x.verdict.Relation == Identical:
+	case there:
 		x.alreadyThere()
 		return nil
 	case x.verdict.Relation.writes(), x.Replace:
-	case x.bumpedBefore():
-		x.alreadyThere()
-		x.result.BumpedTo = x.held.snapshot.Serial
-		return nil
 	case x.Bump && x.verdict.Relation != Unrelated:
 		if err := x.bump(ctx); err != nil {
 			return err

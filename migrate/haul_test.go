@@ -307,24 +307,8 @@ func resumeAfterDeath(t *testing.T, server tfesim.Personality, upload migrate.Up
 	b := newBench(t, tfesim.Options{Personality: server})
 	moves := b.landscape(1)
 	path := filepath.Join(t.TempDir(), "haul.jsonl")
-	events, died := 0, false
 	b.withJournal(path, upload)
-	b.engine.Observe = func(migrate.Event) {
-		if events++; events == dieAt {
-			died = true
-			runtime.Goexit() // nothing after this is done
-		}
-	}
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		b.engine.Move(context.WithoutCancel(t.Context()), moves[0])
-	}()
-	<-ended
-	if err := b.engine.Journal.Close(); err != nil {
-		t.Fatal(err)
-	}
-	b.engine.Observe = nil
+	died := b.dieAt(dieAt, moves[0])
 	b.withJournal(path, upload)
 	results, err := b.haulAll(b.haul(), moves)
 	if err != nil {
@@ -343,6 +327,30 @@ func resumeAfterDeath(t *testing.T, server tfesim.Personality, upload migrate.Up
 	return died
 }
 
+// dieAt moves until just before the n-th event is written, and says whether there
+// was one. The engine's journal is closed then.
+func (b *bench) dieAt(n int, m migrate.Move) (died bool) {
+	b.t.Helper()
+	events := 0
+	b.engine.Observe = func(migrate.Event) {
+		if events++; events == n {
+			died = true
+			runtime.Goexit() // nothing after this is done
+		}
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		b.engine.Move(context.WithoutCancel(b.t.Context()), m)
+	}()
+	<-ended
+	b.engine.Observe = nil
+	if err := b.engine.Journal.Close(); err != nil {
+		b.t.Fatal(err)
+	}
+	return died
+}
+
 // withJournal gives the engine the journal at path, and what it says of the past.
 func (b *bench) withJournal(path string, upload migrate.UploadMode) {
 	b.t.Helper()
@@ -351,4 +359,41 @@ func (b *bench) withJournal(path string, upload migrate.UploadMode) {
 		b.t.Fatal(err)
 	}
 	b.engine.Upload, b.engine.Journal, b.engine.Haul, b.engine.Past = upload, journal, journal.Haul(), migrate.NewLedger(events)
+}
+
+// A serial that was raised before the process died is not raised again.
+func TestResumeDoesNotBumpTwice(t *testing.T) {
+	for dieAt := 1; ; dieAt++ {
+		died := false
+		t.Run(fmt.Sprintf("event %d", dieAt), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t, tfesim.Options{})
+				b.snapshot(state(7, lineage, 1))
+				b.holds(state(20, lineage, 2))
+				path := filepath.Join(t.TempDir(), "haul.jsonl")
+				b.withJournal(path, migrate.UploadAuto)
+				m := b.move()
+				m.Bump = true
+				died = b.dieAt(dieAt, m)
+				for range 2 {
+					b.withJournal(path, migrate.UploadAuto)
+					r := b.engine.Move(t.Context(), m)
+					if o := r.Outcome; o != migrate.Moved && o != migrate.AlreadyThere || r.BumpedTo != 21 {
+						t.Errorf("ended in %s, bumped to %d: %s", o, r.BumpedTo, r.Message)
+					}
+					if err := b.engine.Journal.Close(); err != nil {
+						t.Fatal(err)
+					}
+				}
+				b.wantHeld(state(21, lineage, 1))
+				b.wantUnlocked()
+				if n := len(b.sim.Versions(org, workspace)); n != 2 {
+					t.Errorf("%d state versions, want the old one and the bumped one", n)
+				}
+			})
+		})
+		if !died {
+			return
+		}
+	}
 }

@@ -160,7 +160,7 @@ func (x *execution) doneBefore(current string) bool {
 // which was cut off, made of the snapshot by raising its serial.
 func (x *execution) bumpedBefore() bool {
 	sent := x.past().sent
-	return x.Bump && sent != nil && x.held != nil && sent.MD5 == x.held.snapshot.MD5 && sent.Size == x.held.snapshot.Size && !x.lockedByUs()
+	return x.Bump && sent != nil && x.held != nil && sent.MD5 == x.held.snapshot.MD5 && sent.Size == x.held.snapshot.Size
 }
 
 // lockedByUs says whether the workspace carries a lock that an earlier run of this
