@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"os"
 	"time"
 
@@ -196,18 +195,12 @@ func (l *planner) writeManifest(plan *migrate.Plan) error {
 }
 
 // hostOf is an address's host as a manifest writes it: with the scheme where the
-// user wrote one and it means another way to the API.
+// user wrote one, because no host is asked then where its API is.
 func hostOf(a target.Address) string {
-	if a.Scheme == "http" || a.Scheme == "https" && !hasPort(a.Host) {
+	if a.Scheme != "" {
 		return a.Scheme + "://" + a.Host
 	}
 	return a.Host
-}
-
-// hasPort says whether a host names its port. Then it is not asked where its API is.
-func hasPort(host string) bool {
-	_, _, err := net.SplitHostPort(host)
-	return err == nil
 }
 
 // tellManifest says what was written and what comes next.

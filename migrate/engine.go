@@ -138,6 +138,7 @@ func (e *Engine) Move(ctx context.Context, m Move) Result {
 	x := e.execution(m)
 	err := x.run(ctx)
 	x.conclude(ctx, err)
+	x.freeLeftLock(ctx)
 	x.result.APICalls = meter.Calls()
 	x.result.Seconds = time.Since(start).Seconds()
 	x.recordOutcome()

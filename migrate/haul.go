@@ -84,6 +84,7 @@ func (e *Engine) carryOut(ctx context.Context, p Planned) Result {
 	}
 	x := e.execution(p.Move)
 	x.result = p.Result
+	x.freeLeftLock(ctx)
 	x.recordOutcome()
 	return x.result
 }

@@ -72,9 +72,15 @@ type Event struct {
 // disk when Append returns. It is safe for use by many goroutines; a file serves
 // one process at a time.
 type Journal struct {
-	mu   sync.Mutex
 	file *os.File
 	haul string
+
+	mu     sync.Mutex
+	end    int64 // where the next line goes
+	broken error // why nothing more can be written
+
+	flushing sync.Mutex // held while waiting for the disk; never taken while mu is held
+	flushed  int64      // the disk has what stands before this
 }
 
 // ErrJournalInUse says that another process writes the journal now.
@@ -109,9 +115,7 @@ func (j *Journal) begin() ([]Event, error) {
 	if err := j.dropCutLine(whole, len(events) == 0); err != nil {
 		return nil, err
 	}
-	if _, err := j.file.Seek(whole, io.SeekStart); err != nil {
-		return nil, err
-	}
+	j.end = whole
 	if len(events) > 0 {
 		j.haul = events[0].Haul
 		return events, nil
@@ -192,7 +196,8 @@ func completeLines(data []byte, atEOF bool) (int, []byte, error) {
 // Haul is the id of the haul that the journal records.
 func (j *Journal) Haul() string { return j.haul }
 
-// Append writes an event and waits until the disk has it.
+// Append writes an event and waits until the disk has it. Events of several
+// goroutines that wait at once wait for the disk once.
 func (j *Journal) Append(e Event) error {
 	if e.Time.IsZero() {
 		e.Time = time.Now().UTC()
@@ -201,14 +206,56 @@ func (j *Journal) Append(e Event) error {
 	if err != nil {
 		return err
 	}
+	upTo, err := j.write(append(line, '\n'))
+	if err == nil {
+		err = j.flush(upTo)
+	}
+	if err != nil {
+		return fmt.Errorf("write the journal: %w", err)
+	}
+	return nil
+}
+
+// write writes a line, whole or not at all, and returns where the file ends now.
+func (j *Journal) write(line []byte) (int64, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if _, err := j.file.Write(append(line, '\n')); err != nil {
-		return fmt.Errorf("write the journal: %w", err)
+	if j.broken != nil {
+		return 0, j.broken
+	}
+	n, err := j.file.WriteAt(line, j.end)
+	if err != nil {
+		// What there was room for must not be the beginning of the next line.
+		if n > 0 {
+			j.broken = j.file.Truncate(j.end)
+		}
+		return 0, err
+	}
+	j.end += int64(len(line))
+	return j.end, nil
+}
+
+// flush returns when the disk has what is written up to a place.
+func (j *Journal) flush(upTo int64) error {
+	j.flushing.Lock()
+	defer j.flushing.Unlock()
+	if j.flushed >= upTo {
+		return nil // by whom we waited for
+	}
+	j.mu.Lock()
+	end, broken := j.end, j.broken
+	j.mu.Unlock()
+	if broken != nil {
+		return broken
 	}
 	if err := j.file.Sync(); err != nil {
-		return fmt.Errorf("write the journal: %w", err)
+		// What the disk has now is unknown, and a second try would not tell.
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		j.broken = err
+		return err
 	}
+	j.flushed = end
 	return nil
 }
 
