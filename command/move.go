@@ -29,6 +29,8 @@ func moveFlags() []cli.Flag {
 		listFlag("replace", "allow replacing unrelated, diverged or newer state in `WORKSPACE`, after a backup"),
 		listFlag("bump-serial", "where only the serial is too low for `WORKSPACE`, raise it above the workspace's"),
 		textFlag("backup-dir", migrate.DefaultBackupDir, "keep what is replaced in `DIR`, readable by you only"),
+		switchFlag("lock-source", "hold the source's own lock during the move, so that nobody applies there (S3)"),
+		switchFlag("freeze-source", "leave that lock in place once the state has arrived, and say how to lift it"),
 		textFlag("on-failure", string(migrate.KeepLock), "keep or unlock the workspace when what it holds is unproven"),
 		textFlag("upload", string(migrate.UploadAuto), "how a state is sent: auto, inline (in the request) or signed (to a signed URL)"),
 		fileFlag("journal", "record every step in `FILE`, from which tfhaul unlock knows what is locked"),
@@ -43,6 +45,7 @@ func (p *process) moveOptions(c *cli.Context) (migrate.Options, error) {
 	o := migrate.Options{
 		DryRun: c.Bool("dry-run"), Create: c.Bool("create"), IncludeEmpty: c.Bool("include-empty"),
 		LockTimeout: c.Duration("lock-timeout"), BackupDir: c.String("backup-dir"),
+		LockSource: c.Bool("lock-source"), FreezeSource: c.Bool("freeze-source"),
 		CreateOptions: target.CreateOptions{
 			Project: c.String("project"), TerraformVersion: c.String("terraform-version"),
 			ExecutionMode: c.String("execution-mode"), Tags: c.StringSlice("tag"),
