@@ -433,7 +433,7 @@ func TestBashCompletes(t *testing.T) {
 	}
 	dir := filepath.Dir(binary(t))
 	for line, want := range map[string]string{
-		"mo": "move", "move --lock": "--lock-timeout", "move a.tfstate acme/net --dry": "--dry-run", "move a.tf": "",
+		"mo": "move", "move --lock-t": "--lock-timeout", "move a.tfstate acme/net --dry": "--dry-run", "move a.tf": "",
 	} {
 		words := strings.Fields(line)
 		script := fmt.Sprintf("source <(tfhaul completion bash)\nCOMP_WORDS=(tfhaul %s); COMP_CWORD=%d; _tfhaul; echo \"${COMPREPLY[@]}\"", line, len(words))
