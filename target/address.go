@@ -210,6 +210,9 @@ func comparableHost(given string) (string, error) {
 		return "", errors.New("an IPv6 address stands in brackets: [::1]:8080")
 	}
 	host, err := svchost.ForComparison(svchost.ForDisplay(given))
+	if err != nil && strings.HasPrefix(err.Error(), "idna: ") { // which speaks of runes by their numbers
+		err = errors.New("a host's name consists of letters, digits, hyphens and dots")
+	}
 	return string(host), err
 }
 

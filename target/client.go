@@ -252,7 +252,7 @@ func (x *exchange) failure(op string, err error) error {
 	}
 	switch {
 	case x.status < 300:
-		e.Err = fmt.Errorf("the server's answer (%d) cannot be used: %w", x.status, withoutURL(err))
+		e.Err = &unusableError{x.status, withoutURL(err)}
 	case x.status < 400:
 		e.Err = errRedirected
 	case x.signed && e.Code == Rejected && len(e.Details) == 0:

@@ -113,7 +113,11 @@ func tokenFromFile(file string, advise func(string)) (Token, error) {
 	if err == nil && advise != nil && runtime.GOOS != "windows" && info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 {
 		advise(fmt.Sprintf("the token file %q can be read by others (mode %04o): chmod 600 it", file, info.Mode().Perm()))
 	}
-	return tokenOf(strings.TrimPrefix(string(text), "\ufeff"), file)
+	token, err := tokenOf(strings.TrimPrefix(string(text), "\ufeff"), fmt.Sprintf("the token file %q", file))
+	if err != nil {
+		return Token{}, err
+	}
+	return newToken(token.Secret(), file), nil
 }
 
 // tokenOf makes a Token of what was found, without the blanks around it.

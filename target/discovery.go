@@ -2,9 +2,7 @@ package target
 
 import (
 	"context"
-	"crypto/x509"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -129,9 +127,6 @@ func mustBeSafe(u, named *url.URL) error {
 
 // unreachable says why there was no answer, and what helps where the cause is known.
 func unreachable(err error) error {
-	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
-		return &silence{redact(err) + "; if its certificate comes of an authority of your own, name that with --ca-file", err}
-	}
 	return &silence{redact(err), err}
 }
 

@@ -2,6 +2,7 @@ package target
 
 import (
 	"errors"
+	"net"
 	"net/url"
 	"regexp"
 	"strings"
@@ -26,9 +27,24 @@ func withoutURL(err error) error {
 	}
 }
 
-// redact gives the text of a connection's failure without its URL and without
-// the password of a proxy.
+// redact gives the text of a connection's failure, in plain words where there are
+// some, without its URL and without the password of a proxy.
 func redact(err error) string {
+	if unusable, ok := errors.AsType[*unusableError](err); ok {
+		return unusable.Error()
+	}
+	op, ok := errors.AsType[*net.OpError](err)
+	proxy := ok && op.Op == "proxyconnect"
+	switch words := inPlainWords(err); {
+	case words != "" && proxy:
+		return "the proxy of the environment (HTTPS_PROXY or HTTP_PROXY) cannot be reached: " + words
+	case words != "":
+		return words
+	}
+	return redactText(err)
+}
+
+func redactText(err error) string {
 	text := withoutURL(err).Error()
 	if strings.Contains(text, "invalid proxy address") {
 		// net/http repeats all of it, in more than one notation.
