@@ -74,8 +74,8 @@ func (s Style) snapshots(b *bytes.Buffer, i *audit.Inventory, all bool) {
 	targets := slices.ContainsFunc(shown, func(sn audit.Snapshot) bool { return sn.Target != nil })
 	prefix := commonTarget(shown)
 	t := table{columns: []column{
-		{title: "SOURCE", elastic: true, middle: true}, {title: "SERIAL", right: true}, {title: "RESOURCES", right: true},
-		{title: "SIZE", right: true}, {title: "TERRAFORM", elastic: true}, {title: "AGE", right: true},
+		{title: "SOURCE", elastic: true, middle: true}, {title: "SERIAL", right: true}, {title: "RES", right: true},
+		{title: "SIZE", right: true}, {title: "TF", elastic: true}, {title: "AGE", right: true},
 	}}
 	if targets {
 		t.columns = append(t.columns, column{title: "WORKSPACE", elastic: true, middle: true}, column{title: "RELATION"})
@@ -101,7 +101,7 @@ func (s Style) snapshots(b *bytes.Buffer, i *audit.Inventory, all bool) {
 			}
 			row = append(row, plainLine(workspace), plainLine(relation))
 		}
-		t.rows = append(t.rows, append(row, joinCodes(sn.Findings)))
+		t.rows = append(t.rows, append(row, gravest(sn.Findings)))
 	}
 	t.write(b, s, "")
 	if hidden > 0 {
@@ -155,12 +155,15 @@ func Age(sn *audit.Snapshot) string {
 	return fmt.Sprintf("%.1f y", float64(age)/float64(365*day))
 }
 
-func joinCodes(codes []audit.Code) string {
-	texts := make([]string, len(codes))
-	for i, c := range codes {
-		texts[i] = plainLine(string(c))
+// gravest names the gravest of a snapshot's findings, and how many more there are.
+func gravest(codes []audit.Code) string {
+	switch len(codes) {
+	case 0:
+		return ""
+	case 1:
+		return plainLine(string(codes[0]))
 	}
-	return strings.Join(texts, ", ")
+	return fmt.Sprintf("%s +%d", plainLine(string(codes[0])), len(codes)-1)
 }
 
 // commonTarget is the host and organization that all targets share, with a slash
@@ -245,7 +248,7 @@ func copyText(f audit.Finding, k int) string {
 	if k >= len(f.Copies) {
 		return ""
 	}
-	return fmt.Sprintf("  serial %d, %s", f.Copies[k].Serial, f.Copies[k].Relation)
+	return fmt.Sprintf("  serial %d, %s", f.Copies[k].Serial, plainLine(f.Copies[k].Relation))
 }
 
 // mostAdvices is how many different ones follow a group.

@@ -28,13 +28,15 @@ const (
 	facetRelation  = "Relation"
 	facetTerraform = "Terraform"
 	facetProvider  = "Provider"
+	facetResources = "Resources"
 	facetSize      = "Size"
 	facetAge       = "Last written"
 	facetKind      = "Kind of file"
 )
 
 var (
-	sizeScale = scale{{1 << 10, "below 1 KiB"}, {10 << 10, "1 – 10 KiB"}, {100 << 10, "10 – 100 KiB"}, {1 << 20, "100 KiB – 1 MiB"},
+	countScale = scale{{1, "none"}, {11, "1 – 10"}, {51, "11 – 50"}, {201, "51 – 200"}, {1001, "201 – 1,000"}, {math.Inf(1), "more than 1,000"}}
+	sizeScale  = scale{{1 << 10, "below 1 KiB"}, {10 << 10, "1 – 10 KiB"}, {100 << 10, "10 – 100 KiB"}, {1 << 20, "100 KiB – 1 MiB"},
 		{10 << 20, "1 – 10 MiB"}, {100 << 20, "10 – 100 MiB"}, {math.Inf(1), "100 MiB and more"}}
 	ageScale = scale{{day, "within a day"}, {7 * day, "1 – 7 days ago"}, {30 * day, "1 – 4 weeks ago"}, {91 * day, "1 – 3 months ago"},
 		{365 * day, "3 – 12 months ago"}, {2 * 365 * day, "1 – 2 years ago"}, {math.Inf(1), "longer ago"}}
@@ -167,19 +169,19 @@ func (a *auditPage) declareFacets() {
 	for _, p := range byCount(a.summary.Providers) {
 		a.facets.find(facetProvider, plainLine(p))
 	}
-	for _, b := range sizeScale {
-		a.facets.find(facetSize, b.label)
-	}
-	for _, b := range ageScale {
-		a.facets.find(facetAge, b.label)
-	}
+	countScale.declare(&a.facets, facetResources)
+	sizeScale.declare(&a.facets, facetSize)
+	ageScale.declare(&a.facets, facetAge)
 }
+
+// unknownRelease stands for the release of states that do not say what wrote them.
+const unknownRelease = "unknown"
 
 // release is the minor release of a version: 1.11 of 1.11.4.
 func release(text string) string {
 	v, err := version.NewVersion(text)
 	if err != nil {
-		return "unknown"
+		return unknownRelease
 	}
 	s := v.Segments()
 	return fmt.Sprintf("%d.%d", s[0], s[1])
@@ -192,7 +194,7 @@ func (a *auditPage) facetsOf(k int, sn *audit.Snapshot) []int {
 		list = append(list, x.of(facetAge, ageScale.bin(float64(sn.AgeSeconds))))
 	}
 	if sn.IsState() {
-		list = append(list, x.of(facetTerraform, release(sn.TerraformVersion)))
+		list = append(list, x.of(facetTerraform, release(sn.TerraformVersion)), x.of(facetResources, countScale.bin(float64(sn.Resources))))
 		for _, p := range sn.Providers {
 			list = append(list, x.of(facetProvider, plainLine(p.Address)))
 		}
@@ -300,24 +302,17 @@ func (a *auditPage) fillTiles() {
 const mostItems = 40
 
 func (a *auditPage) fillGroups() {
+	counts := []int{}
 	for _, f := range a.inventory.Findings {
 		k := len(a.Groups) - 1
 		if k < 0 || a.Groups[k].Code != plainLine(string(f.Code)) || a.Groups[k].Severity != string(f.Severity) {
-			a.Groups = append(a.Groups, findingGroup{Severity: string(f.Severity), Tone: string(f.Severity), Code: plainLine(string(f.Code)), Gist: htmlText(f.Message)})
+			a.Groups = append(a.Groups, findingGroup{Severity: string(f.Severity), Tone: string(f.Severity), Code: plainLine(string(f.Code)), Gist: htmlText(f.Message), Filter: a.facets.address(facetFinding, plainLine(string(f.Code)))})
+			counts = append(counts, 0)
 			k++
 		}
 		a.addToGroup(&a.Groups[k], f)
-	}
-	for k := range a.Groups {
-		g := &a.Groups[k]
-		n := 0
-		for _, f := range a.inventory.Findings {
-			if plainLine(string(f.Code)) == g.Code && string(f.Severity) == g.Severity {
-				n++
-			}
-		}
-		g.Count = grouped(n)
-		g.Filter = a.facets.address(facetFinding, g.Code)
+		counts[k]++
+		a.Groups[k].Count = grouped(counts[k])
 	}
 }
 
@@ -353,16 +348,12 @@ func (a *auditPage) addToGroup(g *findingGroup, f audit.Finding) {
 func (a *auditPage) fillPlots() {
 	x, s := &a.facets, a.summary
 	var findings []bar
-	counts := map[[2]string]int{}
-	for _, f := range a.inventory.Findings {
-		counts[[2]string{string(f.Severity), plainLine(string(f.Code))}]++
+	for _, severity := range audit.Severities {
+		n := s.Findings[severity]
+		findings = append(findings, bar{Label: string(severity), Text: grouped(n), Tone: string(severity), count: float64(n), Filter: x.address(facetSeverity, string(severity))})
 	}
-	for _, g := range a.Groups {
-		n := counts[[2]string{g.Severity, g.Code}]
-		findings = append(findings, bar{Label: g.Code, Text: grouped(n), Tone: g.Tone, count: float64(n), Filter: g.Filter})
-	}
-	if len(findings) > 0 {
-		a.Plots = append(a.Plots, newPlot("What was found, and how grave is it?", "Finding", "Findings", findings))
+	if len(a.inventory.Findings) > 0 {
+		a.Plots = append(a.Plots, newPlot("How grave is what was found?", "Severity", "Findings", findings))
 	}
 	if len(s.Relations) > 0 {
 		var bars []bar
@@ -383,9 +374,14 @@ func (a *auditPage) fillPlots() {
 		byRelease[r] += s.TerraformVersions[v]
 	}
 	for _, r := range order {
-		releases = append(releases, bar{Label: "Terraform " + r, Text: grouped(byRelease[r]), count: float64(byRelease[r]), Filter: x.address(facetTerraform, r)})
+		label := "Terraform " + r
+		if r == unknownRelease {
+			label = "not said"
+		}
+		releases = append(releases, bar{Label: label, Text: grouped(byRelease[r]), count: float64(byRelease[r]), Filter: x.address(facetTerraform, r)})
 	}
 	a.addPlot("Which Terraform wrote them?", "Release", "States", releases)
+	a.addPlot("How many resources do they hold?", "Resources", "States", countScale.bars(x, facetResources))
 	a.addPlot("How large are they?", "Size", "States", sizeScale.bars(x, facetSize))
 	a.addPlot("When were they last written?", "Age", "States", ageScale.bars(x, facetAge))
 	a.addPlot("Which providers do they depend on?", "Provider", "Resources", a.providerBars())
@@ -414,7 +410,7 @@ func (a *auditPage) providerBars() []bar {
 			break
 		}
 		label := plainLine(address)
-		bars = append(bars, bar{Label: strings.TrimPrefix(label, "registry.terraform.io/"), Text: grouped(n), count: float64(n), Filter: a.facets.address(facetProvider, label)})
+		bars = append(bars, bar{Label: strings.TrimPrefix(strings.TrimPrefix(label, "registry.terraform.io/"), "terraform.io/"), Text: grouped(n), count: float64(n), Filter: a.facets.address(facetProvider, label)})
 	}
 	return bars
 }

@@ -19,12 +19,11 @@ var inventoryColumns = []string{
 	"checks", "failed_checks", "providers", "locked_by", "locked_since", "severity", "findings", "target", "relation", "outcome",
 }
 
-// InventoryCSV writes an audit as CSV (RFC 4180): a header, and a row for each
+// InventoryCSV writes an audit as CSV: a header, and a row for each
 // snapshot. Lists within a cell are separated by blanks. A spreadsheet takes no cell
 // for a formula: those that would be one begin with an apostrophe.
 func InventoryCSV(w io.Writer, i *audit.Inventory) error {
 	out := csv.NewWriter(w)
-	out.UseCRLF = true
 	// What cannot be written is told by Error below.
 	_ = out.Write(inventoryColumns)
 	heaviest := map[string]audit.Severity{}

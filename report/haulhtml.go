@@ -128,9 +128,7 @@ func (p *haulPage) fillRows() {
 	for _, o := range p.summary.outcomes() {
 		p.facets.find(facetOutcome, outcomeText(o))
 	}
-	for _, b := range secondScale {
-		p.facets.find(facetSeconds, b.label)
-	}
+	secondScale.declare(&p.facets, facetSeconds)
 	prefix := commonPlace(p.results)
 	p.table.Rows = make([]pageRow, len(p.results))
 	for k, r := range p.results {

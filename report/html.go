@@ -213,6 +213,13 @@ func (s scale) bin(n float64) string {
 	return s[len(s)-1].label
 }
 
+// declare numbers the bins in their order.
+func (s scale) declare(x *facetIndex, kind string) {
+	for _, b := range s {
+		x.find(kind, b.label)
+	}
+}
+
 // bars are the bins with their counts, from the first that is not empty to the last.
 func (s scale) bars(x *facetIndex, kind string) []bar {
 	var bars []bar

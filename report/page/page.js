@@ -178,6 +178,7 @@
   // Search and filter.
   const kinds = new Map();
   data.facets.forEach((facet, k) => {
+    if (facet.count === 0) return;
     if (!kinds.has(facet.kind)) {
       const group = make("optgroup");
       group.label = facet.kind;
