@@ -35,7 +35,7 @@ type batch struct {
 	err     error
 }
 
-var buckets = []string{"organizations", "projects", "workspaces", "state-versions", "users", "teams", "runs", "assets", "tokens", "server"}
+var buckets = append([]string{"organizations", "projects", "workspaces", "state-versions", "users", "teams", "runs", "assets", "tokens", "server"}, workBuckets...)
 
 func openStore(folder string) (*store, error) {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
@@ -204,6 +204,7 @@ func (s *Server) loadRecords() error {
 			loadBucket(tx, "runs", s.runs),
 			loadBucket(tx, "assets", s.assets),
 			loadBucket(tx, "tokens", s.tokens),
+			s.work.load(tx),
 		)
 	})
 	if err != nil {
@@ -263,6 +264,11 @@ func (s *Server) dropOrphans(files *fileBlobs) error {
 			if b != nil {
 				held[b.ID] = true
 			}
+		}
+	}
+	for _, b := range s.workBlobs() {
+		if b != nil {
+			held[b.ID] = true
 		}
 	}
 	names, err := files.names()

@@ -133,6 +133,8 @@ type payload struct {
 	many []item
 	// reason is the top-level member with which a workspace is locked.
 	reason string
+	// comment is the top-level member of an action on a run.
+	comment string
 }
 
 type item struct {
@@ -170,13 +172,14 @@ func parsePayload(b []byte) (*payload, error) {
 		return nil, errBadRequest("There was a problem in the JSON you submitted")
 	}
 	var top struct {
-		Data   json.RawMessage `json:"data"`
-		Reason string          `json:"reason"`
+		Data    json.RawMessage `json:"data"`
+		Reason  string          `json:"reason"`
+		Comment string          `json:"comment"`
 	}
 	if err := json.Unmarshal(b, &top); err != nil {
 		return nil, errUnprocessable("the document is not a JSON:API object")
 	}
-	p.reason = top.Reason
+	p.reason, p.comment = top.Reason, top.Comment
 	if len(top.Data) == 0 || string(top.Data) == "null" {
 		return p, nil
 	}

@@ -80,6 +80,7 @@ func (s *Server) release(w *workspace) {
 	cycle := w.Lock.Cycle
 	w.Lock = nil
 	s.put(w)
+	defer s.advance(w) // a run may be waiting for it
 
 	var newest *stateVersion
 	for _, v := range w.versions {
@@ -124,34 +125,20 @@ func lockedByRef(l *lock) *ref {
 }
 
 // lockedByResource is the holder, for include=locked_by.
-func (s *Server) lockedByResource(l *lock) []resource {
+func (c *call) lockedByResource(l *lock) []resource {
 	if l == nil {
 		return nil
 	}
-	p := s.principal(l.Holder)
+	p := c.s.principal(l.Holder)
 	switch {
 	case p == nil:
 		return nil
 	case p.team != nil:
-		return []resource{s.teamResource(p.team)}
+		return []resource{c.s.teamResource(p.team)}
 	case p.run != nil:
-		return []resource{s.runResource(p.run)}
+		return []resource{c.runResource(p.run)}
 	}
-	return []resource{s.userResource(p)}
-}
-
-// runResource is what is known of a run that holds a lock. Runs are never executed here.
-func (s *Server) runResource(r *run) resource {
-	return resource{ID: r.ID, Type: "runs", Attributes: map[string]any{
-		"status":     "applying",
-		"created-at": timestamp(r.Created),
-		"message":    "Triggered via API",
-		"source":     "tfe-api",
-		"is-destroy": false,
-		"plan-only":  false,
-	}, Relationships: map[string]any{
-		"workspace": toOne(&ref{r.Workspace, "workspaces"}, ""),
-	}, Links: map[string]any{"self": "/api/v2/runs/" + r.ID}}
+	return []resource{c.s.userResource(p)}
 }
 
 // newRun makes a run that can hold a workspace's lock.

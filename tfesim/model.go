@@ -56,12 +56,6 @@ type lock struct {
 	Cycle string
 }
 
-type run struct {
-	ID        string
-	Workspace string
-	Created   time.Time
-}
-
 type user struct {
 	ID       string
 	Name     string

@@ -15,6 +15,8 @@ func endpoints() []endpoint {
 		ws        = "/workspaces/{workspace_id}"
 		sv        = "/state-versions/{state_version_id}"
 		projectID = "/projects/{project_id}"
+		cv        = "/configuration-versions/{configuration_version_id}"
+		runID     = "/runs/{run_id}"
 	)
 	return []endpoint{
 		{pattern: "GET /ping", handle: ping, anonymous: true},
@@ -95,6 +97,45 @@ func endpoints() []endpoint {
 		{pattern: "POST " + sv + "/actions/restore_backing_data", handle: moveBackingData(backingDataSoftDeleted, backingDataKept)},
 		{pattern: "POST " + sv + "/actions/permanently_delete_backing_data", handle: moveBackingData(backingDataSoftDeleted, backingDataDeleted)},
 		{pattern: "GET /state-version-outputs/{output_id}", handle: getOutput},
+
+		{pattern: "GET " + ws + "/vars", handle: listVariables},
+		{pattern: "POST " + ws + "/vars", handle: createVariable},
+		{pattern: "GET " + ws + "/vars/{variable_id}", handle: getVariable},
+		{pattern: "PATCH " + ws + "/vars/{variable_id}", handle: updateVariable},
+		{pattern: "DELETE " + ws + "/vars/{variable_id}", handle: deleteVariable},
+
+		{pattern: "GET " + ws + "/configuration-versions", handle: listConfigurations},
+		{pattern: "POST " + ws + "/configuration-versions", handle: createConfiguration},
+		{pattern: "GET " + cv, handle: getConfiguration},
+		{pattern: "GET " + cv + "/ingress-attributes", handle: getIngress},
+		{pattern: "GET " + cv + "/download", handle: downloadConfiguration},
+		{pattern: "POST " + cv + "/actions/archive", handle: archiveConfiguration},
+		{pattern: "POST " + cv + "/actions/soft_delete_backing_data", handle: moveConfigurationData(backingDataKept, backingDataSoftDeleted)},
+		{pattern: "POST " + cv + "/actions/restore_backing_data", handle: moveConfigurationData(backingDataSoftDeleted, backingDataKept)},
+		{pattern: "POST " + cv + "/actions/permanently_delete_backing_data", handle: moveConfigurationData(backingDataSoftDeleted, backingDataDeleted)},
+
+		{pattern: "POST /runs", handle: createRun},
+		{pattern: "GET " + ws + "/runs", handle: listRuns},
+		{pattern: "GET " + org + "/runs", handle: listOrganizationRuns},
+		{pattern: "GET " + org + "/runs/queue", handle: listRunQueue},
+		{pattern: "GET " + org + "/capacity", handle: getCapacity},
+		{pattern: "GET " + runID, handle: getRun},
+		{pattern: "GET " + runID + "/configuration-version", handle: getRunConfiguration},
+		{pattern: "GET " + runID + "/plan", handle: getPlan},
+		{pattern: "GET " + runID + "/apply", handle: getApply},
+		{pattern: "GET " + runID + "/run-events", handle: listRunEvents},
+		{pattern: "GET " + runID + "/comments", handle: listComments},
+		{pattern: "GET " + runID + "/policy-checks", handle: listNothing},
+		{pattern: "GET " + runID + "/task-stages", handle: listNothing},
+		{pattern: "POST " + runID + "/actions/apply", handle: applyRun},
+		{pattern: "POST " + runID + "/actions/cancel", handle: cancelRun},
+		{pattern: "POST " + runID + "/actions/discard", handle: discardRun},
+		{pattern: "POST " + runID + "/actions/force-cancel", handle: forceCancelRun},
+		{pattern: "POST " + runID + "/actions/force-execute", handle: forceExecuteRun},
+		{pattern: "GET /plans/{plan_id}", handle: getPlan},
+		{pattern: "GET /plans/{plan_id}/json-output", handle: getPlanJSON},
+		{pattern: "GET /applies/{apply_id}", handle: getApply},
+		{pattern: "GET /comments/{comment_id}", handle: getComment},
 	}
 }
 
@@ -108,6 +149,7 @@ func (s *Server) routes() {
 	}
 	s.mux.HandleFunc("GET /.well-known/terraform.json", discover)
 	s.mux.HandleFunc("PUT "+blobPath+"{token}", s.putBlob)
+	s.mux.HandleFunc("POST "+blobPath+"{token}", s.putBlob)
 	s.mux.HandleFunc("GET "+blobPath+"{token}", s.getBlob)
 	if s.options.Personality == Lax {
 		s.mux.HandleFunc("GET "+apiPrefix+"/state-versions/{state_version_id}/download", s.downloadVersion)

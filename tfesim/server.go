@@ -1,7 +1,8 @@
 // Package tfesim is an embedded HCP Terraform / Terraform Enterprise: an http.Handler that
 // answers the endpoints which tfhaul, go-tfe and Terraform itself use to keep state, with the
 // real server's rules, statuses and error texts. It is for tests, rehearsals and
-// demonstrations, and runs no Terraform. It knows nothing of tfhaul; the rules come from
+// demonstrations. Runs are executed by the real terraform, or not at all. It knows nothing of
+// tfhaul; the rules come from
 // HashiCorp's API documentation, go-tfe, Terraform's cloud backend and public issue threads,
 // and docs/sim.md lists which of them it has.
 package tfesim
@@ -57,7 +58,18 @@ type Options struct {
 	// Logger gets a line a request: method, endpoint, status; never a body, token or signed
 	// address. nil: nothing is logged.
 	Logger *slog.Logger
+	// Terraform is the program that executes runs; "" is the terraform on PATH, NoTerraform
+	// none. Without one, runs end errored.
+	Terraform string
+	// ProviderMirror is a filesystem mirror from which runs install their providers, and the
+	// only place from which they do. "": they have none but Terraform's built-in one.
+	ProviderMirror string
+	// Runs is how many runs are executed at a time; 0 is 2.
+	Runs int
 }
+
+// NoTerraform is the Options.Terraform of a server that executes no runs.
+const NoTerraform = "none"
 
 // A Server holds organizations, workspaces and state versions and answers the API. It is safe
 // for use by many goroutines.
@@ -84,6 +96,7 @@ type Server struct {
 	runs          map[string]*run
 	assets        map[string]*asset
 	tokens        map[string]*token
+	work          *work    // what runs need
 	sequence      uint64   // of the newest state version
 	changes       []change // of the request that holds mu
 	garbage       []*blob  // to be removed once the changes are on disk
@@ -122,6 +135,7 @@ func New(o Options) (*Server, error) {
 		runs:          map[string]*run{},
 		assets:        map[string]*asset{},
 		tokens:        map[string]*token{},
+		work:          newWork(o),
 	}
 	if err := s.open(); err != nil {
 		return nil, err
@@ -136,6 +150,7 @@ func New(o Options) (*Server, error) {
 			s.seedTeams(s.newOrganization(name, "owner@example.com", o.ExecutionMode))
 		}
 	}
+	s.resume()
 	if err := s.commit()(); err != nil {
 		return nil, errors.Join(err, s.closeStore())
 	}
@@ -148,6 +163,7 @@ func New(o Options) (*Server, error) {
 // afterwards fail.
 func (s *Server) Close() error {
 	s.doneOnce.Do(func() { close(s.done) })
+	s.work.executor.close()
 	return s.closeStore()
 }
 

@@ -474,7 +474,7 @@ func (c *call) versionIncludes(v *stateVersion) ([]resource, error) {
 			out = append(out, c.outputResources(v, false)...)
 		case "run":
 			if r := c.s.runs[v.Run]; r != nil {
-				out = append(out, c.s.runResource(r))
+				out = append(out, c.runResource(r))
 			}
 		case "run.created_by", "run.configuration_version":
 		default:

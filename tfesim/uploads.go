@@ -124,6 +124,10 @@ func (c *call) downloadAddress(v *stateVersion, kind blobKind) any {
 // putBlob answers PUT on an upload address. It takes the bytes of a version once.
 func (s *Server) putBlob(w http.ResponseWriter, r *http.Request) {
 	t, valid := s.unseal(r.PathValue("token"))
+	if valid && t.upload && t.kind == blobConfiguration {
+		s.putConfiguration(w, r, t)
+		return
+	}
 	if !valid || !t.upload || !s.awaits(t) {
 		http.Error(w, "Forbidden", http.StatusForbidden)
 		return
@@ -199,6 +203,10 @@ func (s *Server) getBlob(w http.ResponseWriter, r *http.Request) {
 	t, valid := s.unseal(r.PathValue("token"))
 	if !valid || t.upload || time.Now().Unix() > t.expires {
 		http.Error(w, "Forbidden", http.StatusForbidden)
+		return
+	}
+	if t.kind != blobState && t.kind != blobJSON {
+		s.getRunBlob(w, r, t)
 		return
 	}
 	s.mu.Lock()

@@ -113,7 +113,7 @@ func (c *call) workspaceIncludes(w *workspace) ([]resource, error) {
 			}
 		case "locked_by", "locked-by":
 			if s.options.Personality != Lax {
-				out = append(out, s.lockedByResource(w.Lock)...)
+				out = append(out, c.lockedByResource(w.Lock)...)
 			}
 		case "current_state_version", "current-state-version":
 			if v := s.current(w, c.now); v != nil && c.who.mayStoreState() {
@@ -127,9 +127,11 @@ func (c *call) workspaceIncludes(w *workspace) ([]resource, error) {
 			if w.Readme != "" {
 				out = append(out, resource{ID: tagID(w.ID), Type: "workspace-readme", Attributes: map[string]any{"raw-markdown": w.Readme}})
 			}
-		case "current_run", "current_run.plan", "current_run.configuration_version",
+		case "current_run", "current-run", "current_run.plan", "current_run.configuration_version",
 			"current_run.configuration_version.ingress_attributes", "current_configuration_version",
-			"current_configuration_version.ingress_attributes", "current_assessment_result", "vars", "agent_pool", "ssh_key":
+			"current_configuration_version.ingress_attributes":
+			out = append(out, c.currentRunIncludes(w, name)...)
+		case "current_assessment_result", "vars", "agent_pool", "ssh_key":
 			// Known to the API; there is never one here.
 		default:
 			return nil, errInclude(name)
@@ -350,12 +352,7 @@ func (s *Server) deleteWorkspace(w *workspace) {
 	for _, v := range w.versions {
 		s.dropVersion(v)
 	}
-	for id, r := range s.runs {
-		if r.Workspace == w.ID {
-			delete(s.runs, id)
-			s.drop(r)
-		}
-	}
+	s.forget(w)
 	delete(s.workspaces, w.ID)
 	delete(s.byName[w.Org], strings.ToLower(w.Name))
 	s.drop(w)

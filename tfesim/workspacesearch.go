@@ -1,6 +1,7 @@
 package tfesim
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 )
@@ -46,15 +47,14 @@ func (c *call) searchWorkspaces(o *organization) ([]*workspace, error) {
 	tags, without := splitList(strings.ToLower(q.Get("search[tags]"))), splitList(strings.ToLower(q.Get("search[exclude-tags]")))
 	project := q.Get("filter[project][id]")
 	bindings := bindingFilters(q)
-	if q.Get("filter[current-run][status]") != "" {
-		return nil, nil // nothing has a run here
-	}
+	statuses := splitList(q.Get("filter[current-run][status]"))
 	var all []*workspace
 	for _, w := range c.s.byName[o.Name] {
 		lower := strings.ToLower(w.Name)
 		has := func(tag string) bool { return c.s.hasTag(w, tag) }
 		if c.s.accessToWorkspace(c.who, w) >= accessRead && strings.Contains(lower, name) &&
 			(wildcard == "" || wildcardFits(wildcard, lower)) &&
+			(len(statuses) == 0 || slices.Contains(statuses, c.s.currentRunStatus(w))) &&
 			(project == "" || w.Project == project) && bindingsFit(c.s.effectiveTags(w), bindings) &&
 			!slices.ContainsFunc(tags, func(t string) bool { return !has(t) }) && !slices.ContainsFunc(without, has) {
 			all = append(all, w)
@@ -62,9 +62,16 @@ func (c *call) searchWorkspaces(o *organization) ([]*workspace, error) {
 	}
 	order := func(a, b *workspace) int { return strings.Compare(a.Name, b.Name) }
 	switch sort := q.Get("sort"); sort {
-	case "", "name", "current-run.created-at":
+	case "", "name":
 		slices.SortFunc(all, order)
-	case "-name", "-current-run.created-at":
+	case "current-run.created-at", "-current-run.created-at":
+		slices.SortFunc(all, func(a, b *workspace) int {
+			return cmp.Or(c.s.currentRunTime(a).Compare(c.s.currentRunTime(b)), order(a, b))
+		})
+		if sort[0] == '-' {
+			slices.Reverse(all)
+		}
+	case "-name":
 		slices.SortFunc(all, func(a, b *workspace) int { return order(b, a) })
 	case "latest-change-at", "-latest-change-at":
 		slices.SortFunc(all, func(a, b *workspace) int { return a.Updated.Compare(b.Updated) })

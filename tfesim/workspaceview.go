@@ -56,9 +56,9 @@ func (c *call) workspaceResource(w *workspace) resource {
 	related := "/api/v2/workspaces/" + w.ID
 	relationships := map[string]any{
 		"organization":                  toOne(&ref{w.Org, "organizations"}, "/api/v2/organizations/"+w.Org),
-		"current-run":                   toOne(nil, ""),
-		"latest-run":                    toOne(nil, ""),
-		"current-configuration-version": toOne(nil, ""),
+		"current-run":                   toOne(runRef(s.currentRun(w)), ""),
+		"latest-run":                    toOne(runRef(s.currentRun(w)), ""),
+		"current-configuration-version": toOne(configurationRef(s.currentConfiguration(w)), ""),
 		"agent-pool":                    toOne(s.assetRef(s.agentPool(w)), ""),
 		"ssh-key":                       toOne(s.assetRef(w.SSHKey), ""),
 		"readme":                        toOne(nil, ""),

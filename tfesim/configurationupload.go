@@ -1,0 +1,215 @@
+package tfesim
+
+import (
+	"archive/tar"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"path"
+	"strings"
+	"time"
+)
+
+// The kinds of blob that configuration versions and runs have addresses for.
+const (
+	blobConfiguration blobKind = 'c'
+	blobPlanJSON      blobKind = 'p'
+	blobPlanLog       blobKind = 'l'
+	blobApplyLog      blobKind = 'a'
+)
+
+// The bounds of a configuration: of the archive as it is sent, of what is in it, and of how
+// many files that is.
+const (
+	maxArchive     = 256 << 20
+	maxUnpacked    = 1 << 30
+	maxEntries     = 100_000
+	errorUnusable  = "invalid_archive"
+	errorTooLarge  = "archive_too_large"
+	multipartField = "data"
+)
+
+// putConfiguration takes the archive of a configuration version, once: the bytes themselves,
+// or a form with the file in its field "data", as the first API had it.
+func (s *Server) putConfiguration(w http.ResponseWriter, r *http.Request, t ticket) {
+	if !s.awaitsConfiguration(t) {
+		http.Error(w, "Forbidden", http.StatusForbidden)
+		return
+	}
+	body, err := archiveOf(r)
+	if err != nil {
+		writeError(w, errBadRequest("%v", err))
+		return
+	}
+	b, problem, err := s.takeArchive(io.LimitReader(body, maxArchive+1))
+	if err != nil {
+		// The version stays pending: the same address may be tried again.
+		http.Error(w, "Bad Request", http.StatusBadRequest)
+		return
+	}
+	if err := s.keepConfiguration(t, b, problem); err != nil {
+		s.removeBlobs(b)
+		writeError(w, err)
+		return
+	}
+	w.WriteHeader(http.StatusOK)
+}
+
+// archiveOf is the reader of the archive that a request brings.
+func archiveOf(r *http.Request) (io.Reader, error) {
+	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || kind != "multipart/form-data" {
+		if r.Method == http.MethodPost {
+			return nil, errors.New("a POST brings a form with the file in its field " + multipartField)
+		}
+		return r.Body, nil
+	}
+	form, err := r.MultipartReader()
+	if err != nil {
+		return nil, errors.New("the form could not be read")
+	}
+	for {
+		part, err := form.NextPart()
+		if err != nil {
+			return nil, errors.New("the form has no field " + multipartField)
+		}
+		if part.FormName() == multipartField {
+			return part, nil
+		}
+	}
+}
+
+// takeArchive writes the archive into a blob and reads it meanwhile. The problem is why it
+// cannot be used; the error, why it was not received.
+func (s *Server) takeArchive(body io.Reader) (b *blob, problem *archiveError, err error) {
+	writer, err := s.blobs.create()
+	if err != nil {
+		return nil, nil, err
+	}
+	received := io.TeeReader(body, writer)
+	problem = checkArchive(received)
+	// What follows the end of the archive, or of what could be read of it.
+	_, err = io.Copy(io.Discard, received)
+	if err == nil {
+		b, err = writer.finish()
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, writer.abort())
+	}
+	if b.Size > maxArchive {
+		problem = &archiveError{errorTooLarge, fmt.Sprintf("The archive is larger than %d MiB.", maxArchive>>20)}
+	}
+	return b, problem, nil
+}
+
+// An archiveError says why an archive cannot be used.
+type archiveError struct{ code, message string }
+
+func (e *archiveError) Error() string { return e.message }
+
+func unusable(format string, args ...any) *archiveError {
+	return &archiveError{errorUnusable, fmt.Sprintf(format, args...)}
+}
+
+// checkArchive reads an archive to its end; nil when it can be unpacked safely.
+func checkArchive(r io.Reader) *archiveError {
+	return eachEntry(r, func(*tar.Header, io.Reader) error { return nil })
+}
+
+// eachEntry visits the entries of a tar.gz. It stops at the first that would leave the folder
+// into which it is unpacked, and at the bounds.
+func eachEntry(r io.Reader, visit func(*tar.Header, io.Reader) error) *archiveError {
+	unzipped, err := gzip.NewReader(r)
+	if err != nil {
+		return unusable("Failed to read the archive: it is not a gzip file.")
+	}
+	bounded := &io.LimitedReader{R: unzipped, N: maxUnpacked}
+	archive := tar.NewReader(bounded)
+	for n := 0; ; n++ {
+		header, err := archive.Next()
+		switch {
+		case err == io.EOF:
+			return nil
+		case bounded.N <= 0 || n >= maxEntries:
+			return &archiveError{errorTooLarge, "The archive holds more than can be unpacked."}
+		case err != nil:
+			return unusable("Failed to read the archive: it is not a tar file, or it is cut off.")
+		}
+		if problem := checkEntry(header); problem != nil {
+			return problem
+		}
+		if err := visit(header, archive); err != nil {
+			return unusable("Failed to unpack the archive: %v", err)
+		}
+	}
+}
+
+// checkEntry refuses names and links that lead out of the folder, on the face of them; what
+// leads out through another link, os.Root refuses.
+func checkEntry(h *tar.Header) *archiveError {
+	switch h.Typeflag {
+	case tar.TypeXGlobalHeader:
+		return nil
+	case tar.TypeReg, tar.TypeDir:
+	case tar.TypeSymlink:
+		if path.IsAbs(h.Linkname) || leaves(path.Join(path.Dir(h.Name), h.Linkname)) {
+			return unusable("The archive holds a symbolic link that leads out of it.")
+		}
+	default:
+		return unusable("The archive holds an entry that is neither a file, a directory nor a symbolic link.")
+	}
+	if path.IsAbs(h.Name) || leaves(h.Name) {
+		return unusable("The archive holds a name that leads out of it.")
+	}
+	return nil
+}
+
+// leaves says whether a relative path climbs above where it starts.
+func leaves(name string) bool {
+	clean := path.Clean(name)
+	return clean == ".." || strings.HasPrefix(clean, "../")
+}
+
+// awaitsConfiguration says whether the archive that an upload address stands for is still to
+// come.
+func (s *Server) awaitsConfiguration(t ticket) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v := s.work.configurations[t.version]
+	return v != nil && v.Arrived.IsZero()
+}
+
+// keepConfiguration makes an archive part of its version, and makes the run that it asks for.
+// When it returns nil they are on disk.
+func (s *Server) keepConfiguration(t ticket, b *blob, problem *archiveError) error {
+	s.mu.Lock()
+	v := s.work.configurations[t.version]
+	if v == nil || !v.Arrived.IsZero() {
+		s.mu.Unlock()
+		return &apiError{status: http.StatusForbidden, title: "forbidden"}
+	}
+	v.Archive, v.Arrived = b, time.Now()
+	if problem != nil {
+		v.Error, v.ErrorMessage, v.Archive = problem.code, problem.message, nil
+		s.discard(b)
+	}
+	s.put(v)
+	if w := s.workspaces[v.Workspace]; problem == nil && v.AutoQueueRuns {
+		s.queueUploaded(w, v)
+	}
+	wait := s.commit()
+	s.mu.Unlock()
+	return wait()
+}
+
+// redirect sends the client to a blob.
+func (c *call) redirect(t ticket) *answer {
+	t.expires = c.now.Add(redirectLife).Unix()
+	return &answer{status: http.StatusFound, header: http.Header{"Location": {c.origin() + blobPath + c.s.seal(t)}}}
+}
+
+// redirectLife is how long an address works to which the API redirects.
+const redirectLife = time.Minute

@@ -1,0 +1,286 @@
+package tfesim
+
+import (
+	"slices"
+	"time"
+)
+
+// A configurationVersion is one upload of a workspace's configuration files.
+type configurationVersion struct {
+	ID        string
+	Workspace string
+	Sequence  uint64
+	Created   time.Time
+	// Arrived is when the archive was there and was read; zero before.
+	Arrived time.Time
+	// AutoQueueRuns makes a run of the upload, Speculative allows none that can be applied,
+	// Provisional keeps it from becoming the workspace's current one.
+	AutoQueueRuns, Speculative, Provisional bool
+	Source                                  string
+	Archive                                 *blob
+	// Error and ErrorMessage say why the upload could not be used.
+	Error, ErrorMessage string
+	Archived            bool
+	BackingData         string // as that of a state version
+}
+
+func (v *configurationVersion) place() (string, string) { return "configuration-versions", v.ID }
+
+// The statuses of a configuration version.
+const (
+	configurationPending  = "pending"
+	configurationUploaded = "uploaded"
+	configurationErrored  = "errored"
+	configurationArchived = "archived"
+)
+
+// configurationStatus is what the status is at a moment: processing takes
+// Options.ProcessingDelay from the upload.
+func (s *Server) configurationStatus(v *configurationVersion, now time.Time) string {
+	switch {
+	case v.Archived:
+		return configurationArchived
+	case v.Arrived.IsZero() || now.Before(v.Arrived.Add(s.options.ProcessingDelay)):
+		return configurationPending
+	case v.Error != "":
+		return configurationErrored
+	}
+	return configurationUploaded
+}
+
+// configurationsOf are a workspace's configuration versions, newest first.
+func (s *Server) configurationsOf(w *workspace) []*configurationVersion {
+	var all []*configurationVersion
+	for _, v := range s.work.configurations {
+		if v.Workspace == w.ID {
+			all = append(all, v)
+		}
+	}
+	slices.SortFunc(all, func(a, b *configurationVersion) int { return int(b.Sequence) - int(a.Sequence) })
+	return all
+}
+
+// currentConfiguration is the newest of a workspace that is neither speculative nor
+// provisional, whether it was uploaded or not.
+func (s *Server) currentConfiguration(w *workspace) *configurationVersion {
+	for _, v := range s.configurationsOf(w) {
+		if !v.Speculative && !v.Provisional && !v.Archived {
+			return v
+		}
+	}
+	return nil
+}
+
+// usableConfiguration is the newest that a run which names none can use.
+func (s *Server) usableConfiguration(w *workspace, now time.Time) *configurationVersion {
+	for _, v := range s.configurationsOf(w) {
+		if !v.Speculative && !v.Provisional && s.configurationStatus(v, now) == configurationUploaded {
+			return v
+		}
+	}
+	return nil
+}
+
+// listConfigurations answers GET /workspaces/:id/configuration-versions, newest first.
+func listConfigurations(c *call) (*answer, error) {
+	w, err := c.workspace(accessRead)
+	if err != nil {
+		return nil, err
+	}
+	part, links, meta, err := page(c, c.s.configurationsOf(w))
+	if err != nil {
+		return nil, err
+	}
+	if err := c.checkConfigurationIncludes(); err != nil {
+		return nil, err
+	}
+	data := []resource{}
+	for _, v := range part {
+		data = append(data, c.configurationResource(v))
+	}
+	return ok(document{Data: data, Links: links, Meta: meta}), nil
+}
+
+// checkConfigurationIncludes accepts what the API knows. There is never an ingress here: that
+// is where a version came from when a VCS sent it.
+func (c *call) checkConfigurationIncludes() error {
+	for _, name := range c.includes() {
+		switch name {
+		case "", "ingress_attributes", "ingress-attributes", "run":
+		default:
+			return errInclude(name)
+		}
+	}
+	return nil
+}
+
+// createConfiguration answers POST /workspaces/:id/configuration-versions.
+func createConfiguration(c *call) (*answer, error) {
+	w, err := c.workspace(accessWrite)
+	if err != nil {
+		return nil, err
+	}
+	if !c.who.mayStoreState() {
+		return nil, errNotFound()
+	}
+	it := c.body.one
+	if it.Type != "" && it.Type != "configuration-versions" {
+		return nil, errUnprocessable("data.type must be configuration-versions")
+	}
+	v := &configurationVersion{ID: newID("cv"), Workspace: w.ID, Created: c.now, Source: "tfe-api"}
+	for _, attribute := range []struct {
+		name string
+		into *bool
+		def  bool
+	}{
+		{"auto-queue-runs", &v.AutoQueueRuns, true},
+		{"speculative", &v.Speculative, false},
+		{"provisional", &v.Provisional, false},
+	} {
+		if *attribute.into, err = it.boolean(attribute.name, attribute.def); err != nil {
+			return nil, err
+		}
+	}
+	c.s.addConfiguration(v)
+	data := c.configurationResource(v)
+	// Only this answer tells the address: it is a secret that works once.
+	data.Attributes["upload-url"] = c.origin() + blobPath + c.s.seal(ticket{upload: true, kind: blobConfiguration, version: v.ID})
+	return created(document{Data: data}), nil
+}
+
+func (s *Server) addConfiguration(v *configurationVersion) {
+	s.work.sequence++
+	v.Sequence = s.work.sequence
+	s.work.configurations[v.ID] = v
+	s.put(v)
+}
+
+// configuration finds the configuration version that the path names.
+func (c *call) configuration(need access) (*configurationVersion, error) {
+	v := c.s.work.configurations[c.r.PathValue("configuration_version_id")]
+	if v == nil || c.s.accessToWorkspace(c.who, c.s.workspaces[v.Workspace]) < need {
+		return nil, errNotFound()
+	}
+	return v, nil
+}
+
+// getConfiguration answers GET /configuration-versions/:id.
+func getConfiguration(c *call) (*answer, error) {
+	v, err := c.configuration(accessRead)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.checkConfigurationIncludes(); err != nil {
+		return nil, err
+	}
+	return ok(document{Data: c.configurationResource(v)}), nil
+}
+
+// getIngress answers GET /configuration-versions/:id/ingress-attributes: there are none of
+// what the API uploaded.
+func getIngress(c *call) (*answer, error) {
+	if _, err := c.configuration(accessRead); err != nil {
+		return nil, err
+	}
+	return nil, errNotFound()
+}
+
+// downloadConfiguration answers GET /configuration-versions/:id/download with a redirect to
+// the archive.
+func downloadConfiguration(c *call) (*answer, error) {
+	v, err := c.configuration(accessRead)
+	if err != nil {
+		return nil, err
+	}
+	if c.s.configurationStatus(v, c.now) != configurationUploaded || v.BackingData != backingDataKept {
+		return nil, errNotFound()
+	}
+	return c.redirect(ticket{kind: blobConfiguration, version: v.ID}), nil
+}
+
+const notAllowed = "transition not allowed"
+
+// archiveConfiguration answers POST /configuration-versions/:id/actions/archive.
+func archiveConfiguration(c *call) (*answer, error) {
+	v, err := c.configuration(accessWrite)
+	if err != nil {
+		return nil, err
+	}
+	w := c.s.workspaces[v.Workspace]
+	switch {
+	case c.s.currentConfiguration(w) == v:
+		return nil, errConflict(notAllowed + ": configuration could not be archived because it is current")
+	case c.s.configurationStatus(v, c.now) != configurationUploaded:
+		return nil, errConflict(notAllowed)
+	case slices.ContainsFunc(c.s.runsOf(w), func(r *run) bool { return r.Configuration == v.ID && !r.final() }):
+		return nil, errConflict(notAllowed + ": configuration could not be archived because runs in progress use it")
+	}
+	v.Archived = true
+	c.s.discard(v.Archive)
+	v.Archive = nil
+	c.s.put(v)
+	return &answer{status: 202}, nil
+}
+
+// moveConfigurationData answers the actions on the archive of a configuration version, which
+// Terraform Enterprise alone has. The current one's cannot be deleted.
+func moveConfigurationData(from, to string) func(*call) (*answer, error) {
+	return func(c *call) (*answer, error) {
+		v, err := c.configuration(accessAdmin)
+		if err != nil {
+			return nil, err
+		}
+		if c.s.options.Personality == HCP {
+			return nil, errNotFound()
+		}
+		if v.BackingData != from || c.s.currentConfiguration(c.s.workspaces[v.Workspace]) == v {
+			return nil, errConflict(notAllowed)
+		}
+		v.BackingData = to
+		if to == backingDataDeleted {
+			c.s.discard(v.Archive)
+			v.Archive = nil
+		}
+		c.s.put(v)
+		return noContent(), nil
+	}
+}
+
+func (c *call) configurationResource(v *configurationVersion) resource {
+	status := c.s.configurationStatus(v, c.now)
+	timestamps := map[string]any{"queued-at": timestamp(v.Created)}
+	attributes := map[string]any{
+		"auto-queue-runs":   v.AutoQueueRuns,
+		"speculative":       v.Speculative,
+		"provisional":       v.Provisional,
+		"source":            v.Source,
+		"status":            status,
+		"status-timestamps": timestamps,
+		"changed-files":     []string{},
+		"error":             nil,
+		"error-message":     nil,
+		"upload-url":        nil,
+	}
+	self := "/api/v2/configuration-versions/" + v.ID
+	links := map[string]any{"self": self}
+	if status != configurationPending {
+		timestamps["started-at"] = timestamp(v.Arrived)
+		timestamps["finished-at"] = timestamp(v.Arrived)
+	}
+	switch status {
+	case configurationErrored:
+		attributes["error"], attributes["error-message"] = v.Error, v.ErrorMessage
+	case configurationUploaded:
+		links["download"] = self + "/download"
+	}
+	return resource{ID: v.ID, Type: "configuration-versions", Attributes: attributes,
+		Relationships: map[string]any{"ingress-attributes": toOne(nil, self+"/ingress-attributes")}, Links: links}
+}
+
+// configurationRef is a relationship to a configuration version; nil for none.
+func configurationRef(v *configurationVersion) *ref {
+	if v == nil {
+		return nil
+	}
+	return &ref{v.ID, "configuration-versions"}
+}

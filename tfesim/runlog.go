@@ -1,0 +1,108 @@
+package tfesim
+
+import (
+	"io"
+	"net/http"
+	"strconv"
+)
+
+// keepLog writes a finished log into a blob; nil when that fails, which leaves the log empty.
+func (s *Server) keepLog(text []byte) *blob {
+	writer, err := s.blobs.create()
+	if err != nil {
+		s.warn("a log could not be kept", err)
+		return nil
+	}
+	_, err = writer.Write(marked(text))
+	var b *blob
+	if err == nil {
+		b, err = writer.finish()
+	}
+	if err != nil {
+		s.warn("a log could not be kept", err)
+		_ = writer.abort() // the first error is the one to tell
+		return nil
+	}
+	return b
+}
+
+// marked is a log between its markers.
+func marked(text []byte) []byte {
+	if len(text) == 0 || text[0] != startOfText[0] {
+		text = append([]byte(startOfText), text...)
+	}
+	return append(text, endOfText...)
+}
+
+// getRunBlob answers GET on the addresses of a configuration, a plan's JSON and the logs.
+func (s *Server) getRunBlob(w http.ResponseWriter, r *http.Request, t ticket) {
+	s.mu.Lock()
+	var b *blob
+	var live *liveLog
+	switch t.kind {
+	case blobConfiguration:
+		if v := s.work.configurations[t.version]; v != nil && v.BackingData == backingDataKept {
+			b = v.Archive
+		}
+	default:
+		if run := s.runs[t.version]; run != nil {
+			b, live = s.runBlob(run, t.kind)
+		}
+	}
+	s.mu.Unlock()
+	if t.kind != blobPlanLog && t.kind != blobApplyLog {
+		s.sendBlob(w, b)
+		return
+	}
+	s.sendLog(w, r, b, live)
+}
+
+// runBlob is what a run holds of a kind, or the log that is being written.
+func (s *Server) runBlob(r *run, kind blobKind) (*blob, *liveLog) {
+	p, executed := &r.Plan, r.Plan.Status == phaseRunning
+	switch kind {
+	case blobPlanJSON:
+		return r.Plan.JSON, nil
+	case blobApplyLog:
+		p, executed = &r.Apply, r.Apply.Status == phaseRunning
+	}
+	if p.Log == nil && executed {
+		if live, ok := s.work.executor.liveLogOf(r.ID); ok {
+			return nil, live
+		}
+	}
+	return p.Log, nil
+}
+
+// sendLog answers the part of a log that the offset and limit parameters name. A log that has
+// not begun is empty.
+func (s *Server) sendLog(w http.ResponseWriter, r *http.Request, b *blob, live *liveLog) {
+	number := func(name string) int64 {
+		n, err := strconv.ParseInt(r.URL.Query().Get(name), 10, 64)
+		if err != nil {
+			return 0
+		}
+		return n
+	}
+	offset, limit := number("offset"), number("limit")
+	var text []byte
+	switch {
+	case live != nil:
+		text = live.part(offset, limit)
+	case b != nil:
+		content, err := s.blobs.open(b.ID)
+		if err != nil {
+			http.Error(w, "Not Found", http.StatusNotFound)
+			return
+		}
+		defer content.Close()
+		all, err := io.ReadAll(io.LimitReader(content, 2*maxLog))
+		if err != nil {
+			http.Error(w, "Internal Server Error", http.StatusInternalServerError)
+			return
+		}
+		text = slicePart(all, offset, limit)
+	}
+	w.Header().Set("Cache-Control", "private, no-store")
+	writeBody(w, http.StatusOK, "text/plain; charset=utf-8", text)
+}

@@ -1,0 +1,532 @@
+package tfesim
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// planID and applyID are the ids of a run's parts.
+func (r *run) planID() string  { return "plan-" + strings.TrimPrefix(r.ID, "run-") }
+func (r *run) applyID() string { return "apply-" + strings.TrimPrefix(r.ID, "run-") }
+
+// listRuns answers GET /workspaces/:id/runs, newest first.
+func listRuns(c *call) (*answer, error) {
+	w, err := c.workspace(accessRead)
+	if err != nil {
+		return nil, err
+	}
+	return c.runPage(slices.DeleteFunc(c.s.runsOf(w), c.runsUnwanted()), true)
+}
+
+// listOrganizationRuns answers GET /organizations/:organization/runs, which tells no totals.
+func listOrganizationRuns(c *call) (*answer, error) {
+	o, err := c.organization()
+	if err != nil {
+		return nil, err
+	}
+	q := c.r.URL.Query()
+	pools, names := splitList(q.Get("filter[agent_pool_names]")), splitList(q.Get("filter[workspace_names]"))
+	var all []*run
+	for _, w := range c.s.byName[o.Name] {
+		if c.s.accessToWorkspace(c.who, w) < accessRead || len(names) > 0 && !slices.Contains(names, w.Name) {
+			continue
+		}
+		if a := c.s.assets[c.s.agentPool(w)]; len(pools) > 0 && (a == nil || !slices.Contains(pools, a.Name)) {
+			continue
+		}
+		all = append(all, c.s.runsOf(w)...)
+	}
+	slices.SortFunc(all, func(a, b *run) int { return int(b.Sequence) - int(a.Sequence) })
+	return c.runPage(slices.DeleteFunc(all, c.runsUnwanted()), false)
+}
+
+// listRunQueue answers GET /organizations/:organization/runs/queue: what waits or is worked on.
+func listRunQueue(c *call) (*answer, error) {
+	o, err := c.organization()
+	if err != nil {
+		return nil, err
+	}
+	var all []*run
+	for _, w := range c.s.byName[o.Name] {
+		if c.s.accessToWorkspace(c.who, w) >= accessRead {
+			all = append(all, slices.DeleteFunc(c.s.runsOf(w), (*run).final)...)
+		}
+	}
+	slices.SortFunc(all, func(a, b *run) int { return int(a.Sequence) - int(b.Sequence) })
+	return c.runPage(all, true)
+}
+
+// getCapacity answers GET /organizations/:organization/capacity.
+func getCapacity(c *call) (*answer, error) {
+	o, err := c.organization()
+	if err != nil {
+		return nil, err
+	}
+	pending, running := 0, 0
+	for _, w := range c.s.byName[o.Name] {
+		for _, r := range c.s.runsOf(w) {
+			switch r.Status {
+			case runPending, runPlanQueued, runApplyQueued:
+				pending++
+			case runPlanning, runApplying:
+				running++
+			}
+		}
+	}
+	return ok(document{Data: resource{ID: o.Name, Type: "organization-capacity",
+		Attributes: map[string]any{"pending": pending, "running": running}}}), nil
+}
+
+func (c *call) runPage(all []*run, totals bool) (*answer, error) {
+	part, links, meta, err := page(c, all)
+	if err != nil {
+		return nil, err
+	}
+	if !totals {
+		pagination := meta["pagination"].(map[string]any)
+		delete(pagination, "total-count")
+		delete(pagination, "total-pages")
+	}
+	data := []resource{}
+	var included []resource
+	seen := map[ref]bool{}
+	for _, r := range part {
+		data = append(data, c.runResource(r))
+		more, err := c.runIncludes(r)
+		if err != nil {
+			return nil, err
+		}
+		for _, i := range more {
+			if id := (ref{i.ID, i.Type}); !seen[id] {
+				seen[id] = true
+				included = append(included, i)
+			}
+		}
+	}
+	return ok(document{Data: data, Included: included, Links: links, Meta: meta}), nil
+}
+
+// runsUnwanted says which runs the search and filter parameters leave out.
+func (c *call) runsUnwanted() func(*run) bool {
+	q := c.r.URL.Query()
+	statuses, sources := splitList(q.Get("filter[status]")), splitList(q.Get("filter[source]"))
+	operations := splitList(q.Get("filter[operation]"))
+	user, commit, basic := q.Get("search[user]"), q.Get("search[commit]"), q.Get("search[basic]")
+	group := q.Get("filter[status_group]")
+	outside := func(list []string, value string) bool { return len(list) > 0 && !slices.Contains(list, value) }
+	return func(r *run) bool {
+		switch {
+		case outside(statuses, r.Status), outside(sources, r.Source), outside(operations, c.s.operation(r)):
+			return true
+		case commit != "": // nothing comes from a VCS here
+			return true
+		case user != "" && c.s.holderName(r.CreatedBy) != user:
+			return true
+		case user == "" && basic != "" && basic != r.ID && !strings.Contains(r.Message, basic) && c.s.holderName(r.CreatedBy) != basic:
+			return true
+		case group == "final" && !r.final(), group == "non_final" && r.final(), group == "discardable" && r.Status != runPlanned:
+			return true
+		}
+		return false
+	}
+}
+
+// operation is what kind of run it is, as filters name it.
+func (s *Server) operation(r *run) string {
+	switch {
+	case s.speculative(r):
+		return "plan_only"
+	case r.SavePlan:
+		return "save_plan"
+	case r.RefreshOnly:
+		return "refresh_only"
+	case r.Destroy:
+		return "destroy"
+	case r.EmptyApply:
+		return "empty_apply"
+	}
+	return "plan_and_apply"
+}
+
+// runIncludes returns the resources that the include parameter asks for.
+func (c *call) runIncludes(r *run) ([]resource, error) {
+	s := c.s
+	w := s.workspaces[r.Workspace]
+	var out []resource
+	for _, name := range c.includes() {
+		switch name {
+		case "":
+		case "plan":
+			out = append(out, c.planResource(r))
+		case "apply":
+			out = append(out, c.applyResource(r))
+		case "created_by":
+			if p := s.principal(r.CreatedBy); p != nil {
+				out = append(out, s.userResource(p))
+			}
+		case "workspace":
+			out = append(out, c.workspaceResource(w))
+		case "configuration_version", "configuration_version.ingress_attributes":
+			if v := s.work.configurations[r.Configuration]; v != nil {
+				out = append(out, c.configurationResource(v))
+			}
+		case "cost_estimate", "task_stages", "task-stages", "policy_checks", "run_events", "tf_policy_evaluations":
+			// Known to the API; there is never one here.
+		default:
+			return nil, errInclude(name)
+		}
+	}
+	return out, nil
+}
+
+// isoTimes are the times of statuses as the API shows them: "planned-at".
+func isoTimes(times map[string]time.Time) map[string]any {
+	out := map[string]any{}
+	for status, at := range times {
+		out[strings.ReplaceAll(status, "_", "-")+"-at"] = at.UTC().Format(time.RFC3339)
+	}
+	return out
+}
+
+func (c *call) runResource(r *run) resource {
+	s := c.s
+	self := "/api/v2/runs/" + r.ID
+	if r.Status == "" {
+		return heldRunResource(r)
+	}
+	w := s.workspaces[r.Workspace]
+	may := s.accessToWorkspace(c.who, w)
+	write, admin := may >= accessWrite && c.who.mayStoreState(), may >= accessAdmin && c.who.mayStoreState()
+	times := isoTimes(r.Times)
+	times["plan-queueable-at"] = r.Created.UTC().Format(time.RFC3339)
+	attributes := map[string]any{}
+	showSettings(runSettings, r.Settings, attributes)
+	maps.Copy(attributes, map[string]any{
+		"actions": map[string]any{
+			"is-cancelable":       r.cancelable(),
+			"is-confirmable":      r.confirmable(),
+			"is-discardable":      r.discardable(),
+			"is-force-cancelable": r.forceCancelable(c.now),
+		},
+		"allow-empty-apply":         r.EmptyApply,
+		"auto-apply":                r.AutoApply,
+		"canceled-at":               nil,
+		"created-at":                timestamp(r.Created),
+		"force-cancel-available-at": nil,
+		"has-changes":               r.Plan.HasChanges,
+		"is-destroy":                r.Destroy,
+		"message":                   r.Message,
+		"permissions": map[string]any{
+			"can-apply":                 write,
+			"can-cancel":                write,
+			"can-comment":               write,
+			"can-discard":               write,
+			"can-force-cancel":          admin,
+			"can-force-execute":         write,
+			"can-override-policy-check": admin,
+		},
+		"plan-only":         s.speculative(r),
+		"position-in-queue": s.position(r),
+		"refresh":           !r.NoRefresh,
+		"refresh-only":      r.RefreshOnly,
+		"replace-addrs":     r.Replaces,
+		"save-plan":         r.SavePlan,
+		"source":            r.Source,
+		"status":            r.Status,
+		"status-timestamps": times,
+		"target-addrs":      r.Targets,
+		"terraform-version": r.Version,
+		"trigger-reason":    "manual",
+		"variables":         r.Variables,
+	})
+	if !r.Canceled.IsZero() {
+		attributes["canceled-at"] = timestamp(r.Canceled)
+		attributes["force-cancel-available-at"] = timestamp(r.Canceled.Add(forceCancelAfter))
+	}
+	var events, comments []ref
+	for _, e := range r.Events {
+		events = append(events, ref{e.ID, "run-events"})
+	}
+	for _, m := range r.Comments {
+		comments = append(comments, ref{m.ID, "comments"})
+	}
+	return resource{ID: r.ID, Type: "runs", Attributes: attributes, Relationships: map[string]any{
+		"workspace":             toOne(&ref{r.Workspace, "workspaces"}, ""),
+		"configuration-version": toOne(configurationRef(s.work.configurations[r.Configuration]), self+"/configuration-version"),
+		"plan":                  toOne(&ref{r.planID(), "plans"}, self+"/plan"),
+		"apply":                 toOne(&ref{r.applyID(), "applies"}, self+"/apply"),
+		"created-by":            toOne(s.actor(&r.CreatedBy), self+"/created-by"),
+		"confirmed-by":          toOne(s.actor(r.ConfirmedBy), ""),
+		"run-events":            toMany(events),
+		"comments":              toMany(comments),
+		"policy-checks":         toMany(nil),
+		"task-stages":           toMany(nil),
+	}, Links: map[string]any{"self": self}}
+}
+
+// actor is the user, or the service user behind a token, who did something; nil for nobody.
+func (s *Server) actor(who *ref) *ref {
+	if who == nil {
+		return nil
+	}
+	if p := s.principal(*who); p != nil {
+		return &ref{s.userResource(p).ID, "users"}
+	}
+	return nil
+}
+
+// heldRunResource is what is known of a run that only holds a lock.
+func heldRunResource(r *run) resource {
+	return resource{ID: r.ID, Type: "runs", Attributes: map[string]any{
+		"status":     runApplying,
+		"created-at": timestamp(r.Created),
+		"message":    "Triggered via API",
+		"source":     "tfe-api",
+		"is-destroy": false,
+		"plan-only":  false,
+	}, Relationships: map[string]any{
+		"workspace": toOne(&ref{r.Workspace, "workspaces"}, ""),
+	}, Links: map[string]any{"self": "/api/v2/runs/" + r.ID}}
+}
+
+// position is how many runs of the workspace come before it; 0 for one that is not waiting.
+func (s *Server) position(r *run) int {
+	if r.Status != runPending {
+		return 0
+	}
+	n := 0
+	for _, other := range s.runs {
+		if other.Workspace == r.Workspace && other.Status != "" && !other.final() && !s.speculative(other) && other.Sequence < r.Sequence {
+			n++
+		}
+	}
+	return n
+}
+
+// getPlan answers GET /plans/:id and GET /runs/:id/plan.
+func getPlan(c *call) (*answer, error) {
+	r, err := c.runOfPart("plan_id", "plan-")
+	if err != nil {
+		return nil, err
+	}
+	return ok(document{Data: c.planResource(r)}), nil
+}
+
+// getApply answers GET /applies/:id and GET /runs/:id/apply.
+func getApply(c *call) (*answer, error) {
+	r, err := c.runOfPart("apply_id", "apply-")
+	if err != nil {
+		return nil, err
+	}
+	return ok(document{Data: c.applyResource(r)}), nil
+}
+
+// runOfPart finds the run whose plan or apply the path names.
+func (c *call) runOfPart(variable, prefix string) (*run, error) {
+	id := c.r.PathValue("run_id")
+	if part := c.r.PathValue(variable); part != "" {
+		suffix, found := strings.CutPrefix(part, prefix)
+		if !found {
+			return nil, errNotFound()
+		}
+		id = "run-" + suffix
+	}
+	r := c.s.runs[id]
+	if r == nil || r.Status == "" || c.s.accessToWorkspace(c.who, c.s.workspaces[r.Workspace]) < accessRead {
+		return nil, errNotFound()
+	}
+	return r, nil
+}
+
+// getPlanJSON answers GET /plans/:id/json-output, for the workspace's administrators: 204
+// while there is none, then a redirect to an address that works for a minute.
+func getPlanJSON(c *call) (*answer, error) {
+	r, err := c.runOfPart("plan_id", "plan-")
+	if err != nil {
+		return nil, err
+	}
+	if c.s.accessToWorkspace(c.who, c.s.workspaces[r.Workspace]) < accessAdmin {
+		return nil, errNotFound()
+	}
+	if r.Plan.JSON == nil {
+		return noContent(), nil
+	}
+	return c.redirect(ticket{kind: blobPlanJSON, version: r.ID}), nil
+}
+
+func (c *call) planResource(r *run) resource {
+	attributes := c.phaseAttributes(r, &r.Plan, blobPlanLog)
+	attributes["has-changes"] = r.Plan.HasChanges
+	attributes["generated-configuration"] = false
+	self := "/api/v2/plans/" + r.planID()
+	links := map[string]any{"self": self}
+	if r.Plan.JSON != nil {
+		links["json-output"] = self + "/json-output"
+	}
+	return resource{ID: r.planID(), Type: "plans", Attributes: attributes,
+		Relationships: map[string]any{"exports": toMany(nil)}, Links: links}
+}
+
+func (c *call) applyResource(r *run) resource {
+	return resource{ID: r.applyID(), Type: "applies", Attributes: c.phaseAttributes(r, &r.Apply, blobApplyLog),
+		Relationships: map[string]any{"state-versions": toMany(c.s.versionsOfRun(r))},
+		Links:         map[string]any{"self": "/api/v2/applies/" + r.applyID()}}
+}
+
+// versionsOfRun are the state versions that a run made.
+func (s *Server) versionsOfRun(r *run) []ref {
+	var refs []ref
+	if w := s.workspaces[r.Workspace]; w != nil {
+		for _, v := range w.versions {
+			if v.Run == r.ID {
+				refs = append(refs, ref{v.ID, "state-versions"})
+			}
+		}
+	}
+	return refs
+}
+
+func (c *call) phaseAttributes(r *run, p *phase, log blobKind) map[string]any {
+	times := map[string]any{}
+	for status, name := range map[string]string{phaseQueued: "queued-at", phaseRunning: "started-at",
+		phaseFinished: "finished-at", phaseErrored: "errored-at", phaseCanceled: "canceled-at"} {
+		if at, ok := p.Times[status]; ok {
+			times[name] = at.UTC().Format(time.RFC3339)
+		}
+	}
+	return map[string]any{
+		"status":                        p.Status,
+		"status-timestamps":             times,
+		"log-read-url":                  c.origin() + blobPath + c.s.seal(ticket{kind: log, version: r.ID, expires: c.now.Add(downloadLife).Unix()}),
+		"resource-additions":            p.Additions,
+		"resource-changes":              p.Changes,
+		"resource-destructions":         p.Destructions,
+		"resource-imports":              p.Imports,
+		"execution-details":             map[string]any{"mode": "remote"},
+		"structured-run-output-enabled": json.RawMessage("false"),
+	}
+}
+
+// getRunConfiguration answers GET /runs/:id/configuration-version.
+func getRunConfiguration(c *call) (*answer, error) {
+	r, _, err := c.runNamed(accessRead)
+	if err != nil {
+		return nil, err
+	}
+	v := c.s.work.configurations[r.Configuration]
+	if v == nil {
+		return nil, errNotFound()
+	}
+	return ok(document{Data: c.configurationResource(v)}), nil
+}
+
+// listRunEvents answers GET /runs/:id/run-events.
+func listRunEvents(c *call) (*answer, error) {
+	r, _, err := c.runNamed(accessRead)
+	if err != nil {
+		return nil, err
+	}
+	data := []resource{}
+	for _, e := range r.Events {
+		data = append(data, resource{ID: e.ID, Type: "run-events", Attributes: map[string]any{
+			"action": e.Action, "created-at": timestamp(e.At), "description": nil,
+		}, Relationships: map[string]any{"run": toOne(&ref{r.ID, "runs"}, "")}})
+	}
+	return ok(document{Data: data}), nil
+}
+
+// listNothing answers lists of what there never is here, such as a run's policy checks.
+func listNothing(c *call) (*answer, error) {
+	if _, _, err := c.runNamed(accessRead); err != nil {
+		return nil, err
+	}
+	part, links, meta, err := page(c, []resource{})
+	if err != nil {
+		return nil, err
+	}
+	return ok(document{Data: part, Links: links, Meta: meta}), nil
+}
+
+// getComment answers GET /comments/:id.
+func getComment(c *call) (*answer, error) {
+	id := c.r.PathValue("comment_id")
+	for _, r := range c.s.runs {
+		for _, m := range r.Comments {
+			if m.ID != id {
+				continue
+			}
+			if c.s.accessToWorkspace(c.who, c.s.workspaces[r.Workspace]) < accessRead {
+				return nil, errNotFound()
+			}
+			return ok(document{Data: commentResource(m)}), nil
+		}
+	}
+	return nil, errNotFound()
+}
+
+// listComments answers GET /runs/:id/comments.
+func listComments(c *call) (*answer, error) {
+	r, _, err := c.runNamed(accessRead)
+	if err != nil {
+		return nil, err
+	}
+	data := []resource{}
+	for _, m := range r.Comments {
+		data = append(data, commentResource(m))
+	}
+	return ok(document{Data: data}), nil
+}
+
+func commentResource(m comment) resource {
+	return resource{ID: m.ID, Type: "comments", Attributes: map[string]any{"body": m.Body}}
+}
+
+// runRef is a relationship to a run; nil for none.
+func runRef(r *run) *ref {
+	if r == nil {
+		return nil
+	}
+	return &ref{r.ID, "runs"}
+}
+
+// currentRunIncludes are the resources for a workspace's include of its current run or
+// configuration version.
+func (c *call) currentRunIncludes(w *workspace, name string) []resource {
+	var out []resource
+	if strings.HasPrefix(name, "current_configuration_version") {
+		if v := c.s.currentConfiguration(w); v != nil {
+			out = append(out, c.configurationResource(v))
+		}
+		return out
+	}
+	r := c.s.currentRun(w)
+	if r == nil {
+		return nil
+	}
+	out = append(out, c.runResource(r))
+	switch v := c.s.work.configurations[r.Configuration]; {
+	case name == "current_run.plan":
+		out = append(out, c.planResource(r))
+	case strings.HasPrefix(name, "current_run.configuration_version") && v != nil:
+		out = append(out, c.configurationResource(v))
+	}
+	return out
+}
+
+// currentRunStatus and currentRunTime are of a workspace's current run; zero for none.
+func (s *Server) currentRunStatus(w *workspace) string {
+	if r := s.currentRun(w); r != nil {
+		return r.Status
+	}
+	return ""
+}
+
+func (s *Server) currentRunTime(w *workspace) time.Time {
+	if r := s.currentRun(w); r != nil {
+		return r.Created
+	}
+	return time.Time{}
+}

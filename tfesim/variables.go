@@ -1,0 +1,179 @@
+package tfesim
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+)
+
+// A variable is one of a workspace's: a Terraform input variable, or a variable of the
+// environment in which its runs are executed.
+type variable struct {
+	ID        string
+	Workspace string
+	Sequence  uint64 // in the order of creation
+	Key       string
+	Value     string
+	Category  string // categoryTerraform or categoryEnv
+	Settings  map[string]json.RawMessage
+	Version   string
+}
+
+const (
+	categoryTerraform = "terraform"
+	categoryEnv       = "env"
+)
+
+func (v *variable) place() (string, string) { return "variables", v.ID }
+
+func (v *variable) sensitive() bool { return boolSetting(v.Settings, "sensitive", false) }
+
+// hcl says that the value is an expression and not a string.
+func (v *variable) hcl() bool { return boolSetting(v.Settings, "hcl", false) }
+
+var variableSettings = []setting{
+	{"description", kindString, nil},
+	{"hcl", kindBool, false},
+	{"sensitive", kindBool, false},
+}
+
+// variablesOf are a workspace's variables in the order of their creation.
+func (s *Server) variablesOf(w *workspace) []*variable {
+	var all []*variable
+	for _, v := range s.work.variables {
+		if v.Workspace == w.ID {
+			all = append(all, v)
+		}
+	}
+	slices.SortFunc(all, func(a, b *variable) int { return int(a.Sequence) - int(b.Sequence) })
+	return all
+}
+
+// listVariables answers GET /workspaces/:id/vars.
+func listVariables(c *call) (*answer, error) {
+	w, err := c.workspace(accessRead)
+	if err != nil {
+		return nil, err
+	}
+	part, links, meta, err := page(c, c.s.variablesOf(w))
+	if err != nil {
+		return nil, err
+	}
+	data := []resource{}
+	for _, v := range part {
+		data = append(data, variableResource(v))
+	}
+	return ok(document{Data: data, Links: links, Meta: meta}), nil
+}
+
+// createVariable answers POST /workspaces/:id/vars.
+func createVariable(c *call) (*answer, error) {
+	w, err := c.workspace(accessWrite)
+	if err != nil {
+		return nil, err
+	}
+	c.s.work.sequence++
+	v := &variable{ID: newID("var"), Workspace: w.ID, Sequence: c.s.work.sequence}
+	if err := c.changeVariable(w, v); err != nil {
+		return nil, err
+	}
+	c.s.work.variables[v.ID] = v
+	c.s.put(v)
+	return created(document{Data: variableResource(v)}), nil
+}
+
+// variable finds the variable that the path names, and its workspace.
+func (c *call) variable(need access) (*workspace, *variable, error) {
+	w, err := c.workspace(need)
+	if err != nil {
+		return nil, nil, err
+	}
+	v := c.s.work.variables[c.r.PathValue("variable_id")]
+	if v == nil || v.Workspace != w.ID {
+		return nil, nil, errNotFound()
+	}
+	return w, v, nil
+}
+
+// getVariable answers GET /workspaces/:id/vars/:variable_id.
+func getVariable(c *call) (*answer, error) {
+	_, v, err := c.variable(accessRead)
+	if err != nil {
+		return nil, err
+	}
+	return ok(document{Data: variableResource(v)}), nil
+}
+
+// updateVariable answers PATCH /workspaces/:id/vars/:variable_id.
+func updateVariable(c *call) (*answer, error) {
+	w, v, err := c.variable(accessWrite)
+	if err != nil {
+		return nil, err
+	}
+	changed := *v
+	if err := c.changeVariable(w, &changed); err != nil {
+		return nil, err
+	}
+	*v = changed
+	c.s.put(v)
+	return ok(document{Data: variableResource(v)}), nil
+}
+
+// deleteVariable answers DELETE /workspaces/:id/vars/:variable_id.
+func deleteVariable(c *call) (*answer, error) {
+	_, v, err := c.variable(accessWrite)
+	if err != nil {
+		return nil, err
+	}
+	delete(c.s.work.variables, v.ID)
+	c.s.drop(v)
+	return noContent(), nil
+}
+
+// changeVariable applies a document to a variable, or says what is wrong with it.
+func (c *call) changeVariable(w *workspace, v *variable) error {
+	it := c.body.one
+	for name, field := range map[string]*string{"key": &v.Key, "value": &v.Value, "category": &v.Category} {
+		if !it.has(name) {
+			continue
+		}
+		text, err := it.str(name)
+		if err != nil {
+			return err
+		}
+		*field = text
+	}
+	settings, err := applySettings(variableSettings, v.Settings, it)
+	if err != nil {
+		return err
+	}
+	switch {
+	case v.Key == "":
+		return errInvalid("key", "Key can't be blank")
+	case v.Category != categoryTerraform && v.Category != categoryEnv:
+		return errInvalid("category", "Category is not included in the list")
+	case v.sensitive() && !boolSetting(settings, "sensitive", false):
+		return errInvalid("sensitive", "Sensitive cannot be changed once it is true")
+	case strings.ContainsAny(v.Key, "=\x00\n") || strings.ContainsRune(v.Value, 0):
+		return errInvalid("key", "Key must not hold =, line ends or NUL")
+	}
+	for _, other := range c.s.variablesOf(w) {
+		if other.ID != v.ID && other.Key == v.Key && other.Category == v.Category {
+			return errInvalid("key", "Key has already been taken")
+		}
+	}
+	v.Settings, v.Version = settings, newUUID()
+	return nil
+}
+
+// variableResource shows a variable; the value of a sensitive one is write-only.
+func variableResource(v *variable) resource {
+	attributes := map[string]any{"key": v.Key, "value": v.Value, "category": v.Category, "version-id": v.Version}
+	showSettings(variableSettings, v.Settings, attributes)
+	if v.sensitive() {
+		attributes["value"] = nil
+	}
+	return resource{ID: v.ID, Type: "vars", Attributes: attributes,
+		Relationships: map[string]any{"configurable": toOne(&ref{v.Workspace, "workspaces"}, "/api/v2/workspaces/"+v.Workspace)},
+		Links:         map[string]any{"self": "/api/v2/workspaces/" + v.Workspace + "/vars/" + v.ID}}
+}
