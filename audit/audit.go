@@ -94,13 +94,33 @@ func Take(ctx context.Context, sources []string, o Options) (*Inventory, error) 
 	if err := ctx.Err(); err != nil {
 		return nil, context.Cause(ctx)
 	}
-	inventory := &Inventory{Taken: o.Now, Sources: sources, Findings: judge.sorted(), Skipped: t.skipped}
+	inventory := &Inventory{Taken: o.Now, Sources: sources, Skipped: t.skipped}
 	for _, f := range t.files {
 		if f.role != roleBackup {
 			inventory.Snapshots = append(inventory.Snapshots, f.Snapshot)
 		}
 	}
+	inventory.Add(judge.findings)
 	return inventory, nil
+}
+
+// Add adds findings in their places, and tells each snapshot which concern it.
+func (i *Inventory) Add(findings []Finding) {
+	i.Findings = append(i.Findings, findings...)
+	SortFindings(i.Findings)
+	concerned := map[string][]Code{}
+	for _, f := range i.Findings {
+		for _, name := range f.Sources {
+			if !slices.Contains(concerned[name], f.Code) {
+				concerned[name] = append(concerned[name], f.Code)
+			}
+		}
+	}
+	for k := range i.Snapshots {
+		if codes := concerned[i.Snapshots[k].Source]; codes != nil {
+			i.Snapshots[k].Findings = codes
+		}
+	}
 }
 
 // A taking is an inventory in the making.
@@ -161,7 +181,7 @@ func (t *taking) find(ctx context.Context, sources []string) error {
 // the same.
 func (t *taking) worthTelling(listing *source.Listing) bool {
 	return listing != nil && slices.ContainsFunc(listing.Skipped, func(s source.Skip) bool {
-		return s.Code == source.SkipErrored || s.Code == source.SkipBackup || s.Code == source.SkipUnreadable || s.Code == source.SkipLockFile
+		return s.Code == source.SkipErrored || s.Code == source.SkipUnreadable
 	})
 }
 

@@ -62,7 +62,8 @@ const (
 type Finding struct {
 	Code     Code     `json:"code"`
 	Severity Severity `json:"severity"`
-	// Message says what it is and Advice what to do, in sentences for a person.
+	// Message says what it is and Advice what to do, in sentences for a person. Advice is
+	// empty where Message says that, too.
 	Message string `json:"message"`
 	Advice  string `json:"advice"`
 	// Sources are the files that it concerns, the one to look at first first. A

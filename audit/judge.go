@@ -49,19 +49,6 @@ func (j *judge) all(ctx context.Context) {
 // add takes a finding.
 func (j *judge) add(f Finding) { j.findings = append(j.findings, f) }
 
-// sorted are the findings in their order; each snapshot is told which concern it.
-func (j *judge) sorted() []Finding {
-	SortFindings(j.findings)
-	for _, finding := range j.findings {
-		for _, name := range finding.Sources {
-			if f := j.byName[name]; f != nil && !slices.Contains(f.Snapshot.Findings, finding.Code) {
-				f.Snapshot.Findings = append(f.Snapshot.Findings, finding.Code)
-			}
-		}
-	}
-	return j.findings
-}
-
 // one judges a file by itself, or by what lies beside it.
 func (j *judge) one(f *file) {
 	if f.role == roleBackup {

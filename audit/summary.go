@@ -1,11 +1,14 @@
 package audit
 
+import "tfhaul/source"
+
 // A Summary counts what an inventory holds.
 type Summary struct {
 	// Snapshots counts the files that were taken for states, and States those that are.
 	Snapshots int `json:"snapshots"`
 	States    int `json:"states"`
-	// Unreadable counts those that could not be read: the audit is incomplete.
+	// Unreadable counts files and directories that could not be read: the audit is
+	// incomplete.
 	Unreadable int `json:"unreadable"`
 	// Locked counts those that are locked at their source.
 	Locked int `json:"locked"`
@@ -39,6 +42,7 @@ func (i *Inventory) Summary() Summary {
 		Snapshots: len(i.Snapshots), Findings: map[Severity]int{}, Codes: map[Code]int{},
 		TerraformVersions: map[string]int{}, Formats: map[int]int{}, Providers: map[string]int{}, Skipped: i.Skipped,
 	}
+	s.Unreadable = i.Skipped[source.SkipUnreadable]
 	for _, severity := range Severities {
 		s.Findings[severity] = 0
 	}

@@ -2,13 +2,14 @@ package command
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
 	"tfhaul/audit"
+	"tfhaul/migrate"
 	"tfhaul/report"
 	"tfhaul/source"
 )
@@ -22,6 +23,7 @@ type takeInventory struct {
 	json    bool
 	csv     bool
 	html    string         // a file
+	target  *hauling       // how a plan would be made; nil for no target
 	failOn  audit.Severity // "" for never
 }
 
@@ -38,18 +40,17 @@ Examples:
   tfhaul audit .
   tfhaul audit s3://acme-tfstate/ --exclude '**/sandbox/**' --html audit.html
   tfhaul audit . --fail-on error --json > audit.json
+  tfhaul audit ./repos --target acme --csv > inventory.csv
 
 Exit codes: 0 audited, whatever was found; 3 with --fail-on, something at least as heavy was found; 1 something could not be
 read; 4 there is no such source.`,
-		Flags: []cli.Flag{
-			listFlag("include", "take what matches `GLOB` (default **/*.tfstate)"),
-			listFlag("exclude", "leave out what matches `GLOB`"),
+		Flags: slices.Concat(auditSearchFlags(), []cli.Flag{
 			textFlag("fail-on", "", "exit 3 when there is a finding of `SEVERITY` or heavier: error, warning or info"),
 			switchFlag("csv", "print CSV on stdout, a row for each snapshot"),
 			fileFlag("html", "write a self-contained page to `FILE` besides"),
 			switchFlag("all", "show every snapshot, however many there are"),
 			jsonFlag(),
-		},
+		}, connectFlags()),
 		Action: func(c *cli.Context) error {
 			if !c.Args().Present() {
 				return usagef("SOURCE is missing: tfhaul audit SOURCE… (more: tfhaul audit --help)")
@@ -58,8 +59,14 @@ read; 4 there is no such source.`,
 			if a.json && a.csv {
 				return usagef("--json and --csv both want stdout: name one of them")
 			}
-			a.options.Find = source.FindOptions{Include: c.StringSlice("include"), Exclude: c.StringSlice("exclude"), Stdin: p.stdin}
-			if c.IsSet("fail-on") {
+			a.options.Find = source.FindOptions{Include: c.StringSlice("include"), Exclude: c.StringSlice("exclude"), Stdin: p.stdin, Connections: &source.Connections{}}
+			if c.String("target") != "" {
+				var err error
+				if a.target, err = a.aim(c); err != nil {
+					return err
+				}
+			}
+			if c.String("fail-on") != "" {
 				severity, err := oneOf(c, "fail-on", "error", "warning", "info")
 				if err != nil {
 					return err
@@ -71,11 +78,46 @@ read; 4 there is no such source.`,
 	}
 }
 
+// auditSearchFlags are those of a plan, of which a target is not asked for here.
+func auditSearchFlags() []cli.Flag {
+	flags := searchFlags()
+	for i, f := range flags {
+		if f.Names()[0] == "target" {
+			flags[i] = textFlag("target", "", "tell for each which workspace of the organization `[HOST/]ORG` it would go to, as tfhaul plan decides")
+		}
+	}
+	return append(flags, switchFlag("create", "with --target: take missing workspaces for ones that would be made"))
+}
+
+// aim prepares the plan of a haul of what is audited.
+func (a *takeInventory) aim(c *cli.Context) (*hauling, error) {
+	if slices.Contains(a.sources, "-") {
+		return nil, usagef("standard input can be read only once: with --target, save it to a file and name that")
+	}
+	h := &hauling{sources: a.sources, mapFile: c.String("map"), find: a.options.Find, parallelism: migrate.DefaultParallelism, json: a.json}
+	h.options.Create = c.Bool("create")
+	var err error
+	if h.connector, err = a.connector(c); err != nil {
+		return nil, err
+	}
+	h.connector.parallel = h.parallelism
+	if h.namer, err = source.ParseNamer(c.String("workspace-name")); err != nil {
+		return nil, &usageError{err.Error()}
+	}
+	h.address, err = a.organizationAddress(c.String("target"))
+	return h, err
+}
+
 // Run audits and reports.
 func (a *takeInventory) Run(ctx context.Context) error {
 	inventory, err := audit.Take(ctx, a.sources, a.options)
 	if err != nil {
-		return a.sourceError(ctx, err)
+		return sourceProblem(ctx, err, nil)
+	}
+	if a.target != nil {
+		if err := a.tellTargets(ctx, inventory); err != nil {
+			return err
+		}
 	}
 	if err := a.show(inventory); err != nil {
 		return err
@@ -98,20 +140,46 @@ func (a *takeInventory) show(i *audit.Inventory) error {
 	return report.Inventory(a.stdout, a.stdout.style(), i, a.all)
 }
 
-// sourceError is a *usageError unless a server is to blame.
-func (a *takeInventory) sourceError(ctx context.Context, err error) error {
-	var server *source.S3Error
-	if ctx.Err() != nil || errors.As(err, &server) {
+// tellTargets has a haul of the same sources planned, and tells what it decided.
+func (a *takeInventory) tellTargets(ctx context.Context, i *audit.Inventory) error {
+	pairing, err := a.target.pair(ctx)
+	if err != nil {
 		return err
 	}
-	return &usageError{err.Error()}
+	client, err := a.target.connect(ctx, a.target.address)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	plan, err := a.target.plan(ctx, a.target.haul(client), pairing)
+	if err != nil {
+		return err
+	}
+	targets := map[string]*audit.Target{}
+	for _, r := range results(plan) {
+		targets[r.Source] = &audit.Target{
+			Workspace: r.Target, Relation: string(r.Relation), Outcome: string(r.Outcome), Code: string(r.Code), Message: r.Message,
+		}
+	}
+	for k := range i.Snapshots {
+		i.Snapshots[k].Target = targets[i.Snapshots[k].Source]
+	}
+	var findings []audit.Finding
+	for _, f := range plan.Findings {
+		if f.Code == migrate.FindingSharedLineage {
+			continue // the audit itself tells more of it
+		}
+		findings = append(findings, audit.Finding{Code: audit.Code(f.Code), Severity: audit.Severity(f.Severity), Message: f.Message, Sources: append([]string{}, f.Sources...)})
+	}
+	i.Add(findings)
+	return nil
 }
 
 // exit is the exit code that an inventory stands for.
 func (a *takeInventory) exit(i *audit.Inventory) int {
 	summary := i.Summary()
 	if summary.Unreadable > 0 {
-		a.complain(fmt.Sprintf("the audit is incomplete: %d of %d files could not be read", summary.Unreadable, summary.Snapshots))
+		a.complain(fmt.Sprintf("the audit is incomplete: %d files or directories could not be read (see the findings)", summary.Unreadable))
 		return exitFailed
 	}
 	for severity, n := range summary.Findings {

@@ -3,11 +3,9 @@ package command
 import (
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/urfave/cli/v2"
 
-	"tfhaul/migrate"
 	"tfhaul/report"
 )
 
@@ -51,14 +49,9 @@ Exit codes: 0 the report was made, whatever it tells; 1 it could not be written;
 
 // Run reads and tells.
 func (t *tellHaul) Run() error {
-	file, err := os.Open(t.journal)
+	events, err := readJournal(t.journal)
 	if err != nil {
-		return usagef("the journal cannot be read: %v", err)
-	}
-	events, err := migrate.ReadJournal(file)
-	_ = file.Close() // it was only read
-	if err != nil {
-		return usagef("%s cannot be read as a journal: %v", t.journal, err)
+		return err
 	}
 	told := report.NewHaulReport(t.journal, events)
 	if t.html != "" {

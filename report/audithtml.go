@@ -318,7 +318,7 @@ func (a *auditPage) fillGroups() {
 
 // addToGroup adds a finding to its group: to the item that says the same, if there is one.
 func (a *auditPage) addToGroup(g *findingGroup, f audit.Finding) {
-	if advice := htmlText(f.Advice); !slices.Contains(g.Advice, advice) && len(g.Advice) < mostAdvices {
+	if advice := htmlText(f.Advice); advice != "" && !slices.Contains(g.Advice, advice) && len(g.Advice) < mostAdvices {
 		g.Advice = append(g.Advice, advice)
 	}
 	message := htmlText(f.Message)

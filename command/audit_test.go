@@ -1,0 +1,175 @@
+package command_test
+
+import (
+	"encoding/csv"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"tfhaul/fixtures"
+	"tfhaul/migrate"
+	"tfhaul/tfesim"
+)
+
+// landscape writes a small one with problems.
+func landscape(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if _, err := fixtures.Landscape(dir, 12, 21, fixtures.WithProblems(), fixtures.WithLocks(0)); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func TestAudit(t *testing.T) {
+	t.Parallel()
+	h := start(t, tfesim.Options{})
+	dir := landscape(t)
+	t.Run("as JSON", func(t *testing.T) {
+		r := h.tfhaul(t, "audit", dir, "--json")
+		d := r.document(t)
+		if r.code != 0 || d["format"] != "tfhaul/1" || len(d["snapshots"].([]any)) == 0 || len(d["findings"].([]any)) == 0 || d["summary"] == nil {
+			t.Errorf("exit code %d, stderr %s", r.code, r.stderr)
+		}
+	})
+	t.Run("as CSV", func(t *testing.T) {
+		r := h.tfhaul(t, "audit", dir, "--csv")
+		records, err := csv.NewReader(strings.NewReader(r.stdout)).ReadAll()
+		if r.code != 0 || err != nil || len(records) < 12 || records[0][0] != "source" {
+			t.Errorf("exit code %d, %v, %d rows", r.code, err, len(records))
+		}
+	})
+	t.Run("as a page besides the table", func(t *testing.T) {
+		page := filepath.Join(t.TempDir(), "audit.html")
+		r := h.tfhaul(t, "audit", dir, "--html", page)
+		text, err := os.ReadFile(page)
+		if r.code != 0 || err != nil || !strings.Contains(string(text), "<!DOCTYPE html>") || !strings.Contains(r.stdout, "SOURCE") {
+			t.Errorf("exit code %d, %v: %s", r.code, err, r.stderr)
+		}
+		h.mustNotShow(t, run{stdout: string(text)})
+		// Nothing else is left beside it.
+		if entries, err := os.ReadDir(filepath.Dir(page)); err != nil || len(entries) != 1 {
+			t.Errorf("%v, %d files", err, len(entries))
+		}
+	})
+	for _, test := range []struct {
+		args []string
+		code int
+		says string // on stderr
+	}{
+		{[]string{dir, "--fail-on", "error"}, 3, ""},
+		{[]string{filepath.Join(dir, "problems", "old-terraform-00"), "--fail-on", "error"}, 0, ""},
+		{[]string{filepath.Join(dir, "problems", "old-terraform-00"), "--fail-on", "warning"}, 3, ""},
+		{[]string{dir, "--fail-on", "never"}, 4, "error, warning, info"},
+		{[]string{dir, "--json", "--csv"}, 4, "name one of them"},
+		{[]string{}, 4, "SOURCE is missing"},
+		{[]string{filepath.Join(dir, "absent")}, 4, "cannot find"},
+		{[]string{dir, "--include", "*.none"}, 4, "no state found"},
+		{[]string{dir, "--html", filepath.Join(dir, "absent", "x.html")}, 1, "cannot be written"},
+		{[]string{"-", "--target", org}, 4, "only once"},
+		{[]string{dir, "--target", "a/b/c/d"}, 4, ""},
+	} {
+		if r := h.tfhaul(t, append([]string{"audit"}, test.args...)...); r.code != test.code || !strings.Contains(r.stderr, test.says) {
+			t.Errorf("%q: exit code %d, not %d, or stderr does not say %q: %s", test.args, r.code, test.code, test.says, r.stderr)
+		}
+	}
+}
+
+func TestAuditReadsStandardInput(t *testing.T) {
+	t.Parallel()
+	h := start(t, tfesim.Options{})
+	r := h.tfhaulIn(t, t.Context(), h.environ, state(3, 8), "audit", "-", "--json")
+	if snapshots := r.document(t)["snapshots"].([]any); r.code != 0 || len(snapshots) != 1 || snapshots[0].(map[string]any)["serial"] != 8.0 {
+		t.Errorf("exit code %d: %s", r.code, r.stdout)
+	}
+}
+
+func TestAuditThatIsIncompleteSaysSo(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" || os.Geteuid() == 0 {
+		t.Skip("everything can be read here")
+	}
+	h := start(t, tfesim.Options{})
+	dir := landscape(t)
+	closed := filepath.Join(dir, "closed")
+	if err := os.Mkdir(closed, 0); err != nil {
+		t.Fatal(err)
+	}
+	if r := h.tfhaul(t, "audit", dir, "--fail-on", "error"); r.code != 1 || !strings.Contains(r.stderr, "incomplete") {
+		t.Errorf("exit code %d: %s", r.code, r.stderr)
+	}
+}
+
+// With a target, an audit tells what a plan tells.
+func TestAuditTellsWhereStatesWouldGo(t *testing.T) {
+	t.Parallel()
+	h := start(t, tfesim.Options{})
+	dir := t.TempDir()
+	for name, content := range map[string][]byte{"fresh": state(1, 5), "stale": state(2, 5), "same": state(3, 5), "none": state(4, 5)} {
+		if err := os.WriteFile(filepath.Join(dir, name+".tfstate"), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.addWorkspace(t, "fresh")
+	h.addWorkspace(t, "stale")
+	h.addWorkspace(t, "same")
+	h.seed(t, "stale", state(2, 6))
+	h.seed(t, "same", state(3, 5))
+	r := h.tfhaul(t, "audit", dir, "--target", org, "--json")
+	if r.code != 0 {
+		t.Fatalf("exit code %d: %s", r.code, r.stderr)
+	}
+	got := map[string]string{}
+	for _, s := range r.document(t)["snapshots"].([]any) {
+		target := s.(map[string]any)["target"].(map[string]any)
+		_, workspace, _ := strings.Cut(target["workspace"].(string), org+"/")
+		got[workspace] = target["outcome"].(string) + " " + target["relation"].(string) + " " + target["code"].(string)
+	}
+	for workspace, want := range map[string]string{
+		"fresh": "planned fresh ", "stale": "refused stale stale", "same": "already-there identical ", "none": "refused  no-workspace",
+	} {
+		if got[workspace] != want {
+			t.Errorf("%s: %q, want %q", workspace, got[workspace], want)
+		}
+	}
+	h.mustHold(t, "fresh", nil)
+	if r := h.tfhaul(t, "audit", dir, "--target", org, "--create"); !strings.Contains(r.stdout, "RELATION") || strings.Contains(r.stdout, "no-workspace") {
+		t.Errorf("exit code %d: %s%s", r.code, r.stdout, r.stderr)
+	}
+}
+
+func TestReport(t *testing.T) {
+	t.Parallel()
+	h := start(t, tfesim.Options{})
+	dir := t.TempDir()
+	journal, page, junit := filepath.Join(dir, "haul.jsonl"), filepath.Join(dir, "haul.html"), filepath.Join(dir, "haul.xml")
+	h.addWorkspace(t, "net")
+	if r := h.tfhaul(t, "move", write(t, "net.tfstate", state(1, 10)), org+"/net", "--journal", journal); r.code != 0 {
+		t.Fatalf("exit code %d: %s", r.code, r.stderr)
+	}
+	r := h.tfhaul(t, "report", journal, "--html", page, "--junit", junit)
+	if r.code != 0 || r.stdout != "" {
+		t.Errorf("exit code %d: %s%s", r.code, r.stdout, r.stderr)
+	}
+	for path, wants := range map[string]string{page: "Terraform state migration", junit: `tests="1" failures="0" errors="0"`} {
+		text, err := os.ReadFile(path)
+		if err != nil || !strings.Contains(string(text), wants) {
+			t.Errorf("%s: %v, does not hold %q", filepath.Base(path), err, wants)
+		}
+		h.mustNotShow(t, run{stdout: string(text)})
+	}
+	if r := h.tfhaul(t, "report", journal); r.code != 0 || !strings.Contains(r.stdout, "1 moved") {
+		t.Errorf("exit code %d: %s%s", r.code, r.stdout, r.stderr)
+	}
+	moves := h.tfhaul(t, "report", journal, "--json").document(t)["moves"].([]any)
+	if len(moves) != 1 || moves[0].(map[string]any)["outcome"] != string(migrate.Moved) {
+		t.Errorf("%v", moves)
+	}
+	for _, args := range [][]string{{}, {filepath.Join(dir, "absent")}, {page}} {
+		if r := h.tfhaul(t, append([]string{"report"}, args...)...); r.code != 4 {
+			t.Errorf("%q: exit code %d: %s", args, r.code, r.stderr)
+		}
+	}
+}
