@@ -27,7 +27,7 @@ const tellEvery = 10 * time.Second
 // goroutines.
 type haulProgress struct {
 	*process
-	doing string // "reading" or "moving"
+	doing string // reading, moving or comparing
 	json  bool
 
 	mu      sync.Mutex
@@ -112,8 +112,9 @@ func (g *haulProgress) ended(r migrate.Result) {
 
 // What a progress tells of.
 const (
-	reading = "reading"
-	moving  = "moving"
+	reading   = "reading"
+	moving    = "moving"
+	comparing = "comparing"
 )
 
 // A haulEvent is a line of --json on stderr.

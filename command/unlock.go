@@ -128,7 +128,7 @@ func (u *unlocker) unlockJournal(ctx context.Context, clients *clientPool) ([]re
 		if ctx.Err() != nil {
 			return unlockings, ctx.Err()
 		}
-		address, err := target.ParseAddress(lock.Target, true, u.getenv)
+		address, err := u.recordedAddress(lock.Target)
 		if err != nil {
 			return unlockings, fmt.Errorf("the journal %s names a workspace that cannot be one: %w", u.journal, err)
 		}

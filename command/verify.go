@@ -22,17 +22,31 @@ func (p *process) verifyCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "verify",
 		Usage:     "does the workspace hold exactly what the source holds?",
-		UsageText: "tfhaul verify [flags] SOURCE [HOST/]ORG/WORKSPACE",
+		UsageText: "tfhaul verify [flags] SOURCE [HOST/]ORG/WORKSPACE\n  tfhaul verify [flags] JOURNAL",
 		Description: `Reads the state and downloads what the workspace holds, and compares all bytes. It writes nothing and takes no lock,
 so it may be asked at any time, by anybody who may read the workspace's states.
 
+With a journal it does so for everything that the haul has moved: is what arrived still there, byte for byte, and did
+its source change since? Moves that did not arrive are told of as the journal has them.
+
 Examples:
   tfhaul verify terraform.tfstate acme/network
+  tfhaul verify haul.jsonl
   terraform state pull | tfhaul verify - acme/network --json
 
 Exit codes: 0 the same bytes; 3 not the same, and the message says how they stand; 1 it could not be found out.`,
-		Flags: append(connectFlags(), jsonFlag()),
+		Flags: append([]cli.Flag{
+			countFlag("parallelism", migrate.DefaultParallelism, "with a journal: look at `N` workspaces at a time"),
+			switchFlag("all", "with a journal: show every workspace, however many there are"),
+		}, append(connectFlags(), jsonFlag())...),
 		Action: func(c *cli.Context) error {
+			if c.NArg() == 1 {
+				j, err := p.parseVerifyJournal(c)
+				if err != nil {
+					return err
+				}
+				return j.Run(c.Context)
+			}
 			args, err := exactly(c, "SOURCE", "[HOST/]ORG/WORKSPACE")
 			if err != nil {
 				return err

@@ -84,6 +84,9 @@ func (e *Engine) carryOut(ctx context.Context, p Planned) Result {
 	}
 	x := e.execution(p.Move)
 	x.result = p.Result
+	if p.seen != nil {
+		x.read, x.workspace = p.seen.read, p.seen.workspace
+	}
 	x.freeLeftLock(ctx)
 	x.recordOutcome()
 	return x.result

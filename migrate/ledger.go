@@ -1,12 +1,14 @@
 package migrate
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
 	"strings"
 
 	"tfhaul/lockwait"
+	"tfhaul/source"
 )
 
 // A Ledger is what the events of a haul come to: what became of each move, and
@@ -28,6 +30,9 @@ type entry struct {
 	sent       *Snapshot // what was sent last, or was about to be
 	sending    bool      // the state may have been sent since the lock was taken
 	sourceLock string    // the id of the source's own lock, as long as it is ours
+
+	workspaceID string
+	pin         *source.Pin // which version of the source was read last
 }
 
 // NewLedger adds up the events of a journal.
@@ -63,6 +68,10 @@ func (l *Ledger) Add(e Event) {
 		m.sourceLock = ""
 	case EventOutcome:
 		m.result = e.Result
+		m.workspaceID = cmp.Or(e.WorkspaceID, m.workspaceID)
+		if e.Pin != nil && e.Pin.MD5 != "" {
+			m.pin = e.Pin
+		}
 		if e.Result != nil && e.Result.SourceFrozen != "" {
 			m.sourceLock = "" // left there on purpose
 		}

@@ -62,6 +62,7 @@ const (
 	FindingTerraformVersion  = "terraform-version"
 	FindingRunInProgress     = "run-in-progress"
 	FindingOrganizationToken = "organization-token"
+	FindingPermissions       = "missing-permissions"
 )
 
 // Plan decides what every move would do. It lists the organization's workspaces
@@ -105,6 +106,7 @@ func (h *Haul) Plan(ctx context.Context, moves []Move) (*Plan, error) {
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}
+	plan.permissions()
 	plan.lineages()
 	plan.versions()
 	plan.runs()
@@ -217,6 +219,22 @@ func (p *Plan) versions() {
 			Sources: []string{m.Result.Source}, Targets: []string{m.Result.Target},
 			Message: fmt.Sprintf("The workspace %s runs Terraform %s, and the state was written by %s: runs there would refuse it. Raise the workspace's version first.",
 				m.Workspace, runs, wrote)})
+	}
+}
+
+// permissions finds workspaces that the token may read and not lock: every move
+// there would fail.
+func (p *Plan) permissions() {
+	f := Finding{Code: FindingPermissions, Severity: SeverityError}
+	for _, m := range p.Moves {
+		if m.Known == nil || m.Result.Outcome != WouldMove || m.Known.CanLock && m.Known.CanUnlock {
+			continue
+		}
+		f.Sources, f.Targets = append(f.Sources, m.Result.Source), append(f.Targets, m.Result.Target)
+	}
+	if n := len(f.Targets); n > 0 {
+		f.Message = fmt.Sprintf("The token may not lock and unlock %d of the workspaces (%s): every move there would fail. Use a token that may.", n, several(f.Targets))
+		p.Findings = append(p.Findings, f)
 	}
 }
 

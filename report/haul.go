@@ -95,7 +95,7 @@ func PlanSummary(w io.Writer, s Style, h Haul) error {
 func (s Style) kinds(b *bytes.Buffer, h Haul) {
 	for _, outcome := range groupOrder(Summarize(h.Results)) {
 		group := ofOutcome(h.Results, outcome)
-		s.indented(b, "", fmt.Sprintf("%d %s: %s", len(group), strings.ReplaceAll(string(outcome), "-", " "), kindsOf(group)))
+		s.indented(b, "", fmt.Sprintf("%d %s: %s", len(group), s.word(outcome), kindsOf(group)))
 	}
 	if len(h.Results) > 0 {
 		b.WriteByte('\n')
@@ -118,6 +118,17 @@ func Hauled(w io.Writer, s Style, h Haul) error {
 	if h.Continue != "" {
 		fmt.Fprintf(&b, "To continue: %s\n", plainLine(h.Continue))
 	}
+	_, err := w.Write(b.Bytes())
+	return err
+}
+
+// Verified tells a person whether workspaces still hold what a haul has moved.
+func Verified(w io.Writer, s Style, h Haul) error {
+	s.words = map[migrate.Outcome]string{migrate.AlreadyThere: "the same", migrate.Refused: "not the same"}
+	var b bytes.Buffer
+	s.tables(&b, h)
+	s.lastLine(&b, h)
+	fmt.Fprintf(&b, "%s in %s\n", counted(h.APICalls, "API call"), seconds(h.Seconds))
 	_, err := w.Write(b.Bytes())
 	return err
 }

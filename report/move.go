@@ -95,9 +95,17 @@ func counted(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
+// word is what an outcome is called.
+func (s Style) word(o migrate.Outcome) string {
+	if word := s.words[o]; word != "" {
+		return word
+	}
+	return strings.ReplaceAll(plainLine(string(o)), "-", " ")
+}
+
 // outcome draws an outcome in its colour.
 func (s Style) outcome(o migrate.Outcome) string {
-	text := strings.ReplaceAll(plainLine(string(o)), "-", " ")
+	text := s.word(o)
 	switch o {
 	case migrate.Moved, migrate.AlreadyThere:
 		return s.Good(text)

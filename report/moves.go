@@ -95,7 +95,7 @@ func Moves(w io.Writer, s Style, results []migrate.Result) error {
 
 // summaryLine says how many there are of which outcome, in colour where it fits.
 func (s Style) summaryLine(b *bytes.Buffer, summary Summary, more string) {
-	if text := summary.String() + more; s.Width > 0 && runewidth.StringWidth(text) > s.Width {
+	if text := summary.text(Style{words: s.words}) + more; s.Width > 0 && runewidth.StringWidth(text) > s.Width {
 		s.indented(b, "", text)
 	} else {
 		fmt.Fprintln(b, summary.text(s)+more)

@@ -14,6 +14,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/mattn/go-runewidth"
+
+	"tfhaul/migrate"
 )
 
 // A Style says how text is drawn.
@@ -23,6 +25,9 @@ type Style struct {
 	Width int
 	// Colour is whether ANSI colours are understood.
 	Colour bool
+
+	// words stand for outcomes where they are to be called otherwise.
+	words map[migrate.Outcome]string
 }
 
 func (s Style) paint(code, text string) string {

@@ -1,0 +1,170 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+	"golang.org/x/sync/errgroup"
+
+	"tfhaul/migrate"
+	"tfhaul/report"
+	"tfhaul/source"
+	"tfhaul/target"
+)
+
+// A verifyJournal compares everything again that a haul has moved.
+type verifyJournal struct {
+	connector
+	journal     string
+	connections *source.Connections
+	all, json   bool
+}
+
+func (p *process) parseVerifyJournal(c *cli.Context) (*verifyJournal, error) {
+	v := &verifyJournal{journal: c.Args().First(), connections: &source.Connections{}, all: c.Bool("all"), json: c.Bool("json")}
+	parallelism := c.Int("parallelism")
+	if parallelism < 1 {
+		return nil, usagef("--parallelism cannot be %d: at least one workspace is looked at at a time", parallelism)
+	}
+	var err error
+	v.connector, err = p.connector(c)
+	v.connector.parallel = parallelism
+	return v, err
+}
+
+// A recordedMove is a move of the journal, and where it went.
+type recordedMove struct {
+	migrate.Recorded
+	address target.Address
+	client  *target.Client
+}
+
+// Run compares and reports.
+func (v *verifyJournal) Run(ctx context.Context) error {
+	start := time.Now()
+	events, err := readJournal(v.journal)
+	if _, ok := errors.AsType[*usageError](err); ok {
+		return usagef("%v; to compare one state: tfhaul verify SOURCE [HOST/]ORG/WORKSPACE", err)
+	}
+	if err != nil {
+		return err
+	}
+	clients := &clientPool{connector: v.connector}
+	defer clients.close()
+	moves, err := v.moves(ctx, clients, migrate.NewLedger(events))
+	if err != nil {
+		return err
+	}
+	results := v.recheckAll(ctx, moves)
+	if ctx.Err() != nil && slices.ContainsFunc(results, func(r migrate.Result) bool { return r.Outcome == "" }) {
+		return ctx.Err()
+	}
+	view := report.Haul{Results: results, Seconds: time.Since(start).Seconds(), All: v.all}
+	for _, r := range results {
+		view.APICalls += r.APICalls
+	}
+	if v.json {
+		err = report.MovesJSON(v.stdout, results)
+	} else {
+		err = report.Verified(v.stdout, v.stdout.style(), view)
+	}
+	if err != nil {
+		return err
+	}
+	return ended(codeOfResults(ctx, results, false))
+}
+
+// moves are those of the journal, each with a client of its host.
+func (v *verifyJournal) moves(ctx context.Context, clients *clientPool, ledger *migrate.Ledger) ([]recordedMove, error) {
+	recorded := ledger.Recorded()
+	if len(recorded) == 0 {
+		return nil, usagef("the journal %s tells of no move", v.journal)
+	}
+	moves := make([]recordedMove, len(recorded))
+	for i, r := range recorded {
+		m := recordedMove{Recorded: r}
+		var err error
+		if m.address, err = v.recordedAddress(r.Target); err != nil {
+			return nil, usagef("the journal %s names a workspace that cannot be one: %v", v.journal, err)
+		}
+		if m.client, err = clients.of(ctx, m.address); err != nil {
+			return nil, err
+		}
+		moves[i] = m
+	}
+	// A journal has them in the order in which they happened to begin.
+	slices.SortStableFunc(moves, func(a, b recordedMove) int { return strings.Compare(a.Source, b.Source) })
+	return moves, nil
+}
+
+// recheckAll looks at many workspaces at a time.
+func (v *verifyJournal) recheckAll(ctx context.Context, moves []recordedMove) []migrate.Result {
+	progress := v.startProgress(comparing, len(moves), v.json)
+	defer progress.end()
+	results := make([]migrate.Result, len(moves))
+	var group errgroup.Group
+	group.SetLimit(v.parallel)
+	for i, m := range moves {
+		if ctx.Err() != nil {
+			break
+		}
+		group.Go(func() error {
+			results[i] = v.recheck(ctx, m)
+			progress.ended(results[i])
+			return nil
+		})
+	}
+	_ = group.Wait() // no function returns an error
+	return results
+}
+
+// recheck compares one workspace, and its source where that still is there.
+func (v *verifyJournal) recheck(ctx context.Context, m recordedMove) migrate.Result {
+	engine := &migrate.Engine{Target: m.client}
+	object, err := v.sourceOf(ctx, m.Source)
+	result := engine.Recheck(ctx, m.Recorded, m.address.Organization, m.address.Workspace, object)
+	switch {
+	case err == nil || m.Arrived == nil:
+	case errors.Is(err, fs.ErrNotExist):
+		result.Notes = append(result.Notes, "The source is gone since.")
+	default:
+		result.Notes = append(result.Notes, fmt.Sprintf("Whether the source changed since could not be checked: %v.", err))
+	}
+	return result
+}
+
+// sourceOf finds the source of a recorded move; nil where it is one that cannot be
+// asked twice.
+func (v *verifyJournal) sourceOf(ctx context.Context, name string) (source.Object, error) {
+	if name == "-" {
+		return nil, nil
+	}
+	found, err := source.Find(ctx, name, source.FindOptions{Connections: v.connections})
+	switch {
+	case err != nil:
+		return nil, err
+	case len(found.Objects) != 1:
+		return nil, fmt.Errorf("%q names %d states now", name, len(found.Objects))
+	}
+	return found.Objects[0], nil
+}
+
+// recordedAddress reads the host/organization/workspace of a journal. It does not
+// tell the scheme, without which a host is asked where its API is: the variables do,
+// if they name this host.
+func (p *process) recordedAddress(recorded string) (target.Address, error) {
+	address, err := target.ParseAddress(recorded, true, p.getenv)
+	if err != nil {
+		return address, err
+	}
+	if usual, err := target.ParseAddress(address.Organization, false, p.getenv); err == nil && usual.Host == address.Host {
+		address.Scheme = usual.Scheme
+	}
+	return address, nil
+}

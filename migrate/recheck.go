@@ -1,0 +1,180 @@
+package migrate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"tfhaul/source"
+	"tfhaul/statefile"
+	"tfhaul/target"
+)
+
+// A Recorded is what a journal says of one move.
+type Recorded struct {
+	Source, Target string
+	// Result is how it ended last; nil where it was cut off.
+	Result *Result
+	// Arrived is what the workspace was left with; nil where nothing is known to have
+	// arrived. Its serial, MD5 and size differ from the snapshot's where the serial was
+	// raised.
+	Arrived *Snapshot
+	// WorkspaceID is the server's; "" where it was not found out.
+	WorkspaceID string
+	// Pin is which version of the source was read; nil where none was.
+	Pin *source.Pin
+}
+
+// Recorded is what the ledger knows of all moves, in the order in which they began.
+func (l *Ledger) Recorded() []Recorded {
+	all := make([]Recorded, len(l.order))
+	for i, key := range l.order {
+		m := l.moves[key]
+		r := Recorded{Source: key.source, Target: key.target, Result: m.result, WorkspaceID: m.workspaceID, Pin: m.pin}
+		if m.result != nil && (m.result.Outcome == Moved || m.result.Outcome == AlreadyThere) {
+			r.Arrived = m.result.Snapshot
+			if m.result.BumpedTo != 0 {
+				r.Arrived = m.sent
+			}
+		}
+		all[i] = r
+	}
+	return all
+}
+
+// Recheck says whether a workspace still holds what a journal says arrived there:
+// outcome already-there if so, refused otherwise. A move that did not arrive keeps
+// the outcome that it had. The source is looked at, too, where object is not nil:
+// that it changed since is refused as source-changed. Nothing is written.
+func (e *Engine) Recheck(ctx context.Context, r Recorded, organization, workspace string, object source.Object) Result {
+	start := time.Now()
+	ctx, meter := target.WithMeter(ctx)
+	reader := *e
+	reader.DryRun, reader.Journal = true, nil
+	x := &execution{Engine: &reader, Move: Move{Object: object, Organization: organization, Workspace: workspace}}
+	x.result.Source, x.result.Target = r.Source, r.Target
+	switch {
+	case r.Result == nil:
+		x.conclude(ctx, &stop{code: CodeInterrupted, message: "The journal ends before this move did. Continue the haul."})
+	case r.Arrived == nil:
+		x.result = *r.Result
+		x.result.Message = "So says the journal: " + x.result.Message
+	default:
+		x.result.Snapshot = r.Arrived
+		x.conclude(ctx, x.recheck(ctx, r))
+	}
+	x.result.APICalls = meter.Calls()
+	x.result.Seconds = time.Since(start).Seconds()
+	return x.result
+}
+
+// recheck compares what arrived with what is there.
+func (x *execution) recheck(ctx context.Context, r Recorded) error {
+	x.payload = payload{serial: r.Arrived.Serial, lineage: r.Arrived.Lineage, md5: r.Arrived.MD5, size: r.Arrived.Size}
+	version, err := x.currentOf(ctx, r)
+	if err != nil {
+		return err
+	}
+	if version == nil {
+		return &stop{code: CodeAbsent, message: fmt.Sprintf("The workspace holds no state any more; serial %d had arrived.", r.Arrived.Serial)}
+	}
+	if x.held, err = x.inspect(ctx, version); err != nil {
+		return err
+	}
+	x.verdict = Relate(&statefile.Snapshot{Serial: r.Arrived.Serial, Lineage: r.Arrived.Lineage, MD5: r.Arrived.MD5, Size: r.Arrived.Size}, x.held.snapshot)
+	x.result.Relation = x.verdict.Relation
+	changed := x.sourceSince(ctx, r.Pin)
+	if x.verdict.Relation == Identical {
+		if changed != nil {
+			return changed
+		}
+		x.alreadyThere()
+		x.result.Message = fmt.Sprintf("The workspace holds the very bytes that arrived, as serial %d in %s.", x.held.snapshot.Serial, version.ID)
+		return nil
+	}
+	if changed != nil {
+		x.note("%s", changed.message)
+	}
+	x.stillInHistory(ctx, r.Result.StateVersionID)
+	return x.wentOn(r.Arrived)
+}
+
+// currentOf reads which state version is current in the workspace of a recorded
+// move; nil says that it has none.
+func (x *execution) currentOf(ctx context.Context, r Recorded) (*target.StateVersion, error) {
+	current := func(ws *target.Workspace) (*target.StateVersion, error) {
+		return patiently(ctx, func() (*target.StateVersion, error) { return x.Target.Current(ctx, ws) })
+	}
+	if r.WorkspaceID != "" {
+		version, err := current(&target.Workspace{ID: r.WorkspaceID, Organization: x.Organization, Name: x.Move.Workspace, CanReadStates: true})
+		if err != nil || version != nil {
+			return version, err
+		}
+	}
+	// That there is none is also said of a workspace that is gone or was made anew.
+	ws, err := x.lookUp(ctx)
+	if err != nil {
+		return nil, err
+	}
+	x.workspace = ws
+	if err := x.checkPermissions(); err != nil {
+		return nil, err
+	}
+	return current(ws)
+}
+
+// sourceSince says that the source is another than when it was read. That it is
+// gone, or cannot be asked, is only noted.
+func (x *execution) sourceSince(ctx context.Context, pin *source.Pin) *stop {
+	if x.Object == nil || pin == nil {
+		return nil
+	}
+	err := x.Object.Check(ctx, *pin)
+	changed, isChange := errors.AsType[*source.ChangedError](err)
+	switch {
+	case err == nil:
+		return nil
+	case isChange && changed.Gone:
+		x.note("The source is gone since.")
+		return nil
+	case isChange:
+		return &stop{code: CodeSourceChanged, message: fmt.Sprintf(
+			"The workspace was given what the source held, and the source changed since (%s): somebody still works with it. Stop that, then move again.", changed.How)}
+	}
+	x.note("Whether the source changed since could not be checked: %v.", err)
+	return nil
+}
+
+// stillInHistory notes whether the state version that was recorded still holds what
+// arrived.
+func (x *execution) stillInHistory(ctx context.Context, id string) {
+	version, err := patiently(ctx, func() (*target.StateVersion, error) { return x.Target.StateVersion(ctx, id) })
+	if err != nil {
+		x.note("What arrived, %s, could not be read: %v.", id, err)
+		return
+	}
+	same, err := x.sameBytes(ctx, version)
+	switch {
+	case err != nil:
+		x.note("What arrived, %s, could not be read: %v.", id, err)
+	case same:
+		x.note("What arrived is in the workspace's history, unchanged, as %s.", id)
+	default:
+		x.note("The state version %s holds other bytes than those that arrived as it.", id)
+	}
+}
+
+// wentOn says how what the workspace holds stands to what had arrived.
+func (x *execution) wentOn(arrived *Snapshot) error {
+	holds := fmt.Sprintf("The workspace holds serial %d in %s, and serial %d had arrived", x.held.snapshot.Serial, x.held.version.ID, arrived.Serial)
+	switch x.verdict.Relation {
+	case Stale:
+		return &stop{code: CodeStale, message: holds + ": it went on since, as it does with every apply."}
+	case Newer:
+		return &stop{code: CodeOutdated, message: holds + ": somebody put an older state back."}
+	case Diverged:
+		return &stop{code: CodeDiverged, message: holds + ", with other bytes: somebody wrote another state under the same serial."}
+	}
+	return &stop{code: CodeUnrelated, message: holds + " of another lineage: somebody put another state there."}
+}
