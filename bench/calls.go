@@ -1,0 +1,205 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"tfhaul/fixtures"
+)
+
+// measureCalls counts at the server what each outcome costs.
+func measureCalls(ctx context.Context, s *site, w io.Writer) error {
+	say(w, `How many requests one state costs, counted at the server. API calls are what the rate limit counts (HCP Terraform
+allows 30 a second); uploads to and downloads from signed addresses are not counted by it. A haul lists the
+organization's workspaces once, a hundred a call, and needs no call to look at each; a single move has to look.`)
+	t := &table{head: []string{"one state", "API calls", "transfers"}}
+	if err := s.countMoves(ctx, t); err != nil {
+		return err
+	}
+	if err := s.countHauls(ctx, t); err != nil {
+		return err
+	}
+	if err := s.countOthers(ctx, t); err != nil {
+		return err
+	}
+	t.print(w)
+	say(w, `"Transfers" are downloads for tfhaul, which reads back what it wrote, and compares it (and, of what a workspace held
+before, what it is about to replace). The documentation's script (create, lock, POST, unlock, read current) reads nothing
+back. The sequences of tfm and of tf-migrate's provider were taken from their code and replayed; the provider's are besides
+the terraform init and terraform state pull that tf-migrate runs for each state. Terraform's is counted of the real
+program.`)
+	if !installed("terraform") {
+		say(w, "There was no terraform on this machine, so it was left out.")
+	}
+	return nil
+}
+
+// countMoves counts tfhaul move for each outcome.
+func (s *site) countMoves(ctx context.Context, t *table) (err error) {
+	first := fixtures.Spec{Serial: 7, Seed: 1, MinSize: 50_000}
+	second, foreign := first, fixtures.Spec{Serial: 3, Seed: 2, MinSize: 50_000}
+	second.Serial, second.Lineage = 8, first.LineageOf()
+	files := map[string]string{}
+	for name, spec := range map[string]fixtures.Spec{"first": first, "second": second, "foreign": foreign} {
+		if files[name], err = s.writeState("terraform.tfstate", spec); err != nil {
+			return err
+		}
+	}
+	v, err := s.open(ctx, serverOptions{})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, v.close()) }()
+	if _, err := v.do(order{Do: "workspaces", Workspaces: []string{"a", "b"}}); err != nil {
+		return err
+	}
+	for _, c := range []struct {
+		what, state, workspace, outcome string
+		flags                           []string
+	}{
+		{"tfhaul move, the workspace is empty", "first", "a", "moved", nil},
+		{"tfhaul move, newer than what is there", "second", "a", "moved", nil},
+		{"tfhaul move, already there", "second", "a", "already-there", nil},
+		{"tfhaul move, refused: older than what is there", "first", "a", "refused", nil},
+		{"tfhaul move --replace, after a backup", "foreign", "a", "moved", []string{"--replace", "a"}},
+		{"tfhaul move --upload signed, the workspace is empty", "first", "b", "moved", []string{"--upload", "signed"}},
+		{"tfhaul move --create", "first", "new", "moved", []string{"--create"}},
+	} {
+		if _, err := v.counts(); err != nil {
+			return err
+		}
+		_, outcome, err := s.move(ctx, v, files[c.state], c.workspace, c.flags...)
+		if err != nil {
+			return err
+		}
+		if outcome != c.outcome {
+			return fmt.Errorf("%s ended as %s", c.what, outcome)
+		}
+		n, err := v.counts()
+		if err != nil {
+			return err
+		}
+		t.add(c.what, fmt.Sprint(n.API), fmt.Sprint(n.Blobs))
+	}
+	return nil
+}
+
+// countHauls counts tfhaul migrate, a state.
+func (s *site) countHauls(ctx context.Context, t *table) error {
+	n := 100
+	if s.quick {
+		n = 20
+	}
+	l, err := s.plant(ctx, n, 5_000)
+	if err != nil {
+		return err
+	}
+	for _, o := range []serverOptions{{}, {HCP: true}} {
+		product := "Terraform Enterprise"
+		if o.HCP {
+			product = "HCP Terraform"
+		}
+		for _, create := range []bool{false, true} {
+			if err := s.countHaul(ctx, t, l, o, product, create); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (s *site) countHaul(ctx context.Context, t *table, l *landscape, o serverOptions, product string, create bool) (err error) {
+	v, err := s.open(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, v.close()) }()
+	each := func(what, outcome string, flags ...string) error {
+		if _, err := v.counts(); err != nil {
+			return err
+		}
+		if _, err := s.haul(ctx, v, l, 8, outcome, flags...); err != nil {
+			return err
+		}
+		n, err := v.counts()
+		states := float64(len(l.states))
+		t.add(fmt.Sprintf("tfhaul migrate%s of %d, %s", what, len(l.states), product),
+			fmt.Sprintf("%.2f", float64(n.API)/states), fmt.Sprintf("%.2f", float64(n.Blobs)/states))
+		return err
+	}
+	if create {
+		return each(" --create", "moved", "--create")
+	}
+	if _, err := v.do(order{Do: "workspaces", Workspaces: workspacesOf(l.states)}); err != nil {
+		return err
+	}
+	if err := each("", "moved"); err != nil {
+		return err
+	}
+	return each(", again", "already-there")
+}
+
+// countOthers counts what people use.
+func (s *site) countOthers(ctx context.Context, t *table) (err error) {
+	v, err := s.open(ctx, serverOptions{})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, v.close()) }()
+	file, err := s.writeState("terraform.tfstate", fixtures.Spec{Serial: 7, Seed: 1, MinSize: 50_000})
+	if err != nil {
+		return err
+	}
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	a, err := bareAPI(func(name string) string { return v.env[name] }, 1)
+	if err != nil {
+		return err
+	}
+	if _, err := v.do(order{Do: "seed", Workspaces: []string{"tfm-source"}, File: file}); err != nil {
+		return err
+	}
+	if _, err := v.do(order{Do: "workspaces", Workspaces: []string{"tfm", "provider"}}); err != nil {
+		return err
+	}
+	for _, c := range []struct {
+		what, workspace string
+		needs           []string
+		do              func(workspace string) error
+	}{
+		{"the documentation's sequence by curl, which creates the workspace", "curl", scripted, func(workspace string) error {
+			_, err := s.byScript(ctx, v, []state{{file: file, workspace: workspace}})
+			return err
+		}},
+		{"tfm copy workspaces --state (replayed)", "tfm", nil, func(workspace string) error { return a.byTFM(ctx, "tfm-source", workspace, raw) }},
+		{"tf-migrate's provider (replayed)", "provider", nil, func(workspace string) error { return a.byProvider(ctx, workspace, raw) }},
+		{"terraform init -migrate-state, which creates the workspace", "terraform", []string{"terraform"}, func(workspace string) error {
+			_, err := s.byTerraform(ctx, v, workspace, 50_000)
+			return err
+		}},
+	} {
+		if !installed(c.needs...) {
+			continue
+		}
+		if _, err := v.counts(); err != nil {
+			return err
+		}
+		if err := c.do(c.workspace); err != nil {
+			return fmt.Errorf("%s: %w", c.what, err)
+		}
+		n, err := v.counts()
+		if err != nil {
+			return err
+		}
+		if err := v.look(c.what, []string{c.workspace}); err != nil {
+			return err
+		}
+		t.add(c.what, fmt.Sprint(n.API), fmt.Sprint(n.Blobs))
+	}
+	return nil
+}

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+)
+
+// The limit of HCP Terraform, in requests a second and user.
+const realLimit = 30
+
+// haulSizes say how many states are moved. The script and terraform work one by one,
+// so that what a sample takes grows exactly with the number.
+type haulSizes struct {
+	states, scripted, terraform int
+	latencies                   []time.Duration
+}
+
+func (s *site) haulSizes() haulSizes {
+	if s.quick {
+		return haulSizes{states: 40, scripted: 5, terraform: 1, latencies: []time.Duration{0, 20 * time.Millisecond}}
+	}
+	return haulSizes{states: 500, scripted: 30, terraform: 4, latencies: []time.Duration{0, 20 * time.Millisecond, 80 * time.Millisecond}}
+}
+
+// measureHauls moves many states of ordinary size.
+func measureHauls(ctx context.Context, s *site, w io.Writer) error {
+	sizes := s.haulSizes()
+	const median = 50_000
+	l, err := s.plant(ctx, sizes.states, median)
+	if err != nil {
+		return err
+	}
+	say(w, `Wall time for %d states (median %d KB, %s in all), the workspaces missing at the start and created by all, at three latencies
+of the server, without a limit and with the 30 requests a second of HCP Terraform. tfhaul works at its default of 8 moves at a
+time. The script and terraform work one by one: they moved a sample of %d and of %d, and their time was multiplied.
+"Of the limit" is how near tfhaul comes to API calls ÷ 30: 1.00 is all of it.`,
+		len(l.states), median/1000, mb(l.bytes), sizes.scripted, sizes.terraform)
+	t := &table{head: []string{"latency, limit", "tfhaul", "curl script", "terraform", "script ÷ tfhaul", "terraform ÷ tfhaul", "of the limit"}}
+	for _, limit := range []int{0, realLimit} {
+		for _, latency := range sizes.latencies {
+			row, err := s.compareHauls(ctx, l, sizes, serverOptions{Limit: limit, Latency: latency})
+			if err != nil {
+				return err
+			}
+			t.add(row...)
+		}
+	}
+	t.print(w)
+	say(w, `The script has no proof that anything arrived, and stops at the first answer it does not expect; against the limit it relies
+on curl --retry. Terraform's states are of the same size, made of terraform_data alone, so that it needs no provider; in
+reality it installs those of the configuration besides.`)
+	return nil
+}
+
+// compareHauls makes one row.
+func (s *site) compareHauls(ctx context.Context, l *landscape, sizes haulSizes, o serverOptions) (row []string, err error) {
+	v, err := s.open(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, v.close()) }()
+	fmt.Fprintf(s.log, "  latency %s, limit %d\n", o.Latency, o.Limit)
+	ours, err := s.haul(ctx, v, l, 8, "moved", "--create")
+	if err != nil {
+		return nil, err
+	}
+	n, err := v.counts()
+	if err != nil {
+		return nil, err
+	}
+	if err := v.look("tfhaul", workspacesOf(l.states)); err != nil {
+		return nil, err
+	}
+	row = []string{fmt.Sprintf("%d ms, none", o.Latency.Milliseconds()), seconds(ours.Wall), "–", "–", "–", "–", "–"}
+	if o.Limit > 0 {
+		row[0] = fmt.Sprintf("%d ms, %d/s", o.Latency.Milliseconds(), o.Limit)
+		ideal := float64(n.API) / float64(o.Limit)
+		row[6] = fmt.Sprintf("%.2f", ideal/ours.Wall.Seconds())
+	}
+	if installed(scripted...) {
+		took, err := s.sampleScript(ctx, l, sizes.scripted, o)
+		if err != nil {
+			return nil, err
+		}
+		row[2], row[4] = seconds(took), times(took, ours.Wall)
+	}
+	if installed("terraform") {
+		took, err := s.sampleTerraform(ctx, l, sizes.terraform, o)
+		if err != nil {
+			return nil, err
+		}
+		row[3], row[5] = seconds(took), times(took, ours.Wall)
+	}
+	return row, nil
+}
+
+// sampleScript has the script move some of the states, and says how long all would take.
+func (s *site) sampleScript(ctx context.Context, l *landscape, sample int, o serverOptions) (took time.Duration, err error) {
+	v, err := s.open(ctx, o)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, v.close()) }()
+	var some []state
+	for i := range sample { // from all parts of the landscape
+		some = append(some, l.states[i*len(l.states)/sample])
+	}
+	u, err := s.byScript(ctx, v, some)
+	if err != nil {
+		return 0, err
+	}
+	return u.Wall * time.Duration(len(l.states)) / time.Duration(sample), v.look("the script", workspacesOf(some))
+}
+
+// sampleTerraform has terraform move states of the landscape's average size, and says
+// how long all would take.
+func (s *site) sampleTerraform(ctx context.Context, l *landscape, sample int, o serverOptions) (took time.Duration, err error) {
+	v, err := s.open(ctx, o)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, v.close()) }()
+	var moved []string
+	for i := range sample {
+		workspace := fmt.Sprintf("terraform-%d", i)
+		u, err := s.byTerraform(ctx, v, workspace, int(l.bytes)/len(l.states))
+		if err != nil {
+			return 0, err
+		}
+		took += u.Wall
+		moved = append(moved, workspace)
+	}
+	return took * time.Duration(len(l.states)) / time.Duration(sample), v.look("terraform", moved)
+}

@@ -1,0 +1,167 @@
+// Command bench measures tfhaul against what people use instead of it, and against
+// the floor that the server's limit or the machine set. Every comparison is made in
+// one run and told as a ratio, and the results are written as a page of Markdown:
+//
+//	go run ./bench                  all of it, into docs/performance.md: about ten minutes
+//	go run ./bench -quick           small sizes, to standard output: under a minute
+//	go run ./bench -only calls,cpu  some of it
+//
+// The server is the embedded one, in a process of its own, over TLS. What is measured
+// is the real tfhaul binary, built from the module that this is run in. Comparisons
+// with programs that are not installed are left out, and the page says so.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// measurements are all there are, in the order of the page.
+var measurements = []measurement{
+	{"calls", "API calls", measureCalls},
+	{"haul", "A haul of many states", measureHauls},
+	{"growth", "Growth with the number of workspaces", measureGrowth},
+	{"cpu", "CPU time without limit and latency", measureCPU},
+	{"large", "Large states", measureLarge},
+	{"start", "Start-up and size", measureStart},
+}
+
+// A measurement is one section of the page.
+type measurement struct {
+	name, title string
+	// take measures, and writes the section without its heading.
+	take func(context.Context, *site, io.Writer) error
+}
+
+// A site is what measurements need: the binary, a folder, and how much to measure.
+type site struct {
+	tfhaul string // the binary
+	dir    string // for temporary files; on a disk, as users' files are
+	quick  bool
+	log    io.Writer // progress, for a person
+}
+
+// The roles in which the program starts itself; see process.go, serve.go and floor.go.
+var roles = map[string]func(arguments []string) error{
+	"spawn": spawn,
+	"serve": serve,
+	"floor": floor,
+}
+
+func main() {
+	if len(os.Args) > 1 && roles[os.Args[1]] != nil {
+		if err := roles[os.Args[1]](os.Args[2:]); err != nil {
+			fmt.Fprintln(os.Stderr, "bench", os.Args[1]+":", err)
+			os.Exit(1)
+		}
+		return
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context) (err error) {
+	var (
+		only  = flag.String("only", "", "measure only `NAMES`, separated by commas: "+strings.Join(names(), ", "))
+		quick = flag.Bool("quick", false, "small sizes: to see that it works, not to quote")
+		out   = flag.String("out", "", "write the page to `FILE`; what is not measured now stays as it is there (default docs/performance.md, with -quick standard output)")
+		dir   = flag.String("dir", "", "make temporary files in `DIR`, which needs about 10 GB (default: the system's)")
+	)
+	flag.Parse()
+	if flag.NArg() > 0 {
+		return fmt.Errorf("%q is not understood: there are only flags", flag.Args())
+	}
+	chosen, err := choose(*only)
+	if err != nil {
+		return err
+	}
+	temporary, err := os.MkdirTemp(*dir, "tfhaul-bench-*")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(temporary)) }()
+	s := &site{dir: temporary, quick: *quick, log: os.Stderr}
+	if s.tfhaul, err = buildTfhaul(ctx, temporary); err != nil {
+		return err
+	}
+	p := &page{machine: describeMachine(), quick: *quick}
+	if *out == "" && !*quick {
+		*out = filepath.Join("docs", "performance.md")
+	}
+	if *out != "" {
+		if err := p.read(*out); err != nil {
+			return err
+		}
+	}
+	for _, m := range chosen {
+		fmt.Fprintf(s.log, "%s …\n", m.name)
+		start := time.Now()
+		var section strings.Builder
+		if err := m.take(ctx, s, &section); err != nil {
+			return fmt.Errorf("%s: %w", m.name, err)
+		}
+		fmt.Fprintf(s.log, "%s: %s\n", m.name, time.Since(start).Round(time.Second))
+		p.put(m.title, section.String())
+		// What was measured is kept, whatever becomes of the rest.
+		if err := p.write(*out); err != nil {
+			return err
+		}
+	}
+	if *out == "" {
+		return p.print(os.Stdout)
+	}
+	return nil
+}
+
+func names() []string {
+	var all []string
+	for _, m := range measurements {
+		all = append(all, m.name)
+	}
+	return all
+}
+
+func choose(only string) ([]measurement, error) {
+	if only == "" {
+		return measurements, nil
+	}
+	var chosen []measurement
+	for name := range strings.SplitSeq(only, ",") {
+		i := slices.IndexFunc(measurements, func(m measurement) bool { return m.name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("there is no measurement %q: there are %s", name, strings.Join(names(), ", "))
+		}
+		chosen = append(chosen, measurements[i])
+	}
+	return chosen, nil
+}
+
+// buildTfhaul builds the binary as releases are built.
+func buildTfhaul(ctx context.Context, dir string) (string, error) {
+	name := filepath.Join(dir, "tfhaul"+exeSuffix)
+	return name, build(ctx, name, "tfhaul", "-ldflags=-s -w")
+}
+
+// build builds a package of this module, without the paths of this machine.
+func build(ctx context.Context, name, pkg string, flags ...string) error {
+	arguments := append([]string{"build", "-trimpath", "-o", name}, flags...)
+	output, err := exec.CommandContext(ctx, "go", append(arguments, pkg)...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("go build %s: %w\n%s", pkg, err, output)
+	}
+	return nil
+}

@@ -1,0 +1,161 @@
+package main
+
+import (
+	_ "embed"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+	"time"
+)
+
+// findings is what was learnt from profiles: hand-written, after the figures.
+//
+//go:embed findings.md
+var findings string
+
+// A page is the document that the results are written as. A section that is not
+// measured now stays as it is there, with the date and machine that it names.
+type page struct {
+	machine  string
+	quick    bool
+	sections map[string]string // by title
+}
+
+// heading starts a section.
+const heading = "## "
+
+// read takes over the sections of a page that is there already.
+func (p *page) read(file string) error {
+	p.sections = map[string]string{}
+	content, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for part := range strings.SplitSeq("\n"+string(content), "\n"+heading) {
+		title, body, ok := strings.Cut(part, "\n")
+		if ok {
+			p.sections[title] = strings.TrimSpace(body) + "\n"
+		}
+	}
+	return err
+}
+
+// put puts a section into its place.
+func (p *page) put(title, body string) {
+	if p.sections == nil {
+		p.sections = map[string]string{}
+	}
+	sizes := ""
+	if p.quick {
+		sizes = " Measured with `-quick`: too small to quote."
+	}
+	p.sections[title] = fmt.Sprintf("%s\n_%s; %s.%s_\n", strings.TrimSpace(body)+"\n", time.Now().Format(time.DateOnly), p.machine, sizes)
+}
+
+// write writes the page to a file; "" is none.
+func (p *page) write(file string) error {
+	if file == "" {
+		return nil
+	}
+	var b strings.Builder
+	if err := p.print(&b); err != nil {
+		return err
+	}
+	return os.WriteFile(file, []byte(b.String()), 0o644)
+}
+
+const preface = `# Performance
+
+What tfhaul takes, beside what people use instead of it and beside the floor that the server's limit or the machine
+sets. Each comparison was made in one run on one machine, so the ratios count more than the seconds: the absolute
+figures are those of the machine that is named below each section, which did other work at the same time.
+
+Everything here is written by
+
+    go run ./bench                    # all of it: about ten minutes, and 10 GB of temporary files
+    go run ./bench -only calls,cpu    # some of it; the rest of this page stays as it is
+    go run ./bench -quick             # small sizes, to standard output, under a minute
+
+The server is tfhaul's embedded Terraform Enterprise, in a process of its own, on loopback, over TLS; its own time is in
+all wall times, of all contestants alike, and in no CPU time. After each contestant the server is asked whether every
+workspace holds a state and none is locked. tfhaul's figures are those of the released binary, with its journal on disk. What the others do
+is not the same: only tfhaul compares before it writes, reads every byte back, and records what it does.
+`
+
+// print writes the page.
+func (p *page) print(w io.Writer) error {
+	var b strings.Builder
+	b.WriteString(preface)
+	for _, m := range measurements {
+		if body, ok := p.sections[m.title]; ok {
+			b.WriteString("\n" + heading + m.title + "\n\n" + body)
+		}
+	}
+	b.WriteString("\n" + strings.TrimSpace(findings) + "\n")
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// A table is one of Markdown.
+type table struct {
+	head []string
+	rows [][]string
+}
+
+func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
+
+// print writes the table; the first column is text, the others are figures.
+func (t *table) print(w io.Writer) {
+	width := make([]int, len(t.head))
+	for _, row := range append([][]string{t.head}, t.rows...) {
+		for i, cell := range row {
+			width[i] = max(width[i], len([]rune(cell)))
+		}
+	}
+	line := func(cells []string) {
+		for i, cell := range cells {
+			pad := strings.Repeat(" ", width[i]-len([]rune(cell)))
+			if i == 0 {
+				fmt.Fprintf(w, "| %s%s ", cell, pad)
+			} else {
+				fmt.Fprintf(w, "| %s%s ", pad, cell)
+			}
+		}
+		fmt.Fprintln(w, "|")
+	}
+	line(t.head)
+	for i := range t.head {
+		if i == 0 {
+			fmt.Fprint(w, "|"+strings.Repeat("-", width[i]+2))
+		} else {
+			fmt.Fprint(w, "|"+strings.Repeat("-", width[i]+1)+":")
+		}
+	}
+	fmt.Fprintln(w, "|")
+	for _, row := range t.rows {
+		line(row)
+	}
+	fmt.Fprintln(w)
+}
+
+// say writes a paragraph.
+func say(w io.Writer, format string, args ...any) { fmt.Fprintf(w, format+"\n\n", args...) }
+
+// seconds, ms, mb and times write figures.
+func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }
+func ms(d time.Duration) string      { return fmt.Sprintf("%.2f ms", d.Seconds()*1e3) }
+func mb(bytes int64) string {
+	if bytes == 0 {
+		return "?"
+	}
+	return fmt.Sprintf("%.0f MB", float64(bytes)/1e6)
+}
+func times[T ~int64 | ~float64 | ~int](a, b T) string {
+	if b == 0 {
+		return "?"
+	}
+	return fmt.Sprintf("%.2f ×", float64(a)/float64(b))
+}

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A usage is what a process, and those that it started and waited for, took.
+type usage struct {
+	Wall time.Duration
+	CPU  time.Duration // user and system
+	Peak int64         // the largest resident set of one of them, in bytes; 0 where the system does not tell
+	Exit int
+}
+
+// A task is a program to run and to measure.
+type task struct {
+	dir  string
+	env  []string // besides the environment's own
+	args []string
+	// exits are the exit codes that are no failure, besides 0.
+	exits []int
+}
+
+// measure runs a task and says what it took, and what it printed. It is started by
+// a small process of its own: on Linux a process begins with the peak memory of the
+// one that starts it.
+func (s *site) measure(ctx context.Context, t task) (usage, []byte, error) {
+	var u usage
+	self, err := os.Executable()
+	if err != nil {
+		return u, nil, err
+	}
+	told, err := os.CreateTemp(s.dir, "usage-*")
+	if err != nil {
+		return u, nil, err
+	}
+	defer os.Remove(told.Name())
+	defer told.Close()
+	cmd := exec.CommandContext(ctx, self, append([]string{"spawn", told.Name()}, t.args...)...)
+	cmd.Dir, cmd.Env = cmp.Or(t.dir, s.dir), environment(t.env)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		return u, nil, fmt.Errorf("%s: %w\n%s", filepath.Base(t.args[0]), err, lastLines(stderr.String()))
+	}
+	if err := json.NewDecoder(told).Decode(&u); err != nil {
+		return u, nil, err
+	}
+	if u.Exit != 0 && !slices.Contains(t.exits, u.Exit) {
+		return u, nil, fmt.Errorf("%s ended with exit code %d\n%s%s", filepath.Base(t.args[0]), u.Exit, lastLines(stdout.String()), lastLines(stderr.String()))
+	}
+	return u, stdout.Bytes(), nil
+}
+
+// spawn is the role of the small process: it runs the program in its arguments and
+// writes what it took into the file in the first.
+func spawn(arguments []string) error {
+	cmd := exec.Command(arguments[1], arguments[2:]...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	start := time.Now()
+	err := cmd.Run()
+	wall := time.Since(start)
+	if _, ended := errors.AsType[*exec.ExitError](err); err != nil && !ended {
+		return err
+	}
+	p := cmd.ProcessState
+	told, err := json.Marshal(usage{Wall: wall, CPU: p.UserTime() + p.SystemTime(), Peak: peakOf(p), Exit: p.ExitCode()})
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(arguments[0], told, 0o600)
+}
+
+// environment is the process's own without what would reach the programs that are
+// measured by mistake, and with what is given.
+func environment(given []string) []string {
+	var env []string
+	for _, v := range os.Environ() {
+		name, _, _ := strings.Cut(v, "=")
+		if !strings.HasPrefix(name, "TF_") && !strings.HasPrefix(name, "TFE_") && !strings.HasPrefix(name, "TFHAUL_") && name != "SSL_CERT_FILE" {
+			env = append(env, v)
+		}
+	}
+	return append(append(env, "CHECKPOINT_DISABLE=1", "TF_IN_AUTOMATION=1"), given...)
+}
+
+// lastLines are enough of an output to see why a program failed.
+func lastLines(output string) string {
+	const enough = 2000
+	return output[max(0, len(output)-enough):]
+}
+
+// installed tells whether a program is there.
+func installed(programs ...string) bool {
+	for _, p := range programs {
+		if _, err := exec.LookPath(p); err != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// median is the middle of the values, by what is asked of each.
+func median[T any, K cmp.Ordered](of []T, key func(T) K) T {
+	sorted := slices.SortedFunc(slices.Values(of), func(a, b T) int { return cmp.Compare(key(a), key(b)) })
+	return sorted[len(sorted)/2]
+}

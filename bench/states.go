@@ -1,0 +1,176 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/md5"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"tfhaul/fixtures"
+	"tfhaul/source"
+)
+
+// A state is a file and the workspace that it is to go into.
+type state struct {
+	file, workspace string
+	size            int64
+}
+
+// A landscape is a directory of states.
+type landscape struct {
+	dir    string
+	states []state
+	bytes  int64
+}
+
+// plant writes n states whose sizes have the given median.
+func (s *site) plant(ctx context.Context, n int, median int64) (*landscape, error) {
+	dir, err := os.MkdirTemp(s.dir, "landscape-*")
+	if err != nil {
+		return nil, err
+	}
+	if _, err := fixtures.Landscape(dir, n, 1, fixtures.WithMedianSize(median), fixtures.WithLocks(0)); err != nil {
+		return nil, err
+	}
+	listing, err := source.Find(ctx, dir, source.FindOptions{})
+	if err != nil {
+		return nil, err
+	}
+	namer, err := source.ParseNamer("")
+	if err != nil {
+		return nil, err
+	}
+	l := &landscape{dir: dir}
+	for _, o := range listing.Objects {
+		workspace, err := namer.Name(o.Place())
+		if err != nil {
+			return nil, err
+		}
+		info, err := os.Stat(o.Name())
+		if err != nil {
+			return nil, err
+		}
+		l.states = append(l.states, state{o.Name(), workspace, info.Size()})
+		l.bytes += info.Size()
+	}
+	return l, settle(dir)
+}
+
+// settle makes files look as old as files that somebody migrates are: what was
+// written in the last two seconds is read twice, because it may still change.
+func settle(dir string) error {
+	old := time.Now().Add(-time.Hour)
+	return filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return os.Chtimes(path, old, old)
+	})
+}
+
+func workspacesOf(states []state) []string {
+	all := make([]string, len(states))
+	for i, s := range states {
+		all[i] = s.workspace
+	}
+	return all
+}
+
+// list writes the states to a file for the scripts: file, tab, workspace.
+func (s *site) list(states []state) (string, error) {
+	f, err := os.CreateTemp(s.dir, "list-*")
+	if err != nil {
+		return "", err
+	}
+	for _, state := range states {
+		if _, err := fmt.Fprintf(f, "%s\t%s\n", state.file, state.workspace); err != nil {
+			return "", err
+		}
+	}
+	return f.Name(), f.Close()
+}
+
+// writeState writes one made-up state of about so many bytes.
+func (s *site) writeState(name string, spec fixtures.Spec) (string, error) {
+	dir, err := os.MkdirTemp(s.dir, "state-*")
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, name)
+	f, err := os.Create(path)
+	if err != nil {
+		return "", err
+	}
+	w := bufio.NewWriterSize(f, 1<<20)
+	if _, err := spec.WriteTo(w); err != nil {
+		return "", err
+	}
+	if err := w.Flush(); err != nil {
+		return "", err
+	}
+	if err := f.Close(); err != nil {
+		return "", err
+	}
+	return path, settle(dir)
+}
+
+// header is what the API wants to know of a state.
+type header struct {
+	Serial  int64  `json:"serial"`
+	Lineage string `json:"lineage"`
+	md5     string
+}
+
+// headerOf reads a state whole, as scripts do.
+func headerOf(raw []byte) (header, error) {
+	var h header
+	err := json.Unmarshal(raw, &h)
+	sum := md5.Sum(raw)
+	h.md5 = hex.EncodeToString(sum[:])
+	return h, err
+}
+
+// plainState writes a state that the real terraform takes without any provider: of
+// terraform_data alone. It has at least so many bytes.
+func plainState(w io.Writer, serial int, lineage string, size int) error {
+	b := bufio.NewWriter(w)
+	fmt.Fprintf(b, "{\n  \"version\": 4,\n  \"terraform_version\": \"1.5.0\",\n  \"serial\": %d,\n  \"lineage\": %q,\n  \"outputs\": {},\n  \"resources\": [", serial, lineage)
+	filler := strings.Repeat("0123456789abcdef", 16)
+	for made, i := 0, 0; i == 0 || made < size; i++ {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		n, err := fmt.Fprintf(b, `
+    {
+      "mode": "managed",
+      "type": "terraform_data",
+      "name": "r%d",
+      "provider": "provider[\"terraform.io/builtin/terraform\"]",
+      "instances": [
+        {
+          "schema_version": 0,
+          "attributes": {
+            "id": "00000000-0000-4000-8000-%012d",
+            "input": {"value": %q, "type": "string"},
+            "output": {"value": %q, "type": "string"},
+            "triggers_replace": null
+          },
+          "sensitive_attributes": []
+        }
+      ]
+    }`, i, i, filler, filler)
+		if err != nil {
+			return err
+		}
+		made += n
+	}
+	b.WriteString("\n  ],\n  \"check_results\": null\n}\n")
+	return b.Flush()
+}
