@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 
 	"tfhaul/lockwait"
 	"tfhaul/target"
@@ -95,20 +96,32 @@ func (x *execution) sendOnce(ctx context.Context) (*target.StateVersion, error) 
 	}
 }
 
+// sendInline sends the state in one request. An interrupt ends the reading of the
+// snapshot, without the last bytes of which the request has no effect; once it has
+// all of them its reply is waited for, because to give the request up then would
+// not take it back.
 func (x *execution) sendInline(ctx context.Context) (*target.StateVersion, error) {
-	return x.Target.CreateInline(ctx, x.workspace, x.attributes(), x.body())
+	landed, cancel := landing(ctx)
+	defer cancel()
+	return x.Target.CreateInline(landed, x.workspace, x.attributes(), x.body(ctx))
 }
 
 // sendSigned announces the state version and uploads its bytes. An announced
 // state version blocks the unlock until its bytes arrive, so the upload is tried
-// again, after asking whether it did not arrive after all.
+// again, after asking whether it did not arrive after all. For the same reason an
+// interrupt does not end it.
 func (x *execution) sendSigned(ctx context.Context) (*target.StateVersion, error) {
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	ctx, cancel := landing(ctx)
+	defer cancel()
 	sv, err := x.Target.Announce(ctx, x.workspace, x.attributes())
 	if err != nil || !sv.AwaitsUpload() {
 		return sv, err
 	}
 	for attempt := 1; ; attempt++ {
-		err := x.Target.Upload(ctx, sv, x.body())
+		err := x.Target.Upload(ctx, sv, x.body(ctx))
 		if err == nil {
 			return sv, nil
 		}
@@ -138,8 +151,32 @@ func (x *execution) attributes() target.Attributes {
 	}
 }
 
-func (x *execution) body() target.Body {
-	return target.Body{Open: x.payload.open, Size: x.payload.size, MD5: x.payload.md5}
+// body is the payload as a request's body, which breaks off when ctx ends.
+func (x *execution) body(ctx context.Context) target.Body {
+	open := func(requested context.Context) (io.ReadCloser, error) {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		body, err := x.payload.open(requested)
+		if err != nil {
+			return nil, err
+		}
+		return &endable{body, ctx}, nil
+	}
+	return target.Body{Open: open, Size: x.payload.size, MD5: x.payload.md5}
+}
+
+// An endable body ends in an error when its context has ended.
+type endable struct {
+	io.ReadCloser
+	ctx context.Context
+}
+
+func (e *endable) Read(p []byte) (int, error) {
+	if err := e.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return e.ReadCloser.Read(p)
 }
 
 // lookForOurs is step 6: after a lost or ambiguous reply, read what the server
