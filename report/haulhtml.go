@@ -281,7 +281,7 @@ func (p *haulPage) fillTiles() {
 	}
 	size, calls, locked := int64(0), 0, 0
 	for _, r := range p.results {
-		if r.Snapshot != nil && (r.Outcome == migrate.Moved || r.Outcome == migrate.AlreadyThere) {
+		if r.Snapshot != nil && r.Outcome == migrate.Moved {
 			size += r.Snapshot.Size
 		}
 		calls += r.APICalls

@@ -115,7 +115,8 @@
 
   // One row's section.
   function section(row, buttons) {
-    const e = make("section", "state");
+    const e = make("article", "state");
+    e.setAttribute("aria-label", row.cells[data.nameColumn]);
     if (buttons) {
       const bar = make("div", "bar");
       const at = state.list.indexOf(row);
