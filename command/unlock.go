@@ -11,6 +11,7 @@ import (
 
 	"tfhaul/migrate"
 	"tfhaul/report"
+	"tfhaul/source"
 	"tfhaul/target"
 )
 
@@ -30,7 +31,7 @@ func (p *process) unlockCommand() *cli.Command {
 		UsageText: "tfhaul unlock [flags] JOURNAL\n  tfhaul unlock [flags] [HOST/]ORG/WORKSPACE --haul ID",
 		Description: `Frees the workspaces that the haul of JOURNAL locked and did not unlock, because it was killed, or because what
 they hold was unproven and they were kept locked. Every lock of a haul says whose it is: the lock of somebody else is
-left alone. Without a journal, name the workspace and the haul, as the message did that told you of the lock.
+left alone. So are freed the sources' own locks, where it held them (--lock-source). Without a journal, name the workspace and the haul, as the message did that told you of the lock.
 
 Before you free a workspace that was kept locked, look at what it holds: tfhaul history, tfhaul verify.
 
@@ -123,8 +124,9 @@ func (u *unlocker) unlockJournal(ctx context.Context, clients *clientPool) ([]re
 	// Every event is on the disk when it was appended.
 	defer func() { _ = journal.Close() }()
 
+	ledger := migrate.NewLedger(events)
 	var unlockings []report.Unlocking
-	for _, lock := range migrate.NewLedger(events).HeldLocks() {
+	for _, lock := range ledger.HeldLocks() {
 		if ctx.Err() != nil {
 			return unlockings, ctx.Err()
 		}
@@ -144,7 +146,43 @@ func (u *unlocker) unlockJournal(ctx context.Context, clients *clientPool) ([]re
 			}
 		}
 	}
-	return unlockings, nil
+	return append(unlockings, u.unlockSources(ctx, journal, ledger)...), ctx.Err()
+}
+
+// unlockSources frees the sources' own locks that a haul with --lock-source left.
+func (u *unlocker) unlockSources(ctx context.Context, journal *migrate.Journal, ledger *migrate.Ledger) []report.Unlocking {
+	var unlockings []report.Unlocking
+	for _, lock := range ledger.SourceLocks() {
+		done := report.Unlocking{Target: lock.Source, Outcome: report.Freed, Message: "The source is unlocked."}
+		var lost *source.LockLostError
+		switch err := freeSource(ctx, lock); {
+		case errors.As(err, &lost):
+			done.Outcome, done.Message = report.NotOurs, report.Sentence(err.Error())
+		case err != nil:
+			done.Outcome, done.Message = report.StillLocked, report.Sentence(err.Error())
+		default:
+			e := migrate.Event{Event: migrate.EventSourceFreed, Haul: journal.Haul(), Source: lock.Source, Target: lock.Target, SourceLockID: lock.ID}
+			if err := journal.Append(e); err != nil {
+				u.log.Warn("the journal does not record what was unlocked", "error", err)
+			}
+		}
+		unlockings = append(unlockings, done)
+	}
+	return unlockings
+}
+
+// freeSource frees one source's own lock.
+func freeSource(ctx context.Context, lock migrate.SourceLock) error {
+	found, err := source.Find(ctx, lock.Source, source.FindOptions{})
+	if err != nil {
+		return err
+	}
+	for _, object := range found.Objects {
+		if lockable, ok := object.(source.Lockable); ok {
+			return lockable.FreeLock(ctx, lock.ID)
+		}
+	}
+	return fmt.Errorf("%q has no lock that tfhaul could free", lock.Source)
 }
 
 // unlockOne frees one workspace of one haul. Its errors are what the user has to

@@ -78,15 +78,24 @@ func (l *Ledger) Add(e Event) {
 	}
 }
 
-// SourceLocks are the ids of the sources' own locks that were taken and not given
-// back, by the names of the sources. A lock that was left on purpose is not among them.
-func (l *Ledger) SourceLocks() map[string]string {
-	held := map[string]string{}
-	for key, m := range l.moves {
-		if m.sourceLock != "" {
-			held[key.source] = m.sourceLock
+// A SourceLock is a source's own lock that a haul may have left behind.
+type SourceLock struct {
+	// Source names the snapshot, Target the workspace that it was to go into.
+	Source, Target string
+	// ID is the lock's.
+	ID string
+}
+
+// SourceLocks are the sources' own locks that were taken and not given back, by
+// name. A lock that was left on purpose is not among them.
+func (l *Ledger) SourceLocks() []SourceLock {
+	var held []SourceLock
+	for _, key := range l.order {
+		if m := l.moves[key]; m.sourceLock != "" {
+			held = append(held, SourceLock{Source: key.source, Target: key.target, ID: m.sourceLock})
 		}
 	}
+	slices.SortFunc(held, func(a, b SourceLock) int { return strings.Compare(a.Source, b.Source) })
 	return held
 }
 
