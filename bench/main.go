@@ -33,6 +33,7 @@ var measurements = []measurement{
 	{"growth", "Growth with the number of workspaces", measureGrowth},
 	{"cpu", "CPU time without limit and latency", measureCPU},
 	{"large", "Large states", measureLarge},
+	{"audit", "An audit of many states", measureAudit},
 	{"start", "Start-up and size", measureStart},
 }
 
