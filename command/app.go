@@ -131,7 +131,7 @@ func (p *process) app() *cli.App {
 func (p *process) setLogLevel(c *cli.Context) error {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(c.String("log-level"))); err != nil {
-		return usagef("--log-level cannot be %q: it is debug, info, warn or error", c.String("log-level"))
+		return usagef("%s cannot be %q: it is debug, info, warn or error", originOf(c, "log-level"), c.String("log-level"))
 	}
 	p.log = slog.New(slog.NewTextHandler(p.stderr, &slog.HandlerOptions{Level: level}))
 	return nil

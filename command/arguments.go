@@ -19,6 +19,7 @@ const completionFlag = "--generate-bash-completion"
 // taken from their variables. What cannot be understood is a *usageError.
 func (p *process) arrange(app *cli.App, args []string) ([]string, error) {
 	p.typed = map[string]bool{}
+	app.Metadata = map[string]any{typedFlags: p.typed}
 	if len(args) > 0 && args[len(args)-1] == completionFlag {
 		return args, nil
 	}
@@ -242,6 +243,9 @@ func (p *process) explainFlag(c *cli.Context, err error) string {
 		origin = variableOf(name)
 	}
 	f := flagNamed(slices.Concat(c.Command.Flags, c.App.Flags), name)
+	if strings.HasSuffix(err.Error(), "value out of range") {
+		return fmt.Sprintf("%s cannot be %q: no number is as large as that here", origin, value)
+	}
 	return fmt.Sprintf("%s cannot be %q: it wants %s", origin, value, wants(f))
 }
 

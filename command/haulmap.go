@@ -21,7 +21,7 @@ type mapLine struct {
 func readMap(path string) ([]mapLine, error) {
 	file, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("the map cannot be read: %w", err)
+		return nil, fmt.Errorf("the map %q cannot be read: %w", path, withoutPath(err))
 	}
 	lines, err := parseMap(file, path)
 	if closed := file.Close(); err == nil && closed != nil {
@@ -30,10 +30,38 @@ func readMap(path string) ([]mapLine, error) {
 	return lines, err
 }
 
+// notCSV is how files begin that spreadsheets write when they are not asked for CSV
+// in UTF-8: workbooks, and UTF-16.
+var notCSV = []string{"PK\x03\x04", "\xd0\xcf\x11\xe0", "\xff\xfe", "\xfe\xff"}
+
+// fieldsOf counts the fields of a line.
+func fieldsOf(record []string) string {
+	if len(record) == 1 {
+		return "one field"
+	}
+	return fmt.Sprintf("%d fields", len(record))
+}
+
+// plainQuote says what is wrong with a quote.
+func plainQuote(err error) error {
+	switch {
+	case errors.Is(err, csv.ErrBareQuote):
+		return errors.New("a quote stands inside a field: put the whole field in quotes, and write the quote twice")
+	case errors.Is(err, csv.ErrQuote):
+		return errors.New("a field begins with a quote and does not end with one")
+	}
+	return err
+}
+
 // parseMap reads lines of source,workspace; a first line that says so is a header,
 // and lines that begin with # are comments. Its errors name the line.
 func parseMap(r io.Reader, path string) ([]mapLine, error) {
 	in := bufio.NewReader(r)
+	for _, head := range notCSV {
+		if begin, err := in.Peek(len(head)); err == nil && string(begin) == head {
+			return nil, fmt.Errorf("%s is not CSV in UTF-8: save it as that", path)
+		}
+	}
 	// Spreadsheets begin a file so.
 	if bom, err := in.Peek(3); err == nil && bytes.Equal(bom, []byte("\xef\xbb\xbf")) {
 		_, _ = in.Discard(3) // it was just peeked at
@@ -47,10 +75,10 @@ func parseMap(r io.Reader, path string) ([]mapLine, error) {
 			break
 		}
 		if broken, ok := errors.AsType[*csv.ParseError](err); ok {
-			return nil, fmt.Errorf("%s:%d: %w", path, broken.Line, broken.Err)
+			return nil, fmt.Errorf("%s:%d: %w", path, broken.Line, plainQuote(broken.Err))
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
+			return nil, fmt.Errorf("the map %q cannot be read: %w", path, withoutPath(err))
 		}
 		number, _ := table.FieldPos(0)
 		for i := range record {
@@ -58,7 +86,7 @@ func parseMap(r io.Reader, path string) ([]mapLine, error) {
 		}
 		switch {
 		case len(record) != 2:
-			return nil, fmt.Errorf("%s:%d: there are %d fields, and a line is source,workspace", path, number, len(record))
+			return nil, fmt.Errorf("%s:%d: a line is source,workspace, and this one has %s", path, number, fieldsOf(record))
 		case first && strings.EqualFold(record[0], "source") && strings.EqualFold(record[1], "workspace"):
 			continue
 		case record[0] == "" || record[1] == "":

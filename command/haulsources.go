@@ -140,7 +140,7 @@ func sourceProblem(ctx context.Context, err error, leftOut []report.LeftOut) err
 				message += fmt.Sprintf("\n  … and %d more", len(leftOut)-i)
 				break
 			}
-			message += fmt.Sprintf("\n  skipped %s: %s", report.Plain(l.Source), report.Plain(l.Message))
+			message += fmt.Sprintf("\n  skipped %s: %s", report.PlainLine(l.Source), report.PlainLine(l.Message))
 		}
 	}
 	return &usageError{message}
@@ -150,7 +150,7 @@ func sourceProblem(ctx context.Context, err error, leftOut []report.LeftOut) err
 func (h *hauling) pairManifest(ctx context.Context) (*pairing, error) {
 	file, err := os.Open(h.manifest)
 	if err != nil {
-		return nil, usagef("the manifest cannot be read: %v", err)
+		return nil, usagef("the manifest %q cannot be read: %v", h.manifest, withoutPath(err))
 	}
 	m, err := migrate.ReadManifest(file, h.manifest)
 	if closed := file.Close(); err == nil {
@@ -190,7 +190,10 @@ func prefixed(where string, err error) error {
 
 // checkWorkspace refuses what cannot be a workspace's name.
 func checkWorkspace(name string) error {
-	_, err := target.ParseAddress(target.DefaultHost+"/organization/"+strings.ReplaceAll(name, "/", " "), true, func(string) string { return "" })
+	if strings.ContainsAny(name, "/@?#") { // which mean something in an address
+		return usagef("it names the workspace %q: its name consists of letters, digits, - and _", name)
+	}
+	_, err := target.ParseAddress(target.DefaultHost+"/organization/"+name, true, func(string) string { return "" })
 	if bad, ok := errors.AsType[*target.AddressError](err); ok {
 		return usagef("it %s", bad.Reason)
 	}

@@ -155,8 +155,8 @@ func (p *process) parseMove(c *cli.Context) (*moveOne, error) {
 func names(c *cli.Context, flag, workspace string) (bool, error) {
 	for _, given := range c.StringSlice(flag) {
 		if given != workspace {
-			return false, usagef("--%s names the workspace %q, and the target is %q: write --%s=%s, if that is what you want",
-				flag, given, workspace, flag, workspace)
+			return false, usagef("%s names the workspace %q, and the target is %q: write --%s=%s, if that is what you want",
+				originOf(c, flag), given, workspace, flag, workspace)
 		}
 	}
 	return len(c.StringSlice(flag)) > 0, nil
@@ -241,7 +241,7 @@ func (p *process) findOne(ctx context.Context, ref string) (source.Object, error
 		message := err.Error()
 		if found != nil {
 			for _, skip := range found.Skipped {
-				message += fmt.Sprintf("\n  skipped %s: %s", report.Plain(skip.Name), report.Plain(skip.Reason))
+				message += fmt.Sprintf("\n  skipped %s: %s", report.PlainLine(skip.Name), report.PlainLine(skip.Reason))
 			}
 		}
 		return nil, &usageError{message}
@@ -255,7 +255,7 @@ func (p *process) findOne(ctx context.Context, ref string) (source.Object, error
 			fmt.Fprintf(&b, "\n  … and %d more", len(found.Objects)-i)
 			break
 		}
-		b.WriteString("\n  " + report.Plain(object.Name()))
+		b.WriteString("\n  " + report.PlainLine(object.Name()))
 	}
 	return nil, &usageError{b.String()}
 }

@@ -106,6 +106,9 @@ func (h *hauling) past() (*migrate.Ledger, error) {
 	if h.journal == "" {
 		return nil, nil
 	}
+	if _, err := os.Stat(h.journal); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil // the haul would begin it
+	}
 	events, err := readJournal(h.journal)
 	if err != nil {
 		return nil, err
@@ -117,14 +120,14 @@ func (h *hauling) past() (*migrate.Ledger, error) {
 func readJournal(path string) ([]migrate.Event, error) {
 	file, err := os.Open(path)
 	if err != nil {
-		return nil, usagef("the journal cannot be read: %v", err)
+		return nil, usagef("the journal %q cannot be read: %v", path, withoutPath(err))
 	}
 	events, err := migrate.ReadJournal(file)
 	if closed := file.Close(); err == nil {
 		err = closed
 	}
 	if err != nil {
-		return nil, usagef("journal %s: %v", path, err)
+		return nil, usagef("the journal %q cannot be used: %v", path, withoutPath(err))
 	}
 	return events, nil
 }

@@ -60,7 +60,7 @@ func (g *progress) wait(e migrate.Event) {
 
 func (g *progress) step(e migrate.Event, text string) {
 	style := g.stderr.style()
-	fmt.Fprintf(g.stderr, "%s %s\n", style.Faint(e.Time.Local().Format(time.TimeOnly)), report.Plain(text))
+	fmt.Fprintf(g.stderr, "%s %s\n", style.Faint(e.Time.Local().Format(time.TimeOnly)), report.PlainLine(text))
 }
 
 // stepText is what an event means to a person; "" when nothing.

@@ -53,6 +53,9 @@ func (t *tellHaul) Run() error {
 	if err != nil {
 		return err
 	}
+	if len(events) == 0 {
+		return usagef("the journal %q holds no event: was the haul ever begun?", t.journal)
+	}
 	told := report.NewHaulReport(t.journal, events)
 	if t.html != "" {
 		if err := writeReport(t.html, func(w io.Writer) error { return report.HaulHTML(w, told) }); err != nil {

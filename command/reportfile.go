@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // writeReport writes a file of a report whole or not at all: what stood there
@@ -14,9 +15,12 @@ func writeReport(path string, write func(io.Writer) error) (err error) {
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		return writeInto(path, write) // a pipe, a terminal, /dev/stdout
 	}
+	if err := mustNotBeState(path); err != nil {
+		return err
+	}
 	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
-		return fmt.Errorf("the report cannot be written: %w", err)
+		return fmt.Errorf("the report %q cannot be written: %w", path, withoutPath(err))
 	}
 	defer func() {
 		if err != nil {
@@ -26,10 +30,29 @@ func writeReport(path string, write func(io.Writer) error) (err error) {
 		}
 	}()
 	if err := errors.Join(write(file), file.Chmod(0o644), file.Close()); err != nil {
-		return fmt.Errorf("the report cannot be written to %s: %w", path, err)
+		return fmt.Errorf("the report %q cannot be written: %w", path, withoutPath(err))
 	}
 	if err := os.Rename(file.Name(), path); err != nil {
-		return fmt.Errorf("the report cannot be put in its place: %w", err)
+		return fmt.Errorf("the report %q cannot be put in its place: %w", path, withoutPath(err))
+	}
+	return nil
+}
+
+// mustNotBeState refuses to replace what may be a state or a journal, named by
+// mistake: no report begins as they do.
+func mustNotBeState(path string) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil // there is none, or writing will tell
+	}
+	defer func() { _ = file.Close() }() // it was only read
+	head := make([]byte, 512)
+	n, err := io.ReadFull(file, head)
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil
+	}
+	if strings.HasPrefix(strings.TrimSpace(string(head[:n])), "{") {
+		return usagef("%q is JSON, as states and journals are, and is not replaced by a report: name another file", path)
 	}
 	return nil
 }
@@ -38,10 +61,10 @@ func writeReport(path string, write func(io.Writer) error) (err error) {
 func writeInto(path string, write func(io.Writer) error) error {
 	file, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {
-		return fmt.Errorf("the report cannot be written: %w", err)
+		return fmt.Errorf("the report %q cannot be written: %w", path, withoutPath(err))
 	}
 	if err := errors.Join(write(file), file.Close()); err != nil {
-		return fmt.Errorf("the report cannot be written to %s: %w", path, err)
+		return fmt.Errorf("the report %q cannot be written: %w", path, withoutPath(err))
 	}
 	return nil
 }

@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
+	"os"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -98,11 +101,11 @@ func checkListen(address string) error {
 func (s *simulation) Run(ctx context.Context) (err error) {
 	server, err := tfesim.New(s.options)
 	if err != nil {
-		return usagef("%v", err)
+		return &usageError{s.reason(err)}
 	}
 	running, err := server.Start(s.listen)
 	if err != nil {
-		return errors.Join(usagef("%v", err), server.Close())
+		return errors.Join(&usageError{s.reason(err)}, server.Close())
 	}
 	defer func() { err = errors.Join(err, running.Close()) }()
 	if s.envFile != "" {
@@ -115,6 +118,21 @@ func (s *simulation) Run(ctx context.Context) (err error) {
 	}
 	<-ctx.Done()
 	return nil
+}
+
+// reason says why the server cannot be, and which flag is to blame.
+func (s *simulation) reason(err error) string {
+	if at, ok := errors.AsType[*fs.PathError](err); ok && s.options.Data != "" {
+		return fmt.Sprintf("--data cannot be %q: %v", s.options.Data, at.Err)
+	}
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "listen" {
+		why := op.Err
+		if call, ok := errors.AsType[*os.SyscallError](why); ok {
+			why = call.Err
+		}
+		return fmt.Sprintf("--listen cannot be %q: %s", s.listen, strings.TrimPrefix(why.Error(), "address "))
+	}
+	return strings.TrimPrefix(err.Error(), "tfesim: ")
 }
 
 func (s *simulation) announce(running *tfesim.Running) error {

@@ -110,7 +110,7 @@ func (u *unlocker) unlockJournal(ctx context.Context, clients *clientPool) ([]re
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, usagef("there is no journal %q; to free a workspace without one: tfhaul unlock [HOST/]ORG/WORKSPACE --haul ID", u.journal)
 	case err != nil:
-		return nil, usagef("the journal cannot be read: %v", err)
+		return nil, usagef("the journal %q cannot be read: %v", u.journal, withoutPath(err))
 	case !info.Mode().IsRegular() || info.Size() == 0:
 		return nil, usagef("%q is no journal: it is the file that --journal named", u.journal)
 	}
@@ -125,16 +125,19 @@ func (u *unlocker) unlockJournal(ctx context.Context, clients *clientPool) ([]re
 	defer func() { _ = journal.Close() }()
 
 	ledger := migrate.NewLedger(events)
+	locks := ledger.HeldLocks()
+	addresses := make([]target.Address, len(locks))
+	for i, lock := range locks {
+		if addresses[i], err = u.recordedAddress(lock.Target); err != nil {
+			return nil, usagef("the journal %q was changed, so nothing was unlocked: %v", u.journal, err)
+		}
+	}
 	var unlockings []report.Unlocking
-	for _, lock := range ledger.HeldLocks() {
+	for i, lock := range locks {
 		if ctx.Err() != nil {
 			return unlockings, ctx.Err()
 		}
-		address, err := u.recordedAddress(lock.Target)
-		if err != nil {
-			return unlockings, fmt.Errorf("the journal %s names a workspace that cannot be one: %w", u.journal, err)
-		}
-		done, err := unlockOne(ctx, clients, address, lock.Haul)
+		done, err := unlockOne(ctx, clients, addresses[i], lock.Haul)
 		if err != nil {
 			return unlockings, err
 		}

@@ -16,6 +16,7 @@ func (e *Engine) Verify(ctx context.Context, m Move) Result {
 	reader := *e
 	reader.DryRun, reader.Create, reader.IncludeEmpty, reader.Journal = true, false, true, nil
 	x := reader.execution(m)
+	x.comparing = true
 	x.conclude(ctx, x.check(ctx))
 	x.result.APICalls = meter.Calls()
 	x.result.Seconds = time.Since(start).Seconds()
@@ -45,7 +46,13 @@ func (x *execution) check(ctx context.Context) error {
 	case Newer:
 		return &stop{code: CodeOutdated, message: fmt.Sprintf("The workspace holds serial %d of this state, and the source is at serial %d: it is yet to be moved.",
 			x.held.snapshot.Serial, x.read.snapshot.Serial)}
+	case Stale:
+		return &stop{code: CodeStale, message: fmt.Sprintf("The workspace holds serial %d of this state, and the source is older: serial %d.",
+			x.held.snapshot.Serial, x.read.snapshot.Serial)}
+	case Diverged:
+		return &stop{code: CodeDiverged, message: fmt.Sprintf("The workspace holds other bytes under the same serial %d: find out which is right.", x.read.snapshot.Serial)}
 	default:
-		return x.refuse()
+		return &stop{code: CodeUnrelated, message: fmt.Sprintf("The workspace holds the state of something else (lineage %s, serial %d; the source's lineage is %s): is it the right workspace, and the right source?",
+			orNone(x.held.snapshot.Lineage), x.held.snapshot.Serial, orNone(x.read.snapshot.Lineage))}
 	}
 }

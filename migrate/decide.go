@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"time"
 
 	"tfhaul/statefile"
@@ -65,10 +66,14 @@ func (x *execution) lookUp(ctx context.Context) (*target.Workspace, error) {
 // token can see. It returns true when there is none to work on.
 func (x *execution) missingWorkspace(ctx context.Context, missing error) (bool, error) {
 	name := x.Organization + "/" + x.Move.Workspace
+	if x.comparing {
+		return true, &stop{code: CodeNoWorkspace, message: fmt.Sprintf(
+			"There is no workspace %s on %s that this token may see: check the name and the token's permissions.%s", name, x.Target.Host(), strangerHint(missing))}
+	}
 	if !x.Create {
 		return true, &stop{code: CodeNoWorkspace, message: fmt.Sprintf(
-			"There is no workspace %s on %s that this token may see: create it, or let --create do so; or check the name, the token's permissions and its kind (an organization token cannot write states).",
-			name, x.Target.Host())}
+			"There is no workspace %s on %s that this token may see: create it, or let --create do so; or check the name, the token's permissions and its kind (an organization token cannot write states).%s",
+			name, x.Target.Host(), strangerHint(missing))}
 	}
 	if x.DryRun {
 		x.note("The workspace does not exist and would be made.")
@@ -91,6 +96,14 @@ func (x *execution) missingWorkspace(ctx context.Context, missing error) (bool, 
 	x.workspace, x.result.Created = made, true
 	x.record(Event{Event: EventCreated, WorkspaceID: made.ID})
 	return false, nil
+}
+
+// strangerHint says so when a 404 does not come with the API's own words.
+func strangerHint(missing error) string {
+	if e, ok := errors.AsType[*target.Error](missing); ok && e.Status == http.StatusNotFound && len(e.Details) == 0 && e.Err == nil {
+		return " The answer was not worded as Terraform Enterprise words it: is this its host?"
+	}
+	return ""
 }
 
 // checkPermissions refuses what the token could begin and not finish.

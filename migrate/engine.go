@@ -167,6 +167,7 @@ type execution struct {
 	lock      *workspaceLock
 	sent      *target.StateVersion // step 5
 	current   bool                 // verify found what was sent to be the current state version
+	comparing bool                 // nothing is moved: see Verify
 }
 
 // run is one move, under the source's own lock if that is asked for.

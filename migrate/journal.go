@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"sync"
 	"time"
@@ -93,12 +94,15 @@ var ErrJournalInUse = errors.New("the journal is in use by another process")
 func OpenJournal(path string) (*Journal, []Event, error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, nil, fmt.Errorf("open the journal: %w", err)
+		if at, ok := errors.AsType[*fs.PathError](err); ok {
+			err = at.Err // the sentence names the path
+		}
+		return nil, nil, fmt.Errorf("the journal %q cannot be opened: %w", path, err)
 	}
 	j := &Journal{file: file}
 	events, err := j.begin()
 	if err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("journal %s: %w", path, err), file.Close())
+		return nil, nil, errors.Join(fmt.Errorf("the journal %q cannot be used: %w", path, err), file.Close())
 	}
 	return j, events, nil
 }
@@ -166,20 +170,30 @@ func readEvents(r io.Reader) (events []Event, whole int64, err error) {
 	for n := 1; lines.Scan(); n++ {
 		var e Event
 		if err := json.Unmarshal(lines.Bytes(), &e); err != nil || e.Event == "" {
-			return nil, 0, fmt.Errorf("line %d is no journal event: is this a file that tfhaul wrote?", n)
+			return nil, 0, notAnEvent(n, events)
 		}
 		if n == 1 && e.Format != JournalFormat {
-			return nil, 0, fmt.Errorf("it starts with format %q, and this tfhaul reads %q", e.Format, JournalFormat)
+			return nil, 0, fmt.Errorf("it starts with format %q, and this tfhaul reads %q: use the tfhaul that wrote it", e.Format, JournalFormat)
 		}
 		whole += int64(len(lines.Bytes())) + 1
 		events = append(events, e)
 	}
 	if err := lines.Err(); errors.Is(err, bufio.ErrTooLong) {
-		return nil, 0, fmt.Errorf("line %d is longer than any journal event: is this a file that tfhaul wrote?", len(events)+1)
+		return nil, 0, notAnEvent(len(events)+1, events)
 	} else if err != nil {
 		return nil, 0, err
 	}
 	return events, whole, nil
+}
+
+// notAnEvent says of a line that it is none of ours, and what to do about a journal
+// that was damaged.
+func notAnEvent(line int, before []Event) error {
+	if line == 1 {
+		return errors.New("line 1 is no journal event: is this a file that tfhaul wrote?")
+	}
+	return fmt.Errorf("line %d is damaged, so what was done after it is not known: look at the workspaces; what is still locked by haul %s is freed by: tfhaul unlock [HOST/]ORG/WORKSPACE --haul %[2]s",
+		line, before[0].Haul)
 }
 
 // completeLines splits at newlines and drops what follows the last one.

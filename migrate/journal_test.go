@@ -79,7 +79,7 @@ func TestJournalErrors(t *testing.T) {
 		{"a state", "{\n  \"version\": 4,\n", "line 1 is no journal event"},
 		{"another format", `{"event":"haul","format":"tfhaul-journal/9"}` + "\n", "tfhaul-journal/9"},
 		{"damaged in the middle", `{"event":"haul","format":"tfhaul-journal/1"}` + "\n\x00\x00\n", "line 2"},
-		{"an endless line", strings.Repeat("x", 2<<20) + "\n", "line 1 is longer"},
+		{"an endless line", strings.Repeat("x", 2<<20) + "\n", "line 1 is no journal event"},
 		{"a state on one line", `{"version":4,"serial":1}`, "no journal event"},
 		{"a log on one line", `{"time":"2026-01-01T00:00:00Z","msg":"` + strings.Repeat("x", 600), "no journal event"},
 		{"a word", "hello", "no journal event"},

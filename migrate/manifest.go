@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -60,7 +61,10 @@ const mostManifest = 64 << 20
 func ReadManifest(r io.Reader, name string) (*Manifest, error) {
 	src, err := io.ReadAll(io.LimitReader(r, mostManifest+1))
 	if err != nil {
-		return nil, fmt.Errorf("read the manifest %s: %w", name, err)
+		if at, ok := errors.AsType[*fs.PathError](err); ok {
+			err = at.Err // the sentence names the path
+		}
+		return nil, fmt.Errorf("the manifest %q cannot be read: %w", name, err)
 	}
 	if len(src) > mostManifest {
 		return nil, fmt.Errorf("the manifest %s is larger than %d MB", name, mostManifest>>20)
@@ -84,8 +88,12 @@ func manifestError(diags hcl.Diagnostics) error {
 	d := diags.Errs()[0]
 	var diag *hcl.Diagnostic
 	if errors.As(d, &diag) && diag.Subject != nil {
-		return fmt.Errorf("%s:%d,%d: %s: %s", diag.Subject.Filename, diag.Subject.Start.Line, diag.Subject.Start.Column,
-			diag.Summary, strings.TrimSpace(strings.ReplaceAll(diag.Detail, "\n", " ")))
+		detail := strings.TrimPrefix(strings.TrimSpace(strings.ReplaceAll(diag.Detail, "\n", " ")), "Unsuitable value: ")
+		at := diag.Subject.Start
+		if at.Line == 1 && at.Column == 1 {
+			detail += " Is this a manifest, as tfhaul plan --out writes one?"
+		}
+		return fmt.Errorf("%s:%d,%d: %s: %s", diag.Subject.Filename, at.Line, at.Column, diag.Summary, detail)
 	}
 	return d
 }

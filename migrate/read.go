@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"tfhaul/source"
@@ -69,6 +70,8 @@ func readObject(ctx context.Context, object source.Object) (reading, error) {
 	r := reading{snapshot: snapshot, pin: pin}
 	var notState *statefile.Error
 	switch {
+	case errors.As(err, &notState) && object.Name() == "-":
+		return r, &stop{code: Code(notState.Code()), message: "Standard input: " + sentence(notState.Error()) + " Did the command before the pipe fail?"}
 	case errors.As(err, &notState):
 		return r, &stop{code: Code(notState.Code()), message: sentence(notState.Error())}
 	case err != nil:
@@ -100,7 +103,9 @@ func unreadable(err error) error {
 }
 
 func sourceLockedMessage(l *source.Lock) string {
-	who := l.Who
+	// What others wrote may be anything, and stays on its line.
+	oneLine := func(s string) string { return strings.Join(strings.Fields(s), " ") }
+	who := oneLine(l.Who)
 	if who == "" {
 		who = "somebody"
 	}
@@ -109,11 +114,11 @@ func sourceLockedMessage(l *source.Lock) string {
 		s += " since " + l.Created.Format(time.RFC3339)
 	}
 	if l.Operation != "" {
-		s += fmt.Sprintf(" (%s)", l.Operation)
+		s += fmt.Sprintf(" (%s)", oneLine(l.Operation))
 	}
 	s += fmt.Sprintf(": wait for that to end. If nobody works there any more, lift the lock (%s", l.Path)
 	if l.ID != "" {
-		s += "; terraform force-unlock " + l.ID
+		s += "; terraform force-unlock " + oneLine(l.ID)
 	}
 	return s + ")."
 }

@@ -64,7 +64,8 @@ func (s Style) move(w io.Writer, head string, r migrate.Result) error {
 func moveFacts(r migrate.Result) string {
 	var facts []string
 	if sn := r.Snapshot; sn != nil {
-		if sn.Format > 0 {
+		// Of what could not be read, 0 is no serial.
+		if sn.Format > 0 && (sn.Serial > 0 || r.Relation != "") {
 			facts = append(facts, fmt.Sprintf("serial %d", sn.Serial))
 		}
 		facts = append(facts, Size(sn.Size))

@@ -59,7 +59,9 @@ func Plain(text string) string {
 	}, text)
 }
 
-// plainLine is Plain for what must stay on its line.
+// PlainLine is Plain for what must stay on its line.
+func PlainLine(text string) string { return plainLine(text) }
+
 func plainLine(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r == '\n' || r == '\t' {

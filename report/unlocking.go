@@ -45,7 +45,7 @@ func Unlockings(w io.Writer, s Style, unlockings []Unlocking) error {
 	}
 	for _, u := range unlockings {
 		word := map[string]string{
-			Freed: s.Good("freed"), Free: s.Good("free"), NotOurs: s.Odd("not ours"), StillLocked: s.Bad("still locked"),
+			Freed: s.Good("freed"), Free: s.Good("free"), NotOurs: s.Odd("not ours"), StillLocked: s.Bad("not freed"),
 		}[u.Outcome]
 		fmt.Fprintf(&b, "%s: %s\n", word, plainLine(u.Target))
 		s.indented(&b, "  ", u.Message)

@@ -48,8 +48,18 @@ func findLocal(ctx context.Context, ref string, o FindOptions) (*Listing, error)
 		}
 		return &Listing{Objects: []Object{s}}, nil
 	default:
-		return nil, fmt.Errorf("%q is neither a file nor a directory (%s)", ref, info.Mode().Type())
+		return nil, fmt.Errorf("%q is neither a file nor a directory, but %s: name the file that holds the state", ref, typeInWords(info.Mode()))
 	}
+}
+
+func typeInWords(mode fs.FileMode) string {
+	switch {
+	case mode&fs.ModeSocket != 0:
+		return "a socket"
+	case mode&fs.ModeDevice != 0:
+		return "a device"
+	}
+	return "something that cannot be read as a file"
 }
 
 // file is a state in the local file system.

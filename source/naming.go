@@ -113,7 +113,17 @@ func permitted(raw string) string {
 	return strings.Trim(name, "-")
 }
 
-// templateReason is what went wrong in a template, without the package's own prefix.
+// What package text/template says of a template among its own kind.
+var (
+	templateStep    = regexp.MustCompile(`executing "workspace-name" `)
+	unknownField    = regexp.MustCompile(`can't evaluate field (\w+) in type .*`)
+	unknownFunction = regexp.MustCompile(`function "(\w+)" not defined`)
+)
+
+// templateReason is what went wrong in a template, for who wrote it: line, column and what stands there.
 func templateReason(err error) string {
-	return strings.TrimPrefix(err.Error(), "template: workspace-name:")
+	text := strings.TrimPrefix(err.Error(), "template: workspace-name:")
+	text = templateStep.ReplaceAllString(text, "")
+	text = unknownField.ReplaceAllString(text, "there is no field .$1")
+	return unknownFunction.ReplaceAllString(text, `there is no function "$1", but lower, replace, trimPrefix and join`)
 }

@@ -114,7 +114,7 @@ func TestNameErrors(t *testing.T) {
 func TestParseNamerErrors(t *testing.T) {
 	for _, tt := range []struct{ does, template, want string }{
 		{"a template that does not close", "{{.Dir", `the workspace name template "{{.Dir" cannot be read: 1: unclosed action`},
-		{"a function that does not exist", "{{upper .Dir}}", `the workspace name template "{{upper .Dir}}" cannot be read: 1: function "upper" not defined`},
+		{"a function that does not exist", "{{upper .Dir}}", `the workspace name template "{{upper .Dir}}" cannot be read: 1: there is no function "upper", but lower, replace, trimPrefix and join`},
 		{"a field that does not exist", "{{.Name}}", `there are .Dir .Base .Key .Bucket .Workspace .Root`},
 	} {
 		t.Run(tt.does, func(t *testing.T) {

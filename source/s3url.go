@@ -97,9 +97,9 @@ func s3Parameters(query string) (url.Values, error) {
 		case err != nil:
 			return nil, fmt.Errorf("the value of %s in an s3:// URL is not percent-encoded right", name)
 		case value == "":
-			return nil, fmt.Errorf("%s in an s3:// URL has no value", name)
+			return nil, fmt.Errorf("%s in an s3:// URL has no value: write %[1]s=VALUE, or leave it out", name)
 		case params.Has(name) && name != paramPrefix:
-			return nil, fmt.Errorf("%s is in the s3:// URL twice", name)
+			return nil, fmt.Errorf("%s is in the s3:// URL twice: keep one of them", name)
 		}
 		params.Add(name, value)
 	}
@@ -120,7 +120,7 @@ func (u *s3URL) readParams() error {
 		return fmt.Errorf("%s names one object's version, and %q is a prefix to be searched: name the object", paramVersion, u.name(u.key))
 	}
 	if r := u.params.Get(paramRegion); r != "" && !isRegion(r) {
-		return fmt.Errorf("%q is not the name of a region", r)
+		return fmt.Errorf("%q is not the name of a region, such as eu-west-1", r)
 	}
 	if e := u.params.Get(paramEndpoint); e != "" {
 		if err := checkEndpoint(e); err != nil {
@@ -157,7 +157,7 @@ func checkEndpoint(endpoint string) error {
 	e, err := url.Parse(endpoint)
 	switch {
 	case err != nil || e.Host == "" || e.Scheme != "https" && e.Scheme != "http":
-		return fmt.Errorf("the %s of an s3:// URL is not an https:// URL", paramEndpoint)
+		return fmt.Errorf("the %s of an s3:// URL is not an https:// URL: write ?%[1]s=https://HOST", paramEndpoint)
 	case e.User != nil:
 		return fmt.Errorf("the %s of an s3:// URL holds credentials: they come from the environment, the shared AWS files or ?%s=NAME", paramEndpoint, paramProfile)
 	case e.RawQuery != "" || e.Fragment != "":
