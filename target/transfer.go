@@ -128,8 +128,12 @@ func (c *Client) create(ctx context.Context, ws *Workspace, size int64, body fun
 // Upload sends an announced state version's bytes to its signed URL, which is
 // used once and by nobody else, so it carries no token.
 func (c *Client) Upload(ctx context.Context, sv *StateVersion, body Body) error {
-	op := "upload state version " + sv.ID
-	address, err := c.blobURL(sv.upload)
+	return c.put(ctx, "upload state version "+sv.ID, sv.upload, body)
+}
+
+// put sends bytes to a signed URL.
+func (c *Client) put(ctx context.Context, op, to string, body Body) error {
+	address, err := c.blobURL(to)
 	if err != nil {
 		return &Error{Op: op, Code: Rejected, Err: err}
 	}

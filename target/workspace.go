@@ -20,6 +20,9 @@ type Workspace struct {
 	TerraformVersion string
 	// ExecutionMode is "remote", "local" or "agent".
 	ExecutionMode string
+	// WorkingDirectory is the directory of the configuration in which runs are
+	// executed, with slashes; "" is its root.
+	WorkingDirectory string
 	// Locked says whether anybody holds the lock, Holder who, as far as the
 	// server told.
 	Locked bool
@@ -279,7 +282,8 @@ func assemble(organization string, ws *tfe.Workspace, e extras) *Workspace {
 	permitted := func(p *bool) bool { return p == nil || *p }
 	w := &Workspace{
 		ID: ws.ID, Organization: organization, Name: clean(ws.Name),
-		TerraformVersion: clean(ws.TerraformVersion), ExecutionMode: clean(ws.ExecutionMode), Locked: ws.Locked,
+		TerraformVersion: clean(ws.TerraformVersion), ExecutionMode: clean(ws.ExecutionMode),
+		WorkingDirectory: clean(ws.WorkingDirectory), Locked: ws.Locked,
 		CanReadStates: permitted(e.Attributes.Permissions.CanReadStateVersions),
 		CanLock:       permitted(e.Attributes.Permissions.CanLock),
 		CanUnlock:     permitted(e.Attributes.Permissions.CanUnlock),

@@ -1,0 +1,106 @@
+package prove
+
+import (
+	"context"
+	"regexp"
+	"slices"
+	"strings"
+
+	"tfhaul/target"
+)
+
+// explainEnd says why a run ended without what was waited for.
+func (x *proof) explainEnd(ctx context.Context, r *target.Run) error {
+	switch r.Status {
+	case "canceled", "force_canceled", "discarded":
+		return stopf(CodeRunCanceled, "The run %s was ended by somebody (%s).", r.ID, r.Status)
+	case "errored":
+		return x.explainLog(r.ID, x.readLog(ctx, r))
+	}
+	return stopf(CodeRunErrored, "The run %s ended as %s.", r.ID, r.Status)
+}
+
+// mostLog bounds how much of a log is read for the reason of a failure.
+const mostLog = 4 << 20
+
+// readLog reads a plan's log, as far as it can be read.
+func (x *proof) readLog(ctx context.Context, r *target.Run) string {
+	if r.Plan == "" {
+		return ""
+	}
+	plan, err := x.Target.Plan(ctx, r.Plan)
+	if err != nil {
+		return ""
+	}
+	var log strings.Builder
+	for log.Len() < mostLog {
+		part, err := x.Target.PlanLog(ctx, plan, int64(log.Len()))
+		if err != nil || len(part) == 0 {
+			break
+		}
+		log.Write(part)
+	}
+	return log.String()
+}
+
+// explainLog names the reason of a failed plan by its log. The log itself is not
+// repeated: it may hold values.
+func (x *proof) explainLog(run, log string) error {
+	code, message := reasonOf(log)
+	if run != "" {
+		message = "The run " + run + " failed: " + message + " Its log says more (--logs)."
+	} else {
+		message = "The plan failed: " + message + " What terraform said is shown with --logs."
+	}
+	return &stop{code, message}
+}
+
+var (
+	// Colours, which Terraform puts into logs.
+	colours = regexp.MustCompile(`\x1b\[[0-9;]*m`)
+	// `The root module input variable "region" is not set, and has no default value.`
+	unsetVariable = regexp.MustCompile(`input\s+variable\s+"([\pL_][\pL\pN_-]*)"\s+is\s+not\s+set`)
+)
+
+// failures are what is known by its text, the most telling first.
+var failures = []struct {
+	text *regexp.Regexp
+	code Code
+	says string
+}{
+	{regexp.MustCompile(`(?i)no value for required variable`), CodeMissingVariable,
+		"a variable has no value in the workspace. Set it there."},
+	{regexp.MustCompile(`(?i)failed to query available provider packages|failed to install provider|provider registry|could not retrieve the list of available versions|inconsistent dependency lock file|missing required provider|module not installed|failed to download module|unreadable module directory`), CodeProvider,
+		"a provider or a module cannot be had there."},
+	{regexp.MustCompile(`(?i)no valid credential|could not find default credentials|unable to locate credentials|invalid credentials|failed to refresh cached credentials|error configuring .*(credential|authenti)|building .*authoriz|unauthenticated|unauthorized|accessdenied|access denied|expiredtoken|invalidclienttokenid|status ?code:? 40[13]`), CodeCredentials,
+		"a provider has no credentials there, or none that suffice. Give the workspace its credentials."},
+	{regexp.MustCompile(`(?i)no configuration files|has no directory|working directory`), CodeConfiguration,
+		"the configuration has nothing in the workspace's working directory."},
+	{regexp.MustCompile(`(?i)unsupported terraform core version|state snapshot was created by terraform`), CodeRunErrored,
+		"the Terraform version of the workspace does not fit. Give it one that does."},
+}
+
+// reasonOf finds the reason of a failed plan in its log.
+func reasonOf(log string) (Code, string) {
+	log = colours.ReplaceAllString(log, "")
+	// Terraform draws a frame around what it says, and breaks its lines.
+	log = strings.NewReplacer("│", " ", "╷", " ", "╵", " ").Replace(log)
+	var names []string
+	for _, m := range unsetVariable.FindAllStringSubmatch(log, -1) {
+		if !slices.Contains(names, m[1]) {
+			names = append(names, m[1])
+		}
+	}
+	if len(names) > 0 {
+		if len(names) == 1 {
+			return CodeMissingVariable, "the variable " + names[0] + " has no value. Set it in the workspace."
+		}
+		return CodeMissingVariable, "the variables " + strings.Join(names, ", ") + " have no value. Set them in the workspace."
+	}
+	for _, f := range failures {
+		if f.text.MatchString(log) {
+			return f.code, f.says
+		}
+	}
+	return CodeRunErrored, "Terraform could not plan."
+}

@@ -1,0 +1,189 @@
+package prove
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"time"
+
+	"tfhaul/target"
+)
+
+// startRun makes a run. When the reply is lost, it looks for it by its message: a
+// run that nobody knows of would stay in the queue.
+func (x *proof) startRun(ctx context.Context, o target.RunOptions) (*target.Run, error) {
+	var mark [4]byte
+	rand.Read(mark[:]) // never fails
+	what := "Proof that nothing changes"
+	if o.AllowEmptyApply {
+		what = "Rewriting the state, without a change to resources"
+	}
+	o.Message = what + " (tfhaul " + hex.EncodeToString(mark[:]) + ")"
+	r, err := x.Target.CreateRun(ctx, x.workspace, o)
+	if target.CodeOf(err) == target.Ambiguous {
+		r, err = x.lookForRun(ctx, o.Message, err)
+	}
+	if err != nil {
+		return nil, refusedRun(err)
+	}
+	x.ours = r.ID
+	x.identify(r)
+	return r, nil
+}
+
+// refusedRun explains why the server makes no run.
+func refusedRun(err error) error {
+	e, ok := errors.AsType[*target.Error](err)
+	if ok && e.Code == target.Malformed {
+		return stopf(CodeServerRefused, "%s", sentence("the server makes no run: "+e.Error()))
+	}
+	return err
+}
+
+// lookForRun finds the run whose reply was lost among the newest ones.
+func (x *proof) lookForRun(ctx context.Context, message string, lost error) (*target.Run, error) {
+	const newest = 50
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), mostPatience)
+	defer cancel()
+	n := 0
+	for r, err := range x.Target.Runs(ctx, x.workspace) {
+		switch n++; {
+		case err != nil:
+			return nil, errors.Join(lost, err)
+		case r.Message == message:
+			return r, nil
+		case n == newest:
+			return nil, lost
+		}
+	}
+	return nil, lost
+}
+
+// identify notes the run in the result.
+func (x *proof) identify(r *target.Run) {
+	x.result.RunID = r.ID
+	x.result.RunURL = x.Target.RunURL(x.workspace, r)
+	x.result.TerraformVersion = r.TerraformVersion
+}
+
+// awaitPlan waits until a run's plan is finished, or will never be.
+func (x *proof) awaitPlan(ctx context.Context, r *target.Run) (*target.Run, error) {
+	x.identify(r)
+	return x.await(ctx, r, (*target.Run).Planned)
+}
+
+// await looks at a run until it is as wanted. A run that ends otherwise is an error
+// that says why.
+func (x *proof) await(ctx context.Context, r *target.Run, wanted func(*target.Run) bool) (*target.Run, error) {
+	deadline := time.Now().Add(cmp.Or(x.Timeout, DefaultTimeout))
+	log := logTail{proof: x}
+	for wait := newPacing(); ; {
+		x.tell(Event{Stage: stageOf(r), Run: r.ID, Status: r.Status, Position: r.Position})
+		log.follow(ctx, r)
+		switch {
+		case wanted(r):
+			if r.Over() {
+				x.ours = ""
+			}
+			return r, nil
+		case r.Over():
+			x.ours = ""
+			return nil, x.explainEnd(ctx, r)
+		case time.Now().After(deadline):
+			return nil, stopf(CodeTimeout, "The run %s is %s after %s%s.", r.ID, r.Status, cmp.Or(x.Timeout, DefaultTimeout), x.whatHolds(r))
+		}
+		if err := wait.pause(ctx); err != nil {
+			return nil, err
+		}
+		next, err := x.Target.Run(ctx, r.ID)
+		switch code := target.CodeOf(err); {
+		case err == nil:
+			r = next
+		case (code == target.Unreachable || code == target.Ambiguous) && ctx.Err() == nil && wait.spent < mostPatience:
+			// A question may be asked again.
+		default:
+			return nil, err
+		}
+	}
+}
+
+// whatHolds says what a run may be waiting for.
+func (x *proof) whatHolds(r *target.Run) string {
+	switch {
+	case r.Status == "pending" && r.Position > 0:
+		return ", with " + count(r.Position, "run") + " before it"
+	case x.workspace.ExecutionMode == "agent":
+		return ": the workspace's runs are executed by agents, and none may be there"
+	}
+	return ""
+}
+
+func stageOf(r *target.Run) Stage {
+	switch r.Status {
+	case "pending", "plan_queued", "fetching", "fetching_completed", "queuing":
+		return StageQueued
+	case "confirmed", "queuing_apply", "apply_queued", "pre_apply_running", "pre_apply_completed", "applying", "post_apply_running", "post_apply_completed", "applied":
+		return StageApplying
+	}
+	return StagePlanning
+}
+
+// cancelGrace bounds what is done about our run after everything else has ended.
+const cancelGrace = 30 * time.Second
+
+// cancelOurs ends the run that we made, whatever ended ctx. One that was only
+// planned takes nobody's turn once it is canceled or discarded.
+func (x *proof) cancelOurs(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cancelGrace)
+	defer cancel()
+	const why = "tfhaul ended before the run did"
+	err := x.Target.CancelRun(ctx, x.ours, why)
+	if target.CodeOf(err) == target.Rejected {
+		err = x.Target.DiscardRun(ctx, x.ours, why)
+	}
+	if target.CodeOf(err) == target.Rejected {
+		if r, asked := x.Target.Run(ctx, x.ours); asked == nil && r.Over() {
+			return // it ended by itself
+		}
+	}
+	if err != nil {
+		x.note("The run " + x.ours + " could not be canceled, and may still be under way: " + err.Error() + ".")
+		return
+	}
+	x.note("The run " + x.ours + " was canceled.")
+}
+
+func (x *proof) note(text string) { x.result.Notes = append(x.result.Notes, text) }
+
+// A logTail copies the log of a run's plan as it grows.
+type logTail struct {
+	*proof
+	plan   *target.Plan
+	offset int64
+}
+
+// follow copies what is new. A log that cannot be read spoils no proof.
+func (l *logTail) follow(ctx context.Context, r *target.Run) {
+	if l.Logs == nil || r.Plan == "" || stageOf(r) == StageQueued {
+		return
+	}
+	if l.plan == nil {
+		plan, err := l.Target.Plan(ctx, r.Plan)
+		if err != nil {
+			return
+		}
+		l.plan = plan
+	}
+	for {
+		part, err := l.Target.PlanLog(ctx, l.plan, l.offset)
+		if err != nil || len(part) == 0 {
+			return
+		}
+		l.offset += int64(len(part))
+		// Nobody can be told that the log cannot be written.
+		_, _ = l.Logs.Write(bytes.Trim(part, "\x02\x03"))
+	}
+}

@@ -1,0 +1,108 @@
+package prove
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strconv"
+	"time"
+
+	"tfhaul/statefile"
+	"tfhaul/target"
+)
+
+// held is what the workspace holds: the state that the plan has to start from.
+type held struct {
+	version   string // the state version's id
+	createdAt time.Time
+	serial    int64
+	lineage   string
+	terraform string
+	instances int // managed, deposed ones not counted
+}
+
+// readState finds out what the workspace holds, and copies it.
+func (x *proof) readState(ctx context.Context, copyTo io.Writer) error {
+	version, err := x.Target.Current(ctx, x.workspace)
+	switch {
+	case err != nil:
+		return err
+	case version == nil:
+		return stopf(CodeNoState, "The workspace holds no state: a plan there would show what the configuration creates, and prove nothing.")
+	case x.StateVersion != "" && version.ID != x.StateVersion:
+		return stopf(CodeStateChanged, "The workspace's current state version is %s, and not %s, which was to be proven: somebody wrote another.", version.ID, x.StateVersion)
+	}
+	h, err := x.readVersion(ctx, version, copyTo)
+	if err != nil {
+		return err
+	}
+	x.held = h
+	r := &x.result
+	r.StateVersionID, r.Serial, r.Instances = h.version, h.serial, h.instances
+	return nil
+}
+
+// readVersion downloads a state version, copies it, and counts what is in it.
+func (x *proof) readVersion(ctx context.Context, version *target.StateVersion, copyTo io.Writer) (held, error) {
+	h := held{version: version.ID, createdAt: version.CreatedAt}
+	body, err := openVersion(ctx, x.Target, version)
+	if err != nil {
+		return h, err
+	}
+	defer func() { _ = body.Close() }() // it was only read
+	snapshot, err := statefile.Inspect(io.TeeReader(body, copyTo), h.counter())
+	if refused, ok := errors.AsType[*statefile.Error](err); ok {
+		return h, stopf(CodeNoState, "What the workspace holds cannot be read as a state: %v.", refused)
+	}
+	if err != nil {
+		return h, err
+	}
+	h.serial, h.lineage, h.terraform = snapshot.Serial, snapshot.Lineage, snapshot.TerraformVersion
+	return h, nil
+}
+
+// counter counts the managed instances of a state.
+func (h *held) counter() *statefile.Visitor {
+	return &statefile.Visitor{Resource: func(r statefile.Resource) {
+		if r.Mode != "managed" {
+			return
+		}
+		for _, i := range r.Instances {
+			if !i.Deposed {
+				h.instances++
+			}
+		}
+	}}
+}
+
+// openVersion starts the download of a state version, for whose address some
+// servers take a moment.
+func openVersion(ctx context.Context, client *target.Client, version *target.StateVersion) (io.ReadCloser, error) {
+	for wait := newPacing(); ; {
+		body, err := client.Open(ctx, version)
+		if target.CodeOf(err) != target.NoBytesYet || wait.spent > mostPatience {
+			return body, err
+		}
+		if err := wait.pause(ctx); err != nil {
+			return nil, err
+		}
+		if version, err = client.StateVersion(ctx, version.ID); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// checkSameState makes sure that the plan saw the state that was read: the API does
+// not say which one it saw.
+func (x *proof) checkSameState(ctx context.Context) error {
+	now, err := x.Target.Current(ctx, x.workspace)
+	if err != nil {
+		return err
+	}
+	if now == nil || now.ID != x.held.version {
+		return stopf(CodeStateChanged, "The workspace got another state while the plan was made, so which one the plan saw is not known. Prove it again.")
+	}
+	return nil
+}
+
+func itoa(n int) string { return strconv.Itoa(n) }
