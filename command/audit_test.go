@@ -173,3 +173,17 @@ func TestReport(t *testing.T) {
 		}
 	}
 }
+
+func TestVerifyDeepFlag(t *testing.T) {
+	t.Parallel()
+	h := start(t, tfesim.Options{})
+	h.addWorkspace(t, "net")
+	path := write(t, "net.tfstate", state(1, 10))
+	h.seed(t, "net", state(1, 10))
+	if r := h.tfhaul(t, "verify", "--deep", path, org+"/net"); r.code != 0 || !strings.Contains(r.stdout, "only the bytes were compared") {
+		t.Errorf("exit code %d: %s%s", r.code, r.stdout, r.stderr)
+	}
+	if r := h.tfhaul(t, "verify", "--deep", "haul.jsonl"); r.code != 4 || !strings.Contains(r.stderr, "compares one state") {
+		t.Errorf("exit code %d: %s%s", r.code, r.stdout, r.stderr)
+	}
+}

@@ -15,6 +15,7 @@ type verifyOne struct {
 	connector
 	source  string
 	address target.Address
+	deep    bool
 	json    bool
 }
 
@@ -29,18 +30,25 @@ so it may be asked at any time, by anybody who may read the workspace's states.
 With a journal it does so for everything that the haul has moved: is what arrived still there, byte for byte, and did
 its source change since? Moves that did not arrive are told of as the journal has them.
 
+--deep also compares the resources and outputs that the server reads out of the state, where it offers them as JSON.
+
 Examples:
   tfhaul verify terraform.tfstate acme/network
+  tfhaul verify --deep terraform.tfstate acme/network
   tfhaul verify haul.jsonl
   terraform state pull | tfhaul verify - acme/network --json
 
 Exit codes: 0 the same bytes; 3 not the same, and the message says how they stand; 1 it could not be found out.`,
 		Flags: append([]cli.Flag{
+			switchFlag("deep", "with a SOURCE: compare the resources in the server's JSON of the state, too"),
 			countFlag("parallelism", migrate.DefaultParallelism, "with a journal: look at `N` workspaces at a time"),
 			switchFlag("all", "with a journal: show every workspace, however many there are"),
 		}, append(connectFlags(), jsonFlag())...),
 		Action: func(c *cli.Context) error {
 			if c.NArg() == 1 {
+				if c.Bool("deep") {
+					return usagef("--deep compares one state: tfhaul verify --deep SOURCE [HOST/]ORG/WORKSPACE")
+				}
 				j, err := p.parseVerifyJournal(c)
 				if err != nil {
 					return err
@@ -51,7 +59,7 @@ Exit codes: 0 the same bytes; 3 not the same, and the message says how they stan
 			if err != nil {
 				return err
 			}
-			v := &verifyOne{source: args[0], json: c.Bool("json")}
+			v := &verifyOne{source: args[0], deep: c.Bool("deep"), json: c.Bool("json")}
 			if v.address, err = p.workspaceAddress(args[1]); err != nil {
 				return err
 			}
@@ -95,7 +103,11 @@ func (v *verifyOne) findAndVerify(ctx context.Context) (migrate.Result, error) {
 	}
 	defer client.Close()
 	engine := &migrate.Engine{Target: client}
-	return engine.Verify(ctx, migrate.Move{
+	verify := engine.Verify
+	if v.deep {
+		verify = engine.VerifyDeep
+	}
+	return verify(ctx, migrate.Move{
 		Object: object, Organization: v.address.Organization, Workspace: v.address.Workspace,
 	}), nil
 }

@@ -11,13 +11,18 @@ import (
 // Verify says whether a workspace holds exactly what a source holds: outcome
 // already-there if so, refused otherwise. It writes nothing, at neither side.
 func (e *Engine) Verify(ctx context.Context, m Move) Result {
+	return e.verify(ctx, m, (*execution).check)
+}
+
+// verify makes the Result of a check that writes nothing.
+func (e *Engine) verify(ctx context.Context, m Move, check func(*execution, context.Context) error) Result {
 	start := time.Now()
 	ctx, meter := target.WithMeter(ctx)
 	reader := *e
 	reader.DryRun, reader.Create, reader.IncludeEmpty, reader.Journal = true, false, true, nil
 	x := reader.execution(m)
 	x.comparing = true
-	x.conclude(ctx, x.check(ctx))
+	x.conclude(ctx, check(x, ctx))
 	x.result.APICalls = meter.Calls()
 	x.result.Seconds = time.Since(start).Seconds()
 	return x.result

@@ -61,6 +61,9 @@ const (
 	// Only Verify finds these two: the workspace holds nothing, or an older serial.
 	CodeAbsent   Code = "absent"
 	CodeOutdated Code = "outdated"
+	// Only VerifyDeep finds this: the same bytes, and the server reads other resources
+	// out of them.
+	CodeResourcesDiffer Code = "resources-differ"
 )
 
 // The codes of what failed on the way, and of what was skipped.
@@ -88,7 +91,7 @@ const (
 var refusals = map[Code]bool{
 	CodeStale: true, CodeDiverged: true, CodeUnrelated: true, CodeNoWorkspace: true, CodeLocked: true,
 	CodeEncrypted: true, CodeNotState: true, CodeInvalid: true, CodeTooNewFormat: true, CodeErrored: true,
-	CodeSourceLocked: true, CodeSourceChanged: true, CodeNotLockable: true, CodeAbsent: true, CodeOutdated: true, CodeCollision: true,
+	CodeSourceLocked: true, CodeSourceChanged: true, CodeNotLockable: true, CodeAbsent: true, CodeOutdated: true, CodeResourcesDiffer: true, CodeCollision: true,
 }
 
 // outcomeOf tells which outcome a code stands for.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"net/http"
+	"net/url"
 	"time"
 
 	tfe "github.com/hashicorp/go-tfe"
@@ -27,8 +29,9 @@ type StateVersion struct {
 	// Run is the id of the run that made it, or "".
 	Run string
 
-	download string // a signed URL: never printed
-	upload   string // a signed URL: never printed
+	download     string // a signed URL: never printed
+	jsonDownload string // a signed URL: never printed
+	upload       string // a signed URL: never printed
 }
 
 // Pending says whether the state version's bytes have not arrived or are not
@@ -41,18 +44,6 @@ func (v *StateVersion) Discarded() bool { return v.Status == string(tfe.StateVer
 // AwaitsUpload says whether the server gave an address to upload the bytes to.
 func (v *StateVersion) AwaitsUpload() bool { return v.upload != "" }
 
-func newStateVersion(sv *tfe.StateVersion) *StateVersion {
-	v := &StateVersion{
-		ID: sv.ID, Serial: sv.Serial, Size: sv.Size, Status: string(sv.Status),
-		TerraformVersion: clean(sv.TerraformVersion), CreatedAt: sv.CreatedAt,
-		download: sv.DownloadURL, upload: sv.UploadURL,
-	}
-	if sv.Run != nil {
-		v.Run = sv.Run.ID
-	}
-	return v
-}
-
 // Current reads the workspace's current state version, or nil when it has none.
 // The API answers 404 for none and for no permission alike, and so does a proxy
 // that has lost its way: "none" is believed only in the API's own words, of a
@@ -60,9 +51,8 @@ func newStateVersion(sv *tfe.StateVersion) *StateVersion {
 // have one.
 func (c *Client) Current(ctx context.Context, ws *Workspace) (*StateVersion, error) {
 	op := fmt.Sprintf("read the current state version of %s/%s", ws.Organization, ws.Name)
-	sv, _, err := call(ctx, op, func(ctx context.Context) (*tfe.StateVersion, error) {
-		return c.tfe.StateVersions.ReadCurrent(ctx, ws.ID)
-	})
+	path := "workspaces/" + url.PathEscape(ws.ID) + "/current-state-version"
+	sv, err := ask(ctx, c, op, http.MethodGet, path, nil, stateVersionIn)
 	hasOne := ws.Current.Known && ws.Current.ID != ""
 	if e, ok := err.(*Error); ok && e.Status == 404 && len(e.Details) > 0 && ws.CanReadStates && !hasOne {
 		return nil, nil
@@ -70,18 +60,12 @@ func (c *Client) Current(ctx context.Context, ws *Workspace) (*StateVersion, err
 	if err != nil {
 		return nil, err
 	}
-	return newStateVersion(sv), nil
+	return sv, nil
 }
 
 // StateVersion reads a state version by its id.
 func (c *Client) StateVersion(ctx context.Context, id string) (*StateVersion, error) {
-	sv, _, err := call(ctx, "read state version "+id, func(ctx context.Context) (*tfe.StateVersion, error) {
-		return c.tfe.StateVersions.Read(ctx, id)
-	})
-	if err != nil {
-		return nil, err
-	}
-	return newStateVersion(sv), nil
+	return ask(ctx, c, "read state version "+id, http.MethodGet, "state-versions/"+url.PathEscape(id), nil, stateVersionIn)
 }
 
 // History lists the workspace's state versions, newest first, page by page as
@@ -89,18 +73,9 @@ func (c *Client) StateVersion(ctx context.Context, id string) (*StateVersion, er
 func (c *Client) History(ctx context.Context, organization, workspace string) iter.Seq2[*StateVersion, error] {
 	op := fmt.Sprintf("list the state versions of %s/%s", organization, workspace)
 	return pages(ctx, op, func(ctx context.Context, page tfe.ListOptions) ([]*StateVersion, *tfe.Pagination, error) {
-		list, _, err := call(ctx, op, func(ctx context.Context) (*tfe.StateVersionList, error) {
-			return c.tfe.StateVersions.List(ctx, &tfe.StateVersionListOptions{
-				ListOptions: page, Organization: organization, Workspace: workspace,
-			})
-		})
-		if err != nil {
-			return nil, nil, err
-		}
-		versions := make([]*StateVersion, len(list.Items))
-		for i, sv := range list.Items {
-			versions[i] = newStateVersion(sv)
-		}
-		return versions, list.Pagination, nil
+		list, err := ask(ctx, c, op, http.MethodGet, "state-versions", &tfe.StateVersionListOptions{
+			ListOptions: page, Organization: organization, Workspace: workspace,
+		}, pageOf(func(d *stateVersionData, _ []namedResource) (*StateVersion, error) { return d.stateVersion() }))
+		return list.items, list.next, err
 	})
 }

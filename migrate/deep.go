@@ -1,0 +1,225 @@
+package migrate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	tfjson "github.com/hashicorp/terraform-json"
+
+	"tfhaul/source"
+	"tfhaul/statefile"
+	"tfhaul/target"
+)
+
+// VerifyDeep is Verify that, where the workspace holds the very bytes, also compares what the
+// server reads out of them: the resources of the state version's JSON with the
+// snapshot's. Where the server offers no JSON, the result says so and is that of
+// Verify. Other than everything else here it holds what it downloads in memory.
+func (e *Engine) VerifyDeep(ctx context.Context, m Move) Result {
+	return e.verify(ctx, m, func(x *execution, ctx context.Context) error {
+		if err := x.check(ctx); err != nil {
+			return err
+		}
+		return x.compareResources(ctx)
+	})
+}
+
+// compareResources compares the resources of the state version's JSON with those of
+// the snapshot.
+func (x *execution) compareResources(ctx context.Context) error {
+	version := x.held.version
+	if !version.OffersJSONState() {
+		var err error
+		version, err = patiently(ctx, func() (*target.StateVersion, error) { return x.Target.StateVersion(ctx, version.ID) })
+		if err != nil {
+			return err
+		}
+	}
+	if !version.OffersJSONState() {
+		x.note("The server offers no JSON of this state version, so only the bytes were compared: it makes one when a run of its own writes the state.")
+		return nil
+	}
+	theirs, err := patiently(ctx, func() (*contents, error) { return x.serversContents(ctx, version) })
+	if err != nil {
+		return err
+	}
+	ours, err := x.snapshotsContents(ctx)
+	if err != nil {
+		return err
+	}
+	if differences := ours.differences(theirs); len(differences) > 0 {
+		return &stop{code: CodeResourcesDiffer, message: fmt.Sprintf("The workspace holds these very bytes, and yet the server reads them otherwise than they are: %s. "+
+			"Compare %s with the source: was its JSON uploaded apart from the state?", someOf(differences), version.ID)}
+	}
+	x.note("The server reads the same out of it: %d resources and %d outputs.", len(ours.resources), len(ours.outputs))
+	return nil
+}
+
+// someOf names a few of many.
+func someOf(texts []string) string {
+	const most = 5
+	if len(texts) <= most {
+		return strings.Join(texts, "; ")
+	}
+	return fmt.Sprintf("%s; and %d more", strings.Join(texts[:most], "; "), len(texts)-most)
+}
+
+// contents are what a state holds, without any value.
+type contents struct {
+	resources map[string]objects // by address, without the keys of instances
+	outputs   map[string]bool    // whether each is sensitive
+}
+
+// objects counts a resource's objects.
+type objects struct{ current, deposed, tainted int }
+
+func (o objects) String() string {
+	s := fmt.Sprintf("%d", o.current)
+	if o.deposed > 0 {
+		s += fmt.Sprintf(" and %d deposed", o.deposed)
+	}
+	if o.tainted > 0 {
+		s += fmt.Sprintf(", %d tainted", o.tainted)
+	}
+	return s
+}
+
+func newContents() *contents {
+	return &contents{resources: map[string]objects{}, outputs: map[string]bool{}}
+}
+
+// add counts objects of a resource.
+func (c *contents) add(module, mode, kind, name string, o objects) {
+	address := kind + "." + name
+	if mode == "data" {
+		address = "data." + address
+	}
+	if module != "" {
+		address = module + "." + address
+	}
+	sum := c.resources[address]
+	sum.current += o.current
+	sum.deposed += o.deposed
+	sum.tainted += o.tainted
+	c.resources[address] = sum
+}
+
+// differences tells what differs, in sentences' parts.
+func (c *contents) differences(server *contents) []string {
+	var all []string
+	for _, address := range slices.Sorted(maps.Keys(union(c.resources, server.resources))) {
+		if ours, theirs := c.resources[address], server.resources[address]; ours != theirs {
+			all = append(all, fmt.Sprintf("%s has %s objects in the state and %s at the server", address, ours, theirs))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(union(c.outputs, server.outputs))) {
+		ours, here := c.outputs[name]
+		theirs, there := server.outputs[name]
+		switch {
+		case !there:
+			all = append(all, fmt.Sprintf("the output %s is not at the server", name))
+		case !here:
+			all = append(all, fmt.Sprintf("the output %s is at the server alone", name))
+		case ours != theirs:
+			all = append(all, fmt.Sprintf("the output %s is sensitive on one side only", name))
+		}
+	}
+	return all
+}
+
+func union[V any](a, b map[string]V) map[string]V {
+	all := maps.Clone(a)
+	maps.Copy(all, b)
+	return all
+}
+
+// snapshotsContents reads the snapshot again, for its resources.
+func (x *execution) snapshotsContents(ctx context.Context) (*contents, error) {
+	body, err := x.payload.open(ctx)
+	var changed *source.ChangedError
+	switch {
+	case errors.As(err, &changed):
+		return nil, &stop{code: CodeSourceChanged, message: sentence(err.Error())}
+	case err != nil:
+		return nil, unreadable(err)
+	}
+	c := newContents()
+	_, err = statefile.Inspect(body, &statefile.Visitor{
+		Resource: func(r statefile.Resource) {
+			var o objects
+			for _, i := range r.Instances {
+				if i.Deposed {
+					o.deposed++
+				} else {
+					o.current++
+				}
+				if i.Tainted {
+					o.tainted++
+				}
+			}
+			c.add(r.Module, r.Mode, r.Type, r.Name, o)
+		},
+		Output: func(o statefile.Output) { c.outputs[o.Name] = o.Sensitive },
+	})
+	if closed := body.Close(); err == nil {
+		err = closed
+	}
+	if err != nil {
+		return nil, unreadable(err)
+	}
+	return c, nil
+}
+
+// serversContents downloads the JSON of a state version and reads it.
+func (x *execution) serversContents(ctx context.Context, version *target.StateVersion) (*contents, error) {
+	body, err := x.Target.OpenJSONState(ctx, version)
+	if err != nil {
+		return nil, err
+	}
+	text, err := io.ReadAll(body)
+	if closed := body.Close(); err == nil {
+		err = closed
+	}
+	if err != nil {
+		return nil, err
+	}
+	var state tfjson.State
+	if err := state.UnmarshalJSON(text); err != nil {
+		// Its errors may quote what they could not read.
+		return nil, &stop{code: CodeUnproven, message: fmt.Sprintf("The workspace holds these very bytes, but the server's JSON of %s is not Terraform's JSON of a state, so the resources could not be compared.", version.ID)}
+	}
+	c := newContents()
+	if state.Values == nil {
+		return c, nil
+	}
+	for name, output := range state.Values.Outputs {
+		c.outputs[name] = output != nil && output.Sensitive
+	}
+	c.addModule(state.Values.RootModule)
+	return c, nil
+}
+
+// addModule counts the resources of a module and of those in it.
+func (c *contents) addModule(m *tfjson.StateModule) {
+	if m == nil {
+		return
+	}
+	for _, r := range m.Resources {
+		o := objects{current: 1}
+		if r.DeposedKey != "" {
+			o = objects{deposed: 1}
+		}
+		if r.Tainted {
+			o.tainted = 1
+		}
+		c.add(m.Address, string(r.Mode), r.Type, r.Name, o)
+	}
+	for _, child := range m.ChildModules {
+		c.addModule(child)
+	}
+}
