@@ -122,6 +122,10 @@ func (c *checkedBody) Read(p []byte) (int, error) {
 	return n, nil
 }
 
+// mostAhead bounds, in bytes, how much of a source is read ahead. Most states are
+// smaller, and get a buffer of their own size.
+const mostAhead = 64 << 10
+
 // open opens the source, unless the body was closed already.
 func (c *checkedBody) open() error {
 	ctx, cancel := context.WithCancel(c.ctx)
@@ -137,7 +141,9 @@ func (c *checkedBody) open() error {
 	if c.closed {
 		return errors.Join(&SourceError{Err: http.ErrBodyReadAfterClose}, source.Close())
 	}
-	c.source, c.ahead = source, bufio.NewReaderSize(progressReader{source, c.moved}, 64<<10)
+	// One byte more than there should be: Peek must see whether there is more.
+	buffer := min(mostAhead, c.want.Size+1)
+	c.source, c.ahead = source, bufio.NewReaderSize(progressReader{source, c.moved}, int(buffer))
 	return nil
 }
 
@@ -170,7 +176,7 @@ func (d inline) size() int64 {
 // reader reads the document from its first byte.
 func (d inline) reader(ctx context.Context) io.ReadCloser {
 	body := d.body.checked(ctx)
-	return encodedBody{io.MultiReader(strings.NewReader(d.head), &encoder{source: body}, strings.NewReader(d.tail)), body}
+	return encodedBody{io.MultiReader(strings.NewReader(d.head), newEncoder(body, d.body.Size), strings.NewReader(d.tail)), body}
 }
 
 // An encodedBody reads an inline document around a Body.
@@ -184,20 +190,22 @@ func (b encodedBody) Read(p []byte) (int, error) { return b.Reader.Read(p) }
 // An encoder reads base64 of what it reads.
 type encoder struct {
 	source  io.Reader
-	raw     []byte
+	raw     []byte // what is encoded at once: a multiple of 3, so that only the end of all gets padding
 	encoded []byte // all that was encoded last
 	rest    []byte // what of it was not read yet
 	err     error
 }
 
-// encodeAtOnce is a multiple of 3, so that only the end of all gets padding.
+// encodeAtOnce bounds, in bytes, how much is encoded at once.
 const encodeAtOnce = 48 << 10
 
+// newEncoder makes an encoder of a source that is expected to have size bytes.
+func newEncoder(source io.Reader, size int64) *encoder {
+	atOnce := min(encodeAtOnce, (size/3+1)*3)
+	return &encoder{source: source, raw: make([]byte, atOnce), encoded: make([]byte, base64.StdEncoding.EncodedLen(int(atOnce)))}
+}
+
 func (e *encoder) Read(p []byte) (int, error) {
-	if e.raw == nil {
-		e.raw = make([]byte, encodeAtOnce)
-		e.encoded = make([]byte, base64.StdEncoding.EncodedLen(encodeAtOnce))
-	}
 	if len(e.rest) == 0 && e.err == nil {
 		var n int
 		n, e.err = io.ReadFull(e.source, e.raw)

@@ -2,6 +2,8 @@ package target
 
 import (
 	"context"
+	"net/http"
+	"net/url"
 
 	tfe "github.com/hashicorp/go-tfe"
 )
@@ -12,9 +14,8 @@ import (
 // makes no difference.
 func (c *Client) Lock(ctx context.Context, ws *Workspace, reason string) (*Workspace, error) {
 	op := "lock workspace " + ws.Organization + "/" + ws.Name
-	locked, x, err := call(ctx, op, func(ctx context.Context) (*tfe.Workspace, error) {
-		return c.tfe.Workspaces.Lock(ctx, ws.ID, tfe.WorkspaceLockOptions{Reason: &reason})
-	})
+	locked, err := ask(ctx, c, op, http.MethodPost, "workspaces/"+url.PathEscape(ws.ID)+"/actions/lock",
+		&tfe.WorkspaceLockOptions{Reason: &reason}, workspaceIn(ws.Organization))
 	if err != nil {
 		// The lock's own conflict: compatible servers send it without a text.
 		if e := err.(*Error); e.Status == 409 {
@@ -22,16 +23,15 @@ func (c *Client) Lock(ctx context.Context, ws *Workspace, reason string) (*Works
 		}
 		return nil, err
 	}
-	return newWorkspace(op, ws.Organization, locked, x)
+	return locked, nil
 }
 
 // Unlock unlocks a workspace that this token's identity has locked. NotLocked
 // means that nobody has, LockedByOther that somebody else has, StillPending that
 // the server asks to come back shortly.
 func (c *Client) Unlock(ctx context.Context, ws *Workspace) error {
-	_, _, err := call(ctx, "unlock workspace "+ws.Organization+"/"+ws.Name, func(ctx context.Context) (*tfe.Workspace, error) {
-		return c.tfe.Workspaces.Unlock(ctx, ws.ID)
-	})
+	op := "unlock workspace " + ws.Organization + "/" + ws.Name
+	_, err := ask(ctx, c, op, http.MethodPost, "workspaces/"+url.PathEscape(ws.ID)+"/actions/unlock", nil, workspaceIn(ws.Organization))
 	if err != nil {
 		// A 409 without a known text: go-tfe reads "not locked" from it, too.
 		if e := err.(*Error); e.Status == 409 && e.Code == Ambiguous {

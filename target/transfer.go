@@ -11,7 +11,6 @@ import (
 	"net/url"
 	"strings"
 
-	tfe "github.com/hashicorp/go-tfe"
 	"github.com/hashicorp/jsonapi"
 )
 
@@ -90,7 +89,7 @@ func (c *Client) Announce(ctx context.Context, ws *Workspace, a Attributes) (*St
 func (c *Client) create(ctx context.Context, ws *Workspace, size int64, body func(context.Context) io.ReadCloser) (*StateVersion, error) {
 	op := fmt.Sprintf("create a state version in %s/%s", ws.Organization, ws.Name)
 	address := c.api.JoinPath("workspaces", url.PathEscape(ws.ID), "state-versions")
-	sv, _, err := call(ctx, op, func(ctx context.Context) (*tfe.StateVersion, error) {
+	sv, _, err := call(ctx, op, func(ctx context.Context) (*StateVersion, error) {
 		req, err := http.NewRequestWithContext(ctx, http.MethodPost, address.String(), body(ctx))
 		if err != nil {
 			return nil, err
@@ -110,19 +109,12 @@ func (c *Client) create(ctx context.Context, ws *Workspace, size int64, body fun
 			}
 			return nil, errors.New(resp.Status)
 		}
-		sv := new(tfe.StateVersion)
-		if err := jsonapi.UnmarshalPayload(resp.Body, sv); err != nil {
-			return nil, errors.New("it is not a state version")
+		if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+			return nil, err // an answer that broke off
 		}
-		if sv.ID == "" {
-			return nil, errors.New("it names no state version")
-		}
-		return sv, nil
+		return stateVersionIn(exchangeOf(ctx).body.Bytes())
 	})
-	if err != nil {
-		return nil, err
-	}
-	return newStateVersion(sv), nil
+	return sv, err
 }
 
 // Upload sends an announced state version's bytes to its signed URL, which is

@@ -2,10 +2,11 @@ package target
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
+	"net/http"
+	"net/url"
 
 	tfe "github.com/hashicorp/go-tfe"
 )
@@ -84,31 +85,21 @@ type CreateOptions struct {
 	Tags []string
 }
 
+// withHolder asks for the name of whoever holds a workspace's lock.
+var withHolder = &tfe.WorkspaceReadOptions{Include: []tfe.WSIncludeOpt{tfe.WSLockedBy}}
+
 // Workspace reads a workspace by its name. A ForbiddenOrMissing error is all
 // that a server says of one that does not exist or that the token may not see.
 func (c *Client) Workspace(ctx context.Context, organization, name string) (*Workspace, error) {
 	op := fmt.Sprintf("read workspace %s/%s", organization, name)
-	ws, x, err := call(ctx, op, func(ctx context.Context) (*tfe.Workspace, error) {
-		return c.tfe.Workspaces.ReadWithOptions(ctx, organization, name,
-			&tfe.WorkspaceReadOptions{Include: []tfe.WSIncludeOpt{tfe.WSLockedBy}})
-	})
-	if err != nil {
-		return nil, err
-	}
-	return newWorkspace(op, organization, ws, x)
+	path := "organizations/" + url.PathEscape(organization) + "/workspaces/" + url.PathEscape(name)
+	return ask(ctx, c, op, http.MethodGet, path, withHolder, workspaceIn(organization))
 }
 
 // WorkspaceByID reads a workspace by the server's id, which outlives a rename.
 func (c *Client) WorkspaceByID(ctx context.Context, organization, id string) (*Workspace, error) {
 	op := "read workspace " + id
-	ws, x, err := call(ctx, op, func(ctx context.Context) (*tfe.Workspace, error) {
-		return c.tfe.Workspaces.ReadByIDWithOptions(ctx, id,
-			&tfe.WorkspaceReadOptions{Include: []tfe.WSIncludeOpt{tfe.WSLockedBy}})
-	})
-	if err != nil {
-		return nil, err
-	}
-	return newWorkspace(op, organization, ws, x)
+	return ask(ctx, c, op, http.MethodGet, "workspaces/"+url.PathEscape(id), withHolder, workspaceIn(organization))
 }
 
 // CreateWorkspace makes a workspace.
@@ -131,13 +122,7 @@ func (c *Client) CreateWorkspace(ctx context.Context, organization, name string,
 		options.Project = &tfe.Project{ID: id}
 	}
 	op := fmt.Sprintf("create workspace %s/%s", organization, name)
-	ws, x, err := call(ctx, op, func(ctx context.Context) (*tfe.Workspace, error) {
-		return c.tfe.Workspaces.Create(ctx, organization, options)
-	})
-	if err != nil {
-		return nil, err
-	}
-	return newWorkspace(op, organization, ws, x)
+	return ask(ctx, c, op, http.MethodPost, "organizations/"+url.PathEscape(organization)+"/workspaces", &options, workspaceIn(organization))
 }
 
 // projectID finds a project by its name.
@@ -174,22 +159,12 @@ const (
 func (c *Client) Workspaces(ctx context.Context, organization string) iter.Seq2[*Workspace, error] {
 	op := "list the workspaces of " + organization
 	return pages(ctx, op, func(ctx context.Context, page tfe.ListOptions) ([]*Workspace, *tfe.Pagination, error) {
-		list, x, err := call(ctx, op, func(ctx context.Context) (*tfe.WorkspaceList, error) {
-			return c.tfe.Workspaces.List(ctx, organization,
-				&tfe.WorkspaceListOptions{ListOptions: page, Include: []tfe.WSIncludeOpt{tfe.WSLockedBy, tfe.WSCurrentRun}})
-		})
-		if err != nil {
-			return nil, nil, err
-		}
-		extras, err := readExtras(op, x)
-		if err != nil {
-			return nil, nil, err
-		}
-		found := make([]*Workspace, len(list.Items))
-		for i, ws := range list.Items {
-			found[i] = assemble(organization, ws, extras[ws.ID])
-		}
-		return found, list.Pagination, nil
+		list, err := ask(ctx, c, op, http.MethodGet, "organizations/"+url.PathEscape(organization)+"/workspaces",
+			&tfe.WorkspaceListOptions{ListOptions: page, Include: []tfe.WSIncludeOpt{tfe.WSLockedBy, tfe.WSCurrentRun}},
+			pageOf(func(d *workspaceData, others []namedResource) (*Workspace, error) {
+				return d.workspace(organization, others)
+			}))
+		return list.items, list.next, err
 	})
 }
 
@@ -221,102 +196,4 @@ func pages[T any](ctx context.Context, op string, read func(context.Context, tfe
 			page.PageNumber = next.NextPage
 		}
 	}
-}
-
-// extras are the parts of a workspace document that go-tfe does not keep: the
-// reason of the lock, and whether the current state version and the single
-// permissions were there at all.
-type extras struct {
-	ID         string `json:"id"`
-	Attributes struct {
-		LockedReason *string `json:"locked-reason"`
-		Permissions  struct {
-			CanReadStateVersions *bool `json:"can-read-state-versions"`
-			CanLock              *bool `json:"can-lock"`
-			CanUnlock            *bool `json:"can-unlock"`
-		} `json:"permissions"`
-	} `json:"attributes"`
-	Relationships struct {
-		CurrentStateVersion *struct {
-			Data json.RawMessage `json:"data"`
-		} `json:"current-state-version"`
-	} `json:"relationships"`
-}
-
-// readExtras reads the extras of the workspaces in an answer, by id.
-func readExtras(op string, x *exchange) (map[string]extras, error) {
-	var doc struct {
-		Data json.RawMessage `json:"data"`
-	}
-	broken := &Error{Op: op, Code: Ambiguous, Status: x.status, Err: errors.New("the server's answer is not a workspace as the API describes it")}
-	if err := json.Unmarshal(x.body.Bytes(), &doc); err != nil {
-		return nil, broken
-	}
-	var many []extras
-	if json.Unmarshal(doc.Data, &many) != nil {
-		many = make([]extras, 1)
-		if err := json.Unmarshal(doc.Data, &many[0]); err != nil {
-			return nil, broken
-		}
-	}
-	byID := make(map[string]extras, len(many))
-	for _, e := range many {
-		if e.ID == "" {
-			return nil, broken
-		}
-		byID[e.ID] = e
-	}
-	return byID, nil
-}
-
-func newWorkspace(op, organization string, ws *tfe.Workspace, x *exchange) (*Workspace, error) {
-	byID, err := readExtras(op, x)
-	if err != nil {
-		return nil, err
-	}
-	return assemble(organization, ws, byID[ws.ID]), nil
-}
-
-// assemble makes a Workspace of what go-tfe kept and what it did not.
-func assemble(organization string, ws *tfe.Workspace, e extras) *Workspace {
-	permitted := func(p *bool) bool { return p == nil || *p }
-	w := &Workspace{
-		ID: ws.ID, Organization: organization, Name: clean(ws.Name),
-		TerraformVersion: clean(ws.TerraformVersion), ExecutionMode: clean(ws.ExecutionMode),
-		WorkingDirectory: clean(ws.WorkingDirectory), Locked: ws.Locked,
-		CanReadStates: permitted(e.Attributes.Permissions.CanReadStateVersions),
-		CanLock:       permitted(e.Attributes.Permissions.CanLock),
-		CanUnlock:     permitted(e.Attributes.Permissions.CanUnlock),
-	}
-	if ws.CurrentRun != nil {
-		w.CurrentRun, w.CurrentRunStatus = clean(ws.CurrentRun.ID), clean(string(ws.CurrentRun.Status))
-	}
-	if rel := e.Relationships.CurrentStateVersion; rel != nil && len(rel.Data) > 0 {
-		w.Current.Known = true
-		if ws.CurrentStateVersion != nil {
-			w.Current.ID = ws.CurrentStateVersion.ID
-		}
-	}
-	if ws.Locked {
-		w.Holder = holderOf(ws.LockedBy)
-		if e.Attributes.LockedReason != nil {
-			w.Holder.Reason, w.Holder.ReasonKnown = clean(*e.Attributes.LockedReason), true
-		}
-	}
-	return w
-}
-
-// holderOf reads the polymorphic relation of a lock.
-func holderOf(by *tfe.LockedByChoice) Holder {
-	switch {
-	case by == nil:
-		return Holder{}
-	case by.User != nil:
-		return Holder{Kind: "user", ID: clean(by.User.ID), Name: clean(by.User.Username)}
-	case by.Team != nil:
-		return Holder{Kind: "team", ID: clean(by.Team.ID), Name: clean(by.Team.Name)}
-	case by.Run != nil:
-		return Holder{Kind: "run", ID: clean(by.Run.ID)}
-	}
-	return Holder{}
 }

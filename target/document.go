@@ -1,0 +1,304 @@
+package target
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"time"
+
+	tfe "github.com/hashicorp/go-tfe"
+)
+
+// This file reads of the API's documents what is used of them. go-tfe makes the
+// requests; its own reading of the answers builds everything that a workspace or a
+// state version can say, by reflection and twice over, and loses some of what is
+// needed here. It was half of what a move cost in CPU time.
+
+// ask makes a request as go-tfe does and has read understand the answer. Options
+// are go-tfe's: the query of a GET, the document of a POST.
+func ask[T any](ctx context.Context, c *Client, op, method, path string, options any, read func([]byte) (T, error)) (T, error) {
+	result, _, err := call(ctx, op, func(ctx context.Context) (T, error) {
+		var none T
+		req, err := c.tfe.NewRequest(method, path, options)
+		if err != nil {
+			return none, err
+		}
+		// The transport keeps the answer; an answer that broke off fails here.
+		if err := req.Do(ctx, io.Discard); err != nil {
+			return none, err
+		}
+		x := exchangeOf(ctx)
+		if x.status >= 300 { // which go-tfe takes for success
+			return none, errRedirected
+		}
+		return read(x.body.Bytes())
+	})
+	return result, err
+}
+
+// A document is a JSON:API document of one resource, or of several in a slice.
+type document[T any] struct {
+	Data     T               `json:"data"`
+	Included []namedResource `json:"included"`
+	Meta     struct {
+		Pagination *tfe.Pagination `json:"pagination"`
+	} `json:"meta"`
+}
+
+// A resourceID names a resource.
+type resourceID struct {
+	Type string `json:"type"`
+	ID   string `json:"id"`
+}
+
+// A namedResource is a resource that others name: a user, a team or a run.
+type namedResource struct {
+	resourceID
+	Attributes struct {
+		Username string `json:"username"`
+		Name     string `json:"name"`
+		Status   string `json:"status"`
+	} `json:"attributes"`
+}
+
+// A relation is one to one other resource.
+type relation struct {
+	// Data is null where there is no other resource, and empty where the server does
+	// not say.
+	Data json.RawMessage `json:"data"`
+}
+
+// other is the resource on the other side of a relation, or nil.
+func (r *relation) other() (*resourceID, error) {
+	if r == nil || len(r.Data) == 0 {
+		return nil, nil
+	}
+	var id *resourceID
+	err := json.Unmarshal(r.Data, &id)
+	return id, err
+}
+
+// known says whether the server told what is on the other side, be it nothing.
+func (r *relation) known() bool { return r != nil && len(r.Data) > 0 }
+
+// workspaceData is a workspace's part of a document.
+type workspaceData struct {
+	resourceID
+	Attributes struct {
+		Name             string  `json:"name"`
+		TerraformVersion string  `json:"terraform-version"`
+		ExecutionMode    string  `json:"execution-mode"`
+		WorkingDirectory string  `json:"working-directory"`
+		Locked           bool    `json:"locked"`
+		LockedReason     *string `json:"locked-reason"`
+		Permissions      struct {
+			CanReadStateVersions *bool `json:"can-read-state-versions"`
+			CanLock              *bool `json:"can-lock"`
+			CanUnlock            *bool `json:"can-unlock"`
+		} `json:"permissions"`
+	} `json:"attributes"`
+	Relationships struct {
+		CurrentStateVersion *relation `json:"current-state-version"`
+		CurrentRun          *relation `json:"current-run"`
+		LockedBy            *relation `json:"locked-by"`
+	} `json:"relationships"`
+}
+
+// errNoDocument says that an answer is none that the API describes.
+var errNoDocument = errors.New("it is not a document as the API describes it")
+
+// understand reads an answer into a document. Of the errors of package json only
+// those of the grammar are passed on: the others may quote what they read.
+func understand(raw []byte, doc any) error {
+	err := json.Unmarshal(raw, doc)
+	syntax, grammar := errors.AsType[*json.SyntaxError](err)
+	switch {
+	case err == nil:
+		return nil
+	case len(bytes.TrimSpace(raw)) == 0:
+		return io.EOF
+	case grammar && syntax.Offset >= int64(len(raw)):
+		return io.ErrUnexpectedEOF
+	case grammar:
+		return err
+	}
+	return errNoDocument
+}
+
+// check says whether a resource is one, and of the type that it should be.
+func (r resourceID) check(kind string) error {
+	if r.Type != kind || r.ID == "" {
+		return errNoDocument
+	}
+	return nil
+}
+
+// workspaceIn gives a function that reads the workspace of a document.
+func workspaceIn(organization string) func([]byte) (*Workspace, error) {
+	return func(raw []byte) (*Workspace, error) {
+		var doc document[workspaceData]
+		if err := understand(raw, &doc); err != nil {
+			return nil, err
+		}
+		return doc.Data.workspace(organization, doc.Included)
+	}
+}
+
+// workspace makes a Workspace of what was read.
+func (d *workspaceData) workspace(organization string, others []namedResource) (*Workspace, error) {
+	if err := d.check("workspaces"); err != nil {
+		return nil, err
+	}
+	a, rel := &d.Attributes, &d.Relationships
+	permitted := func(p *bool) bool { return p == nil || *p }
+	w := &Workspace{
+		ID: d.ID, Organization: organization, Name: clean(a.Name),
+		TerraformVersion: clean(a.TerraformVersion), ExecutionMode: clean(a.ExecutionMode),
+		WorkingDirectory: clean(a.WorkingDirectory), Locked: a.Locked,
+		CanReadStates: permitted(a.Permissions.CanReadStateVersions),
+		CanLock:       permitted(a.Permissions.CanLock),
+		CanUnlock:     permitted(a.Permissions.CanUnlock),
+	}
+	run, err := rel.CurrentRun.other()
+	if err != nil {
+		return nil, errNoDocument
+	}
+	if run != nil {
+		w.CurrentRun, w.CurrentRunStatus = clean(run.ID), clean(find(others, *run).Attributes.Status)
+	}
+	current, err := rel.CurrentStateVersion.other()
+	if err != nil {
+		return nil, errNoDocument
+	}
+	w.Current.Known = rel.CurrentStateVersion.known()
+	if current != nil {
+		w.Current.ID = current.ID
+	}
+	if !a.Locked {
+		return w, nil
+	}
+	holder, err := rel.LockedBy.other()
+	if err != nil {
+		return nil, errNoDocument
+	}
+	if holder != nil {
+		w.Holder = holderIn(others, *holder)
+	}
+	if a.LockedReason != nil {
+		w.Holder.Reason, w.Holder.ReasonKnown = clean(*a.LockedReason), true
+	}
+	return w, nil
+}
+
+// find finds the resource that is meant, or one that says nothing.
+func find(others []namedResource, id resourceID) *namedResource {
+	for i := range others {
+		if others[i].resourceID == id {
+			return &others[i]
+		}
+	}
+	return new(namedResource)
+}
+
+// holderIn reads who holds a lock.
+func holderIn(others []namedResource, id resourceID) Holder {
+	h := Holder{ID: clean(id.ID)}
+	switch id.Type {
+	case "users":
+		h.Kind, h.Name = "user", clean(find(others, id).Attributes.Username)
+	case "teams":
+		h.Kind, h.Name = "team", clean(find(others, id).Attributes.Name)
+	case "runs":
+		h.Kind = "run"
+	default:
+		return Holder{}
+	}
+	return h
+}
+
+// stateVersionData is a state version's part of a document.
+type stateVersionData struct {
+	resourceID
+	Attributes struct {
+		Serial           int64      `json:"serial"`
+		Size             int64      `json:"size"`
+		Status           string     `json:"status"`
+		TerraformVersion string     `json:"terraform-version"`
+		CreatedAt        *time.Time `json:"created-at"`
+		Download         string     `json:"hosted-state-download-url"`
+		JSONDownload     string     `json:"hosted-json-state-download-url"`
+		Upload           string     `json:"hosted-state-upload-url"`
+	} `json:"attributes"`
+	Relationships struct {
+		Run *relation `json:"run"`
+	} `json:"relationships"`
+}
+
+// stateVersionIn reads the state version of a document.
+func stateVersionIn(raw []byte) (*StateVersion, error) {
+	var doc document[stateVersionData]
+	if err := understand(raw, &doc); err != nil {
+		return nil, err
+	}
+	return doc.Data.stateVersion()
+}
+
+// stateVersion makes a StateVersion of what was read.
+func (d *stateVersionData) stateVersion() (*StateVersion, error) {
+	if err := d.check("state-versions"); err != nil {
+		return nil, err
+	}
+	a := &d.Attributes
+	v := &StateVersion{
+		ID: d.ID, Serial: a.Serial, Size: a.Size, Status: a.Status,
+		TerraformVersion: clean(a.TerraformVersion), download: a.Download, jsonDownload: a.JSONDownload, upload: a.Upload,
+	}
+	if a.CreatedAt != nil {
+		v.CreatedAt = *a.CreatedAt
+	}
+	run, err := d.Relationships.Run.other()
+	if err != nil {
+		return nil, errNoDocument
+	}
+	if run != nil {
+		v.Run = run.ID
+	}
+	return v, nil
+}
+
+// A page is a part of a listing.
+type page[T any] struct {
+	items []T
+	next  *tfe.Pagination
+}
+
+// pageOf gives a function that reads a page, each of whose items is made of its part of
+// the document.
+func pageOf[D, T any](item func(*D, []namedResource) (T, error)) func([]byte) (page[T], error) {
+	return func(raw []byte) (page[T], error) {
+		var (
+			doc  document[[]*D]
+			read page[T]
+		)
+		if err := understand(raw, &doc); err != nil {
+			return read, err
+		}
+		if doc.Data == nil {
+			return read, errNoDocument
+		}
+		read.next = doc.Meta.Pagination
+		for _, d := range doc.Data {
+			if d == nil {
+				return read, errNoDocument
+			}
+			made, err := item(d, doc.Included)
+			if err != nil {
+				return read, err
+			}
+			read.items = append(read.items, made)
+		}
+		return read, nil
+	}
+}
