@@ -240,14 +240,18 @@ func (x *exchange) failure(op string, err error) error {
 		}
 		return e
 	}
-	e := &Error{Op: op, Status: x.status, Details: detailsOf(x.body.Bytes())}
+	e := &Error{Op: op, Status: x.status, Details: detailsOf(x.body.Bytes(), x.bearer)}
 	e.Code = classify(x.status, e.Details)
 	if x.signed {
 		e.Code = classifySigned(x.status, e.Details)
 	}
 	if x.blob {
-		for i, d := range e.Details {
-			e.Details[i] = withoutAddresses(d)
+		// It was sent a state, or a secret address, and may repeat either: of its
+		// texts, only those are shown that are known.
+		_, known := refusalIn(e.Details)
+		e.Details = nil
+		if known != "" {
+			e.Details = []string{known}
 		}
 	}
 	switch {

@@ -171,15 +171,21 @@ func classifySigned(status int, details []string) Code {
 
 // codeOfTexts finds a refusal by the texts of an answer, or returns "".
 func codeOfTexts(details []string) Code {
+	code, _ := refusalIn(details)
+	return code
+}
+
+// refusalIn finds a refusal and the text that it is known by.
+func refusalIn(details []string) (Code, string) {
 	for _, d := range details {
 		folded := fold(d)
 		for _, r := range refusals {
 			if strings.Contains(folded, r.text) {
-				return r.code
+				return r.code, r.text
 			}
 		}
 	}
-	return ""
+	return "", ""
 }
 
 // fold makes texts comparable: lower case, white space and newlines collapsed.
@@ -193,8 +199,9 @@ const mostDetails = 5
 // detailsOf reads the texts of an error body: JSON:API error objects, or the
 // plain strings of the first API. Anything else, such as a proxy's HTML page,
 // has none: its text is not the API's word. The type that the header names is
-// not looked at; lax servers send errors as text/plain.
-func detailsOf(body []byte) []string {
+// not looked at; lax servers send errors as text/plain. The bearer is what must
+// not be repeated.
+func detailsOf(body []byte, bearer string) []string {
 	var doc struct {
 		Errors []json.RawMessage `json:"errors"`
 	}
@@ -213,7 +220,7 @@ func detailsOf(body []byte) []string {
 				text = object.Title
 			}
 		}
-		if text = strings.TrimSpace(clean(text)); text != "" {
+		if text = tame(text, bearer); text != "" {
 			details = append(details, text)
 		}
 	}

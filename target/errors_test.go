@@ -163,7 +163,7 @@ func TestEveryAnswerHasItsMeaning(t *testing.T) {
 
 func TestA429WithANumberForStatus(t *testing.T) {
 	body := []byte(`{"errors":[{"detail":"You have exceeded the API's rate limit.","status":429,"title":"Too many requests"}]}`)
-	if got := classify(http.StatusTooManyRequests, detailsOf(body)); got != RateLimited {
+	if got := classify(http.StatusTooManyRequests, detailsOf(body, "")); got != RateLimited {
 		t.Errorf("got %s", got)
 	}
 }
@@ -212,7 +212,7 @@ func TestTextsOfServersAreTamed(t *testing.T) {
 		t.Errorf("%q", err)
 	}
 	many := `{"errors":[` + strings.Repeat(`"x",`, 1000) + `"x"]}`
-	if n := len(detailsOf([]byte(many))); n != mostDetails {
+	if n := len(detailsOf([]byte(many), "")); n != mostDetails {
 		t.Errorf("%d texts are kept", n)
 	}
 }
@@ -220,7 +220,7 @@ func TestTextsOfServersAreTamed(t *testing.T) {
 func TestHostileErrorBodies(t *testing.T) {
 	for _, body := range []string{"", "null", "[]", "{}", `{"errors":null}`, `{"errors":"x"}`, `{"errors":{}}`, `{"errors":[null,1,true,[],{}]}`,
 		`{"errors":[{"detail":[1]},{"title":{}}]}`, "{", "\xff\xfe", strings.Repeat("[", 20000), `{"errors":[{"detail":"` + strings.Repeat("\x00", 10) + `"}]}`} {
-		if got := detailsOf([]byte(body)); len(got) != 0 {
+		if got := detailsOf([]byte(body), ""); len(got) != 0 {
 			t.Errorf("%.40q: %q", body, got)
 		}
 	}

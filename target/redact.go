@@ -53,9 +53,20 @@ func redactText(err error) string {
 	return clean(userinfo.ReplaceAllString(text, "//…@"))
 }
 
-// withoutAddresses is clean for what a blob store says: it may repeat the URL
-// that it was asked for.
-func withoutAddresses(s string) string { return address.ReplaceAllString(clean(s), "(an address)") }
+// told matches what a careless server may repeat of what it was sent: tokens, the
+// paths of signed addresses, and text in base64, of which 40 letters are more than
+// any name or id has.
+var told = regexp.MustCompile(`\S*\.atlasv1\.\S*|(?i:\b(?:bearer|basic)[\s\[:]+)\S+|\S*/_archivist/\S*|[A-Za-z0-9+/=_]{40,}`)
+
+// tame makes the text of a server's error fit to be shown: it repeats neither the
+// bearer it was sent, nor an address, nor what may be a state.
+func tame(s, bearer string) string {
+	if bearer != "" {
+		s = strings.ReplaceAll(s, bearer, "[hidden]")
+	}
+	s = address.ReplaceAllString(s, "(an address)")
+	return strings.TrimSpace(clean(told.ReplaceAllString(s, "[hidden]")))
+}
 
 // clean bounds a text that a server sent and strips what a terminal would obey
 // and what nobody would see.

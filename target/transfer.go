@@ -188,7 +188,7 @@ func (c *Client) Open(ctx context.Context, sv *StateVersion) (io.ReadCloser, err
 		err = &Error{Op: op, Code: Rejected, Status: resp.StatusCode}
 	case encoding != "" && !strings.EqualFold(encoding, "identity"):
 		err = &Error{Op: op, Code: Rejected, Status: resp.StatusCode,
-			Err: fmt.Errorf("the bytes come encoded as %q, not as they were uploaded", clean(encoding))}
+			Err: fmt.Errorf("the bytes come encoded as %q, not as they were uploaded", tame(encoding, c.token))}
 	}
 	if err != nil {
 		discard(resp)

@@ -54,6 +54,7 @@ type exchange struct {
 	status int
 	header http.Header
 	body   bytes.Buffer // of a document or an error, not of a blob
+	bearer string       // that was sent: never shown
 
 	// blob says that the address is a secret and the answer's body a state's bytes.
 	blob bool
@@ -105,6 +106,9 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return t.answerPing(req), nil
 	}
 	x := exchangeOf(req.Context())
+	if sent := req.Header.Get("Authorization"); sent != "" {
+		x.bearer = strings.TrimPrefix(sent, "Bearer ")
+	}
 	var limited time.Time // since when the server says 429
 	for refusals := 0; ; refusals++ {
 		resp, err := t.send(req, isAPI, x)
