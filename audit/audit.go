@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"tfhaul/source"
+	"tfhaul/statefile"
 )
 
 // Options say what is looked at, and how. The zero value is ready.
@@ -147,7 +148,12 @@ func (t *taking) find(ctx context.Context, sources []string) error {
 		}
 		found := make([]*file, 0, len(listing.Objects))
 		for _, object := range listing.Objects {
-			found = append(found, newFile(object, roleState))
+			// A search skips errored.tfstate; somebody may name it, too.
+			role := roleState
+			if statefile.KindOfName(object.Place().Key) == statefile.KindErrored {
+				role = roleErrored
+			}
+			found = append(found, newFile(object, role))
 		}
 		for _, skip := range listing.Skipped {
 			if told[skip.Name] {

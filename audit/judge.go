@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"tfhaul/source"
-	"tfhaul/statefile"
 )
 
 // A judge turns what was read into findings.
@@ -61,7 +60,7 @@ func (j *judge) one(f *file) {
 			"Without it this audit is incomplete: make it readable, or leave it out with --exclude.")
 	case f.refusal != nil:
 		j.refused(f)
-	case f.Kind == string(statefile.KindErrored):
+	case f.role == roleErrored:
 		j.errored(f)
 		j.contents(f)
 	default:

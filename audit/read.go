@@ -157,9 +157,9 @@ func (f *file) read(ctx context.Context, shared *sharedIDs, now time.Time) ([]sh
 		err = closed
 	}
 	f.fill(snapshot)
-	f.Kind = string(statefile.KindOfName(f.Source))
-	if f.role == roleState && f.Kind != string(statefile.KindErrored) {
-		f.Kind = string(statefile.KindState) // what was named itself is what it was named for
+	f.Kind = string(statefile.KindState)
+	if f.role == roleErrored {
+		f.Kind = string(statefile.KindErrored)
 	}
 	if !pin.ModTime.IsZero() {
 		f.Modified = pin.ModTime.UTC()
