@@ -44,6 +44,8 @@ func (s *Server) putConfiguration(w http.ResponseWriter, r *http.Request, t tick
 		writeError(w, errBadRequest("%v", err))
 		return
 	}
+	body, done := s.arrivingBytes(t.version, body)
+	defer done()
 	b, problem, err := s.takeArchive(io.LimitReader(body, maxArchive+1))
 	if err != nil {
 		// The version stays pending: the same address may be tried again.

@@ -21,7 +21,8 @@ type configurationVersion struct {
 	// Error and ErrorMessage say why the upload could not be used.
 	Error, ErrorMessage string
 	Archived            bool
-	BackingData         string // as that of a state version
+	BackingData         string        // as that of a state version
+	Atlas               *atlasVersion // of the first API's; nil for others
 }
 
 func (v *configurationVersion) place() (string, string) { return "configuration-versions", v.ID }

@@ -223,6 +223,12 @@ func (f *folder) remove() {
 	_ = os.RemoveAll(f.dir)
 }
 
+// state is where the local backend keeps the state of a workspace; terraform.workspace is the
+// workspace's name in a run.
+func (f *folder) state(workspace string) string {
+	return filepath.Join(f.dir, "states", workspace, stateName)
+}
+
 func (f *folder) path(name string) string { return filepath.Join(f.dir, name) }
 
 // The files of a folder beside the configuration.
@@ -247,7 +253,7 @@ func (s *Server) prepare(x *execution, j *job) (*folder, error) {
 		return nil, err
 	}
 	f := &folder{dir: dir}
-	err = errors.Join(os.Mkdir(f.path("configuration"), 0o700), os.Mkdir(f.path("home"), 0o700), os.Mkdir(f.path("tmp"), 0o700))
+	err = errors.Join(os.Mkdir(f.path("configuration"), 0o700), os.MkdirAll(filepath.Dir(f.state(j.workspace)), 0o700), os.Mkdir(f.path("home"), 0o700), os.Mkdir(f.path("tmp"), 0o700))
 	if err == nil {
 		err = s.unpack(j.archive, f.path("configuration"))
 	}
@@ -255,7 +261,7 @@ func (s *Server) prepare(x *execution, j *job) (*folder, error) {
 		err = f.choose(j.directory)
 	}
 	if err == nil && j.state != nil {
-		err = s.copyBlob(j.state, f.path(stateName))
+		err = s.copyBlob(j.state, f.state(j.workspace))
 	}
 	if err == nil {
 		err = s.writeSettings(f, j)
@@ -324,6 +330,9 @@ func (f *folder) choose(directory string) error {
 	if err != nil || !info.IsDir() {
 		return fmt.Errorf("the configuration has no directory %q, which is the workspace's working directory", directory)
 	}
+	if _, err := os.Lstat(filepath.Join(f.work, stateName)); err == nil {
+		return errors.New("setup failed: Terraform Enterprise detected a terraform.tfstate file in your working directory: it must not be part of the configuration")
+	}
 	if !hasConfiguration(f.work) {
 		// terraform would take the file with the backend for a configuration of nothing.
 		return errors.New("no configuration files: the configuration version holds no .tf file in the workspace's working directory")
@@ -364,7 +373,8 @@ func (s *Server) copyBlob(b *blob, to string) error {
 // writeSettings writes what terraform is told: its backend, where providers are, and the
 // variables.
 func (s *Server) writeSettings(f *folder, j *job) error {
-	backend := "terraform {\n  backend \"local\" {\n    path = " + quoteHCL(f.path(stateName)) + "\n  }\n}\n"
+	backend := "terraform {\n  backend \"local\" {\n    path = " + quoteHCL(f.state(j.workspace)) +
+		"\n    workspace_dir = " + quoteHCL(f.path("states")) + "\n  }\n}\n"
 	// Without a mirror there is no way to install a provider: nothing is fetched.
 	rc := "provider_installation {\n}\n"
 	if s.work.executor.mirror != "" {
@@ -432,7 +442,7 @@ func (s *Server) environment(f *folder, j *job) []string {
 	home, tmp := f.path("home"), f.path("tmp")
 	return append(env,
 		"HOME="+home, "USERPROFILE="+home, "APPDATA="+home, "TMPDIR="+tmp, "TMP="+tmp, "TEMP="+tmp,
-		"TF_CLI_CONFIG_FILE="+f.path(rcName), "TF_IN_AUTOMATION=1", "TF_INPUT=0", "CHECKPOINT_DISABLE=1",
+		"TF_CLI_CONFIG_FILE="+f.path(rcName), "TF_WORKSPACE="+j.workspace, "TF_IN_AUTOMATION=1", "TF_INPUT=0", "CHECKPOINT_DISABLE=1",
 		"TFC_RUN_ID="+j.run.ID, "TFC_WORKSPACE_NAME="+j.workspace, "TFC_CONFIGURATION_VERSION_GIT_BRANCH=",
 		"TFE_RUN_ID="+j.run.ID,
 	)
@@ -658,7 +668,7 @@ var serialLine = regexp.MustCompile(`(?m)^  "serial": \d+,$`)
 // state that was only rewritten, in a newer format or by a newer version, keeps its serial:
 // that becomes the next one, as a version of its own must have.
 func (s *Server) takeState(f *folder, j *job) (*newState, error) {
-	raw, err := os.ReadFile(f.path(stateName))
+	raw, err := os.ReadFile(f.state(j.workspace))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}

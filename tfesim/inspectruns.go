@@ -43,10 +43,7 @@ func (s *Server) SetVariable(org, workspace, category, key, value string) error 
 				return nil
 			}
 		}
-		s.work.sequence++
-		v := &variable{ID: newID("var"), Workspace: w.ID, Sequence: s.work.sequence, Key: key, Value: value, Category: category}
-		s.work.variables[v.ID] = v
-		s.put(v)
+		s.addVariable(w, category, key, value)
 		return nil
 	})
 }

@@ -151,6 +151,7 @@ func (s *Server) routes() {
 	s.mux.HandleFunc("PUT "+blobPath+"{token}", s.putBlob)
 	s.mux.HandleFunc("POST "+blobPath+"{token}", s.putBlob)
 	s.mux.HandleFunc("GET "+blobPath+"{token}", s.getBlob)
+	s.atlasRoutes()
 	if s.options.Personality == Lax {
 		s.mux.HandleFunc("GET "+apiPrefix+"/state-versions/{state_version_id}/download", s.downloadVersion)
 	}

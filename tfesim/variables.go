@@ -82,6 +82,14 @@ func createVariable(c *call) (*answer, error) {
 	return created(document{Data: variableResource(v)}), nil
 }
 
+// addVariable makes a variable of a key that the workspace does not have.
+func (s *Server) addVariable(w *workspace, category, key, value string) {
+	s.work.sequence++
+	v := &variable{ID: newID("var"), Workspace: w.ID, Sequence: s.work.sequence, Key: key, Value: value, Category: category, Version: newUUID()}
+	s.work.variables[v.ID] = v
+	s.put(v)
+}
+
 // variable finds the variable that the path names, and its workspace.
 func (c *call) variable(need access) (*workspace, *variable, error) {
 	w, err := c.workspace(need)

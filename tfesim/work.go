@@ -2,6 +2,7 @@ package tfesim
 
 import (
 	"errors"
+	"sync/atomic"
 
 	bolt "go.etcd.io/bbolt"
 )
@@ -10,6 +11,7 @@ import (
 type work struct {
 	configurations map[string]*configurationVersion
 	variables      map[string]*variable
+	arriving       map[string]*atomic.Int64 // bytes of configurations that are being uploaded
 	// sequence is that of the newest configuration version, variable or run.
 	sequence uint64
 	executor *executor
@@ -21,6 +23,7 @@ func newWork(o Options) *work {
 	return &work{
 		configurations: map[string]*configurationVersion{},
 		variables:      map[string]*variable{},
+		arriving:       map[string]*atomic.Int64{},
 		executor:       newExecutor(o),
 		moved:          make(chan struct{}),
 	}

@@ -1,0 +1,282 @@
+package tfesim
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// An atlasVersion is what the first API knows of a configuration version besides.
+type atlasVersion struct {
+	Number    int
+	Metadata  map[string]string
+	Variables map[string]string
+}
+
+// atlasRoutes registers the first API, as Atlas had it: states and configuration versions of
+// users, which are the organizations here, by names, which are those of workspaces.
+func (s *Server) atlasRoutes() {
+	const (
+		root  = "/api/v1/terraform"
+		state = root + "/state/{organization}/{workspace}"
+		of    = root + "/configurations/{organization}/{workspace}/versions"
+	)
+	s.mux.HandleFunc("GET "+state, s.atlas(accessRead, atlasGetState))
+	s.mux.HandleFunc("PUT "+state, s.atlas(accessWrite, atlasPutState))
+	s.mux.HandleFunc("POST "+of, s.atlas(accessWrite, atlasCreateVersion))
+	s.mux.HandleFunc("GET "+of+"/latest", s.atlas(accessRead, atlasLatestVersion))
+	s.mux.HandleFunc("GET "+of+"/progress/{token}", s.atlas(accessRead, atlasProgress))
+}
+
+// maxAtlasState bounds a state that the first API takes: it is held in memory.
+const maxAtlasState = 64 << 20
+
+// atlas is the way of a request of the first API: its token is in a header of its own, its
+// errors are plain strings. The body is read before anything is locked.
+func (s *Server) atlas(need access, handle func(*call, *workspace, []byte) (*answer, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(io.LimitReader(r.Body, maxAtlasState+1))
+		switch {
+		case err != nil:
+			writeAtlasError(w, errBadRequest("the request body could not be read to its end"))
+			return
+		case len(body) > maxAtlasState:
+			writeAtlasError(w, errTooLarge())
+			return
+		}
+		s.mu.Lock()
+		c := &call{s: s, r: r, now: time.Now(), who: s.holderOfToken(r.Header.Get("X-Atlas-Token"))}
+		var a *answer
+		err = errUnauthorized()
+		if c.who != nil {
+			var ws *workspace
+			if ws, err = c.workspace(need); err == nil && !c.who.mayStoreState() {
+				err = errNotFound()
+			}
+			if err == nil {
+				a, err = handle(c, ws, body)
+			}
+		}
+		wait := s.commit()
+		s.mu.Unlock()
+		if werr := wait(); werr != nil {
+			err = errBroken()
+		}
+		if err != nil {
+			writeAtlasError(w, err)
+			return
+		}
+		a.writeAtlas(w, s)
+	}
+}
+
+// holderOfToken is who a token stands for; nil when it is missing, unknown or expired.
+func (s *Server) holderOfToken(secret string) *principal {
+	t := s.tokens[secret]
+	if t == nil || (!t.Expires.IsZero() && !t.Expires.After(time.Now())) {
+		return nil
+	}
+	return s.principal(t.Holder)
+}
+
+// writeAtlas writes an answer: a blob as it is, anything else as JSON.
+func (a *answer) writeAtlas(w http.ResponseWriter, s *Server) {
+	for k, v := range a.header {
+		w.Header()[k] = v
+	}
+	switch body := a.body.(type) {
+	case nil:
+		w.WriteHeader(a.status)
+	case *blob:
+		s.sendBlob(w, body)
+	default:
+		b, err := json.Marshal(body)
+		if err != nil {
+			writeAtlasError(w, err)
+			return
+		}
+		writeBody(w, a.status, "application/json", b)
+	}
+}
+
+func writeAtlasError(w http.ResponseWriter, err error) {
+	var e *apiError
+	if !errors.As(err, &e) {
+		e = errBroken()
+	}
+	text := e.detail
+	if text == "" {
+		text = e.title
+	}
+	b, err := json.Marshal(map[string]any{"errors": []string{text}})
+	if err != nil {
+		panic(err) // a string always marshals
+	}
+	writeBody(w, e.status, "application/json", b)
+}
+
+// atlasGetState answers GET /state/:user/:name: the raw state, or 204.
+func atlasGetState(c *call, w *workspace, _ []byte) (*answer, error) {
+	v := c.s.current(w, c.now)
+	if v == nil || v.State == nil || v.BackingData != backingDataKept {
+		return noContent(), nil
+	}
+	return &answer{status: http.StatusOK, body: v.State, header: http.Header{"Content-Md5": {base64MD5(v.State.MD5)}}}, nil
+}
+
+func base64MD5(sum string) string {
+	b, err := hex.DecodeString(sum)
+	if err != nil {
+		return ""
+	}
+	return base64.StdEncoding.EncodeToString(b)
+}
+
+// atlasPutState answers PUT /state/:user/:name. There were no locks: what is compared is the
+// serial, and the MD5 of the same serial.
+func atlasPutState(c *call, w *workspace, raw []byte) (*answer, error) {
+	var header struct {
+		Serial  int64  `json:"serial"`
+		Lineage string `json:"lineage"`
+	}
+	if err := json.Unmarshal(raw, &header); err != nil {
+		return nil, errUnprocessable("the state is not JSON")
+	}
+	writer, err := c.s.blobs.create()
+	if err != nil {
+		return nil, err
+	}
+	_, err = writer.Write(raw)
+	var b *blob
+	if err == nil {
+		b, err = writer.finish()
+	}
+	if err != nil {
+		return nil, errors.Join(err, writer.abort())
+	}
+	refuse := func(e *apiError) (*answer, error) {
+		c.s.discard(b)
+		return nil, e
+	}
+	if sent := c.r.Header.Get("Content-MD5"); sent != base64MD5(b.MD5) {
+		return refuse(errBadRequest(textMD5Content))
+	}
+	switch was := known(w); {
+	case w.Lock != nil && w.Lock.Holder != c.who.ref:
+		return refuse(errConflict(textLockedBy, c.s.holderText(w.Lock.Holder)))
+	case was == nil:
+	case header.Serial < was.Serial:
+		return refuse(&apiError{status: http.StatusPreconditionFailed, title: "Precondition Failed", detail: textSerial})
+	case header.Serial == was.Serial && was.MD5 != b.MD5:
+		return refuse(errConflict(textMD5Known))
+	}
+	v := &stateVersion{ID: newID("sv"), Workspace: w.ID, Serial: header.Serial, Lineage: header.Lineage, MD5: b.MD5,
+		Created: c.now, CreatedBy: c.who.ref}
+	c.s.arrive(v, b, c.s.readContents(b), c.now)
+	c.s.addVersion(w, v)
+	c.s.put(v)
+	return &answer{status: http.StatusOK}, nil
+}
+
+// atlasCreateVersion answers POST /configurations/:user/:name/versions. Its variables become
+// the workspace's where that has none of the name, as terraform push had it.
+func atlasCreateVersion(c *call, w *workspace, raw []byte) (*answer, error) {
+	var document struct {
+		Version *struct {
+			Metadata  map[string]string `json:"metadata"`
+			Variables map[string]string `json:"variables"`
+		} `json:"version"`
+	}
+	if err := json.Unmarshal(raw, &document); err != nil {
+		return nil, errUnprocessable("the document is not one of a version: metadata and variables are maps of strings")
+	}
+	if document.Version == nil {
+		return nil, errUnprocessable(textMissing, "version")
+	}
+	for key := range document.Version.Variables {
+		if !validVariableName(key) {
+			return nil, errUnprocessable("%q cannot name a variable", strings.ToValidUTF8(key, "?"))
+		}
+	}
+	v := &configurationVersion{ID: newID("cv"), Workspace: w.ID, Created: c.now, Source: "atlas", AutoQueueRuns: true}
+	v.Atlas = &atlasVersion{Number: 1, Metadata: document.Version.Metadata, Variables: document.Version.Variables}
+	for _, other := range c.s.configurationsOf(w) {
+		if other.Atlas != nil {
+			v.Atlas.Number = max(v.Atlas.Number, other.Atlas.Number+1)
+		}
+	}
+	c.s.addMissingVariables(w, document.Version.Variables)
+	c.s.addConfiguration(v)
+	token := c.s.seal(ticket{upload: true, kind: blobConfiguration, version: v.ID})
+	return &answer{status: http.StatusOK, body: map[string]any{
+		"version": v.Atlas.Number, "token": v.ID, "upload_path": c.origin() + blobPath + token,
+	}}, nil
+}
+
+// addMissingVariables gives a workspace the Terraform variables that it does not have yet.
+func (s *Server) addMissingVariables(w *workspace, values map[string]string) {
+	have := map[string]bool{}
+	for _, v := range s.variablesOf(w) {
+		have[v.Key] = have[v.Key] || v.Category == categoryTerraform
+	}
+	for key, value := range values {
+		if !have[key] {
+			s.addVariable(w, categoryTerraform, key, value)
+		}
+	}
+}
+
+// atlasLatestVersion answers GET /configurations/:user/:name/versions/latest.
+func atlasLatestVersion(c *call, w *workspace, _ []byte) (*answer, error) {
+	for _, v := range c.s.configurationsOf(w) {
+		if v.Atlas != nil {
+			return &answer{status: http.StatusOK, body: map[string]any{"version": map[string]any{
+				"version": v.Atlas.Number, "metadata": v.Atlas.Metadata, "variables": v.Atlas.Variables, "tf_vars": []any{},
+			}}}, nil
+		}
+	}
+	return nil, errNotFound()
+}
+
+// atlasProgress answers GET …/versions/progress/:token with the bytes that have arrived. The
+// documentation does not show the answer's shape.
+func atlasProgress(c *call, w *workspace, _ []byte) (*answer, error) {
+	v := c.s.work.configurations[c.r.PathValue("token")]
+	if v == nil || v.Workspace != w.ID || v.Atlas == nil {
+		return nil, errNotFound()
+	}
+	received := int64(0)
+	switch arriving := c.s.work.arriving[v.ID]; {
+	case v.Archive != nil:
+		received = v.Archive.Size
+	case arriving != nil:
+		received = arriving.Load()
+	}
+	return &answer{status: http.StatusOK, body: map[string]any{"progress": received}}, nil
+}
+
+// arrivingBytes counts the bytes of an upload while they come.
+func (s *Server) arrivingBytes(id string, body io.Reader) (counted io.Reader, done func()) {
+	n := new(atomic.Int64)
+	s.mu.Lock()
+	s.work.arriving[id] = n
+	s.mu.Unlock()
+	return io.TeeReader(body, countWriter{n}), func() {
+		s.mu.Lock()
+		delete(s.work.arriving, id)
+		s.mu.Unlock()
+	}
+}
+
+type countWriter struct{ n *atomic.Int64 }
+
+func (c countWriter) Write(p []byte) (int, error) {
+	c.n.Add(int64(len(p)))
+	return len(p), nil
+}
