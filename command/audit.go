@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 
+	"github.com/hashicorp/go-version"
 	"github.com/urfave/cli/v2"
 
 	"tfhaul/audit"
@@ -46,6 +47,7 @@ Exit codes: 0 audited, whatever was found; 3 with --fail-on, something at least 
 read; 4 there is no such source.`,
 		Flags: slices.Concat(auditSearchFlags(), []cli.Flag{
 			textFlag("fail-on", "", "exit 3 when there is a finding of `SEVERITY` or heavier: error, warning or info"),
+			textFlag("oldest-terraform", audit.DefaultOldestTerraform, "tell of states that a Terraform before `VERSION` wrote: the oldest that the target runs"),
 			switchFlag("csv", "print CSV on stdout, a row for each snapshot"),
 			fileFlag("html", "write a self-contained page to `FILE` besides"),
 			switchFlag("all", "show every snapshot, however many there are"),
@@ -56,6 +58,10 @@ read; 4 there is no such source.`,
 				return usagef("SOURCE is missing: tfhaul audit SOURCE… (more: tfhaul audit --help)")
 			}
 			a := &takeInventory{process: p, sources: c.Args().Slice(), all: c.Bool("all"), json: c.Bool("json"), csv: c.Bool("csv"), html: c.String("html")}
+			a.options.OldestTerraform = c.String("oldest-terraform")
+			if _, err := version.NewVersion(a.options.OldestTerraform); err != nil {
+				return usagef("--oldest-terraform cannot be %q: it is a version such as 1.5.0", a.options.OldestTerraform)
+			}
 			if a.json && a.csv {
 				return usagef("--json and --csv both want stdout: name one of them")
 			}

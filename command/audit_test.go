@@ -63,6 +63,8 @@ func TestAudit(t *testing.T) {
 		{[]string{filepath.Join(dir, "problems", "old-terraform-00"), "--fail-on", "error"}, 0, ""},
 		{[]string{filepath.Join(dir, "problems", "old-terraform-00"), "--fail-on", "warning"}, 3, ""},
 		{[]string{dir, "--fail-on", "never"}, 4, "error, warning, info"},
+		{[]string{filepath.Join(dir, "problems", "old-terraform-00"), "--fail-on", "warning", "--oldest-terraform", "0.12.0"}, 0, ""},
+		{[]string{dir, "--oldest-terraform", "new"}, 4, "a version such as"},
 		{[]string{dir, "--json", "--csv"}, 4, "name one of them"},
 		{[]string{}, 4, "SOURCE is missing"},
 		{[]string{filepath.Join(dir, "absent")}, 4, "cannot find"},
