@@ -270,6 +270,19 @@ func (x *execution) note(format string, args ...any) {
 	x.result.Notes = append(x.result.Notes, fmt.Sprintf(format, args...))
 }
 
+// followed are the events that another of the same move follows, which waits for the
+// disk, before anything is done that counts on them: the disk has them together. A
+// machine that dies in between leaves what it leaves when it dies just before the
+// first of them is written, and a move is continued from that, too.
+var followed = map[string]bool{
+	EventIntent:   true, // by locking, or under a run's lock by sending
+	EventCreated:  true, // by locking
+	EventLocked:   true, // by sending, or by unlocking
+	EventSent:     true, // by unlocking, or by lock-kept
+	EventVerified: true, // by unlocking
+	EventUnlocked: true, // by the outcome
+}
+
 // announce writes an event to the journal before the step that it announces, and
 // tells the observer.
 func (x *execution) announce(e Event) error {
@@ -281,7 +294,11 @@ func (x *execution) announce(e Event) error {
 	if x.Journal == nil || x.DryRun || e.Event == EventWaiting {
 		return nil
 	}
-	if err := x.Journal.Append(e); err != nil {
+	write := x.Journal.Append
+	if followed[e.Event] {
+		write = x.Journal.Note
+	}
+	if err := write(e); err != nil {
 		return &stop{code: CodeJournal, message: fmt.Sprintf("%v: nothing is done that cannot be recorded; make room or choose another --journal", err)}
 	}
 	return nil

@@ -69,8 +69,8 @@ type Event struct {
 	Pause  time.Duration `json:"-"`
 }
 
-// A Journal records a haul in a file, one JSON line an event. An event is on the
-// disk when Append returns. It is safe for use by many goroutines; a file serves
+// A Journal records a haul in a file, one JSON line an event. An event, and what
+// was noted before it, is on the disk when Append returns. It is safe for use by many goroutines; a file serves
 // one process at a time.
 type Journal struct {
 	file *os.File
@@ -210,17 +210,10 @@ func completeLines(data []byte, atEOF bool) (int, []byte, error) {
 // Haul is the id of the haul that the journal records.
 func (j *Journal) Haul() string { return j.haul }
 
-// Append writes an event and waits until the disk has it. Events of several
-// goroutines that wait at once wait for the disk once.
+// Append writes an event and waits until the disk has it, and all before it. Events
+// of several goroutines that wait at once wait for the disk once.
 func (j *Journal) Append(e Event) error {
-	if e.Time.IsZero() {
-		e.Time = time.Now().UTC()
-	}
-	line, err := json.Marshal(e)
-	if err != nil {
-		return err
-	}
-	upTo, err := j.write(append(line, '\n'))
+	upTo, err := j.add(e)
 	if err == nil {
 		err = j.flush(upTo)
 	}
@@ -228,6 +221,27 @@ func (j *Journal) Append(e Event) error {
 		return fmt.Errorf("write the journal: %w", err)
 	}
 	return nil
+}
+
+// Note writes an event and does not wait for the disk, which has it when the next
+// Append returns. It outlives the death of the process, not that of the machine.
+func (j *Journal) Note(e Event) error {
+	if _, err := j.add(e); err != nil {
+		return fmt.Errorf("write the journal: %w", err)
+	}
+	return nil
+}
+
+// add writes an event as a line, and returns where the file ends now.
+func (j *Journal) add(e Event) (int64, error) {
+	if e.Time.IsZero() {
+		e.Time = time.Now().UTC()
+	}
+	line, err := json.Marshal(e)
+	if err != nil {
+		return 0, err
+	}
+	return j.write(append(line, '\n'))
 }
 
 // write writes a line, whole or not at all, and returns where the file ends now.
