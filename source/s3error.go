@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"regexp"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/config"
@@ -171,10 +172,15 @@ func apiError(err error) (code, said string) {
 	return code, said
 }
 
+// credentialText is what looks like an access key, or is too long and mixed to be a word or an ARN's
+// part: a signature, a session token.
+var credentialText = regexp.MustCompile(`\b(?:AKIA|ASIA)[A-Z0-9]{12,}|[A-Za-z0-9+/=%]{40,}`)
+
 // quotedText is what the server said, as an addition to a sentence. It is cut: a proxy's page may be
-// anything.
+// anything. A careless server repeats the credentials of the request: those are taken out.
 func quotedText(said string) string {
 	const most = 300
+	said = credentialText.ReplaceAllString(said, "[hidden]")
 	if said == "" {
 		return ""
 	}

@@ -51,7 +51,8 @@ func parseS3URL(ref string) (*s3URL, error) {
 	_, rest, _ := strings.Cut(ref, "://")
 	where, query, _ := strings.Cut(rest, "?")
 	bucket, key, _ := strings.Cut(where, "/")
-	if strings.Contains(bucket, "@") {
+	// A secret key may hold a slash, which ends the bucket.
+	if strings.Contains(bucket, "@") || strings.Contains(bucket, ":") && !strings.HasPrefix(bucket, "arn:") {
 		return nil, fmt.Errorf("an s3:// URL holds no credentials: they come from the environment, the shared AWS files or ?%s=NAME, because a URL is shown and logged", paramProfile)
 	}
 	if !isBucketName(bucket) {
