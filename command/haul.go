@@ -125,7 +125,7 @@ func (h *hauling) takeSources(c *cli.Context) error {
 	switch {
 	case len(h.sources) == 0 && h.mapFile == "":
 		return usagef("SOURCE is missing: %s (more: tfhaul %s --help)", c.Command.UsageText, c.Command.Name)
-	case c.String("target") == "" && c.Command.Name != "rehearse":
+	case c.String("target") == "" && c.Command.Name != "rehearse": // which has a target of its own
 		return usagef("--target is missing: --target [HOST/]ORG says which organization the states go into")
 	case c.String("target") == "":
 		return nil

@@ -89,7 +89,8 @@ func (h *Haul) Plan(ctx context.Context, moves []Move) (*Plan, error) {
 	)
 	group.SetLimit(h.parallelism())
 	for i, m := range moves {
-		m.Listed, m.Known = true, workspaces[m.Workspace]
+		// What an earlier plan has read may be of another server.
+		m.Listed, m.Known, m.seen = true, workspaces[m.Workspace], nil
 		group.Go(func() error {
 			plan.Moves[i] = reader.plan(ctx, m, colliding[m.Workspace])
 			if h.Decided != nil {

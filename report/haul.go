@@ -41,8 +41,32 @@ type Haul struct {
 	Journal, Continue string
 	// HeldLocks are the workspaces that may still be locked by the haul.
 	HeldLocks []migrate.HeldLock
+	// Rehearsal is what a rehearsal found of the haul's cost; nil for anything else.
+	Rehearsal *Rehearsal
 	// All shows every row of every table.
 	All bool
+}
+
+// A Rehearsal is what a haul cost against a server that nobody else uses.
+type Rehearsal struct {
+	// APICalls are those of the haul.
+	APICalls int `json:"api_calls"`
+	// Seconds is how long they took.
+	Seconds float64 `json:"seconds"`
+	// Limit is the server's in requests a second; 0 for none. Latency is its own in
+	// seconds.
+	Limit   int     `json:"limit"`
+	Latency float64 `json:"latency"`
+}
+
+// text says it in a sentence.
+func (r *Rehearsal) text() string {
+	calls := counted(r.APICalls, "API call")
+	if r.Limit == 0 {
+		return fmt.Sprintf("Rehearsed: %s. How long they take is for the server's rate limit to say: at 30 a second, %s at least.", calls, duration(float64(r.APICalls)/30))
+	}
+	return fmt.Sprintf("Rehearsed in %s: %s, which take %s at least at %d a second, where nobody else uses up the limit.",
+		duration(r.Seconds), calls, duration(float64(r.APICalls)/float64(r.Limit)), r.Limit)
 }
 
 // HaulJSON writes the document of a haul.
@@ -63,8 +87,10 @@ func HaulJSON(w io.Writer, h Haul) error {
 		Moves    []migrate.Result  `json:"moves"`
 		Findings []migrate.Finding `json:"findings"`
 		LeftOut  []LeftOut         `json:"left_out"`
+
+		Rehearsal *Rehearsal `json:"rehearsal,omitempty"`
 	}{Format, h.Target, Summarize(h.Results), h.APICalls, h.Seconds, h.Journal, h.Continue, locked,
-		orEmpty(h.Results), orEmpty(h.Findings), orEmpty(h.LeftOut)})
+		orEmpty(h.Results), orEmpty(h.Findings), orEmpty(h.LeftOut), h.Rehearsal})
 }
 
 // Plan tells a person of a plan: what would be moved, what would not and why, what
@@ -75,6 +101,9 @@ func Plan(w io.Writer, s Style, h Haul) error {
 	s.haulFindings(&b, h)
 	s.leftOut(&b, h)
 	s.lastLine(&b, h)
+	if h.Rehearsal != nil {
+		s.indented(&b, "", h.Rehearsal.text())
+	}
 	_, err := w.Write(b.Bytes())
 	return err
 }

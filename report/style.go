@@ -106,6 +106,15 @@ func seconds(s float64) string {
 	return time.Duration(s * float64(time.Second)).Round(time.Second).String()
 }
 
+// duration writes about how long something takes.
+func duration(s float64) string {
+	d := time.Duration(s * float64(time.Second))
+	if d < 10*time.Second {
+		return d.Round(100 * time.Millisecond).String()
+	}
+	return d.Round(time.Second).String()
+}
+
 // wrap breaks a text into lines of at most width columns, at blanks. Words longer
 // than that stay whole: a command must be copied in one piece. Width 0 only breaks
 // at newlines.

@@ -1,0 +1,350 @@
+package command
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"tfhaul/migrate"
+	"tfhaul/report"
+	"tfhaul/target"
+	"tfhaul/tfesim"
+)
+
+// What a rehearsal without --target is played on.
+const (
+	rehearsalHost = "rehearsal.invalid"
+	rehearsalOrg  = "rehearsal"
+)
+
+// A rehearsal runs a haul against an embedded server.
+type rehearsal struct {
+	hauling
+	limit       int // requests a second; 0 for none
+	latency     time.Duration
+	personality string // "" for that of the target
+
+	server *tfesim.Server
+	calls  int // of the real organization
+}
+
+func (p *process) rehearseCommand() *cli.Command {
+	flags := append(haulFlags(),
+		countFlag("rate", 30, "have the embedded server allow `N` requests a second; 0 for no limit"),
+		durationFlag("latency", 80*time.Millisecond, "have it wait so long before every answer"),
+		textFlag("personality", "", "have it behave as tfe, hcp, old-tfe, or lax (default: hcp where the target is app.terraform.io, else tfe)"),
+		switchFlag("fail-fast", "end the haul at the first failure"),
+		jsonFlag(),
+	)
+	for _, f := range connectFlags() {
+		if f.Names()[0] != "rate" {
+			flags = append(flags, f)
+		}
+	}
+	return &cli.Command{
+		Name:      "rehearse",
+		Usage:     "the whole migration against the embedded TFE, with its rules and rate limit",
+		UsageText: "tfhaul rehearse [flags] SOURCE… [--target [HOST/]ORG]\n  tfhaul rehearse [flags] MANIFEST.hcl",
+		Description: `Carries the haul out as tfhaul migrate would, against an embedded Terraform Enterprise in this process, with the real
+one's rules and rate limit: the same findings, the same refusals, and how long it will take. No state leaves the
+machine, and none is written to its disk; sources are only read.
+
+With --target the real organization is read first, as tfhaul plan does: the workspaces, who has locked them, and how the
+states stand to what they hold. What is rehearsed is what the plan would carry out. Without --target every workspace
+is taken to be there and empty, or, with --create, to be missing.
+
+It takes as long as the haul would, at --rate 30. --rate 0 --latency 0 finds the same in less time, and then tells
+only how many requests there are.
+
+Examples:
+  tfhaul rehearse s3://acme-tfstate/ --target acme
+  tfhaul rehearse . --create --rate 0 --latency 0 --json
+
+Exit codes: as those of tfhaul plan.`,
+		Flags: flags,
+		Action: func(c *cli.Context) error {
+			r, err := p.parseRehearsal(c)
+			if err != nil {
+				return err
+			}
+			return r.Run(c.Context)
+		},
+	}
+}
+
+func (p *process) parseRehearsal(c *cli.Context) (*rehearsal, error) {
+	if err := notNegative(c, "rate", "latency"); err != nil {
+		return nil, err
+	}
+	h, err := p.hauling(c, true)
+	if err != nil {
+		return nil, err
+	}
+	h.connector.rate = 0 // --rate is the embedded server's
+	r := &rehearsal{hauling: h, limit: c.Int("rate"), latency: c.Duration("latency"), personality: c.String("personality")}
+	if _, err := r.like(); err != nil {
+		return nil, usagef("--personality cannot be %q: it is tfe, hcp, old-tfe or lax", r.personality)
+	}
+	return r, nil
+}
+
+// like is what the embedded server behaves like.
+func (r *rehearsal) like() (tfesim.Personality, error) {
+	usual := "tfe"
+	if r.address.Host == target.DefaultHost {
+		usual = "hcp"
+	}
+	return tfesim.ParsePersonality(cmp.Or(r.personality, usual))
+}
+
+// Run reads, rehearses and reports.
+func (r *rehearsal) Run(ctx context.Context) (err error) {
+	start := time.Now()
+	pairing, err := r.pair(ctx)
+	if err != nil {
+		return err
+	}
+	var real *migrate.Plan
+	moves := pairing.moves
+	if r.address.Organization != "" {
+		if real, err = r.readReal(ctx, pairing); err != nil {
+			return err
+		}
+		moves = possible(real)
+	} else {
+		r.address = target.Address{Host: rehearsalHost, Organization: rehearsalOrg}
+		for i := range moves {
+			moves[i].Organization = rehearsalOrg
+		}
+	}
+	client, end, err := r.stage(moves, real)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, end()) }()
+	view := report.Haul{Target: r.address.String(), LeftOut: pairing.leftOut, All: r.all}
+	begun := time.Now()
+	plan, err := r.play(ctx, client, moves, &view)
+	if err != nil {
+		return err
+	}
+	view.Rehearsal = &report.Rehearsal{
+		APICalls: r.requests(), Seconds: time.Since(begun).Seconds(), Limit: r.limit, Latency: r.latency.Seconds(),
+	}
+	view.Findings = plan.Findings
+	if real != nil {
+		view.Findings, view.Results = real.Findings, together(real, view.Results)
+	}
+	view.APICalls, view.Seconds = r.calls, time.Since(start).Seconds()
+	if r.json {
+		err = report.HaulJSON(r.stdout, view)
+	} else {
+		err = report.Plan(r.stdout, r.stdout.style(), view)
+	}
+	if err != nil {
+		return err
+	}
+	return ended(r.code(ctx, view.Results, pairing))
+}
+
+// readReal plans against the real organization, and writes nothing there.
+func (r *rehearsal) readReal(ctx context.Context, pairing *pairing) (*migrate.Plan, error) {
+	client, err := r.connect(ctx, r.address)
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	plan, err := r.plan(ctx, r.haul(client), pairing)
+	if err != nil {
+		return nil, err
+	}
+	r.calls = plan.APICalls
+	for _, m := range plan.Moves {
+		r.calls += m.Result.APICalls
+	}
+	return plan, nil
+}
+
+// possible are the moves that a plan would carry out.
+func possible(plan *migrate.Plan) []migrate.Move {
+	var moves []migrate.Move
+	for _, m := range plan.Moves {
+		if m.Result.Outcome == migrate.WouldMove {
+			moves = append(moves, m.Move)
+		}
+	}
+	return moves
+}
+
+// together puts the results of what was rehearsed into those of the plan, of which
+// they are the possible ones, in its order.
+func together(plan *migrate.Plan, rehearsed []migrate.Result) []migrate.Result {
+	all := results(plan)
+	for i := range all {
+		if all[i].Outcome == migrate.WouldMove && len(rehearsed) > 0 {
+			all[i], rehearsed = rehearsed[0], rehearsed[1:]
+		}
+	}
+	return all
+}
+
+// stage starts the embedded server with the workspaces that the haul is to find, and
+// returns a client of it.
+func (r *rehearsal) stage(moves []migrate.Move, real *migrate.Plan) (client *target.Client, end func() error, err error) {
+	limit := r.limit
+	if limit == 0 {
+		limit = -1 // announces none
+	}
+	personality, err := r.like()
+	if err != nil {
+		return nil, nil, err
+	}
+	r.server, err = tfesim.New(tfesim.Options{
+		Personality: personality, Organizations: []string{r.address.Organization},
+		RateLimit: limit, Latency: r.latency, TerraformVersion: "latest", Logger: r.log,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := r.furnish(moves, real); err != nil {
+		return nil, nil, errors.Join(err, r.server.Close())
+	}
+	running, err := r.server.Start("")
+	if err != nil {
+		return nil, nil, errors.Join(err, r.server.Close())
+	}
+	authorities := x509.NewCertPool()
+	authorities.AppendCertsFromPEM(running.CAPEM())
+	client, err = target.New(target.Options{
+		API: &url.URL{Scheme: "https", Host: running.Host(), Path: "/api/v2/"}, Host: r.address.Host,
+		Token: r.server.Token(tfesim.Owner), TLS: &tls.Config{RootCAs: authorities},
+		Connections: 2 * r.parallelism, UserAgent: userAgent(), Logger: r.log,
+	})
+	if err != nil {
+		return nil, nil, errors.Join(err, running.Close())
+	}
+	return client, func() error {
+		client.Close()
+		return running.Close()
+	}, nil
+}
+
+// furnish makes the workspaces: as the plan of the real organization found those
+// that matter, or empty ones.
+func (r *rehearsal) furnish(moves []migrate.Move, real *migrate.Plan) error {
+	if real == nil {
+		if r.options.Create {
+			return nil
+		}
+		for _, m := range moves {
+			if _, err := r.server.AddWorkspace(r.address.Organization, m.Workspace); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for _, m := range real.Moves {
+		if m.Result.Outcome != migrate.WouldMove || m.Known == nil {
+			continue
+		}
+		if err := r.copyWorkspace(m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// copyWorkspace makes a workspace that stands to its snapshot as the real one does.
+// Of what the real one holds only the header is copied: relations are found by
+// serial and lineage, and a state in which nobody is named but these is held by
+// nothing that could lose it.
+func (r *rehearsal) copyWorkspace(m migrate.Planned) error {
+	org := r.address.Organization
+	if _, err := r.server.AddWorkspace(org, m.Workspace); err != nil {
+		return err
+	}
+	if m.Held != nil {
+		raw, err := json.Marshal(struct {
+			Version          int      `json:"version"`
+			TerraformVersion string   `json:"terraform_version"`
+			Serial           int64    `json:"serial"`
+			Lineage          string   `json:"lineage,omitempty"`
+			Outputs          struct{} `json:"outputs"`
+			Resources        []string `json:"resources"`
+		}{4, "1.0.0", m.Held.Serial, m.Held.Lineage, struct{}{}, []string{}})
+		if err != nil {
+			return err
+		}
+		if _, err := r.server.SeedVersion(org, m.Workspace, raw, m.Held.Serial, m.Held.Lineage); err != nil {
+			return err
+		}
+	}
+	if m.Known.Locked {
+		return r.server.Lock(org, m.Workspace, tfesim.SecondUser, "locked by "+m.Known.Holder.String()+" at the real target")
+	}
+	return nil
+}
+
+// play plans and runs the haul on the stage, and puts into the view what became of
+// the moves.
+func (r *rehearsal) play(ctx context.Context, client *target.Client, moves []migrate.Move, view *report.Haul) (*migrate.Plan, error) {
+	backups, err := os.MkdirTemp("", "tfhaul-rehearsal-")
+	if err != nil {
+		return nil, err
+	}
+	// Of what the stage holds, of which there is no content.
+	defer func() { _ = os.RemoveAll(backups) }()
+	haul := r.haul(client)
+	haul.Engine.Haul, haul.BackupDir = migrate.NewHaulID(), backups
+	// Nobody gives a lock back here, the source is only read, and projects are not copied.
+	haul.DryRun, haul.LockTimeout, haul.LockSource, haul.FreezeSource, haul.CreateOptions.Project = false, 0, false, false, ""
+	plan, err := r.plan(ctx, haul, &pairing{moves: moves})
+	if err != nil {
+		return nil, err
+	}
+	progress := r.startProgress("rehearsing", len(plan.Moves), r.json)
+	defer progress.end()
+	haul.Engine.Observe = progress.observe
+	haul.Ended = func(result migrate.Result) {
+		progress.ended(result)
+		// What was proven to be there need not be held any longer: memory is to stay flat. A
+		// workspace that was not made has nothing to hold.
+		_ = r.server.DeleteWorkspace(r.address.Organization, result.Target[strings.LastIndexByte(result.Target, '/')+1:])
+	}
+	played, _ := haul.Run(ctx, plan) // the causes are told with the results
+	for i := range played {
+		asRehearsed(&played[i])
+	}
+	view.Results = played
+	return plan, nil
+}
+
+// asRehearsed says of a result that nothing was moved yet.
+func asRehearsed(result *migrate.Result) {
+	if result.Outcome == migrate.Moved {
+		result.Outcome = migrate.WouldMove
+		result.Message = fmt.Sprintf("Rehearsed: it would be moved, with %d API calls.", result.APICalls)
+	}
+	result.StateVersionID, result.Backup = "", ""
+}
+
+// requests counts what the embedded server was asked, and the real one for the plan.
+func (r *rehearsal) requests() int {
+	n := r.calls
+	for _, q := range r.server.Requests() {
+		if strings.HasPrefix(q.Path, "/api/v2/") {
+			n++
+		}
+	}
+	return n
+}
