@@ -5,6 +5,8 @@ import (
 	"path"
 	"regexp"
 	"strings"
+
+	"tfhaul/statefile"
 )
 
 // errored tells of what an apply could not store.
@@ -47,7 +49,8 @@ var timestamp = regexp.MustCompile(`\.\d{9,}$`)
 
 // backup compares a backup with its state.
 func (j *judge) backup(f *file) {
-	if f.refusal != nil || f.unreadable != nil {
+	cut := f.refusal != nil && f.refusal.Kind == statefile.KindTruncated
+	if f.refusal != nil && !cut || f.unreadable != nil {
 		return // a backup that is of no use is nobody's trouble until it is needed
 	}
 	name, query := f.Source, ""

@@ -45,6 +45,9 @@ func TestFindings(t *testing.T) {
 		{"a backup of a state command that is newer", map[string]string{
 			"terraform.tfstate": state(spec{lineage: "l", serial: 4}), "terraform.tfstate.1712345678.backup": state(spec{lineage: "l", serial: 5})},
 			[]string{"error backup-newer terraform.tfstate terraform.tfstate.1712345678.backup"}, ""},
+		{"a large backup that is newer", map[string]string{
+			"terraform.tfstate": state(spec{lineage: "l", serial: 4}), "terraform.tfstate.backup": state(spec{lineage: "l", serial: 5, outputs: `"x": {"value": "` + strings.Repeat("x", 200_000) + `", "type": "string"}`})},
+			[]string{"error backup-newer terraform.tfstate terraform.tfstate.backup"}, ""},
 		{"a backup as it should be", map[string]string{
 			"terraform.tfstate": state(spec{lineage: "l", serial: 5}), "terraform.tfstate.backup": state(spec{lineage: "l", serial: 4})}, nil, ""},
 		{"a backup of another state", map[string]string{

@@ -147,11 +147,11 @@ func (f *file) read(ctx context.Context, shared *sharedIDs, now time.Time) ([]sh
 	if err != nil {
 		return nil, f.cannotRead(ctx, err)
 	}
+	if f.role == roleBackup {
+		return nil, f.readHeader(ctx, body)
+	}
 	ids := shared.collector()
 	visitor := &statefile.Visitor{Resource: ids.resource, Output: f.output}
-	if f.role == roleBackup {
-		visitor = nil
-	}
 	snapshot, err := statefile.Inspect(&interruptible{ctx, body}, visitor)
 	if closed := body.Close(); err == nil && closed != nil {
 		err = closed
@@ -181,6 +181,22 @@ func (f *file) read(ctx context.Context, shared *sharedIDs, now time.Time) ([]sh
 		}
 	}
 	return ids.found, f.readDigest(ctx)
+}
+
+// headerRoom is more than a state's serial and lineage are from its beginning, in
+// bytes, where Terraform wrote it.
+const headerRoom = 64 << 10
+
+// readHeader reads the beginning of a backup: its serial and lineage are all that
+// matters. One that has none there is of no use to anybody.
+func (f *file) readHeader(ctx context.Context, body io.ReadCloser) error {
+	snapshot, err := statefile.Read(&interruptible{ctx, io.LimitReader(body, headerRoom)})
+	_ = body.Close() // what was read of it was read
+	f.fill(snapshot)
+	if err != nil && !errors.As(err, &f.refusal) {
+		return f.cannotRead(ctx, err)
+	}
+	return nil
 }
 
 // readDigest asks for what the backend noted.
