@@ -118,12 +118,16 @@ func (s *sharedIDs) merge(file int, found []sharedID) {
 			s.first[id.digest] = int32(file)
 			continue
 		}
+		if before == int32(file) {
+			continue
+		}
 		object := s.again[id.digest]
 		if object == nil {
 			object = &sharedObject{kind: id.kind, unique: id.unique, files: []int32{before}}
 			s.again[id.digest] = object
 		}
-		if !slices.Contains(object.files, int32(file)) {
+		// A file's ids come together.
+		if object.files[len(object.files)-1] != int32(file) {
 			object.files = append(object.files, int32(file))
 		}
 	}
@@ -139,7 +143,7 @@ func (j *judge) sharedResources() {
 	}
 	groups := map[string]*group{}
 	for _, object := range j.ids.again {
-		if len(object.files) < 2 || j.oneState(object.files) {
+		if j.oneState(object.files) {
 			continue
 		}
 		slices.Sort(object.files)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"time"
 
 	"github.com/hashicorp/go-version"
 	"github.com/urfave/cli/v2"
@@ -116,6 +117,7 @@ func (a *takeInventory) aim(c *cli.Context) (*hauling, error) {
 
 // Run audits and reports.
 func (a *takeInventory) Run(ctx context.Context) error {
+	a.options.Progress = a.progressOf()
 	inventory, err := audit.Take(ctx, a.sources, a.options)
 	if err != nil {
 		return sourceProblem(ctx, err, nil)
@@ -144,6 +146,24 @@ func (a *takeInventory) show(i *audit.Inventory) error {
 		return report.InventoryCSV(a.stdout, i)
 	}
 	return report.Inventory(a.stdout, a.stdout.style(), i, a.all)
+}
+
+// progressOf tells a person at a terminal how far the reading is; nil for nobody.
+func (a *takeInventory) progressOf() func(done, total int) {
+	if !a.stderr.interactive {
+		return nil
+	}
+	const pause = 100 * time.Millisecond
+	var told time.Time
+	return func(done, total int) {
+		switch {
+		case done == total && !told.IsZero():
+			fmt.Fprint(a.stderr, "\r\x1b[K")
+		case done < total && time.Since(told) >= pause:
+			told = time.Now()
+			fmt.Fprintf(a.stderr, "\r\x1b[Kreading %d of %d", done, total)
+		}
+	}
 }
 
 // tellTargets has a haul of the same sources planned, and tells what it decided.
