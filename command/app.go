@@ -22,7 +22,7 @@ import (
 func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, environ []string) int {
 	p := &process{
 		stdin: stdin, stdout: &terminal{w: stdout}, stderr: &terminal{w: stderr}, environ: environ,
-		held: &heldLocks{},
+		held: &heldLocks{}, leftovers: &leftovers{},
 	}
 	p.styleTerminals()
 	code := make(chan int, 1)
@@ -33,6 +33,7 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	case <-abandoned(ctx):
 		p.stderr.direct()
 		p.held.report(p.stderr)
+		p.leftovers.remove(p.stderr)
 		return exitInterrupted
 	}
 }
@@ -59,6 +60,7 @@ type process struct {
 	args           []string // as given, the program's name first
 	log            *slog.Logger
 	held           *heldLocks
+	leftovers      *leftovers
 
 	// typed are the flags that stand on the command line, and not in a variable.
 	typed map[string]bool
@@ -104,7 +106,7 @@ func (p *process) app() *cli.App {
 			&cli.BoolFlag{Name: "version", Aliases: []string{"v"}, Usage: "show the version", DisableDefaultText: true},
 		},
 		Commands: []*cli.Command{
-			p.auditCommand(), p.planCommand(), p.migrateCommand(), p.rehearseCommand(), p.moveCommand(), p.verifyCommand(), p.unlockCommand(), p.historyCommand(), p.reportCommand(),
+			p.auditCommand(), p.planCommand(), p.migrateCommand(), p.rehearseCommand(), p.moveCommand(), p.verifyCommand(), p.unlockCommand(), p.historyCommand(), p.proveCommand(), p.configCommand(), p.reportCommand(),
 			p.demoCommand(), p.simCommand(), p.versionCommand(), p.completionCommand(), p.manCommand(),
 		},
 		Before:                    p.setLogLevel,

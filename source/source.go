@@ -135,7 +135,8 @@ const DefaultInclude = "**/*.tfstate"
 const DefaultStreamLimit = 256 << 20
 
 // Find lists the state files that ref names, as the command line writes a SOURCE: a file, a
-// directory (searched), "-" (standard input), or an s3:// URL of an object or of a prefix (searched). It
+// directory (searched), "-" (standard input), an s3:// URL of an object or of a prefix (searched), or
+// an atlas:// URL of a state on a server of Atlas's first API. It
 // reads no state. What could not be looked at is in Listing.Skipped and does not end the search. The errors are *UnsupportedError, *NoMatchError (then
 // the Listing is not nil, as it says what was skipped), ctx's, or one about ref itself.
 func Find(ctx context.Context, ref string, o FindOptions) (*Listing, error) {
@@ -149,6 +150,8 @@ func Find(ctx context.Context, ref string, o FindOptions) (*Listing, error) {
 		return &Listing{Objects: []Object{newStdin(o)}}, nil
 	case scheme == "s3":
 		return findS3(ctx, ref, o)
+	case scheme == "atlas":
+		return findAtlas(ctx, ref, o)
 	case scheme != "":
 		return nil, &UnsupportedError{Scheme: scheme}
 	default:

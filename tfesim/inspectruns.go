@@ -3,6 +3,7 @@ package tfesim
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 )
 
@@ -70,4 +71,16 @@ func (s *Server) Runs(org, workspace string) []RunInfo {
 		out = append(out, RunInfo{ID: r.ID, Status: r.Status, Configuration: r.Configuration, PlanOnly: s.speculative(r), Message: r.Message})
 	}
 	return out
+}
+
+// SetWorkingDirectory sets the directory of the configuration in which a workspace's runs are
+// executed.
+func (s *Server) SetWorkingDirectory(org, workspace, directory string) error {
+	return s.arrange(org, workspace, func(w *workspaceRecord) error {
+		settings := maps.Clone(w.Settings)
+		setText(settings, "working-directory", directory)
+		w.Settings = settings
+		s.put(w)
+		return nil
+	})
 }

@@ -1,0 +1,49 @@
+package command
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"regexp"
+	"slices"
+	"sync"
+)
+
+// leftovers are the temporary directories that hold copies of states, as long as
+// they are there. It is safe for use by many goroutines.
+type leftovers struct {
+	mu   sync.Mutex
+	dirs map[string]bool
+}
+
+// observe is told when one is made, and when it is gone.
+func (l *leftovers) observe(dir string, exists bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.dirs == nil {
+		l.dirs = map[string]bool{}
+	}
+	if exists {
+		l.dirs[dir] = true
+	} else {
+		delete(l.dirs, dir)
+	}
+}
+
+// remove removes what is there when there is no time to wait for anything, and says
+// what could not be removed.
+func (l *leftovers) remove(w io.Writer) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, dir := range slices.Sorted(maps.Keys(l.dirs)) {
+		if err := os.RemoveAll(dir); err != nil {
+			fmt.Fprintf(w, "tfhaul: a copy of a state is left in %s: remove it\n", dir)
+		}
+	}
+}
+
+// colours are what Terraform puts into its logs.
+var colours = regexp.MustCompile(`\x1b\[[0-9;]*m`)
+
+func withoutColours(text string) string { return colours.ReplaceAllString(text, "") }

@@ -1,0 +1,213 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"tfhaul/prove"
+	"tfhaul/report"
+	"tfhaul/target"
+)
+
+// A proveOne proves one workspace.
+type proveOne struct {
+	connector
+	address target.Address
+	request prove.Request
+	local   bool
+	logs    bool
+	timeout time.Duration // of the run
+	json    bool
+}
+
+func (p *process) proveCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "prove",
+		Usage:     "have the target plan with the real configuration: no changes, or what would change",
+		UsageText: "tfhaul prove [flags] DIR [HOST/]ORG/WORKSPACE\n  tfhaul prove [flags] --run RUN-ID [HOST/]ORG/WORKSPACE",
+		Description: `Uploads the configuration in DIR, as Terraform itself would (.terraformignore), for a plan that can never be applied, waits
+for that plan, reads it, and says one of three things:
+
+  proven    Terraform planned with the state that the workspace holds, and wants to change nothing
+  changes   Terraform wants to change something: which addresses, and how; no value is shown
+  unproven  nothing was shown either way, and why: a missing variable, credentials, the execution mode, …
+
+What changed outside of Terraform (drift) is told apart. A plan that did not see the state's resources proves nothing, and
+is not taken for a proof. State files that lie in DIR are not sent. Ctrl-C cancels the run that was made. See docs/proving.md.
+
+Examples:
+  tfhaul prove ./network acme/network                     on the target
+  tfhaul prove --local ./network acme/network             by the terraform of this machine, on a copy of the state
+  tfhaul prove --run run-CZcmD7eagjhyX0vN acme/network    judge a plan that was made already
+  tfhaul prove --upgrade-state ./network acme/network     then have the state rewritten in the workspace's Terraform version
+
+Exit codes: 0 proven; 3 changes, which need a decision; 1 unproven; 4 the command line or the configuration is wrong; 130 interrupted.`,
+		Flags: append([]cli.Flag{
+			textFlag("run", "", "judge the plan of the run `RUN-ID` instead of making one"),
+			textFlag("configuration-version", "", "plan with the configuration version `CV-ID` instead of a directory"),
+			switchFlag("local", "plan by the terraform of this machine, on a temporary copy of the workspace's state; nothing is uploaded"),
+			switchFlag("upgrade-state", "if nothing changes, have an empty apply rewrite the state in the workspace's Terraform version"),
+			switchFlag("logs", "show Terraform's log of the plan on stderr as it grows"),
+			durationFlag("run-timeout", prove.DefaultTimeout, "wait for a run so long, its time in the queue included, and cancel it then"),
+		}, append(connectFlags(), jsonFlag())...),
+		Action: func(c *cli.Context) error {
+			o, err := p.parseProve(c)
+			if err != nil {
+				return err
+			}
+			return o.Run(c.Context)
+		},
+	}
+}
+
+func (p *process) parseProve(c *cli.Context) (*proveOne, error) {
+	o := &proveOne{local: c.Bool("local"), logs: c.Bool("logs"), timeout: c.Duration("run-timeout"), json: c.Bool("json")}
+	o.request = prove.Request{Run: c.String("run"), ConfigurationVersion: c.String("configuration-version"), UpgradeState: c.Bool("upgrade-state")}
+	if err := o.checkFlags(); err != nil {
+		return nil, err
+	}
+	names := []string{"DIR", "[HOST/]ORG/WORKSPACE"}
+	if o.request.Run != "" || o.request.ConfigurationVersion != "" {
+		names = names[1:]
+	}
+	args, err := exactly(c, names...)
+	if err != nil {
+		return nil, err
+	}
+	if len(args) == 2 {
+		o.request.Dir = args[0]
+		if err := checkDirectory(args[0]); err != nil {
+			return nil, err
+		}
+	}
+	if o.address, err = p.workspaceAddress(args[len(args)-1]); err != nil {
+		return nil, err
+	}
+	o.request.Organization, o.request.Workspace = o.address.Organization, o.address.Workspace
+	if o.connector, err = p.connector(c); err != nil {
+		return nil, err
+	}
+	return o, notNegative(c, "run-timeout")
+}
+
+// checkFlags refuses flags that contradict each other.
+func (o *proveOne) checkFlags() error {
+	q := o.request
+	switch {
+	case q.Run != "" && q.ConfigurationVersion != "":
+		return usagef("--run and --configuration-version cannot stand together: a run has its configuration version already")
+	case o.local && (q.Run != "" || q.ConfigurationVersion != ""):
+		return usagef("--local plans with a directory: it takes neither --run nor --configuration-version")
+	case o.local && q.UpgradeState:
+		return usagef("--upgrade-state is an apply on the target: --local cannot do it")
+	case q.Run != "" && q.UpgradeState:
+		return usagef("--upgrade-state makes runs of its own: it takes a directory or a --configuration-version, not a --run")
+	}
+	return nil
+}
+
+// checkDirectory refuses what is no directory before anything is asked of a server.
+func checkDirectory(dir string) error {
+	info, err := os.Stat(dir)
+	var wrong *os.PathError
+	switch {
+	case errors.As(err, &wrong):
+		return usagef("the configuration directory %q cannot be used: %v", dir, wrong.Err)
+	case err != nil:
+		return usagef("the configuration directory %q cannot be used: %v", dir, err)
+	case !info.IsDir():
+		return usagef("%q is a file: name the directory of the configuration", dir)
+	}
+	return nil
+}
+
+// Run proves and reports.
+func (o *proveOne) Run(ctx context.Context) error {
+	client, err := o.connect(ctx, o.address)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	prover := o.prover(client, o.timeout)
+	if o.logs {
+		prover.Logs = plainWriter{o.stderr}
+	}
+	var result prove.Result
+	if o.local {
+		result = prover.ProveLocal(ctx, o.request, prove.Local{Environ: o.environ})
+	} else {
+		result = prover.Prove(ctx, o.request)
+	}
+	if o.json {
+		err = report.ProofJSON(o.stdout, result)
+	} else {
+		err = report.Proof(o.stdout, o.stdout.style(), result)
+	}
+	if err != nil {
+		return err
+	}
+	return ended(codeOfProof(result))
+}
+
+// prover prepares proofs through a client.
+func (p *process) prover(client *target.Client, timeout time.Duration) *prove.Prover {
+	stages := &stageTeller{process: p, last: map[string]string{}}
+	return &prove.Prover{Target: client, Timeout: timeout, Observe: stages.observe, Temporary: p.leftovers.observe}
+}
+
+// codeOfProof is the exit code that a proof stands for.
+func codeOfProof(r prove.Result) int {
+	switch {
+	case r.Verdict == prove.Proven:
+		return exitDone
+	case r.Verdict == prove.Changes:
+		return exitRefused
+	case r.Code == prove.CodeInterrupted:
+		return exitInterrupted
+	}
+	return exitFailed
+}
+
+// A stageTeller tells a person on stderr where proofs stand, a line a stage. It is
+// safe for use by many goroutines.
+type stageTeller struct {
+	*process
+	mu   sync.Mutex
+	last map[string]string // what was told of a target
+}
+
+func (t *stageTeller) observe(e prove.Event) {
+	if !t.stderr.interactive {
+		return
+	}
+	text := string(e.Stage)
+	if e.Run != "" && e.Stage != prove.StageJudging {
+		text += ": " + e.Run + " is " + e.Status
+	}
+	if e.Position > 0 {
+		text += fmt.Sprintf(", %d before it", e.Position)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.last[e.Target] == text {
+		return
+	}
+	t.last[e.Target] = text
+	fmt.Fprintf(t.stderr, "%s %s\n", t.stderr.style().Faint(time.Now().Format(time.TimeOnly)), report.Plain(text))
+}
+
+// A plainWriter makes what is written harmless to a terminal.
+type plainWriter struct{ to *terminal }
+
+func (w plainWriter) Write(b []byte) (int, error) {
+	if _, err := w.to.Write([]byte(report.Plain(withoutColours(string(b))))); err != nil {
+		return 0, err
+	}
+	return len(b), nil
+}

@@ -1,0 +1,609 @@
+package prove_test
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"tfhaul/prove"
+	"tfhaul/target"
+	"tfhaul/tfesim"
+)
+
+// needTerraform skips, loudly, where there is no real one.
+func needTerraform(t *testing.T) {
+	t.Helper()
+	if _, err := exec.LookPath("terraform"); err != nil {
+		t.Skip("SKIPPED: there is no terraform on PATH, so nothing here was proven by the real one")
+	}
+	if testing.Short() {
+		t.Skip("runs the real terraform")
+	}
+}
+
+// A site is a server and a client of it.
+type site struct {
+	*tfesim.Server
+	running *tfesim.Running
+	client  *target.Client
+}
+
+func open(t *testing.T, o tfesim.Options, as tfesim.Identity) *site {
+	t.Helper()
+	o.RateLimit = -1
+	server, err := tfesim.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	running, err := server.Start("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := running.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return &site{server, running, clientOf(t, server, running, as)}
+}
+
+func clientOf(t *testing.T, server *tfesim.Server, running *tfesim.Running, as tfesim.Identity) *target.Client {
+	t.Helper()
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(ca, running.CAPEM(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tls, err := target.TLSConfig(ca, func(string) string { return "" })
+	if err != nil {
+		t.Fatal(err)
+	}
+	api, err := url.Parse(running.URL() + "/api/v2/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := target.New(target.Options{API: api, Token: server.Token(as), TLS: tls})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	return client
+}
+
+const configuration = `
+terraform {
+  cloud {
+    organization = "elsewhere"
+    workspaces { name = "other" }
+  }
+}
+variable "size" {
+  type    = string
+  default = "s3cr3t-in-a-variable"
+}
+resource "terraform_data" "a" { input = "first ${var.size}" }
+resource "terraform_data" "b" {
+  count = 2
+  input = "${terraform_data.a.output} ${count.index}"
+}
+output "plain" { value = terraform_data.a.output }
+`
+
+// secret must be in no result.
+const secret = "s3cr3t-in-a-variable"
+
+// folder makes a directory of files.
+func folder(t *testing.T, files ...string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for i := 0; i < len(files); i += 2 {
+		path := filepath.Join(dir, filepath.FromSlash(files[i]))
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(files[i+1]), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// stateOnce is a state that the real terraform made of the configuration.
+var stateOnce = sync.OnceValues(func() ([]byte, error) {
+	dir, err := os.MkdirTemp("", "tfhaul-test-*")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	_, rest, _ := strings.Cut(configuration, "variable")
+	if err := os.WriteFile(filepath.Join(dir, "main.tf"), []byte("variable"+rest), 0o600); err != nil {
+		return nil, err
+	}
+	for _, args := range [][]string{{"init"}, {"apply", "-auto-approve"}} {
+		cmd := exec.Command("terraform", args...)
+		cmd.Dir, cmd.Env = dir, clean(os.Environ())
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return out, err
+		}
+	}
+	return os.ReadFile(filepath.Join(dir, "terraform.tfstate"))
+})
+
+// clean is an environment without settings of whoever runs the tests.
+func clean(environ []string) []string {
+	var out []string
+	for _, v := range environ {
+		if !strings.HasPrefix(v, "TF_") && !strings.HasPrefix(v, "TFE_") {
+			out = append(out, v)
+		}
+	}
+	return append(out, "CHECKPOINT_DISABLE=1")
+}
+
+func state(t *testing.T) []byte {
+	t.Helper()
+	raw, err := stateOnce()
+	if err != nil {
+		t.Fatalf("making a state: %v", err)
+	}
+	return raw
+}
+
+// seeded gives a workspace the state, and returns the state version's id.
+func (s *site) seeded(t *testing.T, workspace string, raw []byte) string {
+	t.Helper()
+	id, err := s.Seed("demo", workspace, raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+func (s *site) variable(t *testing.T, workspace, key, value string) {
+	t.Helper()
+	if err := s.SetVariable("demo", workspace, "terraform", key, value); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// want compares a result's verdict and code, and looks for the secret in all of it.
+func want(t *testing.T, r prove.Result, verdict prove.Verdict, code prove.Code, says string) {
+	t.Helper()
+	if r.Verdict != verdict || r.Code != code {
+		t.Errorf("%s %q: %s\nwant %s %q", r.Verdict, r.Code, r.Message, verdict, code)
+	}
+	if !strings.Contains(r.Message, says) {
+		t.Errorf("the message %q does not say %q", r.Message, says)
+	}
+	if strings.Contains(strings.Join(append(r.Notes, r.Message), " "), secret) {
+		t.Error("a value is shown")
+	}
+}
+
+// The three things that can come out, and what was found on the way to them.
+func TestVerdicts(t *testing.T) {
+	needTerraform(t)
+	t.Parallel()
+	s := open(t, tfesim.Options{}, tfesim.Owner)
+	p := &prove.Prover{Target: s.client}
+	changed := strings.Replace(configuration, `"first ${var.size}"`, `"other ${var.size}"`, 1)
+	more := configuration + `resource "terraform_data" "c" {}`
+	fewer := strings.Replace(configuration, "count = 2", "count = 1", 1)
+	moved := strings.ReplaceAll(configuration, `terraform_data.a.`, `terraform_data.z.`)
+	moved = strings.Replace(moved, `"terraform_data" "a"`, `"terraform_data" "z"`, 1) + "moved {\n  from = terraform_data.a\n  to = terraform_data.z\n}\n"
+	output := configuration + `output "more" { value = 1 }`
+	missing := strings.Replace(configuration, `default = "s3cr3t-in-a-variable"`, "", 1)
+	for _, tt := range []struct {
+		does    string
+		files   []string
+		arrange func(t *testing.T, workspace string)
+		verdict prove.Verdict
+		code    prove.Code
+		says    string
+		changes []prove.Change
+	}{
+		{does: "the configuration of the state", files: []string{"main.tf", configuration}, verdict: prove.Proven, says: "all 3 resource instances"},
+		{does: "with its own state beside it", files: []string{"main.tf", configuration, "terraform.tfstate", "{}", "terraform.tfstate.d/x/terraform.tfstate", "{}"},
+			verdict: prove.Proven},
+		{does: "one attribute changed", files: []string{"main.tf", strings.Replace(configuration, `${count.index}"`, `${count.index}" == "" ? "" : "${count.index}${terraform_data.a.output}"`, 1)},
+			verdict: prove.Changes, changes: []prove.Change{{Address: "terraform_data.b[0]", Actions: []string{"update"}}, {Address: "terraform_data.b[1]", Actions: []string{"update"}}}},
+		{does: "an attribute that others depend on", files: []string{"main.tf", changed}, verdict: prove.Changes, says: "terraform_data.a (update)",
+			changes: []prove.Change{{Address: "terraform_data.a", Actions: []string{"update"}}, {Address: "terraform_data.b[0]", Actions: []string{"update"}},
+				{Address: "terraform_data.b[1]", Actions: []string{"update"}}, {Address: "output.plain", Actions: []string{"update"}}}},
+		{does: "a resource more", files: []string{"main.tf", more}, verdict: prove.Changes,
+			changes: []prove.Change{{Address: "terraform_data.c", Actions: []string{"create"}}}},
+		{does: "an instance fewer", files: []string{"main.tf", fewer}, verdict: prove.Changes,
+			changes: []prove.Change{{Address: "terraform_data.b[1]", Actions: []string{"delete"}, Reason: "delete_because_count_index"}}},
+		{does: "a resource renamed", files: []string{"main.tf", moved}, verdict: prove.Changes,
+			changes: []prove.Change{{Address: "terraform_data.z", Actions: []string{"move"}, PreviousAddress: "terraform_data.a"}}},
+		{does: "an output more", files: []string{"main.tf", output}, verdict: prove.Changes,
+			changes: []prove.Change{{Address: "output.more", Actions: []string{"create"}}}},
+		{does: "a missing variable", files: []string{"main.tf", missing}, verdict: prove.Unproven, code: prove.CodeMissingVariable, says: "the variable size has no value"},
+		{does: "a variable of the workspace", files: []string{"main.tf", missing}, verdict: prove.Proven,
+			arrange: func(t *testing.T, workspace string) { s.variable(t, workspace, "size", secret) }},
+		{does: "a provider that is nowhere", files: []string{"main.tf", configuration + `resource "null_resource" "n" {}`}, verdict: prove.Unproven, code: prove.CodeProvider},
+		{does: "a configuration that is none", files: []string{"main.tf", `resource {`}, verdict: prove.Unproven, code: prove.CodeRunErrored},
+	} {
+		t.Run(tt.does, func(t *testing.T) {
+			t.Parallel()
+			workspace := strings.ReplaceAll(tt.does, " ", "-")
+			version := s.seeded(t, workspace, state(t))
+			if tt.arrange != nil {
+				tt.arrange(t, workspace)
+			}
+			r := p.Prove(t.Context(), prove.Request{Organization: "demo", Workspace: workspace, Dir: folder(t, tt.files...)})
+			want(t, r, tt.verdict, tt.code, tt.says)
+			if diff := cmp.Diff(tt.changes, r.Changes); diff != "" {
+				t.Errorf("changes (-want +got):\n%s", diff)
+			}
+			if r.StateVersionID != version || r.Instances != 3 || r.RunID == "" || r.APICalls == 0 {
+				t.Errorf("the result %+v", r)
+			}
+			if runs := s.Runs("demo", workspace); len(runs) != 1 || !runs[0].PlanOnly {
+				t.Errorf("there are the runs %+v", runs)
+			}
+		})
+	}
+}
+
+// What cannot be proven is said before anything is made.
+func TestUnprovenBeforeAnythingIsMade(t *testing.T) {
+	t.Parallel()
+	s := open(t, tfesim.Options{Terraform: tfesim.NoTerraform}, tfesim.Owner)
+	raw := []byte(`{"version":4,"terraform_version":"1.11.4","serial":3,"lineage":"l","outputs":{},"resources":[]}`)
+	s.seeded(t, "held", raw)
+	if _, err := s.AddWorkspace("demo", "empty"); err != nil {
+		t.Fatal(err)
+	}
+	dir := folder(t, "main.tf", configuration)
+	outside := filepath.Join(t.TempDir(), "secret.tf")
+	if err := os.WriteFile(outside, []byte("secret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	linked := folder(t, "main.tf", configuration)
+	if err := os.Symlink(outside, filepath.Join(linked, "secret.tf")); err != nil {
+		t.Skip("there are no symbolic links here")
+	}
+	for _, tt := range []struct {
+		does    string
+		request prove.Request
+		code    prove.Code
+		says    string
+	}{
+		{"no workspace", prove.Request{Workspace: "nowhere", Dir: dir}, prove.CodeForbiddenOrMissing, "404"},
+		{"no state", prove.Request{Workspace: "empty", Dir: dir}, prove.CodeNoState, "holds no state"},
+		{"another state than was moved", prove.Request{Workspace: "held", Dir: dir, StateVersion: "sv-other"}, prove.CodeStateChanged, "sv-other"},
+		{"no directory", prove.Request{Workspace: "held", Dir: filepath.Join(dir, "nowhere")}, prove.CodeConfiguration, "cannot be found"},
+		{"a file for a directory", prove.Request{Workspace: "held", Dir: filepath.Join(dir, "main.tf")}, prove.CodeConfiguration, "not a directory"},
+		{"no configuration in it", prove.Request{Workspace: "held", Dir: t.TempDir()}, prove.CodeConfiguration, "no file there ends in .tf"},
+		{"a link that leads out of it", prove.Request{Workspace: "held", Dir: linked}, prove.CodeConfiguration, "secret.tf"},
+	} {
+		t.Run(tt.does, func(t *testing.T) {
+			tt.request.Organization = "demo"
+			r := (&prove.Prover{Target: s.client}).Prove(t.Context(), tt.request)
+			want(t, r, prove.Unproven, tt.code, tt.says)
+		})
+	}
+	if n := s.Count("POST /runs") + s.Count("POST /workspaces/:workspace_id/configuration-versions"); n > 0 {
+		t.Errorf("%d runs and configuration versions were made", n)
+	}
+}
+
+func TestExecutionModeLocalIsUnproven(t *testing.T) {
+	t.Parallel()
+	s := open(t, tfesim.Options{ExecutionMode: "local", Terraform: tfesim.NoTerraform}, tfesim.Owner)
+	s.seeded(t, "net", []byte(`{"version":4,"serial":1,"lineage":"l","resources":[]}`))
+	r := (&prove.Prover{Target: s.client}).Prove(t.Context(), prove.Request{Organization: "demo", Workspace: "net", Dir: folder(t, "main.tf", configuration)})
+	want(t, r, prove.Unproven, prove.CodeExecutionMode, "--local")
+}
+
+// Without the right to read the plan, the counters say what they can.
+func TestCountersWithoutTheRightToReadThePlan(t *testing.T) {
+	needTerraform(t)
+	t.Parallel()
+	s := open(t, tfesim.Options{}, tfesim.SecondUser)
+	p := &prove.Prover{Target: s.client}
+	s.seeded(t, "same", state(t))
+	r := p.Prove(t.Context(), prove.Request{Organization: "demo", Workspace: "same", Dir: folder(t, "main.tf", configuration)})
+	want(t, r, prove.Unproven, prove.CodeNoPlanJSON, "0 to add, 0 to change, 0 to destroy, 0 to import")
+	s.seeded(t, "more", state(t))
+	r = p.Prove(t.Context(), prove.Request{Organization: "demo", Workspace: "more", Dir: folder(t, "main.tf", configuration+`resource "terraform_data" "c" {}`)})
+	want(t, r, prove.Changes, "", "1 to add")
+	if r.Counters == nil || *r.Counters != (prove.Counters{Additions: 1}) {
+		t.Errorf("the counters: %+v", r.Counters)
+	}
+}
+
+// A plan that is made before the state says nothing of the state.
+func TestNamedRuns(t *testing.T) {
+	needTerraform(t)
+	t.Parallel()
+	s := open(t, tfesim.Options{}, tfesim.Owner)
+	p := &prove.Prover{Target: s.client}
+	s.seeded(t, "net", state(t))
+	s.seeded(t, "other", state(t))
+	made := p.Prove(t.Context(), prove.Request{Organization: "demo", Workspace: "net", Dir: folder(t, "main.tf", configuration)})
+	want(t, made, prove.Proven, "", "")
+	again := p.Prove(t.Context(), prove.Request{Organization: "demo", Workspace: "net", Run: made.RunID})
+	want(t, again, prove.Proven, "", "")
+	if again.ConfigurationVersion != made.ConfigurationVersion || s.Count("POST /runs") != 1 {
+		t.Errorf("the result %+v; %d runs were made", again, s.Count("POST /runs"))
+	}
+	version := p.Prove(t.Context(), prove.Request{Organization: "demo", Workspace: "net", ConfigurationVersion: made.ConfigurationVersion})
+	want(t, version, prove.Proven, "", "")
+	foreign := p.Prove(t.Context(), prove.Request{Organization: "demo", Workspace: "other", Run: made.RunID})
+	want(t, foreign, prove.Unproven, prove.CodeOtherWorkspace, made.RunID)
+}
+
+// Ctrl-C cancels the run that was made, and says so; a run that is in nobody's way is
+// found again when its reply was lost.
+func TestInterruptedProofsCancelTheirRun(t *testing.T) {
+	t.Parallel()
+	// The workspace's runs wait for an agent that does not exist.
+	s := open(t, tfesim.Options{ExecutionMode: "agent", Terraform: tfesim.NoTerraform}, tfesim.Owner)
+	s.seeded(t, "net", []byte(`{"version":4,"serial":1,"lineage":"l","resources":[]}`))
+	s.Inject(tfesim.Fault{Endpoint: "POST /runs", Kind: tfesim.FaultReset, After: true})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	p := &prove.Prover{Target: s.client, Observe: func(e prove.Event) {
+		if e.Stage == prove.StageQueued {
+			cancel()
+		}
+	}}
+	r := p.Prove(ctx, prove.Request{Organization: "demo", Workspace: "net", Dir: folder(t, "main.tf", configuration)})
+	want(t, r, prove.Unproven, prove.CodeInterrupted, "Interrupted")
+	if len(r.Notes) != 1 || !strings.Contains(r.Notes[0], r.RunID+" was canceled") {
+		t.Errorf("the notes %q", r.Notes)
+	}
+	if runs := s.Runs("demo", "net"); len(runs) != 1 || runs[0].Status != "canceled" {
+		t.Errorf("the runs %+v", runs)
+	}
+}
+
+// A run that never comes to its end is canceled after the time that it was given.
+func TestRunsThatTakeTooLongAreCanceled(t *testing.T) {
+	t.Parallel()
+	s := open(t, tfesim.Options{ExecutionMode: "agent", Terraform: tfesim.NoTerraform}, tfesim.Owner)
+	s.seeded(t, "net", []byte(`{"version":4,"serial":1,"lineage":"l","resources":[]}`))
+	p := &prove.Prover{Target: s.client, Timeout: time.Nanosecond}
+	r := p.Prove(t.Context(), prove.Request{Organization: "demo", Workspace: "net", Dir: folder(t, "main.tf", configuration)})
+	want(t, r, prove.Unproven, prove.CodeTimeout, "agents")
+	if runs := s.Runs("demo", "net"); len(runs) != 1 || runs[0].Status != "canceled" {
+		t.Errorf("the runs %+v", runs)
+	}
+}
+
+// A state that somebody writes meanwhile is not the one that was proven.
+func TestAnotherStateMeanwhileIsUnproven(t *testing.T) {
+	needTerraform(t)
+	t.Parallel()
+	s := open(t, tfesim.Options{}, tfesim.Owner)
+	s.seeded(t, "net", state(t))
+	p := &prove.Prover{Target: s.client, Observe: func(e prove.Event) {
+		if e.Stage == prove.StageJudging {
+			s.seeded(t, "net", state(t))
+		}
+	}}
+	r := p.Prove(t.Context(), prove.Request{Organization: "demo", Workspace: "net", Dir: folder(t, "main.tf", configuration)})
+	want(t, r, prove.Unproven, prove.CodeStateChanged, "Prove it again")
+}
+
+// A plan that was made with another state, or none, passes vacuously.
+func TestVacuousPassesAreCaught(t *testing.T) {
+	needTerraform(t)
+	t.Parallel()
+	s := open(t, tfesim.Options{}, tfesim.Owner)
+	s.seeded(t, "net", state(t))
+	// The plan leaves nothing to do because there is nothing: the configuration has no
+	// resources, and the state that it is judged against has three.
+	p := &prove.Prover{Target: s.client, Observe: func(e prove.Event) {
+		if e.Stage == prove.StageUploading {
+			if _, err := s.Seed("demo", "net", []byte(`{"version":4,"terraform_version":"1.11.4","serial":9,"lineage":"l","outputs":{},"resources":[]}`)); err != nil {
+				t.Error(err)
+			}
+		}
+	}}
+	r := p.Prove(t.Context(), prove.Request{Organization: "demo", Workspace: "net", Dir: folder(t, "main.tf", `locals { a = 1 }`)})
+	want(t, r, prove.Unproven, prove.CodeVacuous, "started from 0 resource instances, and the state holds 3")
+}
+
+// The log is followed while the run goes on.
+func TestLogsAreShownWhenAsked(t *testing.T) {
+	needTerraform(t)
+	t.Parallel()
+	s := open(t, tfesim.Options{}, tfesim.Owner)
+	s.seeded(t, "net", state(t))
+	var log bytes.Buffer
+	p := &prove.Prover{Target: s.client, Logs: &log}
+	r := p.Prove(t.Context(), prove.Request{Organization: "demo", Workspace: "net", Dir: folder(t, "main.tf", configuration)})
+	want(t, r, prove.Proven, "", "")
+	if text := log.String(); !strings.HasPrefix(text, "Terraform v") || !strings.Contains(text, "No changes") || strings.ContainsAny(text, "\x02\x03") {
+		t.Errorf("the log: %q", text)
+	}
+}
+
+// The workspace's working directory is where the configuration is looked for.
+func TestWorkingDirectory(t *testing.T) {
+	needTerraform(t)
+	t.Parallel()
+	s := open(t, tfesim.Options{}, tfesim.Owner)
+	s.seeded(t, "net", state(t))
+	if err := s.SetWorkingDirectory("demo", "net", "live/net"); err != nil {
+		t.Fatal(err)
+	}
+	p := &prove.Prover{Target: s.client}
+	within := folder(t, "live/net/main.tf", configuration)
+	want(t, p.Prove(t.Context(), prove.Request{Organization: "demo", Workspace: "net", Dir: within}), prove.Proven, "", "")
+	want(t, p.ProveLocal(t.Context(), prove.Request{Organization: "demo", Workspace: "net", Dir: within}, prove.Local{Environ: clean(os.Environ())}), prove.Proven, "", "")
+	want(t, p.Prove(t.Context(), prove.Request{Organization: "demo", Workspace: "net", Dir: filepath.Join(within, "live", "net")}),
+		prove.Unproven, prove.CodeConfiguration, `"live/net"`)
+}
+
+// The empty apply comes after a proof of no changes, and only then.
+func TestUpgradeState(t *testing.T) {
+	needTerraform(t)
+	t.Parallel()
+	s := open(t, tfesim.Options{}, tfesim.Owner)
+	p := &prove.Prover{Target: s.client}
+	old := bytes.Replace(state(t), []byte(`"terraform_version": "1.`), []byte(`"terraform_version": "0.15.`), 1)
+	s.seeded(t, "net", old)
+	dir := folder(t, "main.tf", configuration)
+	r := p.Prove(t.Context(), prove.Request{Organization: "demo", Workspace: "net", Dir: dir, UpgradeState: true})
+	want(t, r, prove.Proven, "", "The state was rewritten by Terraform 1.")
+	if u := r.Upgraded; u == nil || !strings.HasPrefix(u.FromTerraform, "0.15.") || u.ToSerial != u.FromSerial+1 {
+		t.Fatalf("the upgrade %+v", u)
+	}
+	raw, serial, _ := s.Current("demo", "net")
+	if serial != r.Upgraded.ToSerial || bytes.Contains(raw, []byte(`"0.15.`)) {
+		t.Errorf("the workspace holds serial %d", serial)
+	}
+	if locked := s.Locked("demo"); len(locked) > 0 {
+		t.Errorf("left locked: %v", locked)
+	}
+	again := p.Prove(t.Context(), prove.Request{Organization: "demo", Workspace: "net", Dir: dir, UpgradeState: true})
+	want(t, again, prove.Proven, "", "")
+	if again.Upgraded != nil || len(again.Notes) != 1 {
+		t.Errorf("the second time: %+v, %q", again.Upgraded, again.Notes)
+	}
+
+	s.seeded(t, "changing", old)
+	r = p.Prove(t.Context(), prove.Request{Organization: "demo", Workspace: "changing", Dir: folder(t, "main.tf", configuration+`resource "terraform_data" "c" {}`), UpgradeState: true})
+	want(t, r, prove.Changes, "", "terraform_data.c")
+	if runs := s.Runs("demo", "changing"); len(runs) != 1 || !runs[0].PlanOnly {
+		t.Errorf("there are the runs %+v", runs)
+	}
+}
+
+// Proofs on this machine judge the same, change nothing, and leave nothing behind.
+func TestLocalProofs(t *testing.T) {
+	needTerraform(t)
+	temporary := t.TempDir()
+	t.Setenv("TMPDIR", temporary)
+	s := open(t, tfesim.Options{ExecutionMode: "local"}, tfesim.Owner)
+	missing := strings.Replace(configuration, `default = "s3cr3t-in-a-variable"`, "", 1)
+	for _, tt := range []struct {
+		does, main string
+		environ    []string
+		verdict    prove.Verdict
+		code       prove.Code
+		says       string
+	}{
+		{"the configuration of the state", configuration, nil, prove.Proven, "", "all 3"},
+		{"a resource more", configuration + `resource "terraform_data" "c" {}`, nil, prove.Changes, "", "terraform_data.c"},
+		{"a missing variable", missing, nil, prove.Unproven, prove.CodeMissingVariable, "size"},
+		{"a variable of the environment", missing, []string{"TF_VAR_size=" + secret}, prove.Proven, "", ""},
+		{"a workspace by its name", configuration + "check \"w\" {\n  assert {\n    condition = terraform.workspace == \"a-workspace-by-its-name\"\n    error_message = \"no\"\n  }\n}\n", nil, prove.Proven, "", ""},
+		{"variables that lead elsewhere", configuration, []string{"TF_WORKSPACE=elsewhere", "TF_DATA_DIR=/nowhere", "TF_CLI_ARGS_plan=-destroy"}, prove.Proven, "", ""},
+	} {
+		t.Run(tt.does, func(t *testing.T) {
+			workspace := strings.ReplaceAll(tt.does, " ", "-")
+			s.seeded(t, workspace, state(t))
+			made := map[string]bool{}
+			p := &prove.Prover{Target: s.client, Temporary: func(dir string, exists bool) {
+				made[dir] = exists
+				if exists {
+					checkPrivate(t, dir)
+				}
+			}}
+			r := p.ProveLocal(t.Context(), prove.Request{Organization: "demo", Workspace: workspace, Dir: folder(t, "main.tf", tt.main)},
+				prove.Local{Environ: append(clean(os.Environ()), tt.environ...)})
+			want(t, r, tt.verdict, tt.code, tt.says)
+			for _, note := range r.Notes {
+				t.Errorf("there is a note: %s", note)
+			}
+			if len(made) != 1 {
+				t.Errorf("the observer was told of %d directories", len(made))
+			}
+			left, err := filepath.Glob(filepath.Join(temporary, "tfhaul-proof-*"))
+			if err != nil || len(left) > 0 {
+				t.Errorf("left behind: %v, %v", left, err)
+			}
+			if len(s.Runs("demo", workspace)) > 0 || len(s.Locked("demo")) > 0 || len(s.Versions("demo", workspace)) != 1 {
+				t.Error("the workspace was touched")
+			}
+		})
+	}
+}
+
+// checkPrivate fails unless nobody else can look into a directory.
+func checkPrivate(t *testing.T, dir string) {
+	t.Helper()
+	info, err := os.Stat(dir)
+	if err != nil || info.Mode().Perm()&0o077 != 0 {
+		t.Errorf("the directory of the copy has the mode %v, %v", info.Mode(), err)
+	}
+}
+
+func TestInterruptedLocalProofsLeaveNothing(t *testing.T) {
+	needTerraform(t)
+	temporary := t.TempDir()
+	t.Setenv("TMPDIR", temporary)
+	s := open(t, tfesim.Options{ExecutionMode: "local"}, tfesim.Owner)
+	s.seeded(t, "net", state(t))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	p := &prove.Prover{Target: s.client, Observe: func(e prove.Event) {
+		if e.Stage == prove.StagePlanning {
+			cancel()
+		}
+	}}
+	r := p.ProveLocal(ctx, prove.Request{Organization: "demo", Workspace: "net", Dir: folder(t, "main.tf", configuration)}, prove.Local{Environ: clean(os.Environ())})
+	want(t, r, prove.Unproven, prove.CodeInterrupted, "")
+	if left, err := filepath.Glob(filepath.Join(temporary, "*")); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+func TestLocalProofWithoutTerraform(t *testing.T) {
+	t.Parallel()
+	s := open(t, tfesim.Options{Terraform: tfesim.NoTerraform}, tfesim.Owner)
+	r := (&prove.Prover{Target: s.client}).ProveLocal(t.Context(), prove.Request{Organization: "demo", Workspace: "net", Dir: t.TempDir()},
+		prove.Local{Terraform: "terraform-that-is-nowhere"})
+	want(t, r, prove.Unproven, prove.CodeNoTerraform, "--local")
+}
+
+// The package is the same each time, and one that is not read to its end ends.
+func TestPack(t *testing.T) {
+	t.Parallel()
+	dir := folder(t, "main.tf", configuration, "modules/a/main.tf", "", ".terraformignore", "notes/\n", "notes/x.md", "left out", ".git/config", "left out",
+		".terraform/providers/p", "left out", "terraform.tfstate", "{}", "terraform.tfstate.backup", "{}", "old.tfstate.17.backup", "{}")
+	p, err := prove.Pack(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"old.tfstate.17.backup", "terraform.tfstate", "terraform.tfstate.backup"}, p.LeftOut); diff != "" {
+		t.Errorf("left out (-want +got):\n%s", diff)
+	}
+	if p.Files != 5 { // .terraformignore, main.tf, modules/, modules/a/, modules/a/main.tf
+		t.Errorf("%d entries", p.Files)
+	}
+	for range 2 {
+		body, err := p.Open(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(body)
+		if err != nil || int64(len(b)) != p.Size {
+			t.Errorf("%d bytes, %v; want %d", len(b), err, p.Size)
+		}
+		if err := body.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	unread, err := p.Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unread.Close(); err != nil {
+		t.Error(err)
+	}
+}
