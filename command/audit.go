@@ -117,8 +117,10 @@ func (a *takeInventory) aim(c *cli.Context) (*hauling, error) {
 
 // Run audits and reports.
 func (a *takeInventory) Run(ctx context.Context) error {
-	a.options.Progress = a.progressOf()
+	tell, clear := a.progressOf()
+	a.options.Progress = tell
 	inventory, err := audit.Take(ctx, a.sources, a.options)
+	clear()
 	if err != nil {
 		return sourceProblem(ctx, err, nil)
 	}
@@ -148,20 +150,26 @@ func (a *takeInventory) show(i *audit.Inventory) error {
 	return report.Inventory(a.stdout, a.stdout.style(), i, a.all)
 }
 
-// progressOf tells a person at a terminal how far the reading is; nil for nobody.
-func (a *takeInventory) progressOf() func(done, total int) {
+// progressOf tells a person at a terminal how far the reading is, and clears that
+// away.
+func (a *takeInventory) progressOf() (tell func(done, total int), clear func()) {
 	if !a.stderr.interactive {
-		return nil
+		return nil, func() {}
 	}
-	const pause = 100 * time.Millisecond
+	const (
+		pause     = 100 * time.Millisecond
+		clearLine = "\r\x1b[K"
+	)
 	var told time.Time
-	return func(done, total int) {
-		switch {
-		case done == total && !told.IsZero():
-			fmt.Fprint(a.stderr, "\r\x1b[K")
-		case done < total && time.Since(told) >= pause:
+	tell = func(done, total int) {
+		if time.Since(told) >= pause {
 			told = time.Now()
-			fmt.Fprintf(a.stderr, "\r\x1b[Kreading %d of %d", done, total)
+			fmt.Fprintf(a.stderr, clearLine+"reading %d of %d", done, total)
+		}
+	}
+	return tell, func() {
+		if !told.IsZero() {
+			fmt.Fprint(a.stderr, clearLine)
 		}
 	}
 }
