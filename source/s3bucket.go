@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"os"
@@ -153,7 +154,30 @@ func (g *guardedClient) Do(r *http.Request) (*http.Response, error) {
 	if err := refusePlainHTTP(r.URL); err != nil {
 		return nil, &clearTextError{err}
 	}
-	return g.client.Do(r)
+	resp, err := g.client.Do(r)
+	if err == nil && (resp.StatusCode >= 300 || r.Method != http.MethodGet || r.URL.Query().Has("list-type")) {
+		resp.Body = &boundedBody{ReadCloser: resp.Body, left: mostAnswer}
+	}
+	return resp, err
+}
+
+// mostAnswer bounds what is read, in bytes, of an answer that is no object: the SDK holds such answers
+// in memory. A page of a listing has 1,000 keys of 1,024 bytes at most.
+const mostAnswer = 16 << 20
+
+// A boundedBody fails where an answer is longer than any should be.
+type boundedBody struct {
+	io.ReadCloser
+	left int64
+}
+
+func (b *boundedBody) Read(p []byte) (int, error) {
+	if b.left <= 0 {
+		return 0, fmt.Errorf("the answer is longer than %d MiB", mostAnswer>>20)
+	}
+	n, err := b.ReadCloser.Read(p[:min(int64(len(p)), b.left)])
+	b.left -= int64(n)
+	return n, err
 }
 
 // clearTextError marks what guardedClient refuses.

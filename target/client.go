@@ -140,6 +140,8 @@ func (o Options) withDefaults() Options {
 			HTTP2: &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 15 * time.Second},
 			// States are sent and compared as they are.
 			DisableCompression: true,
+			// No header of a real answer comes near it.
+			MaxResponseHeaderBytes: 1 << 20,
 		}
 	}
 	return o

@@ -198,7 +198,7 @@ func (t *transport) send(req *http.Request, isAPI bool, x *exchange) (*http.Resp
 		}
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	watch := startWatchdog(t.stall, func() { cancel(&stalledError{after: t.stall}) })
+	watch := startWatchdog(t.stall, func(stalled *stalledError) { cancel(stalled) })
 	attempt := req.Clone(t.trace(ctx, x))
 	attempt.Header.Set("User-Agent", t.agent)
 	if req.Body != nil && req.Body != http.NoBody {
@@ -223,6 +223,9 @@ func (t *transport) send(req *http.Request, isAPI bool, x *exchange) (*http.Resp
 		return nil, err
 	}
 	t.log.Debug("request", "method", req.Method, "path", t.show(req.URL, x), "status", resp.StatusCode, "seconds", time.Since(start).Seconds())
+	if !x.blob {
+		watch.bound(documentPatience * t.stall)
+	}
 	watch.moved()
 	resp.Body = &watchedBody{ReadCloser: resp.Body, watch: watch, ctx: ctx, done: func() {
 		watch.stop()
@@ -325,10 +328,17 @@ func portOf(u *url.URL) string {
 	}
 }
 
-// A stalledError ends a request on whose connection nothing moved for too long.
-type stalledError struct{ after time.Duration }
+// A stalledError ends a request on whose connection nothing moved for too long, or
+// whose answer does not come to an end.
+type stalledError struct {
+	after time.Duration
+	drips bool // the answer comes, and does not end
+}
 
 func (e *stalledError) Error() string {
+	if e.drips {
+		return fmt.Sprintf("the answer was not complete after %s", e.after)
+	}
 	return fmt.Sprintf("nothing was heard for %s (--timeout)", e.after)
 }
 
@@ -355,16 +365,46 @@ type watchdog struct {
 	after time.Duration
 	timer *time.Timer
 	over  atomic.Bool
+	most  atomic.Pointer[deadline] // nil: for as long as it moves
 }
 
-func startWatchdog(after time.Duration, end func()) *watchdog {
-	return &watchdog{after: after, timer: time.AfterFunc(after, end)}
+// A deadline is when something has to be over, and how long that is.
+type deadline struct {
+	at  time.Time
+	all time.Duration
+}
+
+// documentPatience is within how many times the watchdog's time a document has to
+// be there whole: one that drips would hold a request for ever. A state may, over a
+// slow link.
+const documentPatience = 5
+
+func startWatchdog(after time.Duration, end func(*stalledError)) *watchdog {
+	w := &watchdog{after: after}
+	w.timer = time.AfterFunc(after, func() {
+		if d := w.most.Load(); d != nil && !time.Now().Before(d.at) {
+			end(&stalledError{after: d.all, drips: true})
+			return
+		}
+		end(&stalledError{after: after})
+	})
+	return w
+}
+
+// bound has all be over after some time, whether it moves or not.
+func (w *watchdog) bound(all time.Duration) {
+	w.most.Store(&deadline{time.Now().Add(all), all})
 }
 
 func (w *watchdog) moved() {
-	if !w.over.Load() {
-		w.timer.Reset(w.after)
+	if w.over.Load() {
+		return
 	}
+	after := w.after
+	if d := w.most.Load(); d != nil {
+		after = min(after, time.Until(d.at))
+	}
+	w.timer.Reset(after)
 }
 
 func (w *watchdog) stop() {
