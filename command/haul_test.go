@@ -210,18 +210,21 @@ func TestMigrateContinuesFromItsJournal(t *testing.T) {
 	h.Inject(fault)
 	r := h.tfhaul(t, args...)
 	count := outcomes(t, r)
-	if r.code != 1 || count["moved"] != 5 || count["failed"] < 1 || count["failed"] > 2 || count["skipped"] != n-5-count["failed"] {
+	// Five were locked before; the one that ran beside the first failure was moved, or
+	// given up before anything was sent.
+	done := count["moved"]
+	if r.code != 1 || done < 4 || done > 5 || count["failed"] < 1 || count["failed"] > 2 || count["skipped"] != n-done-count["failed"] {
 		t.Errorf("exit code %d, %v: %s", r.code, count, r.stderr)
 	}
 	h.ClearFaults()
 	planned := h.tfhaul(t, "plan", dir, "--target", org, "--json", "--journal", journal)
-	if count := outcomes(t, planned); count["moved"] != 5 || count["planned"] != n-5 {
+	if count := outcomes(t, planned); count["moved"] != done || count["planned"] != n-done {
 		t.Errorf("the plan of how to go on: %v", count)
 	}
 	h.ResetRequests()
 	h.tfhaul(t, args...).want(t, 0, "12 moved")
-	if locks := h.Count("POST /workspaces/:workspace_id/actions/lock"); locks != n-5 {
-		t.Errorf("%d workspaces were locked, want the %d that were not done", locks, n-5)
+	if locks := h.Count("POST /workspaces/:workspace_id/actions/lock"); locks != n-done {
+		t.Errorf("%d workspaces were locked, want the %d that were not done", locks, n-done)
 	}
 	for name, content := range states {
 		h.mustHold(t, filepath.Dir(name), content)

@@ -159,8 +159,9 @@ func TestSecondSignalStopsAtOnceAndTellsWhatIsLocked(t *testing.T) {
 	h.seed(t, "net", state(1, 9))
 	path := write(t, "terraform.tfstate", state(1, 10))
 	journal := filepath.Join(t.TempDir(), "move.jsonl")
-	c := h.spawn(t, "move", path, org+"/net", "--json", "--journal", journal)
-	// Neither the upload nor the unlock that follows it ever get an answer.
+	// Neither the upload nor the unlock that follows it ever get an answer; a request
+	// that may take effect is waited for in spite of the first signal.
+	c := h.spawn(t, "move", path, org+"/net", "--json", "--journal", journal, "--timeout", "1s")
 	h.Inject(tfesim.Fault{Endpoint: endpointOf(createVersion), Kind: tfesim.FaultHang})
 	h.Inject(tfesim.Fault{Endpoint: endpointOf(unlockAction), Kind: tfesim.FaultHang})
 	var first, second sync.Once
