@@ -168,7 +168,7 @@ func Causes(results []Result) error {
 		}
 		c := cause{code: r.Code, text: r.Message} // which says what to do
 		if r.cause != "" {
-			c.text, c.advice = r.cause, advice[r.Code]
+			c.text, c.advice = sentence(r.cause), advice[r.Code]
 		}
 		if hit[c] == nil {
 			order = append(order, c)

@@ -282,7 +282,7 @@ func causeText(c *migrate.CauseError, prefix string) string {
 	if more := len(c.Targets) - 1; more > 0 {
 		who = fmt.Sprintf("%s and %d more", who, more)
 	}
-	return strings.TrimSpace(plainLine(who) + ": " + Sentence(c.Text) + " " + c.Advice)
+	return strings.TrimSpace(plainLine(who) + ": " + c.Text + " " + c.Advice)
 }
 
 // mostFindings is how many findings of one code are told in full.

@@ -135,6 +135,16 @@ func (s Style) group(b *bytes.Buffer, outcome migrate.Outcome, group []migrate.R
 	s.sentences(b, group, commonPlace(group), mostSentences)
 }
 
+// withoutParameters is the name of an object without the parameters of its URL: they
+// say how its bucket is reached, and are the same for all.
+func withoutParameters(name string) string {
+	if !strings.Contains(name, "://") {
+		return name
+	}
+	name, _, _ = strings.Cut(name, "?")
+	return name
+}
+
 // isCoded says whether the results have reasons to be told.
 func isCoded(group []migrate.Result) bool {
 	return slices.ContainsFunc(group, func(r migrate.Result) bool { return r.Code != "" })
@@ -143,7 +153,7 @@ func isCoded(group []migrate.Result) bool {
 // rows draws results of one outcome as a table.
 func (s Style) rows(b *bytes.Buffer, group []migrate.Result) {
 	coded, prefix := isCoded(group), commonPlace(group)
-	t := table{columns: []column{{title: "SOURCE", elastic: true, middle: true}, {title: "WORKSPACE", elastic: true, middle: true}, {title: "RELATION"}, {title: "SERIAL", right: true}, {title: "SIZE", right: true}}}
+	t := table{columns: []column{{title: "SOURCE", elastic: true, middle: true, common: true}, {title: "WORKSPACE", elastic: true, middle: true, common: true}, {title: "RELATION"}, {title: "SERIAL", right: true}, {title: "SIZE", right: true}}}
 	if coded {
 		t.columns[2] = column{title: "BECAUSE"}
 	}
@@ -162,7 +172,7 @@ func (s Style) rows(b *bytes.Buffer, group []migrate.Result) {
 			why += ", created"
 		}
 		t.rows = append(t.rows, []string{
-			plainLine(r.Source), plainLine(strings.TrimPrefix(r.Target, prefix)), plainLine(why), serial, size,
+			withoutParameters(plainLine(r.Source)), plainLine(strings.TrimPrefix(r.Target, prefix)), plainLine(why), serial, size,
 		})
 	}
 	t.write(b, s, "  ")

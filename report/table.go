@@ -16,6 +16,9 @@ type column struct {
 	// terminal; middle, that they lose their middle then, as paths do, and not
 	// their end.
 	elastic, middle bool
+	// common says that, where the table is too wide, what all cells begin and end with
+	// is told once above it and stands in them as "…".
+	common bool
 }
 
 // A table is rows of cells that line up. Its cells hold neither colours nor
@@ -30,6 +33,9 @@ const columnGap = 2
 // write draws the table, every row behind the indent and on one line of the
 // style's width.
 func (t *table) write(w io.Writer, s Style, indent string) {
+	for _, line := range t.factorOut(s.Width - len(indent)) {
+		s.indented(w, indent, line)
+	}
 	widths := t.widths(s.Width - len(indent))
 	fmt.Fprintf(w, "%s%s\n", indent, s.Faint(t.line(widths, func(i int) string { return t.columns[i].title })))
 	for _, row := range t.rows {
@@ -65,6 +71,81 @@ func (t *table) widths(most int) []int {
 		widths[widest]--
 	}
 	return widths
+}
+
+// factorOut takes what all cells of a column have in common out of them, where the
+// table is wider than most, and returns what to say about it.
+func (t *table) factorOut(most int) []string {
+	var said []string
+	for i, c := range t.columns {
+		if !c.common || len(t.rows) < 2 || most <= 0 || t.width() <= most {
+			continue
+		}
+		head, tail := t.commonEnds(i)
+		if runewidth.StringWidth(head) <= 1 {
+			head = ""
+		}
+		if runewidth.StringWidth(tail) <= 1 {
+			tail = ""
+		}
+		if head+tail == "" {
+			continue
+		}
+		for _, row := range t.rows {
+			row[i] = ellipsis(head) + row[i][len(head):len(row[i])-len(tail)] + ellipsis(tail)
+		}
+		said = append(said, fmt.Sprintf("%s: %s…%s", c.title, head, tail))
+	}
+	return said
+}
+
+func ellipsis(of string) string {
+	if of == "" {
+		return ""
+	}
+	return "…"
+}
+
+// width is that of the table when nothing is shortened.
+func (t *table) width() int {
+	total := -columnGap
+	for _, w := range t.widths(0) {
+		total += w + columnGap
+	}
+	return total
+}
+
+// boundaries are where a name may be cut so that a person still recognises its parts.
+const boundaries = "/-_.:?"
+
+// commonEnds are what all cells of a column begin and end with, cut at boundaries, so
+// that something is left of each.
+func (t *table) commonEnds(column int) (head, tail string) {
+	head, tail = t.rows[0][column], t.rows[0][column]
+	for _, row := range t.rows[1:] {
+		n := 0
+		for n < min(len(head), len(row[column])) && head[n] == row[column][n] {
+			n++
+		}
+		head = head[:n]
+		n = 0
+		for n < min(len(tail), len(row[column])) && tail[len(tail)-1-n] == row[column][len(row[column])-1-n] {
+			n++
+		}
+		tail = tail[len(tail)-n:]
+	}
+	head = head[:strings.LastIndexAny(head, boundaries)+1]
+	if i := strings.IndexAny(tail, boundaries); i >= 0 {
+		tail = tail[i:]
+	} else {
+		tail = ""
+	}
+	for _, row := range t.rows {
+		if len(row[column]) <= len(head)+len(tail) {
+			return head, "" // one name is the beginning of another
+		}
+	}
+	return head, tail
 }
 
 func (t *table) line(widths []int, cell func(int) string) string {
