@@ -51,6 +51,7 @@ func TestBadInput(t *testing.T) {
 		{"journals", badJournals(h)},
 		{"manifests", badManifests(h)},
 		{"maps", badMaps()},
+		{"proofs", badProofs()},
 		{"credentials", badCredentials()},
 		{"hosts", badHosts(t)},
 	} {
@@ -191,6 +192,8 @@ var varying = []struct {
 	{regexp.MustCompile(`127\.0\.0\.1_\d{2,}`), "127.0.0.1_PORT"},
 	{regexp.MustCompile(`sv-[A-Za-z0-9]{16}`), "sv-ID"},
 	{regexp.MustCompile(`\d+\.\d\d s\b`), "N s"},
+	{regexp.MustCompile(`the commands are [a-z, ]+`), "the commands are …"},
+	{regexp.MustCompile(`(?s)  tfhaul - haul Terraform.*  tfhaul: which command`), "  (the help)\n  tfhaul: which command"},
 	{regexp.MustCompile(`\d{8}-\d{6}-[0-9a-f]{12}`), "HAUL"},
 }
 

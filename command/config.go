@@ -74,7 +74,7 @@ func (p *process) runConfig(c *cli.Context) error {
 	if o.connector, err = p.connector(c); err != nil {
 		return err
 	}
-	if err := p.onlyFor(what); err != nil {
+	if err := p.onlyFor(what, c.String("api")); err != nil {
 		return err
 	}
 	if what == "push" {
@@ -92,10 +92,15 @@ func (p *process) runConfig(c *cli.Context) error {
 }
 
 // onlyFor refuses flags that have nothing to say of what is wanted.
-func (p *process) onlyFor(what string) error {
+func (p *process) onlyFor(what, api string) error {
 	for flag, of := range map[string]string{"limit": "list", "speculative": "push", "no-queue": "push", "api": "push", "var": "push", "metadata": "push"} {
 		if p.typed[flag] && what != of {
 			return usagef("--%s belongs to tfhaul config %s", flag, of)
+		}
+	}
+	for _, flag := range []string{"var", "metadata"} {
+		if p.typed[flag] && api != apiAtlas {
+			return usagef("--%s is sent with --api %s only: elsewhere the workspace holds its variables itself", flag, apiAtlas)
 		}
 	}
 	return nil

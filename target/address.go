@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	svchost "github.com/hashicorp/terraform-svchost"
 )
@@ -186,7 +187,7 @@ func normalHost(scheme, given string) (host, reason string) {
 	switch scheme {
 	case "", "https", "http":
 	default:
-		return "", fmt.Sprintf("begins with %s://: https is the way to reach a host", scheme)
+		return "", fmt.Sprintf("begins with %q: https is the way to reach a host", scheme+"://")
 	}
 	host, err := comparableHost(given)
 	if err != nil {
@@ -210,6 +211,9 @@ func comparableHost(given string) (string, error) {
 		return "", errors.New("an IPv6 address stands in brackets: [::1]:8080")
 	}
 	host, err := svchost.ForComparison(svchost.ForDisplay(given))
+	if err == nil && (!utf8.ValidString(given) || strings.HasSuffix(string(host), ".")) {
+		err = errors.New("a host's name is text, and does not end in a dot")
+	}
 	if err != nil && strings.HasPrefix(err.Error(), "idna: ") { // which speaks of runes by their numbers
 		err = errors.New("a host's name consists of letters, digits, hyphens and dots")
 	}

@@ -71,7 +71,7 @@ func TestParseAddressErrors(t *testing.T) {
 		{"an empty part", "a.example//net", true, nil, `the target "a.example//net" names the organization "": its name consists of letters, digits, - and _`},
 		{"http elsewhere", "http://tfe.example.com/acme/net", true, nil, `the target "http://tfe.example.com/acme/net" would send the token and the state unencrypted to tfe.example.com: write https (http is for this machine only)`},
 		{"http to what only begins like this machine", "http://127.0.0.1.example.com/acme/net", true, nil, `the target "http://127.0.0.1.example.com/acme/net" would send the token and the state unencrypted to 127.0.0.1.example.com: write https (http is for this machine only)`},
-		{"another scheme", "ftp://tfe.example.com/acme/net", true, nil, `the target "ftp://tfe.example.com/acme/net" begins with ftp://: https is the way to reach a host`},
+		{"another scheme", "ftp://tfe.example.com/acme/net", true, nil, `the target "ftp://tfe.example.com/acme/net" begins with "ftp://": https is the way to reach a host`},
 		{"a password, not repeated", "https://ann:hunter2@tfe.example.com/acme/net", true, nil, `the target has a part that does not belong there (a user name, a query or a fragment): write [HOST/]ORG/WORKSPACE, and give the token as TFE_TOKEN`},
 		{"a page of a workspace", "https://app.terraform.io/app/acme/workspaces/net/runs", true, nil, `the target "https://app.terraform.io/app/acme/workspaces/net/runs" is a page for browsers: write app.terraform.io/acme/net`},
 		{"a page where an organization is wanted", "https://app.terraform.io/app/acme/workspaces", false, nil, `the target "https://app.terraform.io/app/acme/workspaces" is a page for browsers: write app.terraform.io/acme`},
