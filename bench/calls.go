@@ -126,7 +126,7 @@ func (s *site) countHaul(ctx context.Context, t *table, l *landscape, o serverOp
 		}
 		n, err := v.counts()
 		states := float64(len(l.states))
-		t.add(fmt.Sprintf("tfhaul migrate%s of %d, %s", what, len(l.states), product),
+		t.add(fmt.Sprintf("tfhaul migrate%s, one of %d, %s", what, len(l.states), product),
 			fmt.Sprintf("%.2f", float64(n.API)/states), fmt.Sprintf("%.2f", float64(n.Blobs)/states))
 		return err
 	}

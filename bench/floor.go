@@ -12,11 +12,14 @@ import (
 	"strings"
 
 	"golang.org/x/sync/errgroup"
+
+	"tfhaul/migrate"
 )
 
 // floor is the role of the bare loop: for each line "file<TAB>workspace" of the file
 // in the first argument it makes the requests of a move and sends the bytes of a
-// move, eight at a time, and checks nothing. Less cannot be done in Go.
+// move, eight at a time, and checks nothing. Less cannot be done in Go. With a second
+// argument it keeps a journal there.
 func floor(arguments []string) error {
 	list, err := os.ReadFile(arguments[0])
 	if err != nil {
@@ -30,11 +33,20 @@ func floor(arguments []string) error {
 	if err != nil {
 		return err
 	}
+	announce := func() error { return nil }
+	if len(arguments) > 1 {
+		journal, _, err := migrate.OpenJournal(arguments[1])
+		if err != nil {
+			return err
+		}
+		defer func() { _ = journal.Close() }() // every line is on the disk
+		announce = func() error { return journal.Append(migrate.Event{Event: migrate.EventIntent}) }
+	}
 	group, ctx := errgroup.WithContext(context.Background())
 	group.SetLimit(8)
 	for line := range strings.Lines(string(list)) {
 		file, workspace, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
-		group.Go(func() error { return a.bareMove(ctx, file, ids[workspace]) })
+		group.Go(func() error { return a.bareMove(ctx, file, ids[workspace], announce) })
 	}
 	return group.Wait()
 }
@@ -66,8 +78,9 @@ func (a *api) workspaceIDs(ctx context.Context) (map[string]string, error) {
 	return ids, nil
 }
 
-// bareMove reads a file, locks, creates, reads current, downloads and unlocks.
-func (a *api) bareMove(ctx context.Context, file, id string) error {
+// bareMove reads a file, locks, creates, reads current, downloads and unlocks. It
+// announces where a move waits for its journal.
+func (a *api) bareMove(ctx context.Context, file, id string, announce func() error) error {
 	raw, err := os.ReadFile(file)
 	if err != nil {
 		return err
@@ -76,7 +89,13 @@ func (a *api) bareMove(ctx context.Context, file, id string) error {
 	if err != nil {
 		return err
 	}
+	if err := announce(); err != nil {
+		return err
+	}
 	if err := a.lock(ctx, id); err != nil {
+		return err
+	}
+	if err := announce(); err != nil {
 		return err
 	}
 	doc := stateVersion(h, raw)
@@ -90,7 +109,13 @@ func (a *api) bareMove(ctx context.Context, file, id string) error {
 	if err := a.download(ctx, current); err != nil {
 		return err
 	}
-	return a.unlock(ctx, id)
+	if err := announce(); err != nil {
+		return err
+	}
+	if err := a.unlock(ctx, id); err != nil {
+		return err
+	}
+	return announce()
 }
 
 // quickHeader reads of a state no more than its first lines, where Terraform puts

@@ -81,8 +81,9 @@ Everything here is written by
 
 The server is tfhaul's embedded Terraform Enterprise, in a process of its own, on loopback, over TLS; its own time is in
 all wall times, of all contestants alike, and in no CPU time. After each contestant the server is asked whether every
-workspace holds a state and none is locked. tfhaul's figures are those of the released binary, with its journal on disk. What the others do
-is not the same: only tfhaul compares before it writes, reads every byte back, and records what it does.
+workspace holds a state and none is locked. tfhaul's figures are those of the binary as it is released, with its journal
+on disk. What the contestants do is not the same: only tfhaul compares before it writes, reads every byte back, and
+records what it does.
 `
 
 // print writes the page.

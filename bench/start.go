@@ -132,8 +132,8 @@ func (s *site) weigh(ctx context.Context, w io.Writer) error {
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
 		size, kind, name, ok := parseSymbol(lines.Text())
-		if !ok || strings.ContainsAny(kind, "bBU") { // what takes no room in the file
-			continue
+		if !ok || !strings.ContainsAny(kind, "tTrR") {
+			continue // what is made when the program starts takes no room in the file
 		}
 		sizes[modules.owner(name)] += size
 		total += size
@@ -141,8 +141,8 @@ func (s *site) weigh(ctx context.Context, w io.Writer) error {
 	if err := lines.Err(); err != nil {
 		return err
 	}
-	say(w, `Of what the binary is made: the sizes of code and data by the module they come from, as go tool nm tells them. The tables that the runtime needs for
-them (line numbers, types, the garbage collector's) come on top, and grow with them.`)
+	say(w, `Of what the binary is made: code and constants (%.1f MB) by the module that they come from, as go tool nm tells them. The tables that the
+runtime needs besides (line numbers, types, the garbage collector's), the rest of the file, grow with them.`, float64(total)/1e6)
 	t := &table{head: []string{"module", "size", "share"}}
 	byWeight := slices.SortedFunc(maps.Keys(sizes), func(a, b string) int { return cmp.Compare(sizes[b], sizes[a]) })
 	const told = 12
@@ -213,7 +213,7 @@ func (p packageModules) owner(symbol string) string {
 	if strings.HasPrefix(symbol, "main.") {
 		return p["tfhaul"]
 	}
-	return "what belongs to none (tables of the runtime, constants)"
+	return "tables and constants that belong to none"
 }
 
 // before is what comes before the first of the characters.
