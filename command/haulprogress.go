@@ -22,6 +22,9 @@ import (
 // draw on.
 const tellEvery = 10 * time.Second
 
+// redrawEvery is how often a terminal is drawn on.
+const redrawEvery = 150 * time.Millisecond
+
 // A haulProgress tells on stderr how far a haul is: bars on a terminal, a line now
 // and then elsewhere, and with --json JSON lines. It is safe for use by many
 // goroutines.
@@ -51,7 +54,7 @@ func (p *process) startProgress(doing string, total int, json bool) *haulProgres
 	}
 	switch {
 	case p.stderr.interactive && !json:
-		g.draw()
+		g.draw(redrawEvery)
 	default:
 		g.ticking.Go(g.tick)
 	}
@@ -97,16 +100,36 @@ func (g *haulProgress) tellWaiting(e migrate.Event) {
 
 // ended is told of each move as it ends, or is decided.
 func (g *haulProgress) ended(r migrate.Result) {
+	done := g.counted(r)
+	if g.bar != nil {
+		// The bar asks us for its text, so that nothing may be held here.
+		g.bar.SetCurrent(int64(done))
+	}
+}
+
+// counted counts a move, and returns how many have ended.
+func (g *haulProgress) counted(r migrate.Result) int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.done++
 	g.count[r.Outcome]++
 	delete(g.waiting, r.Target)
+	if g.json && g.doing == moving {
+		g.line(haulEvent{Event: "ended", Source: r.Source, Target: r.Target, Outcome: r.Outcome, Code: r.Code})
+	}
+	return g.done
+}
+
+// proven is told of each verdict as it is there.
+func (g *haulProgress) proven(r migrate.Result) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.done++
 	if g.bar != nil {
 		g.bar.SetCurrent(int64(g.done))
 	}
-	if g.json && g.doing == moving {
-		g.line(haulEvent{Event: "ended", Source: r.Source, Target: r.Target, Outcome: r.Outcome, Code: r.Code})
+	if g.json {
+		g.line(haulEvent{Event: "proven", Source: r.Source, Target: r.Target, Verdict: string(r.Proof.Verdict), Code: migrate.Code(r.Proof.Code)})
 	}
 }
 
@@ -115,13 +138,14 @@ const (
 	reading   = "reading"
 	moving    = "moving"
 	comparing = "comparing"
+	proving   = "proving"
 )
 
 // A haulEvent is a line of --json on stderr.
 type haulEvent struct {
 	Format string    `json:"format"`
 	Time   time.Time `json:"time"`
-	// Event is "progress", "ended" (a move) or "waiting" (for a lock).
+	// Event is "progress", "ended" (a move), "proven" (a verdict) or "waiting" (for a lock).
 	Event   string          `json:"event"`
 	Doing   string          `json:"doing,omitempty"`
 	Source  string          `json:"source,omitempty"`
@@ -129,6 +153,7 @@ type haulEvent struct {
 	Holder  string          `json:"holder,omitempty"`
 	Outcome migrate.Outcome `json:"outcome,omitempty"`
 	Code    migrate.Code    `json:"code,omitempty"`
+	Verdict string          `json:"verdict,omitempty"`
 
 	Done    int                     `json:"done,omitempty"`
 	Total   int                     `json:"total,omitempty"`
@@ -224,8 +249,8 @@ func (g *haulProgress) detail() string {
 }
 
 // draw draws a bar that lines of the log go above.
-func (g *haulProgress) draw() {
-	g.bars = mpb.New(mpb.WithOutput(g.stderr.w), mpb.WithWidth(40))
+func (g *haulProgress) draw(every time.Duration) {
+	g.bars = mpb.New(mpb.WithOutput(g.stderr.w), mpb.WithWidth(40), mpb.WithAutoRefresh(), mpb.WithRefreshRate(every))
 	locked := func(text func() string) decor.DecorFunc {
 		return func(decor.Statistics) string {
 			g.mu.Lock()
