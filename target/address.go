@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	svchost "github.com/hashicorp/terraform-svchost"
@@ -61,7 +62,13 @@ func (e *AddressError) Error() string {
 	if e.Given != "" {
 		what += fmt.Sprintf(" %q", e.Given)
 	}
-	return what + " " + e.Reason
+	// The reason may repeat what was given as it would have to be written.
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return -1
+		}
+		return r
+	}, what+" "+e.Reason)
 }
 
 // permittedName is what the names of organizations and workspaces consist of
