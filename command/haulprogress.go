@@ -123,10 +123,11 @@ func (g *haulProgress) counted(r migrate.Result) int {
 // proven is told of each verdict as it is there.
 func (g *haulProgress) proven(r migrate.Result) {
 	g.mu.Lock()
-	defer g.mu.Unlock()
 	g.done++
+	done := g.done
+	g.mu.Unlock()
 	if g.bar != nil {
-		g.bar.SetCurrent(int64(g.done))
+		g.bar.SetCurrent(int64(done)) // as in ended
 	}
 	if g.json {
 		g.line(haulEvent{Event: "proven", Source: r.Source, Target: r.Target, Verdict: string(r.Proof.Verdict), Code: migrate.Code(r.Proof.Code)})

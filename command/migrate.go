@@ -12,13 +12,15 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"tfhaul/migrate"
+	"tfhaul/prove"
 	"tfhaul/report"
 )
 
 // A migration carries a haul out.
 type migration struct {
 	hauling
-	yes bool
+	yes    bool
+	proofs *haulProofs // nil when none are asked for
 }
 
 func (p *process) migrateCommand() *cli.Command {
@@ -38,12 +40,19 @@ Examples:
   tfhaul migrate haul.hcl                                    as planned and reviewed
   tfhaul migrate s3://acme-tfstate/ --target acme --create   without a manifest
   tfhaul migrate haul.hcl --journal haul.jsonl --yes --json  for scripts, and to continue
+  tfhaul migrate live/ --target acme --prove                 and show that Terraform wants to change nothing
 
-Exit codes: 0 all moved, or already there; 1 at least one failed; 3 nothing failed, something was refused; 2 with --dry-run
---detailed-exitcode: there is work to do; 4 the command line or the configuration is wrong; 130 interrupted.`,
+With --prove, what arrived is proven, too: the target plans with the configuration that lies beside the state, or below
+--prove-dir, and every move gets a verdict: proven, changes or unproven. It changes nothing of what was moved.
+
+Exit codes: 0 all moved, or already there; 1 at least one failed, or was unproven; 3 nothing failed, something was refused or
+would change; 2 with --dry-run --detailed-exitcode: there is work to do; 4 the command line or the configuration is wrong; 130 interrupted.`,
 		Flags: append(append(haulFlags(), connectFlags()...),
 			switchFlag("fail-fast", "end the haul at the first failure"),
 			switchFlag("yes", "do not ask; without a terminal there is nobody to ask"),
+			switchFlag("prove", "have the target plan, for every state that arrived, with its configuration: see tfhaul prove"),
+			fileFlag("prove-dir", "look for configurations below `DIR`, or where a template over .Dir .Base .Key .Bucket .Workspace says (default: beside a local state)"),
+			durationFlag("run-timeout", prove.DefaultTimeout, "with --prove: wait for a run so long, and cancel it then"),
 			jsonFlag(),
 		),
 		Action: func(c *cli.Context) error {
@@ -52,6 +61,9 @@ Exit codes: 0 all moved, or already there; 1 at least one failed; 3 nothing fail
 				return err
 			}
 			m := &migration{hauling: h, yes: c.Bool("yes")}
+			if m.proofs, err = p.haulProofs(c); err != nil {
+				return err
+			}
 			if !m.yes && !m.options.DryRun && !m.canAsk() {
 				return usagef("there is no terminal to ask on whether it shall be done: add --yes, or --dry-run to see what would be done")
 			}
@@ -96,6 +108,9 @@ func (m *migration) Run(ctx context.Context) error {
 	fmt.Fprintf(m.stderr, "Journal: %s. After an interruption: %s\n", report.Plain(record.path), report.Plain(m.again(record.path)))
 	view := m.view(plan, pairing, start)
 	view.APICalls, view.Results = plan.APICalls, m.run(ctx, haul, plan)
+	if m.proofs != nil {
+		m.prove(ctx, client, haul, plan, view.Results)
+	}
 	return m.tellHauled(ctx, view, record, pairing, start)
 }
 
@@ -154,7 +169,7 @@ func (m *migration) tellHauled(ctx context.Context, view report.Haul, record *re
 	}
 	view.Seconds = time.Since(start).Seconds()
 	view.Journal, view.HeldLocks = record.path, m.held.candidates()
-	code := m.code(ctx, view.Results, pairing)
+	code := withProofs(m.code(ctx, view.Results, pairing), view.Results)
 	if code != exitDone {
 		view.Continue = m.again(record.path)
 	}

@@ -60,6 +60,7 @@ func rewrite(t *testing.T, path, content string) {
 // proven with its configuration; with one attribute changed it is not, and the very
 // address is named.
 func TestProveAfterAMove(t *testing.T) {
+	t.Parallel()
 	needTerraform(t)
 	h := start(t, tfesim.Options{})
 	dir := configured(t, configurationOfOne)
@@ -100,6 +101,7 @@ func TestProveAfterAMove(t *testing.T) {
 }
 
 func TestProveUpgradesTheState(t *testing.T) {
+	t.Parallel()
 	needTerraform(t)
 	h := start(t, tfesim.Options{})
 	dir := configured(t, configurationOfOne)
@@ -117,6 +119,7 @@ func TestProveUpgradesTheState(t *testing.T) {
 
 // Ctrl-C cancels the run that was made.
 func TestInterruptedProve(t *testing.T) {
+	t.Parallel()
 	h := start(t, tfesim.Options{ExecutionMode: "agent", Terraform: tfesim.NoTerraform})
 	h.seed(t, "net", state(1, 3))
 	ctx, cancel := context.WithCancel(t.Context())
@@ -137,6 +140,7 @@ func TestInterruptedProve(t *testing.T) {
 }
 
 func TestProveRefusesWhatMakesNoSense(t *testing.T) {
+	t.Parallel()
 	h := start(t, tfesim.Options{Terraform: tfesim.NoTerraform})
 	dir := filepath.Dir(write(t, "main.tf", []byte(configurationOfOne)))
 	for _, tt := range []struct {
@@ -178,6 +182,7 @@ func TestProveRefusesWhatMakesNoSense(t *testing.T) {
 }
 
 func TestConfig(t *testing.T) {
+	t.Parallel()
 	h := start(t, tfesim.Options{Terraform: tfesim.NoTerraform})
 	h.addWorkspace(t, "net")
 	dir := filepath.Dir(write(t, "main.tf", []byte(configurationOfOne)))
@@ -217,6 +222,7 @@ func TestConfig(t *testing.T) {
 
 // An upload that the server cannot use is told with its reason.
 func TestConfigPushThatTheServerCannotUse(t *testing.T) {
+	t.Parallel()
 	h := start(t, tfesim.Options{Terraform: tfesim.NoTerraform})
 	h.addWorkspace(t, "net")
 	dir := filepath.Dir(write(t, "main.tf", []byte(configurationOfOne)))
@@ -228,6 +234,7 @@ func TestConfigPushThatTheServerCannotUse(t *testing.T) {
 }
 
 func TestAtlas(t *testing.T) {
+	t.Parallel()
 	h := start(t, tfesim.Options{Terraform: tfesim.NoTerraform})
 	h.seed(t, "old", state(7, 12))
 	h.addWorkspace(t, "new")

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"tfhaul/prove"
 	"tfhaul/source"
 )
 
@@ -37,6 +38,7 @@ const (
 	EventLockKept     = "lock-kept"     // the lock stays, because what the workspace holds is unproven
 	EventSourceLocked = "source-locked" // the source's own lock is ours
 	EventSourceFreed  = "source-freed"  // and is not any more
+	EventProof        = "proof"         // the workspace was proven, or was not; Proof says how
 	EventOutcome      = "outcome"       // the move ended; Result says how
 )
 
@@ -62,6 +64,8 @@ type Event struct {
 	// SourceLockID is the id of the source's own lock.
 	SourceLockID string  `json:"source_lock_id,omitempty"`
 	Result       *Result `json:"result,omitempty"`
+	// Proof is the verdict on what the workspace holds. It holds no value.
+	Proof *prove.Result `json:"proof,omitempty"`
 
 	// Holder and Pause tell who holds the lock that is waited for, and how long
 	// until it is asked for again. They are not journalled.

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"tfhaul/lockwait"
+	"tfhaul/prove"
 	"tfhaul/source"
 )
 
@@ -31,6 +32,8 @@ type entry struct {
 	sending    bool      // the state may have been sent since the lock was taken
 	sourceLock string    // the id of the source's own lock, as long as it is ours
 
+	proof       *prove.Result // the last one,
+	provenOf    string        // and the state version that it is about
 	workspaceID string
 	pin         *source.Pin // which version of the source was read last
 }
@@ -66,6 +69,8 @@ func (l *Ledger) Add(e Event) {
 		m.sourceLock = e.SourceLockID
 	case EventSourceFreed:
 		m.sourceLock = ""
+	case EventProof:
+		m.proof, m.provenOf = e.Proof, e.StateVersionID
 	case EventOutcome:
 		m.result = e.Result
 		m.workspaceID = cmp.Or(e.WorkspaceID, m.workspaceID)
@@ -122,9 +127,15 @@ func (l *Ledger) addLock(e Event) {
 func (l *Ledger) Results() []Result {
 	var all []Result
 	for _, key := range l.order {
-		if r := l.moves[key].result; r != nil {
-			all = append(all, *r)
+		m := l.moves[key]
+		if m.result == nil {
+			continue
 		}
+		r := *m.result
+		if m.proof != nil && m.provenOf == r.StateVersionID {
+			r.Proof = m.proof
+		}
+		all = append(all, r)
 	}
 	return all
 }

@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"tfhaul/prove"
 	"tfhaul/statefile"
 )
 
@@ -146,6 +147,9 @@ type Result struct {
 	APICalls int `json:"api_calls"`
 	// Seconds is how long the move took, waiting included.
 	Seconds float64 `json:"seconds"`
+
+	// Proof is what Terraform on the target thinks of it, if that was asked.
+	Proof *prove.Result `json:"proof,omitempty"`
 
 	cause string // what went wrong, without the names of this move: see Causes
 }

@@ -79,6 +79,7 @@ func HaulJSON(w io.Writer, h Haul) error {
 		Format   string            `json:"format"`
 		Target   string            `json:"target"`
 		Summary  Summary           `json:"summary"`
+		Proofs   ProofSummary      `json:"proofs,omitempty"`
 		APICalls int               `json:"api_calls"`
 		Seconds  float64           `json:"seconds"`
 		Journal  string            `json:"journal,omitempty"`
@@ -89,7 +90,7 @@ func HaulJSON(w io.Writer, h Haul) error {
 		LeftOut  []LeftOut         `json:"left_out"`
 
 		Rehearsal *Rehearsal `json:"rehearsal,omitempty"`
-	}{Format, h.Target, Summarize(h.Results), h.APICalls, h.Seconds, h.Journal, h.Continue, locked,
+	}{Format, h.Target, Summarize(h.Results), SummarizeProofs(h.Results), h.APICalls, h.Seconds, h.Journal, h.Continue, locked,
 		orEmpty(h.Results), orEmpty(h.Findings), orEmpty(h.LeftOut), h.Rehearsal})
 }
 
@@ -136,8 +137,10 @@ func (s Style) kinds(b *bytes.Buffer, h Haul) {
 func Hauled(w io.Writer, s Style, h Haul) error {
 	var b bytes.Buffer
 	s.tables(&b, h)
+	s.proofs(&b, h)
 	s.heldLocks(&b, h)
 	s.lastLine(&b, h)
+	s.proofLine(&b, h.Results)
 	if h.Seconds > 0 {
 		fmt.Fprintf(&b, "%s in %s\n", counted(h.APICalls, "API call"), seconds(h.Seconds))
 	}

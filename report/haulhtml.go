@@ -67,6 +67,7 @@ const (
 	facetOutcome = "Outcome"
 	facetCode    = "Because"
 	facetSeconds = "Duration"
+	facetProof   = "Proof"
 )
 
 var secondScale = scale{{1, "below 1 s"}, {5, "1 – 5 s"}, {15, "5 – 15 s"}, {60, "15 – 60 s"}, {300, "1 – 5 min"}, {math.Inf(1), "5 min and more"}}
@@ -123,7 +124,7 @@ func outcomeText(o migrate.Outcome) string { return strings.ReplaceAll(plainLine
 func (p *haulPage) fillRows() {
 	p.table.Columns = []pageColumn{{"Source", "name"}, {"Workspace", "text"}, {"Outcome", "badges"}, {"Relation", "text"}, {"Serial", "number"}, {"Size", "bytes"}, {"API calls", "number"}, {"Took", "seconds"}}
 	p.table.Sort = pageSort{Column: 2, Down: true}
-	p.table.Facts = []string{"Workspace", "Outcome", "Because", "What happened", "Notes", "State version", "Serial", "Serial sent", "Lineage", "MD5", "Size", "Terraform version", "Workspace created", "Backup of what was there", "Still locked", "Took"}
+	p.table.Facts = []string{"Workspace", "Outcome", "Because", "What happened", "Notes", "State version", "Serial", "Serial sent", "Lineage", "MD5", "Size", "Terraform version", "Workspace created", "Backup of what was there", "Still locked", "Took", "Proof"}
 	p.table.Badges, p.table.Findings, p.badges = []pageBadge{}, []pageFinding{}, map[string]int{}
 	for _, o := range p.summary.outcomes() {
 		p.facets.find(facetOutcome, outcomeText(o))
@@ -168,6 +169,9 @@ func (p *haulPage) badgesOf(r migrate.Result) []int {
 	if r.Locked {
 		list = append(list, badge("still locked", "error"))
 	}
+	if r.Proof != nil {
+		list = append(list, badge(plainLine(string(r.Proof.Verdict)), toneOfVerdict(r.Proof.Verdict)))
+	}
 	return list
 }
 
@@ -176,6 +180,9 @@ func (p *haulPage) facetsOf(r migrate.Result) []int {
 	list := []int{x.of(facetOutcome, outcomeText(r.Outcome))}
 	if r.Code != "" {
 		list = append(list, x.of(facetCode, plainLine(string(r.Code))))
+	}
+	if r.Proof != nil {
+		list = append(list, x.of(facetProof, plainLine(string(r.Proof.Verdict))))
 	}
 	if r.Relation != "" {
 		list = append(list, x.of(facetRelation, plainLine(string(r.Relation))))
@@ -193,7 +200,7 @@ func haulFacts(r migrate.Result) []string {
 		notes[i] = htmlText(n)
 	}
 	facts := []string{plainLine(r.Target), outcomeText(r.Outcome), plainLine(string(r.Code)), htmlText(r.Message), strings.Join(notes, "\n"), plainLine(r.StateVersionID),
-		"", "", "", "", "", "", "", plainLine(r.Backup), "", ""}
+		"", "", "", "", "", "", "", plainLine(r.Backup), "", "", ""}
 	if sn := r.Snapshot; sn != nil {
 		if sn.Format > 0 {
 			facts[6] = fmt.Sprint(sn.Serial)
@@ -208,6 +215,9 @@ func haulFacts(r migrate.Result) []string {
 	}
 	if r.Locked {
 		facts[14] = "yes; to free it: " + plainLine(r.UnlockCommand)
+	}
+	if r.Proof != nil {
+		facts[16] = plainLine(string(r.Proof.Verdict)) + ": " + htmlText(r.Proof.Message)
 	}
 	if r.Outcome != cutOff {
 		facts[15] = fmt.Sprintf("%s, %s", seconds(r.Seconds), counted(r.APICalls, "API call"))
@@ -302,6 +312,9 @@ func (p *haulPage) fillTiles() {
 	}
 	if locked > 0 {
 		p.Tiles = append(p.Tiles, tile{Label: "Still locked", Value: grouped(locked), Note: "their sections say how to free them", Tone: "error"})
+	}
+	if proofs := SummarizeProofs(p.results); len(proofs) > 0 {
+		p.Tiles = append(p.Tiles, proofs.tile())
 	}
 	p.Tiles = append(p.Tiles, tile{Label: "API calls", Value: grouped(calls)})
 	if took := h.Ended.Sub(h.Started); took > 0 {

@@ -1,16 +1,18 @@
 package report
 
 import (
+	"cmp"
 	"encoding/xml"
 	"fmt"
 	"io"
 
 	"tfhaul/migrate"
+	"tfhaul/prove"
 )
 
 // HaulJUnit writes a haul as JUnit XML, as CI systems read it: each move is a test.
 // What was refused or failed, and what was cut off, did not pass; what was skipped
-// is skipped.
+// is skipped. A move whose proof was asked for passes only when it was proven.
 func HaulJUnit(w io.Writer, h HaulReport) error {
 	results := h.all()
 	suite := junitSuite{Name: "tfhaul " + xmlText(h.Haul), Tests: len(results), Cases: make([]junitCase, 0, len(results))}
@@ -31,6 +33,17 @@ func HaulJUnit(w io.Writer, h HaulReport) error {
 		case migrate.Skipped, migrate.WouldMove:
 			c.Skipped = why
 			suite.Skipped++
+		}
+		if r.Proof != nil && r.Arrived() {
+			why := &junitWhy{Type: "proof-" + xmlText(cmp.Or(string(r.Proof.Code), string(r.Proof.Verdict))), Message: xmlText(r.Proof.Message)}
+			switch r.Proof.Verdict {
+			case prove.Changes:
+				c.Failure = why
+				suite.Failures++
+			case prove.Unproven:
+				c.Error = why
+				suite.Errors++
+			}
 		}
 		if r.Locked {
 			c.Out = "The workspace is still locked. To free it: " + xmlText(r.UnlockCommand)

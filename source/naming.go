@@ -33,12 +33,7 @@ func ParseNamer(text string) (*Namer, error) {
 	if text == "" {
 		return &Namer{}, nil
 	}
-	t, err := template.New("workspace-name").Option("missingkey=error").Funcs(template.FuncMap{
-		"lower":      strings.ToLower,
-		"replace":    func(from, to, s string) string { return strings.ReplaceAll(s, from, to) },
-		"trimPrefix": func(prefix, s string) string { return strings.TrimPrefix(s, prefix) },
-		"join":       joinParts,
-	}).Parse(text)
+	t, err := template.New("workspace-name").Option("missingkey=error").Funcs(placeFunctions).Parse(text)
 	if err != nil {
 		return nil, fmt.Errorf("the workspace name template %q cannot be read: %s", text, templateReason(err))
 	}
@@ -48,6 +43,14 @@ func ParseNamer(text string) (*Namer, error) {
 		return nil, fmt.Errorf("the workspace name template %q cannot be used: %s (there are .Dir .Base .Key .Bucket .Workspace .Root)", text, templateReason(err))
 	}
 	return &Namer{template: t}, nil
+}
+
+// placeFunctions are what templates over a Place can use.
+var placeFunctions = template.FuncMap{
+	"lower":      strings.ToLower,
+	"replace":    func(from, to, s string) string { return strings.ReplaceAll(s, from, to) },
+	"trimPrefix": func(prefix, s string) string { return strings.TrimPrefix(s, prefix) },
+	"join":       joinParts,
 }
 
 // Name is the name of the workspace for what stands at p. A run of characters that a workspace name
@@ -115,14 +118,15 @@ func permitted(raw string) string {
 
 // What package text/template says of a template among its own kind.
 var (
-	templateStep    = regexp.MustCompile(`executing "workspace-name" `)
+	templateStart   = regexp.MustCompile(`^template: [a-z-]+:`)
+	templateStep    = regexp.MustCompile(`executing "[a-z-]+" `)
 	unknownField    = regexp.MustCompile(`can't evaluate field (\w+) in type .*`)
 	unknownFunction = regexp.MustCompile(`function "(\w+)" not defined`)
 )
 
 // templateReason is what went wrong in a template, for who wrote it: line, column and what stands there.
 func templateReason(err error) string {
-	text := strings.TrimPrefix(err.Error(), "template: workspace-name:")
+	text := templateStart.ReplaceAllString(err.Error(), "")
 	text = templateStep.ReplaceAllString(text, "")
 	text = unknownField.ReplaceAllString(text, "there is no field .$1")
 	return unknownFunction.ReplaceAllString(text, `there is no function "$1", but lower, replace, trimPrefix and join`)

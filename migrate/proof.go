@@ -1,0 +1,98 @@
+package migrate
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"tfhaul/prove"
+)
+
+// Prove has every workspace proven that holds what the haul brought there: results
+// are those of Run for the same plan, and each gets its Proof. What an earlier run of
+// the haul has proven of the very state version that is there now, is not proven
+// again. A verdict is in the journal when it is told. done, if not nil, is told of
+// each as it is there, one at a time. Nothing of a move's outcome changes: the state
+// has arrived, whatever Terraform thinks of it.
+func (h *Haul) Prove(ctx context.Context, plan *Plan, results []Result, one func(context.Context, Move, Result) prove.Result, done func(Result)) {
+	var (
+		group errgroup.Group
+		mu    sync.Mutex
+	)
+	group.SetLimit(h.parallelism())
+	for i := range results {
+		if !results[i].Arrived() {
+			continue
+		}
+		group.Go(func() error {
+			r := &results[i]
+			if r.Proof = h.provenBefore(*r); r.Proof == nil {
+				proof := one(ctx, plan.Moves[i].Move, *r)
+				r.Proof, r.APICalls = &proof, r.APICalls+proof.APICalls
+				h.recordProof(r)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if done != nil {
+				done(*r)
+			}
+			return nil
+		})
+	}
+	// The functions return no error: verdicts say what went wrong.
+	_ = group.Wait()
+}
+
+// Arrived says that the workspace holds the snapshot.
+func (r *Result) Arrived() bool { return r.Outcome == Moved || r.Outcome == AlreadyThere }
+
+// provenBefore is the proof that an earlier run of the haul made of the state version
+// that is there, or nil.
+func (h *Haul) provenBefore(r Result) *prove.Result {
+	if h.Past == nil {
+		return nil
+	}
+	past := h.Past.moves[moveKey{r.Source, r.Target}]
+	if past == nil || past.proof == nil || past.proof.Verdict != prove.Proven || past.provenOf != r.StateVersionID {
+		return nil
+	}
+	return past.proof
+}
+
+// recordProof writes a verdict to the journal. One that was cut off is none.
+func (h *Haul) recordProof(r *Result) {
+	if h.Journal == nil || r.Proof.Code == prove.CodeInterrupted {
+		return
+	}
+	proof := *r.Proof
+	proof.Changes, proof.Drift = recordable(proof.Changes), recordable(proof.Drift)
+	err := h.Journal.Append(Event{Event: EventProof, Haul: h.Haul, Source: r.Source, Target: r.Target, StateVersionID: r.StateVersionID, Proof: &proof})
+	if err != nil {
+		r.Notes = append(r.Notes, sentence("the proof could not be recorded: "+err.Error()))
+	}
+}
+
+// The bounds of what a journal's line tells of a plan: a line is of a bounded length.
+const (
+	mostRecorded = 200 // changes
+	mostAddress  = 500 // bytes
+)
+
+// recordable are the first of some changes, with addresses of a sane length.
+func recordable(changes []prove.Change) []prove.Change {
+	kept := slices.Clone(changes[:min(len(changes), mostRecorded)])
+	for i := range kept {
+		kept[i].Address, kept[i].PreviousAddress = shortened(kept[i].Address), shortened(kept[i].PreviousAddress)
+	}
+	return kept
+}
+
+func shortened(address string) string {
+	if len(address) <= mostAddress {
+		return address
+	}
+	return strings.ToValidUTF8(address[:mostAddress], "") + "…"
+}

@@ -1,0 +1,113 @@
+package report
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+
+	"tfhaul/migrate"
+	"tfhaul/prove"
+)
+
+// A ProofSummary counts verdicts.
+type ProofSummary map[prove.Verdict]int
+
+// SummarizeProofs counts the verdicts of results; nil when none has one.
+func SummarizeProofs(results []migrate.Result) ProofSummary {
+	var s ProofSummary
+	for _, r := range results {
+		if r.Proof == nil {
+			continue
+		}
+		if s == nil {
+			s = ProofSummary{}
+		}
+		s[r.Proof.Verdict]++
+	}
+	return s
+}
+
+func (s ProofSummary) text(style Style) string {
+	total := 0
+	var parts []string
+	for _, v := range prove.Verdicts {
+		if n := s[v]; n > 0 {
+			total += n
+			parts = append(parts, fmt.Sprintf("%d %s", n, style.verdict(v)))
+		}
+	}
+	return counted(total, "proof") + ": " + strings.Join(parts, ", ")
+}
+
+// tile is the summary on a page.
+func (s ProofSummary) tile() tile {
+	total := 0
+	for _, n := range s {
+		total += n
+	}
+	t := tile{Label: "Terraform changes nothing", Value: fmt.Sprintf("%s of %s", grouped(s[prove.Proven]), grouped(total)), Tone: "good"}
+	if s[prove.Proven] < total {
+		t.Tone = "warning"
+		t.Note = fmt.Sprintf("%d would change, %d unproven", s[prove.Changes], s[prove.Unproven])
+	}
+	return t
+}
+
+// toneOfVerdict is how a verdict is drawn.
+func toneOfVerdict(v prove.Verdict) string {
+	switch v {
+	case prove.Proven:
+		return "good"
+	case prove.Changes:
+		return "warning"
+	}
+	return "error"
+}
+
+// proofLine is the summary of the proofs, where there are any.
+func (s Style) proofLine(b *bytes.Buffer, results []migrate.Result) {
+	if proofs := SummarizeProofs(results); proofs != nil {
+		fmt.Fprintln(b, proofs.text(s))
+	}
+}
+
+// proofs tells of the proofs that did not come to "proven", and counts the others.
+func (s Style) proofs(b *bytes.Buffer, h Haul) {
+	prefix := commonPlace(h.Results)
+	for _, verdict := range prove.Verdicts {
+		var group []migrate.Result
+		for _, r := range h.Results {
+			if r.Proof != nil && r.Proof.Verdict == verdict {
+				group = append(group, r)
+			}
+		}
+		if len(group) == 0 || verdict == prove.Proven && !h.All {
+			continue
+		}
+		slices.SortStableFunc(group, func(a, b migrate.Result) int { return strings.Compare(string(a.Proof.Code), string(b.Proof.Code)) })
+		fmt.Fprintf(b, "%s (%d)\n", s.verdict(verdict), len(group))
+		shown := group
+		if !h.All && len(group) > fewRows {
+			shown = group[:fewRows]
+		}
+		t := table{columns: []column{{title: "WORKSPACE", elastic: true, middle: true}, {title: "BECAUSE"}, {title: "CHANGES", right: true}, {title: "RUN"}}}
+		for _, r := range shown {
+			changes := ""
+			if n := len(r.Proof.Changes); n > 0 {
+				changes = fmt.Sprint(n)
+			}
+			t.rows = append(t.rows, []string{plainLine(strings.TrimPrefix(r.Target, prefix)), plainLine(string(r.Proof.Code)), changes, plainLine(r.Proof.RunID)})
+		}
+		t.write(b, s, "  ")
+		if hidden := len(group) - len(shown); hidden > 0 {
+			fmt.Fprintf(b, "  … and %d more; --all shows them, --json has them\n", hidden)
+		}
+		if verdict != prove.Proven {
+			for _, r := range shown[:min(len(shown), mostSentences)] {
+				s.indented(b, "  ", plainLine(strings.TrimPrefix(r.Target, prefix))+": "+r.Proof.Message)
+			}
+		}
+		b.WriteByte('\n')
+	}
+}

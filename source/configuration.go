@@ -1,0 +1,67 @@
+package source
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+	"text/template"
+)
+
+// A ConfigurationFinder finds the directory of the configuration that a state belongs to. It may be
+// used by several goroutines at once.
+type ConfigurationFinder struct {
+	root     string             // "" for beside the state
+	template *template.Template // nil where root says it
+}
+
+// ParseConfigurationFinder reads --prove-dir: a directory below which configurations lie as the states
+// do at their source, or a template as of --workspace-name that gives a directory. The empty text
+// stands for the directory in which a local state itself belongs.
+func ParseConfigurationFinder(text string) (*ConfigurationFinder, error) {
+	if !strings.Contains(text, "{{") {
+		return &ConfigurationFinder{root: text}, nil
+	}
+	t, err := template.New("prove-dir").Option("missingkey=error").Funcs(placeFunctions).Parse(text)
+	if err == nil {
+		// A field that does not exist shows only when the template runs.
+		if err = t.Execute(io.Discard, Place{}); err != nil && !strings.Contains(err.Error(), "can't evaluate field") {
+			err = nil // of the place being empty
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the template of configuration directories %q cannot be used: %s (there are .Dir .Base .Key .Bucket .Workspace .Root)", text, templateReason(err))
+	}
+	return &ConfigurationFinder{template: t}, nil
+}
+
+// ErrNoConfiguration says that nobody can know where a state's configuration is.
+var ErrNoConfiguration = errors.New("where its configuration lies is not known: say so with --prove-dir")
+
+// Find is the directory of the configuration that a state belongs to; whether there is one is not
+// looked at. ErrNoConfiguration is for states that do not lie in the file system, where nothing was
+// said of them.
+func (f *ConfigurationFinder) Find(o Object) (string, error) {
+	place := o.Place()
+	switch {
+	case f.template != nil:
+		var b strings.Builder
+		if err := f.template.Execute(&b, place); err != nil {
+			return "", fmt.Errorf("no configuration directory for %q: %s", place.Key, templateReason(err))
+		}
+		return filepath.FromSlash(b.String()), nil
+	case f.root != "":
+		return filepath.Join(f.root, filepath.FromSlash(place.Dir)), nil
+	}
+	file, ok := o.(*file)
+	if !ok {
+		return "", ErrNoConfiguration
+	}
+	dir := filepath.Dir(file.path)
+	if place.Workspace != DefaultWorkspace {
+		// <configuration>/terraform.tfstate.d/<workspace>/terraform.tfstate
+		dir = filepath.Join(dir, "..", "..")
+	}
+	return dir, nil
+}
