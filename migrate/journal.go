@@ -292,7 +292,7 @@ func (j *Journal) flush(upTo int64) error {
 }
 
 // Close closes the file, so that another process may continue the haul.
-func (j *Journal) Close() error { return j.file.Close() }
+func (j *Journal) Close() error { return errors.Join(disclaim(j.file), j.file.Close()) }
 
 // NewHaulID makes an id for a haul: the time, for people, and a random part, so
 // that no two are the same.

@@ -17,3 +17,6 @@ func claim(f *os.File) error {
 	}
 	return err
 }
+
+// disclaim has nothing to do: to close the file gives it free.
+func disclaim(*os.File) error { return nil }
