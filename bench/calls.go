@@ -28,9 +28,9 @@ organization's workspaces once, a hundred a call, and needs no call to look at e
 	t.print(w)
 	say(w, `"Transfers" are downloads for tfhaul, which reads back what it wrote, and compares it (and, of what a workspace held
 before, what it is about to replace). The documentation's script (create, lock, POST, unlock, read current) reads nothing
-back. The sequences of tfm and of tf-migrate's provider were taken from their code and replayed; the provider's are besides
-the terraform init and terraform state pull that tf-migrate runs for each state. Terraform's is counted of the real
-program.`)
+back. Two tools are replayed by their requests: tfm's (read the workspace, list the state versions of source and
+destination, read, download, lock, create, read, unlock), and those of tf-migrate's provider (read, lock, create, PUT, read, unlock), which come besides
+the terraform init and terraform state pull that tf-migrate runs for each state. Terraform's are those of the real program.`)
 	if !installed("terraform") {
 		say(w, "There was no terraform on this machine, so it was left out.")
 	}

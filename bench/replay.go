@@ -102,7 +102,7 @@ func stateVersion(h header, raw []byte) []byte {
 }
 
 // byTFM makes the requests that tfm's "copy states" makes at the destination and at
-// the source for one workspace, as its code has them: it reads the workspace, lists
+// the source for one workspace: it reads the workspace, lists
 // the state versions at the source and at the destination, reads one, locks, creates,
 // reads it again, and unlocks. Here source and destination are one server.
 func (a *api) byTFM(ctx context.Context, from, to string, raw []byte) error {
