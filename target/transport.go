@@ -46,6 +46,8 @@ type About struct {
 const (
 	mostDocument  = 32 << 20
 	mostErrorBody = 64 << 10
+	// mostBelieved is up to which announced length memory is taken at once.
+	mostBelieved = 1 << 20
 )
 
 // An exchange is what one call learnt from the wire. It travels in the context
@@ -275,6 +277,9 @@ func (t *transport) record(resp *http.Response, x *exchange) {
 		most = mostErrorBody
 	case x.blob:
 		return
+	}
+	if known := resp.ContentLength; known > 0 && known <= mostBelieved {
+		x.body.Grow(int(known) + bytes.MinRead)
 	}
 	n, err := io.Copy(&x.body, io.LimitReader(resp.Body, most))
 	if err == nil && n == most && resp.StatusCode < 300 {
