@@ -2,8 +2,8 @@
 // the floor that the server's limit or the machine set. Every comparison is made in
 // one run and told as a ratio, and the results are written as a page of Markdown:
 //
-//	go run ./bench                  all of it, into docs/performance.md: about ten minutes
-//	go run ./bench -quick           small sizes, to standard output: under a minute
+//	go run ./bench                  all of it, into docs/performance.md: about twenty minutes
+//	go run ./bench -quick           small sizes, to standard output: a minute or two
 //	go run ./bench -only calls,cpu  some of it
 //
 // The server is the embedded one, in a process of its own, over TLS. What is measured

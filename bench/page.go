@@ -75,9 +75,9 @@ figures are those of the machine that is named below each section, which did oth
 
 Everything here is written by
 
-    go run ./bench                    # all of it: about ten minutes, and 10 GB of temporary files
+    go run ./bench                    # all of it: about twenty minutes on two cores, and 10 GB of temporary files
     go run ./bench -only calls,cpu    # some of it; the rest of this page stays as it is
-    go run ./bench -quick             # small sizes, to standard output, under a minute
+    go run ./bench -quick             # small sizes, to standard output, a minute or two
 
 The server is tfhaul's embedded Terraform Enterprise, in a process of its own, on loopback, over TLS; its own time is in
 all wall times, of all contestants alike, and in no CPU time. After each contestant the server is asked whether every
