@@ -132,10 +132,11 @@ func (r *haulRun) ended(i int, result Result) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.results[i] = result
-	switch {
-	case result.Code == CodeUnreachable, result.Code == CodeServerRefused:
+	switch result.Code {
+	case CodeUnreachable, CodeServerRefused, CodeLockLeft, CodeUnproven:
 		r.silent++
-	case result.Code != CodeNotAttempted:
+	case CodeNotAttempted:
+	default:
 		r.silent = 0
 	}
 	switch {

@@ -24,8 +24,14 @@ type workspaceLock struct {
 // lockReason is what a workspace's lock says while a haul works on it.
 func lockReason(haul string) string { return "tfhaul moves a state here (haul " + haul + ")" }
 
-// Lock asks for the lock once.
+// Lock asks for the lock once. An interrupt does not end the request: to give it up
+// would not take it back, and the lock could be ours a moment after we looked.
 func (l *workspaceLock) Lock(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	ctx, cancel := landing(ctx)
+	defer cancel()
 	locked, err := l.client.Lock(ctx, l.workspace, l.reason)
 	if err == nil {
 		l.underLock = locked
@@ -155,6 +161,9 @@ func (x *execution) giveLockBack(ctx context.Context, lease *lockwait.Lease, wor
 		x.note("The lock was taken from us while we worked (%v).", released)
 	case released != nil:
 		x.leaveLocked()
+		if work == nil {
+			x.result.cause = "the workspace could not be unlocked" + answerIn(released)
+		}
 		left := &stop{code: CodeLockLeft, message: fmt.Sprintf("The workspace could not be unlocked: %v. To free it: %s", released, x.result.UnlockCommand)}
 		if work != nil {
 			x.note("%s", left.message)

@@ -48,6 +48,7 @@ var advice = map[Code]string{
 	CodeStale:              "Somebody wrote a newer state meanwhile: look at it (tfhaul history) before anything else.",
 	CodeDiverged:           "Somebody wrote another state under this serial meanwhile: look at it (tfhaul history) before anything else.",
 	CodeUnrelated:          "Somebody wrote another state meanwhile: look at it (tfhaul history) before anything else.",
+	CodeLockLeft:           "tfhaul unlock JOURNAL frees what is locked; to continue the haul frees it, too.",
 	CodeServerRefused:      "Nothing was stored; try again, and if it stays so, ask the server's operators.",
 }
 
@@ -55,6 +56,7 @@ var advice = map[Code]string{
 func (x *execution) explain(ctx context.Context, err error) *stop {
 	if abandoned, ok := errors.AsType[*lockwait.AbandonedError](err); ok {
 		x.leaveLocked()
+		x.result.cause = "perhaps the workspace is locked by us now: the reply to the lock request was lost, and who holds the lock cannot be read" + answerIn(err)
 		return &stop{code: CodeLockLeft, message: fmt.Sprintf("Perhaps the workspace is locked by us now: %v. Look, and free it if so: %s", abandoned, x.result.UnlockCommand)}
 	}
 	if ended, ok := errors.AsType[*endedError](context.Cause(ctx)); ok {
@@ -77,10 +79,20 @@ func (x *execution) explain(ctx context.Context, err error) *stop {
 		if !ok {
 			code = CodeServerRefused
 		}
-		x.result.cause = strings.TrimPrefix(answer.Error(), answer.Op+": ")
+		x.result.cause = strings.TrimPrefix(answerIn(answer), ": ")
 		return &stop{code: code, message: strings.TrimSpace(sentence(answer.Error()) + " " + advice[code])}
 	}
 	return &stop{code: CodeServerRefused, message: sentence(err.Error())}
+}
+
+// answerIn is what the server answered, without the names of what was asked, behind
+// a colon; "" where an error holds no answer.
+func answerIn(err error) string {
+	answer, ok := errors.AsType[*target.Error](err)
+	if !ok {
+		return ""
+	}
+	return ": " + strings.TrimPrefix(answer.Error(), answer.Op+": ")
 }
 
 // sentence makes a sentence of an error's text.
