@@ -16,7 +16,9 @@ func TestJudge(t *testing.T) {
 	plan := func(more string) string {
 		return `{"format_version":"1.2","terraform_version":"1.11.4",` + prior + `,"resource_changes":[` + noop + `]` + more + `}`
 	}
-	change := func(fields string) string { return `,"resource_changes":[{"address":"a.b","mode":"managed",` + fields + `}]` }
+	change := func(fields string) string {
+		return `,"resource_changes":[{"address":"a.b","mode":"managed",` + fields + `}]`
+	}
 	for _, tt := range []struct {
 		does, plan string
 		verdict    Verdict
