@@ -239,14 +239,17 @@ func (s *stage) liveUntil(n int) (died bool) {
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	var asked, over atomic.Int64
+	started := make(chan struct{})
 	s.OnRequest(func(tfesim.Request) {
 		if over.Load() == 0 && asked.Add(1) == int64(n) {
+			<-started
 			_ = cmd.Process.Kill() // it may have ended by itself
 		}
 	})
 	if err := cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
+	close(started)
 	err := cmd.Wait()
 	over.Store(1)
 	if died = err != nil && cmd.ProcessState.ExitCode() == -1; !died && err != nil {
