@@ -3,11 +3,12 @@ package target
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"time"
 
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	tfe "github.com/hashicorp/go-tfe"
 )
 
@@ -67,7 +68,7 @@ type namedResource struct {
 type relation struct {
 	// Data is null where there is no other resource, and empty where the server does
 	// not say.
-	Data json.RawMessage `json:"data"`
+	Data jsontext.Value `json:"data"`
 }
 
 // other is the resource on the other side of a relation, or nil.
@@ -76,7 +77,7 @@ func (r *relation) other() (*resourceID, error) {
 		return nil, nil
 	}
 	var id *resourceID
-	err := json.Unmarshal(r.Data, &id)
+	err := json.Unmarshal(r.Data, &id, lenient)
 	return id, err
 }
 
@@ -109,20 +110,24 @@ type workspaceData struct {
 // errNoDocument says that an answer is none that the API describes.
 var errNoDocument = errors.New("it is not a document as the API describes it")
 
+// lenient has documents read as servers write them and as encoding/json takes them.
+// Unlike that package, this one reads an answer once instead of twice, and builds
+// nothing to pass over what is not used, which is most of it.
+var lenient = json.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+
 // understand reads an answer into a document. Of the errors of package json only
-// those of the grammar are passed on: the others may quote what they read.
+// those of the grammar are passed on, without the place, which is made of names that
+// the server chose: the others may quote what they read.
 func understand(raw []byte, doc any) error {
-	err := json.Unmarshal(raw, doc)
-	syntax, grammar := errors.AsType[*json.SyntaxError](err)
+	err := json.Unmarshal(raw, doc, lenient)
+	syntax, grammar := errors.AsType[*jsontext.SyntacticError](err)
 	switch {
 	case err == nil:
 		return nil
 	case len(bytes.TrimSpace(raw)) == 0:
 		return io.EOF
-	case grammar && syntax.Offset >= int64(len(raw)):
-		return io.ErrUnexpectedEOF
 	case grammar:
-		return err
+		return syntax.Err
 	}
 	return errNoDocument
 }
