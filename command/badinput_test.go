@@ -195,6 +195,7 @@ var varying = []struct {
 	{regexp.MustCompile(`the commands are [a-z, ]+`), "the commands are …"},
 	{regexp.MustCompile(`(?s)  tfhaul - haul Terraform.*  tfhaul: which command`), "  (the help)\n  tfhaul: which command"},
 	{regexp.MustCompile(`\d{8}-\d{6}-[0-9a-f]{12}`), "HAUL"},
+	{regexp.MustCompile(`expired on \d{4}-\d\d-\d\d`), "expired on YESTERDAY"},
 }
 
 // transcript is what was typed and what was said to it.
