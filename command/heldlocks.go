@@ -14,26 +14,29 @@ import (
 // locked, or may have. It is safe for use by many goroutines.
 type heldLocks struct {
 	mu     sync.Mutex
-	ledger *migrate.Ledger
+	ledger migrate.LockLedger
 }
 
 // observe follows what a haul does to locks.
 func (h *heldLocks) observe(e migrate.Event) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.ledger == nil {
-		h.ledger = migrate.NewLedger(nil)
-	}
 	h.ledger.Add(e)
+}
+
+// inherit adds the locks that earlier runs of the haul have left.
+func (h *heldLocks) inherit(past *migrate.Ledger) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, l := range past.HeldLocks() {
+		h.ledger.Hold(l)
+	}
 }
 
 // candidates are the workspaces that are locked, or may be, by name.
 func (h *heldLocks) candidates() []migrate.HeldLock {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.ledger == nil {
-		return nil
-	}
 	return h.ledger.HeldLocks()
 }
 

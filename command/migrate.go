@@ -201,7 +201,7 @@ func (h *hauling) again(journal string) string {
 type record struct {
 	path    string
 	journal *migrate.Journal
-	events  []migrate.Event
+	past    *migrate.Ledger
 	held    *heldLocks
 	empty   bool // nothing was done: a new file is not left behind
 }
@@ -216,23 +216,21 @@ func (m *migration) openRecord() (*record, error) {
 		}
 	}
 	var err error
-	r.journal, r.events, err = migrate.OpenJournal(r.path)
+	r.journal, r.past, err = migrate.OpenJournal(r.path)
 	if errors.Is(err, migrate.ErrJournalInUse) {
 		return nil, usagef("%v: the haul still runs; wait for its end, or stop it", err)
 	}
 	if err != nil {
 		return nil, usagef("%v", err)
 	}
-	r.empty = len(r.events) == 0
+	r.empty = r.past.Events() == 0
 	return r, nil
 }
 
 // engage has the haul recorded, and continued where it was begun before.
 func (r *record) engage(haul *migrate.Haul) {
-	haul.Journal, haul.Haul, haul.Past = r.journal, r.journal.Haul(), migrate.NewLedger(r.events)
-	for _, e := range r.events {
-		r.held.observe(e)
-	}
+	haul.Journal, haul.Haul, haul.Past = r.journal, r.journal.Haul(), r.past
+	r.held.inherit(r.past)
 }
 
 // keep says that the haul begins.

@@ -190,13 +190,13 @@ func (m *moveOne) findAndMove(ctx context.Context) (migrate.Result, error) {
 	defer client.Close()
 	engine := &migrate.Engine{Target: client, Options: m.options, Observe: m.progress().observe}
 	if m.journal != "" && !m.options.DryRun {
-		journal, events, err := migrate.OpenJournal(m.journal)
+		journal, past, err := migrate.OpenJournal(m.journal)
 		if err != nil {
 			return migrate.Result{}, usagef("%v", err)
 		}
 		// Every event is on the disk when it was appended.
 		defer func() { _ = journal.Close() }()
-		engine.Journal, engine.Haul, engine.Past = journal, journal.Haul(), migrate.NewLedger(events)
+		engine.Journal, engine.Haul, engine.Past = journal, journal.Haul(), past
 	} else {
 		engine.Haul = migrate.NewHaulID()
 	}

@@ -109,27 +109,23 @@ func (h *hauling) past() (*migrate.Ledger, error) {
 	if _, err := os.Stat(h.journal); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil // the haul would begin it
 	}
-	events, err := readJournal(h.journal)
-	if err != nil {
-		return nil, err
-	}
-	return migrate.NewLedger(events), nil
+	return readJournal(h.journal)
 }
 
-// readJournal reads the events of a journal that nobody has to be kept from writing.
-func readJournal(path string) ([]migrate.Event, error) {
+// readJournal reads a journal that nobody has to be kept from writing.
+func readJournal(path string) (*migrate.Ledger, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, usagef("the journal %q cannot be read: %v", path, withoutPath(err))
 	}
-	events, err := migrate.ReadJournal(file)
+	ledger, err := migrate.ReadLedger(file)
 	if closed := file.Close(); err == nil {
 		err = closed
 	}
 	if err != nil {
 		return nil, usagef("the journal %q cannot be used: %v", path, withoutPath(err))
 	}
-	return events, nil
+	return ledger, nil
 }
 
 // plan has a haul planned, and tells how far that is.

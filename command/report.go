@@ -49,14 +49,14 @@ Exit codes: 0 the report was made, whatever it tells; 1 it could not be written;
 
 // Run reads and tells.
 func (t *tellHaul) Run() error {
-	events, err := readJournal(t.journal)
+	ledger, err := readJournal(t.journal)
 	if err != nil {
 		return err
 	}
-	if len(events) == 0 {
+	if ledger.Events() == 0 {
 		return usagef("the journal %q holds no event: was the haul ever begun?", t.journal)
 	}
-	told := report.NewHaulReport(t.journal, events)
+	told := report.NewHaulReport(t.journal, ledger)
 	if t.html != "" {
 		if err := writeReport(t.html, func(w io.Writer) error { return report.HaulHTML(w, told) }); err != nil {
 			return err

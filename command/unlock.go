@@ -114,7 +114,7 @@ func (u *unlocker) unlockJournal(ctx context.Context, clients *clientPool) ([]re
 	case !info.Mode().IsRegular() || info.Size() == 0:
 		return nil, usagef("%q is no journal: it is the file that --journal named", u.journal)
 	}
-	journal, events, err := migrate.OpenJournal(u.journal)
+	journal, ledger, err := migrate.OpenJournal(u.journal)
 	if errors.Is(err, migrate.ErrJournalInUse) {
 		return nil, usagef("the haul of %s still runs, and unlocks what it locked when it ends: stop that process first", u.journal)
 	}
@@ -124,7 +124,6 @@ func (u *unlocker) unlockJournal(ctx context.Context, clients *clientPool) ([]re
 	// Every event is on the disk when it was appended.
 	defer func() { _ = journal.Close() }()
 
-	ledger := migrate.NewLedger(events)
 	locks := ledger.HeldLocks()
 	addresses := make([]target.Address, len(locks))
 	for i, lock := range locks {

@@ -48,7 +48,7 @@ type recordedMove struct {
 // Run compares and reports.
 func (v *verifyJournal) Run(ctx context.Context) error {
 	start := time.Now()
-	events, err := readJournal(v.journal)
+	ledger, err := readJournal(v.journal)
 	if _, ok := errors.AsType[*usageError](err); ok {
 		return usagef("%v; to compare one state: tfhaul verify SOURCE [HOST/]ORG/WORKSPACE", err)
 	}
@@ -57,7 +57,7 @@ func (v *verifyJournal) Run(ctx context.Context) error {
 	}
 	clients := &clientPool{connector: v.connector}
 	defer clients.close()
-	moves, err := v.moves(ctx, clients, migrate.NewLedger(events))
+	moves, err := v.moves(ctx, clients, ledger)
 	if err != nil {
 		return err
 	}

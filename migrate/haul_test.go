@@ -365,11 +365,11 @@ func (b *bench) dieAt(n int, m migrate.Move) (died bool) {
 // withJournal gives the engine the journal at path, and what it says of the past.
 func (b *bench) withJournal(path string, upload migrate.UploadMode) {
 	b.t.Helper()
-	journal, events, err := migrate.OpenJournal(path)
+	journal, past, err := migrate.OpenJournal(path)
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	b.engine.Upload, b.engine.Journal, b.engine.Haul, b.engine.Past = upload, journal, journal.Haul(), migrate.NewLedger(events)
+	b.engine.Upload, b.engine.Journal, b.engine.Haul, b.engine.Past = upload, journal, journal.Haul(), past
 }
 
 // A serial that was raised before the process died is not raised again.

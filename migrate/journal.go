@@ -92,10 +92,10 @@ type Journal struct {
 var ErrJournalInUse = errors.New("the journal is in use by another process")
 
 // OpenJournal opens the journal at path, making it (readable by its owner only)
-// when there is none, and returns it with the events it holds already. The haul's
+// when there is none, and returns it with what it tells already. The haul's
 // id is that of the journal; a new journal gets a new one. A last line that was
 // cut off by a crash is dropped; anything else that is no event is an error.
-func OpenJournal(path string) (*Journal, []Event, error) {
+func OpenJournal(path string) (*Journal, *Ledger, error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		if at, ok := errors.AsType[*fs.PathError](err); ok {
@@ -104,32 +104,33 @@ func OpenJournal(path string) (*Journal, []Event, error) {
 		return nil, nil, fmt.Errorf("the journal %q cannot be opened: %w", path, err)
 	}
 	j := &Journal{file: file}
-	events, err := j.begin()
+	past, err := j.begin()
 	if err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("the journal %q cannot be used: %w", path, err), file.Close())
 	}
-	return j, events, nil
+	return j, past, nil
 }
 
 // begin claims the file for this process, reads it, and starts it if it is new.
-func (j *Journal) begin() ([]Event, error) {
+func (j *Journal) begin() (*Ledger, error) {
 	if err := claim(j.file); err != nil {
 		return nil, err
 	}
-	events, whole, err := readEvents(j.file)
+	past := NewLedger(nil)
+	whole, err := readEvents(j.file, past.Add)
 	if err != nil {
 		return nil, err
 	}
-	if err := j.dropCutLine(whole, len(events) == 0); err != nil {
+	if err := j.dropCutLine(whole, past.Events() == 0); err != nil {
 		return nil, err
 	}
 	j.end = whole
-	if len(events) > 0 {
-		j.haul = events[0].Haul
-		return events, nil
+	if past.Events() > 0 {
+		j.haul = past.Haul()
+		return past, nil
 	}
 	j.haul = NewHaulID()
-	return nil, j.Append(Event{Event: EventHaul, Format: JournalFormat, Haul: j.haul})
+	return past, j.Append(Event{Event: EventHaul, Format: JournalFormat, Haul: j.haul})
 }
 
 // lineStart is how every line of a journal begins, and mostFirstLine is longer, in
@@ -156,48 +157,56 @@ func (j *Journal) dropCutLine(whole int64, first bool) error {
 	return j.file.Truncate(whole)
 }
 
-// ReadJournal reads the events of a journal that somebody may still be writing.
+// ReadJournal reads the events of a journal that somebody may still be writing. It
+// keeps all of them; ReadLedger keeps what they come to.
 func ReadJournal(r io.Reader) ([]Event, error) {
-	events, _, err := readEvents(r)
-	return events, err
+	var events []Event
+	if _, err := readEvents(r, func(e Event) { events = append(events, e) }); err != nil {
+		return nil, err
+	}
+	return events, nil
 }
 
 // mostLine bounds a line of a journal; ours are a few KB.
 const mostLine = 1 << 20
 
-// readEvents reads events up to the first line that is not complete, and tells
-// how many bytes the complete ones take.
-func readEvents(r io.Reader) (events []Event, whole int64, err error) {
+// readEvents reads events up to the first line that is not complete, gives each to
+// take, and tells how many bytes the complete ones take.
+func readEvents(r io.Reader, take func(Event)) (whole int64, err error) {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, mostLine)
 	lines.Split(completeLines)
-	for n := 1; lines.Scan(); n++ {
+	haul, n := "", 1
+	for ; lines.Scan(); n++ {
 		var e Event
 		if err := json.Unmarshal(lines.Bytes(), &e); err != nil || e.Event == "" {
-			return nil, 0, notAnEvent(n, events)
+			return 0, notAnEvent(n, haul)
 		}
-		if n == 1 && e.Format != JournalFormat {
-			return nil, 0, fmt.Errorf("it starts with format %q, and this tfhaul reads %q: use the tfhaul that wrote it", e.Format, JournalFormat)
+		if n == 1 {
+			if e.Format != JournalFormat {
+				return 0, fmt.Errorf("it starts with format %q, and this tfhaul reads %q: use the tfhaul that wrote it", e.Format, JournalFormat)
+			}
+			haul = e.Haul
 		}
 		whole += int64(len(lines.Bytes())) + 1
-		events = append(events, e)
+		take(e)
 	}
 	if err := lines.Err(); errors.Is(err, bufio.ErrTooLong) {
-		return nil, 0, notAnEvent(len(events)+1, events)
+		return 0, notAnEvent(n, haul)
 	} else if err != nil {
-		return nil, 0, err
+		return 0, err
 	}
-	return events, whole, nil
+	return whole, nil
 }
 
 // notAnEvent says of a line that it is none of ours, and what to do about a journal
-// that was damaged.
-func notAnEvent(line int, before []Event) error {
+// that was damaged; haul is the id in its first line.
+func notAnEvent(line int, haul string) error {
 	if line == 1 {
 		return errors.New("line 1 is no journal event: is this a file that tfhaul wrote?")
 	}
 	return fmt.Errorf("line %d is damaged, so what was done after it is not known: look at the workspaces; what is still locked by haul %s is freed by: tfhaul unlock [HOST/]ORG/WORKSPACE --haul %[2]s",
-		line, before[0].Haul)
+		line, haul)
 }
 
 // completeLines splits at newlines and drops what follows the last one.

@@ -12,20 +12,20 @@ import (
 	"tfhaul/migrate"
 )
 
-func openJournal(t *testing.T, path string) (*migrate.Journal, []migrate.Event) {
+func openJournal(t *testing.T, path string) (*migrate.Journal, *migrate.Ledger) {
 	t.Helper()
-	j, events, err := migrate.OpenJournal(path)
+	j, past, err := migrate.OpenJournal(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return j, events
+	return j, past
 }
 
 func TestJournalIsContinued(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "haul.jsonl")
-	first, events := openJournal(t, path)
-	if len(events) != 0 {
-		t.Errorf("a new journal holds %d events", len(events))
+	first, past := openJournal(t, path)
+	if past.Events() != 0 {
+		t.Errorf("a new journal holds %d events", past.Events())
 	}
 	for _, e := range []string{migrate.EventLocking, migrate.EventLocked} {
 		if err := first.Append(migrate.Event{Event: e, Source: "a", Target: "h/o/w", Haul: first.Haul()}); err != nil {
@@ -49,11 +49,11 @@ func TestJournalIsContinued(t *testing.T) {
 	if err := cut.Close(); err != nil {
 		t.Fatal(err)
 	}
-	second, events := openJournal(t, path)
-	if second.Haul() != first.Haul() || len(events) != 3 {
-		t.Errorf("continued as haul %s with %d events, want %s with 3", second.Haul(), len(events), first.Haul())
+	second, past := openJournal(t, path)
+	if second.Haul() != first.Haul() || past.Events() != 3 {
+		t.Errorf("continued as haul %s with %d events, want %s with 3", second.Haul(), past.Events(), first.Haul())
 	}
-	held := migrate.NewLedger(events).HeldLocks()
+	held := past.HeldLocks()
 	if len(held) != 1 || held[0] != (migrate.HeldLock{Target: "h/o/w", Haul: first.Haul(), Sure: true}) {
 		t.Errorf("held locks %v, want that of h/o/w", held)
 	}
@@ -63,10 +63,10 @@ func TestJournalIsContinued(t *testing.T) {
 	if err := second.Close(); err != nil {
 		t.Fatal(err)
 	}
-	third, events := openJournal(t, path)
+	third, past := openJournal(t, path)
 	defer third.Close()
-	if len(events) != 4 || len(migrate.NewLedger(events).HeldLocks()) != 0 {
-		t.Errorf("after the unlock: %d events, locks %v", len(events), migrate.NewLedger(events).HeldLocks())
+	if past.Events() != 4 || len(past.HeldLocks()) != 0 {
+		t.Errorf("after the unlock: %d events, locks %v", past.Events(), past.HeldLocks())
 	}
 	if info, err := os.Stat(path); err != nil || runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
 		t.Errorf("mode %v (%v), want 0600", info.Mode(), err)

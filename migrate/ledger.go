@@ -3,9 +3,11 @@ package migrate
 import (
 	"cmp"
 	"context"
+	"io"
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"tfhaul/lockwait"
 	"tfhaul/prove"
@@ -14,20 +16,27 @@ import (
 
 // A Ledger is what the events of a haul come to: what became of each move, and
 // which locks are still ours. It is made from a journal's events, or fed them as
-// they happen.
+// they happen, and keeps of them what it answers for: of a move about 1 KB, however
+// many events it had.
 //
 // It is not safe for use by several goroutines at once.
 type Ledger struct {
+	LockLedger
 	moves map[moveKey]*entry
-	order []moveKey
-	locks map[string]HeldLock // by target
+	order []*entry
+
+	events        int
+	haul          string
+	first, latest time.Time
 }
 
 type moveKey struct{ source, target string }
 
 // An entry is what the ledger knows of one move.
 type entry struct {
+	moveKey
 	result     *Result   // of the last outcome
+	begun      *Snapshot // what the first event tells, as long as there is no outcome
 	sent       *Snapshot // what was sent last, or was about to be
 	sending    bool      // the state may have been sent since the lock was taken
 	sourceLock string    // the id of the source's own lock, as long as it is ours
@@ -40,25 +49,41 @@ type entry struct {
 
 // NewLedger adds up the events of a journal.
 func NewLedger(events []Event) *Ledger {
-	l := &Ledger{moves: map[moveKey]*entry{}, locks: map[string]HeldLock{}}
+	l := &Ledger{moves: map[moveKey]*entry{}}
 	for _, e := range events {
 		l.Add(e)
 	}
 	return l
 }
 
+// ReadLedger adds up the events of a journal that somebody may still be writing, as
+// it reads them.
+func ReadLedger(r io.Reader) (*Ledger, error) {
+	l := NewLedger(nil)
+	if _, err := readEvents(r, l.Add); err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
 // Add adds one event.
 func (l *Ledger) Add(e Event) {
-	l.addLock(e)
+	l.LockLedger.Add(e)
+	l.events++
+	l.haul = cmp.Or(l.haul, e.Haul)
+	if l.first.IsZero() {
+		l.first = e.Time
+	}
+	l.latest = e.Time
 	if e.Source == "" {
 		return // of no single move
 	}
 	key := moveKey{e.Source, e.Target}
 	m := l.moves[key]
 	if m == nil {
-		m = &entry{}
+		m = &entry{moveKey: key, begun: e.Snapshot}
 		l.moves[key] = m
-		l.order = append(l.order, key)
+		l.order = append(l.order, m)
 	}
 	switch e.Event {
 	case EventSending:
@@ -72,16 +97,41 @@ func (l *Ledger) Add(e Event) {
 	case EventProof:
 		m.proof, m.provenOf = e.Proof, e.StateVersionID
 	case EventOutcome:
-		m.result = e.Result
-		m.workspaceID = cmp.Or(e.WorkspaceID, m.workspaceID)
-		if e.Pin != nil && e.Pin.MD5 != "" {
-			m.pin = e.Pin
-		}
-		if e.Result != nil && e.Result.SourceFrozen != "" {
-			m.sourceLock = "" // left there on purpose
-		}
+		m.ended(e)
 	}
 }
+
+// ended takes the outcome of a move. What is known of it already is not kept twice.
+func (m *entry) ended(e Event) {
+	m.result = e.Result
+	m.workspaceID = cmp.Or(e.WorkspaceID, m.workspaceID)
+	if e.Pin != nil && e.Pin.MD5 != "" {
+		m.pin = e.Pin
+	}
+	if e.Result == nil {
+		return
+	}
+	result := *e.Result
+	if (moveKey{result.Source, result.Target}) == m.moveKey {
+		result.Source, result.Target = m.source, m.target
+	}
+	if m.sent != nil && result.Snapshot != nil && *m.sent == *result.Snapshot {
+		m.sent = result.Snapshot
+	}
+	m.result, m.begun = &result, nil
+	if result.SourceFrozen != "" {
+		m.sourceLock = "" // left there on purpose
+	}
+}
+
+// Events is how many there were.
+func (l *Ledger) Events() int { return l.events }
+
+// Haul is the id of the haul; "" when no event names one.
+func (l *Ledger) Haul() string { return l.haul }
+
+// Times are those of the first event and of the last; zero when there is none.
+func (l *Ledger) Times() (first, latest time.Time) { return l.first, l.latest }
 
 // A SourceLock is a source's own lock that a haul may have left behind.
 type SourceLock struct {
@@ -95,22 +145,60 @@ type SourceLock struct {
 // name. A lock that was left on purpose is not among them.
 func (l *Ledger) SourceLocks() []SourceLock {
 	var held []SourceLock
-	for _, key := range l.order {
-		if m := l.moves[key]; m.sourceLock != "" {
-			held = append(held, SourceLock{Source: key.source, Target: key.target, ID: m.sourceLock})
+	for _, m := range l.order {
+		if m.sourceLock != "" {
+			held = append(held, SourceLock{Source: m.source, Target: m.target, ID: m.sourceLock})
 		}
 	}
 	slices.SortFunc(held, func(a, b SourceLock) int { return strings.Compare(a.Source, b.Source) })
 	return held
 }
 
-// addLock follows what an event does to a lock.
-func (l *Ledger) addLock(e Event) {
+// Results are the last outcomes, in the order in which the moves began. A move
+// that was cut off has none.
+func (l *Ledger) Results() []Result {
+	var all []Result
+	for _, m := range l.order {
+		if m.result == nil {
+			continue
+		}
+		r := *m.result
+		if m.proof != nil && m.provenOf == r.StateVersionID {
+			r.Proof = m.proof
+		}
+		all = append(all, r)
+	}
+	return all
+}
+
+// CutOff are the moves that have no outcome, in the order in which they began. Of
+// each only Source, Target and, if its first event tells it, Snapshot are known.
+func (l *Ledger) CutOff() []Result {
+	var all []Result
+	for _, m := range l.order {
+		if m.result == nil && m.target != "" {
+			all = append(all, Result{Source: m.source, Target: m.target, Snapshot: m.begun})
+		}
+	}
+	return all
+}
+
+// A LockLedger is what events do to the locks of workspaces: which of them are still
+// ours. It knows nothing else of the moves, so that it is as large as the locks that
+// are held are many. The zero value knows of none.
+//
+// It is not safe for use by several goroutines at once.
+type LockLedger struct {
+	locks map[string]HeldLock // by target
+}
+
+// Add follows what an event does to a lock.
+func (l *LockLedger) Add(e Event) {
 	switch e.Event {
 	case EventLocking:
-		l.locks[e.Target] = HeldLock{Target: e.Target, Haul: e.Haul}
+		l.Hold(HeldLock{Target: e.Target, Haul: e.Haul})
 	case EventLocked, EventLockKept:
-		l.locks[e.Target] = HeldLock{Target: e.Target, Haul: e.Haul, Sure: true}
+		l.Hold(HeldLock{Target: e.Target, Haul: e.Haul, Sure: true})
 	case EventUnlocked:
 		delete(l.locks, e.Target)
 	case EventOutcome:
@@ -122,22 +210,17 @@ func (l *Ledger) addLock(e Event) {
 	}
 }
 
-// Results are the last outcomes, in the order in which the moves began. A move
-// that was cut off has none.
-func (l *Ledger) Results() []Result {
-	var all []Result
-	for _, key := range l.order {
-		m := l.moves[key]
-		if m.result == nil {
-			continue
-		}
-		r := *m.result
-		if m.proof != nil && m.provenOf == r.StateVersionID {
-			r.Proof = m.proof
-		}
-		all = append(all, r)
+// Hold adds a lock.
+func (l *LockLedger) Hold(h HeldLock) {
+	if l.locks == nil {
+		l.locks = map[string]HeldLock{}
 	}
-	return all
+	l.locks[h.Target] = h
+}
+
+// HeldLocks are the workspaces whose lock was asked for and not given back, by name.
+func (l *LockLedger) HeldLocks() []HeldLock {
+	return slices.SortedFunc(maps.Values(l.locks), func(a, b HeldLock) int { return strings.Compare(a.Target, b.Target) })
 }
 
 // A HeldLock is a workspace that a haul may have left locked.
@@ -152,11 +235,6 @@ type HeldLock struct {
 
 // UnlockCommand is what frees the workspace.
 func (h HeldLock) UnlockCommand() string { return "tfhaul unlock " + h.Target + " --haul " + h.Haul }
-
-// HeldLocks are the workspaces whose lock was asked for and not given back, by name.
-func (l *Ledger) HeldLocks() []HeldLock {
-	return slices.SortedFunc(maps.Values(l.locks), func(a, b HeldLock) int { return strings.Compare(a.Target, b.Target) })
-}
 
 // past is what the ledger knows of this move; the zero entry for nothing.
 func (x *execution) past() entry {

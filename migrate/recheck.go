@@ -29,9 +29,8 @@ type Recorded struct {
 // Recorded is what the ledger knows of all moves, in the order in which they began.
 func (l *Ledger) Recorded() []Recorded {
 	all := make([]Recorded, len(l.order))
-	for i, key := range l.order {
-		m := l.moves[key]
-		r := Recorded{Source: key.source, Target: key.target, Result: m.result, WorkspaceID: m.workspaceID, Pin: m.pin}
+	for i, m := range l.order {
+		r := Recorded{Source: m.source, Target: m.target, Result: m.result, WorkspaceID: m.workspaceID, Pin: m.pin}
 		if m.result != nil && (m.result.Outcome == Moved || m.result.Outcome == AlreadyThere) {
 			r.Arrived = m.result.Snapshot
 			if m.result.BumpedTo != 0 {

@@ -22,6 +22,23 @@ func (b *bench) recorded(change ...func(*migrate.Move)) migrate.Recorded {
 	return b.readBack(path)
 }
 
+// eventsOf reads a journal.
+func eventsOf(t *testing.T, path string) []migrate.Event {
+	t.Helper()
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	events, err := migrate.ReadJournal(file)
+	if err := file.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return events
+}
+
 // readBack is the one move of a journal.
 func (b *bench) readBack(path string) migrate.Recorded {
 	b.t.Helper()
@@ -29,18 +46,7 @@ func (b *bench) readBack(path string) migrate.Recorded {
 		b.t.Fatal(err)
 	}
 	b.engine.Journal = nil
-	file, err := os.Open(path)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	events, err := migrate.ReadJournal(file)
-	if err := file.Close(); err != nil {
-		b.t.Fatal(err)
-	}
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	all := migrate.NewLedger(events).Recorded()
+	all := migrate.NewLedger(eventsOf(b.t, path)).Recorded()
 	if len(all) != 1 {
 		b.t.Fatalf("the journal tells of %d moves, want 1", len(all))
 	}
@@ -136,17 +142,7 @@ func TestRecheckOfAMoveThatWasCutOff(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "haul.jsonl")
 		b.withJournal(path, migrate.UploadAuto)
 		b.dieAt(4, b.move())
-		file, err := os.Open(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		events, err := migrate.ReadJournal(file)
-		if err := file.Close(); err != nil {
-			t.Fatal(err)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		events := eventsOf(t, path)
 		b.sim.ResetRequests()
 		r := b.engine.Recheck(t.Context(), migrate.NewLedger(events).Recorded()[0], org, workspace, nil)
 		want(t, r, migrate.Failed, "", migrate.CodeInterrupted)
@@ -176,10 +172,7 @@ func TestJournalOfManyGoroutines(t *testing.T) {
 	if err := j.Close(); err != nil {
 		t.Fatal(err)
 	}
-	again, events := openJournal(t, path)
-	if err := again.Close(); err != nil {
-		t.Fatal(err)
-	}
+	events := eventsOf(t, path)
 	seen := map[string]int{}
 	for _, e := range events {
 		seen[e.Source]++

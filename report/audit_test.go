@@ -302,7 +302,7 @@ func journal() []migrate.Event {
 }
 
 func TestHaulReportGolden(t *testing.T) {
-	h := report.NewHaulReport("haul.jsonl", journal())
+	h := report.NewHaulReport("haul.jsonl", migrate.NewLedger(journal()))
 	if len(h.Unfinished) != 1 || h.Unfinished[0].Source != "late/terraform.tfstate" {
 		t.Errorf("unfinished: %v", h.Unfinished)
 	}

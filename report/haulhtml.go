@@ -27,25 +27,13 @@ type HaulReport struct {
 	Unfinished []migrate.Result
 }
 
-// NewHaulReport adds up the events of a journal.
-func NewHaulReport(journal string, events []migrate.Event) HaulReport {
-	h := HaulReport{Journal: journal, Results: migrate.NewLedger(events).Results()}
-	type move struct{ source, target string }
-	ended := map[move]bool{}
-	for _, r := range h.Results {
-		ended[move{r.Source, r.Target}] = true
-	}
-	for _, e := range events {
-		h.Haul = cmp.Or(h.Haul, e.Haul)
-		if h.Started.IsZero() {
-			h.Started = e.Time
-		}
-		h.Ended = e.Time
-		if m := (move{e.Source, e.Target}); e.Source != "" && e.Target != "" && !ended[m] {
-			ended[m] = true
-			h.Unfinished = append(h.Unfinished, migrate.Result{Source: e.Source, Target: e.Target, Outcome: cutOff, Snapshot: e.Snapshot,
-				Message: "The haul was cut off in the middle of this move. The same command with the same journal takes it up again."})
-		}
+// NewHaulReport takes from a journal what is told of it.
+func NewHaulReport(journal string, ledger *migrate.Ledger) HaulReport {
+	h := HaulReport{Journal: journal, Haul: ledger.Haul(), Results: ledger.Results(), Unfinished: ledger.CutOff()}
+	h.Started, h.Ended = ledger.Times()
+	for i := range h.Unfinished {
+		h.Unfinished[i].Outcome = cutOff
+		h.Unfinished[i].Message = "The haul was cut off in the middle of this move. The same command with the same journal takes it up again."
 	}
 	return h
 }
