@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -74,8 +75,8 @@ func (s Style) snapshots(b *bytes.Buffer, i *audit.Inventory, all bool) {
 	targets := slices.ContainsFunc(shown, func(sn audit.Snapshot) bool { return sn.Target != nil })
 	prefix := commonTarget(shown)
 	t := table{columns: []column{
-		{title: "SOURCE", elastic: true, middle: true}, {title: "SERIAL", right: true}, {title: "RES", right: true},
-		{title: "SIZE", right: true}, {title: "TF", elastic: true}, {title: "AGE", right: true},
+		{title: "SOURCE", elastic: true, path: true, common: true}, {title: "SERIAL", right: true}, {title: "RES", right: true, spare: true},
+		{title: "SIZE", right: true, spare: true}, {title: "TF", elastic: true, spare: true}, {title: "AGE", right: true, spare: true},
 	}}
 	if targets {
 		t.columns = append(t.columns, column{title: "WORKSPACE", elastic: true, middle: true}, column{title: "RELATION"})
@@ -204,13 +205,36 @@ func (s Style) findings(b *bytes.Buffer, findings []audit.Finding) {
 	slices.Reverse(groups)
 	for _, g := range groups {
 		fmt.Fprintf(b, "%s %s (%d)\n", s.severity(g.severity), s.Strong(plainLine(string(g.code))), len(g.findings))
-		s.places(b, g.findings)
-		for _, advice := range advices(g.findings) {
-			s.indented(b, "  → ", advice)
-		}
+		s.groupsOfAdvice(b, g.findings)
 		b.WriteByte('\n')
 	}
 }
+
+// groupsOfAdvice draws what was found and then what to do about it, once for all to
+// which the same applies.
+func (s Style) groupsOfAdvice(b *bytes.Buffer, findings []audit.Finding) {
+	groups := map[string][]audit.Finding{}
+	var order []string
+	for _, f := range findings {
+		if groups[f.Advice] == nil {
+			order = append(order, f.Advice)
+		}
+		groups[f.Advice] = append(groups[f.Advice], f)
+	}
+	for i, advice := range order {
+		if i == mostPlaces && len(order) > mostPlaces+1 {
+			fmt.Fprintf(b, "  … and %d more kinds; --json has them all\n", len(order)-i)
+			return
+		}
+		s.places(b, groups[advice])
+		if advice != "" {
+			s.hanging(b, "  → ", advice, quoted.FindAllString(advice, -1)...)
+		}
+	}
+}
+
+// quoted is what stands in quotation marks, mostly a command.
+var quoted = regexp.MustCompile(`"[^"]+"`)
 
 // places tells where something was found, and what: once, where it is the same
 // everywhere.
@@ -249,19 +273,6 @@ func copyText(f audit.Finding, k int) string {
 		return ""
 	}
 	return fmt.Sprintf("  serial %d, %s", f.Copies[k].Serial, plainLine(f.Copies[k].Relation))
-}
-
-// mostAdvices is how many different ones follow a group.
-const mostAdvices = 3
-
-func advices(findings []audit.Finding) []string {
-	var all []string
-	for _, f := range findings {
-		if f.Advice != "" && !slices.Contains(all, f.Advice) && len(all) < mostAdvices {
-			all = append(all, f.Advice)
-		}
-	}
-	return all
 }
 
 // severity draws a severity in its colour.

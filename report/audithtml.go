@@ -314,22 +314,42 @@ func (a *auditPage) fillGroups() {
 		counts[k]++
 		a.Groups[k].Count = grouped(counts[k])
 	}
+	for k := range a.Groups {
+		a.Groups[k].adviseOnce()
+	}
+}
+
+// adviseOnce puts together the items to which the same advice applies, and leaves it at the
+// last of them; advice that applies to all of them is the group's.
+func (g *findingGroup) adviseOnce() {
+	rank := map[string]int{}
+	for _, i := range g.Items {
+		if _, known := rank[i.Advice]; !known {
+			rank[i.Advice] = len(rank)
+		}
+	}
+	slices.SortStableFunc(g.Items, func(a, b findingItem) int { return cmp.Compare(rank[a.Advice], rank[b.Advice]) })
+	if len(rank) == 1 && g.Items[0].Advice != "" {
+		g.Advice = []string{g.Items[0].Advice}
+	}
+	for k := range g.Items {
+		if len(rank) == 1 || k+1 < len(g.Items) && g.Items[k+1].Advice == g.Items[k].Advice {
+			g.Items[k].Advice = ""
+		}
+	}
 }
 
 // addToGroup adds a finding to its group: to the item that says the same, if there is one.
 func (a *auditPage) addToGroup(g *findingGroup, f audit.Finding) {
-	if advice := htmlText(f.Advice); advice != "" && !slices.Contains(g.Advice, advice) && len(g.Advice) < mostAdvices {
-		g.Advice = append(g.Advice, advice)
-	}
-	message := htmlText(f.Message)
-	k := slices.IndexFunc(g.Items, func(i findingItem) bool { return i.Message == message })
+	message, advice := htmlText(f.Message), htmlText(f.Advice)
+	k := slices.IndexFunc(g.Items, func(i findingItem) bool { return i.Message == message && i.Advice == advice })
 	if k < 0 {
 		if len(g.Items) == mostItems {
 			g.More = "There are more; the table has them all."
 			return
 		}
 		k = len(g.Items)
-		g.Items = append(g.Items, findingItem{Message: message})
+		g.Items = append(g.Items, findingItem{Message: message, Advice: advice})
 	}
 	item := &g.Items[k]
 	for n, name := range f.Sources {

@@ -84,7 +84,8 @@ func inventoryRow(sn *audit.Snapshot, heaviest audit.Severity) []string {
 // cellText makes a text harmless to a spreadsheet and to a terminal.
 func cellText(text string) string {
 	text = plainLine(text)
-	if text != "" && strings.ContainsRune("=+-@|%", rune(text[0])) {
+	// The wide ones count where text is Japanese or Chinese.
+	if strings.IndexAny(text, "=+-@|%＝＋－＠") == 0 {
 		return "'" + text
 	}
 	return text

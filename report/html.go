@@ -51,9 +51,11 @@ type findingGroup struct {
 	Filter                            string // shows the rows concerned
 }
 
+// A findingItem is what was found, and where; Advice also applies to the items before it
+// that have none, unless it is the group's.
 type findingItem struct {
-	Message string
-	Places  []findingPlace
+	Message, Advice string
+	Places          []findingPlace
 }
 
 // A findingPlace is one place of a finding; Row is the address of its section.

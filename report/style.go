@@ -44,15 +44,15 @@ func (s Style) Odd(text string) string    { return s.paint("33", text) }
 func (s Style) Strong(text string) string { return s.paint("1", text) }
 func (s Style) Faint(text string) string  { return s.paint("2", text) }
 
-// Plain makes a text harmless to a terminal: control characters, and those that
-// change the direction of text, become "�". Newlines and tabs of multi-line
-// messages stay.
+// Plain makes a text harmless to a terminal and to its reader: control characters, and
+// those that change the direction of text or cannot be seen, become "�". Newlines and
+// tabs of multi-line messages stay, and so do the joiners that some scripts need.
 func Plain(text string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
-		case r == '\n', r == '\t':
+		case r == '\n', r == '\t', r == '\u200c', r == '\u200d':
 			return r
-		case unicode.IsControl(r), unicode.Is(unicode.Bidi_Control, r), r == '\u2028', r == '\u2029':
+		case unicode.IsControl(r), unicode.Is(unicode.Cf, r), r == '\u2028', r == '\u2029':
 			return utf8.RuneError
 		}
 		return r
@@ -145,6 +145,17 @@ func wrap(text string, width int) []string {
 // indented writes a text below something, wrapped to the style's width. Commands
 // that stand in it are not broken: they are there to be copied.
 func (s Style) indented(w io.Writer, indent, text string, commands ...string) {
+	s.paragraph(w, indent, indent, text, commands...)
+}
+
+// hanging is indented, save that the bullet stands before the first line alone.
+func (s Style) hanging(w io.Writer, bullet, text string, commands ...string) {
+	s.paragraph(w, bullet, strings.Repeat(" ", runewidth.StringWidth(bullet)), text, commands...)
+}
+
+// paragraph writes a text with an indent before its first line, and one of the same width
+// before the others.
+func (s Style) paragraph(w io.Writer, first, indent, text string, commands ...string) {
 	width := 0
 	if s.Width > 0 {
 		width = max(20, s.Width-len(indent))
@@ -156,7 +167,11 @@ func (s Style) indented(w io.Writer, indent, text string, commands ...string) {
 			text = strings.ReplaceAll(text, command, strings.ReplaceAll(command, " ", noBreak))
 		}
 	}
-	for _, line := range wrap(text, width) {
+	for i, line := range wrap(text, width) {
+		if i == 0 {
+			fmt.Fprintf(w, "%s%s\n", first, strings.ReplaceAll(line, noBreak, " "))
+			continue
+		}
 		fmt.Fprintf(w, "%s%s\n", indent, strings.ReplaceAll(line, noBreak, " "))
 	}
 }

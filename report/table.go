@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/mattn/go-runewidth"
@@ -19,6 +20,12 @@ type column struct {
 	// common says that, where the table is too wide, what all cells begin and end with
 	// is told once above it and stands in them as "…".
 	common bool
+	// path says that cells are paths: where they must be shortened, what most of them
+	// end with goes first.
+	path bool
+	// spare columns are left out, the last one first, where an elastic column would
+	// be too narrow to tell its cells apart.
+	spare bool
 }
 
 // A table is rows of cells that line up. Its cells hold neither colours nor
@@ -36,6 +43,7 @@ func (t *table) write(w io.Writer, s Style, indent string) {
 	for _, line := range t.factorOut(s.Width - len(indent)) {
 		s.indented(w, indent, line)
 	}
+	t.makeRoom(s.Width - len(indent))
 	widths := t.widths(s.Width - len(indent))
 	fmt.Fprintf(w, "%s%s\n", indent, s.Faint(t.line(widths, func(i int) string { return t.columns[i].title })))
 	for _, row := range t.rows {
@@ -73,6 +81,39 @@ func (t *table) widths(most int) []int {
 	return widths
 }
 
+// roomy is the width from which an elastic column tells its cells apart.
+const roomy = 28
+
+// makeRoom leaves out spare columns, the last one first, until each path has room, or no
+// spare one is left; most ≤ 0 leaves out none.
+func (t *table) makeRoom(most int) {
+	for i := len(t.columns) - 1; i >= 0 && most > 0; i-- {
+		if !t.columns[i].spare || !t.cramped(most) {
+			continue
+		}
+		t.columns = slices.Delete(slices.Clone(t.columns), i, i+1)
+		for k, row := range t.rows {
+			t.rows[k] = slices.Delete(slices.Clone(row), i, i+1)
+		}
+	}
+}
+
+// cramped reports whether a path would lose of what tells it apart.
+func (t *table) cramped(most int) bool {
+	widths := t.widths(most)
+	for i, c := range t.columns {
+		if !c.path {
+			continue
+		}
+		for _, row := range t.rows {
+			if widths[i] < min(runewidth.StringWidth(gist(row[i])), roomy) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // factorOut takes what all cells of a column have in common out of them, where the
 // table is wider than most, and returns what to say about it.
 func (t *table) factorOut(most int) []string {
@@ -82,6 +123,15 @@ func (t *table) factorOut(most int) []string {
 			continue
 		}
 		head, tail := t.commonEnds(i)
+		if c.path {
+			// A name stays whole, and so does what ends it: what is asked of a server is none of it.
+			head = head[:strings.LastIndexByte(head, '/')+1]
+			if k := strings.IndexByte(tail, '?'); k >= 0 {
+				tail = tail[k:]
+			} else {
+				tail = ""
+			}
+		}
 		if runewidth.StringWidth(head) <= 1 {
 			head = ""
 		}
@@ -152,9 +202,12 @@ func (t *table) line(widths []int, cell func(int) string) string {
 	var b strings.Builder
 	for i, c := range t.columns {
 		text := cell(i)
-		if c.middle {
+		switch {
+		case c.path:
+			text = shortenPath(text, widths[i])
+		case c.middle:
 			text = shortenMiddle(text, widths[i])
-		} else {
+		default:
 			text = runewidth.Truncate(text, widths[i], "…")
 		}
 		padding := strings.Repeat(" ", max(0, widths[i]-runewidth.StringWidth(text)))
@@ -188,4 +241,21 @@ func shortenMiddle(text string, width int) string {
 		start--
 	}
 	return left + "…" + string(runes[start:])
+}
+
+// shortenPath leaves out what the paths of states have in common, and then the middle.
+func shortenPath(text string, width int) string {
+	if runewidth.StringWidth(text) <= width {
+		return text
+	}
+	return shortenMiddle(gist(text), width)
+}
+
+// gist is a path without the names that Terraform gives to files and directories of its
+// own accord.
+func gist(path string) string {
+	if dir, ok := strings.CutSuffix(strings.TrimSuffix(path, "…"), "/terraform.tfstate"); ok {
+		path = dir + "/…"
+	}
+	return strings.Replace(path, "/terraform.tfstate.d/", "/…/", 1)
 }

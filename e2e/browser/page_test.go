@@ -308,6 +308,14 @@ func TestPageOfALandscapeHoldsNoSecret(t *testing.T) {
 	b.must(fmt.Sprintf(`document.querySelectorAll("#rows tbody tr").length === %d`, len(i.Snapshots)))
 	b.must(fmt.Sprintf(`document.querySelectorAll("#sections .state").length === %d`, len(i.Snapshots)))
 	b.must(`document.querySelectorAll("details:not([open])").length === 0`)
+	b.run("a printed table has room for names, and heads that every page repeats", func(t *testing.T) {
+		b.do(emulation.SetEmulatedMedia().WithMedia("print"), chromedp.EmulateViewport(700, 1000))
+		b.must(`document.querySelector("#rows td.name").offsetWidth > 0.3 * document.getElementById("rows").offsetWidth`)
+		b.must(`document.getElementById("rows").offsetWidth <= innerWidth`)
+		// Chromium draws buttons in the head on the first page alone.
+		b.must(`[...document.querySelectorAll("#rows th")].every(th => th.innerText === "" && getComputedStyle(th, "::before").content === JSON.stringify(th.textContent))`)
+		b.do(emulation.SetEmulatedMedia().WithMedia(""), chromedp.EmulateViewport(1360, 900))
+	})
 	text := js[string](b, `document.documentElement.outerHTML`)
 	b.do(chromedp.Evaluate(`dispatchEvent(new Event("afterprint"))`, nil))
 	for n, secret := range fixtures.PlantedSecrets() {

@@ -31,8 +31,9 @@
 
   // The table.
   data.columns.forEach((column, k) => {
-    const th = make("th", column.type === "text" || column.type === "name" || column.type === "badges" ? "" : "number");
+    const th = make("th", "of-" + column.type + (column.type === "text" || column.type === "name" || column.type === "badges" ? "" : " number"));
     th.scope = "col";
+    th.dataset.title = column.title;
     const button = make("button", "", column.title);
     button.type = "button";
     button.addEventListener("click", () => {

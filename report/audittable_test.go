@@ -1,0 +1,130 @@
+package report_test
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mattn/go-runewidth"
+
+	"tfhaul/audit"
+	"tfhaul/report"
+)
+
+// told is what a person sees of an audit at a terminal of so many columns.
+func told(t *testing.T, width int, i *audit.Inventory) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := report.Inventory(&b, report.Style{Width: width}, i, true); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// TestSourcesStayApartInNarrowTables has paths that differ in their middle alone, as
+// those of most repositories do.
+func TestSourcesStayApartInNarrowTables(t *testing.T) {
+	i := &audit.Inventory{Taken: taken}
+	for _, name := range []string{"alerts-031", "billing-007", "database-110/terraform.tfstate.d/staging", "queue-064", "本番環境のネットワーク"} {
+		s := state("repos/platform/"+name+"/terraform.tfstate", 41, 48213, 3*time.Hour, audit.CodeUnusableProvider)
+		i.Snapshots = append(i.Snapshots, s)
+	}
+	for _, width := range []int{60, 80, 100} {
+		text := told(t, width, i)
+		table, _, _ := strings.Cut(text, "\n\n")
+		for _, want := range []string{"SOURCE: repos/platform/…", "alerts-031/", "billing-007/", "/staging/…", "queue-064/", "unusable-provider"} {
+			if !strings.Contains(table, want) {
+				t.Errorf("at %d columns there is no %q in\n%s", width, want, table)
+			}
+		}
+		for line := range strings.Lines(table) {
+			if w := runewidth.StringWidth(strings.TrimSuffix(line, "\n")); w > width {
+				t.Errorf("at %d columns a line has %d: %s", width, w, line)
+			}
+		}
+	}
+	if wide := told(t, 160, i); !strings.Contains(wide, "repos/platform/database-110/terraform.tfstate.d/staging/terraform.tfstate ") || !strings.Contains(wide, "AGE") {
+		t.Errorf("where there is room something is left out:\n%s", wide)
+	}
+}
+
+// TestAdviceStandsWithWhatItIsFor has one code with two advices.
+func TestAdviceStandsWithWhatItIsFor(t *testing.T) {
+	finding := func(source, message, advice string) audit.Finding {
+		return audit.Finding{Code: audit.CodeInvalid, Severity: audit.SeverityError, Sources: []string{source}, Message: message, Advice: advice}
+	}
+	i := &audit.Inventory{Taken: taken}
+	i.Add([]audit.Finding{
+		finding("a", "It ends in the middle.", "Restore it."), finding("b", "It begins with a mark.", "Cut it off."), finding("c", "It has a comment.", "Restore it."),
+	})
+	want := `error invalid (3)
+  It ends in the middle.
+    a
+  It has a comment.
+    c
+  → Restore it.
+  It begins with a mark.
+    b
+  → Cut it off.
+`
+	if got := told(t, 80, i); !strings.HasPrefix(got, want) {
+		t.Errorf("got\n%s", got)
+	}
+	var page bytes.Buffer
+	if err := report.InventoryHTML(&page, i); err != nil {
+		t.Fatal(err)
+	}
+	html := page.String()[:strings.Index(page.String(), `id="data"`)]
+	last := -1
+	for _, part := range []string{"It ends in the middle.</p>", "It has a comment.</p>", `<p class="advice">Restore it.</p>`, "It begins with a mark.</p>", `<p class="advice">Cut it off.</p>`} {
+		at := strings.Index(html, part)
+		if at <= last || strings.Count(html, part) != 1 {
+			t.Errorf("%q stands at %d, %d times, in the page; before it %d", part, at, strings.Count(html, part), last)
+		}
+		last = at
+	}
+}
+
+// TestLongAdviceHasOneArrow also wants commands in one piece.
+func TestLongAdviceHasOneArrow(t *testing.T) {
+	const command = `"terraform state replace-provider registry.opentofu.org/NAMESPACE/NAME registry.terraform.io/NAMESPACE/NAME"`
+	i := &audit.Inventory{Taken: taken}
+	i.Add([]audit.Finding{{Code: audit.CodeOpenTofuProvider, Severity: audit.SeverityWarning, Sources: []string{"a"}, Message: "m", Advice: fmt.Sprintf("Before the first run, and after the last of the runs that were planned before: %s.", command)}})
+	got := told(t, 60, i)
+	if strings.Count(got, "→") != 1 || !strings.Contains(got, "\n    "+command+".\n") {
+		t.Errorf("got\n%s", got)
+	}
+}
+
+// TestNamesAreWhatTheyLookLike has names with characters that cannot be seen.
+func TestNamesAreWhatTheyLookLike(t *testing.T) {
+	for text, want := range map[string]string{
+		"prod\u200b/a":               "prod\ufffd/a",
+		"prod\ufeff/a":               "prod\ufffd/a",
+		"pr\u00adod/a":               "pr\ufffdod/a",
+		"prod\U000e0041/a":           "prod\ufffd/a",
+		"prod\u202e/a":               "prod\ufffd/a",
+		"می\u200cخواهم":              "می\u200cخواهم",
+		"\U0001f469\u200d\U0001f4bb": "\U0001f469\u200d\U0001f4bb",
+	} {
+		if got := report.PlainLine(text); got != want {
+			t.Errorf("%q became %q, want %q", text, got, want)
+		}
+	}
+}
+
+// TestWideSignsBeginNoFormula has the signs by which spreadsheets take text for a formula
+// where it is Japanese or Chinese.
+func TestWideSignsBeginNoFormula(t *testing.T) {
+	for _, name := range []string{"＝1+1", "＋1", "－1", "＠SUM(1)", "=1", "-1"} {
+		var b bytes.Buffer
+		if err := report.InventoryCSV(&b, &audit.Inventory{Snapshots: []audit.Snapshot{{Source: name}}}); err != nil {
+			t.Fatal(err)
+		}
+		if _, row, _ := strings.Cut(b.String(), "\n"); !strings.HasPrefix(row, "'"+name) {
+			t.Errorf("the cell of %q is %s", name, row)
+		}
+	}
+}
