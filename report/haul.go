@@ -71,27 +71,33 @@ func (r *Rehearsal) text() string {
 
 // HaulJSON writes the document of a haul.
 func HaulJSON(w io.Writer, h Haul) error {
-	locked := []string{}
-	for _, l := range h.HeldLocks {
-		locked = append(locked, l.Target)
+	locked := make([]string, len(h.HeldLocks))
+	for i, l := range h.HeldLocks {
+		locked[i] = l.Target
 	}
-	return JSON(w, struct {
-		Format   string            `json:"format"`
-		Target   string            `json:"target"`
-		Summary  Summary           `json:"summary"`
-		Proofs   ProofSummary      `json:"proofs,omitempty"`
-		APICalls int               `json:"api_calls"`
-		Seconds  float64           `json:"seconds"`
-		Journal  string            `json:"journal,omitempty"`
-		Continue string            `json:"continue,omitempty"`
-		Locked   []string          `json:"locked"`
-		Moves    []migrate.Result  `json:"moves"`
-		Findings []migrate.Finding `json:"findings"`
-		LeftOut  []LeftOut         `json:"left_out"`
-
-		Rehearsal *Rehearsal `json:"rehearsal,omitempty"`
-	}{Format, h.Target, Summarize(h.Results), SummarizeProofs(h.Results), h.APICalls, h.Seconds, h.Journal, h.Continue, locked,
-		orEmpty(h.Results), orEmpty(h.Findings), orEmpty(h.LeftOut), h.Rehearsal})
+	d := newDocument(w)
+	d.put("format", Format)
+	d.put("target", h.Target)
+	d.put("summary", Summarize(h.Results))
+	if proofs := SummarizeProofs(h.Results); proofs != nil {
+		d.put("proofs", proofs)
+	}
+	d.put("api_calls", h.APICalls)
+	d.put("seconds", h.Seconds)
+	if h.Journal != "" {
+		d.put("journal", h.Journal)
+	}
+	if h.Continue != "" {
+		d.put("continue", h.Continue)
+	}
+	putList(d, "locked", locked)
+	putList(d, "moves", h.Results)
+	putList(d, "findings", h.Findings)
+	putList(d, "left_out", h.LeftOut)
+	if h.Rehearsal != nil {
+		d.put("rehearsal", h.Rehearsal)
+	}
+	return d.end()
 }
 
 // Plan tells a person of a plan: what would be moved, what would not and why, what

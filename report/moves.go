@@ -61,14 +61,11 @@ func (s Summary) outcomes() []migrate.Outcome {
 
 // MovesJSON writes the document of many moves.
 func MovesJSON(w io.Writer, results []migrate.Result) error {
-	if results == nil {
-		results = []migrate.Result{}
-	}
-	return JSON(w, struct {
-		Format  string           `json:"format"`
-		Summary Summary          `json:"summary"`
-		Moves   []migrate.Result `json:"moves"`
-	}{Format, Summarize(results), results})
+	d := newDocument(w)
+	d.put("format", Format)
+	d.put("summary", Summarize(results))
+	putList(d, "moves", results)
+	return d.end()
 }
 
 // Moves tells a person of many moves: a table for each outcome, those that need

@@ -1,0 +1,102 @@
+package report
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"io"
+)
+
+// A document is a JSON object that is written member by member, and its lists element by
+// element: what it takes is the memory of one element, however many there are. The
+// bytes are those that JSON would write of a struct with these members.
+type document struct {
+	w       *bufio.Writer
+	members int
+	err     error // the first; nothing is written after it
+
+	text    bytes.Buffer // of one member or element
+	member  *json.Encoder
+	element *json.Encoder
+}
+
+// The indents of a document's members, and of the elements of its lists.
+const (
+	memberIndent  = "  "
+	elementIndent = "    "
+)
+
+// newDocument begins a document. The caller ends it.
+func newDocument(w io.Writer) *document {
+	d := &document{w: bufio.NewWriterSize(w, 32<<10)}
+	d.member, d.element = d.encoder(memberIndent), d.encoder(elementIndent)
+	d.write("{")
+	return d
+}
+
+// encoder makes an encoder of what stands at an indent.
+func (d *document) encoder(indent string) *json.Encoder {
+	e := json.NewEncoder(&d.text)
+	e.SetEscapeHTML(false)
+	e.SetIndent(indent, "  ")
+	return e
+}
+
+// put writes a member.
+func (d *document) put(name string, value any) {
+	d.name(name)
+	d.value(d.member, value)
+}
+
+// putList writes a member that is a list; a list without elements is [] and never null.
+func putList[T any](d *document, name string, list []T) {
+	d.name(name)
+	if len(list) == 0 {
+		d.write("[]")
+		return
+	}
+	before := "[\n" + elementIndent
+	for i := range list {
+		d.write(before)
+		d.value(d.element, &list[i])
+		before = ",\n" + elementIndent
+	}
+	d.write("\n" + memberIndent + "]")
+}
+
+// end ends the document. The error is the first there was.
+func (d *document) end() error {
+	d.write("\n}\n")
+	if d.err == nil {
+		d.err = d.w.Flush()
+	}
+	return d.err
+}
+
+// name writes the name of the next member.
+func (d *document) name(name string) {
+	if d.members > 0 {
+		d.write(",")
+	}
+	d.members++
+	d.write("\n" + memberIndent + `"` + name + `": `)
+}
+
+// value writes what an encoder makes of a value.
+func (d *document) value(encoder *json.Encoder, value any) {
+	if d.err != nil {
+		return
+	}
+	d.text.Reset()
+	if d.err = encoder.Encode(value); d.err != nil {
+		return
+	}
+	d.text.Truncate(d.text.Len() - 1) // the newline that ends what Encode writes
+	_, d.err = d.w.Write(d.text.Bytes())
+}
+
+func (d *document) write(text string) {
+	if d.err == nil {
+		_, d.err = d.w.WriteString(text)
+	}
+}
