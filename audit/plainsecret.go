@@ -2,7 +2,6 @@ package audit
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -14,13 +13,6 @@ type plainSecret struct {
 	name  string
 	shape string // what its value looks like; "" where only the name tells
 }
-
-// secretWord is in names of things that are secret, and notSecret in names of things
-// that are about a secret, or that name it.
-var (
-	secretWord = regexp.MustCompile(`(?i)(^|[_.-])(password|passwd|passphrase|pwd|secret|secrets|token|credential|credentials|(api|access|private|secret|signing|encryption|master|account|storage|auth|ssh|admin|license)_?keys?|kubeconfig|kube_config|connection_?string|conn_str|client_?secret|bearer|htpasswd|dsn)([_.-]|[0-9]*$)`)
-	notSecret  = regexp.MustCompile(`(?i)(^|[_.-])(id|ids|arn|arns|name|names|path|paths|uri|url|version|versions|ttl|length|policy|policies|rotation|expiry|expires|expiration|enabled|count|alias|endpoint|issuer|audience|type|kind|namespace|prefix|suffix|region|group|groups|role|roles|user|users|username|fingerprint|public|thumbprint|ref|reference|location|bucket|file|filename|created|updated|date|algorithm|size|age|days|hours|minutes|seconds|status|address|store|manager|provider|resource|mount|engine|scope|scopes)([_.-]|$)`)
-)
 
 // output looks at an output while its file is read.
 func (f *file) output(o statefile.Output) {
@@ -38,7 +30,7 @@ func secretName(o statefile.Output) bool {
 	case "number", "bool":
 		return false
 	}
-	return secretWord.MatchString(o.Name) && !notSecret.MatchString(o.Name)
+	return namesSecret(o.Name)
 }
 
 // secretsOf tells of a state's outputs that look like secrets: of those whose value has
