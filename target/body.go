@@ -69,8 +69,9 @@ type checkedBody struct {
 	closed bool
 
 	// For Read alone.
-	ahead *bufio.Reader
-	moved func() // called when the source gave something; may be nil
+	ahead *bufio.Reader // lent; nil before the first Read and after the end
+	ended bool          // all was given away
+	moved func()        // called when the source gave something; may be nil
 	sum   hash.Hash
 	size  int64
 }
@@ -94,10 +95,12 @@ func (r progressReader) Read(p []byte) (int, error) {
 }
 
 func (c *checkedBody) Read(p []byte) (int, error) {
-	if len(p) == 0 {
+	switch {
+	case len(p) == 0:
 		return 0, nil
-	}
-	if c.ahead == nil {
+	case c.ended:
+		return 0, io.EOF
+	case c.ahead == nil:
 		if err := c.open(); err != nil {
 			return 0, err
 		}
@@ -117,14 +120,24 @@ func (c *checkedBody) Read(p []byte) (int, error) {
 	case err == nil, c.size != c.want.Size, hex.EncodeToString(c.sum.Sum(nil)) != c.want.MD5:
 		return 0, &SourceError{Changed: true}
 	case n == 0:
+		c.ended = true
+		c.giveBack()
 		return 0, io.EOF
 	}
 	return n, nil
 }
 
-// mostAhead bounds, in bytes, how much of a source is read ahead. Most states are
-// smaller, and get a buffer of their own size.
-const mostAhead = 64 << 10
+// readers lends what reads ahead, in bytes so much of a source. What a body borrows it
+// gives back at its end; of one that is broken off, whose Read may still be under way,
+// the garbage collector takes it.
+var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 64<<10) }}
+
+// giveBack gives back what reads ahead.
+func (c *checkedBody) giveBack() {
+	c.ahead.Reset(nil) // it must not hold the source
+	readers.Put(c.ahead)
+	c.ahead = nil
+}
 
 // open opens the source, unless the body was closed already.
 func (c *checkedBody) open() error {
@@ -141,9 +154,8 @@ func (c *checkedBody) open() error {
 	if c.closed {
 		return errors.Join(&SourceError{Err: http.ErrBodyReadAfterClose}, source.Close())
 	}
-	// One byte more than there should be: Peek must see whether there is more.
-	buffer := min(mostAhead, c.want.Size+1)
-	c.source, c.ahead = source, bufio.NewReaderSize(progressReader{source, c.moved}, int(buffer))
+	c.source, c.ahead = source, readers.Get().(*bufio.Reader)
+	c.ahead.Reset(progressReader{source, c.moved})
 	return nil
 }
 
@@ -176,7 +188,7 @@ func (d inline) size() int64 {
 // reader reads the document from its first byte.
 func (d inline) reader(ctx context.Context) io.ReadCloser {
 	body := d.body.checked(ctx)
-	return encodedBody{io.MultiReader(strings.NewReader(d.head), newEncoder(body, d.body.Size), strings.NewReader(d.tail)), body}
+	return encodedBody{io.MultiReader(strings.NewReader(d.head), newEncoder(body), strings.NewReader(d.tail)), body}
 }
 
 // An encodedBody reads an inline document around a Body.
@@ -189,33 +201,46 @@ func (b encodedBody) Read(p []byte) (int, error) { return b.Reader.Read(p) }
 
 // An encoder reads base64 of what it reads.
 type encoder struct {
-	source  io.Reader
-	raw     []byte // what is encoded at once: a multiple of 3, so that only the end of all gets padding
-	encoded []byte // all that was encoded last
-	rest    []byte // what of it was not read yet
-	err     error
+	source    io.Reader
+	*encoding        // lent; nil at the end
+	rest      []byte // what of it was not read yet
+	err       error
 }
 
-// encodeAtOnce bounds, in bytes, how much is encoded at once.
+// encodeAtOnce is how much, in bytes, is encoded at once: a multiple of 3, so that
+// only the end of all gets padding.
 const encodeAtOnce = 48 << 10
 
-// newEncoder makes an encoder of a source that is expected to have size bytes.
-func newEncoder(source io.Reader, size int64) *encoder {
-	atOnce := min(encodeAtOnce, (size/3+1)*3)
-	return &encoder{source: source, raw: make([]byte, atOnce), encoded: make([]byte, base64.StdEncoding.EncodedLen(int(atOnce)))}
+// An encoding is what is encoded at once, and what that is in base64.
+type encoding struct {
+	raw     [encodeAtOnce]byte
+	encoded [encodeAtOnce / 3 * 4]byte
 }
+
+// encodings lends encodings, which are given back as readers are.
+var encodings = sync.Pool{New: func() any { return new(encoding) }}
+
+// newEncoder makes an encoder of a source.
+func newEncoder(source io.Reader) *encoder { return &encoder{source: source} }
 
 func (e *encoder) Read(p []byte) (int, error) {
 	if len(e.rest) == 0 && e.err == nil {
+		if e.encoding == nil {
+			e.encoding = encodings.Get().(*encoding)
+		}
 		var n int
-		n, e.err = io.ReadFull(e.source, e.raw)
+		n, e.err = io.ReadFull(e.source, e.raw[:])
 		if e.err == io.ErrUnexpectedEOF {
 			e.err = io.EOF
 		}
-		base64.StdEncoding.Encode(e.encoded, e.raw[:n])
+		base64.StdEncoding.Encode(e.encoded[:], e.raw[:n])
 		e.rest = e.encoded[:base64.StdEncoding.EncodedLen(n)]
 	}
 	if len(e.rest) == 0 {
+		if e.encoding != nil {
+			encodings.Put(e.encoding)
+			e.encoding = nil
+		}
 		return 0, e.err
 	}
 	n := copy(p, e.rest)

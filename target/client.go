@@ -7,6 +7,7 @@
 package target
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -16,6 +17,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	tfe "github.com/hashicorp/go-tfe"
@@ -49,13 +51,15 @@ type Options struct {
 // A Client speaks with one host under one token. It is safe for use by many
 // goroutines, which share its rate limit.
 type Client struct {
-	host  string
-	api   *url.URL
-	token string
-	http  *http.Client // for the API
-	blobs *http.Client // for signed URLs
-	wire  *transport
-	tfe   *tfe.Client
+	host   string
+	api    *url.URL
+	base   string // api, with a slash at its end
+	token  string
+	bearer []string     // the token as a header has it; not to be changed
+	http   *http.Client // for the API
+	blobs  *http.Client // for signed URLs
+	wire   *transport
+	tfe    *tfe.Client
 }
 
 const (
@@ -85,7 +89,7 @@ func New(o Options) (*Client, error) {
 		return nil, errors.New("the token holds blanks or characters that no token has: was more copied than the token?")
 	}
 	o = o.withDefaults()
-	c := &Client{host: o.Host, api: o.API, token: o.Token}
+	c := &Client{host: o.Host, api: o.API, base: o.API.String(), token: o.Token, bearer: []string{"Bearer " + o.Token}}
 	c.wire = &transport{
 		base: o.Transport, api: o.API, budget: newBudget(o.Rate), stall: o.Timeout,
 		patient: patience, agent: o.UserAgent, log: o.Logger,
@@ -194,15 +198,30 @@ func isLoopback(host string) bool {
 	return ip != nil && ip.IsLoopback()
 }
 
-// call runs one call of go-tfe and turns what the wire saw of a failure into an
-// *Error. The exchange is valid after success, too.
-func call[T any](ctx context.Context, op string, do func(context.Context) (T, error)) (T, *exchange, error) {
-	x := new(exchange)
+// answers lends the memory that answers are read into.
+var answers = sync.Pool{New: func() any { return new([]byte) }}
+
+// mostKept bounds, in bytes, what memory of an answer is kept for the next.
+const mostKept = 128 << 10
+
+// call runs one call and turns what the wire saw of a failure into an *Error. The
+// answer, which exchangeOf gives, is there until do returns, and no longer.
+func call[T any](ctx context.Context, op string, do func(context.Context) (T, error)) (T, error) {
+	lent := answers.Get().(*[]byte)
+	x := &exchange{body: *bytes.NewBuffer((*lent)[:0])}
+	defer func() {
+		if x.body.Cap() <= mostKept {
+			x.body.Reset()
+			*lent = x.body.Bytes()
+			answers.Put(lent)
+		}
+		x.body = bytes.Buffer{}
+	}()
 	result, err := readable(x, func() (T, error) { return do(x.with(ctx)) })
 	if err == nil && x.status >= 300 { // go-tfe takes a redirect for success
 		err = errRedirected
 	}
-	return result, x, x.failure(op, err)
+	return result, x.failure(op, err)
 }
 
 // readable turns a panic over an answer into an error: the JSON:API library

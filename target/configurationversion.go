@@ -89,7 +89,7 @@ func (c *Client) CreateConfigurationVersion(ctx context.Context, ws *Workspace, 
 	if o.Provisional {
 		options.Provisional = &o.Provisional
 	}
-	cv, _, err := call(ctx, op, func(ctx context.Context) (*tfe.ConfigurationVersion, error) {
+	cv, err := call(ctx, op, func(ctx context.Context) (*tfe.ConfigurationVersion, error) {
 		return c.tfe.ConfigurationVersions.Create(ctx, ws.ID, options)
 	})
 	if err != nil {
@@ -106,7 +106,7 @@ func (c *Client) UploadConfiguration(ctx context.Context, cv *ConfigurationVersi
 
 // ConfigurationVersion reads a configuration version by its id.
 func (c *Client) ConfigurationVersion(ctx context.Context, id string) (*ConfigurationVersion, error) {
-	cv, _, err := call(ctx, "read configuration version "+id, func(ctx context.Context) (*tfe.ConfigurationVersion, error) {
+	cv, err := call(ctx, "read configuration version "+id, func(ctx context.Context) (*tfe.ConfigurationVersion, error) {
 		return c.tfe.ConfigurationVersions.ReadWithOptions(ctx, id, &tfe.ConfigurationVersionReadOptions{
 			Include: []tfe.ConfigVerIncludeOpt{tfe.ConfigVerIngressAttributes},
 		})
@@ -122,7 +122,7 @@ func (c *Client) ConfigurationVersion(ctx context.Context, id string) (*Configur
 func (c *Client) ConfigurationVersions(ctx context.Context, ws *Workspace) iter.Seq2[*ConfigurationVersion, error] {
 	op := fmt.Sprintf("list the configuration versions of %s/%s", ws.Organization, ws.Name)
 	return pages(ctx, op, func(ctx context.Context, page tfe.ListOptions) ([]*ConfigurationVersion, *tfe.Pagination, error) {
-		list, _, err := call(ctx, op, func(ctx context.Context) (*tfe.ConfigurationVersionList, error) {
+		list, err := call(ctx, op, func(ctx context.Context) (*tfe.ConfigurationVersionList, error) {
 			return c.tfe.ConfigurationVersions.List(ctx, ws.ID, &tfe.ConfigurationVersionListOptions{
 				ListOptions: page, Include: []tfe.ConfigVerIncludeOpt{tfe.ConfigVerIngressAttributes},
 			})

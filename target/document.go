@@ -5,11 +5,13 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/http"
 	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	tfe "github.com/hashicorp/go-tfe"
+	"github.com/hashicorp/jsonapi"
 )
 
 // This file reads of the API's documents what is used of them. go-tfe makes the
@@ -20,7 +22,7 @@ import (
 // ask makes a request as go-tfe does and has read understand the answer. Options
 // are go-tfe's: the query of a GET, the document of a POST.
 func ask[T any](ctx context.Context, c *Client, op, method, path string, options any, read func([]byte) (T, error)) (T, error) {
-	result, _, err := call(ctx, op, func(ctx context.Context) (T, error) {
+	result, err := call(ctx, op, func(ctx context.Context) (T, error) {
 		var none T
 		req, err := c.tfe.NewRequest(method, path, options)
 		if err != nil {
@@ -38,6 +40,54 @@ func ask[T any](ctx context.Context, c *Client, op, method, path string, options
 	})
 	return result, err
 }
+
+// An outgoing is the document of a request: its size in bytes, and how to read it
+// from its first byte, for every attempt anew.
+type outgoing struct {
+	size int64
+	open func(context.Context) io.ReadCloser
+}
+
+// written is a document that is there whole.
+func written(document []byte) *outgoing {
+	return &outgoing{int64(len(document)), func(context.Context) io.ReadCloser {
+		return io.NopCloser(bytes.NewReader(document))
+	}}
+}
+
+// send makes a request without go-tfe, whose layers take as much time as net/http for
+// it, and has read understand the answer. It is for what every move does; doc is nil
+// where nothing is sent along.
+func send[T any](ctx context.Context, c *Client, op, method, path string, doc *outgoing, read func([]byte) (T, error)) (T, error) {
+	return call(ctx, op, func(ctx context.Context) (T, error) {
+		var none T
+		req, err := http.NewRequestWithContext(ctx, method, c.base+path, nil)
+		if err != nil {
+			return none, err
+		}
+		if doc != nil {
+			req.ContentLength, req.Body = doc.size, doc.open(ctx)
+			req.GetBody = func() (io.ReadCloser, error) { return doc.open(ctx), nil }
+		}
+		req.Header["Authorization"] = c.bearer
+		req.Header["Content-Type"], req.Header["Accept"] = jsonAPIOnly, jsonAPIOnly
+		resp, err := c.http.Do(req)
+		if err != nil {
+			return none, err
+		}
+		defer resp.Body.Close()
+		if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+			return none, err // an answer that broke off
+		}
+		if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusCreated {
+			return none, errors.New(resp.Status)
+		}
+		return read(exchangeOf(ctx).body.Bytes())
+	})
+}
+
+// jsonAPIOnly is what is sent and accepted. It is not to be changed.
+var jsonAPIOnly = []string{jsonapi.MediaType}
 
 // A document is a JSON:API document of one resource, or of several in a slice.
 type document[T any] struct {
@@ -138,6 +188,18 @@ func (r resourceID) check(kind string) error {
 		return errNoDocument
 	}
 	return nil
+}
+
+// isWorkspace says whether an answer is a workspace's document, for those who know the
+// workspace.
+func isWorkspace(raw []byte) (struct{}, error) {
+	var doc struct {
+		Data resourceID `json:"data"`
+	}
+	if err := understand(raw, &doc); err != nil {
+		return struct{}{}, err
+	}
+	return struct{}{}, doc.Data.check("workspaces")
 }
 
 // workspaceIn gives a function that reads the workspace of a document.

@@ -2,6 +2,7 @@ package target
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"net/url"
 
@@ -14,8 +15,12 @@ import (
 // makes no difference.
 func (c *Client) Lock(ctx context.Context, ws *Workspace, reason string) (*Workspace, error) {
 	op := "lock workspace " + ws.Organization + "/" + ws.Name
-	locked, err := ask(ctx, c, op, http.MethodPost, "workspaces/"+url.PathEscape(ws.ID)+"/actions/lock",
-		&tfe.WorkspaceLockOptions{Reason: &reason}, workspaceIn(ws.Organization))
+	document, err := json.Marshal(map[string]string{"reason": reason})
+	if err != nil {
+		return nil, &Error{Op: op, Code: Rejected, Err: err}
+	}
+	locked, err := send(ctx, c, op, http.MethodPost, "workspaces/"+url.PathEscape(ws.ID)+"/actions/lock",
+		written(document), workspaceIn(ws.Organization))
 	if err != nil {
 		// The lock's own conflict: compatible servers send it without a text.
 		if e := err.(*Error); e.Status == 409 {
@@ -31,7 +36,7 @@ func (c *Client) Lock(ctx context.Context, ws *Workspace, reason string) (*Works
 // the server asks to come back shortly.
 func (c *Client) Unlock(ctx context.Context, ws *Workspace) error {
 	op := "unlock workspace " + ws.Organization + "/" + ws.Name
-	_, err := ask(ctx, c, op, http.MethodPost, "workspaces/"+url.PathEscape(ws.ID)+"/actions/unlock", nil, workspaceIn(ws.Organization))
+	_, err := send(ctx, c, op, http.MethodPost, "workspaces/"+url.PathEscape(ws.ID)+"/actions/unlock", nil, isWorkspace)
 	if err != nil {
 		// A 409 without a known text: go-tfe reads "not locked" from it, too.
 		if e := err.(*Error); e.Status == 409 && e.Code == Ambiguous {
@@ -53,7 +58,7 @@ type Identity struct {
 
 // Identity asks who the token stands for.
 func (c *Client) Identity(ctx context.Context) (Identity, error) {
-	user, _, err := call(ctx, "ask whose token this is", func(ctx context.Context) (*tfe.User, error) {
+	user, err := call(ctx, "ask whose token this is", func(ctx context.Context) (*tfe.User, error) {
 		return c.tfe.Users.ReadCurrent(ctx)
 	})
 	if err != nil {

@@ -29,7 +29,7 @@ type Plan struct {
 
 // Plan reads a plan by its id.
 func (c *Client) Plan(ctx context.Context, id string) (*Plan, error) {
-	p, _, err := call(ctx, "read plan "+id, func(ctx context.Context) (*tfe.Plan, error) { return c.tfe.Plans.Read(ctx, id) })
+	p, err := call(ctx, "read plan "+id, func(ctx context.Context) (*tfe.Plan, error) { return c.tfe.Plans.Read(ctx, id) })
 	if err != nil {
 		return nil, err
 	}

@@ -102,7 +102,7 @@ func (c *Client) CreateRun(ctx context.Context, ws *Workspace, o RunOptions) (*R
 		options.AllowEmptyApply = &o.AllowEmptyApply
 	}
 	op := fmt.Sprintf("create a run in %s/%s", ws.Organization, ws.Name)
-	r, _, err := call(ctx, op, func(ctx context.Context) (*tfe.Run, error) { return c.tfe.Runs.Create(ctx, options) })
+	r, err := call(ctx, op, func(ctx context.Context) (*tfe.Run, error) { return c.tfe.Runs.Create(ctx, options) })
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +111,7 @@ func (c *Client) CreateRun(ctx context.Context, ws *Workspace, o RunOptions) (*R
 
 // Run reads a run by its id.
 func (c *Client) Run(ctx context.Context, id string) (*Run, error) {
-	r, _, err := call(ctx, "read run "+id, func(ctx context.Context) (*tfe.Run, error) { return c.tfe.Runs.Read(ctx, id) })
+	r, err := call(ctx, "read run "+id, func(ctx context.Context) (*tfe.Run, error) { return c.tfe.Runs.Read(ctx, id) })
 	if err != nil {
 		return nil, err
 	}
@@ -128,7 +128,7 @@ func (c *Client) RunURL(ws *Workspace, r *Run) string {
 func (c *Client) Runs(ctx context.Context, ws *Workspace) iter.Seq2[*Run, error] {
 	op := fmt.Sprintf("list the runs of %s/%s", ws.Organization, ws.Name)
 	return pages(ctx, op, func(ctx context.Context, page tfe.ListOptions) ([]*Run, *tfe.Pagination, error) {
-		list, _, err := call(ctx, op, func(ctx context.Context) (*tfe.RunList, error) {
+		list, err := call(ctx, op, func(ctx context.Context) (*tfe.RunList, error) {
 			return c.tfe.Runs.List(ctx, ws.ID, &tfe.RunListOptions{ListOptions: page})
 		})
 		if err != nil {
@@ -166,7 +166,7 @@ func (c *Client) DiscardRun(ctx context.Context, id, comment string) error {
 // act runs an action on a run. A conflict means that the run is not in a status
 // for it: nothing was done.
 func act(ctx context.Context, op string, do func(context.Context) error) error {
-	_, _, err := call(ctx, op, func(ctx context.Context) (struct{}, error) { return struct{}{}, do(ctx) })
+	_, err := call(ctx, op, func(ctx context.Context) (struct{}, error) { return struct{}{}, do(ctx) })
 	if e, ok := errors.AsType[*Error](err); ok && e.Status == 409 {
 		e.Code = Rejected
 	}

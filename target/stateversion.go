@@ -52,7 +52,7 @@ func (v *StateVersion) AwaitsUpload() bool { return v.upload != "" }
 func (c *Client) Current(ctx context.Context, ws *Workspace) (*StateVersion, error) {
 	op := fmt.Sprintf("read the current state version of %s/%s", ws.Organization, ws.Name)
 	path := "workspaces/" + url.PathEscape(ws.ID) + "/current-state-version"
-	sv, err := ask(ctx, c, op, http.MethodGet, path, nil, stateVersionIn)
+	sv, err := send(ctx, c, op, http.MethodGet, path, nil, stateVersionIn)
 	hasOne := ws.Current.Known && ws.Current.ID != ""
 	if e, ok := err.(*Error); ok && e.Status == 404 && len(e.Details) > 0 && ws.CanReadStates && !hasOne {
 		return nil, nil
@@ -65,7 +65,7 @@ func (c *Client) Current(ctx context.Context, ws *Workspace) (*StateVersion, err
 
 // StateVersion reads a state version by its id.
 func (c *Client) StateVersion(ctx context.Context, id string) (*StateVersion, error) {
-	return ask(ctx, c, "read state version "+id, http.MethodGet, "state-versions/"+url.PathEscape(id), nil, stateVersionIn)
+	return send(ctx, c, "read state version "+id, http.MethodGet, "state-versions/"+url.PathEscape(id), nil, stateVersionIn)
 }
 
 // History lists the workspace's state versions, newest first, page by page as

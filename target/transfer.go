@@ -10,8 +10,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-
-	"github.com/hashicorp/jsonapi"
 )
 
 // Attributes are what is announced with a state. The server judges them, not
@@ -88,33 +86,8 @@ func (c *Client) Announce(ctx context.Context, ws *Workspace, a Attributes) (*St
 // create POSTs a document of the given size to the workspace's state versions.
 func (c *Client) create(ctx context.Context, ws *Workspace, size int64, body func(context.Context) io.ReadCloser) (*StateVersion, error) {
 	op := fmt.Sprintf("create a state version in %s/%s", ws.Organization, ws.Name)
-	address := c.api.JoinPath("workspaces", url.PathEscape(ws.ID), "state-versions")
-	sv, _, err := call(ctx, op, func(ctx context.Context) (*StateVersion, error) {
-		req, err := http.NewRequestWithContext(ctx, http.MethodPost, address.String(), body(ctx))
-		if err != nil {
-			return nil, err
-		}
-		req.ContentLength, req.GetBody = size, func() (io.ReadCloser, error) { return body(ctx), nil }
-		req.Header.Set("Authorization", "Bearer "+c.token)
-		req.Header.Set("Content-Type", jsonapi.MediaType)
-		req.Header.Set("Accept", jsonapi.MediaType)
-		resp, err := c.http.Do(req)
-		if err != nil {
-			return nil, err
-		}
-		defer resp.Body.Close()
-		if resp.StatusCode != http.StatusCreated && resp.StatusCode != http.StatusOK {
-			if _, err := io.Copy(io.Discard, resp.Body); err != nil {
-				return nil, err
-			}
-			return nil, errors.New(resp.Status)
-		}
-		if _, err := io.Copy(io.Discard, resp.Body); err != nil {
-			return nil, err // an answer that broke off
-		}
-		return stateVersionIn(exchangeOf(ctx).body.Bytes())
-	})
-	return sv, err
+	path := "workspaces/" + url.PathEscape(ws.ID) + "/state-versions"
+	return send(ctx, c, op, http.MethodPost, path, &outgoing{size, body}, stateVersionIn)
 }
 
 // Upload sends an announced state version's bytes to its signed URL, which is

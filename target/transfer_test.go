@@ -499,3 +499,29 @@ func readInPieces(from io.Reader, r *rand.Rand) (string, error) {
 		}
 	}
 }
+
+// What bodies are read and encoded with is lent from one to the next, also by those
+// that are broken off, and by several at once.
+func TestBodiesDoNotMix(t *testing.T) {
+	var running sync.WaitGroup
+	for i := range 32 {
+		running.Go(func() {
+			text := strings.Repeat(string(rune('a'+i%26)), 1+i*9973)
+			for range 8 {
+				broken := inline{head: "{", tail: "}", body: bodyOf(strings.ToUpper(text))}.reader(t.Context())
+				_, _ = io.CopyN(io.Discard, broken, int64(len(text)/2))
+				_ = broken.Close()
+				r := inline{head: "{", tail: "}", body: bodyOf(text)}.reader(t.Context())
+				got, err := io.ReadAll(r)
+				if want := "{" + base64.StdEncoding.EncodeToString([]byte(text)) + "}"; err != nil || string(got) != want {
+					t.Errorf("%d bytes were not read as they are: %v", len(text), err)
+				}
+				if n, err := r.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+					t.Errorf("after the end: %d, %v", n, err)
+				}
+				_ = r.Close()
+			}
+		})
+	}
+	running.Wait()
+}

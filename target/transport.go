@@ -54,7 +54,6 @@ const (
 // of a request, through go-tfe.
 type exchange struct {
 	status int
-	header http.Header
 	body   bytes.Buffer // of a document or an error, not of a blob
 	bearer string       // that was sent: never shown
 
@@ -201,7 +200,8 @@ func (t *transport) send(req *http.Request, isAPI bool, x *exchange) (*http.Resp
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	watch := startWatchdog(t.stall, func(stalled *stalledError) { cancel(stalled) })
-	attempt := req.Clone(t.trace(ctx, x))
+	attempt := req.WithContext(t.trace(ctx, x))
+	attempt.Header = req.Header.Clone()
 	attempt.Header.Set("User-Agent", t.agent)
 	if req.Body != nil && req.Body != http.NoBody {
 		attempt.Body = watchUpload(ctx, req.Body, watch)
@@ -266,7 +266,7 @@ func (t *transport) learn(h http.Header) {
 // some errors nor what follows a document, and then the connection could not
 // serve the next request.
 func (t *transport) record(resp *http.Response, x *exchange) {
-	x.status, x.header = resp.StatusCode, resp.Header.Clone()
+	x.status = resp.StatusCode
 	x.body.Reset()
 	for _, name := range rateHeaders {
 		resp.Header.Del(name)
@@ -424,10 +424,10 @@ func watchUpload(ctx context.Context, body io.ReadCloser, watch *watchdog) io.Re
 	if p, ok := body.(interface{ onProgress(moved func()) }); ok {
 		p.onProgress(watch.moved)
 	}
-	context.AfterFunc(ctx, func() {
+	forget := context.AfterFunc(ctx, func() {
 		_ = body.Close() // for its effect on Read; net/http closes it, too
 	})
-	return &watchedBody{ReadCloser: body, watch: watch}
+	return &watchedBody{ReadCloser: body, watch: watch, done: func() { forget() }}
 }
 
 // A watchedBody tells the watchdog of every read.

@@ -129,7 +129,7 @@ func (c *Client) CreateWorkspace(ctx context.Context, organization, name string,
 func (c *Client) projectID(ctx context.Context, organization, name string) (string, error) {
 	op := fmt.Sprintf("find project %q of %s", name, organization)
 	projects := pages(ctx, op, func(ctx context.Context, page tfe.ListOptions) ([]*tfe.Project, *tfe.Pagination, error) {
-		list, _, err := call(ctx, op, func(ctx context.Context) (*tfe.ProjectList, error) {
+		list, err := call(ctx, op, func(ctx context.Context) (*tfe.ProjectList, error) {
 			return c.tfe.Projects.List(ctx, organization, &tfe.ProjectListOptions{Name: name, ListOptions: page})
 		})
 		if err != nil {
