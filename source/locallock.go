@@ -41,6 +41,11 @@ func (f *file) Lock(ctx context.Context) (*Lock, error) {
 	if lock != nil || err != nil {
 		return lock, err
 	}
+	// Of a regular file, what is beside it was read above, by whatever links its directory is
+	// reached; but where those come before a "..", a path and its meaning differ.
+	if info, err := os.Lstat(f.path); err == nil && info.Mode().IsRegular() && !strings.Contains(f.path, "..") {
+		return nil, nil
+	}
 	real, err := filepath.EvalSymlinks(f.path)
 	if err != nil || filepath.Clean(real) == filepath.Clean(f.path) {
 		// A state that cannot be resolved cannot be read either: Open says so, with the cause.

@@ -504,10 +504,10 @@ func readInPieces(from io.Reader, r *rand.Rand) (string, error) {
 // that are broken off, and by several at once.
 func TestBodiesDoNotMix(t *testing.T) {
 	var running sync.WaitGroup
-	for i := range 32 {
+	for i := range 12 {
 		running.Go(func() {
 			text := strings.Repeat(string(rune('a'+i%26)), 1+i*9973)
-			for range 8 {
+			for range 4 {
 				broken := inline{head: "{", tail: "}", body: bodyOf(strings.ToUpper(text))}.reader(t.Context())
 				_, _ = io.CopyN(io.Discard, broken, int64(len(text)/2))
 				_ = broken.Close()
