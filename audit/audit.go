@@ -10,6 +10,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"time"
@@ -136,7 +137,7 @@ type taking struct {
 
 // find lists what is to be read.
 func (t *taking) find(ctx context.Context, sources []string) error {
-	seen, told := map[string]bool{}, map[string]bool{}
+	seen, told, places := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for _, ref := range sources {
 		listing, err := source.Find(ctx, ref, t.Find)
 		var none *source.NoMatchError
@@ -174,13 +175,39 @@ func (t *taking) find(ctx context.Context, sources []string) error {
 		}
 		slices.SortStableFunc(found, func(a, b *file) int { return cmp.Compare(a.object.Name(), b.object.Name()) })
 		for _, f := range found {
-			if !seen[f.object.Name()] {
-				seen[f.object.Name()] = true
-				t.files = append(t.files, f)
+			if seen[f.object.Name()] {
+				continue
 			}
+			seen[f.object.Name()] = true
+			if len(sources) > 1 {
+				// Two sources may name one directory in two ways: that makes no copies.
+				place := placeOf(f.object)
+				if places[place] {
+					t.skipped[source.SkipDuplicate]++
+					continue
+				}
+				places[place] = true
+			}
+			t.files = append(t.files, f)
 		}
 	}
 	return nil
+}
+
+// placeOf is where a file really lies, as far as that can be told.
+func placeOf(object source.Object) string {
+	name := object.Name()
+	if object.Place().Bucket != "" {
+		return name
+	}
+	real, err := filepath.EvalSymlinks(name)
+	if err != nil {
+		return name
+	}
+	if absolute, err := filepath.Abs(real); err == nil {
+		return absolute
+	}
+	return real
 }
 
 // worthTelling says whether a search that took nothing has something to tell all

@@ -2,12 +2,14 @@ package audit_test
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"tfhaul/audit"
+	"tfhaul/source"
 )
 
 // instance is a resource of type kind with one object.
@@ -76,6 +78,32 @@ func TestFindings(t *testing.T) {
 		{"ids that mean nothing", map[string]string{
 			"a.tfstate": state(spec{lineage: "l", resources: instance("registry.terraform.io/hashicorp/random", "random_password", "none")}),
 			"b.tfstate": state(spec{lineage: "m", resources: instance("registry.terraform.io/hashicorp/random", "random_password", "none")})}, nil, ""},
+		{"ids that stand for no id", map[string]string{
+			"a.tfstate": state(spec{lineage: "l", resources: instance("registry.terraform.io/acme/x", "x_setting", "none")}),
+			"b.tfstate": state(spec{lineage: "m", resources: instance("registry.terraform.io/acme/x", "x_setting", "none")})}, nil, ""},
+		{"one account's number, under which every region has a setting", map[string]string{
+			"a.tfstate": state(spec{lineage: "l", resources: instance(aws, "aws_securityhub_account", "123456789012")}),
+			"b.tfstate": state(spec{lineage: "m", resources: instance(aws, "aws_securityhub_account", "123456789012")})},
+			[]string{"warning shared-resource a.tfstate b.tfstate"}, ""},
+		{"an ARN that is the same in all accounts", map[string]string{
+			"a.tfstate": state(spec{lineage: "l", resources: instance(aws, "aws_securityhub_standards_subscription", "arn:aws:securityhub:::ruleset/cis/v/1.2.0")}),
+			"b.tfstate": state(spec{lineage: "m", resources: instance(aws, "aws_securityhub_standards_subscription", "arn:aws:securityhub:::ruleset/cis/v/1.2.0")})},
+			[]string{"warning shared-resource a.tfstate b.tfstate"}, ""},
+		{"a name with a year in it", map[string]string{
+			"a.tfstate": state(spec{lineage: "l", resources: instance(aws, "aws_iam_role", "eksclusterrole2023")}),
+			"b.tfstate": state(spec{lineage: "m", resources: instance(aws, "aws_iam_role", "eksclusterrole2023")})},
+			[]string{"warning shared-resource a.tfstate b.tfstate"}, ""},
+		{"one object, once through the provider's beta", map[string]string{
+			"a.tfstate": state(spec{lineage: "l", resources: instance("registry.terraform.io/hashicorp/google", "google_compute_instance", "projects/p/zones/z/instances/i")}),
+			"b.tfstate": state(spec{lineage: "m", resources: instance("registry.terraform.io/hashicorp/google-beta", "google_compute_instance", "projects/p/zones/z/instances/i")})},
+			[]string{"error shared-resource a.tfstate b.tfstate"}, ""},
+		{"copies of a state without lineage", map[string]string{
+			"a.tfstate": state(spec{resources: instance(aws, "aws_vpc", "vpc-0123456789abcdef0")}),
+			"b.tfstate": state(spec{resources: instance(aws, "aws_vpc", "vpc-0123456789abcdef0")})},
+			[]string{"warning shared-lineage a.tfstate b.tfstate", "info no-lineage a.tfstate", "info no-lineage b.tfstate"}, "the same byte for byte"},
+		{"older copies that diverged", map[string]string{
+			"a.tfstate": state(spec{lineage: "l", serial: 9}), "b.tfstate": state(spec{lineage: "l", serial: 7}), "c.tfstate": state(spec{lineage: "l", serial: 7, version: "1.11.3"})},
+			[]string{"warning shared-lineage a.tfstate b.tfstate c.tfstate"}, "2 older (of them serial 7 stands for different contents"},
 		{"one object twice in a state", map[string]string{
 			"a.tfstate": state(spec{lineage: "l", resources: instance(aws, "aws_vpc", "vpc-0123456789abcdef0") + "," + instance(aws, "aws_vpc", "vpc-0123456789abcdef0")})}, nil, ""},
 		{"copies share their objects, of course", map[string]string{
@@ -132,6 +160,46 @@ func TestFindings(t *testing.T) {
 				t.Errorf("nothing says %q:\n%s", test.says, all)
 			}
 		})
+	}
+}
+
+// TestOneDirectoryNamedTwiceMakesNoCopies names a directory by itself, from elsewhere, and
+// through a link.
+func TestOneDirectoryNamedTwiceMakesNoCopies(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "here/terraform.tfstate", state(spec{lineage: "l", resources: instance(aws, "aws_vpc", "vpc-0123456789abcdef0")}))
+	link := filepath.Join(dir, "link")
+	if err := os.Symlink(filepath.Join(dir, "here"), link); err != nil {
+		t.Skip(err)
+	}
+	t.Chdir(dir)
+	i := take(t, audit.Options{Now: atWork(t)}, "here", filepath.Join(dir, "here"), "./here/terraform.tfstate", link)
+	if len(i.Snapshots) != 1 || len(i.Findings) != 0 || i.Skipped[source.SkipDuplicate] != 3 {
+		t.Errorf("%d snapshots, found %v, skipped %v", len(i.Snapshots), i.Findings, i.Skipped)
+	}
+}
+
+func TestWhatWasNotReadIsToldInASentence(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "a.tfstate", state(spec{lineage: "l"}))
+	closed := filepath.Join(dir, "closed")
+	if err := os.Mkdir(closed, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("nowhere", filepath.Join(dir, "b.tfstate")); err != nil {
+		t.Skip(err)
+	}
+	i := take(t, audit.Options{Now: atWork(t)}, dir)
+	want := []string{"This is a symbolic link that leads nowhere: no such file or directory."}
+	if os.Geteuid() > 0 { // root may read everything
+		want = append([]string{"This directory was not searched: permission denied."}, want...)
+	}
+	var got []string
+	for _, f := range i.Findings {
+		got = append(got, f.Message)
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("told %q, want %q", got, want)
 	}
 }
 

@@ -41,7 +41,7 @@ func (j *judge) all(ctx context.Context) {
 			severity = SeverityError
 		}
 		j.add(Finding{Code: CodeUnreadable, Severity: severity, Sources: []string{skip.Name},
-			Message: "This was not looked at: it " + skip.Reason + ".", Advice: "Make it readable, or leave it out with --exclude."})
+			Message: sentence("this " + strings.TrimPrefix(skip.Reason, "this ")), Advice: "Make it readable, or leave it out with --exclude."})
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -11,7 +12,7 @@ import (
 	"tfhaul/statefile"
 )
 
-// sharedIDs finds objects that several states manage, by provider, type and id. It
+// sharedIDs finds objects that several states manage, by type and id. It
 // keeps a digest of each, and of those that were met twice their type; never an id,
 // because some are secrets.
 type sharedIDs struct {
@@ -54,25 +55,28 @@ func (s *sharedIDs) collector() *collector {
 
 // localProviders make things that exist in the state alone, or on the machine that
 // ran Terraform: equal ids mean nothing, and some ids are the value itself.
-var localProviders = []string{"archive", "cloudinit", "external", "http", "local", "null", "random", "template", "terraform", "time", "tls"}
+var localProviders = []string{"archive", "assert", "cloudinit", "context", "corefunc", "ct", "deepmerge", "external", "htpasswd", "http", "ignition",
+	"jsonnet", "local", "null", "pkcs12", "random", "shell", "sodium", "template", "terraform", "time", "tls", "utility", "utils", "wireguard"}
+
+// noID are ids that providers give to what has none.
+var noID = []string{"", "-", "none", "null", "nil", "n/a", "id", "static", "unused", "dummy", "placeholder", "0", "1"}
 
 // resource takes note of a resource's objects.
 func (c *collector) resource(r statefile.Resource) {
 	if r.Mode != "managed" {
 		return
 	}
-	// Whatever registry it comes from, and whether the address is a full one or of Terraform 0.12:
-	// the provider is the one that its types are named after.
 	provider := r.Provider[strings.LastIndexByte(r.Provider, '/')+1:]
 	if slices.Contains(localProviders, provider) {
 		return
 	}
 	for _, i := range r.Instances {
-		if i.ID == "" {
+		if slices.Contains(noID, strings.ToLower(i.ID)) {
 			continue
 		}
 		c.hash.Reset()
-		for _, part := range [...]string{provider, r.Type, i.ID} {
+		// Whatever registry the provider comes from, and be it its beta: its types say what it makes.
+		for _, part := range [...]string{r.Type, i.ID} {
 			// A maphash never fails.
 			_, _ = c.hash.WriteString(part)
 			_ = c.hash.WriteByte(0)
@@ -83,29 +87,52 @@ func (c *collector) resource(r statefile.Resource) {
 
 // uniqueID reports whether an id looks like one that is given once in the world: a
 // path from an account, a UUID, a long run of random characters. Others, such as
-// the name of a role, may well stand for different objects in different accounts.
+// the name of a role, may well stand for different objects in different accounts, and
+// so may the number of an account, under which every region has objects of its own.
 func uniqueID(id string) bool {
-	for _, prefix := range []string{"arn:", "/subscriptions/", "projects/", "https://", "ocid1."} {
+	if strings.HasPrefix(id, "arn:") {
+		// arn:partition:service:region:account:resource; what belongs to nobody is everybody's.
+		parts := strings.SplitN(id, ":", 6)
+		return len(parts) == 6 && parts[4] != "" && parts[4] != "aws"
+	}
+	for _, prefix := range []string{"/subscriptions/", "projects/", "https://", "ocid1."} {
 		if strings.HasPrefix(id, prefix) {
 			return true
 		}
 	}
-	const random = 12 // characters in a row
-	run, digits := 0, 0
-	for i := range len(id) {
-		switch c := id[i]; {
-		case '0' <= c && c <= '9':
-			run, digits = run+1, digits+1
-		case 'a' <= c|0x20 && c|0x20 <= 'z':
-			run++
-		default:
-			run, digits = 0, 0
+	return uuid.MatchString(id) || cloudID.MatchString(id) && strings.ContainsAny(id, "0123456789") && !dated.MatchString(id) || slices.ContainsFunc(strings.FieldsFunc(id, func(r rune) bool { return !alphanumeric(r) }), randomRun)
+}
+
+var (
+	uuid = regexp.MustCompile(`(?i)\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b`)
+	// cloudID is vpc-0a1b2c3d4e5f60718, or the shorter vpc-0a1b2c3d of old; one that is
+	// dated ends like that, too.
+	cloudID = regexp.MustCompile(`^[a-z]+(?:-[a-z]+)*-[0-9a-f]{8}(?:[0-9a-f]{9})?$`)
+	dated   = regexp.MustCompile(`-[0-9]{8}$`)
+)
+
+func alphanumeric(r rune) bool {
+	return '0' <= r && r <= '9' || 'a' <= r|0x20 && r|0x20 <= 'z'
+}
+
+// randomRun reports whether letters and digits are many, and mixed as no name is: a
+// name has its digits at its end.
+func randomRun(run string) bool {
+	const many, account = 12, 12
+	digits, changes := 0, 0
+	for i := range len(run) {
+		digit := run[i] <= '9'
+		if digit {
+			digits++
 		}
-		if run >= random && digits >= 3 {
-			return true
+		if i > 0 && digit != (run[i-1] <= '9') {
+			changes++
 		}
 	}
-	return false
+	if digits == len(run) {
+		return digits > account
+	}
+	return len(run) >= many && digits >= 3 && changes >= 3
 }
 
 // merge adds what was found in a file.
@@ -197,8 +224,8 @@ func (j *judge) sharedResources() {
 
 // oneState reports whether all of the files are copies of one state.
 func (j *judge) oneState(files []int32) bool {
-	lineage := j.files[files[0]].Lineage
-	return lineage != "" && !slices.ContainsFunc(files, func(i int32) bool { return j.files[i].Lineage != lineage })
+	first := j.files[files[0]].identity()
+	return !slices.ContainsFunc(files, func(i int32) bool { return j.files[i].identity() != first })
 }
 
 func objectsAre(n int) string {
