@@ -1,17 +1,10 @@
 package statefile
 
-import (
-	"github.com/go-json-experiment/json/jsontext"
-)
-
 // A document is what was found in a file that is JSON, before it is known which
 // format it has: "version" may stand behind all the rest, and more than once.
 type document struct {
-	in      *intake
-	dec     *jsontext.Decoder
+	*scanner
 	visitor *Visitor
-
-	unquoted []byte // what unquote uses
 
 	object bool // the file is a JSON object
 
@@ -71,7 +64,7 @@ func (d *document) topLevel(key []byte) error {
 		return d.text(formats234, "terraform_version", &d.terraformVersion)
 
 	case "outputs":
-		if d.dec.PeekKind() == 'n' {
+		if d.peek() == 'n' {
 			d.current.outputs = outputCounts{}
 		}
 		return d.objectOf(format4, "outputs", d.readOutput)
@@ -94,25 +87,25 @@ func (d *document) topLevel(key []byte) error {
 	case "format_version":
 		d.formatVersion = true
 	case "encryption_version":
-		d.encryptionVersion = d.dec.PeekKind() == '"'
+		d.encryptionVersion = d.peek() == '"'
 	case "encrypted_data":
 		d.encryptedData = true
 	case "sops":
-		d.sops = d.dec.PeekKind() == '{'
+		d.sops = d.peek() == '{'
 	case "id", "operation", "who", "created":
 		d.lockFields++
 	}
-	return d.dec.SkipValue()
+	return d.skip()
 }
 
 func (d *document) readVersion() error {
-	switch d.dec.PeekKind() {
+	switch d.peek() {
 	case 'n':
 		// Terraform reads it into a pointer, which null takes back.
 		d.hasVersion = false
 	case '0':
-		at := d.nextOffset()
-		literal, err := d.dec.ReadValue()
+		at := d.offset()
+		literal, err := d.readNumber()
 		if err != nil {
 			return err
 		}
@@ -125,10 +118,10 @@ func (d *document) readVersion() error {
 		return nil
 	default:
 		if d.versionError == nil {
-			d.versionError = d.refuse(KindWrongType, `"version" is not a number`, d.nextOffset())
+			d.versionError = d.refuse(KindWrongType, `"version" is not a number`, d.offset())
 		}
 	}
-	return d.dec.SkipValue()
+	return d.skip()
 }
 
 // readBackend reads the configuration of the backend or, before Terraform 0.9,
@@ -137,7 +130,7 @@ func (d *document) readBackend(f formats, name string) error {
 	if d.expect('{', f, name) {
 		d.backend = true
 	}
-	return d.dec.SkipValue()
+	return d.skip()
 }
 
 // readCheck reads one element of check_results.
@@ -148,7 +141,7 @@ func (d *document) readCheck() error {
 		if string(fold(key)) == "status" {
 			return d.text(format4, "status", &status)
 		}
-		return d.dec.SkipValue()
+		return d.skip()
 	})
 	if status == "fail" || status == "error" {
 		d.current.failedChecks++

@@ -2,82 +2,64 @@ package statefile
 
 import (
 	"encoding/hex"
-	"errors"
 	"io"
-
-	"github.com/go-json-experiment/json/jsontext"
 )
 
 // Inspect is [Read] that besides tells visitor, which may be nil, of every
 // resource and output.
 func Inspect(r io.Reader, visitor *Visitor) (*Snapshot, error) {
-	in := newIntake(r)
-	defer in.release()
+	s := newScanner(r)
+	defer s.release()
 	if visitor == nil {
 		visitor = &Visitor{}
 	}
-	d := &document{in: in, dec: in.decoder, visitor: visitor}
+	d := &document{scanner: s, visitor: visitor}
 
-	refusal := sniff(in.peek())
-	if refusal == nil {
-		refusal = d.read()
-	}
-	in.drain()
-	in.join()
+	refusal := d.read()
+	s.in.drain()
+	s.in.join()
 	snapshot := d.snapshot()
-	snapshot.Size = in.size
-	snapshot.MD5 = hex.EncodeToString(in.md5.Sum(nil))
+	snapshot.Size = s.in.size
+	snapshot.MD5 = hex.EncodeToString(s.in.md5.Sum(nil))
 	switch {
-	case in.err != io.EOF:
-		return snapshot, in.err
+	case s.in.err != io.EOF:
+		// The file seems to end where the source failed.
+		return snapshot, s.in.err
 	case refusal != nil:
-		return snapshot, refusal
-	}
-	if refusal := d.judge(); refusal != nil {
 		return snapshot, refusal
 	}
 	return snapshot, nil
 }
 
-// read reads the one JSON value that the file is to consist of.
-func (d *document) read() *Error {
-	if d.dec.PeekKind() == '{' {
+// read reads the file, and says why it is no state if it is none.
+func (d *document) read() error {
+	if refusal := sniff(d.buf); refusal != nil {
+		return refusal
+	}
+	switch d.next() {
+	case 0:
+		if d.ended() {
+			return &Error{Kind: KindEmptyFile, Offset: -1, Detail: "it holds nothing but blanks"}
+		}
+		return d.broken()
+	case '{':
 		d.object = true
 		if err := d.members(d.topLevel); err != nil {
-			return d.brokenJSON(err)
+			return err
 		}
-	} else if err := d.dec.SkipValue(); err != nil {
-		return d.brokenJSON(err)
+	default:
+		if err := d.skip(); err != nil {
+			return err
+		}
 	}
-	if d.dec.PeekKind() != jsontext.KindInvalid {
-		return d.refuse(KindTrailingGarbage, "", d.nextOffset())
+	if d.next(); !d.ended() {
+		return d.refuse(KindTrailingGarbage, "", d.offset())
 	}
-	if _, err := d.dec.ReadToken(); err != io.EOF {
-		return d.refuse(KindTrailingGarbage, "", d.nextOffset())
+	if refusal := d.judge(); refusal != nil {
+		return refusal
 	}
 	return nil
 }
-
-// brokenJSON says what is wrong with the grammar where the decoder stopped.
-func (d *document) brokenJSON(err error) *Error {
-	var syntax *jsontext.SyntacticError
-	switch {
-	case err == io.EOF:
-		return &Error{Kind: KindEmptyFile, Offset: -1, Detail: "it holds nothing but blanks"}
-	case errors.Is(err, io.ErrUnexpectedEOF):
-		// Truncated; or src failed, which Inspect reports instead.
-		return d.refuse(KindTruncated, "", d.in.size)
-	case !errors.As(err, &syntax):
-		return d.refuse(KindNotJSON, "", -1)
-	case d.dec.StackDepth() >= maxDepth:
-		return d.refuse(KindTooDeep, "", d.in.offset(syntax.ByteOffset))
-	}
-	at := d.in.offset(syntax.ByteOffset)
-	return d.refuse(KindNotJSON, breaker(d.in.from(at)), at)
-}
-
-// maxDepth is how deep encoding/json, and the decoder, go.
-const maxDepth = 10_000
 
 // judge says whether a file that is JSON is a state, by what was found at its
 // top level.

@@ -5,85 +5,50 @@ import (
 	"crypto/md5"
 	"hash"
 	"io"
-	"sync"
-
-	"github.com/go-json-experiment/json/jsontext"
 )
 
-const (
-	// chunkSize is how much is read and hashed at a time.
-	chunkSize = 128 << 10
+// chunkSize is how much is read and hashed at a time. Only tests change it.
+var chunkSize = 128 << 10
 
-	// ringSize is the number of chunks: one being decoded, the one before it,
-	// which errors may still point into, and one for the hash to lag behind with.
-	ringSize = 3
-)
+// ringSize is the number of chunks: one being read, the one before it, which errors
+// may still point into, and one for the hash to lag behind with.
+const ringSize = 3
 
-// longToken is the length from which on the inside of a single token (a
-// string, a number, a run of blanks) is cut out before the decoder sees it,
-// because the decoder buffers a whole token. No text that is looked at is nearly
-// as long. Only tests change it.
-var longToken int64 = 16 << 10
-
-// An intake stands between the file and the JSON decoder. It reads, hashes and
-// counts everything, knows lines and columns, and keeps the insides of very long
-// tokens away from the decoder.
+// An intake takes a file in, in chunks: it hashes and counts everything, and knows
+// lines and columns.
 type intake struct {
 	src io.Reader
 	err error // what src failed with, or io.EOF
 
-	ring  [ringSize]chunk
-	cur   int    // index of the chunk being given out
-	rest  []byte // what is left of it
-	size  int64  // bytes read from src
-	chunk int64  // chunks read from src
+	ring   [ringSize]chunk
+	latest int   // index of the chunk that was read last
+	chunks int   // how many were read
+	size   int64 // bytes of them
 
 	md5     hash.Hash
 	toHash  chan []byte   // to the hashing goroutine; nil without one
 	hashed  chan struct{} // one for each chunk that it is done with
 	hashing int           // chunks that it is not done with
-
-	decoder   *jsontext.Decoder
-	delivered int64 // bytes given to the decoder
-	cuts      []cut // what was kept from it, in order; only the last of them
-	passed    int64 // how many bytes the earlier cuts removed
 }
 
 // A chunk is a piece of the file and its place in it.
 type chunk struct {
-	buf  []byte // capacity chunkSize
-	at   int64  // offset of its first byte
-	line int64  // lines before it
-	bol  int64  // offset of the last line's beginning before it
+	buf  []byte
+	at   int64 // offset of its first byte
+	line int64 // lines before it
+	bol  int64 // offset of the last line's beginning before it
 }
 
-// A cut says that from the decoder's offset at on, removed bytes are missing.
-type cut struct{ at, removed int64 }
+func newIntake() intake { return intake{md5: md5.New()} }
 
-var intakes = sync.Pool{New: func() any {
-	in := &intake{md5: md5.New()}
-	in.decoder = jsontext.NewDecoder(in)
-	return in
-}}
+// open begins with a file. The intake is given back with close.
+func (in *intake) open(src io.Reader) { in.src = src }
 
-// newIntake prepares to read src. The caller gives it back with release.
-func newIntake(src io.Reader) *intake {
-	in := intakes.Get().(*intake)
-	in.src = src
-	in.decoder.Reset(in,
-		// encoding/json, which Terraform reads states with, takes both.
-		jsontext.AllowDuplicateNames(true),
-		jsontext.AllowInvalidUTF8(true))
-	return in
-}
-
-// release ends the hashing goroutine, if there is one, and keeps the buffers for the next file.
-func (in *intake) release() {
+// close ends the hashing goroutine, if there is one, and keeps the buffers.
+func (in *intake) close() {
 	in.join()
 	in.md5.Reset()
-	ring, digest, decoder, cuts := in.ring, in.md5, in.decoder, in.cuts[:0]
-	*in = intake{ring: ring, md5: digest, decoder: decoder, cuts: cuts}
-	intakes.Put(in)
+	*in = intake{ring: in.ring, md5: in.md5}
 }
 
 // join waits until everything given to the hashing goroutine is hashed, and
@@ -99,24 +64,23 @@ func (in *intake) join() {
 	in.toHash = nil
 }
 
-// next reads the next chunk. It reports false at the end of src, or when src
-// failed; err tells which.
-func (in *intake) next() bool {
-	in.rest = nil
+// next reads the next chunk, which stays as it is until next was called twice more. It
+// returns nil at the end of src, or when src failed; err tells which.
+func (in *intake) next() *chunk {
 	if in.err != nil {
-		return false
+		return nil
 	}
-	prev := &in.ring[in.cur]
-	if in.chunk > 0 {
-		in.cur = (in.cur + 1) % ringSize
+	prev := &in.ring[in.latest]
+	if in.chunks > 0 {
+		in.latest = (in.latest + 1) % ringSize
 	}
-	c := &in.ring[in.cur]
+	c := &in.ring[in.latest]
 	// The chunk to overwrite must have left the hash.
 	if in.hashing == ringSize {
 		<-in.hashed
 		in.hashing--
 	}
-	if c.buf == nil {
+	if cap(c.buf) < chunkSize {
 		c.buf = make([]byte, chunkSize)
 	}
 	n, err := io.ReadFull(in.src, c.buf[:chunkSize])
@@ -126,7 +90,7 @@ func (in *intake) next() bool {
 	in.err = err
 	c.buf = c.buf[:n]
 	c.at, c.line, c.bol = in.size, 0, 0
-	if in.chunk > 0 {
+	if in.chunks > 0 {
 		lines := int64(bytes.Count(prev.buf, newline))
 		c.line, c.bol = prev.line+lines, prev.bol
 		if lines > 0 {
@@ -134,18 +98,17 @@ func (in *intake) next() bool {
 		}
 	}
 	in.size += int64(n)
-	in.chunk++
+	in.chunks++
 	if n == 0 {
-		return false
+		return nil
 	}
 	in.hash(c.buf)
-	in.rest = c.buf
-	return true
+	return c
 }
 
 var newline = []byte{'\n'}
 
-// hash takes a chunk into the digest: beside the decoder, in a goroutine, as soon as the
+// hash takes a chunk into the digest: beside the reading, in a goroutine, as soon as the
 // file has more than one chunk.
 func (in *intake) hash(b []byte) {
 	if in.toHash == nil {
@@ -168,103 +131,24 @@ func (in *intake) hash(b []byte) {
 
 // drain reads what is left of src, for the digest and the size.
 func (in *intake) drain() {
-	for in.next() {
+	for in.next() != nil {
 	}
 }
 
-// peek returns the beginning of the file, before anything of it was given out.
-func (in *intake) peek() []byte {
-	if in.chunk == 0 {
-		in.next()
-	}
-	return in.rest
-}
-
-// Read gives the file to the decoder. It is not for anyone else.
-func (in *intake) Read(p []byte) (int, error) {
-	for {
-		if len(in.rest) == 0 && !in.next() {
-			return 0, in.err
-		}
-		if in.delivered-in.decoder.InputOffset() >= longToken {
-			token := bytes.TrimLeft(in.decoder.UnreadBuffer(), " \t\r\n,:")
-			if insideEscape(token) {
-				p = p[:1]
-			} else {
-				in.cut(continuation(token, in.rest))
-			}
-			if len(in.rest) == 0 {
-				continue
-			}
-		}
-		n := copy(p, in.rest)
-		in.rest = in.rest[n:]
-		in.delivered += int64(n)
-		return n, nil
-	}
-}
-
-// cut keeps the next n bytes from the decoder.
-func (in *intake) cut(n int) {
-	if n == 0 {
-		return
-	}
-	in.rest = in.rest[n:]
-	// Offsets before the token that the decoder is in are not asked for again.
-	known, passed := in.decoder.InputOffset(), 0
-	for passed < len(in.cuts) && in.cuts[passed].at <= known {
-		in.passed += in.cuts[passed].removed
-		passed++
-	}
-	in.cuts = append(in.cuts[:0], in.cuts[passed:]...)
-	if k := len(in.cuts); k > 0 && in.cuts[k-1].at == in.delivered {
-		in.cuts[k-1].removed += int64(n)
-		return
-	}
-	in.cuts = append(in.cuts, cut{at: in.delivered, removed: int64(n)})
-}
-
-// offset turns an offset of the decoder's into the file's.
-func (in *intake) offset(decoders int64) int64 {
-	offset := decoders + in.passed
-	for _, c := range in.cuts {
-		if c.at <= decoders {
-			offset += c.removed
-		}
-	}
-	return offset
-}
-
-// window finds the chunk that an offset not far behind what was given to the
-// decoder last lies in, and its place there.
-func (in *intake) window(offset int64) (c *chunk, i int64, ok bool) {
-	for _, k := range [...]int{in.cur, (in.cur + ringSize - 1) % ringSize} {
-		c := &in.ring[k]
-		if i := offset - c.at; i >= 0 && i <= int64(len(c.buf)) {
-			return c, i, true
-		}
-	}
-	return nil, 0, false
-}
-
-// position is the line and column of an offset within the window, 0 and 0 of
-// any other.
+// position is the line and column of an offset within the chunk that was read last or
+// the one before it, 0 and 0 of any other.
 func (in *intake) position(offset int64) (line, column int64) {
-	c, n, ok := in.window(offset)
-	if !ok {
-		return 0, 0
+	for _, k := range [...]int{in.latest, (in.latest + ringSize - 1) % ringSize} {
+		c := &in.ring[k]
+		n := offset - c.at
+		if n < 0 || n > int64(len(c.buf)) {
+			continue
+		}
+		before, bol := c.buf[:n], c.bol
+		if i := bytes.LastIndexByte(before, '\n'); i >= 0 {
+			bol = c.at + int64(i) + 1
+		}
+		return c.line + int64(bytes.Count(before, newline)) + 1, offset - bol + 1
 	}
-	before, bol := c.buf[:n], c.bol
-	if i := bytes.LastIndexByte(before, '\n'); i >= 0 {
-		bol = c.at + int64(i) + 1
-	}
-	return c.line + int64(bytes.Count(before, newline)) + 1, offset - bol + 1
-}
-
-// from is what follows an offset within the window, as far as it is at hand.
-func (in *intake) from(offset int64) []byte {
-	if c, n, ok := in.window(offset); ok {
-		return c.buf[n:]
-	}
-	return nil
+	return 0, 0
 }

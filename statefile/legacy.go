@@ -57,7 +57,7 @@ func (m *legacyModule) field(key []byte) error {
 	case "depends_on":
 		return m.arrayOf(formats123, "depends_on", m.dependency)
 	}
-	return m.dec.SkipValue()
+	return m.skip()
 }
 
 func (m *legacyModule) step() error {
@@ -79,7 +79,7 @@ func (m *legacyModule) output(name []byte) error {
 	}
 	m.outputs.all++
 	var err error
-	if m.dec.PeekKind() == '{' {
+	if m.peek() == '{' {
 		m.expect('"', format1, "outputs")
 		err = m.members(func(key []byte) error {
 			switch string(fold(key)) {
@@ -90,7 +90,7 @@ func (m *legacyModule) output(name []byte) error {
 			case "value":
 				return m.outputValue(&o)
 			}
-			return m.dec.SkipValue()
+			return m.skip()
 		})
 	} else {
 		m.expect('{', formats23, "outputs")
@@ -108,7 +108,7 @@ func (m *legacyModule) output(name []byte) error {
 
 func (m *legacyModule) outputValue(o *Output) error {
 	if m.visitor.Output == nil {
-		return m.dec.SkipValue()
+		return m.skip()
 	}
 	return m.findSecret(&o.SecretShape)
 }
@@ -181,7 +181,7 @@ func (r *legacyResource) field(key []byte) error {
 	case "depends_on":
 		return r.arrayOf(formats123, "depends_on", func() error { return r.check('"', formats123, "depends_on") })
 	case "primary":
-		r.current = r.dec.PeekKind() == '{'
+		r.current = r.peek() == '{'
 		return r.readObject(formats123, "primary", Instance{})
 	case "deposed":
 		return r.arrayOf(formats123, "deposed", func() error {
@@ -194,12 +194,12 @@ func (r *legacyResource) field(key []byte) error {
 			return r.readObject(format1, "tainted", Instance{Tainted: true})
 		})
 	}
-	return r.dec.SkipValue()
+	return r.skip()
 }
 
 // readObject reads one instance for the formats f, which is i as far as it is known.
 func (r *legacyResource) readObject(f formats, name string, i Instance) error {
-	isObject := r.dec.PeekKind() == '{'
+	isObject := r.peek() == '{'
 	err := r.objectOf(f, name, func(key []byte) error {
 		switch string(fold(key)) {
 		case "id":
@@ -217,7 +217,7 @@ func (r *legacyResource) readObject(f formats, name string, i Instance) error {
 		case "tainted":
 			return r.flag(f&formats23, "tainted", &i.Tainted)
 		}
-		return r.dec.SkipValue()
+		return r.skip()
 	})
 	if i.Tainted {
 		r.tainted++

@@ -73,7 +73,7 @@ func (d *document) resourceField(key []byte) error {
 		r.instances, r.deposed, r.tainted, r.sensitives, r.visited = 0, 0, 0, 0, r.visited[:0]
 		return d.arrayOf(format4, "instances", d.readInstance)
 	}
-	return d.dec.SkipValue()
+	return d.skip()
 }
 
 // readInstance reads one element of a resource's "instances".
@@ -107,7 +107,7 @@ func (d *document) instanceField(key []byte) error {
 	case "deposed":
 		return d.bytesOf(format4, "deposed", &i.deposed)
 	case "attributes":
-		if d.visitor.Resource != nil && d.dec.PeekKind() == '{' {
+		if d.visitor.Resource != nil && d.peek() == '{' {
 			return d.members(d.attribute)
 		}
 	case "attributes_flat":
@@ -124,41 +124,42 @@ func (d *document) instanceField(key []byte) error {
 	case "create_before_destroy":
 		return d.check('t', format4, "create_before_destroy")
 	}
-	return d.dec.SkipValue()
+	return d.skip()
 }
 
 // attribute reads an attribute of a resource for a visitor. Attributes are
 // named by providers: their keys are not folded.
 func (d *document) attribute(key []byte) error {
-	if string(key) == "id" && d.dec.PeekKind() == '"' {
+	if string(key) == "id" && d.peek() == '"' {
 		return d.readID()
 	}
-	return d.dec.SkipValue()
+	return d.skip()
 }
 
 // flatAttribute reads an attribute as Terraform before 0.12 kept it.
 func (d *document) flatAttribute(key []byte) error {
-	if string(key) == "id" && d.visitor.Resource != nil && d.dec.PeekKind() == '"' {
+	if string(key) == "id" && d.visitor.Resource != nil && d.peek() == '"' {
 		return d.readID()
 	}
 	return d.check('"', format4, "attributes_flat")
 }
 
 func (d *document) readID() error {
+	if d.peek() != '"' {
+		return d.skip()
+	}
 	i := &d.instance
-	if err := d.bytesOf(0, "id", &i.id); err != nil {
-		return err
+	id, long, err := d.readText()
+	if long {
+		id = nil
 	}
-	if int64(len(i.id)) >= longToken-2 {
-		// Its inside may have been cut out.
-		i.id = i.id[:0]
-	}
-	return nil
+	i.id = append(i.id[:0], id...)
+	return err
 }
 
 func (d *document) sensitivePath() error {
 	d.instance.sensitives++
-	return d.dec.SkipValue()
+	return d.skip()
 }
 
 func (d *document) dependency() error { return d.check('"', format4, "dependencies") }
@@ -200,27 +201,37 @@ func (d *document) outputField(key []byte) error {
 			return d.findSecret(&o.secretShape)
 		}
 	}
-	return d.dec.SkipValue()
+	return d.skip()
+}
+
+// findSecret reads a value and names the first credential that a text in it
+// has the shape of, if *found names none yet.
+func (d *document) findSecret(found *string) error {
+	return d.walk(func(text []byte) {
+		if *found == "" {
+			*found = secretShape(text)
+		}
+	})
 }
 
 // outputType reads a type as cty writes it: "string", or ["list","string"].
 func (d *document) outputType() error {
 	o := &d.output
-	switch d.dec.PeekKind() {
+	switch d.peek() {
 	case '"':
 		return d.bytesOf(0, "type", &o.kind)
 	case '[':
 		first := true
 		return d.elements(func() error {
-			if first && d.dec.PeekKind() == '"' {
+			if first && d.peek() == '"' {
 				first = false
 				return d.bytesOf(0, "type", &o.kind)
 			}
 			first = false
-			return d.dec.SkipValue()
+			return d.skip()
 		})
 	}
-	return d.dec.SkipValue()
+	return d.skip()
 }
 
 // providerAddress is the source address in a provider configuration's address:

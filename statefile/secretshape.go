@@ -159,25 +159,3 @@ func isAWSSecretKey(text []byte) bool {
 	// never are InNamesLikeThis.
 	return classes[lower] >= 5 && classes[upper] >= 5 && classes[digit] >= 1 && classes[sign] <= 5 && changes >= 17 && capitals >= 2
 }
-
-// findSecret reads a value and names the first credential that a text in it
-// has the shape of, if *found names none yet.
-func (d *document) findSecret(found *string) error {
-	depth := d.dec.StackDepth()
-	for {
-		if d.dec.PeekKind() == '"' {
-			quoted, err := d.dec.ReadValue()
-			if err != nil {
-				return err
-			}
-			if *found == "" {
-				*found = secretShape(d.unquote(quoted))
-			}
-		} else if _, err := d.dec.ReadToken(); err != nil {
-			return err
-		}
-		if d.dec.StackDepth() <= depth {
-			return nil
-		}
-	}
-}

@@ -19,13 +19,13 @@ type serial struct {
 // readSerial reads the top level's "serial".
 func (d *document) readSerial() error {
 	if !d.expect('0', formatsAll, "serial") {
-		return d.dec.SkipValue()
+		return d.skip()
 	}
-	literal, err := d.dec.ReadValue()
+	at := d.offset()
+	literal, err := d.readNumber()
 	if err != nil {
 		return err
 	}
-	at := d.in.offset(d.dec.InputOffset() - int64(len(literal)))
 	if bytes.ContainsAny(literal, ".eE") {
 		d.refuseType(formatsAll, d.refuse(KindWrongType, `"serial" is not written as a whole number`, at))
 		return nil

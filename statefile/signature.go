@@ -73,6 +73,9 @@ var breakers = []struct{ prefix, detail string }{
 	{"\t", "a tab where none may stand"},
 }
 
+// longestBreaker is the length of the longest of them.
+const longestBreaker = 7
+
 // breaker names what breaks the JSON where rest begins, or returns "".
 func breaker(rest []byte) string {
 	for _, b := range breakers {

@@ -1,0 +1,551 @@
+package statefile
+
+import (
+	"io"
+	"sync"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// maxDepth is how deep encoding/json goes.
+const maxDepth = 10_000
+
+// longText is the length in bytes above which a string, with its quotes, or a number is
+// not looked at whole: only so much of its beginning is. No text that matters is nearly as long.
+const longText = 16 << 10
+
+// A scanner reads JSON from an intake: by the grammar of encoding/json, which
+// Terraform reads states with, to the letter. So a key may stand twice, and what is no
+// valid UTF-8 in a string is no error. It keeps the chunk that it is in, and of a value no
+// more than the beginning of one string or number, whatever their sizes.
+//
+// Its errors are all of type *Error, and end the reading.
+type scanner struct {
+	in intake
+
+	buf []byte // the chunk being read
+	pos int    // how much of it is read
+	at  int64  // where in the file it begins
+
+	depth   int                     // how many objects and arrays are open
+	objects [maxDepth/64 + 1]uint64 // a bit for each of them: whether it is an object
+
+	// The token between begin and end.
+	marked bool
+	begun  int64  // where in the file it begins
+	mark   int    // where in buf it begins, or what is not in kept of it
+	kept   []byte // what of it stood in earlier chunks
+
+	unquoted []byte // the text of a string that is not in the file as it is
+}
+
+var scanners = sync.Pool{New: func() any { return &scanner{in: newIntake()} }}
+
+// newScanner prepares to read src. The caller gives it back with release.
+func newScanner(src io.Reader) *scanner {
+	s := scanners.Get().(*scanner)
+	s.in.open(src)
+	s.depth, s.marked = 0, false
+	s.buf, s.pos, s.at = nil, 0, 0
+	s.more()
+	return s
+}
+
+// release ends the reading, and keeps the buffers for the next file.
+func (s *scanner) release() {
+	s.in.close()
+	s.buf = nil
+	scanners.Put(s)
+}
+
+// more goes on to the next chunk once this one is read. It reports false at the end of
+// the file.
+func (s *scanner) more() bool {
+	if s.marked {
+		s.keep()
+		s.mark = s.pos
+	}
+	c := s.in.next()
+	if c == nil {
+		return false
+	}
+	s.buf, s.pos, s.mark, s.at = c.buf, 0, 0, c.at
+	return true
+}
+
+// offset is where in the file the scanner stands.
+func (s *scanner) offset() int64 { return s.at + int64(s.pos) }
+
+// ended reports whether the scanner stands at the end of the file.
+func (s *scanner) ended() bool { return s.pos == len(s.buf) && !s.more() }
+
+// cur is the next byte, or 0 at the end of the file.
+func (s *scanner) cur() byte {
+	if s.ended() {
+		return 0
+	}
+	return s.buf[s.pos]
+}
+
+// next reads blanks, and returns the byte behind them without reading it, or 0 at the
+// end of the file.
+func (s *scanner) next() byte {
+	if b := s.buf[s.pos:]; len(b) > 0 && b[0] > ' ' {
+		return b[0]
+	}
+	return s.behindBlanks()
+}
+
+func (s *scanner) behindBlanks() byte {
+	for !s.ended() {
+		if s.pos += blanks(s.buf[s.pos:]); s.pos < len(s.buf) {
+			return s.buf[s.pos]
+		}
+	}
+	return 0
+}
+
+// refuse makes an Error with its place.
+func (s *scanner) refuse(kind Kind, detail string, offset int64) *Error {
+	e := &Error{Kind: kind, Offset: offset, Detail: detail}
+	if offset >= 0 {
+		e.Line, e.Column = s.in.position(offset)
+	}
+	return e
+}
+
+// broken says that what stands here is no JSON.
+func (s *scanner) broken() *Error {
+	if s.ended() {
+		return s.refuse(KindTruncated, "", s.offset())
+	}
+	e := s.refuse(KindNotJSON, "", s.offset())
+	e.Detail = breaker(s.ahead(longestBreaker))
+	return e
+}
+
+// ahead reads up to n bytes.
+func (s *scanner) ahead(n int) (b []byte) {
+	for ; len(b) < n && !s.ended(); s.pos++ {
+		b = append(b, s.buf[s.pos])
+	}
+	return b
+}
+
+// peek is what the next value is, by how it begins: '{', '[', '"', '0' for a number,
+// 't', 'f' or 'n', and 0 where no value is.
+func (s *scanner) peek() byte {
+	switch c := s.next(); c {
+	case '{', '[', '"', 't', 'f', 'n':
+		return c
+	case '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9':
+		return '0'
+	}
+	return 0
+}
+
+// members reads an object, which must come next, and calls member for each key,
+// in order; member must read the value. The key is valid until it does.
+func (s *scanner) members(member func(key []byte) error) error {
+	if err := s.open('{'); err != nil {
+		return err
+	}
+	for s.next() != '}' {
+		key, err := s.readKey()
+		if err != nil {
+			return err
+		}
+		if err := member(key); err != nil {
+			return err
+		}
+		if err := s.comma('}'); err != nil {
+			return err
+		}
+	}
+	s.shut()
+	return nil
+}
+
+// elements reads an array, which must come next, and calls element for each of
+// its elements; element must read it.
+func (s *scanner) elements(element func() error) error {
+	if err := s.open('['); err != nil {
+		return err
+	}
+	for s.next() != ']' {
+		if err := element(); err != nil {
+			return err
+		}
+		if err := s.comma(']'); err != nil {
+			return err
+		}
+	}
+	s.shut()
+	return nil
+}
+
+// skip reads a value, whatever it is.
+func (s *scanner) skip() error { return s.walk(nil) }
+
+// walk reads a value and calls text, unless it is nil, for all strings in it, keys
+// included. What text is given is valid until it returns.
+func (s *scanner) walk(text func([]byte)) error {
+	for bottom := s.depth; ; {
+		begun, err := s.walkValue(text)
+		if err != nil {
+			return err
+		}
+		if !begun {
+			if done, err := s.closeDownTo(bottom); done || err != nil {
+				return err
+			}
+		}
+		if s.inObject() {
+			if err := s.walkKey(text); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// walkValue reads a value for walk, or, of an object or array that is not empty, only
+// the beginning, and reports whether that is so.
+func (s *scanner) walkValue(text func([]byte)) (begun bool, err error) {
+	switch c := s.next(); c {
+	case '{', '[':
+		if err := s.open(c); err != nil {
+			return false, err
+		}
+		if s.next() != s.closer() {
+			return true, nil
+		}
+		s.shut()
+		return false, nil
+	case '"':
+		if text != nil {
+			said, _, err := s.readText()
+			if err == nil {
+				text(said)
+			}
+			return false, err
+		}
+		return false, s.stringToken()
+	default:
+		return false, s.scalar(c)
+	}
+}
+
+// closeDownTo reads, behind a value, the ends of all that ends with it, and reports
+// whether no more than depth objects and arrays are open then. Otherwise it has read the
+// comma before the next value or key.
+func (s *scanner) closeDownTo(depth int) (done bool, err error) {
+	for s.depth > depth {
+		end := s.closer()
+		if err := s.comma(end); err != nil {
+			return false, err
+		}
+		if s.cur() != end {
+			return false, nil
+		}
+		s.shut()
+	}
+	return true, nil
+}
+
+// open reads the beginning of an object or array.
+func (s *scanner) open(c byte) error {
+	if s.depth == maxDepth {
+		return s.refuse(KindTooDeep, "", s.offset())
+	}
+	s.pos++
+	word, bit := &s.objects[s.depth/64], uint64(1)<<(s.depth%64)
+	if c == '{' {
+		*word |= bit
+	} else {
+		*word &^= bit
+	}
+	s.depth++
+	return nil
+}
+
+// shut reads the end of an object or array.
+func (s *scanner) shut() {
+	s.pos++
+	s.depth--
+}
+
+// closer is what ends the object or array that was opened last.
+func (s *scanner) closer() byte {
+	if s.inObject() {
+		return '}'
+	}
+	return ']'
+}
+
+// inObject reports whether what was opened last is an object.
+func (s *scanner) inObject() bool {
+	d := s.depth - 1
+	return s.objects[d/64]&(1<<(d%64)) != 0
+}
+
+// comma reads the comma before another element or member, unless end comes next.
+func (s *scanner) comma(end byte) error {
+	if n := plainComma(s.buf[s.pos:], end); n > 0 {
+		s.pos += n
+		return nil
+	}
+	switch s.next() {
+	case end:
+		return nil
+	case ',':
+	default:
+		return s.broken()
+	}
+	at := s.offset()
+	s.pos++
+	if s.behindBlanks() == end {
+		return s.refuse(KindNotJSON, breaker([]byte{','}), at)
+	}
+	return nil
+}
+
+// readKey reads a key and what stands between it and its value.
+func (s *scanner) readKey() ([]byte, error) {
+	b := s.buf[s.pos:]
+	if n := plainKey(b); n > 0 && isVerbatim(b[1:n-3]) {
+		s.pos += n
+		return b[1 : n-3], nil
+	}
+	if s.next() != '"' {
+		return nil, s.broken()
+	}
+	// The key stays marked until the value begins, however far away that is.
+	s.begin()
+	if err := s.stringToken(); err != nil {
+		return nil, err
+	}
+	length := s.offset() - s.begun
+	if err := s.colon(); err != nil {
+		return nil, err
+	}
+	s.next()
+	quoted, _ := s.end()
+	return s.unquote(quoted[:min(length, longText)], length > longText), nil
+}
+
+// colon reads the colon behind a key.
+func (s *scanner) colon() error {
+	if s.next() != ':' {
+		return s.broken()
+	}
+	s.pos++
+	if b := s.buf[s.pos:]; len(b) > 0 && b[0] == ' ' {
+		s.pos++ // as Terraform writes it
+	}
+	return nil
+}
+
+// readText reads a string, which must come next, and returns what it says, which is valid
+// until the scanner reads on. Of one that is long there is no more than the beginning.
+func (s *scanner) readText() (text []byte, long bool, err error) {
+	s.begin()
+	if err := s.stringToken(); err != nil {
+		return nil, false, err
+	}
+	quoted, long := s.end()
+	return s.unquote(quoted, long), long, nil
+}
+
+// readNumber reads a number, which must come next, and returns it as it is written, valid
+// until the scanner reads on. Of one that is long there is no more than the beginning.
+func (s *scanner) readNumber() (literal []byte, err error) {
+	s.begin()
+	if err := s.numberToken(); err != nil {
+		return nil, err
+	}
+	literal, _ = s.end()
+	return literal, nil
+}
+
+// walkKey is readKey for walk.
+func (s *scanner) walkKey(text func([]byte)) error {
+	if text != nil {
+		key, err := s.readKey()
+		if err == nil {
+			text(key)
+		}
+		return err
+	}
+	if n := plainKey(s.buf[s.pos:]); n > 0 {
+		s.pos += n
+		return nil
+	}
+	if s.next() != '"' {
+		return s.broken()
+	}
+	if err := s.stringToken(); err != nil {
+		return err
+	}
+	return s.colon()
+}
+
+// begin marks the beginning of a token that is to be looked at.
+func (s *scanner) begin() {
+	s.marked, s.mark, s.begun, s.kept = true, s.pos, s.offset(), s.kept[:0]
+}
+
+// end returns the token that was read since begin, or the beginning of one that is long.
+func (s *scanner) end() (token []byte, long bool) {
+	s.marked = false
+	token = s.buf[s.mark:s.pos]
+	if len(s.kept) > 0 {
+		s.keep()
+		token = s.kept
+	}
+	if len(token) > longText {
+		token = token[:longText]
+	}
+	return token, s.offset()-s.begun > longText
+}
+
+// keep puts aside what this chunk holds of the token.
+func (s *scanner) keep() {
+	part := s.buf[s.mark:s.pos]
+	s.kept = append(s.kept, part[:min(len(part), longText-len(s.kept))]...)
+}
+
+// scalar reads a value that begins with c and is no object, array or string.
+func (s *scanner) scalar(c byte) error {
+	switch c {
+	case 't':
+		return s.literal("true")
+	case 'f':
+		return s.literal("false")
+	case 'n':
+		return s.literal("null")
+	}
+	return s.numberToken()
+}
+
+func (s *scanner) literal(word string) error {
+	for i := range len(word) {
+		if s.cur() != word[i] {
+			return s.broken()
+		}
+		s.pos++
+	}
+	return nil
+}
+
+func (s *scanner) numberToken() error {
+	if s.cur() == '-' {
+		s.pos++
+	}
+	if s.cur() == '0' {
+		s.pos++
+	} else if !s.digits() {
+		return s.broken()
+	}
+	if s.cur() == '.' {
+		s.pos++
+		if !s.digits() {
+			return s.broken()
+		}
+	}
+	if c := s.cur(); c == 'e' || c == 'E' {
+		s.pos++
+		if c := s.cur(); c == '+' || c == '-' {
+			s.pos++
+		}
+		if !s.digits() {
+			return s.broken()
+		}
+	}
+	return nil
+}
+
+// digits reads digits, and reports whether there was one.
+func (s *scanner) digits() (any bool) {
+	for isDigit(s.cur()) {
+		s.pos++
+		any = true
+	}
+	return any
+}
+
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }
+
+// stringToken reads a string.
+func (s *scanner) stringToken() error {
+	if n := plainString(s.buf[s.pos:]); n > 0 {
+		s.pos += n
+		return nil
+	}
+	s.pos++ // the quote
+	for {
+		s.pos += plain(s.buf[s.pos:])
+		if s.pos == len(s.buf) {
+			if s.more() {
+				continue
+			}
+			return s.broken()
+		}
+		switch s.buf[s.pos] {
+		case '"':
+			s.pos++
+			return nil
+		case '\\':
+			if err := s.escape(); err != nil {
+				return err
+			}
+		default: // a control character
+			return s.broken()
+		}
+	}
+}
+
+// escape reads an escape in a string.
+func (s *scanner) escape() error {
+	at := s.offset()
+	s.pos++
+	digits := 0
+	switch s.cur() {
+	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+	case 'u':
+		digits = 4
+	default:
+		return s.brokenEscape(at)
+	}
+	for s.pos++; digits > 0; digits-- {
+		if c := s.cur() | 0x20; !isDigit(s.cur()) && (c < 'a' || c > 'f') {
+			return s.brokenEscape(at)
+		}
+		s.pos++
+	}
+	return nil
+}
+
+// brokenEscape says that the escape that begins at the offset is none.
+func (s *scanner) brokenEscape(at int64) *Error {
+	if s.ended() {
+		return s.broken()
+	}
+	return s.refuse(KindNotJSON, "", at)
+}
+
+// unquote is what a string says, valid until the scanner reads on or unquote is called
+// again. A string that is long has no end. Where it is no valid Unicode the text has
+// U+FFFD, as with encoding/json.
+func (s *scanner) unquote(quoted []byte, long bool) []byte {
+	inside := quoted[1:]
+	if !long {
+		inside = inside[:len(inside)-1]
+	}
+	if isVerbatim(inside) {
+		return inside
+	}
+	// An error is about what is no valid Unicode, or about the missing end, and the text
+	// is there all the same.
+	s.unquoted, _ = jsontext.AppendUnquote(s.unquoted[:0], quoted)
+	return s.unquoted
+}
