@@ -184,8 +184,8 @@ func (f *file) read(ctx context.Context, shared *sharedIDs, now time.Time) ([]sh
 }
 
 // headerRoom is more than a state's serial and lineage are from its beginning, in
-// bytes, where Terraform wrote it.
-const headerRoom = 64 << 10
+// bytes, where Terraform wrote it: they stand in its first five lines.
+const headerRoom = 4 << 10
 
 // readHeader reads the beginning of a backup: its serial and lineage are all that
 // matters. One that has none there is of no use to anybody.
