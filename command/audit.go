@@ -190,7 +190,7 @@ func (a *takeInventory) tellTargets(ctx context.Context, i *audit.Inventory) err
 		return err
 	}
 	targets := map[string]*audit.Target{}
-	for _, r := range results(plan) {
+	for _, r := range plan.Results() {
 		targets[r.Source] = &audit.Target{
 			Workspace: r.Target, Relation: string(r.Relation), Outcome: string(r.Outcome), Code: string(r.Code), Message: r.Message,
 		}

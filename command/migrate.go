@@ -106,12 +106,11 @@ func (m *migration) Run(ctx context.Context) error {
 	}
 	record.keep()
 	fmt.Fprintf(m.stderr, "Journal: %s. After an interruption: %s\n", report.Plain(record.path), report.Plain(m.again(record.path)))
-	view := m.view(plan, pairing, start)
-	view.APICalls, view.Results = plan.APICalls, m.run(ctx, haul, plan)
+	results := m.run(ctx, haul, plan)
 	if m.proofs != nil {
-		m.prove(ctx, client, haul, plan, view.Results)
+		m.prove(ctx, client, haul, plan, results)
 	}
-	return m.tellHauled(ctx, view, record, pairing, start)
+	return m.tellHauled(ctx, m.view(plan, results, pairing, start), record, pairing)
 }
 
 // tellPlan is what a dry run does instead of moving.
@@ -120,7 +119,7 @@ func (m *migration) tellPlan(ctx context.Context, haul *migrate.Haul, pairing *p
 	if err != nil {
 		return err
 	}
-	view := m.view(plan, pairing, start)
+	view := m.view(plan, plan.Results(), pairing, start)
 	if m.json {
 		err = report.HaulJSON(m.stdout, view)
 	} else {
@@ -134,7 +133,7 @@ func (m *migration) tellPlan(ctx context.Context, haul *migrate.Haul, pairing *p
 
 // agree tells what is to be done, and asks whether it shall be.
 func (m *migration) agree(ctx context.Context, plan *migrate.Plan, pairing *pairing, start time.Time) (bool, error) {
-	view := m.view(plan, pairing, start)
+	view := m.view(plan, plan.Results(), pairing, start)
 	if !m.json {
 		if err := report.PlanSummary(m.stderr, m.stderr.style(), view); err != nil {
 			return false, err
@@ -163,11 +162,7 @@ func (m *migration) run(ctx context.Context, haul *migrate.Haul, plan *migrate.P
 }
 
 // tellHauled reports.
-func (m *migration) tellHauled(ctx context.Context, view report.Haul, record *record, pairing *pairing, start time.Time) error {
-	for _, r := range view.Results {
-		view.APICalls += r.APICalls
-	}
-	view.Seconds = time.Since(start).Seconds()
+func (m *migration) tellHauled(ctx context.Context, view report.Haul, record *record, pairing *pairing) error {
 	view.Journal, view.HeldLocks = record.path, m.held.candidates()
 	code := withProofs(m.code(ctx, view.Results, pairing), view.Results)
 	if code != exitDone {

@@ -82,7 +82,7 @@ func (l *planner) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	view := l.view(plan, pairing, start)
+	view := l.view(plan, plan.Results(), pairing, start)
 	if l.out != "" {
 		if err := l.writeManifest(plan); err != nil {
 			return err
@@ -96,7 +96,7 @@ func (l *planner) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	l.tellManifest(plan)
+	l.tellManifest(view)
 	return ended(l.code(ctx, view.Results, pairing))
 }
 
@@ -134,26 +134,18 @@ func (h *hauling) plan(ctx context.Context, haul *migrate.Haul, pairing *pairing
 	defer progress.end()
 	haul.Decided = progress.ended
 	plan, err := haul.Plan(ctx, pairing.moves)
+	pairing.moves = nil // the plan has them
 	return plan, whatToSay(ctx, err)
 }
 
-// results are those of the plan's moves.
-func results(plan *migrate.Plan) []migrate.Result {
-	all := make([]migrate.Result, len(plan.Moves))
-	for i, m := range plan.Moves {
-		all[i] = m.Result
-	}
-	return all
-}
-
-// view is a plan as it is told of.
-func (h *hauling) view(plan *migrate.Plan, pairing *pairing, start time.Time) report.Haul {
+// view is a plan, or what became of it, as it is told of.
+func (h *hauling) view(plan *migrate.Plan, results []migrate.Result, pairing *pairing, start time.Time) report.Haul {
 	view := report.Haul{
-		Target: h.address.String(), Results: results(plan), Findings: plan.Findings, LeftOut: pairing.leftOut,
+		Target: h.address.String(), Results: results, Findings: plan.Findings, LeftOut: pairing.leftOut,
 		APICalls: plan.APICalls, Seconds: time.Since(start).Seconds(), All: h.all,
 	}
-	for _, r := range view.Results {
-		view.APICalls += r.APICalls
+	for i := range results {
+		view.APICalls += results[i].APICalls
 	}
 	return view
 }
@@ -203,8 +195,8 @@ func hostOf(a target.Address) string {
 }
 
 // tellManifest says what was written and what comes next.
-func (l *planner) tellManifest(plan *migrate.Plan) {
-	n := report.Summarize(results(plan))[migrate.WouldMove]
+func (l *planner) tellManifest(view report.Haul) {
+	n := report.Summarize(view.Results)[migrate.WouldMove]
 	switch {
 	case l.out == "":
 	case n == 0:

@@ -189,7 +189,7 @@ func possible(plan *migrate.Plan) []migrate.Move {
 // together puts the results of what was rehearsed into those of the plan, of which
 // they are the possible ones, in its order.
 func together(plan *migrate.Plan, rehearsed []migrate.Result) []migrate.Result {
-	all := results(plan)
+	all := plan.Results()
 	for i := range all {
 		if all[i].Outcome == migrate.WouldMove && len(rehearsed) > 0 {
 			all[i], rehearsed = rehearsed[0], rehearsed[1:]

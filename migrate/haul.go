@@ -47,12 +47,14 @@ func (e *endedError) Error() string {
 const mostSilent = 20
 
 // Run carries out the moves that a plan has found possible, and returns the
-// results of all, in the plan's order. The error, if not nil, is a
+// results of all, in the plan's order. It uses the plan up: of what was read for a
+// move nothing is kept when the move has ended, and its result is the one that it
+// ended with. The error, if not nil, is a
 // *multierror.Error with one error for each cause of failure, however many moves
 // it hit. A haul ends early when the token is not accepted any more, when the
 // journal cannot be written, and when the server stays silent.
 func (h *Haul) Run(ctx context.Context, plan *Plan) ([]Result, error) {
-	r := haulRun{Haul: h, results: make([]Result, len(plan.Moves))}
+	r := haulRun{Haul: h, plan: plan}
 	r.ctx, r.end = context.WithCancelCause(ctx)
 	defer r.end(nil)
 	r.slots = semaphore.NewWeighted(int64(h.parallelism()))
@@ -69,7 +71,8 @@ func (h *Haul) Run(ctx context.Context, plan *Plan) ([]Result, error) {
 		})
 	}
 	r.running.Wait()
-	return r.results, Causes(r.results)
+	results := plan.Results()
+	return results, Causes(results)
 }
 
 func (h *Haul) parallelism() int { return cmp.Or(max(h.Parallelism, 0), DefaultParallelism) }
@@ -100,9 +103,9 @@ type haulRun struct {
 	slots   *semaphore.Weighted
 	running sync.WaitGroup
 
-	mu      sync.Mutex
-	results []Result
-	silent  int // failures in a row for want of a server
+	mu     sync.Mutex
+	plan   *Plan
+	silent int // failures in a row for want of a server
 }
 
 // park lends the slot of a move that waits for a lock to others.
@@ -131,7 +134,7 @@ func (r *haulRun) skip(i int, p Planned) {
 func (r *haulRun) ended(i int, result Result) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.results[i] = result
+	r.plan.Moves[i].end(result)
 	switch result.Code {
 	case CodeUnreachable, CodeServerRefused, CodeLockLeft, CodeUnproven:
 		r.silent++
@@ -202,14 +205,22 @@ func (e *CauseError) Error() string {
 	return fmt.Sprintf("%d moves (%s and %d more): %s", len(e.Targets), strings.Join(e.Targets[:named], ", "), len(e.Targets)-named, e.Text)
 }
 
-// list reads the organization's workspaces, by name.
-func (h *Haul) list(ctx context.Context) (map[string]*target.Workspace, error) {
-	byName := map[string]*target.Workspace{}
+// list reads the organization's workspaces, and returns those that moves go into, by
+// name, and how many there are in all.
+func (h *Haul) list(ctx context.Context, moves []Move) (map[string]*target.Workspace, int, error) {
+	byName := make(map[string]*target.Workspace, len(moves))
+	for _, m := range moves {
+		byName[m.Workspace] = nil
+	}
+	all := 0
 	for ws, err := range h.Target.Workspaces(ctx, h.Organization) {
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
-		byName[ws.Name] = ws
+		all++
+		if _, wanted := byName[ws.Name]; wanted {
+			byName[ws.Name] = ws
+		}
 	}
-	return byName, nil
+	return byName, all, nil
 }

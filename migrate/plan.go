@@ -35,6 +35,24 @@ type Planned struct {
 	Held *Snapshot
 }
 
+// Results are those of all moves.
+func (p *Plan) Results() []Result {
+	all := make([]Result, len(p.Moves))
+	for i := range p.Moves {
+		all[i] = p.Moves[i].Result
+	}
+	return all
+}
+
+// end puts the result of the move in the place of the plan's, and lets go of what was
+// read for it.
+func (p *Planned) end(r Result) {
+	// What the plan has told already is not kept twice.
+	r.Source, r.Target = p.Result.Source, p.Result.Target
+	p.Result, p.Held = r, nil
+	p.Listed, p.Known, p.seen = false, nil, nil
+}
+
 // A Severity says how much a Finding weighs.
 type Severity string
 
@@ -71,11 +89,11 @@ const (
 // token that is not accepted.
 func (h *Haul) Plan(ctx context.Context, moves []Move) (*Plan, error) {
 	listing, meter := target.WithMeter(ctx)
-	workspaces, err := h.list(listing)
+	workspaces, all, err := h.list(listing, moves)
 	if err != nil {
 		return nil, err
 	}
-	plan := &Plan{Moves: make([]Planned, len(moves)), Workspaces: len(workspaces)}
+	plan := &Plan{Moves: make([]Planned, len(moves)), Workspaces: all}
 	if plan.Findings, err = h.judgeToken(listing); err != nil {
 		return nil, err
 	}
@@ -176,10 +194,11 @@ func several(names []string) string {
 
 // lineages finds copies: snapshots of one lineage on their way to several workspaces.
 func (p *Plan) lineages() {
-	sharing := map[string][]Planned{}
-	for _, m := range p.Moves {
-		if s := m.Result.Snapshot; s != nil && s.Lineage != "" {
-			sharing[s.Lineage] = append(sharing[s.Lineage], m)
+	sharing := map[string][]*Result{}
+	for i := range p.Moves {
+		r := &p.Moves[i].Result
+		if s := r.Snapshot; s != nil && s.Lineage != "" {
+			sharing[s.Lineage] = append(sharing[s.Lineage], r)
 		}
 	}
 	for _, lineage := range slices.Sorted(maps.Keys(sharing)) {
@@ -190,13 +209,13 @@ func (p *Plan) lineages() {
 		f := Finding{Code: FindingSharedLineage, Severity: SeverityWarning}
 		newest := copies[0]
 		for _, c := range copies {
-			f.Sources, f.Targets = append(f.Sources, c.Result.Source), append(f.Targets, c.Result.Target)
-			if c.Result.Snapshot.Serial > newest.Result.Snapshot.Serial {
+			f.Sources, f.Targets = append(f.Sources, c.Source), append(f.Targets, c.Target)
+			if c.Snapshot.Serial > newest.Snapshot.Serial {
 				newest = c
 			}
 		}
 		f.Message = fmt.Sprintf("%d snapshots are copies of one state (lineage %s): %s. Two workspaces would manage the same resources; the highest serial is %d, in %s.",
-			len(copies), lineage, several(f.Sources), newest.Result.Snapshot.Serial, newest.Result.Source)
+			len(copies), lineage, several(f.Sources), newest.Snapshot.Serial, newest.Source)
 		p.Findings = append(p.Findings, f)
 	}
 }
