@@ -53,17 +53,42 @@ func (j *judge) backup(f *file) {
 	if f.refusal != nil && !cut || f.unreadable != nil {
 		return // a backup that is of no use is nobody's trouble until it is needed
 	}
-	name, query := f.Source, ""
-	if strings.Contains(name, "://") {
-		if i := strings.IndexByte(name, '?'); i >= 0 {
-			name, query = name[:i], name[i:]
-		}
-	}
-	state := j.byName[timestamp.ReplaceAllString(strings.TrimSuffix(name, ".backup"), "")+query]
+	state := j.byName[backedUp(f.Source)]
 	if state == nil || !state.IsState() || state.Lineage == "" || state.Lineage != f.Lineage || f.Serial <= state.Serial {
 		return
 	}
 	j.add(Finding{Code: CodeBackupNewer, Severity: SeverityError, Sources: []string{state.Source, f.Source},
 		Message: fmt.Sprintf("The backup has serial %d, which is newer than the state's, %d: somebody put an older state in its place.", f.Serial, state.Serial),
-		Advice:  fmt.Sprintf("Find out what happened. If the backup (%s) is the right one, restore it before the state is moved.", path.Base(strings.ReplaceAll(f.Source, `\`, "/")))})
+		Advice:  fmt.Sprintf("Find out what happened. If the backup (%s) is the right one, restore it before the state is moved.", baseName(f.Source))})
+}
+
+// backedUp is the name of the state that a backup is of.
+func backedUp(backup string) string {
+	name, query := cutQuery(backup)
+	return timestamp.ReplaceAllString(strings.TrimSuffix(name, ".backup"), "") + query
+}
+
+// cutQuery parts what a URL asks from the name of what it asks for.
+func cutQuery(source string) (name, query string) {
+	if i := strings.IndexByte(source, '?'); i >= 0 && strings.Contains(source, "://") {
+		return source[:i], source[i:]
+	}
+	return source, ""
+}
+
+func baseName(source string) string {
+	name, _ := cutQuery(source)
+	return path.Base(strings.ReplaceAll(name, `\`, "/"))
+}
+
+// newestBackup is the backup with the highest serial beside a state; nil if there is
+// none of which the serial is known.
+func (j *judge) newestBackup(of *file) *file {
+	var newest *file
+	for _, f := range j.backups[of.Source] {
+		if f.unreadable == nil && f.Known() && (newest == nil || f.Serial > newest.Serial) {
+			newest = f
+		}
+	}
+	return newest
 }

@@ -27,7 +27,7 @@ func TestFindings(t *testing.T) {
 		files map[string]string
 		// want are "severity code" with the files concerned behind them, of all findings.
 		want []string
-		says string // one of the messages holds this
+		says string // one of the messages, or what to do, holds this
 	}{
 		{"a sound state", map[string]string{"a.tfstate": state(spec{lineage: "l"})}, nil, ""},
 		{"errored.tfstate that is newer", map[string]string{
@@ -54,6 +54,15 @@ func TestFindings(t *testing.T) {
 			"terraform.tfstate": state(spec{lineage: "l", serial: 5}), "terraform.tfstate.backup": state(spec{lineage: "l", serial: 4})}, nil, ""},
 		{"a backup of another state", map[string]string{
 			"terraform.tfstate": state(spec{lineage: "l", serial: 4}), "terraform.tfstate.backup": state(spec{lineage: "m", serial: 9})}, nil, ""},
+		{"half a state, and a backup", map[string]string{
+			"terraform.tfstate": state(spec{lineage: "l", serial: 5})[:30], "terraform.tfstate.backup": state(spec{lineage: "l", serial: 4}), "terraform.tfstate.1712345678.backup": state(spec{lineage: "l", serial: 3})},
+			[]string{"error invalid terraform.tfstate"}, "The backup beside it (terraform.tfstate.backup) has serial 4."},
+		{"a file without a byte, and a backup", map[string]string{
+			"terraform.tfstate": "", "terraform.tfstate.backup": state(spec{lineage: "l", serial: 4})},
+			[]string{"warning empty terraform.tfstate"}, "the backup beside it (terraform.tfstate.backup) has serial 4."},
+		{"half a state, and a backup of no use", map[string]string{
+			"terraform.tfstate": state(spec{lineage: "l", serial: 5})[:30], "terraform.tfstate.backup": "?"},
+			[]string{"error invalid terraform.tfstate"}, "earlier versions."},
 		{"copies", map[string]string{
 			"a.tfstate": state(spec{lineage: "l", serial: 5}), "b.tfstate": state(spec{lineage: "l", serial: 5}), "c.tfstate": state(spec{lineage: "l", serial: 2})},
 			[]string{"warning shared-lineage a.tfstate b.tfstate c.tfstate"}, "newest has serial 5, 1 identical to it, 1 older"},
@@ -151,7 +160,7 @@ func TestFindings(t *testing.T) {
 					}
 					line += " " + filepath.ToSlash(path)
 				}
-				got, messages = append(got, line), append(messages, f.Message)
+				got, messages = append(got, line), append(messages, f.Message+" "+f.Advice)
 			}
 			if !slices.Equal(got, test.want) {
 				t.Errorf("found %q\nwant  %q", got, test.want)

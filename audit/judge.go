@@ -16,12 +16,16 @@ type judge struct {
 	*taking
 	findings []Finding
 	byName   map[string]*file
+	backups  map[string][]*file // by the name of their state
 }
 
 func newJudge(t *taking) *judge {
-	j := &judge{taking: t, byName: map[string]*file{}}
+	j := &judge{taking: t, byName: map[string]*file{}, backups: map[string][]*file{}}
 	for _, f := range t.files {
 		j.byName[f.Source] = f
+		if f.role == roleBackup {
+			j.backups[backedUp(f.Source)] = append(j.backups[backedUp(f.Source)], f)
+		}
 	}
 	return j
 }
@@ -56,7 +60,7 @@ func (j *judge) one(f *file) {
 	}
 	switch {
 	case f.unreadable != nil:
-		j.about(f, CodeUnreadable, SeverityError, sentence(fmt.Sprintf("the file could not be read: %v", f.unreadable)),
+		j.about(f, CodeUnreadable, SeverityError, sentence("the file could not be read: "+cause(f.unreadable)),
 			"Without it this audit is incomplete: make it readable, or leave it out with --exclude.")
 	case f.refusal != nil:
 		j.refused(f)
@@ -93,7 +97,16 @@ func (j *judge) refused(f *file) {
 	case "empty":
 		code, severity = CodeEmpty, SeverityWarning
 	}
-	j.about(f, code, severity, sentence(what), sentence(advice))
+	advice = sentence(advice)
+	if b := j.newestBackup(f); b != nil {
+		switch code {
+		case CodeInvalid:
+			advice += fmt.Sprintf(" The backup beside it (%s) has serial %d.", baseName(b.Source), b.Serial)
+		case CodeEmpty:
+			advice += fmt.Sprintf(` "terraform init -migrate-state" leaves such files. If it did not, something was lost: the backup beside it (%s) has serial %d.`, baseName(b.Source), b.Serial)
+		}
+	}
+	j.about(f, code, severity, sentence(what), advice)
 }
 
 // contents tells what is odd about a state that can be read.
@@ -136,7 +149,7 @@ const longHeld = 24 * time.Hour
 // lock tells of the source's own lock.
 func (j *judge) lock(f *file) {
 	if f.lockErr != nil {
-		j.about(f, CodeUnreadable, SeverityWarning, sentence(f.lockErr.Error()), "Find out who works with the state before it is moved.")
+		j.about(f, CodeUnreadable, SeverityWarning, sentence(cause(f.lockErr)), "Find out who works with the state before it is moved.")
 	}
 	l := f.Lock
 	if l == nil {
@@ -171,7 +184,7 @@ func (j *judge) lock(f *file) {
 func (j *judge) digestOf(f *file) {
 	switch {
 	case f.digestErr != nil:
-		j.about(f, CodeUnreadable, SeverityWarning, sentence(fmt.Sprintf("the digest that the backend keeps could not be read: %v", f.digestErr)),
+		j.about(f, CodeUnreadable, SeverityWarning, sentence("the digest that the backend keeps could not be read: "+cause(f.digestErr)),
 			"Terraform would not read the state either: mend the table's item, or give us the right to read it.")
 	case f.digest != "" && f.unreadable == nil && f.changed == nil && f.digest != f.MD5:
 		j.about(f, CodeStaleDigest, SeverityError, fmt.Sprintf("The DynamoDB table holds the digest %s, and the state's is %s: Terraform refuses to read it.", f.digest, f.MD5),

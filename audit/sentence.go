@@ -2,6 +2,7 @@ package audit
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 	"unicode"
@@ -17,6 +18,13 @@ func sentence(text string) string {
 	}
 	return text
 }
+
+// whatFailed is how errors name what could not be done to what.
+var whatFailed = regexp.MustCompile(`cannot [a-z ]+ "(?:[^"\\]|\\.)*": `)
+
+// cause is an error's text without the file that it is about: a finding names that
+// itself, and what fails for many files alike is told once.
+func cause(err error) string { return whatFailed.ReplaceAllString(err.Error(), "") }
 
 // counted writes a number with its noun.
 func counted(n int, noun string) string {
