@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -87,28 +88,21 @@ func (t *taking) readSome(ctx context.Context, files []int, parallelism int, p *
 // each calls do for the files, so many at a time, until one call fails.
 func each(ctx context.Context, files []int, parallelism int, do func(context.Context, int) error) error {
 	group, ctx := errgroup.WithContext(ctx)
-	work := make(chan int)
+	var taken atomic.Int64
 	for range min(parallelism, len(files)) {
 		group.Go(func() error {
-			for i := range work {
-				if err := do(ctx, i); err != nil {
+			for ctx.Err() == nil {
+				k := int(taken.Add(1)) - 1
+				if k >= len(files) {
+					return nil
+				}
+				if err := do(ctx, files[k]); err != nil {
 					return err
 				}
 			}
-			return nil
+			return context.Cause(ctx)
 		})
 	}
-	group.Go(func() error {
-		defer close(work)
-		for _, i := range files {
-			select {
-			case work <- i:
-			case <-ctx.Done():
-				return context.Cause(ctx)
-			}
-		}
-		return nil
-	})
 	return group.Wait()
 }
 

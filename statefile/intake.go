@@ -108,11 +108,15 @@ func (in *intake) next() *chunk {
 
 var newline = []byte{'\n'}
 
-// hash takes a chunk into the digest: beside the reading, in a goroutine, as soon as the
-// file has more than one chunk.
+// besideFrom is after how many chunks a file is so large (4 MiB) that it is hashed
+// beside the reading. For smaller ones handing over costs more than it brings, where
+// many files are read at a time.
+const besideFrom = 32
+
+// hash takes a chunk into the digest: in a goroutine, if the file is large.
 func (in *intake) hash(b []byte) {
 	if in.toHash == nil {
-		if in.err != nil {
+		if in.err != nil || in.chunks <= besideFrom {
 			in.md5.Write(b)
 			return
 		}

@@ -113,9 +113,8 @@ func (c *Contents) Resources() int { return c.Managed + c.Data + c.Other }
 // could be read before it.
 //
 // It is one pass in flat memory (some hundred kilobytes, whatever
-// the sizes of the file and of the values in it). Files larger than a few
-// hundred kilobytes are hashed in a second goroutine, which has ended when Read
-// returns. Read is safe for concurrent use.
+// the sizes of the file and of the values in it). Files larger than 4 MiB are hashed in a
+// second goroutine, which has ended when Read returns. Read is safe for concurrent use.
 func Read(r io.Reader) (*Snapshot, error) {
 	return Inspect(r, nil)
 }
