@@ -161,8 +161,14 @@
   function follow() {
     const [, what, number] = /^#(row|facet)-(\d+)$/.exec(location.hash) || [];
     if (what === "row" && rows[number]) {
+      const pressed = $("one").contains(document.activeElement) ? document.activeElement.textContent : "";
       $("one-inside").replaceChildren(section(rows[number], true));
       if (!$("one").open) $("one").showModal();
+      else {
+        // Whoever goes on by keyboard stays on the button that they press.
+        const buttons = [...$("one").querySelectorAll(".bar button")];
+        (buttons.find(b => b.textContent === pressed && !b.disabled) || buttons[buttons.length - 1]).focus();
+      }
       $("one").scrollTop = 0;
     } else if (what === "facet" && data.facets[number]) {
       state.facet = $("filter").value = number;
