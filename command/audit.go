@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -58,7 +59,11 @@ read; 4 there is no such source.`,
 			if !c.Args().Present() {
 				return usagef("SOURCE is missing: tfhaul audit SOURCE… (more: tfhaul audit --help)")
 			}
-			a := &takeInventory{process: p, sources: c.Args().Slice(), all: c.Bool("all"), json: c.Bool("json"), csv: c.Bool("csv"), html: c.String("html")}
+			a := &takeInventory{process: p, sources: c.Args().Slice(), all: c.Bool("all"), json: c.Bool("json"), csv: c.Bool("csv")}
+			var err error
+			if a.html, err = reportPath(c, "html"); err != nil {
+				return err
+			}
 			a.options.OldestTerraform = c.String("oldest-terraform")
 			if _, err := version.NewVersion(a.options.OldestTerraform); err != nil {
 				return usagef("--oldest-terraform cannot be %q: it is a version such as 1.5.0", a.options.OldestTerraform)
@@ -68,7 +73,6 @@ read; 4 there is no such source.`,
 			}
 			a.options.Find = source.FindOptions{Include: c.StringSlice("include"), Exclude: c.StringSlice("exclude"), Stdin: p.stdin, Connections: &source.Connections{}}
 			if c.String("target") != "" {
-				var err error
 				if a.target, err = a.aim(c); err != nil {
 					return err
 				}
@@ -135,12 +139,18 @@ func (a *takeInventory) Run(ctx context.Context) error {
 	return ended(a.exit(inventory))
 }
 
+// show tells of the inventory in the views that were asked for. A page that cannot be written
+// keeps nobody from what was found.
 func (a *takeInventory) show(i *audit.Inventory) error {
+	var page error
 	if a.html != "" {
-		if err := writeReport(a.html, func(w io.Writer) error { return report.InventoryHTML(w, i) }); err != nil {
-			return err
-		}
+		page = writeReport(a.html, func(w io.Writer) error { return report.InventoryHTML(w, i) })
 	}
+	return errors.Join(a.print(i), page)
+}
+
+// print writes to stdout.
+func (a *takeInventory) print(i *audit.Inventory) error {
 	switch {
 	case a.json:
 		return report.InventoryJSON(a.stdout, i)

@@ -70,6 +70,7 @@ func TestAudit(t *testing.T) {
 		{[]string{filepath.Join(dir, "absent")}, 4, "cannot find"},
 		{[]string{dir, "--include", "*.none"}, 4, "no state found"},
 		{[]string{dir, "--html", filepath.Join(dir, "absent", "x.html")}, 1, "cannot be written"},
+		{[]string{dir, "--html", "-"}, 4, "no - for stdout"},
 		{[]string{"-", "--target", org}, 4, "only once"},
 		{[]string{dir, "--target", "a/b/c/d"}, 4, ""},
 	} {
@@ -77,6 +78,12 @@ func TestAudit(t *testing.T) {
 			t.Errorf("%q: exit code %d, not %d, or stderr does not say %q: %s", test.args, r.code, test.code, test.says, r.stderr)
 		}
 	}
+	t.Run("tells what was found even if the page cannot be written", func(t *testing.T) {
+		r := h.tfhaul(t, "audit", dir, "--html", filepath.Join(dir, "absent", "x.html"))
+		if r.code != 1 || !strings.Contains(r.stdout, "SOURCE") {
+			t.Errorf("exit code %d: %s", r.code, r.stdout)
+		}
+	})
 }
 
 func TestAuditReadsStandardInput(t *testing.T) {
@@ -169,7 +176,7 @@ func TestReport(t *testing.T) {
 	if len(moves) != 1 || moves[0].(map[string]any)["outcome"] != string(migrate.Moved) {
 		t.Errorf("%v", moves)
 	}
-	for _, args := range [][]string{{}, {filepath.Join(dir, "absent")}, {page}} {
+	for _, args := range [][]string{{}, {filepath.Join(dir, "absent")}, {page}, {journal, "--html", "-"}, {journal, "--junit", "-"}} {
 		if r := h.tfhaul(t, append([]string{"report"}, args...)...); r.code != 4 {
 			t.Errorf("%q: exit code %d: %s", args, r.code, r.stderr)
 		}

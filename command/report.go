@@ -41,7 +41,13 @@ Exit codes: 0 the report was made, whatever it tells; 1 it could not be written;
 			if err != nil {
 				return err
 			}
-			t := &tellHaul{process: p, journal: args[0], html: c.String("html"), junit: c.String("junit"), json: c.Bool("json")}
+			t := &tellHaul{process: p, journal: args[0], json: c.Bool("json")}
+			if t.html, err = reportPath(c, "html"); err != nil {
+				return err
+			}
+			if t.junit, err = reportPath(c, "junit"); err != nil {
+				return err
+			}
 			return t.Run()
 		},
 	}

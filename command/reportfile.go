@@ -7,7 +7,17 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/urfave/cli/v2"
 )
+
+// reportPath is where the flag wants a report.
+func reportPath(c *cli.Context, flag string) (string, error) {
+	if c.String(flag) == "-" {
+		return "", usagef("--%s takes the name of a file, and no - for stdout: a page and a text would stand in one stream", flag)
+	}
+	return c.String(flag), nil
+}
 
 // writeReport writes a file of a report whole or not at all: what stood there
 // before stays until all is written. Others may read it: it holds no secret.
