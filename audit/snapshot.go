@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"cmp"
 	"time"
 
 	"tfhaul/source"
@@ -78,6 +79,10 @@ type Target struct {
 	Code    string `json:"code"`
 	Message string `json:"message"`
 }
+
+// Standing is how the snapshot stands to the workspace or, where that is unknown because
+// there is no workspace, or no state that could be compared, the code that says so.
+func (t *Target) Standing() string { return cmp.Or(t.Relation, t.Code) }
 
 // KindUnreadable stands for files that could not be read.
 const KindUnreadable = "unreadable"

@@ -30,7 +30,8 @@ type Summary struct {
 	TerraformVersions map[string]int `json:"terraform_versions"`
 	Formats           map[int]int    `json:"formats"`
 	Providers         map[string]int `json:"providers"`
-	// Relations counts how snapshots stand to their targets, if one was named.
+	// Relations counts how snapshots stand to their targets, if one was named; see
+	// Target.Standing.
 	Relations map[string]int `json:"relations,omitempty"`
 	// Skipped counts what was found and not taken, by reason.
 	Skipped map[string]int `json:"skipped"`
@@ -63,7 +64,7 @@ func (i *Inventory) Summary() Summary {
 			if s.Relations == nil {
 				s.Relations = map[string]int{}
 			}
-			s.Relations[sn.Target.Relation]++
+			s.Relations[sn.Target.Standing()]++
 		}
 		if !sn.IsState() {
 			continue

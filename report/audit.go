@@ -98,7 +98,7 @@ func (s Style) snapshots(b *bytes.Buffer, i *audit.Inventory, all bool) {
 		if targets {
 			workspace, relation := "", ""
 			if sn.Target != nil {
-				workspace, relation = strings.TrimPrefix(sn.Target.Workspace, prefix), cmp.Or(sn.Target.Relation, sn.Target.Code)
+				workspace, relation = strings.TrimPrefix(sn.Target.Workspace, prefix), sn.Target.Standing()
 			}
 			row = append(row, plainLine(workspace), plainLine(relation))
 		}
@@ -289,21 +289,23 @@ func (s Style) severity(v audit.Severity) string {
 
 // inventorySummary draws the last lines.
 func (s Style) inventorySummary(b *bytes.Buffer, i *audit.Inventory, sum audit.Summary) {
+	const room = 10
+	label := func(name string) string { return s.Faint(fmt.Sprintf("%-*s", room, name)) + "  " }
 	line := func(name, text string) {
 		if text != "" {
-			fmt.Fprintf(b, "%s  %s\n", s.Faint(fmt.Sprintf("%-10s", name)), text)
+			s.paragraph(b, label(name), strings.Repeat(" ", room+2), text, strings.Split(strings.ReplaceAll(text, ";", ","), ", ")...)
 		}
 	}
-	states := fmt.Sprintf("%s, %s", counted(sum.States, "state"), Size(sum.Bytes))
+	states := fmt.Sprintf("%s, %s", many(sum.States, "state"), Size(sum.Bytes))
 	if other := sum.Snapshots - sum.States; other > 0 {
-		states += fmt.Sprintf("; %s that no state could be read from", counted(other, "file"))
+		states += fmt.Sprintf("; %s that no state could be read from", many(other, "file"))
 	}
 	if sum.Locked > 0 {
-		states += fmt.Sprintf("; %d locked", sum.Locked)
+		states += fmt.Sprintf("; %s locked", grouped(sum.Locked))
 	}
 	line("states", states)
-	line("resources", fmt.Sprintf("%s managed, %d data, %s; %s, %d sensitive; %s", fmt.Sprint(sum.Managed), sum.Data, counted(sum.Instances, "instance"),
-		counted(sum.Outputs, "output"), sum.SensitiveOutputs, counted(sum.SensitiveAttributes, "sensitive attribute")))
+	line("resources", fmt.Sprintf("%s managed, %s data, %s; %s, %s sensitive; %s", grouped(sum.Managed), grouped(sum.Data), many(sum.Instances, "instance"),
+		many(sum.Outputs, "output"), grouped(sum.SensitiveOutputs), many(sum.SensitiveAttributes, "sensitive attribute")))
 	line("terraform", most(versionsInOrder(sum.TerraformVersions), sum.TerraformVersions, 8))
 	line("providers", most(byCount(sum.Providers), sum.Providers, 5))
 	line("relations", most(byCount(sum.Relations), sum.Relations, 8))
@@ -311,9 +313,9 @@ func (s Style) inventorySummary(b *bytes.Buffer, i *audit.Inventory, sum audit.S
 	var parts []string
 	for _, severity := range audit.Severities {
 		if n := sum.Findings[severity]; n > 0 {
-			word := counted(n, string(severity))
+			word := many(n, string(severity))
 			if severity == audit.SeverityInfo {
-				word = fmt.Sprintf("%d good to know", n)
+				word = grouped(n) + " good to know"
 			}
 			switch severity {
 			case audit.SeverityError:
@@ -324,7 +326,15 @@ func (s Style) inventorySummary(b *bytes.Buffer, i *audit.Inventory, sum audit.S
 			parts = append(parts, word)
 		}
 	}
-	line("findings", cmp.Or(strings.Join(parts, ", "), s.Good("none")))
+	fmt.Fprintf(b, "%s%s\n", label("findings"), cmp.Or(strings.Join(parts, ", "), s.Good("none")))
+}
+
+// many writes a number that may be large with its noun: "39,303 instances".
+func many(n int, noun string) string {
+	if n == 1 {
+		return counted(n, noun)
+	}
+	return grouped(n) + " " + noun + "s"
 }
 
 // byCount orders names by their counts, the greatest first.
@@ -351,6 +361,9 @@ func versionsInOrder(counts map[string]int) []string {
 	})
 }
 
+// publicRegistry is where providers come from if nothing else is said.
+const publicRegistry = "registry.terraform.io/"
+
 // most writes the first of many names with their counts.
 func most(names []string, counts map[string]int, limit int) string {
 	var parts []string
@@ -360,10 +373,10 @@ func most(names []string, counts map[string]int, limit int) string {
 			for _, name := range names[i:] {
 				rest += counts[name]
 			}
-			parts = append(parts, fmt.Sprintf("%d others (%d)", len(names)-i, rest))
+			parts = append(parts, fmt.Sprintf("%d others (%s)", len(names)-i, grouped(rest)))
 			break
 		}
-		parts = append(parts, fmt.Sprintf("%s (%d)", plainLine(cmp.Or(name, "unknown")), counts[name]))
+		parts = append(parts, fmt.Sprintf("%s (%s)", strings.TrimPrefix(plainLine(cmp.Or(name, "unknown")), publicRegistry), grouped(counts[name])))
 	}
 	return strings.Join(parts, ", ")
 }

@@ -145,7 +145,7 @@ func (a *auditPage) fillRows() {
 		if targets {
 			workspace, relation := "", ""
 			if sn.Target != nil {
-				workspace, relation = plainLine(sn.Target.Workspace), plainLine(cmp.Or(sn.Target.Relation, sn.Target.Code))
+				workspace, relation = plainLine(sn.Target.Workspace), plainLine(sn.Target.Standing())
 			}
 			row.Cells = append(row.Cells, workspace, relation)
 		}
@@ -200,7 +200,7 @@ func (a *auditPage) facetsOf(k int, sn *audit.Snapshot) []int {
 		}
 	}
 	if sn.Target != nil {
-		list = append(list, x.of(facetRelation, plainLine(cmp.Or(sn.Target.Relation, sn.Target.Code))))
+		list = append(list, x.of(facetRelation, plainLine(sn.Target.Standing())))
 	}
 	severities := map[audit.Severity]bool{}
 	for _, n := range a.concerned[k] {
@@ -378,7 +378,7 @@ func (a *auditPage) fillPlots() {
 	if len(s.Relations) > 0 {
 		var bars []bar
 		for _, r := range byCount(s.Relations) {
-			label := plainLine(cmp.Or(r, "none"))
+			label := plainLine(r)
 			bars = append(bars, bar{Label: label, Text: grouped(s.Relations[r]), count: float64(s.Relations[r]), Filter: x.address(facetRelation, label)})
 		}
 		a.Plots = append(a.Plots, newPlot("How do they stand to the target?", "Relation", "States", bars))
@@ -430,7 +430,7 @@ func (a *auditPage) providerBars() []bar {
 			break
 		}
 		label := plainLine(address)
-		bars = append(bars, bar{Label: strings.TrimPrefix(strings.TrimPrefix(label, "registry.terraform.io/"), "terraform.io/"), Text: grouped(n), count: float64(n), Filter: a.facets.address(facetProvider, label)})
+		bars = append(bars, bar{Label: strings.TrimPrefix(strings.TrimPrefix(label, publicRegistry), "terraform.io/"), Text: grouped(n), count: float64(n), Filter: a.facets.address(facetProvider, label)})
 	}
 	return bars
 }

@@ -87,6 +87,43 @@ func TestAdviceStandsWithWhatItIsFor(t *testing.T) {
 	}
 }
 
+// TestStandingIsToldWhereNothingCanBeCompared has a state without a workspace.
+func TestStandingIsToldWhereNothingCanBeCompared(t *testing.T) {
+	i := inventory()
+	i.Snapshots[0].Target = &audit.Target{Workspace: "h/o/network", Outcome: "refused", Code: "no-workspace", Message: "There is no such workspace."}
+	i.Snapshots[1].Target = &audit.Target{Workspace: "h/o/dns", Outcome: "planned", Relation: "fresh"}
+	if got := told(t, 100, i); !strings.Contains(got, "relations   fresh (1), no-workspace (1)\n") {
+		t.Errorf("got\n%s", got)
+	}
+	var page bytes.Buffer
+	if err := report.InventoryHTML(&page, i); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(page.String(), `title="no-workspace: show these in the table">no-workspace</a>`) {
+		t.Error("the plot of the relations leads to no row")
+	}
+}
+
+// TestSummaryKeepsToTheTerminal has many providers, and numbers with thousands.
+func TestSummaryKeepsToTheTerminal(t *testing.T) {
+	i := inventory()
+	i.Snapshots[0].Instances = 1234567
+	for _, name := range []string{"google", "azurerm", "kubernetes", "helm"} {
+		i.Snapshots[0].Providers = append(i.Snapshots[0].Providers, audit.Provider{Address: "registry.terraform.io/hashicorp/" + name, Resources: 1100})
+	}
+	got := told(t, 80, i)
+	for _, want := range []string{"1,234,582 instances", "\nproviders   hashicorp/azurerm (1,100), ", "\n            hashicorp/"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("there is no %q in\n%s", want, got)
+		}
+	}
+	for line := range strings.Lines(got) {
+		if runewidth.StringWidth(line) > 81 {
+			t.Errorf("a line is too long: %s", line)
+		}
+	}
+}
+
 // TestLongAdviceHasOneArrow also wants commands in one piece.
 func TestLongAdviceHasOneArrow(t *testing.T) {
 	const command = `"terraform state replace-provider registry.opentofu.org/NAMESPACE/NAME registry.terraform.io/NAMESPACE/NAME"`
