@@ -133,13 +133,12 @@ func (m *migration) tellPlan(ctx context.Context, haul *migrate.Haul, pairing *p
 
 // agree tells what is to be done, and asks whether it shall be.
 func (m *migration) agree(ctx context.Context, plan *migrate.Plan, pairing *pairing, start time.Time) (bool, error) {
-	view := m.view(plan, plan.Results(), pairing, start)
 	if !m.json {
-		if err := report.PlanSummary(m.stderr, m.stderr.style(), view); err != nil {
+		if err := report.PlanSummary(m.stderr, m.stderr.style(), m.view(plan, plan.Results(), pairing, start)); err != nil {
 			return false, err
 		}
 	}
-	if n := report.Summarize(view.Results)[migrate.WouldMove]; n > 0 && !m.yes {
+	if n := plan.Count(migrate.WouldMove); n > 0 && !m.yes {
 		yes, err := m.ask(ctx, fmt.Sprintf("Shall these %d states be moved into %s?", n, report.Plain(m.address.String())))
 		if err != nil {
 			return false, err

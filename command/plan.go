@@ -96,7 +96,7 @@ func (l *planner) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	l.tellManifest(view)
+	l.tellManifest(plan)
 	return ended(l.code(ctx, view.Results, pairing))
 }
 
@@ -133,8 +133,9 @@ func (h *hauling) plan(ctx context.Context, haul *migrate.Haul, pairing *pairing
 	progress := h.startProgress(reading, len(pairing.moves), h.json)
 	defer progress.end()
 	haul.Decided = progress.ended
-	plan, err := haul.Plan(ctx, pairing.moves)
-	pairing.moves = nil // the plan has them
+	moves := pairing.moves
+	pairing.moves = nil // the plan will have them
+	plan, err := haul.Plan(ctx, moves)
 	return plan, whatToSay(ctx, err)
 }
 
@@ -195,8 +196,8 @@ func hostOf(a target.Address) string {
 }
 
 // tellManifest says what was written and what comes next.
-func (l *planner) tellManifest(view report.Haul) {
-	n := report.Summarize(view.Results)[migrate.WouldMove]
+func (l *planner) tellManifest(plan *migrate.Plan) {
+	n := plan.Count(migrate.WouldMove)
 	switch {
 	case l.out == "":
 	case n == 0:

@@ -2,6 +2,7 @@ package migrate_test
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -156,5 +157,128 @@ func TestMemoryIsFlat(t *testing.T) {
 				t.Errorf("%d KiB were allocated for %d MiB, and %d KiB for %d MiB: it grows with the state", little>>10, small>>20, much>>10, large>>20)
 			}
 		})
+	}
+}
+
+// The budget of what a haul remembers, in bytes a move: when it is planned (so that
+// what was read need not be read again), when it has ended (the plan, and the results
+// that it is reported from), and of an earlier run's journal. What a move allocates on
+// its way is none of it. Ten thousand moves are 12 MB then, besides their names, and the
+// garbage collector takes as much again.
+const (
+	mostPlanned  = 1300
+	mostEnded    = 1150
+	mostRecorded = 1200
+)
+
+func TestMemoryOfAHaul(t *testing.T) {
+	const few, many = 100, 600
+	var grown [3]int64
+	for _, n := range []int{few, many} {
+		planned, ended, recorded := haulMemory(t, n)
+		for i, live := range []int64{planned, ended, recorded} {
+			grown[i] = live - grown[i]
+		}
+	}
+	for i, budget := range []struct {
+		of   string
+		most int64
+	}{{"a planned move", mostPlanned}, {"a move that ended", mostEnded}, {"a move in a journal", mostRecorded}} {
+		each := grown[i] / (many - few)
+		t.Logf("%s holds %d bytes", budget.of, each)
+		if each > budget.most {
+			t.Errorf("%s holds %d bytes, and may hold %d", budget.of, each, budget.most)
+		}
+	}
+}
+
+// haulMemory says how many bytes are held after a haul was planned, after it was run,
+// and of its journal; the snapshots' places and the server are not among them.
+func haulMemory(t *testing.T, n int) (planned, ended, recorded int64) {
+	b := newBench(t, tfesim.Options{RateLimit: -1})
+	b.engine.Observe = nil
+	moves := b.landscape(n)
+	path := filepath.Join(t.TempDir(), "haul.jsonl")
+	b.withJournal(path, migrate.UploadAuto)
+	before := b.held()
+	haul := b.haul()
+	plan, err := haul.Plan(t.Context(), moves)
+	if err != nil {
+		t.Fatal(err)
+	}
+	planned = b.held() - before
+	results, err := haul.Run(t.Context(), plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := outcomes(results)[migrate.Moved]; got != n {
+		t.Fatalf("%d moved, want %d", got, n)
+	}
+	ended = b.held() // and what the server holds now
+	runtime.KeepAlive(results)
+	runtime.KeepAlive(plan)
+	ended -= b.held() // which they are not any more
+	if err := b.engine.Journal.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b.engine.Journal = nil
+	before = b.held()
+	ledger := readLedger(t, path)
+	recorded = b.held() - before
+	if got := len(ledger.Results()); got != n {
+		t.Fatalf("the journal tells of %d moves, want %d", got, n)
+	}
+	runtime.KeepAlive(moves)
+	return planned, ended, recorded
+}
+
+// held is how many bytes are not garbage, but for the server's notes of requests.
+func (b *bench) held() int64 {
+	b.sim.ResetRequests()
+	runtime.GC()
+	runtime.GC() // frees what pools held
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+func readLedger(t *testing.T, path string) *migrate.Ledger {
+	t.Helper()
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	ledger, err := migrate.ReadLedger(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ledger
+}
+
+// Which locks are held is known without remembering what was unlocked.
+func TestLocksAreForgotten(t *testing.T) {
+	var locks migrate.LockLedger
+	add := func(i int) {
+		target := fmt.Sprintf("h/o/w%d", i)
+		for _, event := range []string{migrate.EventIntent, migrate.EventLocking, migrate.EventLocked, migrate.EventSent, migrate.EventUnlocking, migrate.EventUnlocked} {
+			locks.Add(migrate.Event{Event: event, Source: "s", Target: target, Snapshot: &migrate.Snapshot{}})
+		}
+		locks.Add(migrate.Event{Event: migrate.EventOutcome, Target: target, Result: &migrate.Result{Outcome: migrate.Moved}})
+	}
+	add(0)
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	for i := range 1000 {
+		add(i)
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	if held := locks.HeldLocks(); len(held) > 0 {
+		t.Errorf("%d locks are held, want none", len(held))
+	}
+	if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 50_000 {
+		t.Errorf("%d bytes are held of 1000 moves that ended", grown)
 	}
 }

@@ -66,8 +66,12 @@ func (h *Haul) Run(ctx context.Context, plan *Plan) ([]Result, error) {
 			continue
 		}
 		r.running.Go(func() {
-			defer r.slots.Release(1)
-			r.ended(i, engine.carryOut(r.ctx, p))
+			// What succeeded makes room for the next while its outcome is on the way to
+			// the disk, where the next one's events go, too. What did not may end the haul.
+			mine := engine
+			mine.leave = sync.OnceFunc(func() { r.slots.Release(1) })
+			defer mine.leave()
+			r.ended(i, mine.carryOut(r.ctx, p))
 		})
 	}
 	r.running.Wait()
@@ -209,8 +213,8 @@ func (e *CauseError) Error() string {
 // name, and how many there are in all.
 func (h *Haul) list(ctx context.Context, moves []Move) (map[string]*target.Workspace, int, error) {
 	byName := make(map[string]*target.Workspace, len(moves))
-	for _, m := range moves {
-		byName[m.Workspace] = nil
+	for i := range moves {
+		byName[moves[i].Workspace] = nil
 	}
 	all := 0
 	for ws, err := range h.Target.Workspaces(ctx, h.Organization) {
@@ -220,6 +224,11 @@ func (h *Haul) list(ctx context.Context, moves []Move) (map[string]*target.Works
 		all++
 		if _, wanted := byName[ws.Name]; wanted {
 			byName[ws.Name] = ws
+		}
+	}
+	for i := range moves {
+		if ws := byName[moves[i].Workspace]; ws != nil {
+			ws.Name = moves[i].Workspace // the same text, and not kept twice
 		}
 	}
 	return byName, all, nil

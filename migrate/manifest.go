@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -121,18 +122,27 @@ func (m *Manifest) check(name string) error {
 	return nil
 }
 
-// WriteTo writes the manifest for a person to review.
+// WriteTo writes the manifest for a person to review, block by block: of each, HCL's
+// own writer holds some 20 KB.
 func (m *Manifest) WriteTo(w io.Writer) (int64, error) {
+	out := bufio.NewWriter(w)
 	file := hclwrite.NewEmptyFile()
-	body := file.Body()
-	target := body.AppendNewBlock("target", nil).Body()
+	target := file.Body().AppendNewBlock("target", nil).Body()
 	target.SetAttributeValue("hostname", cty.StringVal(m.Target.Hostname))
 	target.SetAttributeValue("organization", cty.StringVal(m.Target.Organization))
+	written, err := file.WriteTo(out)
 	for _, move := range m.Moves {
-		body.AppendNewline()
-		move.write(body.AppendNewBlock("move", []string{move.Source}).Body())
+		if err != nil {
+			return written, err
+		}
+		file := hclwrite.NewEmptyFile()
+		file.Body().AppendNewline()
+		move.write(file.Body().AppendNewBlock("move", []string{move.Source}).Body())
+		var n int64
+		n, err = file.WriteTo(out)
+		written += n
 	}
-	return file.WriteTo(w)
+	return written, errors.Join(err, out.Flush())
 }
 
 func (m *ManifestMove) write(b *hclwrite.Body) {

@@ -44,6 +44,17 @@ func (p *Plan) Results() []Result {
 	return all
 }
 
+// Count is how many moves have an outcome.
+func (p *Plan) Count(o Outcome) int {
+	n := 0
+	for i := range p.Moves {
+		if p.Moves[i].Result.Outcome == o {
+			n++
+		}
+	}
+	return n
+}
+
 // end puts the result of the move in the place of the plan's, and lets go of what was
 // read for it.
 func (p *Planned) end(r Result) {
@@ -144,6 +155,9 @@ func (e *Engine) plan(ctx context.Context, m Move, collision string) Planned {
 	x.conclude(ctx, err)
 	x.result.APICalls = meter.Calls()
 	m.seen = &seen{read: x.read, workspace: x.workspace, held: x.held}
+	if x.read.snapshot != nil {
+		x.read.snapshot.Contents.Providers = nil // which are nobody's concern here
+	}
 	planned := Planned{Move: m, Result: x.result}
 	if x.held != nil {
 		planned.Held = newSnapshot(x.held.snapshot)
@@ -194,16 +208,20 @@ func several(names []string) string {
 
 // lineages finds copies: snapshots of one lineage on their way to several workspaces.
 func (p *Plan) lineages() {
-	sharing := map[string][]*Result{}
+	known := make([]*Result, 0, len(p.Moves))
 	for i := range p.Moves {
-		r := &p.Moves[i].Result
-		if s := r.Snapshot; s != nil && s.Lineage != "" {
-			sharing[s.Lineage] = append(sharing[s.Lineage], r)
+		if r := &p.Moves[i].Result; r.Snapshot != nil && r.Snapshot.Lineage != "" {
+			known = append(known, r)
 		}
 	}
-	for _, lineage := range slices.Sorted(maps.Keys(sharing)) {
-		copies := sharing[lineage]
-		if len(copies) < 2 {
+	slices.SortStableFunc(known, func(a, b *Result) int { return strings.Compare(a.Snapshot.Lineage, b.Snapshot.Lineage) })
+	for len(known) > 0 {
+		lineage, n := known[0].Snapshot.Lineage, 1
+		for n < len(known) && known[n].Snapshot.Lineage == lineage {
+			n++
+		}
+		copies := known[:n]
+		if known = known[n:]; n < 2 {
 			continue
 		}
 		f := Finding{Code: FindingSharedLineage, Severity: SeverityWarning}
@@ -215,7 +233,7 @@ func (p *Plan) lineages() {
 			}
 		}
 		f.Message = fmt.Sprintf("%d snapshots are copies of one state (lineage %s): %s. Two workspaces would manage the same resources; the highest serial is %d, in %s.",
-			len(copies), lineage, several(f.Sources), newest.Snapshot.Serial, newest.Source)
+			n, lineage, several(f.Sources), newest.Snapshot.Serial, newest.Source)
 		p.Findings = append(p.Findings, f)
 	}
 }
@@ -223,7 +241,8 @@ func (p *Plan) lineages() {
 // versions finds workspaces whose Terraform is older than what wrote the state,
 // and so could not read it.
 func (p *Plan) versions() {
-	for _, m := range p.Moves {
+	for i := range p.Moves {
+		m := &p.Moves[i]
 		if m.Known == nil || m.Result.Outcome != WouldMove || m.Result.Snapshot == nil {
 			continue
 		}
@@ -246,7 +265,8 @@ func (p *Plan) versions() {
 // there would fail.
 func (p *Plan) permissions() {
 	f := Finding{Code: FindingPermissions, Severity: SeverityError}
-	for _, m := range p.Moves {
+	for i := range p.Moves {
+		m := &p.Moves[i]
 		if m.Known == nil || m.Result.Outcome != WouldMove || m.Known.CanLock && m.Known.CanUnlock {
 			continue
 		}
@@ -263,7 +283,8 @@ var finalRuns = []string{"", "applied", "planned_and_finished", "planned_and_sav
 
 // runs finds workspaces in which something is going on.
 func (p *Plan) runs() {
-	for _, m := range p.Moves {
+	for i := range p.Moves {
+		m := &p.Moves[i]
 		if m.Known == nil || m.Result.Outcome != WouldMove || slices.Contains(finalRuns, m.Known.CurrentRunStatus) {
 			continue
 		}

@@ -149,7 +149,11 @@ func (s *searcher) file(key string, mode fs.FileMode) {
 	} else {
 		s.fileKeys = append(s.fileKeys, key)
 	}
-	s.listing.Objects = append(s.listing.Objects, &file{path: s.path(key), place: placeIn(s.above, key)})
+	p := s.path(key)
+	if strings.HasSuffix(p, key) {
+		key = p[len(p)-len(key):] // of 10,000 files not every name is kept twice
+	}
+	s.listing.Objects = append(s.listing.Objects, &file{path: p, place: placeIn(s.above, key)})
 }
 
 // followLinks looks at what the symbolic links lead to, in the order of their names. What lies behind
