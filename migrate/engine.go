@@ -35,6 +35,9 @@ type Engine struct {
 
 	// park spends a pause of waiting for a lock; nil: just sleep. See Haul.
 	park func(ctx context.Context, sleep func(context.Context) error) error
+	// leave is called when a move has succeeded and only its outcome is yet to be
+	// on the disk; nil for nobody who wants to know.
+	leave func()
 }
 
 // Options say how moves are carried out.
@@ -136,6 +139,7 @@ func (e *Engine) Move(ctx context.Context, m Move) Result {
 	start := time.Now()
 	ctx, meter := target.WithMeter(ctx)
 	x := e.execution(m)
+	x.enter()
 	err := x.run(ctx)
 	x.conclude(ctx, err)
 	x.freeLeftLock(ctx)
@@ -168,6 +172,7 @@ type execution struct {
 	sent      *target.StateVersion // step 5
 	current   bool                 // verify found what was sent to be the current state version
 	comparing bool                 // nothing is moved: see Verify
+	entered   bool                 // the journal counts on further events
 }
 
 // run is one move, under the source's own lock if that is asked for.
@@ -295,8 +300,11 @@ func (x *execution) announce(e Event) error {
 		return nil
 	}
 	write := x.Journal.Append
-	if followed[e.Event] {
+	switch {
+	case followed[e.Event]:
 		write = x.Journal.Note
+	case e.Event == EventOutcome:
+		write = x.Journal.appendLast
 	}
 	if err := write(e); err != nil {
 		return &stop{code: CodeJournal, message: fmt.Sprintf("%v: nothing is done that cannot be recorded; make room or choose another --journal", err)}
@@ -319,5 +327,24 @@ func (x *execution) recordOutcome() {
 	if x.workspace != nil {
 		e.WorkspaceID = x.workspace.ID
 	}
+	x.exit()
+	if x.leave != nil && r.Code == "" {
+		x.leave()
+	}
 	x.record(e)
+}
+
+// enter and exit enclose what of a move the journal has to be on the disk for.
+func (x *execution) enter() {
+	if x.Journal != nil && !x.DryRun {
+		x.Journal.disk.enter()
+		x.entered = true
+	}
+}
+
+func (x *execution) exit() {
+	if x.entered {
+		x.Journal.disk.leave()
+		x.entered = false
+	}
 }

@@ -84,8 +84,7 @@ type Journal struct {
 	end    int64 // where the next line goes
 	broken error // why nothing more can be written
 
-	flushing sync.Mutex // held while waiting for the disk; never taken while mu is held
-	flushed  int64      // the disk has what stands before this
+	disk *flusher // it takes mu, and is never waited for while mu is held
 }
 
 // ErrJournalInUse says that another process writes the journal now.
@@ -104,6 +103,7 @@ func OpenJournal(path string) (*Journal, *Ledger, error) {
 		return nil, nil, fmt.Errorf("the journal %q cannot be opened: %w", path, err)
 	}
 	j := &Journal{file: file}
+	j.disk = newFlusher(j.sync)
 	past, err := j.begin()
 	if err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("the journal %q cannot be used: %w", path, err), file.Close())
@@ -228,18 +228,30 @@ func (j *Journal) Haul() string { return j.haul }
 func (j *Journal) Append(e Event) error {
 	upTo, err := j.add(e)
 	if err == nil {
-		err = j.flush(upTo)
+		err = j.disk.wait(upTo)
 	}
-	if err != nil {
-		return fmt.Errorf("write the journal: %w", err)
+	return unwritten(err)
+}
+
+// appendLast is Append for the last event of a move, which nothing waits for: the
+// events of other moves have the disk take it.
+func (j *Journal) appendLast(e Event) error {
+	upTo, err := j.add(e)
+	if err == nil {
+		err = j.disk.waitLast(upTo)
 	}
-	return nil
+	return unwritten(err)
 }
 
 // Note writes an event and does not wait for the disk, which has it when the next
 // Append returns. It outlives the death of the process, not that of the machine.
 func (j *Journal) Note(e Event) error {
-	if _, err := j.add(e); err != nil {
+	_, err := j.add(e)
+	return unwritten(err)
+}
+
+func unwritten(err error) error {
+	if err != nil {
 		return fmt.Errorf("write the journal: %w", err)
 	}
 	return nil
@@ -276,28 +288,22 @@ func (j *Journal) write(line []byte) (int64, error) {
 	return j.end, nil
 }
 
-// flush returns when the disk has what is written up to a place.
-func (j *Journal) flush(upTo int64) error {
-	j.flushing.Lock()
-	defer j.flushing.Unlock()
-	if j.flushed >= upTo {
-		return nil // by whom we waited for
-	}
+// sync has the disk take what is written, and returns up to where that is.
+func (j *Journal) sync() (int64, error) {
 	j.mu.Lock()
 	end, broken := j.end, j.broken
 	j.mu.Unlock()
 	if broken != nil {
-		return broken
+		return 0, broken
 	}
 	if err := j.file.Sync(); err != nil {
 		// What the disk has now is unknown, and a second try would not tell.
 		j.mu.Lock()
 		defer j.mu.Unlock()
 		j.broken = err
-		return err
+		return 0, err
 	}
-	j.flushed = end
-	return nil
+	return end, nil
 }
 
 // Close closes the file, so that another process may continue the haul.

@@ -106,7 +106,7 @@ func (x *execution) takeLock(ctx context.Context) (*lockwait.Lease, error) {
 	if err := x.announce(x.lockEvent(EventLocking)); err != nil {
 		return nil, err
 	}
-	lease, err := lockwait.Acquire(ctx, x.lock, lockwait.Options{Timeout: x.LockTimeout, OnWait: x.waiting, Pause: x.park})
+	lease, err := lockwait.Acquire(ctx, x.lock, lockwait.Options{Timeout: x.LockTimeout, OnWait: x.waiting, Pause: x.pause})
 	var held *lockwait.HeldError
 	switch {
 	case errors.As(err, &held) && held.MaybeOurs:
@@ -137,6 +137,16 @@ func (x *execution) waiting(h lockwait.Holder, _ time.Time, pause time.Duration)
 	e := x.lockEvent(EventWaiting)
 	e.Holder, e.Pause = h.String(), pause
 	x.record(e)
+}
+
+// pause spends a pause of waiting for the lock, in which others need not count on us.
+func (x *execution) pause(ctx context.Context, sleep func(context.Context) error) error {
+	x.exit()
+	defer x.enter()
+	if x.park == nil {
+		return sleep(ctx)
+	}
+	return x.park(ctx, sleep)
 }
 
 // giveLockBack is step 8: unlock, unless what the workspace holds is unproven and
