@@ -100,15 +100,15 @@ func uniqueID(id string) bool {
 			return true
 		}
 	}
-	return uuid.MatchString(id) || cloudID.MatchString(id) && strings.ContainsAny(id, "0123456789") && !dated.MatchString(id) || slices.ContainsFunc(strings.FieldsFunc(id, func(r rune) bool { return !alphanumeric(r) }), randomRun)
+	return uuid.MatchString(id) || cloudID.MatchString(id) || slices.ContainsFunc(strings.FieldsFunc(id, func(r rune) bool { return !alphanumeric(r) }), randomRun)
 }
 
 var (
 	uuid = regexp.MustCompile(`(?i)\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b`)
-	// cloudID is vpc-0a1b2c3d4e5f60718, or the shorter vpc-0a1b2c3d of old; one that is
-	// dated ends like that, too.
-	cloudID = regexp.MustCompile(`^[a-z]+(?:-[a-z]+)*-[0-9a-f]{8}(?:[0-9a-f]{9})?$`)
-	dated   = regexp.MustCompile(`-[0-9]{8}$`)
+	// cloudID is vpc-0a1b2c3d4e5f60718, or the shorter vpc-0a1b2c3d of old, which has no more
+	// digits than the names that people and tools make.
+	cloudID = regexp.MustCompile(`^[a-z]+(?:-[a-z]+)*-[0-9a-f]{17}$|` +
+		`^(?:acl|aclassoc|ami|cgw|dopt|eipalloc|eipassoc|eni|i|igw|nat|pcx|rtb|rtbassoc|sg|snap|subnet|vgw|vol|vpc|vpce|vpn)-[0-9a-f]{8}$`)
 )
 
 func alphanumeric(r rune) bool {
