@@ -66,8 +66,12 @@ func (h *Haul) Run(ctx context.Context, plan *Plan) ([]Result, error) {
 			continue
 		}
 		r.running.Go(func() {
-			defer r.slots.Release(1)
-			r.ended(i, engine.carryOut(r.ctx, p))
+			// What succeeded makes room for the next while its outcome is on the way to
+			// the disk, where the next one's events go, too. What did not may end the haul.
+			mine := engine
+			mine.leave = sync.OnceFunc(func() { r.slots.Release(1) })
+			defer mine.leave()
+			r.ended(i, mine.carryOut(r.ctx, p))
 		})
 	}
 	r.running.Wait()

@@ -166,8 +166,8 @@ var errNoDocument = errors.New("it is not a document as the API describes it")
 var lenient = json.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 
 // understand reads an answer into a document. Of the errors of package json only
-// those of the grammar are passed on, without the place, which is made of names that
-// the server chose: the others may quote what they read.
+// those of the grammar are passed on, without the names that led to the place, which
+// are the server's: the others may quote what they read.
 func understand(raw []byte, doc any) error {
 	err := json.Unmarshal(raw, doc, lenient)
 	syntax, grammar := errors.AsType[*jsontext.SyntacticError](err)
@@ -177,7 +177,8 @@ func understand(raw []byte, doc any) error {
 	case len(bytes.TrimSpace(raw)) == 0:
 		return io.EOF
 	case grammar:
-		return syntax.Err
+		syntax.JSONPointer = ""
+		return syntax
 	}
 	return errNoDocument
 }

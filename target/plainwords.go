@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // inPlainWords says why a connection failed, for a person who does not know how
@@ -123,16 +125,16 @@ func (e *unusableError) Error() string {
 func (e *unusableError) Unwrap() error { return e.err }
 
 func (e *unusableError) reason() string {
-	syntax, notJSON := errors.AsType[*json.SyntaxError](e.err)
+	atStart, notJSON := notJSON(e.err)
 	_, otherType := errors.AsType[*json.UnmarshalTypeError](e.err)
 	text := redactText(e.err)
 	switch {
-	case notJSON && syntax.Offset <= 1:
+	case errors.Is(e.err, io.ErrUnexpectedEOF):
+		return "it broke off in the middle"
+	case notJSON && atStart:
 		return "it is not JSON: does a login page or a proxy answer in its place?"
 	case notJSON:
 		return "it is not valid JSON"
-	case errors.Is(e.err, io.ErrUnexpectedEOF):
-		return "it broke off in the middle"
 	case errors.Is(e.err, io.EOF):
 		return "it is empty"
 	case otherType, strings.HasPrefix(text, "Trying to Unmarshal"), strings.Contains(text, "unmarshal"):
@@ -142,4 +144,15 @@ func (e *unusableError) reason() string {
 		return words
 	}
 	return text
+}
+
+// notJSON says whether an error is that something does not follow the grammar of JSON,
+// and whether not even its first byte does. It knows the errors of understand, and those
+// of go-tfe.
+func notJSON(err error) (atStart, is bool) {
+	if syntax, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
+		return syntax.ByteOffset == 0, true
+	}
+	syntax, ok := errors.AsType[*json.SyntaxError](err)
+	return ok && syntax.Offset <= 1, ok
 }
