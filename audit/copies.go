@@ -36,7 +36,7 @@ func (j *judge) copiesOf(files []*file) {
 		return cmp.Or(cmp.Compare(b.Serial, a.Serial), cmp.Compare(a.Source, b.Source))
 	})
 	newest := files[0]
-	what := "lineage " + newest.Lineage
+	what := "lineage " + brief(newest.Lineage)
 	if newest.Lineage == "" {
 		what = "it has no lineage, and they are the same byte for byte"
 	}

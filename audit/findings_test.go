@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"tfhaul/audit"
 	"tfhaul/source"
@@ -209,6 +210,28 @@ func TestWhatWasNotReadIsToldInASentence(t *testing.T) {
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("told %q, want %q", got, want)
+	}
+}
+
+// TestNamesWithoutEndDoNotFillMessages has what somebody may write into a state to bury the
+// rest.
+func TestNamesWithoutEndDoNotFillMessages(t *testing.T) {
+	long := strings.Repeat("é", 10_000)
+	dir := t.TempDir()
+	for _, name := range []string{"a", "b"} {
+		write(t, dir, name+".tfstate", state(spec{lineage: name, outputs: fmt.Sprintf(`"password_%s": {"value": "x", "type": "string"}`, long),
+			resources: instance("terraform.local/"+long, "aws_"+long, "i-0123456789abcdef0")}))
+	}
+	write(t, dir, ".a.tfstate.lock.info", fmt.Sprintf(`{"ID": %q, "Who": %q, "Operation": %q}`, long, long, long))
+	i := take(t, audit.Options{Now: atWork(t)}, dir)
+	codes := i.Summary().Codes
+	if codes[audit.CodeLocked] != 1 || codes[audit.CodePlainSecret] != 2 || codes[audit.CodeUnusableProvider] != 2 || codes[audit.CodeSharedResource] != 1 {
+		t.Errorf("found %v", codes)
+	}
+	for _, f := range i.Findings {
+		if len(f.Message) > 700 || !utf8.ValidString(f.Message) {
+			t.Errorf("%s has a message of %d bytes", f.Code, len(f.Message))
+		}
 	}
 }
 

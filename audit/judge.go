@@ -157,10 +157,10 @@ func (j *judge) lock(f *file) {
 	}
 	who := "The state is locked at its source"
 	if l.Who != "" {
-		who += " by " + l.Who
+		who += " by " + brief(l.Who)
 	}
 	if l.Operation != "" {
-		who += " (" + l.Operation + ")"
+		who += " (" + brief(l.Operation) + ")"
 	}
 	if !l.Created.IsZero() {
 		who += " since " + l.Created.UTC().Format(time.RFC3339)
@@ -171,7 +171,7 @@ func (j *judge) lock(f *file) {
 	}
 	const free = "terraform force-unlock ID, in its configuration"
 	if l.ID != "" {
-		who += "; the lock's ID is " + l.ID
+		who += "; the lock's ID is " + brief(l.ID)
 	}
 	if held {
 		j.about(f, CodeStaleLock, SeverityWarning, who+".", "Most likely a Terraform was killed there. If nobody works with it any more: "+free+".")

@@ -76,8 +76,12 @@ func has(n int) string {
 // listed names a few of many.
 func listed(names []string) string {
 	const most = 5
-	if len(names) <= most {
-		return strings.Join(names, ", ")
+	var parts []string
+	for _, name := range names[:min(most, len(names))] {
+		parts = append(parts, brief(name))
 	}
-	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
+	if len(names) <= most {
+		return strings.Join(parts, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(parts, ", "), len(names)-most)
 }

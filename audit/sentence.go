@@ -26,6 +26,20 @@ var whatFailed = regexp.MustCompile(`cannot [a-z ]+ "(?:[^"\\]|\\.)*": `)
 // itself, and what fails for many files alike is told once.
 func cause(err error) string { return whatFailed.ReplaceAllString(err.Error(), "") }
 
+// brief is a name as it stands in a sentence: whoever wrote the file may have made it as
+// long as they liked.
+func brief(name string) string {
+	const most = 100
+	if len(name) <= most {
+		return name
+	}
+	cut := most
+	for !utf8.RuneStart(name[cut]) {
+		cut--
+	}
+	return name[:cut] + "…"
+}
+
 // counted writes a number with its noun.
 func counted(n int, noun string) string {
 	if n == 1 {

@@ -201,7 +201,7 @@ func (j *judge) sharedResources() {
 				many += g.kinds[name]
 				continue
 			}
-			parts = append(parts, fmt.Sprintf("%d %s", g.kinds[name], name))
+			parts = append(parts, fmt.Sprintf("%d %s", g.kinds[name], brief(name)))
 		}
 		if many > 0 {
 			parts = append(parts, fmt.Sprintf("%d of other types", many))

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-version"
+	"github.com/mattn/go-runewidth"
 
 	"tfhaul/audit"
 )
@@ -94,7 +95,7 @@ func (s Style) snapshots(b *bytes.Buffer, i *audit.Inventory, all bool) {
 		if terraform == "" && sn.Known() {
 			terraform = fmt.Sprintf("format %d", sn.Format)
 		}
-		row := []string{plainLine(sn.Source), serial, resources, Size(sn.Size), plainLine(terraform), Age(sn)}
+		row := []string{plainLine(sn.Source), serial, resources, Size(sn.Size), brief(plainLine(terraform)), Age(sn)}
 		if targets {
 			workspace, relation := "", ""
 			if sn.Target != nil {
@@ -361,6 +362,9 @@ func versionsInOrder(counts map[string]int) []string {
 	})
 }
 
+// brief is a name that may be of any length, as it stands among others.
+func brief(name string) string { return runewidth.Truncate(name, 60, "…") }
+
 // publicRegistry is where providers come from if nothing else is said.
 const publicRegistry = "registry.terraform.io/"
 
@@ -376,7 +380,7 @@ func most(names []string, counts map[string]int, limit int) string {
 			parts = append(parts, fmt.Sprintf("%d others (%s)", len(names)-i, grouped(rest)))
 			break
 		}
-		parts = append(parts, fmt.Sprintf("%s (%s)", strings.TrimPrefix(plainLine(cmp.Or(name, "unknown")), publicRegistry), grouped(counts[name])))
+		parts = append(parts, fmt.Sprintf("%s (%s)", brief(strings.TrimPrefix(plainLine(cmp.Or(name, "unknown")), publicRegistry)), grouped(counts[name])))
 	}
 	return strings.Join(parts, ", ")
 }

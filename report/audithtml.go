@@ -141,7 +141,7 @@ func (a *auditPage) fillRows() {
 		if !sn.Modified.IsZero() {
 			written = sn.AgeSeconds
 		}
-		row.Cells = []any{plainLine(sn.Source), badges, serial, resources, sn.Size, plainLine(sn.TerraformVersion), written}
+		row.Cells = []any{plainLine(sn.Source), badges, serial, resources, sn.Size, brief(plainLine(sn.TerraformVersion)), written}
 		if targets {
 			workspace, relation := "", ""
 			if sn.Target != nil {
@@ -430,7 +430,7 @@ func (a *auditPage) providerBars() []bar {
 			break
 		}
 		label := plainLine(address)
-		bars = append(bars, bar{Label: strings.TrimPrefix(strings.TrimPrefix(label, publicRegistry), "terraform.io/"), Text: grouped(n), count: float64(n), Filter: a.facets.address(facetProvider, label)})
+		bars = append(bars, bar{Label: brief(strings.TrimPrefix(strings.TrimPrefix(label, publicRegistry), "terraform.io/")), Text: grouped(n), count: float64(n), Filter: a.facets.address(facetProvider, label)})
 	}
 	return bars
 }

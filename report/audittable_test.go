@@ -124,6 +124,17 @@ func TestSummaryKeepsToTheTerminal(t *testing.T) {
 	}
 }
 
+// TestNamesWithoutEndDoNotFillThePage has what somebody may write into a state to bury the rest.
+func TestNamesWithoutEndDoNotFillThePage(t *testing.T) {
+	long := strings.Repeat("x", 20_000)
+	i := inventory()
+	i.Snapshots[0].TerraformVersion = "1.2.3-" + long
+	i.Snapshots[0].Providers = []audit.Provider{{Address: "reg.example.net/a/" + long, Resources: 1}}
+	if got := told(t, 0, i); len(got) > 5000 {
+		t.Errorf("the text has %d bytes", len(got))
+	}
+}
+
 // TestLongAdviceHasOneArrow also wants commands in one piece.
 func TestLongAdviceHasOneArrow(t *testing.T) {
 	const command = `"terraform state replace-provider registry.opentofu.org/NAMESPACE/NAME registry.terraform.io/NAMESPACE/NAME"`
