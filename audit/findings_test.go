@@ -82,6 +82,10 @@ func TestFindings(t *testing.T) {
 			"a.tfstate": state(spec{lineage: "l", resources: instance(aws, "aws_iam_role", "deploy")}),
 			"b.tfstate": state(spec{lineage: "m", resources: instance(aws, "aws_iam_role", "deploy")})},
 			[]string{"warning shared-resource a.tfstate b.tfstate"}, "named alike in 2 states"},
+		{"objects of four types in two states", map[string]string{
+			"a.tfstate": state(spec{lineage: "l", resources: instance(aws, "aws_a", "x") + "," + instance(aws, "aws_b", "x") + "," + instance(aws, "aws_c", "x") + "," + instance(aws, "aws_d", "x")}),
+			"b.tfstate": state(spec{lineage: "m", resources: instance(aws, "aws_a", "x") + "," + instance(aws, "aws_b", "x") + "," + instance(aws, "aws_c", "x") + "," + instance(aws, "aws_d", "x")})},
+			[]string{"warning shared-resource a.tfstate b.tfstate"}, "1 aws_a, 1 aws_b, 1 aws_c, 1 aws_d."},
 		{"one id of two types", map[string]string{
 			"a.tfstate": state(spec{lineage: "l", resources: instance(aws, "aws_s3_bucket", "acme-logs-0123456789abc")}),
 			"b.tfstate": state(spec{lineage: "m", resources: instance(aws, "aws_s3_bucket_policy", "acme-logs-0123456789abc")})}, nil, ""},

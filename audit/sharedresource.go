@@ -197,7 +197,7 @@ func (j *judge) sharedResources() {
 		const named = 3
 		var parts []string
 		for i, name := range names {
-			if i >= named {
+			if i >= named && len(names) > named+1 {
 				many += g.kinds[name]
 				continue
 			}
