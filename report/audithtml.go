@@ -280,7 +280,7 @@ func (a *auditPage) fillTiles() {
 		a.Tiles[0].Note += fmt.Sprintf("; %s that no state could be read from", counted(other, "file"))
 	}
 	a.Tiles = append(a.Tiles,
-		tile{Label: "Managed resources", Value: grouped(s.Managed), Note: grouped(s.Instances) + " instances, data sources included"},
+		tile{Label: "Managed resources", Value: grouped(s.Managed), Note: many(s.Instances, "instance") + ", data sources included"},
 		tile{Label: "Outputs", Value: grouped(s.Outputs), Note: fmt.Sprintf("%s sensitive", grouped(s.SensitiveOutputs))},
 		tile{Label: "Sensitive attributes", Value: grouped(s.SensitiveAttributes), Note: "counted, never shown"},
 	)

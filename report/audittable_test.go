@@ -135,6 +135,21 @@ func TestNamesWithoutEndDoNotFillThePage(t *testing.T) {
 	}
 }
 
+// TestOneIsNotMany has a page of one of everything.
+func TestOneIsNotMany(t *testing.T) {
+	s := state("a.tfstate", 1, 1, time.Hour)
+	s.Contents = audit.Contents{Resources: 1, Managed: 1, Instances: 1, Outputs: 1}
+	var page bytes.Buffer
+	if err := report.InventoryHTML(&page, &audit.Inventory{Taken: taken, Sources: []string{"."}, Snapshots: []audit.Snapshot{s}}); err != nil {
+		t.Fatal(err)
+	}
+	for _, wrong := range []string{"1 instances", "1 outputs", "1 files"} {
+		if strings.Contains(page.String(), wrong) {
+			t.Errorf("the page says %q", wrong)
+		}
+	}
+}
+
 // TestLongAdviceHasOneArrow also wants commands in one piece.
 func TestLongAdviceHasOneArrow(t *testing.T) {
 	const command = `"terraform state replace-provider registry.opentofu.org/NAMESPACE/NAME registry.terraform.io/NAMESPACE/NAME"`
