@@ -130,13 +130,15 @@ type payload struct {
 	lineage string
 	md5     string
 	size    int64 // bytes
+	near    bool  // to open it again costs little
 	open    func(context.Context) (io.ReadCloser, error)
 }
 
 // wholePayload is the snapshot as it was read, from the version that was read.
 func wholePayload(object source.Object, r reading) payload {
+	_, near := object.(source.Near)
 	return payload{
-		serial: r.snapshot.Serial, lineage: r.snapshot.Lineage, md5: r.snapshot.MD5, size: r.snapshot.Size,
+		serial: r.snapshot.Serial, lineage: r.snapshot.Lineage, md5: r.snapshot.MD5, size: r.snapshot.Size, near: near,
 		open: func(ctx context.Context) (io.ReadCloser, error) {
 			body, _, err := object.Open(ctx, &r.pin)
 			return body, err

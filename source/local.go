@@ -71,6 +71,9 @@ type file struct {
 func (f *file) Name() string { return f.path }
 func (f *file) Place() Place { return f.place }
 
+// Near makes a file one of the Near objects.
+func (f *file) Near() {}
+
 // Open pins size and modification time. Terraform's local backend writes in place, so what is read
 // may be torn: only a Check after reading says that it was not.
 func (f *file) Open(ctx context.Context, pin *Pin) (io.ReadCloser, Pin, error) {

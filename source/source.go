@@ -176,6 +176,10 @@ func schemeOf(ref string) string {
 	return scheme
 }
 
+// Near is what an Object is too whose bytes lie on this machine: to read them once more costs less
+// than a digest of them.
+type Near interface{ Near() }
+
 // ChangedError says that an object no longer is what a Pin named. Nothing that was read of it may be
 // taken for its present state.
 type ChangedError struct {

@@ -49,7 +49,8 @@ func (e *SourceError) Unwrap() error { return e.Err }
 // the bodies that net/http asks for, for a redirect it may not follow, not all
 // are read, and not all are closed.
 func (b Body) reader(ctx context.Context) io.ReadCloser {
-	return b.checked(ctx)
+	body := b.checked(ctx)
+	return wholeReads{body, body}
 }
 
 func (b Body) checked(ctx context.Context) *checkedBody {
@@ -188,16 +189,25 @@ func (d inline) size() int64 {
 // reader reads the document from its first byte.
 func (d inline) reader(ctx context.Context) io.ReadCloser {
 	body := d.body.checked(ctx)
-	return encodedBody{io.MultiReader(strings.NewReader(d.head), newEncoder(body), strings.NewReader(d.tail)), body}
+	return wholeReads{io.MultiReader(strings.NewReader(d.head), newEncoder(body), strings.NewReader(d.tail)), body}
 }
 
-// An encodedBody reads an inline document around a Body.
-type encodedBody struct {
+// A wholeReads reads of a Body, or of a document around it, as much at a time as there
+// is room for, and tells the end together with the last bytes: for what one Read gives,
+// net/http makes a frame of HTTP/2, a record of TLS and a call of the system.
+type wholeReads struct {
 	io.Reader
 	*checkedBody
 }
 
-func (b encodedBody) Read(p []byte) (int, error) { return b.Reader.Read(p) }
+func (b wholeReads) Read(p []byte) (n int, err error) {
+	for n < len(p) && err == nil {
+		var more int
+		more, err = b.Reader.Read(p[n:])
+		n += more
+	}
+	return n, err
+}
 
 // An encoder reads base64 of what it reads.
 type encoder struct {

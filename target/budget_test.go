@@ -55,7 +55,7 @@ func TestSendingBorrowsItsBuffers(t *testing.T) {
 		most float64
 		read func(Body) io.ReadCloser
 	}{
-		"signed": {10, func(b Body) io.ReadCloser { return b.reader(t.Context()) }},
+		"signed": {11, func(b Body) io.ReadCloser { return b.reader(t.Context()) }},
 		"inline": {16, func(b Body) io.ReadCloser { return inline{head: "{", tail: "}", body: b}.reader(t.Context()) }},
 	} {
 		for _, body := range []Body{small, large} {

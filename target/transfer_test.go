@@ -525,3 +525,21 @@ func TestBodiesDoNotMix(t *testing.T) {
 	}
 	running.Wait()
 }
+
+// Each Read of a body becomes a frame, a record and a call of the system: there are as
+// few as the buffer allows, and the end is told with the last bytes.
+func TestABodyIsGivenInWholeReads(t *testing.T) {
+	body := bodyOf(randomBytes(200 << 10))
+	for name, c := range map[string]struct {
+		size int64
+		body io.ReadCloser
+	}{
+		"signed": {body.Size, body.reader(t.Context())},
+		"inline": {inline{"{", "}", body}.size(), inline{"{", "}", body}.reader(t.Context())},
+	} {
+		buffer := make([]byte, c.size+1)
+		if n, err := c.body.Read(buffer); int64(n) != c.size || err != io.EOF {
+			t.Errorf("%s: the first read of %d gave %d, %v", name, c.size, n, err)
+		}
+	}
+}
