@@ -16,7 +16,7 @@ type plainSecret struct {
 
 // output looks at an output while its file is read.
 func (f *file) output(o statefile.Output) {
-	if o.Sensitive {
+	if o.Sensitive || o.Empty {
 		return
 	}
 	if o.SecretShape != "" || secretName(o) {

@@ -30,11 +30,10 @@ type sharedObject struct {
 	files  []int32
 }
 
-// A sharedID identifies an object in one file.
+// A sharedID identifies an object in one file, until that is read.
 type sharedID struct {
-	digest uint64
-	kind   string
-	unique bool
+	digest   uint64
+	kind, id string
 }
 
 func newSharedIDs() *sharedIDs {
@@ -81,7 +80,7 @@ func (c *collector) resource(r statefile.Resource) {
 			_, _ = c.hash.WriteString(part)
 			_ = c.hash.WriteByte(0)
 		}
-		c.found = append(c.found, sharedID{c.hash.Sum64(), r.Type, uniqueID(i.ID)})
+		c.found = append(c.found, sharedID{c.hash.Sum64(), r.Type, i.ID})
 	}
 }
 
@@ -150,7 +149,7 @@ func (s *sharedIDs) merge(file int, found []sharedID) {
 		}
 		object := s.again[id.digest]
 		if object == nil {
-			object = &sharedObject{kind: id.kind, unique: id.unique, files: []int32{before}}
+			object = &sharedObject{kind: id.kind, unique: uniqueID(id.id), files: []int32{before}}
 			s.again[id.digest] = object
 		}
 		// A file's ids come together.

@@ -73,7 +73,7 @@ func (m *legacyModule) dependency() error { return m.check('"', formats123, "dep
 
 // output reads one output: a string in format 1, an object since.
 func (m *legacyModule) output(name []byte) error {
-	o := Output{Type: "string"}
+	o := Output{Type: "string", Empty: true}
 	if m.visitor.Output != nil {
 		o.Name = string(name)
 	}
@@ -88,14 +88,14 @@ func (m *legacyModule) output(name []byte) error {
 			case "type":
 				return m.text(formats23, "type", &o.Type)
 			case "value":
-				return m.outputValue(&o)
+				return m.readOutputValue(&o)
 			}
 			return m.skip()
 		})
 	} else {
 		m.expect('{', formats23, "outputs")
 		m.expect('"', format1, "outputs")
-		err = m.outputValue(&o)
+		err = m.readOutputValue(&o)
 	}
 	if o.Sensitive {
 		m.outputs.sensitive++
@@ -106,11 +106,11 @@ func (m *legacyModule) output(name []byte) error {
 	return err
 }
 
-func (m *legacyModule) outputValue(o *Output) error {
+func (m *legacyModule) readOutputValue(o *Output) error {
 	if m.visitor.Output == nil {
 		return m.skip()
 	}
-	return m.findSecret(&o.SecretShape)
+	return m.outputValue(&o.Empty, &o.SecretShape)
 }
 
 // A legacyResource is an entry of a module's "resources", which is an instance

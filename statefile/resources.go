@@ -168,13 +168,14 @@ func (d *document) dependency() error { return d.check('"', format4, "dependenci
 type output struct {
 	name, kind  []byte
 	sensitive   bool
+	empty       bool
 	secretShape string
 }
 
 // readOutput reads one member of format 4's "outputs".
 func (d *document) readOutput(name []byte) error {
 	o := &d.output
-	*o = output{name: append(o.name[:0], name...), kind: o.kind[:0]}
+	*o = output{name: append(o.name[:0], name...), kind: o.kind[:0], empty: true}
 	if err := d.objectOf(format4, "outputs", d.outputField); err != nil {
 		return err
 	}
@@ -183,7 +184,7 @@ func (d *document) readOutput(name []byte) error {
 		d.current.outputs.sensitive++
 	}
 	if d.visitor.Output != nil {
-		d.visitor.Output(Output{Name: string(o.name), Sensitive: o.sensitive, Type: string(o.kind), SecretShape: o.secretShape})
+		d.visitor.Output(Output{Name: string(o.name), Sensitive: o.sensitive, Type: string(o.kind), Empty: o.empty, SecretShape: o.secretShape})
 	}
 	return nil
 }
@@ -197,21 +198,24 @@ func (d *document) outputField(key []byte) error {
 		return d.outputType()
 	case "value":
 		if d.visitor.Output != nil {
-			o.secretShape = ""
-			return d.findSecret(&o.secretShape)
+			return d.outputValue(&o.empty, &o.secretShape)
 		}
 	}
 	return d.skip()
 }
 
-// findSecret reads a value and names the first credential that a text in it
-// has the shape of, if *found names none yet.
-func (d *document) findSecret(found *string) error {
-	return d.walk(func(text []byte) {
-		if *found == "" {
-			*found = secretShape(text)
+// outputValue reads the value of an output, of any format, and says whether it is empty
+// and which credential the first text in it that looks like one has the shape of.
+func (d *document) outputValue(empty *bool, shape *string) error {
+	kind, at := d.peek(), d.offset()
+	*shape = ""
+	err := d.walk(func(text []byte) {
+		if *shape == "" {
+			*shape = secretShape(text)
 		}
 	})
+	*empty = kind == 'n' || kind != '0' && d.offset()-at == int64(len(`""`))
+	return err
 }
 
 // outputType reads a type as cty writes it: "string", or ["list","string"].

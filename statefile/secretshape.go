@@ -11,7 +11,7 @@ type credential struct {
 	// shape is what tells it. Where it has a group, the text in that must not be a placeholder.
 	shape *regexp.Regexp
 	// signs are texts of which shape needs one. They are looked for first, because that
-	// is much faster; none of them means that shape is tried on every text.
+	// is much faster.
 	signs []string
 }
 
@@ -56,10 +56,10 @@ var credentials = []credential{
 	shaped("Azure storage key", `(?:AccountKey|SharedAccessKey)=[A-Za-z0-9+/]{40,}={0,2}`, "AccountKey=", "SharedAccessKey="),
 	shaped("Azure shared access signature", `[?&;](?:amp;)?sig=[A-Za-z0-9%+/_-]{40,}`, "sig="),
 	shaped("Azure client secret", `(?:^|[^A-Za-z0-9_~.-])[A-Za-z0-9_~.-]{3}[0-9]Q~[A-Za-z0-9_~.-]{31,34}(?:[^A-Za-z0-9_~.-]|$)`, "Q~"),
-	shaped("authorization header", `(?i)\bauthorization["']?\s*[:=]\s*["']?(?:basic|bearer|token)\s+([A-Za-z0-9+/=._~-]{8,})`),
+	shaped("authorization header", `(?i)\bauthorization["']?\s*[:=]\s*["']?(?:basic|bearer|token)\s+([A-Za-z0-9+/=._~-]{8,})`, " ", "\t", "\n"),
 	shaped("kubeconfig", `(?s)\bkind:\s*"?Config\b.*\b(?:token|password)"?:\s*"?([^\s",]{8,})`, "Config"),
 	shaped("kubeconfig", `(?s)\busers:\s.*\buser:\s+(?:.*\s)?(?:token|password):\s*"?([^\s",]{8,})`, "users:"),
-	shaped("password in a connection string", `(?i)\b(?:password|pwd)=([^;&\s]{4,})`),
+	shaped("password in a connection string", `(?i)\b(?:password|pwd)=([^;&\s]{4,})`, "="),
 	shaped("password in a connection string", `\b[A-Za-z0-9_.-]+:([^\s@/]{3,})@(?:tcp|unix)\(`, "@tcp(", "@unix("),
 	shaped("password in a URL", `\b[a-z][a-z0-9+.-]*://[^\s/?#:@]*:([^\s/?#@]{3,})@[^\s/@]`, "://"),
 }
@@ -94,7 +94,7 @@ func (c *credential) maybeIn(text []byte) bool {
 			return true
 		}
 	}
-	return len(c.signs) == 0
+	return false
 }
 
 func (c *credential) in(text []byte) bool {

@@ -43,6 +43,9 @@ type Output struct {
 	// "set", "object", "tuple" or "dynamic".
 	Type string
 
+	// Empty says that the value is null, or a text, a list or a map of nothing.
+	Empty bool
+
 	// SecretShape names the credential that the value, or a text within it, has
 	// the shape of, such as "private key" or "password in a URL". It is empty if none was
 	// recognised. Of texts longer than 16 KiB at least the first 16 KiB are looked at.

@@ -95,6 +95,22 @@ func TestVisitorIsToldOfResourcesAndOutputs(t *testing.T) {
 	})
 }
 
+func TestOutputsThatHoldNothingAreKnown(t *testing.T) {
+	for value, want := range map[string]bool{
+		`""`: true, `null`: true, `[]`: true, `{}`: true,
+		`"a"`: false, `[1]`: false, `[""]`: false, `{"a":null}`: false, `12`: false, `0`: false, `false`: false,
+	} {
+		for _, state := range []string{
+			`{"version":4,"outputs":{"x":{"value": ` + value + ` ,"type":"string"}}}`,
+			`{"version":3,"modules":[{"path":["root"],"outputs":{"x":{"value": ` + value + ` ,"type":"string"}}}]}`,
+		} {
+			if got := visitAll(t, []byte(state)); len(got.outputs) != 1 || got.outputs[0].Empty != want {
+				t.Errorf("the value %s is taken for %+v", value, got.outputs)
+			}
+		}
+	}
+}
+
 func TestSecretsInOutputsAreKnownByTheirShape(t *testing.T) {
 	for value, want := range map[string]string{
 		`"` + fixtures.SecretAWSKeyID + `"`:                                                                       "AWS access key",
