@@ -225,6 +225,7 @@ func (m *migration) openRecord() (*record, error) {
 func (r *record) engage(haul *migrate.Haul) {
 	haul.Journal, haul.Haul, haul.Past = r.journal, r.journal.Haul(), r.past
 	r.held.inherit(r.past)
+	r.past = nil // as large as the haul, and the engine has it
 }
 
 // keep says that the haul begins.

@@ -155,7 +155,10 @@ func (e *Engine) plan(ctx context.Context, m Move, collision string) Planned {
 	x.conclude(ctx, err)
 	x.result.APICalls = meter.Calls()
 	m.seen = &seen{read: x.read, workspace: x.workspace, held: x.held}
-	if x.read.snapshot != nil {
+	switch {
+	case x.result.Outcome != WouldMove:
+		m.seen.read.snapshot = nil // it will not be sent
+	case x.read.snapshot != nil:
 		x.read.snapshot.Contents.Providers = nil // which are nobody's concern here
 	}
 	planned := Planned{Move: m, Result: x.result}

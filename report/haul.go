@@ -129,9 +129,9 @@ func PlanSummary(w io.Writer, s Style, h Haul) error {
 
 // kinds says of every outcome how many there are of which kind.
 func (s Style) kinds(b *bytes.Buffer, h Haul) {
-	for _, outcome := range groupOrder(Summarize(h.Results)) {
-		group := ofOutcome(h.Results, outcome)
-		s.indented(b, "", fmt.Sprintf("%d %s: %s", len(group), s.word(outcome), kindsOf(group)))
+	summary := Summarize(h.Results)
+	for _, outcome := range groupOrder(summary) {
+		s.indented(b, "", fmt.Sprintf("%d %s: %s", summary[outcome], s.word(outcome), kindsOf(h.Results, outcome)))
 	}
 	if len(h.Results) > 0 {
 		b.WriteByte('\n')
@@ -190,7 +190,7 @@ func (s Style) tables(b *bytes.Buffer, h Haul) {
 		}
 		title := ""
 		if len(group) > 1 {
-			title = ": " + kindsOf(group)
+			title = ": " + kindsOf(group, outcome)
 		}
 		fmt.Fprintf(b, "%s (%d)%s\n", s.outcome(outcome), len(group), title)
 		s.rows(b, shown)
@@ -206,11 +206,13 @@ func (s Style) tables(b *bytes.Buffer, h Haul) {
 	}
 }
 
+// ofOutcome are the results of an outcome. There may be 10,000, so that they are
+// counted first: a slice that grows takes twice the memory.
 func ofOutcome(results []migrate.Result, outcome migrate.Outcome) []migrate.Result {
-	var group []migrate.Result
-	for _, r := range results {
-		if r.Outcome == outcome {
-			group = append(group, r)
+	group := make([]migrate.Result, 0, Summarize(results)[outcome])
+	for i := range results {
+		if results[i].Outcome == outcome {
+			group = append(group, results[i])
 		}
 	}
 	return group
@@ -222,11 +224,13 @@ func kindOf(r migrate.Result) string {
 	return plainLine(cmp.Or(string(r.Code), string(r.Relation), "not read"))
 }
 
-// kindsOf counts the kinds of results, the most frequent first.
-func kindsOf(group []migrate.Result) string {
+// kindsOf counts the kinds of the results of an outcome, the most frequent first.
+func kindsOf(results []migrate.Result, outcome migrate.Outcome) string {
 	count := map[string]int{}
-	for _, r := range group {
-		count[kindOf(r)]++
+	for i := range results {
+		if results[i].Outcome == outcome {
+			count[kindOf(results[i])]++
+		}
 	}
 	var parts []string
 	for _, kind := range byCount(count) {

@@ -18,8 +18,8 @@ type Summary map[migrate.Outcome]int
 // Summarize counts the outcomes of results.
 func Summarize(results []migrate.Result) Summary {
 	s := Summary{}
-	for _, r := range results {
-		s[r.Outcome]++
+	for i := range results {
+		s[results[i].Outcome]++
 	}
 	return s
 }
@@ -76,13 +76,7 @@ func Moves(w io.Writer, s Style, results []migrate.Result) error {
 	var b bytes.Buffer
 	summary := Summarize(results)
 	for _, outcome := range groupOrder(summary) {
-		var group []migrate.Result
-		for _, r := range results {
-			if r.Outcome == outcome {
-				group = append(group, r)
-			}
-		}
-		s.group(&b, outcome, group)
+		s.group(&b, outcome, ofOutcome(results, outcome))
 		b.WriteByte('\n')
 	}
 	s.summaryLine(&b, summary, "")
