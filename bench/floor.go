@@ -6,6 +6,7 @@ import (
 	"crypto/md5"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -18,8 +19,9 @@ import (
 
 // floor is the role of the bare loop: for each line "file<TAB>workspace" of the file
 // in the first argument it makes the requests of a move and sends the bytes of a
-// move, eight at a time, and checks nothing. Less cannot be done in Go. With a second
-// argument it keeps a journal there.
+// move, eight at a time, and checks nothing. It is what one writes in a page of plain
+// Go: states are held whole, in memory, and encoding/json reads the one answer that is
+// needed. With a second argument it keeps a journal there, of short lines.
 func floor(arguments []string) error {
 	list, err := os.ReadFile(arguments[0])
 	if err != nil {
@@ -33,22 +35,32 @@ func floor(arguments []string) error {
 	if err != nil {
 		return err
 	}
-	announce := func() error { return nil }
+	var journal *migrate.Journal
 	if len(arguments) > 1 {
-		journal, _, err := migrate.OpenJournal(arguments[1])
-		if err != nil {
+		if journal, _, err = migrate.OpenJournal(arguments[1]); err != nil {
 			return err
 		}
 		defer func() { _ = journal.Close() }() // every line is on the disk
-		announce = func() error { return journal.Append(migrate.Event{Event: migrate.EventIntent}) }
 	}
 	group, ctx := errgroup.WithContext(context.Background())
 	group.SetLimit(8)
+	var last errgroup.Group // what nothing waits for
 	for line := range strings.Lines(string(list)) {
 		file, workspace, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
-		group.Go(func() error { return a.bareMove(ctx, file, ids[workspace], announce) })
+		group.Go(func() error {
+			if journal == nil {
+				return a.bareMove(ctx, file, ids[workspace], func() error { return nil })
+			}
+			leave := journal.Join()
+			err := a.bareMove(ctx, file, ids[workspace], func() error {
+				return journal.Append(migrate.Event{Event: migrate.EventIntent})
+			})
+			leave()
+			last.Go(func() error { return journal.AppendLast(migrate.Event{Event: migrate.EventOutcome}) })
+			return err
+		})
 	}
-	return group.Wait()
+	return errors.Join(group.Wait(), last.Wait())
 }
 
 // workspaceIDs lists the organization's workspaces.
@@ -112,10 +124,7 @@ func (a *api) bareMove(ctx context.Context, file, id string, announce func() err
 	if err := announce(); err != nil {
 		return err
 	}
-	if err := a.unlock(ctx, id); err != nil {
-		return err
-	}
-	return announce()
+	return a.unlock(ctx, id)
 }
 
 // quickHeader reads of a state no more than its first lines, where Terraform puts

@@ -129,7 +129,7 @@ func TestInterference(t *testing.T) {
 			act: []func(*bench){deleteWorkspace}, outcome: migrate.Failed, code: migrate.CodeForbiddenOrMissing},
 		{name: "the workspace is deleted before we send", at: createVersion,
 			act: []func(*bench){deleteWorkspace}, outcome: migrate.Failed, code: migrate.CodeForbiddenOrMissing, unsure: true},
-		{name: "the source changes before we send", at: createVersion,
+		{name: "the source changes before we send", at: "POST /workspaces/:workspace_id/actions/lock",
 			act: []func(*bench){rewriteSource}, outcome: migrate.Refused, code: migrate.CodeSourceChanged},
 		{name: "the source changes while we verify", at: "POST /workspaces/:workspace_id/actions/unlock",
 			act: []func(*bench){rewriteSource}, outcome: migrate.Refused, code: migrate.CodeSourceChanged, holds: mine},

@@ -151,7 +151,7 @@ func (e *Engine) Move(ctx context.Context, m Move) Result {
 
 // execution prepares the carrying out of one move.
 func (e *Engine) execution(m Move) *execution {
-	x := &execution{Engine: e, Move: m}
+	x := &execution{Engine: e, Move: m, exit: func() {}}
 	x.result.Source = m.Object.Name()
 	x.result.Target = fmt.Sprintf("%s/%s/%s", e.Target.Host(), m.Organization, m.Workspace)
 	return x
@@ -172,7 +172,7 @@ type execution struct {
 	sent      *target.StateVersion // step 5
 	current   bool                 // verify found what was sent to be the current state version
 	comparing bool                 // nothing is moved: see Verify
-	entered   bool                 // the journal counts on further events
+	exit      func()               // tells the journal that only the outcome is to come; see enter
 }
 
 // run is one move, under the source's own lock if that is asked for.
@@ -304,7 +304,7 @@ func (x *execution) announce(e Event) error {
 	case followed[e.Event]:
 		write = x.Journal.Note
 	case e.Event == EventOutcome:
-		write = x.Journal.appendLast
+		write = x.Journal.AppendLast
 	}
 	if err := write(e); err != nil {
 		return &stop{code: CodeJournal, message: fmt.Sprintf("%v: nothing is done that cannot be recorded; make room or choose another --journal", err)}
@@ -334,17 +334,9 @@ func (x *execution) recordOutcome() {
 	x.record(e)
 }
 
-// enter and exit enclose what of a move the journal has to be on the disk for.
+// enter and exit enclose what of a move others may wait for at the journal.
 func (x *execution) enter() {
 	if x.Journal != nil && !x.DryRun {
-		x.Journal.disk.enter()
-		x.entered = true
-	}
-}
-
-func (x *execution) exit() {
-	if x.entered {
-		x.Journal.disk.leave()
-		x.entered = false
+		x.exit = x.Journal.Join()
 	}
 }

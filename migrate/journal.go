@@ -233,14 +233,22 @@ func (j *Journal) Append(e Event) error {
 	return unwritten(err)
 }
 
-// appendLast is Append for the last event of a move, which nothing waits for: the
+// AppendLast is Append for the last event of a move, which nothing waits for: the
 // events of other moves have the disk take it.
-func (j *Journal) appendLast(e Event) error {
+func (j *Journal) AppendLast(e Event) error {
 	upTo, err := j.add(e)
 	if err == nil {
 		err = j.disk.waitLast(upTo)
 	}
 	return unwritten(err)
+}
+
+// Join says that a move begins: while it lasts, who appends an event waits a moment
+// for it, so that the disk takes the events of both at once. The function that it
+// returns ends that, and is to be called before AppendLast.
+func (j *Journal) Join() (leave func()) {
+	j.disk.enter()
+	return sync.OnceFunc(j.disk.leave)
 }
 
 // Note writes an event and does not wait for the disk, which has it when the next
@@ -262,7 +270,7 @@ func (j *Journal) add(e Event) (int64, error) {
 	if e.Time.IsZero() {
 		e.Time = time.Now().UTC()
 	}
-	line, err := json.Marshal(e)
+	line, err := json.Marshal(&e)
 	if err != nil {
 		return 0, err
 	}

@@ -29,18 +29,35 @@ type Attributes struct {
 
 // document is the JSON:API document of the attributes.
 func (a Attributes) document() ([]byte, error) {
-	attributes := map[string]any{"serial": a.Serial, "md5": a.MD5}
-	if a.Lineage != "" {
-		attributes["lineage"] = a.Lineage
-	}
-	if a.Force {
-		attributes["force"] = true
-	}
-	data := map[string]any{"type": "state-versions", "attributes": attributes}
+	var doc announcement
+	doc.Data.Type = "state-versions"
+	at := &doc.Data.Attributes
+	at.Force, at.Lineage, at.MD5, at.Serial = a.Force, a.Lineage, a.MD5, a.Serial
 	if a.Run != "" {
-		data["relationships"] = map[string]any{"run": map[string]any{"data": map[string]any{"type": "runs", "id": a.Run}}}
+		doc.Data.Relationships = &runRelation{}
+		doc.Data.Relationships.Run.Data = resourceID{Type: "runs", ID: a.Run}
 	}
-	return json.Marshal(map[string]any{"data": data})
+	return json.Marshal(&doc)
+}
+
+// An announcement is the document of a state version to be.
+type announcement struct {
+	Data struct {
+		Attributes struct {
+			Force   bool   `json:"force,omitempty"`
+			Lineage string `json:"lineage,omitempty"`
+			MD5     string `json:"md5"`
+			Serial  int64  `json:"serial"`
+		} `json:"attributes"`
+		Relationships *runRelation `json:"relationships,omitempty"`
+		Type          string       `json:"type"`
+	} `json:"data"`
+}
+
+type runRelation struct {
+	Run struct {
+		Data resourceID `json:"data"`
+	} `json:"run"`
 }
 
 // stateGoesHere is where the state's attribute is put into the document; others,

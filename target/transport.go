@@ -126,7 +126,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 			limited = now
 		}
 		pause := pauseOf(resp.Header, refusals)
-		t.log.Debug("rate limited", "method", req.Method, "path", t.show(req.URL, x), "wait", pause)
+		t.note(req, x, "rate limited", "wait", pause)
 		discard(resp)
 		if now.Add(pause).Sub(limited) > t.patient || req.Body != nil && req.Body != http.NoBody && req.GetBody == nil {
 			x.status = resp.StatusCode
@@ -221,10 +221,12 @@ func (t *transport) send(req *http.Request, isAPI bool, x *exchange) (*http.Resp
 		watch.stop()
 		err = cause(ctx, err)
 		cancel(nil)
-		t.log.Debug("request failed", "method", req.Method, "path", t.show(req.URL, x), "seconds", time.Since(start).Seconds(), "error", redact(err))
+		t.note(req, x, "request failed", "seconds", time.Since(start).Seconds(), "error", redact(err))
 		return nil, err
 	}
-	t.log.Debug("request", "method", req.Method, "path", t.show(req.URL, x), "status", resp.StatusCode, "seconds", time.Since(start).Seconds())
+	if t.log.Enabled(ctx, slog.LevelDebug) {
+		t.note(req, x, "request", "status", resp.StatusCode, "seconds", time.Since(start).Seconds())
+	}
 	if !x.blob {
 		watch.bound(documentPatience * t.stall)
 	}
@@ -307,6 +309,11 @@ func (r failingReader) Read([]byte) (int, error) { return 0, r.err }
 // isAPI tells whether a URL is the API's, and not a blob store's.
 func (t *transport) isAPI(u *url.URL) bool {
 	return sameHost(u, t.api) && strings.HasPrefix(u.Path, t.api.Path)
+}
+
+// note logs what became of a request.
+func (t *transport) note(req *http.Request, x *exchange, what string, more ...any) {
+	t.log.Debug(what, append([]any{"method", req.Method, "path", t.show(req.URL, x)}, more...)...)
 }
 
 // show gives as much of a URL as may be logged: signed URLs are secrets.
