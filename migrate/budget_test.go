@@ -256,6 +256,36 @@ func readLedger(t *testing.T, path string) *migrate.Ledger {
 	return ledger
 }
 
+// However many moves there are, few are under way: also where there is nothing to do
+// but to record so, and all wait for the disk alone.
+func TestFewMovesAtATime(t *testing.T) {
+	const n, few = 500, 120
+	b := newBench(t, tfesim.Options{RateLimit: -1})
+	b.engine.Observe = nil
+	moves := b.landscape(n)
+	b.withJournal(filepath.Join(t.TempDir(), "haul.jsonl"), migrate.UploadAuto)
+	defer func() {
+		if err := b.engine.Journal.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	for _, outcome := range []migrate.Outcome{migrate.Moved, migrate.AlreadyThere} {
+		before, most := runtime.NumGoroutine(), 0
+		haul := b.haul()
+		haul.Ended = func(migrate.Result) { most = max(most, runtime.NumGoroutine()) }
+		results, err := b.haulAll(haul, moves)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := outcomes(results)[outcome]; got != n {
+			t.Fatalf("%d are %s, want %d", got, outcome, n)
+		}
+		if t.Logf("%s: %d goroutines at most, %d before", outcome, most, before); most > before+few {
+			t.Errorf("%s: there were %d goroutines, and %d before: it grows with the moves", outcome, most, before)
+		}
+	}
+}
+
 // Which locks are held is known without remembering what was unlocked.
 func TestLocksAreForgotten(t *testing.T) {
 	var locks migrate.LockLedger

@@ -46,6 +46,11 @@ func (e *endedError) Error() string {
 // reach or out of order before the haul ends: the others would fail as slowly.
 const mostSilent = 20
 
+// mostLeaving is how many moves may have made room for others before their outcomes
+// are on the disk. Where there is nothing else to do, as in a haul that is run again,
+// all of them would come to that at once.
+const mostLeaving = 64
+
 // Run carries out the moves that a plan has found possible, and returns the
 // results of all, in the plan's order. It uses the plan up: of what was read for a
 // move nothing is kept when the move has ended, and its result is the one that it
@@ -57,7 +62,7 @@ func (h *Haul) Run(ctx context.Context, plan *Plan) ([]Result, error) {
 	r := haulRun{Haul: h, plan: plan}
 	r.ctx, r.end = context.WithCancelCause(ctx)
 	defer r.end(nil)
-	r.slots = semaphore.NewWeighted(int64(h.parallelism()))
+	r.slots, r.leaving = semaphore.NewWeighted(int64(h.parallelism())), semaphore.NewWeighted(mostLeaving)
 	engine := *h.Engine
 	engine.park = r.park
 	for i, p := range plan.Moves {
@@ -68,9 +73,19 @@ func (h *Haul) Run(ctx context.Context, plan *Plan) ([]Result, error) {
 		r.running.Go(func() {
 			// What succeeded makes room for the next while its outcome is on the way to
 			// the disk, where the next one's events go, too. What did not may end the haul.
-			mine := engine
-			mine.leave = sync.OnceFunc(func() { r.slots.Release(1) })
-			defer mine.leave()
+			mine, left := engine, false
+			makeRoom := sync.OnceFunc(func() { r.slots.Release(1) })
+			mine.leave = func() {
+				if left = r.leaving.TryAcquire(1); left {
+					makeRoom()
+				}
+			}
+			defer func() {
+				makeRoom()
+				if left {
+					r.leaving.Release(1)
+				}
+			}()
 			r.ended(i, mine.carryOut(r.ctx, p))
 		})
 	}
@@ -105,6 +120,7 @@ type haulRun struct {
 	ctx     context.Context
 	end     context.CancelCauseFunc
 	slots   *semaphore.Weighted
+	leaving *semaphore.Weighted
 	running sync.WaitGroup
 
 	mu     sync.Mutex
