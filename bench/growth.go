@@ -28,7 +28,7 @@ one move should stay, and so should the memory, but for what a haul remembers of
 	}
 	t.print(w)
 	if last := len(sizes) - 1; peaks[last] > 0 {
-		say(w, "From %d to %d workspaces the peak grows by %.1f KB a workspace: plan, results and the JSON document of them, and the room that the garbage collector leaves; no states.",
+		say(w, "From %d to %d workspaces the peak grows by %.1f KB a workspace: what was read for the plan, the results, and as much again that the garbage collector leaves (GOGC=50 has it leave half of that); no states.",
 			sizes[1], sizes[last], float64(peaks[last]-peaks[1])/float64(sizes[last]-sizes[1])/1e3)
 	}
 	return nil
