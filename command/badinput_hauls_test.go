@@ -99,6 +99,6 @@ func badMaps() []badInput {
 		{name: "a report in the place of a state", args: []string{"report", "haul.jsonl", "--html", good}, files: map[string]string{good: snapshot,
 			"haul.jsonl": `{"time":"2026-03-01T10:00:00Z","event":"haul","format":"tfhaul-journal/1","haul":"20260301-100000-0123456789ab"}` + "\n"}, exit: 4},
 		{name: "an audit's page in the place of a state", args: []string{"audit", good, "--html", good}, files: map[string]string{good: snapshot}, exit: 4},
-		{name: "a page in no directory", args: []string{"audit", good, "--html", "none/audit.html"}, files: map[string]string{good: snapshot}, exit: 1},
+		{name: "a page in no directory", args: []string{"audit", good, "--html", "none/audit.html"}, files: map[string]string{good: snapshot}, exit: 4},
 	}
 }

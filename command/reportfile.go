@@ -11,12 +11,20 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// reportPath is where the flag wants a report.
+// reportPath is where the flag wants a report, "" for nowhere. What keeps a report from
+// being written there is told before the work for it, as far as it can be known.
 func reportPath(c *cli.Context, flag string) (string, error) {
-	if c.String(flag) == "-" {
+	path := c.String(flag)
+	if path == "-" {
 		return "", usagef("--%s takes the name of a file, and no - for stdout: a page and a text would stand in one stream", flag)
 	}
-	return c.String(flag), nil
+	if path == "" {
+		return "", nil
+	}
+	if _, err := os.Stat(filepath.Dir(path)); err != nil {
+		return "", usagef("the report %q cannot be written: %v", path, withoutPath(err))
+	}
+	return path, mustNotBeState(path)
 }
 
 // writeReport writes a file of a report whole or not at all: what stood there
@@ -26,7 +34,7 @@ func writeReport(path string, write func(io.Writer) error) (err error) {
 		return writeInto(path, write) // a pipe, a terminal, /dev/stdout
 	}
 	if err := mustNotBeState(path); err != nil {
-		return err
+		return err // it came while the report was made
 	}
 	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
@@ -51,9 +59,12 @@ func writeReport(path string, write func(io.Writer) error) (err error) {
 // mustNotBeState refuses to replace what may be a state or a journal, named by
 // mistake: no report begins as they do.
 func mustNotBeState(path string) error {
+	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
+		return nil // there is none, or writing will tell; and to open a pipe could block
+	}
 	file, err := os.Open(path)
 	if err != nil {
-		return nil // there is none, or writing will tell
+		return nil
 	}
 	defer func() { _ = file.Close() }() // it was only read
 	head := make([]byte, 512)
