@@ -334,7 +334,7 @@ func (x *execution) recordOutcome() {
 	x.record(e)
 }
 
-// enter and exit enclose what of a move others may wait for at the journal.
+// enter tells the journal that a move begins, and keeps how to tell it the end.
 func (x *execution) enter() {
 	if x.Journal != nil && !x.DryRun {
 		x.exit = x.Journal.Join()

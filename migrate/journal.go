@@ -243,8 +243,8 @@ func (j *Journal) AppendLast(e Event) error {
 	return unwritten(err)
 }
 
-// Join says that a move begins: while it lasts, who appends an event waits a moment
-// for it, so that the disk takes the events of both at once. The function that it
+// Join says that a move begins: while it lasts, who appends an event lets it go first if
+// it can, so that the disk takes the events of both at once. The function that it
 // returns ends that, and is to be called before AppendLast.
 func (j *Journal) Join() (leave func()) {
 	j.disk.enter()

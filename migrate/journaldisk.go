@@ -1,15 +1,16 @@
 package migrate
 
 import (
+	"runtime"
 	"sync"
 	"time"
 )
 
 // A flusher has the disk take what a journal has written. To wait for the disk costs
 // a move about as much as a request does, so that those who wait at the same time wait
-// for it once; and whoever is about to have it work waits for others first, while that
-// has lately brought some, and while moves are carried out that do not wait yet. A move
-// that is carried out alone waits for nobody.
+// for it once; and whoever is about to have it work lets those go first who could go
+// on at once, and may come to wait, too. Nobody waits for what is not there yet: moves
+// that wait for their server are not waited for.
 type flusher struct {
 	// sync has the disk take all that is written, and says up to where that is.
 	sync func() (int64, error)
@@ -19,25 +20,21 @@ type flusher struct {
 	err     error         // why it is not known what else the disk has
 	moves   int           // are carried out now, and will wait sooner or later
 	waiting int           // of them wait
-	working bool          // somebody gathers, or has the disk work
-	gather  time.Duration // how long who is about to have the disk work waits for others
-	all     chan struct{} // of who gathers, for when all moves wait; nil when nobody does
+	working bool          // somebody has the disk work, or is about to
 	worked  chan struct{} // is closed when the disk has worked
 }
 
 const (
-	// What brought others is done for twice as long the next time, within these
-	// bounds; what did not, for half as long, and not at all below the first. Where moves
-	// wait for a far server, nobody else comes in so short a time, and nobody waits for it.
-	leastGathering = 250 * time.Microsecond
-	mostGathering  = 4 * time.Millisecond
+	// mostYields is how often who is about to have the disk work lets others go first.
+	// More brings hardly any more of them.
+	mostYields = 4
 	// mostPatience bounds how long those whom nothing waits for leave it to others to
 	// have the disk work.
 	mostPatience = 10 * time.Millisecond
 )
 
-func newFlusher(sync func() (int64, error)) *flusher {
-	return &flusher{sync: sync, worked: make(chan struct{})}
+func newFlusher(work func() (int64, error)) *flusher {
+	return &flusher{sync: work, worked: make(chan struct{})}
 }
 
 // enter says that a move begins, leave that it will wait no more.
@@ -51,15 +48,6 @@ func (f *flusher) leave() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.moves--
-	f.gathered()
-}
-
-// gathered tells who gathers when all are there.
-func (f *flusher) gathered() {
-	if f.all != nil && f.waiting >= f.moves {
-		close(f.all)
-		f.all = nil
-	}
 }
 
 // wait returns when the disk has what is written up to a place.
@@ -68,7 +56,6 @@ func (f *flusher) wait(upTo int64) error {
 	defer f.mu.Unlock()
 	f.waiting++
 	defer func() { f.waiting-- }()
-	f.gathered()
 	for f.flushed < upTo && f.err == nil {
 		if f.working {
 			f.await(nil)
@@ -121,17 +108,10 @@ func (f *flusher) await(over <-chan time.Time) bool {
 // work has the disk work, for all who wait.
 func (f *flusher) work() {
 	f.working = true
-	if f.gather > 0 && f.waiting > 0 && f.waiting < f.moves {
-		f.gatherOthers()
-	}
-	switch served := f.waiting; {
-	case served == 0: // who works is one that left
-	case served > 1:
-		f.gather = min(max(2*f.gather, leastGathering), mostGathering)
-	case f.gather > leastGathering:
-		f.gather /= 2
-	default:
-		f.gather = 0
+	for i := 0; i < mostYields && f.waiting > 0 && f.waiting < f.moves; i++ {
+		f.mu.Unlock()
+		runtime.Gosched()
+		f.mu.Lock()
 	}
 	f.mu.Unlock()
 	flushed, err := f.sync()
@@ -144,19 +124,4 @@ func (f *flusher) work() {
 	}
 	close(f.worked)
 	f.worked = make(chan struct{})
-}
-
-// gatherOthers waits until all moves wait, or the time is over.
-func (f *flusher) gatherOthers() {
-	all := make(chan struct{})
-	f.all = all
-	timer := time.NewTimer(f.gather)
-	f.mu.Unlock()
-	select {
-	case <-all:
-	case <-timer.C:
-	}
-	timer.Stop()
-	f.mu.Lock()
-	f.all = nil
 }

@@ -139,7 +139,7 @@ func (x *execution) waiting(h lockwait.Holder, _ time.Time, pause time.Duration)
 	x.record(e)
 }
 
-// pause spends a pause of waiting for the lock, in which others need not count on us.
+// pause spends a pause of waiting for the lock, in which the journal does not count on us.
 func (x *execution) pause(ctx context.Context, sleep func(context.Context) error) error {
 	x.exit()
 	defer x.enter()
