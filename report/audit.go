@@ -19,32 +19,14 @@ import (
 
 // InventoryJSON writes the document of an audit.
 func InventoryJSON(w io.Writer, i *audit.Inventory) error {
-	return JSON(w, inventoryDocument(i))
-}
-
-// An inventoryDoc is an audit for scripts and for the page.
-type inventoryDoc struct {
-	Format    string           `json:"format"`
-	Taken     time.Time        `json:"taken"`
-	Sources   []string         `json:"sources"`
-	Summary   audit.Summary    `json:"summary"`
-	Snapshots []audit.Snapshot `json:"snapshots"`
-	Findings  []audit.Finding  `json:"findings"`
-}
-
-func inventoryDocument(i *audit.Inventory) inventoryDoc {
-	return inventoryDoc{
-		Format: Format, Taken: i.Taken.UTC().Truncate(time.Second), Sources: orEmpty(i.Sources),
-		Summary: i.Summary(), Snapshots: orEmpty(i.Snapshots), Findings: orEmpty(i.Findings),
-	}
-}
-
-// orEmpty makes JSON write [] and not null.
-func orEmpty[T any](list []T) []T {
-	if list == nil {
-		return []T{}
-	}
-	return list
+	d := newDocument(w)
+	d.put("format", Format)
+	d.put("taken", i.Taken.UTC().Truncate(time.Second))
+	putList(d, "sources", i.Sources)
+	d.put("summary", i.Summary())
+	putList(d, "snapshots", i.Snapshots)
+	putList(d, "findings", i.Findings)
+	return d.end()
 }
 
 // fewSnapshots is how many snapshots Inventory shows when not told to show all.

@@ -256,3 +256,11 @@ func grouped(n int) string {
 
 // htmlText makes a message of several lines harmless; plainLine one line.
 func htmlText(text string) string { return strings.TrimSpace(Plain(text)) }
+
+// orEmpty makes JSON write [] and not null.
+func orEmpty[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}
