@@ -27,6 +27,7 @@ type document struct {
 	legacy  tally // what the keys of formats 1 to 3 hold
 
 	resource resource // the one being read
+	told     Resource // the one that the visitor was told of last
 	instance instance // the one being read
 	output   output   // the one being read
 }

@@ -46,12 +46,21 @@ func (d *document) readResource() error {
 		t.provider(address)
 	}
 	if d.visitor.Resource != nil {
-		d.visitor.Resource(Resource{
-			Module: string(r.module), Mode: string(r.mode), Type: string(r.kind), Name: string(r.name),
-			Provider: string(address), Instances: r.visited,
-		})
+		d.told = Resource{
+			Module: again(d.told.Module, r.module), Mode: again(d.told.Mode, r.mode), Type: again(d.told.Type, r.kind),
+			Name: string(r.name), Provider: again(d.told.Provider, address), Instances: r.visited,
+		}
+		d.visitor.Resource(d.told)
 	}
 	return nil
+}
+
+// again is the text as a string: the same one as before, if that says it.
+func again(before string, text []byte) string {
+	if before == string(text) {
+		return before
+	}
+	return string(text)
 }
 
 func (d *document) resourceField(key []byte) error {
