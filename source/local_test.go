@@ -167,6 +167,22 @@ func TestLockBesideALinkedStateAndItsTarget(t *testing.T) {
 	}
 }
 
+// Through a linked directory, ".." leads to where that is, and not back.
+func TestLockBehindALinkedDirectory(t *testing.T) {
+	base := t.TempDir()
+	write(t, base, files("store/net.tfstate", "store/deep/main.tf", "conf/main.tf"))
+	if err := os.Symlink(filepath.Join(base, "store", "deep"), filepath.Join(base, "conf", "link")); err != nil {
+		t.Skipf("no symbolic links here: %v", err)
+	}
+	write(t, base, files("store/.net.tfstate.lock.info"))
+	for _, path := range []string{"conf/link/../net.tfstate", "store/net.tfstate"} {
+		o := one(t, base+string(filepath.Separator)+filepath.FromSlash(path))
+		if lock, err := o.Lock(t.Context()); err != nil || lock == nil {
+			t.Errorf("%s: Lock = %+v, %v; want a lock", path, lock, err)
+		}
+	}
+}
+
 func TestLockWithAnUnusableDescription(t *testing.T) {
 	for _, tt := range []struct {
 		does, text string
