@@ -79,7 +79,8 @@ func (t *taking) readSome(ctx context.Context, files []int, parallelism int, p *
 				return err
 			}
 		}
-		ids, err := f.read(ctx, t.ids, t.Now)
+		ids := t.ids.collector()
+		err := f.read(ctx, ids, t.Now)
 		t.ids.merge(i, ids)
 		return err
 	})
@@ -134,17 +135,16 @@ func (f *file) readLock(ctx context.Context) error {
 // be taken for one that nobody writes while it is read.
 const recently = time.Minute
 
-// read reads the file to its end and returns what identifies its objects. The
+// read reads the file to its end and collects what identifies its objects. The
 // error, if any, is hopeless.
-func (f *file) read(ctx context.Context, shared *sharedIDs, now time.Time) ([]sharedID, error) {
+func (f *file) read(ctx context.Context, ids *collector, now time.Time) error {
 	body, pin, err := f.object.Open(ctx, nil)
 	if err != nil {
-		return nil, f.cannotRead(ctx, err)
+		return f.cannotRead(ctx, err)
 	}
 	if f.role == roleBackup {
-		return nil, f.readHeader(ctx, body)
+		return f.readHeader(ctx, body)
 	}
-	ids := shared.collector()
 	visitor := &statefile.Visitor{Resource: ids.resource, Output: f.output}
 	snapshot, err := statefile.Inspect(&interruptible{ctx, body}, visitor)
 	if closed := body.Close(); err == nil && closed != nil {
@@ -161,20 +161,23 @@ func (f *file) read(ctx context.Context, shared *sharedIDs, now time.Time) ([]sh
 	}
 	switch {
 	case err != nil && !errors.As(err, &f.refusal):
-		return nil, f.cannotRead(ctx, err)
+		ids.forget()
+		return f.cannotRead(ctx, err)
 	case f.refusal != nil:
 		f.Kind, f.Code = string(f.refusal.Kind), f.refusal.Code()
-		f.plainSecrets, ids.found = nil, nil
+		f.plainSecrets = nil
+		ids.forget()
 	case f.role == roleErrored:
 		f.Code = string(CodeErrored)
 	}
 	pin.MD5 = f.MD5
 	if f.refusal != nil || pin.Opened.Sub(pin.ModTime) < recently {
 		if err := f.object.Check(ctx, pin); err != nil && !errors.As(err, &f.changed) {
-			return nil, f.cannotRead(ctx, err)
+			ids.forget()
+			return f.cannotRead(ctx, err)
 		}
 	}
-	return ids.found, f.readDigest(ctx)
+	return f.readDigest(ctx)
 }
 
 // headerRoom is more than a state's serial and lineage are from its beginning, in

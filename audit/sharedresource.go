@@ -21,6 +21,8 @@ type sharedIDs struct {
 	mu    sync.Mutex
 	first map[uint64]int32 // the file that it was met in first
 	again map[uint64]*sharedObject
+
+	collectors sync.Pool // of those that were merged
 }
 
 // A sharedObject is one that was met in several files.
@@ -46,10 +48,20 @@ type collector struct {
 	found []sharedID
 }
 
+// collector prepares to read a file. It is given back with merge.
 func (s *sharedIDs) collector() *collector {
+	if c, ok := s.collectors.Get().(*collector); ok {
+		return c
+	}
 	c := new(collector)
 	c.hash.SetSeed(s.seed)
 	return c
+}
+
+// forget forgets what was found.
+func (c *collector) forget() {
+	clear(c.found)
+	c.found = c.found[:0]
 }
 
 // localProviders make things that exist in the state alone, or on the machine that
@@ -134,11 +146,13 @@ func randomRun(run string) bool {
 	return len(run) >= many && digits >= 3 && changes >= 3
 }
 
-// merge adds what was found in a file.
-func (s *sharedIDs) merge(file int, found []sharedID) {
+// merge adds what was found in a file, and forgets the ids.
+func (s *sharedIDs) merge(file int, c *collector) {
+	defer s.collectors.Put(c)
+	defer c.forget()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, id := range found {
+	for _, id := range c.found {
 		before, known := s.first[id.digest]
 		if !known {
 			s.first[id.digest] = int32(file)

@@ -21,10 +21,11 @@ const (
 func plain(b []byte) (n int) {
 	for ; n+8 <= len(b); n += 8 {
 		w := binary.LittleEndian.Uint64(b[n:])
-		// In each of these the lowest high bit that is set is that of the first byte that
-		// is a quote, a backslash, or below a blank; above it there may be wrong ones.
-		quote, backslash := w^ones*'"', w^ones*'\\'
-		found := ((quote - ones) &^ quote) | ((backslash - ones) &^ backslash) | ((w - ones*' ') &^ w)
+		// With their second bit turned, quotes and control characters are what is not above
+		// a blank. In each of the two sums the lowest high bit that is set is that of the first
+		// byte of its kind; above it there may be wrong ones.
+		low, backslash := w^ones*2, w^ones*'\\'
+		found := ((low - ones*('"'-1)) &^ low) | ((backslash - ones) &^ backslash)
 		if found &= highs; found != 0 {
 			return n + bits.TrailingZeros64(found)/8
 		}
