@@ -69,8 +69,11 @@ func (c *collector) forget() {
 var localProviders = []string{"archive", "assert", "cloudinit", "context", "corefunc", "ct", "deepmerge", "external", "htpasswd", "http", "ignition",
 	"jsonnet", "local", "null", "pkcs12", "random", "shell", "sodium", "template", "terraform", "time", "tls", "utility", "utils", "wireguard"}
 
-// noID are ids that providers give to what has none.
+// noID are ids that providers give to what has none, and longestNoID is the length of
+// the longest of them.
 var noID = []string{"", "-", "none", "null", "nil", "n/a", "id", "static", "unused", "dummy", "placeholder", "0", "1"}
+
+const longestNoID = 11
 
 // resource takes note of a resource's objects.
 func (c *collector) resource(r statefile.Resource) {
@@ -82,7 +85,7 @@ func (c *collector) resource(r statefile.Resource) {
 		return
 	}
 	for _, i := range r.Instances {
-		if slices.Contains(noID, strings.ToLower(i.ID)) {
+		if len(i.ID) <= longestNoID && slices.Contains(noID, strings.ToLower(i.ID)) {
 			continue
 		}
 		c.hash.Reset()

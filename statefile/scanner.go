@@ -1,6 +1,7 @@
 package statefile
 
 import (
+	"bytes"
 	"io"
 	"sync"
 
@@ -36,7 +37,9 @@ type scanner struct {
 	mark   int    // where in buf it begins, or what is not in kept of it
 	kept   []byte // what of it stood in earlier chunks
 
-	unquoted []byte // the text of a string that is not in the file as it is
+	// The last string that is not what it says, and what it says: of the resources of a
+	// file most name the same provider, which has quotes in its name.
+	quoted, unquoted []byte
 }
 
 var scanners = sync.Pool{New: func() any { return &scanner{in: newIntake()} }}
@@ -544,8 +547,11 @@ func (s *scanner) unquote(quoted []byte, long bool) []byte {
 	if isVerbatim(inside) {
 		return inside
 	}
-	// An error is about what is no valid Unicode, or about the missing end, and the text
-	// is there all the same.
-	s.unquoted, _ = jsontext.AppendUnquote(s.unquoted[:0], quoted)
+	if !bytes.Equal(quoted, s.quoted) {
+		// An error is about what is no valid Unicode, or about the missing end, and the text
+		// is there all the same.
+		s.unquoted, _ = jsontext.AppendUnquote(s.unquoted[:0], quoted)
+		s.quoted = append(s.quoted[:0], quoted...)
+	}
 	return s.unquoted
 }
