@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -64,15 +65,20 @@ func (s *site) plant(ctx context.Context, n int, median int64) (*landscape, erro
 }
 
 // settle makes files look as old as files that somebody migrates are: what was
-// written in the last two seconds is read twice, because it may still change.
+// written in the last two seconds is read twice, because it may still change. And it
+// has the system write them to the disk now, and not while somebody is measured.
 func settle(dir string) error {
 	old := time.Now().Add(-time.Hour)
-	return filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
+	err := filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
 		return os.Chtimes(path, old, old)
 	})
+	if err == nil && installed("sync") {
+		err = exec.Command("sync").Run()
+	}
+	return err
 }
 
 func workspacesOf(states []state) []string {

@@ -117,7 +117,7 @@ func (d *document) instanceField(key []byte) error {
 		return d.bytesOf(format4, "deposed", &i.deposed)
 	case "attributes":
 		if d.visitor.Resource != nil && d.peek() == '{' {
-			return d.members(d.attribute)
+			return d.find("id", d.readID)
 		}
 	case "attributes_flat":
 		return d.objectOf(format4, "attributes_flat", d.flatAttribute)
@@ -132,15 +132,6 @@ func (d *document) instanceField(key []byte) error {
 		return d.arrayOf(format4, "dependencies", d.dependency)
 	case "create_before_destroy":
 		return d.check('t', format4, "create_before_destroy")
-	}
-	return d.skip()
-}
-
-// attribute reads an attribute of a resource for a visitor. Attributes are
-// named by providers: their keys are not folded.
-func (d *document) attribute(key []byte) error {
-	if string(key) == "id" && d.peek() == '"' {
-		return d.readID()
 	}
 	return d.skip()
 }

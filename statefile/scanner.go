@@ -169,6 +169,46 @@ func (s *scanner) members(member func(key []byte) error) error {
 	return nil
 }
 
+// find is members for those of the name alone; the others are skipped. Most members of a
+// state are skipped here, so that the plain ones are read by i, which stays in a register.
+func (s *scanner) find(name string, member func() error) error {
+	if err := s.open('{'); err != nil {
+		return err
+	}
+	for s.next() != '}' {
+		i, found := s.pos, false
+		if n := plainKey(s.buf[i:]); n > 0 {
+			found = n == len(name)+len(`"": `) && string(s.buf[i+1:][:len(name)]) == name
+			i += n
+		} else {
+			key, err := s.readKey()
+			if err != nil {
+				return err
+			}
+			i, found = s.pos, string(key) == name
+		}
+		n := plainString(s.buf[i:])
+		if found {
+			n = 0
+		}
+		var err error
+		switch s.pos = i + n; {
+		case found:
+			err = member()
+		case n == 0:
+			err = s.skip()
+		}
+		if err == nil {
+			err = s.comma('}')
+		}
+		if err != nil {
+			return err
+		}
+	}
+	s.shut()
+	return nil
+}
+
 // elements reads an array, which must come next, and calls element for each of
 // its elements; element must read it.
 func (s *scanner) elements(element func() error) error {
