@@ -2,7 +2,7 @@
 # create the workspace, lock it, POST the state, unlock it, read the current state version.
 set -eu
 api() {
-	curl --silent --show-error --fail-with-body --retry 10 --cacert "$TFHAUL_CA_FILE" \
+	curl --silent --show-error --fail --retry 10 --cacert "$TFHAUL_CA_FILE" \
 		--header "Authorization: Bearer $TFE_TOKEN" --header "Content-Type: application/vnd.api+json" "$@"
 }
 v2="$TFE_ADDRESS/api/v2"
