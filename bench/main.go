@@ -2,7 +2,7 @@
 // the floor that the server's limit or the machine set. Every comparison is made in
 // one run and told as a ratio, and the results are written as a page of Markdown:
 //
-//	go run ./bench                  all of it, into docs/performance.md: about twenty minutes
+//	go run ./bench                  all of it, into docs/performance.md: a quarter of an hour
 //	go run ./bench -quick           small sizes, to standard output: a minute or two
 //	go run ./bench -only calls,cpu  some of it
 //

@@ -75,7 +75,7 @@ figures are those of the machine that is named below each section, which did oth
 
 Everything here is written by
 
-    go run ./bench                    # all of it: about twenty minutes on two cores, and 10 GB of temporary files
+    go run ./bench                    # all of it: a quarter of an hour on two cores, and 10 GB of temporary files
     go run ./bench -only calls,cpu    # some of it; the rest of this page stays as it is
     go run ./bench -quick             # small sizes, to standard output, a minute or two
 

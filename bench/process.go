@@ -30,6 +30,9 @@ type task struct {
 	args []string
 	// exits are the exit codes that are no failure, besides 0.
 	exits []int
+	// mute has what it prints thrown away by the system: to take it costs time on the
+	// other core.
+	mute bool
 }
 
 // measure runs a task and says what it took, and what it printed. It is started by
@@ -50,7 +53,10 @@ func (s *site) measure(ctx context.Context, t task) (usage, []byte, error) {
 	cmd := exec.CommandContext(ctx, self, append([]string{"spawn", told.Name()}, t.args...)...)
 	cmd.Dir, cmd.Env = cmp.Or(t.dir, s.dir), environment(t.env)
 	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	cmd.Stderr = &stderr
+	if !t.mute {
+		cmd.Stdout = &stdout
+	}
 	if err := cmd.Run(); err != nil {
 		return u, nil, fmt.Errorf("%s: %w\n%s", filepath.Base(t.args[0]), err, lastLines(stderr.String()))
 	}
