@@ -137,8 +137,8 @@ func TestFirstSignalStopsCleanly(t *testing.T) {
 			h := start(t, tfesim.Options{})
 			h.seed(t, "net", state(1, 9))
 			path := write(t, "terraform.tfstate", state(1, 10))
-			c := h.spawn(t, "move", path, org+"/net", "--json")
-			// The upload never gets an answer, so that only the signal ends it.
+			// The upload never gets an answer. It may have taken effect, so that it is waited for.
+			c := h.spawn(t, "move", path, org+"/net", "--json", "--timeout", "5s")
 			h.Inject(tfesim.Fault{Endpoint: endpointOf(createVersion), Kind: tfesim.FaultHang})
 			h.on(createVersion, func() { c.signal(t, signal) })
 			c.start(t)
