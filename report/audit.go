@@ -196,14 +196,7 @@ func (s Style) findings(b *bytes.Buffer, findings []audit.Finding) {
 // groupsOfAdvice draws what was found and then what to do about it, once for all to
 // which the same applies.
 func (s Style) groupsOfAdvice(b *bytes.Buffer, findings []audit.Finding) {
-	groups := map[string][]audit.Finding{}
-	var order []string
-	for _, f := range findings {
-		if groups[f.Advice] == nil {
-			order = append(order, f.Advice)
-		}
-		groups[f.Advice] = append(groups[f.Advice], f)
-	}
+	order, groups := alike(findings, func(f audit.Finding) string { return f.Advice })
 	for i, advice := range order {
 		if i == mostPlaces && len(order) > mostPlaces+1 {
 			fmt.Fprintf(b, "  … and %d more kinds; --json has them all\n", len(order)-i)
@@ -216,20 +209,26 @@ func (s Style) groupsOfAdvice(b *bytes.Buffer, findings []audit.Finding) {
 	}
 }
 
+// alike puts together the findings of which the same is said, and tells in which order
+// that is said first.
+func alike(findings []audit.Finding, said func(audit.Finding) string) (order []string, groups map[string][]audit.Finding) {
+	groups = map[string][]audit.Finding{}
+	for _, f := range findings {
+		if groups[said(f)] == nil {
+			order = append(order, said(f))
+		}
+		groups[said(f)] = append(groups[said(f)], f)
+	}
+	return order, groups
+}
+
 // quoted is what stands in quotation marks, mostly a command.
 var quoted = regexp.MustCompile(`"[^"]+"`)
 
 // places tells where something was found, and what: once, where it is the same
 // everywhere.
 func (s Style) places(b *bytes.Buffer, findings []audit.Finding) {
-	about := map[string][]audit.Finding{}
-	var order []string
-	for _, f := range findings {
-		if about[f.Message] == nil {
-			order = append(order, f.Message)
-		}
-		about[f.Message] = append(about[f.Message], f)
-	}
+	order, about := alike(findings, func(f audit.Finding) string { return f.Message })
 	for i, message := range order {
 		if i == mostPlaces && len(order) > mostPlaces+1 {
 			fmt.Fprintf(b, "  … and %d more; --json has them all\n", len(order)-i)

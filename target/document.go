@@ -15,7 +15,7 @@ import (
 )
 
 // This file reads of the API's documents what is used of them. go-tfe makes the
-// requests; its own reading of the answers builds everything that a workspace or a
+// requests that not every move makes; its own reading of the answers builds everything that a workspace or a
 // state version can say, by reflection and twice over, and loses some of what is
 // needed here. It was half of what a move cost in CPU time.
 
