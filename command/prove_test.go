@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"tfhaul/fixtures/testenv"
 	"tfhaul/tfesim"
 )
 
@@ -20,11 +21,9 @@ output "plain" { value = terraform_data.a.output }
 // needTerraform skips, loudly, where there is no real one.
 func needTerraform(t *testing.T) {
 	t.Helper()
+	testenv.NeedFull(t, "runs the real terraform")
 	if _, err := exec.LookPath("terraform"); err != nil {
 		t.Skip("SKIPPED: there is no terraform on PATH, so nothing here was tested with the real one")
-	}
-	if testing.Short() {
-		t.Skip("runs the real terraform")
 	}
 }
 

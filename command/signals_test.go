@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"testing"
 
+	"tfhaul/fixtures/testenv"
 	"tfhaul/tfesim"
 )
 
@@ -50,6 +51,7 @@ var build = sync.OnceValue(func() built {
 })
 
 func TestMain(m *testing.M) {
+	testenv.DefaultSignals()
 	code := m.Run()
 	if binaryDir != "" {
 		// A directory that stays harms nobody.

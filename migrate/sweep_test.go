@@ -12,6 +12,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"tfhaul/fixtures/testenv"
 	"tfhaul/migrate"
 	"tfhaul/tfesim"
 )
@@ -31,7 +32,7 @@ func TestFaultSweep(t *testing.T) {
 				requests := s.countRequests(t)
 				for k := 1; k <= requests; k++ {
 					for _, f := range sweepFaults {
-						if testing.Short() && (k+len(f.name))%5 != 0 {
+						if !testenv.Full() && (k+len(f.name))%5 != 0 {
 							continue
 						}
 						s.sweep(t, f, k)

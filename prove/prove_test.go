@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"tfhaul/fixtures/testenv"
 	"tfhaul/prove"
 	"tfhaul/target"
 	"tfhaul/tfesim"
@@ -23,11 +24,9 @@ import (
 // needTerraform skips, loudly, where there is no real one.
 func needTerraform(t *testing.T) {
 	t.Helper()
+	testenv.NeedFull(t, "runs the real terraform")
 	if _, err := exec.LookPath("terraform"); err != nil {
 		t.Skip("SKIPPED: there is no terraform on PATH, so nothing here was proven by the real one")
-	}
-	if testing.Short() {
-		t.Skip("runs the real terraform")
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"tfhaul/fixtures"
+	"tfhaul/fixtures/testenv"
 	"tfhaul/statefile"
 )
 
@@ -30,9 +31,9 @@ func (h *heapWatch) Read(p []byte) (int, error) {
 }
 
 func TestReadingAndBumpingTakeFlatMemory(t *testing.T) {
-	size := int64(200 << 20)
-	if testing.Short() {
-		size = 20 << 20
+	size := int64(20 << 20)
+	if testenv.Full() {
+		size = 200 << 20
 	}
 	text := func(head, body, tail string) func() io.Reader {
 		return func() io.Reader {

@@ -17,17 +17,16 @@ import (
 
 	tfe "github.com/hashicorp/go-tfe"
 
+	"tfhaul/fixtures/testenv"
 	"tfhaul/tfesim"
 )
 
 // needTerraform skips, loudly, where there is no real one.
 func needTerraform(t *testing.T) {
 	t.Helper()
+	testenv.NeedFull(t, "runs the real terraform")
 	if _, err := exec.LookPath("terraform"); err != nil {
 		t.Skip("SKIPPED: there is no terraform on PATH, so no run was executed by the real one")
-	}
-	if testing.Short() {
-		t.Skip("runs the real terraform")
 	}
 }
 

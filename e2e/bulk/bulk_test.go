@@ -21,6 +21,7 @@ import (
 	"testing"
 
 	"tfhaul/fixtures"
+	"tfhaul/fixtures/testenv"
 	"tfhaul/tfesim"
 )
 
@@ -31,6 +32,7 @@ var program string
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
+	testenv.DefaultSignals()
 	dir, err := os.MkdirTemp("", "tfhaul-bulk-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -209,9 +211,9 @@ func TestKilledTenTimes(t *testing.T) {
 		t.Run(server.String(), func(t *testing.T) {
 			t.Parallel()
 			const deaths = 10
-			n := 200
-			if testing.Short() {
-				n = 60
+			n := 60
+			if testenv.Full() {
+				n = 200
 			}
 			s := newStage(t, n, tfesim.Options{Personality: server})
 			random := rand.New(rand.NewPCG(4, uint64(server)))

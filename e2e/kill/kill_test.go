@@ -20,6 +20,7 @@ import (
 	"testing"
 
 	"tfhaul/fixtures"
+	"tfhaul/fixtures/testenv"
 	"tfhaul/migrate"
 	"tfhaul/tfesim"
 )
@@ -31,6 +32,7 @@ var program string
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
+	testenv.DefaultSignals()
 	dir, err := os.MkdirTemp("", "tfhaul-kill-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -82,7 +84,7 @@ func TestKillSweep(t *testing.T) {
 				for k := 1; k <= requests; k++ {
 					for i, b := range blows {
 						stride := job.stride
-						if testing.Short() {
+						if !testenv.Full() {
 							stride *= 4
 						}
 						if (k+i)%stride != 0 {

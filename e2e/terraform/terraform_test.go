@@ -15,6 +15,7 @@ import (
 	"strings"
 	"testing"
 
+	"tfhaul/fixtures/testenv"
 	"tfhaul/tfesim"
 )
 
@@ -28,11 +29,9 @@ type site struct {
 // open starts a server whose workspaces run locally.
 func open(t *testing.T, o tfesim.Options) *site {
 	t.Helper()
+	testenv.NeedFull(t, "runs the real terraform many times")
 	if _, err := exec.LookPath("terraform"); err != nil {
 		t.Skip("SKIPPED: there is no terraform on PATH, so nothing here was tested with the real one")
-	}
-	if testing.Short() {
-		t.Skip("runs the real terraform many times")
 	}
 	o.ExecutionMode = "local"
 	s, err := tfesim.New(o)
