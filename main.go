@@ -4,6 +4,8 @@ package main
 
 import (
 	"context"
+	"io"
+	"log"
 	"os"
 	"os/signal"
 	"syscall"
@@ -12,6 +14,9 @@ import (
 )
 
 func main() {
+	// The standard library logs here what it was sent: with GODEBUG=http2debug=2
+	// tokens, signed addresses and states. We log through slog, to a handler of our own.
+	log.SetOutput(io.Discard)
 	ctx, stop := context.WithCancel(context.Background())
 	abandon := make(chan struct{})
 	// A reader of our output that goes away must not end us: we may hold a lock. To

@@ -2,6 +2,7 @@ package command_test
 
 import (
 	"bytes"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -182,6 +183,34 @@ func TestNoSecretIsToldByAnyCommand(t *testing.T) {
 	}
 	mustHideInFiles(t, g.dir, g.secrets, "states/", "backup/")
 	mustBePrivate(t, g.dir, "haul.jsonl", "second.jsonl", "backup")
+}
+
+// TestTheStandardLoggerIsClosed runs a move over HTTP/2 with everything that Go's
+// standard library can be made to log.
+func TestTheStandardLoggerIsClosed(t *testing.T) {
+	t.Parallel()
+	g := newGuarded(t)
+	if _, err := g.AddWorkspace(org, "net"); err != nil {
+		t.Fatal(err)
+	}
+	trusted := newAuthority(t)
+	certificate := trusted.certificate(t, "localhost", time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
+	server := httptest.NewUnstartedServer(g.Server)
+	server.EnableHTTP2 = true
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	writeTo(t, ca, trusted.pem)
+	writeTo(t, filepath.Join(g.dir, "terraform.tfstate"), state(1, 10))
+	_, port, err := net.SplitHostPort(server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, upload := range []string{"inline", "signed"} {
+		g.tfhaul(t, 0, []string{"GODEBUG=http2debug=2", "HTTPS_PROXY=", "TFHAUL_CA_FILE=" + ca, "TFE_HOSTNAME="},
+			"move", "--upload", upload, "terraform.tfstate", "https://localhost:"+port+"/"+org+"/net")
+	}
 }
 
 // mustBePrivate fails unless these files, and all below these directories, are for
