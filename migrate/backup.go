@@ -15,7 +15,7 @@ import (
 // bump raises the payload's serial above the workspace's, by changing the digits
 // of the serial and nothing else.
 func (x *execution) bump(ctx context.Context) error {
-	serial := x.held.snapshot.Serial + 1
+	serial := x.held.serial() + 1
 	whole := x.payload.open
 	x.payload.serial = serial
 	x.payload.open = func(ctx context.Context) (io.ReadCloser, error) {
@@ -52,12 +52,28 @@ func (x *execution) backUp(ctx context.Context) error {
 	if !x.replaces() {
 		return nil
 	}
+	if err := x.held.canBeKept(); err != nil {
+		return &stop{code: CodeBackup, message: fmt.Sprintf("What the workspace holds could not be backed up, so it was not replaced: %v.", err)}
+	}
 	path, err := x.keep(ctx)
 	if err != nil {
 		return &stop{code: CodeBackup, message: fmt.Sprintf("What the workspace holds could not be backed up, so it was not replaced: %v.", err)}
 	}
 	x.result.Backup = path
 	return x.announce(Event{Event: EventBackup, Backup: path, StateVersionID: x.held.version.ID})
+}
+
+// canBeKept says why the bytes that the server gave cannot be taken for what the
+// workspace holds: a backup must read as the state that it claims to be, or at least
+// be as long as the server says.
+func (h *holding) canBeKept() error {
+	switch {
+	case h.snapshot.Size == 0:
+		return fmt.Errorf("the server gives no bytes for %s", h.version.ID)
+	case h.strange != "" && !h.encrypted && h.version.Size == 0:
+		return fmt.Errorf("what the server gives for %s does not read as a state (%s), and the server does not say its size", h.version.ID, h.strange)
+	}
+	return nil
 }
 
 // keep writes what the workspace holds into the backup directory and returns the

@@ -50,10 +50,10 @@ func (x *execution) check(ctx context.Context) error {
 		return &stop{code: CodeAbsent, message: "The workspace holds no state."}
 	case Newer:
 		return &stop{code: CodeOutdated, message: fmt.Sprintf("The workspace holds serial %d of this state, and the source is at serial %d: it is yet to be moved.",
-			x.held.snapshot.Serial, x.read.snapshot.Serial)}
+			x.held.serial(), x.read.snapshot.Serial)}
 	case Stale:
 		return &stop{code: CodeStale, message: fmt.Sprintf("The workspace holds serial %d of this state, and the source is older: serial %d.",
-			x.held.snapshot.Serial, x.read.snapshot.Serial)}
+			x.held.serial(), x.read.snapshot.Serial)}
 	case Diverged:
 		return &stop{code: CodeDiverged, message: fmt.Sprintf("The workspace holds other bytes under the same serial %d: find out which is right.", x.read.snapshot.Serial)}
 	default:

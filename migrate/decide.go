@@ -18,6 +18,19 @@ type holding struct {
 	snapshot *statefile.Snapshot
 	// strange says why the bytes are no state, if they are not.
 	strange string
+	// encrypted says that they are a state that only OpenTofu can read.
+	encrypted bool
+}
+
+// serial is the one that a new state has to exceed: the server compares with the
+// serial that was announced, and Terraform continues from the one in the file. They
+// differ where a tool announced another serial than the file's.
+func (h *holding) serial() int64 { return max(h.snapshot.Serial, h.version.Serial) }
+
+// misannounced says whether the announced serial is not the file's. Servers that do
+// not say the serial give 0.
+func (h *holding) misannounced() bool {
+	return h.strange == "" && h.version.Serial != 0 && h.version.Serial != h.snapshot.Serial
 }
 
 // readWorkspace is the first half of step 2: read the workspace, making it if
@@ -137,6 +150,7 @@ func (x *execution) inspect(ctx context.Context, version *target.StateVersion) (
 		var strange *statefile.Error
 		if errors.As(err, &strange) {
 			h.snapshot, h.strange = snapshot, strange.Error()
+			h.encrypted = Code(strange.Code()) == CodeEncrypted
 			return nil
 		}
 		h.snapshot = snapshot
@@ -153,9 +167,27 @@ func (x *execution) relate(h *holding) Verdict {
 	if h == nil {
 		return Relate(x.read.snapshot, nil)
 	}
-	verdict := Relate(x.read.snapshot, h.snapshot)
-	if h.strange != "" && verdict.Relation != Identical {
+	return relateTo(x.read.snapshot, h)
+}
+
+// relateTo tells how a snapshot stands to a holding, by both of its serials.
+func relateTo(snapshot *statefile.Snapshot, h *holding) Verdict {
+	held := *h.snapshot
+	held.Serial = h.serial()
+	verdict := Relate(snapshot, &held)
+	switch {
+	case h.strange != "" && verdict.Relation != Identical:
 		return Verdict{Relation: Unrelated, Note: "what the workspace holds is no state that tfhaul can read: " + h.strange}
+	case h.misannounced():
+		note := fmt.Sprintf("the workspace's state version %s was announced as serial %d, but its file is serial %d. "+
+			"Whatever uploaded it sent the wrong serial", h.version.ID, h.version.Serial, h.snapshot.Serial)
+		if h.version.Serial > h.snapshot.Serial {
+			note += fmt.Sprintf(": every apply there would be refused, because Terraform would write serial %d", h.snapshot.Serial+1)
+		}
+		if verdict.Note != "" {
+			note += "; " + verdict.Note
+		}
+		verdict.Note = note
 	}
 	return verdict
 }
@@ -170,6 +202,8 @@ func (x *execution) decide(ctx context.Context) error {
 	there := x.verdict.Relation == Identical
 	if x.bumpedBefore() {
 		there, x.result.BumpedTo = true, x.held.snapshot.Serial
+	} else if there && x.Bump && x.held.misannounced() {
+		there = false // the same bytes under the wrong serial: raising it repairs the workspace
 	}
 	switch {
 	case there && x.DryRun && x.lockedByUs():
@@ -178,11 +212,12 @@ func (x *execution) decide(ctx context.Context) error {
 	case there:
 		x.alreadyThere()
 		return nil
-	case x.verdict.Relation.writes(), x.Replace:
-	case x.Bump && x.verdict.Relation != Unrelated:
+	case x.verdict.Relation.writes():
+	case x.Bump && (x.verdict.Relation != Unrelated || x.Replace) && x.payload.serial <= x.held.serial():
 		if err := x.bump(ctx); err != nil {
 			return err
 		}
+	case x.Replace:
 	default:
 		return x.refuse()
 	}
@@ -201,6 +236,9 @@ func (x *execution) alreadyThere() {
 	x.result.Outcome, x.result.Relation = AlreadyThere, Identical
 	x.result.StateVersionID = x.held.version.ID
 	x.result.Message = fmt.Sprintf("The workspace holds these very bytes, as serial %d in %s; nothing was written.", x.held.snapshot.Serial, x.held.version.ID)
+	if x.held.version.Serial > x.held.snapshot.Serial && x.held.misannounced() {
+		x.result.Message += fmt.Sprintf(" To repair the announced serial, move again with --bump-serial %s.", x.Move.Workspace)
+	}
 }
 
 // refuse says why the relation forbids the move.
@@ -210,20 +248,23 @@ func (x *execution) refuse() error {
 	switch x.verdict.Relation {
 	case Stale:
 		return &stop{code: CodeStale, message: fmt.Sprintf(
-			"The workspace holds serial %d of this state, and the snapshot is serial %d: it is older. Look for the newer copy; to put the older one back all the same: --replace %s.",
-			theirs.Serial, ours.Serial, name)}
+			"The workspace holds serial %d of this state, and the source is serial %d: it is older. Look for the newer copy; to put the older one back all the same: --replace %s, or --bump-serial %[3]s to send it as serial %[4]d.",
+			x.held.serial(), ours.Serial, name, x.held.serial()+1)}
 	case Diverged:
 		return &stop{code: CodeDiverged, message: fmt.Sprintf(
 			"The workspace holds other bytes under the same serial %d: two people wrote from the same state. Find out which is right; then --bump-serial %s or --replace %s.",
 			ours.Serial, name, name)}
 	default:
-		extra := ""
+		extra, instead := "", ""
+		if x.held.serial() >= ours.Serial {
+			instead = fmt.Sprintf(" If the server insists on a higher serial, add --bump-serial %s.", name)
+		}
 		if theirs.Empty() && x.held.strange == "" {
 			extra = " What it holds is empty (no resources, no outputs)."
 		}
 		return &stop{code: CodeUnrelated, message: fmt.Sprintf(
-			"The workspace holds the state of something else (lineage %s, serial %d; the snapshot's lineage is %s).%s Is this the right workspace? If it is: --replace %s, which keeps a backup.",
-			orNone(theirs.Lineage), theirs.Serial, orNone(ours.Lineage), extra, name)}
+			"The workspace holds the state of something else (lineage %s, serial %d; the snapshot's lineage is %s).%s Is this the right workspace? If it is: --replace %s, which keeps a backup.%s",
+			orNone(theirs.Lineage), x.held.serial(), orNone(ours.Lineage), extra, name, instead)}
 	}
 }
 
@@ -244,9 +285,9 @@ func (x *execution) plan() error {
 	case Fresh:
 		x.result.Message = fmt.Sprintf("The workspace holds no state: serial %d would be moved.", x.payload.serial)
 	case Newer:
-		x.result.Message = fmt.Sprintf("The workspace holds serial %d of this state: serial %d would be moved.", x.held.snapshot.Serial, x.payload.serial)
+		x.result.Message = fmt.Sprintf("The workspace holds serial %d of this state: serial %d would be moved.", x.held.serial(), x.payload.serial)
 	default:
-		x.result.Message = fmt.Sprintf("Serial %d would replace serial %d (%s), after a backup.", x.payload.serial, x.held.snapshot.Serial, x.verdict.Relation)
+		x.result.Message = fmt.Sprintf("Serial %d would replace serial %d (%s), after a backup.", x.payload.serial, x.held.serial(), x.verdict.Relation)
 	}
 	return nil
 }
@@ -273,14 +314,14 @@ func (x *execution) decideAgain(ctx context.Context) error {
 	x.held, x.verdict = held, x.relate(held)
 	x.result.Relation = x.verdict.Relation
 	switch {
-	case x.verdict.Relation == Identical:
+	case x.verdict.Relation == Identical && x.result.BumpedTo == 0:
 		x.alreadyThere()
 		return nil
 	case x.verdict.Relation.writes() && x.result.BumpedTo != 0:
 		return &stop{code: CodeStale, message: "The workspace got another state while we waited for its lock, and the serial need not be raised any more: move again."}
 	case x.verdict.Relation.writes():
 		return nil
-	case before != x.verdict.Relation || seen == nil || held.snapshot.MD5 != seen.snapshot.MD5:
+	case before != x.verdict.Relation || seen == nil || held.snapshot.MD5 != seen.snapshot.MD5 || held.serial() != seen.serial():
 		// Permission to replace was given for what was seen, not for this.
 		return x.refuse()
 	}

@@ -265,6 +265,7 @@ func (x *execution) conclude(ctx context.Context, err error) {
 		if !errors.As(err, &stopped) {
 			stopped = x.explain(ctx, err)
 		}
+		x.nothingReplaced(stopped)
 		x.result.Code, x.result.Message = stopped.code, stopped.message
 		x.result.Outcome = outcomeOf(stopped.code)
 	}

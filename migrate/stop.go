@@ -45,9 +45,6 @@ var advice = map[Code]string{
 	CodeRateLimited:        "Others use up the rate limit too: try again later, or with a lower --parallelism.",
 	CodeUnreachable:        "Check the host name, the network, the proxy and the certificate authorities (--ca-file).",
 	CodeLockLost:           "The workspace's lock was taken from us while we worked: find out who did it, then move again.",
-	CodeStale:              "Somebody wrote a newer state meanwhile: look at it (tfhaul history) before anything else.",
-	CodeDiverged:           "Somebody wrote another state under this serial meanwhile: look at it (tfhaul history) before anything else.",
-	CodeUnrelated:          "Somebody wrote another state meanwhile: look at it (tfhaul history) before anything else.",
 	CodeLockLeft:           "tfhaul unlock JOURNAL frees what is locked; to continue the haul frees it, too.",
 	CodeServerRefused:      "Nothing was stored; try again, and if it stays so, ask the server's operators.",
 }
@@ -75,6 +72,9 @@ func (x *execution) explain(ctx context.Context, err error) *stop {
 		return &stop{code: CodeUnreadable, message: sentence(body.Error())}
 	}
 	if answer, ok := errors.AsType[*target.Error](err); ok {
+		if _, refused := answerToRelation[answer.Code]; refused && x.lock != nil {
+			return x.refusedByServer(ctx, answer)
+		}
 		code, ok := targetCodes[answer.Code]
 		if !ok {
 			code = CodeServerRefused

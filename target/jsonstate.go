@@ -14,6 +14,6 @@ func (v *StateVersion) OffersJSONState() bool { return v.jsonDownload != "" }
 // (https://developer.hashicorp.com/terraform/internals/json-format), as Open does its bytes.
 func (c *Client) OpenJSONState(ctx context.Context, sv *StateVersion) (io.ReadCloser, error) {
 	json := *sv
-	json.download = sv.jsonDownload
+	json.download, json.Size = sv.jsonDownload, 0 // the size is that of the state
 	return c.Open(ctx, &json)
 }

@@ -184,22 +184,38 @@ func (c *Client) Open(ctx context.Context, sv *StateVersion) (io.ReadCloser, err
 		discard(resp)
 		return nil, err
 	}
-	return &download{ReadCloser: resp.Body, op: op, x: x}, nil
+	return &download{ReadCloser: resp.Body, op: op, x: x, announced: sv.Size}, nil
 }
 
-// A download reads the bytes of a state version.
+// A download reads the bytes of a state version. It fails where they are not as many
+// as the server announced: what is short, empty or too long is not the state.
 type download struct {
 	io.ReadCloser
-	op string
-	x  *exchange
+	op        string
+	x         *exchange
+	announced int64 // in bytes; 0 on servers that do not say
+	got       int64
 }
 
 func (d *download) Read(p []byte) (int, error) {
 	n, err := d.ReadCloser.Read(p)
-	if err != nil && err != io.EOF {
-		err = d.x.failure(d.op, err)
+	d.got += int64(n)
+	switch {
+	case err != nil && err != io.EOF:
+		return n, d.x.failure(d.op, err)
+	case d.announced > 0 && d.got > d.announced:
+		return 0, d.otherSize("more than")
+	case d.announced > 0 && err == io.EOF && d.got < d.announced:
+		return n, d.otherSize(fmt.Sprintf("%d of", d.got))
 	}
 	return n, err
+}
+
+// otherSize is the error of a download that is not as long as announced. It is
+// Ambiguous because another attempt may get all of it.
+func (d *download) otherSize(which string) error {
+	return &Error{Op: d.op, Code: Ambiguous, Status: d.x.status,
+		Err: fmt.Errorf("the server gives %s the %d bytes that it announces for this state version", which, d.announced)}
 }
 
 // blobURL resolves an address of bytes: signed URLs are absolute, some servers

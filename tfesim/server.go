@@ -48,6 +48,8 @@ type Options struct {
 	PromoteAtUnlock bool
 	// InlineOnly refuses state versions without inline state. OldTFE always does that.
 	InlineOnly bool
+	// IgnoreForce compares serial and lineage also where a client asks not to (force).
+	IgnoreForce bool
 	// ProcessingDelay is how long an uploaded state version stays pending; its resources and
 	// outputs are processed after the same time again. Nothing runs meanwhile: the status is
 	// computed when it is looked at, so virtual time works.

@@ -172,6 +172,7 @@ func createVersion(c *call) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
+	force = force && !s.options.IgnoreForce
 	if err := c.checkLock(w, v); err != nil {
 		return nil, err
 	}

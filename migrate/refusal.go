@@ -1,0 +1,74 @@
+package migrate
+
+import (
+	"context"
+	"fmt"
+
+	"tfhaul/target"
+)
+
+// answerToRelation is the relation that a server claims when it refuses a state.
+var answerToRelation = map[target.Code]Relation{
+	target.Stale: Stale, target.Diverged: Diverged, target.Unrelated: Unrelated,
+}
+
+// relationCodes are the codes of the relations that forbid a move.
+var relationCodes = map[Relation]Code{
+	Stale: CodeStale, Diverged: CodeDiverged, Unrelated: CodeUnrelated,
+}
+
+// refusedByServer explains why a server refuses a state that the relation allowed to
+// send. What the workspace holds is read again, so that another user is only blamed
+// for a state version that exists.
+func (x *execution) refusedByServer(ctx context.Context, answer *target.Error) *stop {
+	claimed := answerToRelation[answer.Code]
+	s := &stop{code: relationCodes[claimed]}
+	ctx, cancel := landing(ctx)
+	defer cancel()
+	now, err := patiently(ctx, func() (*target.StateVersion, error) { return x.Target.Current(ctx, x.workspace) })
+	said := sentence(answer.Error())
+	switch {
+	case err == nil && now != nil && (x.held == nil || now.ID != x.held.version.ID):
+		s.message = fmt.Sprintf("%s While tfhaul held the lock, another state version became current: %s (serial %d). Nothing was stored. Look at it before anything else: tfhaul history %s",
+			said, now.ID, now.Serial, x.result.Target)
+	case x.Replace && x.replaces():
+		s.code = relationCodes[x.verdict.Relation]
+		s.message = fmt.Sprintf("%s tfhaul asked the server to replace %s (force), and the server ignored that. Nothing was stored. %s", said, x.holds(), x.insteadOfForce(claimed))
+	case err == nil && x.held == nil:
+		s.message = fmt.Sprintf("%s The workspace has no current state version, so the server compares with one that it does not show. Nothing was stored. Look at the workspace's history: tfhaul history %s",
+			said, x.result.Target)
+	case err == nil:
+		s.message = fmt.Sprintf("%s Nobody has written meanwhile: the workspace still holds %s. The server compares with a state version that is not current. Nothing was stored. Look at the workspace's history: tfhaul history %s",
+			said, x.holds(), x.result.Target)
+	default:
+		s.message = fmt.Sprintf("%s Nothing was stored. Look at the workspace's history before anything else: tfhaul history %s", said, x.result.Target)
+	}
+	return s
+}
+
+// holds names what the workspace held when the relation was decided.
+func (x *execution) holds() string {
+	return fmt.Sprintf("serial %d (%s)", x.held.serial(), x.held.version.ID)
+}
+
+// insteadOfForce says what replaces a state on a server that ignores force.
+func (x *execution) insteadOfForce(claimed Relation) string {
+	name := x.Move.Workspace
+	switch {
+	case claimed == Unrelated:
+		return fmt.Sprintf("This server never accepts a state of another lineage: move into a new workspace (--create), or delete and create %s first.", name)
+	case !x.Bump:
+		return fmt.Sprintf("This server only accepts a serial above its own: add --bump-serial %s to --replace %[1]s, which sends the state as serial %d.", name, x.held.serial()+1)
+	}
+	return fmt.Sprintf("The serial was already raised to %d. Look at the workspace's history: tfhaul history %s", x.payload.serial, x.result.Target)
+}
+
+// nothingReplaced corrects the result of a move that made a backup and then stored
+// nothing.
+func (x *execution) nothingReplaced(s *stop) {
+	if x.result.Backup == "" || x.sent != nil || s.unproven || s.code == CodeUnproven || s.code == CodeLockLeft {
+		return
+	}
+	x.note("Nothing was replaced. The backup that was made before sending is in %s.", x.result.Backup)
+	x.result.Backup = ""
+}
