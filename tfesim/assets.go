@@ -35,9 +35,10 @@ func listAssets(kind string) func(*call) (*answer, error) {
 		if err != nil {
 			return nil, err
 		}
+		query := strings.ToLower(c.r.URL.Query().Get("q"))
 		var all []*asset
 		for _, a := range c.s.assets {
-			if a.Org == o.Name && a.Kind == kind {
+			if a.Org == o.Name && a.Kind == kind && strings.Contains(strings.ToLower(a.Name), query) {
 				all = append(all, a)
 			}
 		}

@@ -78,6 +78,7 @@ func endpoints() []endpoint {
 		{pattern: "POST /team-workspaces", handle: grantAccess},
 		{pattern: "GET /team-workspaces/{grant_id}", handle: getGrant},
 		{pattern: "DELETE /team-workspaces/{grant_id}", handle: revokeAccess},
+		{pattern: "GET /admin/terraform-versions", handle: listTerraformVersions},
 		{pattern: "GET " + org + "/agent-pools", handle: listAssets(agentPools)},
 		{pattern: "POST " + org + "/agent-pools", handle: createAsset(agentPools, "apool")},
 		{pattern: "GET /agent-pools/{asset_id}", handle: getAsset},

@@ -274,7 +274,7 @@ func (c *call) readRunAttributes(w *workspace, r *run) error {
 		return err
 	case asked != "" && !r.PlanOnly:
 		return errUnprocessable(textVersionPlanOnly)
-	case asked != "" && !validTerraformVersion(asked):
+	case asked != "" && !c.s.offersTerraform(asked):
 		return errInvalid("terraform-version", "Terraform version is not included in the list")
 	case asked != "":
 		r.Version = asked

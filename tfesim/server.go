@@ -33,6 +33,9 @@ type Options struct {
 	ExecutionMode string
 	// TerraformVersion is what new workspaces get. Default "1.11.4".
 	TerraformVersion string
+	// OfferedTerraform are the Terraform versions that workspaces may be given; another is
+	// answered 422. nil: every release. Site administrators may list them.
+	OfferedTerraform []string
 	// RateLimit is how many API requests a user may make a second. 0 announces the real
 	// server's 30 and does not enforce it; below 0 announces nothing. Blob addresses are not
 	// counted, as at the real one.

@@ -67,18 +67,38 @@ func (s *Server) agentPool(w *workspace) string {
 	switch {
 	case mode != "agent":
 		return ""
-	case own:
+	case own && textSetting(w.Settings, "agent-pool-id", "") != "":
 		return textSetting(w.Settings, "agent-pool-id", "")
 	}
-	if p := s.projects[w.Project]; textSetting(p.Settings, "default-execution-mode", "") != "" {
+	return s.defaultAgentPool(w)
+}
+
+// defaultAgentPool is the id of the agent pool that a workspace in agent mode has when it names
+// none: the project's, then the organization's.
+func (s *Server) defaultAgentPool(w *workspace) string {
+	if p := s.projects[w.Project]; p != nil && textSetting(p.Settings, "default-execution-mode", "") != "" {
 		return textSetting(p.Settings, "default-agent-pool-id", "")
 	}
 	return textSetting(s.organizations[w.Org].Settings, defaultPool, "")
 }
 
-// validTerraformVersion accepts a version, a constraint such as "~> 1.9", and "latest".
-func validTerraformVersion(v string) bool {
-	return v == "latest" || strings.Trim(v, "0123456789.-+~<>=!, abcdehlprt") == "" && strings.ContainsAny(v, "0123456789")
+// checkAgentPool refuses a document that asks for agent mode without any pool to run in, or that
+// names a pool which the organization does not have.
+func (c *call) checkAgentPool(w *workspace, it item) error {
+	if it.sent("agent-pool-id") {
+		id := textSetting(w.Settings, "agent-pool-id", "")
+		if a := c.s.assets[id]; id != "" && (a == nil || a.Kind != agentPools || a.Org != w.Org) {
+			return errNotFound()
+		}
+	}
+	mode, err := it.str("execution-mode")
+	if err != nil {
+		return err
+	}
+	if mode == "agent" && c.s.agentPool(w) == "" {
+		return errInvalid("agent-pool", "Agent pool must be specified for workspaces in agent execution mode")
+	}
+	return nil
 }
 
 // getWorkspace answers GET /workspaces/:id and GET /organizations/:organization/workspaces/:name.
@@ -233,6 +253,9 @@ func (c *call) change(w *workspace) error {
 		}
 		w.Project = p.ID
 	}
+	if err := c.checkAgentPool(w, it); err != nil {
+		return err
+	}
 	tags, sent, err := readBindings(it)
 	if err != nil {
 		return err
@@ -291,15 +314,11 @@ func (c *call) changeExecutionMode(settings map[string]json.RawMessage, it item)
 	if err != nil {
 		return err
 	}
-	if version != "" && !validTerraformVersion(version) {
+	if version != "" && !c.s.offersTerraform(version) {
 		return errInvalid("terraform-version", "Terraform version is not included in the list")
 	}
 	switch mode {
-	case "", "remote", "local":
-	case "agent":
-		if textSetting(settings, "agent-pool-id", "") == "" {
-			return errInvalid("agent-pool", "Agent pool must be specified for workspaces in agent execution mode")
-		}
+	case "", "remote", "local", "agent":
 	default:
 		return errInvalid("execution-mode", "Execution mode is not included in the list")
 	}

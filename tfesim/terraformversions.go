@@ -1,0 +1,65 @@
+package tfesim
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/go-version"
+)
+
+// offersTerraform says whether a workspace may be given this Terraform version: an exact one
+// that is offered, a constraint that an offered one satisfies, or "latest".
+func (s *Server) offersTerraform(wanted string) bool {
+	if wanted == "latest" {
+		return true
+	}
+	offered := s.options.OfferedTerraform
+	if exact, err := version.NewSemver(wanted); err == nil {
+		if offered == nil {
+			return released(exact)
+		}
+		return slices.Contains(offered, wanted)
+	}
+	constraint, err := version.NewConstraint(wanted)
+	if err != nil || !strings.ContainsAny(wanted, "~<>=!") {
+		return false // "1.9" is neither a version nor a constraint there
+	}
+	return offered == nil || slices.ContainsFunc(offered, func(o string) bool {
+		v, err := version.NewVersion(o)
+		return err == nil && constraint.Check(v)
+	})
+}
+
+// released says whether a version may be one that was published: those that end in "-dev" are
+// built from source.
+func released(v *version.Version) bool {
+	pre := v.Prerelease()
+	return pre == "" || strings.HasPrefix(pre, "alpha") || strings.HasPrefix(pre, "beta") || strings.HasPrefix(pre, "rc")
+}
+
+// listTerraformVersions answers GET /admin/terraform-versions, which only site administrators
+// may ask. It is there when Options.OfferedTerraform says which versions there are.
+func listTerraformVersions(c *call) (*answer, error) {
+	if c.who.user == nil || !c.who.user.Admin || c.s.options.OfferedTerraform == nil {
+		return nil, errNotFound()
+	}
+	q := c.r.URL.Query()
+	exact, part := q.Get("filter[version]"), q.Get("search[version]")
+	var all []string
+	for _, v := range c.s.options.OfferedTerraform {
+		if (exact == "" || v == exact) && strings.Contains(v, part) {
+			all = append(all, v)
+		}
+	}
+	shown, links, meta, err := page(c, all)
+	if err != nil {
+		return nil, err
+	}
+	data := []resource{}
+	for _, v := range shown {
+		data = append(data, resource{ID: "tool-" + tagID(v), Type: "terraform-versions", Attributes: map[string]any{
+			"version": v, "enabled": true, "official": true, "beta": strings.Contains(v, "-"), "deprecated": false, "usage": 0,
+		}})
+	}
+	return ok(document{Data: data, Links: links, Meta: meta}), nil
+}
