@@ -40,6 +40,7 @@ const (
 	CodeSharedResource    Code = "shared-resource"    // one object in two states
 	CodeStaleDigest       Code = "stale-digest"       // the DynamoDB digest is not the state's
 	CodePlainSecret       Code = "plain-secret"       // an output that looks like a secret and is not sensitive
+	CodeUnusable          Code = "unusable"           // Terraform reads it and cannot use it
 	CodeUnusableProvider  Code = "unusable-provider"  // a provider that the target cannot install
 	CodeOpenTofuProvider  Code = "opentofu-provider"  // a provider address of OpenTofu's registry
 	CodeLocked            Code = "locked"             // somebody works with it

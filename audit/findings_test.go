@@ -119,7 +119,16 @@ func TestFindings(t *testing.T) {
 			"a.tfstate": state(spec{lineage: "l", serial: 9}), "b.tfstate": state(spec{lineage: "l", serial: 7}), "c.tfstate": state(spec{lineage: "l", serial: 7, version: "1.11.3"})},
 			[]string{"warning shared-lineage a.tfstate b.tfstate c.tfstate"}, "2 older (of them serial 7 stands for different contents"},
 		{"one object twice in a state", map[string]string{
-			"a.tfstate": state(spec{lineage: "l", resources: instance(aws, "aws_vpc", "vpc-0123456789abcdef0") + "," + instance(aws, "aws_vpc", "vpc-0123456789abcdef0")})}, nil, ""},
+			"a.tfstate": state(spec{lineage: "l", resources: instance(aws, "aws_vpc", "vpc-0123456789abcdef0") + "," + strings.Replace(instance(aws, "aws_vpc", "vpc-0123456789abcdef0"), `"x"`, `"y"`, 1)})}, nil, ""},
+		{"one resource instance twice in a state", map[string]string{
+			"a.tfstate": state(spec{lineage: "l", resources: instance(aws, "aws_vpc", "vpc-0123456789abcdef0") + "," + instance(aws, "aws_vpc", "vpc-0123456789abcdef1")})},
+			[]string{"error invalid a.tfstate"}, "holds a resource instance twice"},
+		{"a resource that Terraform drops", map[string]string{
+			"a.tfstate": state(spec{lineage: "l", resources: instance("registry.opentofu.org/-/aws", "aws_vpc", "vpc-0123456789abcdef0")})},
+			[]string{"error unusable a.tfstate"}, "Terraform would silently drop 1 of 1 resources and plan to create it again"},
+		{"a legacy provider that Terraform does not initialize", map[string]string{
+			"a.tfstate": state(spec{lineage: "l", resources: instance("registry.terraform.io/-/aws", "aws_vpc", "vpc-0123456789abcdef0")})},
+			[]string{"error unusable a.tfstate"}, `"terraform state replace-provider registry.terraform.io/-/aws registry.terraform.io/hashicorp/aws"`},
 		{"copies share their objects, of course", map[string]string{
 			"a.tfstate": state(spec{lineage: "l", resources: instance(aws, "aws_vpc", "vpc-0123456789abcdef0")}),
 			"b.tfstate": state(spec{lineage: "l", resources: instance(aws, "aws_vpc", "vpc-0123456789abcdef0")})},

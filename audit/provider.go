@@ -8,13 +8,12 @@ import (
 
 // providersOf tells of providers that the target cannot install.
 func (j *judge) providersOf(f *file) {
-	var unusable, openTofu []string
+	var unusable []string
 	for _, p := range f.Providers {
 		host, _, full := strings.Cut(p.Address, "/")
 		switch {
 		case !full: // a name alone, of Terraform up to 0.12
 		case host == "registry.opentofu.org":
-			openTofu = append(openTofu, p.Address)
 		case localHost(host) && host != "terraform.io":
 			unusable = append(unusable, p.Address)
 		}
@@ -23,9 +22,11 @@ func (j *judge) providersOf(f *file) {
 		j.about(f, CodeUnusableProvider, SeverityError, fmt.Sprintf("The state uses providers of a local mirror, which the target cannot install: %s.", listed(unusable)),
 			`Publish them in the target's private registry, or use the public ones, and "terraform state replace-provider" the address.`)
 	}
-	if len(openTofu) > 0 {
-		j.about(f, CodeOpenTofuProvider, SeverityWarning, fmt.Sprintf("The state was written by OpenTofu: its providers have addresses of OpenTofu's registry, which Terraform takes for other providers: %s.", listed(openTofu)),
-			`Before the first run: "terraform state replace-provider registry.opentofu.org/NAMESPACE/NAME registry.terraform.io/NAMESPACE/NAME".`)
+	if f.openTofu[0] != "" {
+		j.about(f, CodeOpenTofuProvider, SeverityWarning, f.openTofu[0], f.openTofu[1])
+	}
+	if f.unusable[0] != "" {
+		j.about(f, CodeUnusable, SeverityError, f.unusable[0], f.unusable[1])
 	}
 }
 

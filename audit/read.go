@@ -36,6 +36,9 @@ type file struct {
 	digestErr    error
 	changed      *source.ChangedError // how it changed while it was read
 	plainSecrets []plainSecret        // outputs that look like secrets
+
+	// Why Terraform cannot use the state, or takes its providers for others, and what to do.
+	unusable, openTofu [2]string
 }
 
 func newFile(object source.Object, role role) *file {
@@ -151,6 +154,8 @@ func (f *file) read(ctx context.Context, ids *collector, now time.Time) error {
 		err = closed
 	}
 	f.fill(snapshot)
+	f.unusable[0], f.unusable[1], _ = snapshot.Unusable()
+	f.openTofu[0], f.openTofu[1] = snapshot.OpenTofuProviders()
 	f.Kind = string(statefile.KindState)
 	if f.role == roleErrored {
 		f.Kind = string(statefile.KindErrored)
@@ -169,6 +174,8 @@ func (f *file) read(ctx context.Context, ids *collector, now time.Time) error {
 		ids.forget()
 	case f.role == roleErrored:
 		f.Code = string(CodeErrored)
+	case f.unusable[0] != "":
+		f.Code = string(CodeUnusable)
 	}
 	pin.MD5 = f.MD5
 	if f.refusal != nil || pin.Opened.Sub(pin.ModTime) < recently {

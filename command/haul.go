@@ -28,6 +28,7 @@ type hauling struct {
 	mapFile  string // and which of it is taken; "" for all
 
 	replace, bump []string // workspaces
+	allow         []allowance
 	parallelism   int
 	failFast      bool
 	journal       string
@@ -60,7 +61,7 @@ func haulFlags() []cli.Flag {
 		switch f.Names()[0] {
 		case "journal":
 			f = fileFlag("journal", "record every step in `FILE`; the same file continues a haul that was cut off (default: tfhaul-<time>.jsonl)")
-		case "replace", "bump-serial":
+		case "replace", "bump-serial", "allow":
 			text := f.(*cli.StringSliceFlag)
 			text.Usage = strings.TrimSuffix(text.Usage, "; repeatable") + ", which is one of the haul's; repeatable"
 		}
@@ -86,6 +87,9 @@ func (p *process) hauling(c *cli.Context, takesManifest bool) (hauling, error) {
 		return h, usagef("--parallelism cannot be %d: at least one move runs at a time", h.parallelism)
 	}
 	var err error
+	if h.allow, err = allowances(c); err != nil {
+		return h, err
+	}
 	if h.connector, err = p.connector(c); err != nil {
 		return h, err
 	}
@@ -153,7 +157,7 @@ func (h *hauling) haul(client *target.Client) *migrate.Haul {
 	}
 }
 
-// permit gives the moves into the workspaces that --replace and --bump-serial name
+// permit gives the moves into the workspaces that --replace, --bump-serial and --allow name
 // what the user permits. Permission for a workspace that no move goes into is a
 // mistake.
 func (h *hauling) permit(moves []migrate.Move) error {
@@ -161,14 +165,19 @@ func (h *hauling) permit(moves []migrate.Move) error {
 	for i := range moves {
 		into[moves[i].Workspace] = append(into[moves[i].Workspace], &moves[i])
 	}
-	for _, p := range []struct {
+	type permission struct {
 		flag       string
 		workspaces []string
 		permit     func(*migrate.Move)
-	}{
+	}
+	permissions := []permission{
 		{"replace", h.replace, func(m *migrate.Move) { m.Replace = true }},
 		{"bump-serial", h.bump, func(m *migrate.Move) { m.Bump = true }},
-	} {
+	}
+	for _, a := range h.allow {
+		permissions = append(permissions, permission{"allow", []string{a.workspace}, func(m *migrate.Move) { allow(m, a.code) }})
+	}
+	for _, p := range permissions {
 		for _, workspace := range p.workspaces {
 			if into[workspace] == nil {
 				names := make([]string, 0, len(into))

@@ -175,6 +175,9 @@ func (h *hauling) pairManifest(ctx context.Context) (*pairing, error) {
 		move.Expect = listed.Expectation()
 		move.Replace = listed.Replace != nil && *listed.Replace
 		move.Bump = listed.BumpSerial != nil && *listed.BumpSerial
+		for _, code := range listed.Allow {
+			allow(&move, migrate.Code(code))
+		}
 		p.moves = append(p.moves, move)
 	}
 	return p, nil

@@ -28,6 +28,7 @@ func moveFlags() []cli.Flag {
 		durationFlag("lock-timeout", 0, "how long to wait for a workspace that somebody else has locked"),
 		listFlag("replace", "allow replacing unrelated, diverged or newer state in `WORKSPACE`, after a backup"),
 		listFlag("bump-serial", "where only the serial is too low for `WORKSPACE`, raise it above the workspace's"),
+		listFlag("allow", "move a state that Terraform cannot use, into the named workspace: `WORKSPACE=unusable`"),
 		textFlag("backup-dir", migrate.DefaultBackupDir, "keep what is replaced in `DIR`, readable by you only"),
 		switchFlag("lock-source", "hold the source's own lock during the move, so that nobody applies there (S3)"),
 		switchFlag("freeze-source", "leave that lock in place once the state has arrived, and say how to lift it"),
@@ -89,6 +90,7 @@ type moveOne struct {
 	address       target.Address
 	options       migrate.Options
 	replace, bump bool
+	allow         []migrate.Code
 	run           string
 	journal       string
 	detailed      bool
@@ -146,7 +148,10 @@ func (p *process) parseMove(c *cli.Context) (*moveOne, error) {
 	if m.replace, err = names(c, "replace", m.address.Workspace); err != nil {
 		return nil, err
 	}
-	m.bump, err = names(c, "bump-serial", m.address.Workspace)
+	if m.bump, err = names(c, "bump-serial", m.address.Workspace); err != nil {
+		return nil, err
+	}
+	m.allow, err = p.allowedFor(c, m.address.Workspace)
 	return m, err
 }
 
@@ -202,7 +207,7 @@ func (m *moveOne) findAndMove(ctx context.Context) (migrate.Result, error) {
 	}
 	return engine.Move(ctx, migrate.Move{
 		Object: object, Organization: m.address.Organization, Workspace: m.address.Workspace,
-		Replace: m.replace, Bump: m.bump, Run: m.run,
+		Replace: m.replace, Bump: m.bump, Allow: m.allow, Run: m.run,
 	}), nil
 }
 

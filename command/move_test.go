@@ -57,6 +57,11 @@ func TestMove(t *testing.T) {
 		{name: "empty-included", source: fixtures.SampleNamed("v4-workspace-new.tfstate").Bytes(), flags: []string{"--include-empty"}, outcome: "moved", relation: "fresh", moved: true},
 		{name: "errored", file: "errored.tfstate", exit: 3, outcome: "refused", code: "errored"},
 
+		{name: "unusable", source: []byte(craftedState("providers on the instances")), exit: 3, outcome: "refused", code: "unusable"},
+		{name: "unusable-dry-run", source: []byte(craftedState("a legacy provider")), flags: []string{"--dry-run"}, exit: 3, outcome: "refused", code: "unusable"},
+		{name: "unusable-allowed", source: []byte(craftedState("providers on the instances")), flags: []string{"--allow=unusable-allowed=unusable"}, outcome: "moved", relation: "fresh", moved: true},
+		{name: "duplicate", source: []byte(craftedState("one instance twice")), exit: 3, outcome: "refused", code: "invalid"},
+
 		{name: "dry-run", flags: []string{"--dry-run"}, outcome: "planned", relation: "fresh"},
 		{name: "dry-run-detailed", flags: []string{"--dry-run", "--detailed-exitcode"}, exit: 2, outcome: "planned", relation: "fresh"},
 		{name: "dry-run-detailed-nothing", held: snapshot, flags: []string{"--dry-run", "--detailed-exitcode"}, outcome: "already-there", relation: "identical"},
@@ -371,4 +376,14 @@ func matches(endpoint, pattern string) bool {
 		}
 	}
 	return true
+}
+
+// craftedState is the crafted state of that name.
+func craftedState(name string) string {
+	for _, c := range fixtures.CraftedStates() {
+		if c.Name == name {
+			return c.State
+		}
+	}
+	panic("no crafted state is named " + name)
 }

@@ -105,6 +105,8 @@ type Move struct {
 	Replace bool
 	// Bump allows raising the snapshot's serial where only that is too low.
 	Bump bool
+	// Allow are the codes that do not stop the move: see Allowable.
+	Allow []Code
 	// Run is the run to associate the state version with; "" for none.
 	Run string
 	// Expect, if not nil, is what the snapshot was when the move was planned; it

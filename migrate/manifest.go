@@ -44,6 +44,8 @@ type ManifestMove struct {
 	// command line.
 	Replace    *bool `hcl:"replace"`
 	BumpSerial *bool `hcl:"bump_serial"`
+	// Allow is what --allow is on the command line.
+	Allow []string `hcl:"allow,optional"`
 }
 
 // Expectation is what the manifest says the snapshot was; nil for nothing.
@@ -118,6 +120,11 @@ func (m *Manifest) check(name string) error {
 			return fmt.Errorf("%s: %q is to go into the workspaces %s and %s: one state belongs into one", name, move.Source, seen[move.Source], move.Workspace)
 		}
 		seen[move.Source] = move.Workspace
+		for _, code := range move.Allow {
+			if err := CheckAllow(code); err != nil {
+				return fmt.Errorf("%s: the move of %q: allow: %w", name, move.Source, err)
+			}
+		}
 	}
 	return nil
 }
@@ -162,6 +169,13 @@ func (m *ManifestMove) write(b *hclwrite.Body) {
 	if m.BumpSerial != nil {
 		b.SetAttributeValue("bump_serial", cty.BoolVal(*m.BumpSerial))
 	}
+	if len(m.Allow) > 0 {
+		codes := make([]cty.Value, len(m.Allow))
+		for i, code := range m.Allow {
+			codes[i] = cty.StringVal(code)
+		}
+		b.SetAttributeValue("allow", cty.ListVal(codes))
+	}
 }
 
 // Manifest is the plan as a manifest: the moves that it would carry out. What is
@@ -181,6 +195,9 @@ func (p *Plan) Manifest(hostname, organization string) *Manifest {
 		}
 		if planned.Bump {
 			move.BumpSerial = &yes
+		}
+		for _, code := range planned.Allow {
+			move.Allow = append(move.Allow, string(code))
 		}
 		m.Moves = append(m.Moves, move)
 	}

@@ -56,6 +56,7 @@ const (
 	CodeInvalid       Code = "invalid"
 	CodeTooNewFormat  Code = "too-new-format"
 	CodeErrored       Code = "errored"
+	CodeUnusable      Code = "unusable"
 	CodeSourceLocked  Code = "source-locked"
 	CodeSourceChanged Code = "source-changed"
 	CodeNotLockable   Code = "not-lockable"
@@ -91,7 +92,7 @@ const (
 // refusals are the codes that need a decision and not a repair.
 var refusals = map[Code]bool{
 	CodeStale: true, CodeDiverged: true, CodeUnrelated: true, CodeNoWorkspace: true, CodeLocked: true,
-	CodeEncrypted: true, CodeNotState: true, CodeInvalid: true, CodeTooNewFormat: true, CodeErrored: true,
+	CodeEncrypted: true, CodeNotState: true, CodeInvalid: true, CodeTooNewFormat: true, CodeErrored: true, CodeUnusable: true,
 	CodeSourceLocked: true, CodeSourceChanged: true, CodeNotLockable: true, CodeAbsent: true, CodeOutdated: true, CodeResourcesDiffer: true, CodeCollision: true,
 }
 

@@ -30,6 +30,16 @@ type document struct {
 	told     Resource // the one that the visitor was told of last
 	instance instance // the one being read
 	output   output   // the one being read
+
+	checkResult checkResult // the one being read
+
+	versionRefusal *Error                     // of terraform_version, which is not a version
+	verdicts       map[string]providerVerdict // by the configuration's address
+	module         []byte                     // the last path of a module that was found to be one
+	types          map[string]outputTypeOf    // of outputs, by what the file says
+	scratch        []byte
+
+	legacyKeys, legacyDropped hashSet // of formats 1 to 3: keys of entries, and resources that are dropped
 }
 
 // formats is a set of formats: those that read a key.
@@ -62,18 +72,18 @@ func (d *document) topLevel(key []byte) error {
 	case "lineage":
 		return d.text(formats234, "lineage", &d.lineage)
 	case "terraform_version":
-		return d.text(formats234, "terraform_version", &d.terraformVersion)
+		return d.readTerraformVersion()
 
 	case "outputs":
 		if d.peek() == 'n' {
-			d.current.outputs = outputCounts{}
+			d.current.outputs, d.current.outputRefusal = outputCounts{}, nil
 		}
 		return d.objectOf(format4, "outputs", d.readOutput)
 	case "resources":
 		d.current.forgetResources()
 		return d.arrayOf(format4, "resources", d.readResource)
 	case "check_results":
-		d.current.checks, d.current.failedChecks = 0, 0
+		d.current.checks, d.current.failedChecks, d.current.checkRefusal = 0, 0, nil
 		return d.arrayOf(format4, "check_results", d.readCheck)
 
 	case "modules":
@@ -84,6 +94,9 @@ func (d *document) topLevel(key []byte) error {
 		return d.readBackend(formats123, "remote")
 	case "backend":
 		return d.readBackend(formats23, "backend")
+	case "state_store":
+		// Terraform 1.15 notes a pluggable state store as it notes a backend.
+		d.backend = d.backend || d.peek() == '{'
 
 	case "format_version":
 		d.formatVersion = true
@@ -134,18 +147,13 @@ func (d *document) readBackend(f formats, name string) error {
 	return d.skip()
 }
 
-// readCheck reads one element of check_results.
-func (d *document) readCheck() error {
-	status := ""
-	d.current.checks++
-	err := d.objectOf(format4, "check_results", func(key []byte) error {
-		if string(fold(key)) == "status" {
-			return d.text(format4, "status", &status)
-		}
-		return d.skip()
-	})
-	if status == "fail" || status == "error" {
-		d.current.failedChecks++
+func (d *document) readTerraformVersion() error {
+	d.peek()
+	at := d.offset()
+	err := d.text(formats234, "terraform_version", &d.terraformVersion)
+	d.versionRefusal = nil
+	if err == nil && !isVersion(d.terraformVersion) {
+		d.versionRefusal = d.refuse(KindRefusedContent, `"terraform_version" is not a version`, at)
 	}
 	return err
 }

@@ -28,6 +28,8 @@ const (
 	KindTooDeep          Kind = "too-deep"            // nested deeper than Terraform's JSON reader goes
 	KindNoVersion        Kind = "no-version"          // JSON without a format version: no state
 	KindWrongType        Kind = "wrong-type"          // a value of a type that Terraform refuses
+	KindRefusedContent   Kind = "refused-content"     // a value that Terraform refuses, of the right type
+	KindDuplicate        Kind = "duplicate"           // one resource instance twice
 	KindSerialOutOfRange Kind = "serial-out-of-range" // a serial below 0 or above MaxSerial
 	KindFormat0          Kind = "format-0"            // the binary format of Terraform before 0.7, or "version": 0
 	KindFormatTooNew     Kind = "format-too-new"      // format 5 and later
@@ -104,6 +106,8 @@ var kinds = map[Kind]struct{ code, what, next string }{
 	KindTooDeep:          {"invalid", "the file is nested more than 10,000 levels deep, which Terraform does not read", "restore it from a backup or from its backend's earlier versions"},
 	KindNoVersion:        {"not-state", `this is not a state: it has no "version" at its top level`, "leave it out, or look for the state elsewhere"},
 	KindWrongType:        {"invalid", "the file holds a value of a type that Terraform refuses", "restore it from a backup or from its backend's earlier versions"},
+	KindRefusedContent:   {"invalid", "the state holds a value that Terraform refuses to read", "restore it from a backup or from its backend's earlier versions"},
+	KindDuplicate:        {"invalid", "the state holds a resource instance twice, and Terraform refuses to read it (\"Duplicate resource instance in state\")", "restore it from a backup or from its backend's earlier versions, or keep only one of the two in a copy of the file and move the copy"},
 	KindSerialOutOfRange: {"invalid", "the serial is not within 0 and 9007199254740992", "restore the file from a backup, or have Terraform write the state anew"},
 	KindFormat0:          {"invalid", "the state has a format that Terraform since 0.7 does not read", "restore it from a backup or from its backend's earlier versions"},
 	KindFormatTooNew:     {"too-new-format", "the state has a format newer than 4, the newest one known here", "use a newer tfhaul"},

@@ -13,7 +13,8 @@ func Inspect(r io.Reader, visitor *Visitor) (*Snapshot, error) {
 	if visitor == nil {
 		visitor = &Visitor{}
 	}
-	d := &document{scanner: s, visitor: visitor}
+	d := &document{scanner: s, visitor: visitor, scratch: make([]byte, 0, 256)}
+	d.resource.objects = make([]uint64, 0, 32)
 
 	refusal := d.read()
 	s.in.drain()
@@ -92,6 +93,16 @@ func (d *document) judge() *Error {
 	if d.serial.outOfRange(d.version) {
 		return d.serial.refusal
 	}
+	if d.version > 1 && d.versionRefusal != nil {
+		return d.versionRefusal
+	}
+	if d.version == 4 {
+		for _, refusal := range []*Error{d.current.refusal, d.current.outputRefusal, d.current.checkRefusal} {
+			if refusal != nil {
+				return refusal
+			}
+		}
+	}
 	if d.version < 4 && d.backend && d.legacy.empty() {
 		return &Error{Kind: KindBackendPointer, Offset: -1}
 	}
@@ -115,6 +126,12 @@ func (d *document) snapshot() *Snapshot {
 		s.Contents = d.legacy.contents()
 	} else {
 		s.Contents = d.current.contents()
+	}
+	s.openTofu = openTofuProviders(s.Contents.Providers)
+	if s.Format == 4 {
+		s.Flaws = d.current.flaws.of(s.TerraformVersion)
+	} else if s.Format >= 1 && s.Format <= 3 {
+		s.Flaws = d.legacy.flaws.of(s.TerraformVersion)
 	}
 	return s
 }

@@ -2,6 +2,8 @@ package statefile
 
 import (
 	"strings"
+
+	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
 
 // readModule reads one element of "modules", where formats 1 to 3 keep
@@ -10,9 +12,12 @@ import (
 // attributes, meta and, since format 2, tainted.
 func (d *document) readModule() error {
 	m := legacyModule{document: d}
+	d.peek()
+	m.at = d.offset()
 	if err := d.objectOf(formats123, "modules", m.field); err != nil {
 		return err
 	}
+	m.judge()
 	t := &d.legacy
 	// The outputs of other modules than the root are none of the state's own.
 	if m.depth <= 1 {
@@ -41,6 +46,11 @@ type legacyModule struct {
 	outputs   outputCounts
 	resources distinct
 
+	at      int64         // where it begins
+	root    bool          // the path begins with "root"
+	badStep bool          // a step of the path is not a name
+	entries []legacyEntry // what is judged when the path is known
+
 	visited        []Resource
 	visitedOutputs []Output
 }
@@ -48,7 +58,7 @@ type legacyModule struct {
 func (m *legacyModule) field(key []byte) error {
 	switch string(fold(key)) {
 	case "path":
-		m.depth, m.address = 0, ""
+		m.depth, m.address, m.root, m.badStep = 0, "", false, false
 		return m.arrayOf(formats123, "path", m.step)
 	case "outputs":
 		return m.objectOf(formats123, "outputs", m.output)
@@ -63,7 +73,10 @@ func (m *legacyModule) field(key []byte) error {
 func (m *legacyModule) step() error {
 	name := ""
 	err := m.text(formats123, "path", &name)
-	if m.depth++; m.depth > 1 {
+	if m.depth++; m.depth == 1 {
+		m.root = name == "root"
+	} else {
+		m.badStep = m.badStep || !hclsyntax.ValidIdentifier(name)
 		m.address = strings.TrimPrefix(m.address+".module."+name, ".")
 	}
 	return err
@@ -118,6 +131,7 @@ func (m *legacyModule) readOutputValue(o *Output) error {
 type legacyResource struct {
 	*document
 	kind, provider string
+	noted          string // the provider as the file has it
 	current        bool
 	instances      []Instance
 	deposed        int
@@ -128,6 +142,8 @@ type legacyResource struct {
 // within the module: aws_instance.web, aws_instance.web.0, data.aws_ami.base.
 func (m *legacyModule) entry(key []byte) error {
 	mode, kind, name := splitLegacyAddress(string(key))
+	raw := m.hashOf(key)
+	index, reason := legacyIndex(string(key))
 	isNew := m.resources.add([]byte(mode + "." + kind + "." + name))
 	r := legacyResource{document: m.document, kind: kind}
 	if err := m.objectOf(formats123, "resources", r.field); err != nil {
@@ -146,10 +162,12 @@ func (m *legacyModule) entry(key []byte) error {
 	}
 	t.deposed += r.deposed
 	t.tainted += r.tainted
+	r.noted = r.provider
 	if r.provider == "" {
 		// The default provider is the one that the type's name begins with.
 		r.provider, _, _ = strings.Cut(r.kind, "_")
 	}
+	m.entries = append(m.entries, newLegacyEntry(m.document, raw, mode, kind, name, index, reason, &r))
 	provider := providerAddress([]byte(r.provider))
 	if isNew && len(provider) > 0 {
 		t.provider(provider)

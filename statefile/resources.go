@@ -7,24 +7,49 @@ type resource struct {
 	module, mode, kind, name, provider      []byte
 	instances, deposed, tainted, sensitives int
 	visited                                 []Instance
+
+	at                int64    // where it begins
+	objects           []uint64 // a hash of what tells each instance from the others
+	instanceProvider  []byte   // of the first instance that has one
+	instanceProviders int
+	refusal           *Error // why Terraform refuses an instance
 }
 
 // An instance is one of format 4 while it is read.
 type instance struct {
 	status, deposed, id []byte
 	sensitives          int
+
+	keyKind                keyKind
+	key                    []byte // index_key
+	provider               []byte // OpenTofu has it here where a provider has for_each
+	badPath, badDependency bool
+	stepType               []byte // of the step of a path that is being read
 }
+
+// A keyKind says of what type an index_key is.
+type keyKind = byte
+
+const (
+	noKey     keyKind = 0
+	stringKey keyKind = '"'
+	numberKey keyKind = '0'
+	otherKey  keyKind = 'x' // Terraform refuses it
+)
 
 // readResource reads one element of format 4's "resources".
 func (d *document) readResource() error {
 	r := &d.resource
 	*r = resource{
 		module: r.module[:0], mode: r.mode[:0], kind: r.kind[:0], name: r.name[:0], provider: r.provider[:0],
-		visited: r.visited[:0],
+		visited: r.visited[:0], objects: r.objects[:0], instanceProvider: r.instanceProvider[:0],
 	}
+	d.peek()
+	r.at = d.offset()
 	if err := d.objectOf(format4, "resources", d.resourceField); err != nil {
 		return err
 	}
+	d.judgeResource()
 	t := &d.current
 	switch string(r.mode) {
 	case "managed":
@@ -42,6 +67,9 @@ func (d *document) readResource() error {
 		t.modules.add(r.module)
 	}
 	address := providerAddress(r.provider)
+	if len(address) == 0 {
+		address = providerAddress(r.instanceProvider)
+	}
 	if len(address) > 0 {
 		t.provider(address)
 	}
@@ -80,6 +108,7 @@ func (d *document) resourceField(key []byte) error {
 		return d.check('"', format4, "each")
 	case "instances":
 		r.instances, r.deposed, r.tainted, r.sensitives, r.visited = 0, 0, 0, 0, r.visited[:0]
+		r.objects, r.instanceProvider, r.instanceProviders, r.refusal = r.objects[:0], r.instanceProvider[:0], 0, nil
 		return d.arrayOf(format4, "instances", d.readInstance)
 	}
 	return d.skip()
@@ -88,10 +117,13 @@ func (d *document) resourceField(key []byte) error {
 // readInstance reads one element of a resource's "instances".
 func (d *document) readInstance() error {
 	i, r := &d.instance, &d.resource
-	*i = instance{status: i.status[:0], deposed: i.deposed[:0], id: i.id[:0]}
+	*i = instance{status: i.status[:0], deposed: i.deposed[:0], id: i.id[:0], key: i.key[:0], provider: i.provider[:0], stepType: i.stepType[:0]}
+	d.peek()
+	at := d.offset()
 	if err := d.objectOf(format4, "instances", d.instanceField); err != nil {
 		return err
 	}
+	d.judgeInstance(at)
 	deposed, tainted := len(i.deposed) > 0, string(i.status) == "tainted"
 	if deposed {
 		r.deposed++
@@ -122,13 +154,17 @@ func (d *document) instanceField(key []byte) error {
 	case "attributes_flat":
 		return d.objectOf(format4, "attributes_flat", d.flatAttribute)
 	case "sensitive_attributes":
-		i.sensitives = 0
-		return d.arrayOf(format4, "sensitive_attributes", d.sensitivePath)
+		return d.sensitivePaths()
+	case "index_key":
+		return d.indexKey()
+	case "provider":
+		return d.instanceProvider()
 	case "schema_version":
-		return d.check('0', format4, "schema_version")
+		return d.schemaVersion()
 	case "private":
-		return d.check('"', format4, "private")
+		return d.private()
 	case "dependencies":
+		i.badDependency = false
 		return d.arrayOf(format4, "dependencies", d.dependency)
 	case "create_before_destroy":
 		return d.check('t', format4, "create_before_destroy")
@@ -157,12 +193,18 @@ func (d *document) readID() error {
 	return err
 }
 
-func (d *document) sensitivePath() error {
-	d.instance.sensitives++
-	return d.skip()
+func (d *document) dependency() error {
+	if !d.expect('"', format4, "dependencies") {
+		// Null is an address of nothing, which is refused.
+		d.instance.badDependency = true
+		return d.skip()
+	}
+	address, _, err := d.readText()
+	if err == nil && !isResourceAddress(address) {
+		d.instance.badDependency = true
+	}
+	return err
 }
-
-func (d *document) dependency() error { return d.check('"', format4, "dependencies") }
 
 // An output is one of format 4 while it is read.
 type output struct {
@@ -170,15 +212,22 @@ type output struct {
 	sensitive   bool
 	empty       bool
 	secretShape string
+
+	rawType, rawValue   []byte // as they are written, or the beginning
+	longType, longValue bool   // it is no more than the beginning
+	valueKind           byte
 }
 
 // readOutput reads one member of format 4's "outputs".
 func (d *document) readOutput(name []byte) error {
 	o := &d.output
-	*o = output{name: append(o.name[:0], name...), kind: o.kind[:0], empty: true}
+	*o = output{name: append(o.name[:0], name...), kind: o.kind[:0], empty: true, rawType: o.rawType[:0], rawValue: o.rawValue[:0]}
+	d.peek()
+	at := d.offset()
 	if err := d.objectOf(format4, "outputs", d.outputField); err != nil {
 		return err
 	}
+	d.judgeOutput(at)
 	d.current.outputs.all++
 	if o.sensitive {
 		d.current.outputs.sensitive++
@@ -195,11 +244,24 @@ func (d *document) outputField(key []byte) error {
 	case "sensitive":
 		return d.flag(format4, "sensitive", &o.sensitive)
 	case "type":
-		return d.outputType()
+		d.peek()
+		d.record()
+		err := d.outputType()
+		raw, whole := d.recorded()
+		o.rawType, o.longType = append(o.rawType[:0], raw...), !whole
+		return err
 	case "value":
+		o.valueKind = d.peek()
+		d.record()
+		var err error
 		if d.visitor.Output != nil {
-			return d.outputValue(&o.empty, &o.secretShape)
+			err = d.outputValue(&o.empty, &o.secretShape)
+		} else {
+			err = d.skip()
 		}
+		raw, whole := d.recorded()
+		o.rawValue, o.longValue = append(o.rawValue[:0], raw...), !whole
+		return err
 	}
 	return d.skip()
 }

@@ -37,6 +37,11 @@ type scanner struct {
 	mark   int    // where in buf it begins, or what is not in kept of it
 	kept   []byte // what of it stood in earlier chunks
 
+	// What is read since record is recorded as well, whatever tokens it has.
+	recording  bool
+	recordMark int    // where in buf it begins, or what is not in record of it
+	recordKept []byte // what of it stood in earlier chunks
+
 	// The last string that is not what it says, and what it says: of the resources of a
 	// file most name the same provider, which has quotes in its name.
 	quoted, unquoted []byte
@@ -48,7 +53,7 @@ var scanners = sync.Pool{New: func() any { return &scanner{in: newIntake()} }}
 func newScanner(src io.Reader) *scanner {
 	s := scanners.Get().(*scanner)
 	s.in.open(src)
-	s.depth, s.marked = 0, false
+	s.depth, s.marked, s.recording = 0, false, false
 	s.buf, s.pos, s.at = nil, 0, 0
 	s.more()
 	return s
@@ -68,11 +73,15 @@ func (s *scanner) more() bool {
 		s.keep()
 		s.mark = s.pos
 	}
+	if s.recording {
+		s.keepRecord()
+		s.recordMark = s.pos
+	}
 	c := s.in.next()
 	if c == nil {
 		return false
 	}
-	s.buf, s.pos, s.mark, s.at = c.buf, 0, 0, c.at
+	s.buf, s.pos, s.mark, s.recordMark, s.at = c.buf, 0, 0, 0, c.at
 	return true
 }
 
@@ -455,6 +464,34 @@ func (s *scanner) end() (token []byte, long bool) {
 func (s *scanner) keep() {
 	part := s.buf[s.mark:s.pos]
 	s.kept = append(s.kept, part[:min(len(part), longText-len(s.kept))]...)
+}
+
+// record begins to keep what is read, beside the tokens in it.
+func (s *scanner) record() {
+	s.recording, s.recordMark, s.recordKept = true, s.pos, s.recordKept[:0]
+}
+
+// recorded returns what was read since record, valid until the scanner reads on, and
+// whether that is all of it.
+func (s *scanner) recorded() (text []byte, whole bool) {
+	s.recording = false
+	if len(s.recordKept) == 0 {
+		text = s.buf[s.recordMark:s.pos]
+	} else {
+		s.keepRecord()
+		text = s.recordKept
+	}
+	if len(text) > longText {
+		return text[:longText], false
+	}
+	return text, true
+}
+
+// keepRecord puts aside what this chunk holds of what is recorded, up to one byte more
+// than is kept of it.
+func (s *scanner) keepRecord() {
+	part := s.buf[s.recordMark:s.pos]
+	s.recordKept = append(s.recordKept, part[:min(len(part), longText+1-len(s.recordKept))]...)
 }
 
 // scalar reads a value that begins with c and is no object, array or string.

@@ -44,6 +44,12 @@ type Snapshot struct {
 	// Contents counts what the state holds.
 	Contents Contents
 
+	// Flaws are the reasons why Terraform cannot use the state, although it reads it without an
+	// error; see [Snapshot.Unusable].
+	Flaws []Flaw
+
+	openTofu []string // see OpenTofuProviders
+
 	// serialAt and serialLen say where the effective serial's literal stands.
 	// serialLen is 0 for a file without one.
 	serialAt  int64
@@ -113,7 +119,8 @@ func (c *Contents) Resources() int { return c.Managed + c.Data + c.Other }
 // could be read before it.
 //
 // It is one pass in flat memory (some hundred kilobytes, whatever
-// the sizes of the file and of the values in it). Files larger than 4 MiB are hashed in a
+// the sizes of the file and of the values in it, and 9 to 14 bytes an instance, by which duplicates
+// are found; twice that while the table grows, and 8 more for those of one resource). Files larger than 4 MiB are hashed in a
 // second goroutine, which has ended when Read returns. Read is safe for concurrent use.
 func Read(r io.Reader) (*Snapshot, error) {
 	return Inspect(r, nil)

@@ -164,11 +164,11 @@ func TestHostileFilesTakeNoMoreThanTheirShare(t *testing.T) {
 		}
 		return b.String()
 	}
-	s, err := statefile.Read(strings.NewReader(`{"version":4,"resources":[{"mode":"future"}` + many(100_000, `,{"mode":"data","module":"module.m%[1]d","provider":"provider[\"h/n/p%[1]d\"]"}`) + `]}`))
+	s, err := statefile.Read(strings.NewReader(`{"version":4,"resources":[{"mode":"managed"}` + many(100_000, `,{"mode":"data","module":"module.m%[1]d","provider":"provider[\"h/n/p%[1]d\"]"}`) + `]}`))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.Contents.Data != 100_000 || s.Contents.Other != 1 || s.Contents.Modules != 100_000 || len(s.Contents.Providers) > 5000 {
+	if s.Contents.Data != 100_000 || s.Contents.Managed != 1 || s.Contents.Modules != 100_000 || len(s.Contents.Providers) > 5000 {
 		t.Errorf("%d resources, %d modules, %d providers", s.Contents.Data, s.Contents.Modules, len(s.Contents.Providers))
 	}
 }

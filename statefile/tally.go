@@ -18,13 +18,26 @@ type tally struct {
 	providers                   map[string]*int
 	lastProvider                *int
 	lastProviderAddress         []byte
+
+	flaws         flaws   // why Terraform cannot use it
+	objects       hashSet // what was read, to find what is there twice
+	refusal       *Error  // the first reason in resources for which Terraform refuses the state
+	outputRefusal *Error  // the same in outputs
+	checkRefusal  *Error  // the same in check results
+}
+
+// refuse notes why Terraform refuses the state, unless that is known or nil.
+func (t *tally) refuse(refusal *Error) {
+	if t.refusal == nil {
+		t.refusal = refusal
+	}
 }
 
 type outputCounts struct{ all, sensitive int }
 
 // forgetResources makes room for another "resources", which takes the place of an earlier one.
 func (t *tally) forgetResources() {
-	*t = tally{outputs: t.outputs, checks: t.checks, failedChecks: t.failedChecks}
+	*t = tally{outputs: t.outputs, checks: t.checks, failedChecks: t.failedChecks, outputRefusal: t.outputRefusal, checkRefusal: t.checkRefusal}
 }
 
 // empty reports whether there is neither a resource nor an output.

@@ -9,6 +9,8 @@ import (
 
 	"tfhaul/fixtures"
 	"tfhaul/statefile"
+
+	ctyjson "github.com/zclconf/go-cty/cty/json"
 )
 
 // A visit keeps what a visitor is told.
@@ -101,7 +103,7 @@ func TestOutputsThatHoldNothingAreKnown(t *testing.T) {
 		`"a"`: false, `[1]`: false, `[""]`: false, `{"a":null}`: false, `12`: false, `0`: false, `false`: false,
 	} {
 		for _, state := range []string{
-			`{"version":4,"outputs":{"x":{"value": ` + value + ` ,"type":"string"}}}`,
+			`{"version":4,"outputs":{"x":{"value": ` + value + ` ,"type":` + typeOf(value) + `}}}`,
 			`{"version":3,"modules":[{"path":["root"],"outputs":{"x":{"value": ` + value + ` ,"type":"string"}}}]}`,
 		} {
 			if got := visitAll(t, []byte(state)); len(got.outputs) != 1 || got.outputs[0].Empty != want {
@@ -170,7 +172,7 @@ func TestSecretsInOutputsAreKnownByTheirShape(t *testing.T) {
 		`12`:                                                                                                      "",
 	} {
 		for _, state := range []string{
-			`{"version":4,"outputs":{"x":{"value":` + value + `,"type":"string"}}}`,
+			`{"version":4,"outputs":{"x":{"value":` + value + `,"type":` + typeOf(value) + `}}}`,
 			`{"version":3,"modules":[{"path":["root"],"outputs":{"x":{"value":` + value + `,"type":"string"}}}]}`,
 		} {
 			got := visitAll(t, []byte(state))
@@ -179,4 +181,17 @@ func TestSecretsInOutputsAreKnownByTheirShape(t *testing.T) {
 			}
 		}
 	}
+}
+
+// typeOf is the type that Terraform writes beside a value.
+func typeOf(value string) string {
+	t, err := ctyjson.ImpliedType([]byte(value))
+	if err != nil {
+		panic(err)
+	}
+	raw, err := ctyjson.MarshalType(t)
+	if err != nil {
+		panic(err)
+	}
+	return string(raw)
 }

@@ -1,0 +1,323 @@
+package statefile
+
+import (
+	"bytes"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	svchost "github.com/hashicorp/terraform-svchost"
+	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/gocty"
+	"golang.org/x/net/idna"
+)
+
+// The addresses in a state are parsed as Terraform parses them, with the parser that it
+// uses. Nearly all of them are plain, and are recognized without it.
+
+// isModulePath reports whether Terraform can parse the address of a module instance, such
+// as module.a["b"].module.c[0].
+func isModulePath(text []byte) bool {
+	if plainModulePath(text) {
+		return true
+	}
+	traversal, ok := parseTraversal(text)
+	if !ok {
+		return false
+	}
+	_, rest, ok := cutModules(traversal)
+	return ok && len(rest) == 0
+}
+
+// plainModulePath reports whether the text is made of module.NAME alone, with or without
+// a whole number or a plain string for a key.
+func plainModulePath(b []byte) bool {
+	for {
+		rest, ok := bytes.CutPrefix(b, []byte("module."))
+		n := plainName(rest)
+		if !ok || n == 0 {
+			return false
+		}
+		rest = rest[n:]
+		if len(rest) > 0 && rest[0] == '[' {
+			if n = plainKeyStep(rest); n == 0 {
+				return false
+			}
+			rest = rest[n:]
+		}
+		if len(rest) == 0 {
+			return true
+		}
+		if rest[0] != '.' {
+			return false
+		}
+		b = rest[1:]
+	}
+}
+
+// plainKeyStep is the length of [0] or ["key"] at the front of b, 0 if that is not what b
+// begins with or if it needs a closer look.
+func plainKeyStep(b []byte) int {
+	n := 1
+	if n < len(b) && b[n] == '"' {
+		for n++; n < len(b) && b[n] != '"'; n++ {
+			// Backslashes escape, and ${ and %{ begin a template.
+			if c := b[n]; c < ' ' || c == '\\' || c == '$' || c == '%' || c > '~' {
+				return 0
+			}
+		}
+		n++
+	} else {
+		for n < len(b) && isDigit(b[n]) {
+			n++
+		}
+		// A number with many digits may not fit into an int.
+		if n == 1 || n > 10 {
+			return 0
+		}
+	}
+	if n >= len(b) || b[n] != ']' {
+		return 0
+	}
+	return n + 1
+}
+
+// plainName is the length of the ASCII identifier that b begins with.
+func plainName(b []byte) (n int) {
+	for n < len(b) && (nameBytes[b[n]]&nameByte != 0) {
+		n++
+	}
+	if n > 0 && nameBytes[b[0]]&nameStart == 0 {
+		return 0
+	}
+	return n
+}
+
+const (
+	nameByte  = 1 << iota // may stand in an identifier
+	nameStart             // may begin one
+)
+
+var nameBytes = func() (table [256]byte) {
+	for c := range table {
+		switch c := byte(c); {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', c == '_':
+			table[c] = nameByte | nameStart
+		case isDigit(c), c == '-':
+			table[c] = nameByte
+		}
+	}
+	return table
+}()
+
+// reservedTypes are the words that Terraform takes for something else than the type of a
+// resource.
+var reservedTypes = map[string]bool{
+	"count": true, "each": true, "local": true, "module": true, "path": true, "self": true,
+	"terraform": true, "var": true, "template": true, "lazy": true, "arg": true,
+}
+
+// isResourceAddress reports whether Terraform can parse the address of a resource, without
+// the key of an instance: what "dependencies" holds.
+func isResourceAddress(text []byte) bool {
+	if plainResourceAddress(text) {
+		return true
+	}
+	traversal, ok := parseTraversal(text)
+	if !ok {
+		return false
+	}
+	_, rest, ok := cutModules(traversal)
+	return ok && resourceSteps(rest) == 0
+}
+
+// plainResourceAddress reports whether the text is TYPE.NAME or data.TYPE.NAME in modules
+// without keys.
+func plainResourceAddress(b []byte) bool {
+	for {
+		n := plainName(b)
+		if n == 0 || n+1 >= len(b) || b[n] != '.' {
+			return false
+		}
+		word, rest := b[:n], b[n+1:]
+		m := plainName(rest)
+		switch {
+		case m == 0:
+			return false
+		case m == len(rest):
+			return string(word) != "data" && string(word) != "resource" && string(word) != "ephemeral" && !reservedTypes[string(word)]
+		case string(word) == "module" && rest[m] == '.':
+			b = rest[m+1:]
+		case string(word) == "data":
+			// Behind "data" every word is a type.
+			k := plainName(rest[m+1:])
+			return rest[m] == '.' && k > 0 && m+1+k == len(rest)
+		default:
+			return false
+		}
+	}
+}
+
+// resourceSteps is how many steps follow the type and the name of a resource in what
+// follows the modules of its address, -1 if it is not an address of a resource.
+func resourceSteps(rest hcl.Traversal) int {
+	if rest.IsRelative() {
+		return -1
+	}
+	switch word := rest.RootName(); {
+	case word == "data", word == "ephemeral", word == "resource":
+		rest = rest[1:]
+	case reservedTypes[word]:
+		return -1
+	}
+	if len(rest) < 2 || !isName(rest[0]) || !isName(rest[1]) {
+		return -1
+	}
+	return len(rest) - 2
+}
+
+// isCheckable reports whether Terraform can parse the address of something with
+// conditions. Kinds that it does not know it skips. Only objects may have keys.
+func isCheckable(kind, text []byte, object bool) bool {
+	keyword := string(kind)
+	switch keyword {
+	case "resource", "output", "check", "var":
+	default:
+		return true
+	}
+	traversal, ok := parseTraversal(text)
+	if !ok {
+		return false
+	}
+	keyed, rest, ok := cutModules(traversal)
+	if !ok || rest.IsRelative() || keyed && !object {
+		return false
+	}
+	if keyword != "resource" {
+		return len(rest) == 2 && rest.RootName() == keyword && isName(rest[1])
+	}
+	switch resourceSteps(rest) {
+	case 0:
+		return true
+	case 1:
+		key, ok := rest[len(rest)-1].(hcl.TraverseIndex)
+		return object && ok && isKey(key.Key)
+	}
+	return false
+}
+
+// parseTraversal parses the text as hcl does, which takes no more than names, dots and
+// keys.
+func parseTraversal(text []byte) (hcl.Traversal, bool) {
+	traversal, diags := hclsyntax.ParseTraversalAbs(text, "", hcl.InitialPos)
+	return traversal, !diags.HasErrors()
+}
+
+// cutModules cuts the modules from the front of an address, and reports whether one of
+// them has a key. What is left begins with a root.
+func cutModules(t hcl.Traversal) (keyed bool, rest hcl.Traversal, ok bool) {
+	for len(t) > 0 {
+		if !isName(t[0]) {
+			return keyed, t, false
+		}
+		if nameOf(t[0]) != "module" {
+			break
+		}
+		if len(t) < 2 {
+			return keyed, t, false
+		}
+		if attr, named := t[1].(hcl.TraverseAttr); !named || attr.Name == "" {
+			return keyed, t, false
+		}
+		t = t[2:]
+		if len(t) == 0 {
+			break
+		}
+		if index, is := t[0].(hcl.TraverseIndex); is {
+			if !isKey(index.Key) {
+				return keyed, t, false
+			}
+			keyed, t = true, t[1:]
+		}
+	}
+	if len(t) > 0 {
+		if attr, is := t[0].(hcl.TraverseAttr); is {
+			t = append(hcl.Traversal{hcl.TraverseRoot(attr)}, t[1:]...)
+		}
+	}
+	return keyed, t, true
+}
+
+// isName reports whether a step of an address is a name.
+func isName(step hcl.Traverser) bool {
+	switch step.(type) {
+	case hcl.TraverseRoot, hcl.TraverseAttr:
+		return true
+	}
+	return false
+}
+
+func nameOf(step hcl.Traverser) string {
+	switch step := step.(type) {
+	case hcl.TraverseRoot:
+		return step.Name
+	case hcl.TraverseAttr:
+		return step.Name
+	}
+	return ""
+}
+
+// isKey reports whether a value can be the key of an instance: a string or a whole number.
+func isKey(key cty.Value) bool {
+	switch key.Type() {
+	case cty.String:
+		return true
+	case cty.Number:
+		var n int
+		return gocty.FromCtyValue(key, &n) == nil
+	}
+	return false
+}
+
+// isProviderSource reports whether Terraform can parse the source address of a provider,
+// [[HOST/]NAMESPACE/]TYPE. legacy is the type of one without a namespace of its own.
+func isProviderSource(source string) (ok bool, legacy string) {
+	parts := strings.Split(source, "/")
+	if len(parts) > 3 {
+		return false, ""
+	}
+	kind, ok := providerPart(parts[len(parts)-1])
+	if !ok || strings.HasPrefix(kind, "terraform-") {
+		return false, ""
+	}
+	host := "registry.terraform.io"
+	if len(parts) == 3 {
+		given, err := svchost.ForComparison(parts[0])
+		if err != nil {
+			return false, ""
+		}
+		host = given.String()
+	}
+	if len(parts) == 1 {
+		return true, ""
+	}
+	namespace := parts[len(parts)-2]
+	if namespace == "-" {
+		if host != "registry.terraform.io" {
+			return false, ""
+		}
+		return true, kind
+	}
+	_, ok = providerPart(namespace)
+	return ok, ""
+}
+
+// providerPart is the namespace or the type of a provider in the spelling that Terraform
+// compares.
+func providerPart(given string) (normal string, ok bool) {
+	if given == "" || strings.Contains(given, ".") || strings.Contains(given, "--") {
+		return "", false
+	}
+	normal, err := idna.Lookup.ToUnicode(given)
+	return normal, err == nil
+}

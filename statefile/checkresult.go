@@ -1,0 +1,72 @@
+package statefile
+
+// A checkResult is an element of "check_results" while it is read.
+type checkResult struct {
+	kind, address, object []byte
+}
+
+// readCheck reads one element of check_results.
+func (d *document) readCheck() error {
+	status := ""
+	d.current.checks++
+	d.peek()
+	at := d.offset()
+	c := &d.checkResult
+	*c = checkResult{kind: c.kind[:0], address: c.address[:0], object: c.object[:0]}
+	var objects [][]byte
+	err := d.objectOf(format4, "check_results", func(key []byte) error {
+		switch string(fold(key)) {
+		case "status":
+			return d.text(format4, "status", &status)
+		case "object_kind":
+			return d.bytesOf(format4, "object_kind", &c.kind)
+		case "config_addr":
+			return d.bytesOf(format4, "config_addr", &c.address)
+		case "objects":
+			objects = objects[:0]
+			return d.arrayOf(format4, "objects", func() error {
+				err := d.checkObject()
+				// Those of one kind that were seen to be addresses need not be kept: the kind
+				// stands before them, as Terraform writes it.
+				if len(c.kind) == 0 || !isCheckable(c.kind, c.object, true) {
+					if len(objects) < maxCheckObjects {
+						objects = append(objects, append([]byte(nil), c.object...))
+					}
+				}
+				return err
+			})
+		}
+		return d.skip()
+	})
+	if status == "fail" || status == "error" {
+		d.current.failedChecks++
+	}
+	good := isCheckable(c.kind, c.address, false)
+	for _, object := range objects {
+		good = good && isCheckable(c.kind, object, true)
+	}
+	if !good && d.current.checkRefusal == nil {
+		d.current.checkRefusal = d.refuse(KindRefusedContent, `"check_results" holds what is not an address`, at)
+	}
+	return err
+}
+
+// maxCheckObjects bounds the objects of a check that are kept until its kind is known.
+const maxCheckObjects = 1024
+
+// checkObject reads one element of a check's "objects".
+func (d *document) checkObject() error {
+	c := &d.checkResult
+	c.object = c.object[:0]
+	return d.objectOf(format4, "objects", func(key []byte) error {
+		switch string(fold(key)) {
+		case "object_addr":
+			return d.bytesOf(format4, "object_addr", &c.object)
+		case "status":
+			return d.check('"', format4, "status")
+		case "failure_messages":
+			return d.arrayOf(format4, "failure_messages", func() error { return d.check('"', format4, "failure_messages") })
+		}
+		return d.skip()
+	})
+}

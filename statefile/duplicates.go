@@ -1,0 +1,91 @@
+package statefile
+
+import (
+	"hash/maphash"
+	"math/bits"
+)
+
+// A hashSet holds hashes of 64 bits, in 9 to 14 bytes each. That two different objects of
+// a state of a million have the same hash happens once in 30 million states.
+type hashSet struct {
+	slots []uint64 // 0 where there is none
+	count int
+}
+
+// add reports whether the hash is new, and keeps it.
+func (s *hashSet) add(h uint64) bool {
+	if h == 0 {
+		h = 1
+	}
+	if s.count*8 >= len(s.slots)*7 {
+		s.grow()
+	}
+	if !s.put(h) {
+		return false
+	}
+	s.count++
+	return true
+}
+
+// put places a hash near where its value points, which keeps the set nearly sorted.
+func (s *hashSet) put(h uint64) bool {
+	at, _ := bits.Mul64(h, uint64(len(s.slots)))
+	for s.slots[at] != 0 {
+		if s.slots[at] == h {
+			return false
+		}
+		if at++; at == uint64(len(s.slots)) {
+			at = 0
+		}
+	}
+	s.slots[at] = h
+	return true
+}
+
+func (s *hashSet) grow() {
+	old := s.slots
+	s.slots = make([]uint64, max(128, len(old)+len(old)/2))
+	for _, h := range old {
+		if h != 0 {
+			s.put(h)
+		}
+	}
+}
+
+// has reports whether the hash is there.
+func (s *hashSet) has(h uint64) bool {
+	if len(s.slots) == 0 {
+		return false
+	}
+	if h == 0 {
+		h = 1
+	}
+	at, _ := bits.Mul64(h, uint64(len(s.slots)))
+	for s.slots[at] != 0 {
+		if s.slots[at] == h {
+			return true
+		}
+		if at++; at == uint64(len(s.slots)) {
+			at = 0
+		}
+	}
+	return false
+}
+
+// combine makes one hash of two.
+func combine(a, b uint64) uint64 { return a + b*0x9e3779b97f4a7c15 }
+
+// hashOf hashes texts, of which none runs into the next.
+func (d *document) hashOf(texts ...[]byte) uint64 {
+	d.scratch = d.scratch[:0]
+	for _, t := range texts {
+		d.scratch = appendLong(d.scratch, t)
+	}
+	return maphash.Bytes(distinctSeed, d.scratch)
+}
+
+// appendLong appends a text behind its length.
+func appendLong(b, text []byte) []byte {
+	n := len(text)
+	return append(append(b, byte(n), byte(n>>8), byte(n>>16)), text...)
+}

@@ -1,0 +1,116 @@
+package statefile
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+)
+
+// What formats 1 to 3 hold is judged as Terraform's upgrade to format 4 judges it. The
+// providers that it makes there are legacy ones, as they should be: Terraform 0.13 finds
+// out their namespaces.
+
+// A legacyEntry is what remains of an entry of a module's "resources" until the module's
+// path is known.
+type legacyEntry struct {
+	raw      uint64 // hash of its key
+	resource uint64 // hash of the resource, without the module
+	object   uint64 // hash of the instance, without the module
+	dropped  bool   // Terraform would drop the resource
+	current  bool   // it has a primary object
+	refusal  string // why Terraform refuses it
+}
+
+func newLegacyEntry(d *document, raw uint64, mode, kind, name, index, refusal string, r *legacyResource) legacyEntry {
+	// The type is the one in the key; "type" is not read.
+	e := legacyEntry{raw: raw, current: r.current, refusal: refusal}
+	e.resource = d.hashOf([]byte(mode), []byte(kind), []byte(name))
+	e.object = d.hashOf([]byte(mode), []byte(kind), []byte(name), []byte(index))
+	if e.refusal == "" {
+		e.dropped, e.refusal = judgeLegacyProvider(r.noted, kind)
+	}
+	return e
+}
+
+// judgeLegacyProvider says what the upgrade makes of a resource's provider.
+func judgeLegacyProvider(noted, kind string) (dropped bool, refusal string) {
+	const notAnAddress = `the "provider" of a resource is not the address of a provider`
+	switch {
+	case strings.Contains(noted, "provider."):
+		if v := verdictOn([]byte(noted)); v.flaw != "" && v.flaw != FlawLegacyProvider {
+			return false, notAnAddress
+		}
+		return false, ""
+	case noted != "":
+		traversal, ok := parseTraversal([]byte(noted))
+		if !ok || len(traversal) > 2 {
+			return false, notAnAddress
+		}
+		if len(traversal) == 2 {
+			if _, alias := traversal[1].(hcl.TraverseAttr); !alias {
+				return false, notAnAddress
+			}
+		}
+		return false, ""
+	}
+	implied, _, _ := strings.Cut(kind, "_")
+	v := verdictOn([]byte("provider." + implied))
+	return v.flaw != "" && v.flaw != FlawLegacyProvider, ""
+}
+
+// legacyIndex is the index in an address such as aws_instance.web.0, or why Terraform
+// refuses the address.
+func legacyIndex(address string) (index, refusal string) {
+	const notAnAddress = `a key of "resources" is not the address of a resource`
+	parts := strings.Split(address, ".")
+	if len(parts) < 2 || len(parts) > 4 {
+		return "", notAnAddress
+	}
+	if len(parts) > 2 && parts[0] == "data" {
+		parts = parts[1:]
+	}
+	if len(parts) > 3 {
+		return "", notAnAddress
+	}
+	if len(parts) == 3 {
+		n, err := strconv.ParseInt(parts[2], 0, 0)
+		if err != nil {
+			return "", notAnAddress
+		}
+		return strconv.FormatInt(n, 10), ""
+	}
+	return "", ""
+}
+
+// judge does with a module what Terraform does when it upgrades it.
+func (m *legacyModule) judge() {
+	d := m.document
+	switch {
+	case m.depth == 0:
+		// Format 1 takes it for the root.
+		d.refuseType(formats23, d.refuse(KindRefusedContent, `a module has no "path"`, m.at))
+	case !m.root, m.badStep:
+		d.refuseType(formats123, d.refuse(KindRefusedContent, `the "path" of a module is not made of "root" and names`, m.at))
+	}
+	address := d.hashOf([]byte(m.address))
+	for _, e := range m.entries {
+		if e.refusal != "" {
+			d.refuseType(formats123, d.refuse(KindRefusedContent, e.refusal, m.at))
+			continue
+		}
+		if e.dropped {
+			if d.legacyDropped.add(combine(address, e.resource)) {
+				d.legacy.flaws.add(FlawInvalidProvider, "")
+			}
+			continue
+		}
+		// A key that stands twice in one object is one entry, the last.
+		if !d.legacyKeys.add(combine(uint64(m.at), e.raw)) || !e.current {
+			continue
+		}
+		if !d.legacy.objects.add(combine(address, e.object)) {
+			d.refuseType(formats123, d.refuse(KindDuplicate, "", m.at))
+		}
+	}
+}

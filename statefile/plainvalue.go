@@ -1,0 +1,172 @@
+package statefile
+
+import (
+	"bytes"
+
+	"github.com/zclconf/go-cty/cty"
+)
+
+// plainlyConforms reports whether valid JSON is evidently of the type: what outputs mostly
+// hold is, and making a value of it takes much longer than reading it.
+func plainlyConforms(raw []byte, t cty.Type) bool {
+	n := plainValue(raw, t, 0)
+	return n > 0 && blanks(raw[n:]) == len(raw)-n
+}
+
+// plainValue is the length of the value at the front of b, with the blanks before it, 0 if
+// it is not evidently of the type.
+func plainValue(b []byte, t cty.Type, depth int) int {
+	at := blanks(b)
+	if at == len(b) || depth > maxTypeDepth {
+		return 0
+	}
+	switch c := b[at]; {
+	case c == 'n':
+		return at + len("null")
+	case c == '"' && t == cty.String:
+		if n := stringLength(b[at:]); n > 0 {
+			return at + n
+		}
+	case c == 't' && t == cty.Bool:
+		return at + len("true")
+	case c == 'f' && t == cty.Bool:
+		return at + len("false")
+	case isDigit(c) && t == cty.Number:
+		n := at
+		for n < len(b) && isDigit(b[n]) {
+			n++
+		}
+		if n < len(b) && (b[n] == '.' || b[n] == 'e' || b[n] == 'E') {
+			return 0
+		}
+		return n
+	case c == '[' && (t.IsListType() || t.IsSetType()) && t.ElementType() != cty.DynamicPseudoType:
+		return plainMembers(b, at, depth, func([]byte) (cty.Type, bool) { return t.ElementType(), true })
+	case c == '{' && t.IsMapType() && t.ElementType() != cty.DynamicPseudoType:
+		return plainMembers(b, at, depth, func([]byte) (cty.Type, bool) { return t.ElementType(), true })
+	case c == '{' && t.IsObjectType():
+		seen := 0
+		n := plainMembers(b, at, depth, func(key []byte) (cty.Type, bool) {
+			seen++
+			name := string(key)
+			if !t.HasAttribute(name) {
+				return cty.NilType, false
+			}
+			return t.AttributeType(name), true
+		})
+		// With as many keys as attributes none is missing, unless one stands twice.
+		if seen == len(t.AttributeTypes()) {
+			return n
+		}
+	}
+	return 0
+}
+
+// plainMembers is plainValue for what begins with a bracket at at; of says of which type
+// the member of a key is, or the element of a list, which has none.
+func plainMembers(b []byte, at, depth int, of func(key []byte) (cty.Type, bool)) int {
+	object := b[at] == '{'
+	end := byte(']')
+	if object {
+		end = '}'
+	}
+	n := at + 1
+	for first := true; ; first = false {
+		n += blanks(b[n:])
+		if n == len(b) {
+			return 0
+		}
+		if b[n] == end {
+			return n + 1
+		}
+		if !first {
+			if b[n] != ',' {
+				return 0
+			}
+			n++
+			n += blanks(b[n:])
+		}
+		var key []byte
+		if object {
+			length := stringLength(b[n:])
+			if length == 0 || bytes.IndexByte(b[n:n+length], '\\') >= 0 {
+				return 0
+			}
+			key = b[n+1 : n+length-1]
+			n += length
+			n += blanks(b[n:])
+			n++ // the colon
+		}
+		t, ok := of(key)
+		if !ok {
+			return 0
+		}
+		length := plainValue(b[n:], t, depth+1)
+		if length == 0 {
+			return 0
+		}
+		n += length
+	}
+}
+
+// stringLength is the length of the string that b begins with, 0 if it does not end.
+func stringLength(b []byte) int {
+	if len(b) == 0 || b[0] != '"' {
+		return 0
+	}
+	for n := 1; n < len(b); n++ {
+		n += plain(b[n:])
+		switch {
+		case n >= len(b):
+			return 0
+		case b[n] == '"':
+			return n + 1
+		case b[n] == '\\':
+			n++
+		default:
+			return 0
+		}
+	}
+	return 0
+}
+
+// plainProvider reports whether the text is provider["HOST/NAMESPACE/TYPE"], with or
+// without modules before it and an alias behind it, in plain lower case.
+func plainProvider(b []byte) bool {
+	for bytes.HasPrefix(b, []byte("module.")) {
+		rest := b[len("module."):]
+		n := plainName(rest)
+		if n == 0 || n >= len(rest) || rest[n] != '.' {
+			return false
+		}
+		b = rest[n+1:]
+	}
+	rest, ok := bytes.CutPrefix(b, []byte(`provider["`))
+	if !ok {
+		return false
+	}
+	source, alias, ok := bytes.Cut(rest, []byte(`"]`))
+	if !ok || len(alias) > 0 && (alias[0] != '.' || plainName(alias[1:]) != len(alias)-1) || len(alias) == 1 {
+		return false
+	}
+	host, rest, ok := bytes.Cut(source, []byte{'/'})
+	if !ok || string(host) != "registry.terraform.io" && string(host) != "registry.opentofu.org" && string(host) != "terraform.io" {
+		return false
+	}
+	namespace, kind, ok := bytes.Cut(rest, []byte{'/'})
+	return ok && plainPart(namespace) && plainPart(kind) && !bytes.HasPrefix(kind, []byte("terraform-"))
+}
+
+// plainPart reports whether a namespace or type of a provider is of lower-case letters and
+// digits, with single dashes between them.
+func plainPart(b []byte) bool {
+	for i, c := range b {
+		switch {
+		case 'a' <= c && c <= 'z', isDigit(c):
+		case c == '-' && i > 0 && i < len(b)-1 && b[i-1] != '-':
+		default:
+			return false
+		}
+	}
+	return len(b) > 0
+}

@@ -1,0 +1,374 @@
+package statefile
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/go-version"
+	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
+)
+
+// A FlawKind says why Terraform cannot use a state that it reads without an error.
+type FlawKind string
+
+// The kinds of flaws. Of the first four Terraform drops the resources when it reads the
+// state, and says nothing.
+const (
+	FlawInstanceProvider FlawKind = "instance-provider"        // OpenTofu recorded the provider on each instance
+	FlawOpenTofuLegacy   FlawKind = "opentofu-legacy-provider" // registry.opentofu.org/-/aws
+	FlawNoProvider       FlawKind = "no-provider"              // no provider is recorded
+	FlawInvalidProvider  FlawKind = "invalid-provider"         // the provider is not an address
+	FlawLegacyProvider   FlawKind = "legacy-provider"          // provider.aws, registry.terraform.io/-/aws: init fails
+)
+
+// A Flaw is a reason why Terraform cannot use a state that it reads without an error.
+type Flaw struct {
+	Kind FlawKind
+
+	// Resources counts the resources that it concerns, a resource with count or for_each as
+	// one.
+	Resources int
+
+	// Types are the types of the legacy providers, such as "aws": at most maxFlawTypes of them.
+	Types []string
+}
+
+// maxFlawTypes is how many types of providers a flaw names.
+const maxFlawTypes = 5
+
+// dropped reports whether Terraform drops the resources.
+func (k FlawKind) dropped() bool { return k != FlawLegacyProvider }
+
+// flawOrder is the order in which flaws are told.
+var flawOrder = []FlawKind{FlawInstanceProvider, FlawOpenTofuLegacy, FlawNoProvider, FlawInvalidProvider, FlawLegacyProvider}
+
+// Unusable says in sentences why Terraform cannot use the state, and what to do about it.
+// It reports false if Terraform can use it.
+func (s *Snapshot) Unusable() (reason, advice string, unusable bool) {
+	var reasons, advices []string
+	for _, f := range s.Flaws {
+		reasons = append(reasons, f.reason(s.Contents.Resources()))
+		if a := f.advice(); !slices.Contains(advices, a) {
+			advices = append(advices, a)
+		}
+	}
+	return strings.Join(reasons, " "), strings.Join(advices, " "), len(s.Flaws) > 0
+}
+
+// reason says what Terraform does with the state, of all its resources.
+func (f Flaw) reason(all int) string {
+	if f.Kind == FlawLegacyProvider {
+		return fmt.Sprintf(`Terraform 0.14 and later fail to initialize with this state ("Invalid legacy provider address"): %s %s without a namespace.`,
+			resourcesOf(f.Resources, all, "uses the provider", "use the provider"), strings.Join(f.Types, ", "))
+	}
+	why := map[FlawKind]string{
+		FlawInstanceProvider: "OpenTofu recorded the provider on each instance (for_each in a provider block), and Terraform reads it from the resource only",
+		FlawOpenTofuLegacy:   "Terraform cannot parse the provider address registry.opentofu.org/-/" + strings.Join(f.Types, ", registry.opentofu.org/-/"),
+		FlawNoProvider:       "the state records no provider for " + pronoun(f.Resources),
+		FlawInvalidProvider:  "Terraform cannot parse the address of " + pronounOwn(f.Resources) + " provider",
+	}[f.Kind]
+	return fmt.Sprintf("Terraform would silently drop %s and plan to create %s again: %s.", resourcesOf(f.Resources, all, "", ""), pronoun(f.Resources), why)
+}
+
+func pronoun(n int) string {
+	if n == 1 {
+		return "it"
+	}
+	return "them"
+}
+
+func pronounOwn(n int) string {
+	if n == 1 {
+		return "its"
+	}
+	return "their"
+}
+
+// resourcesOf writes how many of all resources do something.
+func resourcesOf(n, all int, one, many string) string {
+	verb := many
+	if n == 1 {
+		verb = one
+	}
+	return strings.TrimSuffix(fmt.Sprintf("%d of %d resources %s", n, all, verb), " ")
+}
+
+// advice says how the state can be repaired at its source.
+func (f Flaw) advice() string {
+	switch f.Kind {
+	case FlawInstanceProvider:
+		return `Keep this state with OpenTofu, or remove for_each from the provider block and run "tofu apply": that records the provider on the resource.`
+	case FlawOpenTofuLegacy:
+		return "Repair it at the source with OpenTofu, because Terraform does not see these resources: " + replaceProviders("tofu", "registry.opentofu.org", f.Types)
+	case FlawLegacyProvider:
+		return "Repair it at the source: " + replaceProviders("terraform", "registry.terraform.io", f.Types)
+	}
+	return `"terraform state replace-provider" cannot repair this, because Terraform does not see these resources; any command that writes the state would lose them. ` +
+		`Restore the state from an earlier version in its backend, or add the provider to a copy of the file and move the copy.`
+}
+
+// replaceProviders are the commands that give legacy providers a namespace.
+func replaceProviders(program, host string, types []string) string {
+	commands := make([]string, len(types))
+	for i, t := range types {
+		commands[i] = fmt.Sprintf(`"%s state replace-provider %s/-/%s registry.terraform.io/hashicorp/%s"`, program, host, t, t)
+	}
+	return strings.Join(commands, ", ") + ". If another namespace publishes the provider, name that one."
+}
+
+// openTofuHost is OpenTofu's registry.
+const openTofuHost = "registry.opentofu.org/"
+
+// OpenTofuProviders says in a sentence that providers have addresses of OpenTofu's
+// registry, which Terraform takes for other providers, and advice what to do. Both are empty if
+// none has.
+func (s *Snapshot) OpenTofuProviders() (reason, advice string) {
+	if len(s.openTofu) == 0 {
+		return "", ""
+	}
+	const most = 3
+	named, more := s.openTofu, ""
+	if len(named) > most {
+		named, more = named[:most], fmt.Sprintf(" and %d more", len(named)-most)
+	}
+	commands := make([]string, len(named))
+	for i, address := range named {
+		commands[i] = fmt.Sprintf(`"terraform state replace-provider %s registry.terraform.io/%s"`, address, strings.TrimPrefix(address, openTofuHost))
+	}
+	return "The state was written by OpenTofu: its providers have addresses of OpenTofu's registry, which Terraform takes for other providers: " + strings.Join(named, ", ") + more + ".",
+		"Before the first run: " + strings.Join(commands, ", ") + "."
+}
+
+// openTofuProviders are those of OpenTofu's registry that Terraform can parse.
+func openTofuProviders(providers []Provider) (addresses []string) {
+	for _, p := range providers {
+		if rest, is := strings.CutPrefix(p.Address, openTofuHost); is && !strings.HasPrefix(rest, "-/") {
+			addresses = append(addresses, p.Address)
+		}
+	}
+	return addresses
+}
+
+// flaws collects the flaws of a state.
+type flaws map[FlawKind]*Flaw
+
+func (f *flaws) add(kind FlawKind, kindOfProvider string) {
+	if *f == nil {
+		*f = flaws{}
+	}
+	flaw := (*f)[kind]
+	if flaw == nil {
+		flaw = &Flaw{Kind: kind}
+		(*f)[kind] = flaw
+	}
+	flaw.Resources++
+	if kindOfProvider != "" && len(flaw.Types) < maxFlawTypes && !slices.Contains(flaw.Types, kindOfProvider) {
+		flaw.Types = append(flaw.Types, kindOfProvider)
+		slices.Sort(flaw.Types)
+	}
+}
+
+// of are the flaws of a state that the given version of Terraform wrote. Before 0.14
+// legacy addresses were in order, or were repaired by the next init.
+func (f flaws) of(wrote string) []Flaw {
+	var all []Flaw
+	for _, kind := range flawOrder {
+		if flaw := f[kind]; flaw != nil && (kind != FlawLegacyProvider || writtenSince(wrote, noLegacyProviders)) {
+			all = append(all, *flaw)
+		}
+	}
+	return all
+}
+
+// noLegacyProviders is the first version of Terraform that does not look up the namespaces
+// of legacy providers.
+var noLegacyProviders = version.Must(version.NewVersion("0.14.0"))
+
+func writtenSince(wrote string, since *version.Version) bool {
+	v, err := version.NewVersion(wrote)
+	return err == nil && v.Core().GreaterThanOrEqual(since)
+}
+
+// isVersion reports whether Terraform can parse what a state says of the version that wrote it.
+func isVersion(text string) bool {
+	if text == "" || isPlainVersion(text) {
+		return true
+	}
+	_, err := version.NewVersion(text)
+	return err == nil
+}
+
+// isPlainVersion reports whether a text is three short numbers with dots between them.
+func isPlainVersion(text string) bool {
+	dots, digits := 0, 0
+	for i := range len(text) {
+		switch c := text[i]; {
+		case isDigit(c) && digits < 9:
+			digits++
+		case c == '.' && digits > 0:
+			dots, digits = dots+1, 0
+		default:
+			return false
+		}
+	}
+	return dots == 2 && digits > 0
+}
+
+// A providerVerdict is what Terraform makes of a resource's provider.
+type providerVerdict struct {
+	flaw FlawKind // "" for none
+	kind string   // the type of a legacy provider
+}
+
+// maxVerdicts bounds how many verdicts are kept.
+const maxVerdicts = 4096
+
+// judgeProvider says what Terraform makes of "provider" on a resource of format 4. Most
+// resources of a state name one of few providers.
+func (d *document) judgeProvider(configuration []byte) providerVerdict {
+	if plainProvider(configuration) {
+		return providerVerdict{}
+	}
+	if v, ok := d.verdicts[string(configuration)]; ok {
+		return v
+	}
+	v := verdictOn(configuration)
+	if d.verdicts == nil {
+		d.verdicts = make(map[string]providerVerdict)
+	}
+	if len(d.verdicts) < maxVerdicts {
+		d.verdicts[string(configuration)] = v
+	}
+	return v
+}
+
+func verdictOn(configuration []byte) providerVerdict {
+	if len(configuration) == 0 {
+		return providerVerdict{flaw: FlawNoProvider}
+	}
+	invalid := providerVerdict{flaw: FlawInvalidProvider}
+	traversal, ok := parseTraversal(configuration)
+	if !ok {
+		return invalid
+	}
+	keyed, rest, ok := cutModules(traversal)
+	if !ok || keyed || len(rest) < 2 || len(rest) > 3 || rest.IsRelative() || rest.RootName() != "provider" {
+		return invalid
+	}
+	if len(rest) == 3 {
+		if _, alias := rest[2].(hcl.TraverseAttr); !alias {
+			return invalid
+		}
+	}
+	switch step := rest[1].(type) {
+	case hcl.TraverseAttr: // provider.aws, of Terraform up to 0.12
+		if step.Name == "terraform" {
+			return providerVerdict{}
+		}
+		return providerVerdict{flaw: FlawLegacyProvider, kind: step.Name}
+	case hcl.TraverseIndex:
+		if step.Key.Type() != cty.String {
+			return invalid
+		}
+		source := step.Key.AsString()
+		if kind, is := strings.CutPrefix(source, "registry.opentofu.org/-/"); is {
+			if _, ok := providerPart(kind); ok {
+				return providerVerdict{flaw: FlawOpenTofuLegacy, kind: kind}
+			}
+		}
+		switch ok, legacy := isProviderSource(source); {
+		case !ok:
+			return invalid
+		case legacy != "":
+			return providerVerdict{flaw: FlawLegacyProvider, kind: legacy}
+		}
+		return providerVerdict{}
+	}
+	return invalid
+}
+
+// judgeResource does with a resource of format 4 what Terraform does when it builds its
+// state: it refuses it, drops it, or takes it with its objects.
+func (d *document) judgeResource() {
+	r, t := &d.resource, &d.current
+	switch string(r.mode) {
+	case "managed", "data":
+	case "":
+		t.refuse(d.refuse(KindRefusedContent, `a resource has no "mode"`, r.at))
+		return
+	default:
+		t.refuse(d.refuse(KindRefusedContent, `the "mode" of a resource is neither "managed" nor "data"`, r.at))
+		return
+	}
+	if len(r.module) > 0 && !d.isModule(r.module) {
+		t.refuse(d.refuse(KindRefusedContent, `the "module" of a resource is not the address of a module`, r.at))
+		return
+	}
+	verdict := d.judgeProvider(r.provider)
+	if verdict.flaw == FlawNoProvider && r.instanceProviders > 0 {
+		verdict.flaw = FlawInstanceProvider
+	}
+	if verdict.flaw != "" && (verdict.flaw == FlawLegacyProvider || len(r.objects) > 0) {
+		t.flaws.add(verdict.flaw, verdict.kind)
+	}
+	if verdict.flaw != "" && verdict.flaw.dropped() {
+		return
+	}
+	t.refuse(r.refusal)
+	if len(r.objects) == 0 {
+		return
+	}
+	address := d.hashOf(r.module, r.mode, r.kind, r.name)
+	for _, object := range r.objects {
+		if !t.objects.add(combine(address, object)) {
+			t.refuse(d.refuse(KindDuplicate, "", r.at))
+			return
+		}
+	}
+}
+
+// isModule is isModulePath for the module of a resource, of which many are alike.
+func (d *document) isModule(path []byte) bool {
+	if !bytes.Equal(path, d.module) {
+		if !isModulePath(path) {
+			return false
+		}
+		d.module = append(d.module[:0], path...)
+	}
+	return true
+}
+
+// judgeInstance says why Terraform would refuse an element of "instances", and notes what
+// makes it one of its kind.
+func (d *document) judgeInstance(at int64) {
+	i, r := &d.instance, &d.resource
+	detail := ""
+	switch {
+	case i.keyKind == otherKey:
+		detail = `an "index_key" is neither a string nor a number`
+	case i.badPath:
+		detail = `"sensitive_attributes" is not a list of paths`
+	case len(i.status) > 0 && string(i.status) != "tainted":
+		detail = `a "status" is not "tainted"`
+	case i.badDependency:
+		detail = `"dependencies" holds what is not the address of a resource`
+	case len(i.deposed) > 0 && len(i.deposed) != deposedKeyLength:
+		detail = `a "deposed" key does not have 8 characters`
+	}
+	if detail != "" && r.refusal == nil {
+		r.refusal = d.refuse(KindRefusedContent, detail, at)
+	}
+	if len(i.provider) > 0 {
+		r.instanceProviders++
+		if len(r.instanceProvider) == 0 {
+			r.instanceProvider = append(r.instanceProvider, i.provider...)
+		}
+	}
+	r.objects = append(r.objects, d.hashOf([]byte{i.keyKind}, i.key, i.deposed))
+}
+
+// deposedKeyLength is how long the keys of deposed objects are.
+const deposedKeyLength = 8
