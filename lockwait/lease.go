@@ -65,6 +65,8 @@ func (l *Lease) Release(ctx context.Context) error {
 		case errors.Is(err, ErrNotHeld):
 			l.Keep()
 			return err
+		case errors.Is(err, ErrGone):
+			return err
 		case !errors.Is(err, ErrPending) && !errors.Is(err, ErrUnsure):
 			return err
 		}

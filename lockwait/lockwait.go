@@ -30,8 +30,11 @@ type Locker interface {
 
 // What a Locker's calls can answer; they are found with errors.Is.
 var (
-	ErrHeld    = errors.New("the lock is held")
-	ErrUnsure  = errors.New("the reply was lost")
+	ErrHeld   = errors.New("the lock is held")
+	ErrUnsure = errors.New("the reply was lost")
+	// ErrGone says that whoever keeps the lock has not answered for so long that it
+	// is of no use to try again.
+	ErrGone    = errors.New("there has been no answer for too long")
 	ErrPending = errors.New("the lock cannot be released yet")
 	ErrNotHeld = errors.New("the lock is not ours")
 )
@@ -228,7 +231,7 @@ func (a *acquisition) insist(ctx context.Context) (Holder, error) {
 	defer cancel()
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {
 		holder, err := a.Holder(ctx)
-		if err == nil || sleep(ctx, pause) != nil {
+		if err == nil || errors.Is(err, ErrGone) || sleep(ctx, pause) != nil {
 			return holder, err
 		}
 	}

@@ -172,6 +172,7 @@ type execution struct {
 	payload   payload // what will be sent
 	lock      *workspaceLock
 	sent      *target.StateVersion // step 5
+	awaiting  *target.StateVersion // announced, and its bytes have not arrived
 	current   bool                 // verify found what was sent to be the current state version
 	comparing bool                 // nothing is moved: see Verify
 	exit      func()               // tells the journal that only the outcome is to come; see enter
@@ -269,6 +270,9 @@ func (x *execution) conclude(ctx context.Context, err error) {
 		}
 		x.nothingReplaced(stopped)
 		x.result.Code, x.result.Message = stopped.code, stopped.message
+		if stopped.code == CodeUnreadable {
+			x.result.cause, x.result.sourceDown = x.withoutSource(stopped.message), stopped.sourceDown
+		}
 		x.result.Outcome = outcomeOf(stopped.code)
 	}
 }

@@ -126,6 +126,7 @@ type haulRun struct {
 	mu     sync.Mutex
 	plan   *Plan
 	silent int // failures in a row for want of a server
+	down   int // failures in a row for want of the source's server
 }
 
 // park lends the slot of a move that waits for a lock to others.
@@ -158,15 +159,25 @@ func (r *haulRun) ended(i int, result Result) {
 	switch result.Code {
 	case CodeUnreachable, CodeServerRefused, CodeLockLeft, CodeUnproven:
 		r.silent++
-	case CodeNotAttempted:
+	case CodeNotAttempted, CodeUnreadable:
 	default:
 		r.silent = 0
+	}
+	switch {
+	case result.sourceDown:
+		r.down++
+	case result.Code != CodeNotAttempted:
+		r.down = 0
 	}
 	switch {
 	case result.Code == CodeUnauthorized:
 		r.end(&endedError{why: "the server does not accept the token any more"})
 	case result.Code == CodeJournal:
 		r.end(&endedError{why: "the journal cannot be written"})
+	case r.down >= mostSilent:
+		r.end(&endedError{why: fmt.Sprintf("%d moves in a row failed because their source did not respond", r.down)})
+	case r.silent > 0 && r.Target.Silent():
+		r.end(&endedError{why: "the server did not respond to any request for " + target.SilentAfter.String()})
 	case r.silent >= mostSilent:
 		r.end(&endedError{why: fmt.Sprintf("%d moves in a row failed for want of a server that answers", r.silent)})
 	case r.FailFast && result.Outcome == Failed:

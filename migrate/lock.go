@@ -19,6 +19,12 @@ type workspaceLock struct {
 	reason string
 	// underLock is the workspace as it was when we got the lock, or nil.
 	underLock *target.Workspace
+	// stuck says that an announced state version awaits its bytes: waiting does not
+	// make an unlock possible.
+	stuck bool
+	// inHaul says that a server that stays silent is not waited for long: many moves
+	// wait for it.
+	inHaul bool
 }
 
 // lockReason is what a workspace's lock says while a haul works on it.
@@ -53,6 +59,9 @@ func (l *workspaceLock) Holder(ctx context.Context) (lockwait.Holder, error) {
 	now, err := patiently(ctx, func() (*target.Workspace, error) {
 		return l.client.WorkspaceByID(ctx, l.workspace.Organization, l.workspace.ID)
 	})
+	if err != nil && l.inHaul && l.client.Silent() {
+		return lockwait.Holder{}, fmt.Errorf("%w: %w", lockwait.ErrGone, err)
+	}
 	if err != nil || !now.Locked {
 		return lockwait.Holder{}, err
 	}
@@ -84,6 +93,9 @@ func (l *workspaceLock) Unlock(ctx context.Context) error {
 	err := l.client.Unlock(ctx, l.workspace)
 	switch target.CodeOf(err) {
 	case target.StillPending:
+		if l.stuck {
+			return err
+		}
 		return fmt.Errorf("%w: %w", lockwait.ErrPending, err)
 	case target.NotLocked, target.LockedByOther:
 		if holder, asked := l.Holder(ctx); asked != nil || holder.Ours {
@@ -91,6 +103,9 @@ func (l *workspaceLock) Unlock(ctx context.Context) error {
 		}
 		return fmt.Errorf("%w: %w", lockwait.ErrNotHeld, err)
 	case target.Ambiguous, target.Unreachable:
+		if l.inHaul && l.client.Silent() {
+			return fmt.Errorf("%w: %w", lockwait.ErrGone, err)
+		}
 		return fmt.Errorf("%w: %w", lockwait.ErrUnsure, err)
 	}
 	return err
@@ -102,7 +117,7 @@ func (x *execution) takeLock(ctx context.Context) (*lockwait.Lease, error) {
 	if err := x.announce(x.intent()); err != nil {
 		return nil, err
 	}
-	x.lock = &workspaceLock{client: x.Target, workspace: x.workspace, reason: lockReason(x.Haul)}
+	x.lock = &workspaceLock{client: x.Target, workspace: x.workspace, reason: lockReason(x.Haul), inHaul: x.park != nil}
 	if err := x.announce(x.lockEvent(EventLocking)); err != nil {
 		return nil, err
 	}
@@ -164,11 +179,16 @@ func (x *execution) giveLockBack(ctx context.Context, lease *lockwait.Lease, wor
 		return stopped
 	}
 	x.record(x.lockEvent(EventUnlocking))
+	x.lock.stuck, x.lock.inHaul = x.awaiting != nil, x.park != nil
 	released := lease.Release(ctx)
 	switch {
 	case errors.Is(released, lockwait.ErrNotHeld):
 		x.record(x.lockEvent(EventUnlocked))
 		x.note("The lock was taken from us while we worked (%v).", released)
+	case released != nil && work != nil && x.awaiting != nil && target.CodeOf(released) == target.StillPending:
+		x.result.Locked = true // and no command of ours frees it
+		x.note("%s", x.stuckMessage())
+		return work
 	case released != nil:
 		x.leaveLocked()
 		if work == nil {

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -102,7 +105,31 @@ func unreadable(err error) error {
 	if errors.Is(err, context.Canceled) {
 		return err
 	}
-	return &stop{code: CodeUnreadable, message: fmt.Sprintf("The snapshot could not be read: %v.", err)}
+	return &stop{code: CodeUnreadable, message: fmt.Sprintf("The snapshot could not be read: %v.", err), sourceDown: isSourceDown(err)}
+}
+
+// isSourceDown says whether an error is about the server of a source, and not about
+// one state there.
+func isSourceDown(err error) bool {
+	if s3, ok := errors.AsType[*source.S3Error](err); ok {
+		return s3.Code == source.S3Unreachable || s3.Code == source.S3Failed || s3.Everywhere()
+	}
+	_, network := errors.AsType[net.Error](err)
+	return network
+}
+
+// brokeOff matches where a read broke off, which differs from state to state.
+var brokeOff = regexp.MustCompile(`broke off after \d+ of \d+ bytes`)
+
+// withoutSource takes the names of the source out of a message, so that a failure
+// of many sources is one cause.
+func (x *execution) withoutSource(message string) string {
+	for _, name := range []string{strconv.Quote(x.Object.Name()), x.Object.Name(), x.Object.Place().Key} {
+		if name != "" {
+			message = strings.ReplaceAll(message, name, "the source")
+		}
+	}
+	return brokeOff.ReplaceAllString(message, "broke off in the middle")
 }
 
 func sourceLockedMessage(l *source.Lock) string {

@@ -152,7 +152,8 @@ type Result struct {
 	// Proof is what Terraform on the target thinks of it, if that was asked.
 	Proof *prove.Result `json:"proof,omitempty"`
 
-	cause string // what went wrong, without the names of this move: see Causes
+	cause      string // what went wrong, without the names of this move: see Causes
+	sourceDown bool   // the server of the source does not answer
 }
 
 // A Snapshot is what results and journals tell of a statefile.Snapshot.

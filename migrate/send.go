@@ -75,25 +75,48 @@ func (x *execution) payloadEvent(event string) Event {
 // sendOnce sends the payload in the way that fits, or in the other one where the
 // server or something before it does not take the first.
 func (x *execution) sendOnce(ctx context.Context) (*target.StateVersion, error) {
-	switch {
-	case x.Upload == UploadInline:
+	if x.Upload == UploadInline {
 		return x.sendInline(ctx)
-	case x.Upload == UploadSigned:
-		return x.sendSigned(ctx)
-	case x.payload.size <= inlineMost:
+	}
+	if x.Upload != UploadSigned && x.payload.size <= inlineMost {
 		sv, err := x.sendInline(ctx)
-		if target.CodeOf(err) == target.TooLarge {
-			return x.sendSigned(ctx)
+		if target.CodeOf(err) != target.TooLarge {
+			return sv, err
 		}
-		return sv, err
-	default:
-		sv, err := x.sendSigned(ctx)
-		var blocked *uploadError
-		if target.CodeOf(err) == target.NoSignedUpload || errors.As(err, &blocked) && ctx.Err() == nil {
-			return x.sendInline(ctx)
+		tooLarge := err
+		sv, err = x.sendSigned(ctx)
+		if blocked, ok := errors.AsType[*uploadError](err); ok {
+			blocked.inline = tooLarge
 		}
 		return sv, err
 	}
+	sv, err := x.sendSigned(ctx)
+	blocked, isBlocked := errors.AsType[*uploadError](err)
+	switch {
+	case isBlocked && ctx.Err() == nil:
+		return x.sendAfterBlockedUpload(ctx, blocked)
+	case target.CodeOf(err) == target.NoSignedUpload && x.Upload != UploadSigned:
+		return x.sendInline(ctx)
+	}
+	return sv, err
+}
+
+// sendAfterBlockedUpload sends inline what could not be uploaded, also with
+// --upload signed: the server does not unlock a workspace while an announced state
+// version awaits its bytes, and only another state version supersedes it.
+func (x *execution) sendAfterBlockedUpload(ctx context.Context, blocked *uploadError) (*target.StateVersion, error) {
+	sv, err := x.sendInline(ctx)
+	switch {
+	case err == nil:
+		x.awaiting = nil
+		if x.Upload == UploadSigned {
+			x.note("The signed upload failed (%v), so the state was sent inside the request: else the workspace could not have been unlocked.", blocked)
+		}
+	case target.CodeOf(err) == target.TooLarge:
+		blocked.inline = err
+		return nil, blocked
+	}
+	return sv, err
 }
 
 // sendInline sends the state in one request. An interrupt ends the reading of the
@@ -120,9 +143,11 @@ func (x *execution) sendSigned(ctx context.Context) (*target.StateVersion, error
 	if err != nil || !sv.AwaitsUpload() {
 		return sv, err
 	}
+	x.awaiting = sv
 	for attempt := 1; ; attempt++ {
 		err := x.Target.Upload(ctx, sv, x.body(ctx))
 		if err == nil {
+			x.awaiting = nil
 			return sv, nil
 		}
 		if _, ours := errors.AsType[*target.SourceError](err); ours || ctx.Err() != nil {
@@ -130,19 +155,51 @@ func (x *execution) sendSigned(ctx context.Context) (*target.StateVersion, error
 		}
 		now, asked := patiently(ctx, func() (*target.StateVersion, error) { return x.Target.StateVersion(ctx, sv.ID) })
 		if asked == nil && !now.Pending() && !now.Discarded() {
+			x.awaiting = nil
 			return now, nil
 		}
 		if attempt == uploadAttempts {
-			return nil, &uploadError{err}
+			return nil, &uploadError{error: err}
 		}
 	}
 }
 
 // An uploadError says that the bytes of an announced state version could not be
 // brought to their signed URL, whose host is often another than the API's.
-type uploadError struct{ error }
+type uploadError struct {
+	error
+	inline error // why they could not be sent inside the request either; nil where that was not tried
+}
 
 func (e *uploadError) Unwrap() error { return e.error }
+
+// explainUpload makes a stop of an upload that failed in every way.
+func explainUpload(e *uploadError) *stop {
+	code, ok := targetCodes[target.CodeOf(e.error)]
+	if !ok {
+		code = CodeServerRefused
+	}
+	message := "The server announced an address for the state, but the upload to it failed: " + sentence(e.Error())
+	if e.inline != nil {
+		message += " Sending the state inside the request failed, too: " + sentence(e.inline.Error())
+	}
+	message += " Nothing was stored. Let PUT requests to that address pass (proxy, firewall)"
+	if e.inline != nil {
+		message += ", or raise the limit for request bodies on the way to the API"
+	}
+	return &stop{code: code, message: message + "."}
+}
+
+// stuckMessage says why a workspace cannot be unlocked whose announced state version
+// awaits its bytes, and who can.
+func (x *execution) stuckMessage() string {
+	m := fmt.Sprintf("The workspace stays locked: the server does not unlock it while %s awaits its bytes. "+
+		"An administrator of the workspace frees it with Force unlock (Settings, Locking) or POST /api/v2/workspaces/%s/actions/force-unlock.", x.awaiting.ID, x.workspace.ID)
+	if x.Journal != nil {
+		m += " Or make the upload possible and continue with the same --journal."
+	}
+	return m
+}
 
 func (x *execution) attributes() target.Attributes {
 	return target.Attributes{

@@ -20,6 +20,9 @@ type stop struct {
 	// unproven says that what the workspace holds now is not known, which decides
 	// what becomes of the lock.
 	unproven bool
+	// sourceDown says that the source could not be read because its server is out of
+	// reach or out of order, or does not accept us: others there will fail, too.
+	sourceDown bool
 }
 
 func (s *stop) Error() string { return s.message }
@@ -70,6 +73,10 @@ func (x *execution) explain(ctx context.Context, err error) *stop {
 			return &stop{code: CodeSourceChanged, message: "The source changed while it was being sent, so nothing was stored: stop whoever writes to it, then move again."}
 		}
 		return &stop{code: CodeUnreadable, message: sentence(body.Error())}
+	}
+	if upload, ok := errors.AsType[*uploadError](err); ok {
+		x.result.cause = strings.TrimPrefix(answerIn(upload), ": ")
+		return explainUpload(upload)
 	}
 	if answer, ok := errors.AsType[*target.Error](err); ok {
 		if _, refused := answerToRelation[answer.Code]; refused && x.lock != nil {

@@ -185,6 +185,9 @@ func withoutDowngrade(req *http.Request, via []*http.Request) error {
 	}
 	if !sameHost(req.URL, via[0].URL) {
 		req.Header.Del("Authorization")
+		// It answers as a blob store, whatever sent us there.
+		x := exchangeOf(req.Context())
+		x.signed, x.host = true, req.URL.Host
 	}
 	return nil
 }
@@ -280,6 +283,8 @@ func (x *exchange) failure(op string, err error) error {
 		e.Err = &unusableError{x.status, withoutURL(err)}
 	case x.status < 400:
 		e.Err = errRedirected
+	case x.signed && isPage(x.body.Bytes()):
+		e.Err = fmt.Errorf("%s answered %d with a web page, as a proxy or a firewall does that blocks the request", clean(x.host), x.status)
 	case x.signed && e.Code == Rejected && len(e.Details) == 0:
 		e.Err = fmt.Errorf("the host of the signed address answered %d: the address has expired, or was used before", x.status)
 	}

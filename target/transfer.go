@@ -119,7 +119,7 @@ func (c *Client) put(ctx context.Context, op, to string, body Body) error {
 	if err != nil {
 		return &Error{Op: op, Code: Rejected, Err: err}
 	}
-	x := &exchange{blob: true, signed: true}
+	x := &exchange{blob: true, signed: true, host: address.Host}
 	ctx = x.with(ctx)
 	req, err := http.NewRequestWithContext(ctx, http.MethodPut, address.String(), body.reader(ctx))
 	if err != nil {
@@ -156,7 +156,7 @@ func (c *Client) Open(ctx context.Context, sv *StateVersion) (io.ReadCloser, err
 	if err != nil {
 		return nil, &Error{Op: op, Code: Rejected, Err: err}
 	}
-	x := &exchange{blob: true, signed: !sameHost(address, c.api)}
+	x := &exchange{blob: true, signed: !sameHost(address, c.api), host: address.Host}
 	req, err := http.NewRequestWithContext(x.with(ctx), http.MethodGet, address.String(), nil)
 	if err != nil {
 		return nil, &Error{Op: op, Code: Rejected, Err: withoutURL(err)}

@@ -29,6 +29,7 @@ type transport struct {
 	agent   string
 	log     *slog.Logger
 	about   atomic.Pointer[About]
+	silence silenceWatch
 }
 
 // About is what a server says of itself in the headers of its answers.
@@ -61,6 +62,8 @@ type exchange struct {
 	blob bool
 	// signed says that the address is all that is needed, without a token.
 	signed bool
+	// host is where a blob is.
+	host string
 	// left says that a request may have reached the server.
 	left atomic.Bool
 }
@@ -113,6 +116,9 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	var limited time.Time // since when the server says 429
 	for refusals := 0; ; refusals++ {
 		resp, err := t.send(req, isAPI, x)
+		if isAPI {
+			t.silence.observe(req, resp, err)
+		}
 		if err != nil {
 			x.status = 0
 			return nil, err
