@@ -21,9 +21,10 @@ func moveFlags() []cli.Flag {
 		switchFlag("detailed-exitcode", "with --dry-run: exit 2 when there is work to do"),
 		switchFlag("create", "create a missing workspace; without it, missing is refused"),
 		textFlag("project", "", "with --create: make it in the project called `NAME`"),
-		textFlag("terraform-version", migrate.FromState, "with --create: the version that runs use: from-state, latest or `X.Y.Z`"),
-		textFlag("execution-mode", "", "with --create: remote, local or agent (default: the organization's)"),
-		listFlag("tag", "with --create: give it the tag `NAME`"),
+		textFlag("terraform-version", migrate.FromState, "with --create: the version that runs use: from-state, latest, `X.Y.Z`, or a constraint such as \"~> 1.11\""),
+		textFlag("execution-mode", "", "with --create: remote, local or agent (default: the project's, then the organization's)"),
+		textFlag("agent-pool", "", "with --execution-mode agent: the agent pool `NAME|ID` (default: the project's, then the organization's)"),
+		listFlag("tag", "with --create: give it the tag `NAME|KEY=VALUE`"),
 		switchFlag("include-empty", "move a state without resources and outputs, too"),
 		durationFlag("lock-timeout", 0, "how long to wait for a workspace that somebody else has locked"),
 		listFlag("replace", "allow replacing unrelated, diverged or newer state in `WORKSPACE`, after a backup"),
@@ -39,7 +40,7 @@ func moveFlags() []cli.Flag {
 }
 
 // onlyWithCreate are the flags that say how a workspace is made.
-var onlyWithCreate = []string{"project", "terraform-version", "execution-mode", "tag"}
+var onlyWithCreate = []string{"project", "terraform-version", "execution-mode", "agent-pool", "tag"}
 
 // moveOptions reads moveFlags.
 func (p *process) moveOptions(c *cli.Context) (migrate.Options, error) {
@@ -49,7 +50,7 @@ func (p *process) moveOptions(c *cli.Context) (migrate.Options, error) {
 		LockSource: c.Bool("lock-source"), FreezeSource: c.Bool("freeze-source"),
 		CreateOptions: target.CreateOptions{
 			Project: c.String("project"), TerraformVersion: c.String("terraform-version"),
-			ExecutionMode: c.String("execution-mode"), Tags: c.StringSlice("tag"),
+			ExecutionMode: c.String("execution-mode"), AgentPool: c.String("agent-pool"), Tags: c.StringSlice("tag"),
 		},
 	}
 	onFailure, err := oneOf(c, "on-failure", string(migrate.KeepLock), string(migrate.ClearLock))
@@ -66,8 +67,11 @@ func (p *process) moveOptions(c *cli.Context) (migrate.Options, error) {
 			return o, err
 		}
 	}
-	if o.CreateOptions.TerraformVersion == "latest" {
-		o.CreateOptions.TerraformVersion = "" // which is the server's latest
+	if o.CreateOptions.AgentPool != "" && o.CreateOptions.ExecutionMode != target.AgentMode {
+		return o, usagef("--agent-pool requires --execution-mode agent")
+	}
+	if err := checkTags(c); err != nil {
+		return o, err
 	}
 	for _, name := range onlyWithCreate {
 		if p.typed[name] && !o.Create {
@@ -79,6 +83,22 @@ func (p *process) moveOptions(c *cli.Context) (migrate.Options, error) {
 	}
 	return o, notNegative(c, "lock-timeout")
 }
+
+// checkTags refuses tags that no server takes.
+func checkTags(c *cli.Context) error {
+	for _, tag := range c.StringSlice("tag") {
+		key, _, bound := strings.Cut(tag, "=")
+		switch {
+		case bound && strings.TrimSpace(key) == "":
+			return usagef("%s cannot be %q: the key is missing (KEY=VALUE)", originOf(c, "tag"), tag)
+		case !bound && (tag == "" || strings.Trim(tag, tagCharacters) != ""):
+			return usagef("%s cannot be %q: a tag consists of letters, digits, :, - and _, or is KEY=VALUE", originOf(c, "tag"), tag)
+		}
+	}
+	return nil
+}
+
+const tagCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:-_"
 
 // planning are the commands that are dry runs of themselves.
 var planning = map[string]bool{"plan": true, "rehearse": true}

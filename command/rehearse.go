@@ -306,8 +306,8 @@ func (r *rehearsal) play(ctx context.Context, client *target.Client, moves []mig
 	defer func() { _ = os.RemoveAll(backups) }()
 	haul := r.haul(client)
 	haul.Engine.Haul, haul.BackupDir = migrate.NewHaulID(), backups
-	// Nobody gives a lock back here, the source is only read, and projects are not copied.
-	haul.DryRun, haul.LockTimeout, haul.LockSource, haul.FreezeSource, haul.CreateOptions.Project = false, 0, false, false, ""
+	// Nobody gives a lock back here, the source is only read, and projects and agent pools are not copied.
+	haul.DryRun, haul.LockTimeout, haul.LockSource, haul.FreezeSource, haul.CreateOptions = false, 0, false, false, target.CreateOptions{}
 	plan, err := r.plan(ctx, haul, &pairing{moves: moves})
 	if err != nil {
 		return nil, err

@@ -54,7 +54,8 @@ func TestCostOfAMove(t *testing.T) {
 		// asked for again by its id, because it is not current yet.
 		{name: "fresh, signed", outcome: migrate.Moved, want: cost{5, 2}, hcp: cost{6, 2},
 			change: func(b *bench, _ *migrate.Move) { b.engine.Upload = migrate.UploadSigned }},
-		{name: "created", outcome: migrate.Moved, want: cost{6, 1},
+		// Whose the token is has to be known before a workspace is created.
+		{name: "created", outcome: migrate.Moved, want: cost{7, 1},
 			change: func(b *bench, m *migrate.Move) { b.engine.Create, m.Workspace = true, "new" }},
 		{name: "missing", outcome: migrate.Refused, want: cost{1, 0},
 			change: func(_ *bench, m *migrate.Move) { m.Workspace = "missing" }},

@@ -38,6 +38,7 @@ func (h *holding) misannounced() bool {
 func (x *execution) readWorkspace(ctx context.Context) (err error) {
 	if x.seen != nil && x.seen.workspace != nil {
 		x.workspace, x.held = x.seen.workspace, x.seen.held
+		x.noteUnused()
 		return x.checkPermissions()
 	}
 	x.workspace, err = x.lookUp(ctx)
@@ -48,6 +49,7 @@ func (x *execution) readWorkspace(ctx context.Context) (err error) {
 	} else if err != nil {
 		return err
 	}
+	x.noteUnused()
 	if err := x.checkPermissions(); err != nil {
 		return err
 	}
@@ -89,26 +91,13 @@ func (x *execution) missingWorkspace(ctx context.Context, missing error) (bool, 
 			name, x.Target.Host(), strangerHint(missing))}
 	}
 	if x.DryRun {
+		if _, err := x.prepareCreation(ctx, x.createOptions()); err != nil {
+			return true, err
+		}
 		x.note("The workspace does not exist and would be made.")
 		return true, nil
 	}
-	options := x.CreateOptions
-	if options.TerraformVersion == FromState {
-		options.TerraformVersion = x.read.snapshot.TerraformVersion
-	}
-	made, err := x.Target.CreateWorkspace(ctx, x.Organization, x.Move.Workspace, options)
-	if err != nil {
-		// Another haul may have made it in the meantime, or the reply was lost.
-		made, again := x.Target.Workspace(ctx, x.Organization, x.Move.Workspace)
-		if again != nil {
-			return true, errors.Join(err, missing)
-		}
-		x.workspace = made
-		return false, nil
-	}
-	x.workspace, x.result.Created = made, true
-	x.record(Event{Event: EventCreated, WorkspaceID: made.ID})
-	return false, nil
+	return false, x.create(ctx)
 }
 
 // strangerHint says so when a 404 does not come with the API's own words.
@@ -125,8 +114,12 @@ func (x *execution) checkPermissions() error {
 	switch {
 	case !x.workspace.CanReadStates:
 		lacking = "read its states, so what it holds could be overwritten unseen and nothing could be proven"
-	case !x.DryRun && !x.workspace.CanLock, !x.DryRun && !x.workspace.CanUnlock:
+	case x.comparing:
+		return nil
+	case !x.workspace.CanLock, !x.workspace.CanUnlock:
 		lacking = "lock and unlock it"
+	case !x.workspace.CanWriteStates:
+		lacking = "write states to it"
 	default:
 		return nil
 	}

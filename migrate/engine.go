@@ -35,6 +35,8 @@ type Engine struct {
 
 	// park spends a pause of waiting for a lock; nil: just sleep. See Haul.
 	park func(ctx context.Context, sleep func(context.Context) error) error
+	// creations is what is known of how missing workspaces are created; nil for nothing.
+	creations *creations
 	// leave is called when a move has succeeded and only its outcome is yet to be
 	// on the disk; nil for nobody who wants to know.
 	leave func()
@@ -71,6 +73,9 @@ type Options struct {
 
 // FromState stands for the version that wrote the state, in CreateOptions.
 const FromState = "from-state"
+
+// LatestTerraform stands for the server's latest version, in CreateOptions.
+const LatestTerraform = "latest"
 
 // DefaultBackupDir is where backups go when nothing else is said.
 const DefaultBackupDir = "tfhaul-backup"
@@ -153,6 +158,11 @@ func (e *Engine) Move(ctx context.Context, m Move) Result {
 
 // execution prepares the carrying out of one move.
 func (e *Engine) execution(m Move) *execution {
+	if e.creations == nil {
+		alone := *e
+		alone.creations = newCreations()
+		e = &alone
+	}
 	x := &execution{Engine: e, Move: m, exit: func() {}}
 	x.result.Source = m.Object.Name()
 	x.result.Target = fmt.Sprintf("%s/%s/%s", e.Target.Host(), m.Organization, m.Workspace)

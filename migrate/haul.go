@@ -249,6 +249,7 @@ func (h *Haul) list(ctx context.Context, moves []Move) (map[string]*target.Works
 			return nil, 0, err
 		}
 		all++
+		h.creations.inUse[ws.TerraformVersion] = true
 		if _, wanted := byName[ws.Name]; wanted {
 			byName[ws.Name] = ws
 		}

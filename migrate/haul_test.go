@@ -260,7 +260,7 @@ func TestHaulEndsEarly(t *testing.T) {
 
 func TestPlanFindings(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, tfesim.Options{TerraformVersion: "1.2.0"})
+		b := newBench(t, tfesim.Options{TerraformVersion: "0.13.7"})
 		moves := b.landscape(4)
 		// The fourth goes where the third goes; the second is a copy of the first.
 		moves[3].Workspace = moves[2].Workspace

@@ -100,6 +100,7 @@ const (
 // token that is not accepted.
 func (h *Haul) Plan(ctx context.Context, moves []Move) (*Plan, error) {
 	listing, meter := target.WithMeter(ctx)
+	h.creations = newCreations()
 	workspaces, all, err := h.list(listing, moves)
 	if err != nil {
 		return nil, err
@@ -147,7 +148,10 @@ func (h *Haul) Plan(ctx context.Context, moves []Move) (*Plan, error) {
 func (e *Engine) plan(ctx context.Context, m Move, collision string) Planned {
 	ctx, meter := target.WithMeter(ctx)
 	x := e.execution(m)
-	err := x.run(ctx)
+	err := x.checkToken()
+	if err == nil {
+		err = x.run(ctx)
+	}
 	if collision != "" && err == nil {
 		x.result.Outcome = ""
 		err = &stop{code: CodeCollision, message: collision}
@@ -174,11 +178,13 @@ func (h *Haul) judgeToken(ctx context.Context) ([]Finding, error) {
 	switch {
 	case target.CodeOf(err) == target.Unauthorized:
 		return nil, err
-	case err != nil || !strings.HasPrefix(me.Name, "api-org-"):
+	case err != nil || !ofOrganization(me):
+		h.creations.token = tokenWrites
 		return nil, nil // servers that do not tell are not the worse for it
 	}
+	h.creations.token = tokenOfOrganization
 	return []Finding{{Code: FindingOrganizationToken, Severity: SeverityError,
-		Message: "The token is an organization's: it cannot write states. Use a user's or a team's token."}}, nil
+		Message: organizationTokenMessage}}, nil
 }
 
 // collisions finds the workspaces into which several snapshots are to go, and
@@ -241,48 +247,86 @@ func (p *Plan) lineages() {
 	}
 }
 
-// versions finds workspaces whose Terraform is older than what wrote the state,
-// and so could not read it.
+// checkToken refuses every move of a haul whose token cannot write states.
+func (x *execution) checkToken() error {
+	if x.creations.token == tokenOfOrganization {
+		return &stop{code: CodeForbiddenOrMissing, message: organizationTokenMessage}
+	}
+	return nil
+}
+
+// The releases of Terraform from which on it reads format 4, and states that a newer
+// release wrote.
+var (
+	readsFormat4 = version.Must(version.NewVersion("0.12.0"))
+	readsNewer   = version.Must(version.NewVersion("0.14.0"))
+)
+
+// versions finds workspaces whose Terraform cannot read the state: since 0.14 it reads what
+// newer releases wrote, as long as it knows the format.
 func (p *Plan) versions() {
 	for i := range p.Moves {
 		m := &p.Moves[i]
 		if m.Known == nil || m.Result.Outcome != WouldMove || m.Result.Snapshot == nil {
 			continue
 		}
-		wrote, err := version.NewVersion(m.Result.Snapshot.TerraformVersion)
-		if err != nil {
-			continue // format 1 has none
-		}
 		runs, err := version.NewVersion(m.Known.TerraformVersion)
-		if err != nil || !runs.LessThan(wrote) {
+		if err != nil {
 			continue // "latest" and constraints are the server's to judge
+		}
+		why := cannotRead(runs, m.Result.Snapshot)
+		if why == "" {
+			continue
 		}
 		p.Findings = append(p.Findings, Finding{Code: FindingTerraformVersion, Severity: SeverityWarning,
 			Sources: []string{m.Result.Source}, Targets: []string{m.Result.Target},
-			Message: fmt.Sprintf("The workspace %s runs Terraform %s, and the state was written by %s: runs there would refuse it. Raise the workspace's version first.",
-				m.Workspace, runs, wrote)})
+			Message: fmt.Sprintf("Runs in the workspace %s would refuse the state: the workspace runs Terraform %s, and %s. Raise the workspace's version first.",
+				m.Workspace, runs, why)})
 	}
 }
 
-// permissions finds workspaces that the token may read and not lock: every move
-// there would fail.
+// cannotRead says why a release of Terraform cannot read a state; "" where it can.
+func cannotRead(runs *version.Version, state *Snapshot) string {
+	core := runs.Core()
+	if state.Format >= 4 && core.LessThan(readsFormat4) {
+		return fmt.Sprintf("releases before 0.12 cannot read format %d", state.Format)
+	}
+	wrote, err := version.NewVersion(state.TerraformVersion)
+	if err != nil || !core.LessThan(readsNewer) || !runs.LessThan(wrote) {
+		return ""
+	}
+	return fmt.Sprintf("releases before 0.14 refuse what a newer one wrote, here %s", wrote)
+}
+
+// permissions finds workspaces that the token may read and not write: every move there fails.
 func (p *Plan) permissions() {
 	f := Finding{Code: FindingPermissions, Severity: SeverityError}
 	for i := range p.Moves {
 		m := &p.Moves[i]
-		if m.Known == nil || m.Result.Outcome != WouldMove || m.Known.CanLock && m.Known.CanUnlock {
+		if m.Known == nil || m.Result.Code != CodeForbiddenOrMissing || m.Known.CanLock && m.Known.CanUnlock && m.Known.CanWriteStates {
 			continue
 		}
 		f.Sources, f.Targets = append(f.Sources, m.Result.Source), append(f.Targets, m.Result.Target)
 	}
 	if n := len(f.Targets); n > 0 {
-		f.Message = fmt.Sprintf("The token may not lock and unlock %d of the workspaces (%s): every move there would fail. Use a token that may.", n, several(f.Targets))
+		f.Message = fmt.Sprintf("The token may not lock and write %d of the workspaces (%s), so every move there would fail. Use a token that may.", n, several(f.Targets))
 		p.Findings = append(p.Findings, f)
 	}
 }
 
 // finalRuns are the statuses of runs that are over.
 var finalRuns = []string{"", "applied", "planned_and_finished", "planned_and_saved", "policy_soft_failed", "discarded", "errored", "canceled", "force_canceled"}
+
+// waitingRuns are the statuses in which a run waits for a person, unless it applies by itself.
+var waitingRuns = []string{"planned", "cost_estimated", "policy_checked", "policy_override", "post_plan_completed", "post_plan_awaiting_decision"}
+
+// runWaits reports whether a workspace's run waits for a person.
+func runWaits(w *target.Workspace) bool {
+	if w.CurrentRunStatus != "policy_override" && w.RunWaits != nil {
+		return *w.RunWaits
+	}
+	return slices.Contains(waitingRuns, w.CurrentRunStatus)
+}
 
 // runs finds workspaces in which something is going on.
 func (p *Plan) runs() {
@@ -291,8 +335,12 @@ func (p *Plan) runs() {
 		if m.Known == nil || m.Result.Outcome != WouldMove || slices.Contains(finalRuns, m.Known.CurrentRunStatus) {
 			continue
 		}
+		advice := "wait until it ends, or cancel it, before the move"
+		if runWaits(m.Known) {
+			advice = "it waits for a person. Confirm or discard it before the move"
+		}
 		p.Findings = append(p.Findings, Finding{Code: FindingRunInProgress, Severity: SeverityWarning,
 			Sources: []string{m.Result.Source}, Targets: []string{m.Result.Target},
-			Message: fmt.Sprintf("In the workspace %s the run %s is %q: let it end, or discard it, before the move.", m.Workspace, m.Known.CurrentRun, m.Known.CurrentRunStatus)})
+			Message: fmt.Sprintf("In the workspace %s the run %s is %q: %s.", m.Workspace, m.Known.CurrentRun, m.Known.CurrentRunStatus, advice)})
 	}
 }

@@ -60,6 +60,8 @@ const (
 	CodeSourceLocked  Code = "source-locked"
 	CodeSourceChanged Code = "source-changed"
 	CodeNotLockable   Code = "not-lockable"
+	// The workspace is missing, and cannot be created as the options say.
+	CodeNotCreatable Code = "not-creatable"
 	// Only Verify finds these two: the workspace holds nothing, or an older serial.
 	CodeAbsent   Code = "absent"
 	CodeOutdated Code = "outdated"
@@ -93,7 +95,7 @@ const (
 var refusals = map[Code]bool{
 	CodeStale: true, CodeDiverged: true, CodeUnrelated: true, CodeNoWorkspace: true, CodeLocked: true,
 	CodeEncrypted: true, CodeNotState: true, CodeInvalid: true, CodeTooNewFormat: true, CodeErrored: true, CodeUnusable: true,
-	CodeSourceLocked: true, CodeSourceChanged: true, CodeNotLockable: true, CodeAbsent: true, CodeOutdated: true, CodeResourcesDiffer: true, CodeCollision: true,
+	CodeSourceLocked: true, CodeSourceChanged: true, CodeNotLockable: true, CodeNotCreatable: true, CodeAbsent: true, CodeOutdated: true, CodeResourcesDiffer: true, CodeCollision: true,
 }
 
 // outcomeOf tells which outcome a code stands for.

@@ -111,6 +111,9 @@ type namedResource struct {
 		Username string `json:"username"`
 		Name     string `json:"name"`
 		Status   string `json:"status"`
+		Actions  struct {
+			Confirmable *bool `json:"is-confirmable"`
+		} `json:"actions"`
 	} `json:"attributes"`
 }
 
@@ -145,9 +148,10 @@ type workspaceData struct {
 		Locked           bool    `json:"locked"`
 		LockedReason     *string `json:"locked-reason"`
 		Permissions      struct {
-			CanReadStateVersions *bool `json:"can-read-state-versions"`
-			CanLock              *bool `json:"can-lock"`
-			CanUnlock            *bool `json:"can-unlock"`
+			CanReadStateVersions   *bool `json:"can-read-state-versions"`
+			CanCreateStateVersions *bool `json:"can-create-state-versions"`
+			CanLock                *bool `json:"can-lock"`
+			CanUnlock              *bool `json:"can-unlock"`
 		} `json:"permissions"`
 	} `json:"attributes"`
 	Relationships struct {
@@ -225,16 +229,18 @@ func (d *workspaceData) workspace(organization string, others []namedResource) (
 		ID: d.ID, Organization: organization, Name: clean(a.Name),
 		TerraformVersion: clean(a.TerraformVersion), ExecutionMode: clean(a.ExecutionMode),
 		WorkingDirectory: clean(a.WorkingDirectory), Locked: a.Locked,
-		CanReadStates: permitted(a.Permissions.CanReadStateVersions),
-		CanLock:       permitted(a.Permissions.CanLock),
-		CanUnlock:     permitted(a.Permissions.CanUnlock),
+		CanReadStates:  permitted(a.Permissions.CanReadStateVersions),
+		CanWriteStates: permitted(a.Permissions.CanCreateStateVersions),
+		CanLock:        permitted(a.Permissions.CanLock),
+		CanUnlock:      permitted(a.Permissions.CanUnlock),
 	}
 	run, err := rel.CurrentRun.other()
 	if err != nil {
 		return nil, errNoDocument
 	}
 	if run != nil {
-		w.CurrentRun, w.CurrentRunStatus = clean(run.ID), clean(find(others, *run).Attributes.Status)
+		told := find(others, *run)
+		w.CurrentRun, w.CurrentRunStatus, w.RunWaits = clean(run.ID), clean(told.Attributes.Status), told.Attributes.Actions.Confirmable
 	}
 	current, err := rel.CurrentStateVersion.other()
 	if err != nil {

@@ -2,7 +2,6 @@ package target
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 	"net/http"
@@ -31,12 +30,14 @@ type Workspace struct {
 	// Current names the current state version. Not every server's answer carries
 	// it: ask with Client.Current where it is not Known.
 	Current CurrentRef
-	// CanReadStates, CanLock and CanUnlock are the token's permissions. Servers
+	// CanReadStates, CanWriteStates, CanLock and CanUnlock are the token's permissions. Servers
 	// that do not tell are taken to allow it.
-	CanReadStates, CanLock, CanUnlock bool
+	CanReadStates, CanWriteStates, CanLock, CanUnlock bool
 	// CurrentRun is the id of the run that stands first, or "". CurrentRunStatus
-	// is its status, which only a listing tells.
+	// is its status, which only a listing tells. RunWaits reports
+	// whether it waits for a person to confirm or discard it, where the server says so.
 	CurrentRun, CurrentRunStatus string
+	RunWaits                     *bool
 }
 
 // CurrentRef names a workspace's current state version.
@@ -77,11 +78,15 @@ func (h Holder) String() string {
 type CreateOptions struct {
 	// Project is the name of the project to make it in; "" is the default one.
 	Project string
-	// TerraformVersion for runs; "" is the server's latest.
+	// TerraformVersion is a version for runs, or a constraint; "" is the server's latest.
 	TerraformVersion string
-	// ExecutionMode is "remote", "local" or "agent"; "" is the organization's default.
+	// ExecutionMode is "remote", "local" or "agent"; "" is the default of the project, then of
+	// the organization.
 	ExecutionMode string
-	// Tags are tag names.
+	// AgentPool is the name or the id of the agent pool; "" is the default one of the project,
+	// then of the organization.
+	AgentPool string
+	// Tags are tag names, or KEY=VALUE for tag bindings.
 	Tags []string
 }
 
@@ -102,50 +107,14 @@ func (c *Client) WorkspaceByID(ctx context.Context, organization, id string) (*W
 	return ask(ctx, c, op, http.MethodGet, "workspaces/"+url.PathEscape(id), withHolder, workspaceIn(organization))
 }
 
-// CreateWorkspace makes a workspace.
+// CreateWorkspace creates a workspace, with the project and the agent pool that the options
+// name.
 func (c *Client) CreateWorkspace(ctx context.Context, organization, name string, o CreateOptions) (*Workspace, error) {
-	options := tfe.WorkspaceCreateOptions{Name: &name}
-	if o.TerraformVersion != "" {
-		options.TerraformVersion = &o.TerraformVersion
+	prepared, err := c.PrepareCreation(ctx, organization, o, false)
+	if err != nil {
+		return nil, err
 	}
-	if o.ExecutionMode != "" {
-		options.ExecutionMode = &o.ExecutionMode
-	}
-	for _, tag := range o.Tags {
-		options.Tags = append(options.Tags, &tfe.Tag{Name: tag})
-	}
-	if o.Project != "" {
-		id, err := c.projectID(ctx, organization, o.Project)
-		if err != nil {
-			return nil, err
-		}
-		options.Project = &tfe.Project{ID: id}
-	}
-	op := fmt.Sprintf("create workspace %s/%s", organization, name)
-	return ask(ctx, c, op, http.MethodPost, "organizations/"+url.PathEscape(organization)+"/workspaces", &options, workspaceIn(organization))
-}
-
-// projectID finds a project by its name.
-func (c *Client) projectID(ctx context.Context, organization, name string) (string, error) {
-	op := fmt.Sprintf("find project %q of %s", name, organization)
-	projects := pages(ctx, op, func(ctx context.Context, page tfe.ListOptions) ([]*tfe.Project, *tfe.Pagination, error) {
-		list, err := call(ctx, op, func(ctx context.Context) (*tfe.ProjectList, error) {
-			return c.tfe.Projects.List(ctx, organization, &tfe.ProjectListOptions{Name: name, ListOptions: page})
-		})
-		if err != nil {
-			return nil, nil, err
-		}
-		return list.Items, list.Pagination, nil
-	})
-	for p, err := range projects { // servers that do not filter give all of them
-		if err != nil {
-			return "", err
-		}
-		if p.Name == name {
-			return p.ID, nil
-		}
-	}
-	return "", &Error{Op: op, Code: ForbiddenOrMissing, Err: errors.New("there is no project of this name, or the token may not see it")}
+	return c.Create(ctx, organization, name, o, prepared)
 }
 
 // The API's bound of a page, and ours of a listing: a million workspaces.

@@ -26,7 +26,7 @@ func workspaceDocument(attributes, relationships string) string {
 
 func TestWorkspaceDocuments(t *testing.T) {
 	base := Workspace{ID: "ws-1", Organization: "acme", Name: "network", TerraformVersion: "1.11.4", ExecutionMode: "remote",
-		CanReadStates: true, CanLock: true, CanUnlock: true}
+		CanReadStates: true, CanWriteStates: true, CanLock: true, CanUnlock: true}
 	lockedBy := func(kind, id string) string {
 		return fmt.Sprintf(`"locked-by":{"data":{"id":%q,"type":%q}}`, id, kind)
 	}
