@@ -5,6 +5,7 @@ package command
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -61,6 +62,9 @@ type process struct {
 	log            *slog.Logger
 	held           *heldLocks
 	leftovers      *leftovers
+
+	// trust holds the authorities of --ca-file and SSL_CERT_FILE, for every server; see connector.
+	trust *tls.Config
 
 	// typed are the flags that stand on the command line, and not in a variable.
 	typed map[string]bool

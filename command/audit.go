@@ -71,7 +71,10 @@ read; 4 there is no such source.`,
 			if a.json && a.csv {
 				return usagef("--json and --csv both want stdout: name one of them")
 			}
-			a.options.Find = source.FindOptions{Include: c.StringSlice("include"), Exclude: c.StringSlice("exclude"), Stdin: p.stdin, Connections: &source.Connections{}}
+			if _, err := p.connector(c); err != nil {
+				return err
+			}
+			a.options.Find = source.FindOptions{Include: c.StringSlice("include"), Exclude: c.StringSlice("exclude"), Stdin: p.stdin, TLS: p.trust, Connections: &source.Connections{}}
 			if c.String("target") != "" {
 				if a.target, err = a.aim(c); err != nil {
 					return err

@@ -213,6 +213,29 @@ func TestTheStandardLoggerIsClosed(t *testing.T) {
 	}
 }
 
+// TestCAFileHoldsForSources reads from a bucket whose certificate only --ca-file makes
+// trusted, and refuses endpoints with credentials without repeating them.
+func TestCAFileHoldsForSources(t *testing.T) {
+	t.Parallel()
+	g := newGuarded(t)
+	trusted := newAuthority(t)
+	certificate := trusted.certificate(t, "localhost", time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
+	_, port, err := net.SplitHostPort(serveTLS(t, http.HandlerFunc(carelessBucket), certificate))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	writeTo(t, ca, trusted.pem)
+	ref := "s3://acme-tfstate/good/terraform.tfstate?path-style=true&endpoint=https://localhost:" + port
+	direct := "HTTPS_PROXY="
+	g.tfhaul(t, 0, []string{direct}, "audit", ref, "--ca-file", ca)
+	g.tfhaul(t, 1, []string{direct}, "audit", ref)
+	withSecret := "https://user:" + proxyPassword + "@localhost:" + port
+	g.tfhaul(t, 4, []string{direct, "AWS_ENDPOINT_URL=" + withSecret}, "move", "s3://acme-tfstate/good/terraform.tfstate", org+"/net")
+	g.tfhaul(t, 4, []string{direct, "AWS_ENDPOINT_URL_S3=https://localhost/?X-Amz-Signature=" + proxyPassword}, "move", "s3://acme-tfstate/good/terraform.tfstate", org+"/net")
+	g.tfhaul(t, 4, []string{direct, "ATLAS_TOKEN=x"}, "move", "atlas://acme/net?endpoint="+withSecret, org+"/net")
+}
+
 // mustBePrivate fails unless these files, and all below these directories, are for
 // their owner only.
 func mustBePrivate(t *testing.T, dir string, names ...string) {

@@ -157,7 +157,7 @@ func (u *unlocker) unlockSources(ctx context.Context, journal *migrate.Journal, 
 	for _, lock := range ledger.SourceLocks() {
 		done := report.Unlocking{Target: lock.Source, Outcome: report.Freed, Message: "The source is unlocked."}
 		var lost *source.LockLostError
-		switch err := freeSource(ctx, lock); {
+		switch err := u.freeSource(ctx, lock); {
 		case errors.As(err, &lost):
 			done.Outcome, done.Message = report.NotOurs, report.Sentence(err.Error())
 		case err != nil:
@@ -174,8 +174,8 @@ func (u *unlocker) unlockSources(ctx context.Context, journal *migrate.Journal, 
 }
 
 // freeSource frees one source's own lock.
-func freeSource(ctx context.Context, lock migrate.SourceLock) error {
-	found, err := source.Find(ctx, lock.Source, source.FindOptions{})
+func (u *unlocker) freeSource(ctx context.Context, lock migrate.SourceLock) error {
+	found, err := source.Find(ctx, lock.Source, source.FindOptions{TLS: u.trust})
 	if err != nil {
 		return err
 	}

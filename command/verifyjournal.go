@@ -145,7 +145,7 @@ func (v *verifyJournal) sourceOf(ctx context.Context, name string) (source.Objec
 	if name == "-" {
 		return nil, nil
 	}
-	found, err := source.Find(ctx, name, source.FindOptions{Connections: v.connections})
+	found, err := source.Find(ctx, name, source.FindOptions{Connections: v.connections, TLS: v.trust})
 	switch {
 	case err != nil:
 		return nil, err

@@ -280,8 +280,8 @@ func (x *execution) conclude(ctx context.Context, err error) {
 		}
 		x.nothingReplaced(stopped)
 		x.result.Code, x.result.Message = stopped.code, stopped.message
-		if stopped.code == CodeUnreadable {
-			x.result.cause, x.result.sourceDown = x.withoutSource(stopped.message), stopped.sourceDown
+		if stopped.sourceDown {
+			x.result.cause, x.result.sourceDown = x.withoutSource(stopped.message), true
 		}
 		x.result.Outcome = outcomeOf(stopped.code)
 	}

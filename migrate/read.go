@@ -114,7 +114,7 @@ func isSourceDown(err error) bool {
 	if s3, ok := errors.AsType[*source.S3Error](err); ok {
 		return s3.Code == source.S3Unreachable || s3.Code == source.S3Failed || s3.Everywhere()
 	}
-	_, network := errors.AsType[net.Error](err)
+	_, network := errors.AsType[*net.OpError](err)
 	return network
 }
 

@@ -27,7 +27,7 @@ func findAtlas(ctx context.Context, ref string, o FindOptions) (*Listing, error)
 	if err != nil {
 		return nil, err
 	}
-	client, err := atlas.New(atlas.Options{Address: u.endpoint, Token: os.Getenv("ATLAS_TOKEN")})
+	client, err := atlas.New(atlas.Options{Address: u.endpoint, Token: os.Getenv("ATLAS_TOKEN"), TLS: o.TLS})
 	if err != nil {
 		return nil, fmt.Errorf("cannot read %s: %w", u.name(), err)
 	}
@@ -66,6 +66,9 @@ func parseAtlas(ref string) (atlasURL, error) {
 	for name, values := range query {
 		if name != "endpoint" || len(values) != 1 {
 			return atlasURL{}, fmt.Errorf("atlas:// takes the parameter endpoint, once, and not %q", name)
+		}
+		if e, err := url.Parse(values[0]); err != nil || e.Host == "" || e.User != nil || e.RawQuery != "" || e.Fragment != "" {
+			return atlasURL{}, errors.New("the endpoint of an atlas:// source is to be https://HOST and nothing more: the token comes from ATLAS_TOKEN")
 		}
 		at.endpoint, at.given = values[0], true
 	}

@@ -27,7 +27,7 @@ func findS3(ctx context.Context, ref string, o FindOptions) (*Listing, error) {
 	if connections == nil {
 		connections = new(Connections)
 	}
-	b, err := connections.bucket(ctx, u)
+	b, err := connections.bucket(ctx, u, o.TLS)
 	if err != nil {
 		return nil, err
 	}

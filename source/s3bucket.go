@@ -3,12 +3,14 @@ package source
 import (
 	"context"
 	"crypto/md5"
+	"crypto/tls"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"net/http"
+	"net/url"
 	"os"
 	"regexp"
 	"strings"
@@ -33,7 +35,7 @@ type Connections struct {
 }
 
 // bucket returns the connection to what u names, made at the first call.
-func (c *Connections) bucket(ctx context.Context, u *s3URL) (*bucket, error) {
+func (c *Connections) bucket(ctx context.Context, u *s3URL, trust *tls.Config) (*bucket, error) {
 	shared := s3URL{bucket: u.bucket, params: maps.Clone(u.params)}
 	shared.params.Del(paramVersion)
 	shared.params.Del(paramPrefix)
@@ -43,7 +45,7 @@ func (c *Connections) bucket(ctx context.Context, u *s3URL) (*bucket, error) {
 	if b, ok := c.buckets[id]; ok {
 		return b, nil
 	}
-	b, err := openBucket(ctx, u)
+	b, err := openBucket(ctx, u, trust)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +79,10 @@ const (
 
 // openBucket reads the environment and the shared AWS files as the SDK does
 // (https://docs.aws.amazon.com/sdkref/latest/guide/standardized-credentials.html). It asks no server.
-func openBucket(ctx context.Context, u *s3URL) (*bucket, error) {
+func openBucket(ctx context.Context, u *s3URL, trust *tls.Config) (*bucket, error) {
+	if err := checkEndpointVariables(os.Environ()); err != nil {
+		return nil, err
+	}
 	profile := u.params.Get(paramProfile)
 	options := []func(*config.LoadOptions) error{
 		// The SDK's own log lines would stand between ours and may repeat a request.
@@ -86,6 +91,10 @@ func openBucket(ctx context.Context, u *s3URL) (*bucket, error) {
 			t.MaxIdleConns = 0 // no limit but the next
 			t.MaxIdleConnsPerHost = connectionsPerHost
 			t.ResponseHeaderTimeout = responseHeaderTimeout
+			if trust != nil { // AWS_CA_BUNDLE adds to a copy of it
+				t.TLSClientConfig = trust.Clone()
+				t.TLSClientConfig.RootCAs = trust.RootCAs.Clone()
+			}
 		})),
 	}
 	if profile != "" {
@@ -130,6 +139,21 @@ func openBucket(ctx context.Context, u *s3URL) (*bucket, error) {
 		b.table = &lockTable{name: table, bucket: b, client: client}
 	}
 	return b, nil
+}
+
+// checkEndpointVariables refuses endpoints in the environment that hold more than an
+// address: the SDK repeats them in its errors.
+func checkEndpointVariables(environ []string) error {
+	for _, variable := range environ {
+		name, value, _ := strings.Cut(variable, "=")
+		if !strings.HasPrefix(name, "AWS_ENDPOINT_URL") || value == "" {
+			continue
+		}
+		if e, err := url.Parse(value); err != nil || e.Host == "" || e.User != nil || e.RawQuery != "" || e.Fragment != "" {
+			return fmt.Errorf("the variable %s must be https://HOST[:PORT] and nothing else: no credentials, no query; credentials come from AWS_ACCESS_KEY_ID, AWS_PROFILE or the shared AWS files", name)
+		}
+	}
+	return nil
 }
 
 // guardedClient is for the calls that carry state, locks and keys, not for those that fetch

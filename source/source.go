@@ -7,6 +7,7 @@ package source
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"strings"
@@ -123,6 +124,8 @@ type FindOptions struct {
 	// StreamLimit is how many bytes are held of a source that can be read only once; 0 means
 	// DefaultStreamLimit.
 	StreamLimit int64
+	// TLS holds the authorities that servers are trusted by; nil means the system's.
+	TLS *tls.Config
 	// Connections is what several calls share where sources are servers; nil means that this call
 	// makes its own.
 	Connections *Connections
