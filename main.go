@@ -23,16 +23,29 @@ func main() {
 	// be notified, and not to look, is enough; to ignore it would make the programs
 	// that we start ignore it, too.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	if !signal.Ignored(syscall.SIGHUP) { // by nohup
-		signal.Notify(signals, syscall.SIGHUP)
+	signals, quits := make(chan os.Signal, 2), make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGTERM)
+	// nohup ignores SIGHUP, and a script ignores SIGINT in what it starts with &.
+	for _, s := range []os.Signal{os.Interrupt, syscall.SIGHUP} {
+		if !signal.Ignored(s) {
+			signal.Notify(signals, s)
+		}
 	}
+	// Go's own answer is a dump of all goroutines and exit code 2, which scripts take
+	// for "there is work to do".
+	signal.Notify(quits, syscall.SIGQUIT)
 	go func() {
-		<-signals
-		stop()
-		<-signals
-		close(abandon)
+		defer close(abandon)
+		select {
+		case <-quits:
+			return
+		case <-signals:
+			stop()
+		}
+		select {
+		case <-quits:
+		case <-signals:
+		}
 	}()
 	os.Exit(command.Run(command.Abandonable(ctx, abandon), os.Args, os.Stdin, os.Stdout, os.Stderr, os.Environ()))
 }

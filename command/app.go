@@ -14,28 +14,75 @@ import (
 	"strings"
 
 	"github.com/urfave/cli/v2"
+
+	"tfhaul/crash"
 )
 
 // Run runs the program with args, of which the first is its name, and returns its
 // exit code; environ holds NAME=VALUE. Results go to stdout, all else to stderr.
-// When ctx ends, what is under way is brought to a clean end, and what is locked is
-// unlocked. See Abandonable for those who cannot wait for that.
+// When ctx ends, no move begins any more, and those that hold a lock are finished. See
+// Abandonable for those who cannot wait for that. A panic ends the run with exit code
+// 1, after what may be left locked has been reported.
 func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, environ []string) int {
 	p := &process{
 		stdin: stdin, stdout: &terminal{w: stdout}, stderr: &terminal{w: stderr}, environ: environ,
 		held: &heldLocks{}, leftovers: &leftovers{},
 	}
 	p.styleTerminals()
-	code := make(chan int, 1)
-	go func() { code <- p.run(ctx, args) }()
-	select {
-	case c := <-code:
-		return c
-	case <-abandoned(ctx):
-		p.stderr.direct()
-		p.held.report(p.stderr)
-		p.leftovers.remove(p.stderr)
-		return exitInterrupted
+	code, crashed := make(chan int, 1), make(chan crash.Panic, 1)
+	guarded := crash.Handle(ctx, func(c crash.Panic) {
+		select {
+		case crashed <- c:
+		default: // one is enough to end the process
+		}
+	})
+	go func() {
+		defer crash.Catch(guarded)
+		code <- p.run(guarded, args)
+	}()
+	for stopped := ctx.Done(); ; {
+		select {
+		case c := <-code:
+			return c
+		case <-stopped:
+			stopped = nil
+			p.tellStopping()
+		case <-abandoned(ctx):
+			p.abandon()
+			return exitInterrupted
+		case c := <-crashed:
+			p.tellCrash(c)
+			p.abandon()
+			return exitFailed
+		}
+	}
+}
+
+// abandon says what is left behind when the process ends without finishing its work.
+func (p *process) abandon() {
+	p.stderr.direct()
+	p.held.report(p.stderr)
+	p.leftovers.remove(p.stderr)
+}
+
+// tellStopping says what the first interrupt does, where it does not end the process
+// immediately: moves that hold a lock are finished.
+func (p *process) tellStopping() {
+	switch n := p.held.underWay(); n {
+	case 0:
+	case 1:
+		fmt.Fprintln(p.stderr, "Stopping: finishing 1 move. Press Ctrl-C again to stop now; that leaves its lock.")
+	default:
+		fmt.Fprintf(p.stderr, "Stopping: finishing %d moves. Press Ctrl-C again to stop now; that leaves their locks.\n", n)
+	}
+}
+
+// tellCrash reports a bug of ours.
+func (p *process) tellCrash(c crash.Panic) {
+	p.stderr.direct()
+	p.complain("internal error, please report it: " + c.Reason)
+	for _, frame := range c.Frames {
+		fmt.Fprintf(p.stderr, "  %s\n", frame)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sync/errgroup"
 
+	"tfhaul/crash"
 	"tfhaul/fixtures"
 	"tfhaul/migrate"
 	"tfhaul/report"
@@ -168,6 +169,7 @@ func (d *demo) moveAll(ctx context.Context, samples []demoSample) ([]migrate.Res
 	group.SetLimit(demoParallel)
 	for i := range samples {
 		group.Go(func() error {
+			defer crash.Catch(ctx)
 			object, err := d.findOne(ctx, samples[i].path(d.dir))
 			if err != nil {
 				return err

@@ -15,6 +15,7 @@ import (
 type heldLocks struct {
 	mu     sync.Mutex
 	ledger migrate.LockLedger
+	moving map[string]bool // by target: locked by a move of this process
 }
 
 // observe follows what a haul does to locks.
@@ -22,6 +23,15 @@ func (h *heldLocks) observe(e migrate.Event) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.ledger.Add(e)
+	switch e.Event {
+	case migrate.EventLocked:
+		if h.moving == nil {
+			h.moving = map[string]bool{}
+		}
+		h.moving[e.Target] = true
+	case migrate.EventUnlocked, migrate.EventLockKept, migrate.EventOutcome:
+		delete(h.moving, e.Target)
+	}
 }
 
 // inherit adds the locks that earlier runs of the haul have left.
@@ -38,6 +48,13 @@ func (h *heldLocks) candidates() []migrate.HeldLock {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.ledger.HeldLocks()
+}
+
+// underWay returns how many moves of this process hold a lock now.
+func (h *heldLocks) underWay() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.moving)
 }
 
 // report says what is left locked when there is no time to unlock it.

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"testing"
 
+	"tfhaul/command"
 	"tfhaul/fixtures/testenv"
 	"tfhaul/tfesim"
 )
@@ -131,7 +132,8 @@ const (
 	unlockAction  = "POST /workspaces/:workspace_id/actions/unlock"
 )
 
-func TestFirstSignalStopsCleanly(t *testing.T) {
+// The first signal lets a move that holds a lock finish, and says so.
+func TestFirstSignalFinishesTheMove(t *testing.T) {
 	t.Parallel()
 	for _, signal := range []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP} {
 		t.Run(signal.String(), func(t *testing.T) {
@@ -139,18 +141,113 @@ func TestFirstSignalStopsCleanly(t *testing.T) {
 			h := start(t, tfesim.Options{})
 			h.seed(t, "net", state(1, 9))
 			path := write(t, "terraform.tfstate", state(1, 10))
-			// The upload never gets an answer. It may have taken effect, so that it is waited for.
-			c := h.spawn(t, "move", path, org+"/net", "--json", "--timeout", "5s")
+			// The first upload never gets an answer, so that the program is still at work.
+			c := h.spawn(t, "move", path, org+"/net", "--json", "--timeout", "2s")
 			h.Inject(tfesim.Fault{Endpoint: endpointOf(createVersion), Kind: tfesim.FaultHang})
 			h.on(createVersion, func() { c.signal(t, signal) })
 			c.start(t)
 			r := c.wait(t, h)
 			document := r.document(t)
-			if r.code != 130 || document["code"] != "interrupted" || document["locked"] != false {
+			if r.code != 0 || document["outcome"] != "moved" || document["locked"] != false {
 				t.Errorf("exit code %d: %s%s", r.code, r.stdout, r.stderr)
 			}
-			h.mustHold(t, "net", state(1, 9))
+			if !strings.HasPrefix(r.stderr, "Stopping: finishing 1 move. Press Ctrl-C again to stop now; that leaves its lock.\n") {
+				t.Errorf("stderr does not begin with what the signal does: %s", r.stderr)
+			}
+			h.mustHold(t, "net", state(1, 10))
 			h.mustBeFree(t, "net")
+		})
+	}
+}
+
+// An ignored SIGINT stays ignored: a script's Ctrl-C is not for what the script has
+// started in the background.
+func TestJobInTheBackgroundIgnoresInterrupts(t *testing.T) {
+	t.Parallel()
+	h := start(t, tfesim.Options{})
+	h.addWorkspace(t, "net")
+	path := write(t, "terraform.tfstate", state(1, 10))
+	c := h.spawn(t, "move", path, org+"/net", "--json")
+	c.cmd.Args = append([]string{"/bin/sh", "-c", `trap "" INT; exec "$@"`, "sh", c.cmd.Path}, c.cmd.Args[1:]...)
+	c.cmd.Path = "/bin/sh"
+	h.on(createVersion, func() { c.signal(t, os.Interrupt) })
+	c.start(t)
+	if r := c.wait(t, h); r.code != 0 || strings.Contains(r.stderr, "Stopping") {
+		t.Errorf("exit code %d: %s%s", r.code, r.stdout, r.stderr)
+	}
+	h.mustHold(t, "net", state(1, 10))
+}
+
+// SIGQUIT ends the program immediately. Its exit code is not Go's own 2.
+func TestQuitSaysWhatIsLocked(t *testing.T) {
+	t.Parallel()
+	h := start(t, tfesim.Options{})
+	h.seed(t, "net", state(1, 9))
+	path := write(t, "terraform.tfstate", state(1, 10))
+	c := h.spawn(t, "move", path, org+"/net", "--json")
+	h.Inject(tfesim.Fault{Endpoint: endpointOf(createVersion), Kind: tfesim.FaultHang})
+	h.on(createVersion, func() { c.signal(t, syscall.SIGQUIT) })
+	c.start(t)
+	r := c.wait(t, h)
+	h.ClearFaults()
+	if r.code != 130 || r.stdout != "" || strings.Contains(r.stderr, "goroutine") {
+		t.Errorf("exit code %d: %s%s", r.code, r.stdout, r.stderr)
+	}
+	h.mustBeFreedBy(t, r.stderr, "net")
+}
+
+// mustBeFreedBy runs the command that stderr recommends for a workspace that was left
+// locked.
+func (h *host) mustBeFreedBy(t *testing.T, stderr, workspace string) {
+	t.Helper()
+	if _, locked := h.LockHolder(org, workspace); !locked {
+		t.Error("nothing is locked, so this test shows nothing")
+	}
+	_, command, ok := strings.Cut(stderr, "is left locked. To free it: tfhaul ")
+	if !ok {
+		t.Fatalf("stderr does not say what is locked: %s", stderr)
+	}
+	if freed := h.tfhaul(t, strings.Fields(command)...); freed.code != 0 || !strings.HasPrefix(freed.stdout, "freed: ") {
+		t.Errorf("exit code %d: %s%s", freed.code, freed.stdout, freed.stderr)
+	}
+	h.mustBeFree(t, workspace)
+}
+
+// A panickingWriter panics once, when what is written says that a state was sent.
+type panickingWriter struct {
+	bytes.Buffer
+	once sync.Once
+}
+
+func (w *panickingWriter) Write(b []byte) (int, error) {
+	if bytes.Contains(b, []byte("method=POST")) && bytes.Contains(b, []byte("/state-versions")) {
+		w.once.Do(func() { panic("with a value that is not to be shown") })
+	}
+	return w.Buffer.Write(b)
+}
+
+func TestPanicUnderTheLockSaysWhatIsLocked(t *testing.T) {
+	t.Parallel()
+	for name, args := range map[string]func(path string) []string{
+		"move": func(path string) []string { return []string{"move", path, org + "/net"} },
+		"migrate": func(path string) []string {
+			return []string{"migrate", path, "--target", org, "--yes", "--workspace-name", "net", "--journal", filepath.Join(filepath.Dir(path), "haul.jsonl")}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := start(t, tfesim.Options{})
+			h.addWorkspace(t, "net")
+			path := write(t, "terraform.tfstate", state(1, 10))
+			var stdout bytes.Buffer
+			stderr := new(panickingWriter)
+			words := append([]string{"tfhaul", "--log-level", "debug"}, args(path)...)
+			code := command.Run(t.Context(), words, strings.NewReader(""), &stdout, stderr, h.environ)
+			said := stderr.String()
+			if code != 1 || stdout.Len() > 0 || !strings.Contains(said, "internal error, please report it: a panic with a string") || strings.Contains(said, "not to be shown") {
+				t.Errorf("exit code %d: %s%s", code, &stdout, said)
+			}
+			h.mustBeFreedBy(t, said, "net")
 		})
 	}
 }
@@ -161,8 +258,8 @@ func TestSecondSignalStopsAtOnceAndTellsWhatIsLocked(t *testing.T) {
 	h.seed(t, "net", state(1, 9))
 	path := write(t, "terraform.tfstate", state(1, 10))
 	journal := filepath.Join(t.TempDir(), "move.jsonl")
-	// Neither the upload nor the unlock that follows it ever get an answer; a request
-	// that may take effect is waited for in spite of the first signal.
+	// Neither the first upload nor the unlock gets an answer. The move is finished in
+	// spite of the first signal.
 	c := h.spawn(t, "move", path, org+"/net", "--json", "--journal", journal, "--timeout", "1s")
 	h.Inject(tfesim.Fault{Endpoint: endpointOf(createVersion), Kind: tfesim.FaultHang})
 	h.Inject(tfesim.Fault{Endpoint: endpointOf(unlockAction), Kind: tfesim.FaultHang})
@@ -196,7 +293,7 @@ func TestSecondSignalStopsAtOnceAndTellsWhatIsLocked(t *testing.T) {
 		t.Errorf("exit code %d: %s%s", free.code, free.stdout, free.stderr)
 	}
 	h.mustBeFree(t, "net")
-	h.mustHold(t, "net", state(1, 9))
+	h.mustHold(t, "net", state(1, 10)) // the first signal let the upload be repeated
 }
 
 // TestKillLeavesAJournalThatFrees is for what nothing can be done about at once: the journal tells.

@@ -12,6 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sync/errgroup"
 
+	"tfhaul/crash"
 	"tfhaul/migrate"
 	"tfhaul/report"
 	"tfhaul/source"
@@ -115,6 +116,7 @@ func (v *verifyJournal) recheckAll(ctx context.Context, moves []recordedMove) []
 			break
 		}
 		group.Go(func() error {
+			defer crash.Catch(ctx)
 			results[i] = v.recheck(ctx, m)
 			progress.ended(results[i])
 			return nil

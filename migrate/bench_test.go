@@ -2,6 +2,7 @@ package migrate_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/md5"
 	"encoding/hex"
@@ -41,6 +42,8 @@ type bench struct {
 	engine *migrate.Engine
 	events []migrate.Event
 	file   string // the snapshot
+	// timeout replaces the client's 30 seconds, if not 0.
+	timeout time.Duration
 }
 
 func newBench(t *testing.T, o tfesim.Options) *bench {
@@ -81,7 +84,7 @@ func (b *bench) newEngine(token string) *migrate.Engine {
 	client, err := target.New(target.Options{
 		API:       &url.URL{Scheme: "http", Host: "localhost", Path: "/api/v2/"},
 		Token:     token,
-		Timeout:   30 * time.Second,
+		Timeout:   cmp.Or(b.timeout, 30*time.Second),
 		Transport: b.over(&http.Transport{DialContext: b.dialer.DialContext, DisableCompression: true}),
 	})
 	if err != nil {

@@ -139,9 +139,9 @@ type seen struct {
 	held      *holding
 }
 
-// Move carries out one move and says how it ended. When ctx ends before the state
-// was sent, the move is given up; after that it is brought to its end, which takes
-// at most a few minutes.
+// Move carries out one move and reports how it ended. When ctx ends before the
+// workspace is locked, the move is given up; after that it is finished, which takes at
+// most a few minutes, and no wait in it more than 30 seconds.
 func (e *Engine) Move(ctx context.Context, m Move) Result {
 	start := time.Now()
 	ctx, meter := target.WithMeter(ctx)
@@ -185,6 +185,7 @@ type execution struct {
 	awaiting  *target.StateVersion // announced, and its bytes have not arrived
 	current   bool                 // verify found what was sent to be the current state version
 	comparing bool                 // nothing is moved: see Verify
+	finishing bool                 // an interrupt does not end the move any more
 	exit      func()               // tells the journal that only the outcome is to come; see enter
 }
 
@@ -224,6 +225,14 @@ func (x *execution) steps(ctx context.Context) error {
 			return err
 		}
 	}
+	if ctx.Err() == nil {
+		// An interrupt ends what comes before the lock. A move that holds the lock is
+		// finished: that leaves less behind than giving it up does.
+		var cancel context.CancelFunc
+		ctx, cancel = landing(ctx)
+		defer cancel()
+		x.finishing = true
+	}
 	return x.giveLockBack(ctx, lease, x.underLock(ctx))
 }
 
@@ -250,9 +259,11 @@ func (x *execution) underLock(ctx context.Context) error {
 // state of many GB takes what it takes, as long as bytes move.
 const landingTime = 5 * time.Minute
 
-// landing is a context for bringing to its end what has begun, whatever ends ctx.
+// landing returns a context that outlives ctx, for finishing work that must not be
+// interrupted halfway. Once ctx has ended, waits under it are short; see
+// target.WithStop.
 func landing(ctx context.Context) (context.Context, context.CancelFunc) {
-	landed, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	landed, cancel := context.WithCancel(target.WithStop(context.WithoutCancel(ctx), ctx, false))
 	forget := context.AfterFunc(ctx, func() {
 		late := time.AfterFunc(landingTime, cancel)
 		context.AfterFunc(landed, func() { late.Stop() })

@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/go-multierror"
 	"golang.org/x/sync/semaphore"
 
+	"tfhaul/crash"
 	"tfhaul/target"
 )
 
@@ -71,6 +72,7 @@ func (h *Haul) Run(ctx context.Context, plan *Plan) ([]Result, error) {
 			continue
 		}
 		r.running.Go(func() {
+			defer crash.Catch(ctx)
 			// What succeeded makes room for the next while its outcome is on the way to
 			// the disk, where the next one's events go, too. What did not may end the haul.
 			mine, left := engine, false

@@ -30,13 +30,15 @@ type workspaceLock struct {
 // lockReason is what a workspace's lock says while a haul works on it.
 func lockReason(haul string) string { return "tfhaul moves a state here (haul " + haul + ")" }
 
-// Lock asks for the lock once. An interrupt does not end the request: to give it up
-// would not take it back, and the lock could be ours a moment after we looked.
+// Lock asks for the lock once. An interrupt ends the wait for the rate limit, but not
+// a request that was sent: giving it up would not take it back, and the lock could be
+// ours a moment after we looked.
 func (l *workspaceLock) Lock(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	ctx, cancel := landing(ctx)
+	interrupted := ctx
+	ctx, cancel := landing(target.WithStop(ctx, ctx, true))
 	defer cancel()
 	locked, err := l.client.Lock(ctx, l.workspace, l.reason)
 	if err == nil {
@@ -48,6 +50,9 @@ func (l *workspaceLock) Lock(ctx context.Context) error {
 		return fmt.Errorf("%w: %w", lockwait.ErrHeld, err)
 	case target.Ambiguous:
 		return fmt.Errorf("%w: %w", lockwait.ErrUnsure, err)
+	}
+	if interrupted.Err() != nil && errors.Is(err, context.Canceled) {
+		return interrupted.Err() // before anything was sent
 	}
 	return err
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/go-version"
 	"golang.org/x/sync/errgroup"
 
+	"tfhaul/crash"
 	"tfhaul/target"
 )
 
@@ -122,6 +123,7 @@ func (h *Haul) Plan(ctx context.Context, moves []Move) (*Plan, error) {
 		// What an earlier plan has read may be of another server.
 		m.Listed, m.Known, m.seen = true, workspaces[m.Workspace], nil
 		group.Go(func() error {
+			defer crash.Catch(ctx)
 			plan.Moves[i] = reader.plan(ctx, m, colliding[m.Workspace])
 			if h.Decided != nil {
 				telling.Lock()

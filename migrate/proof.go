@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"tfhaul/crash"
 	"tfhaul/prove"
 )
 
@@ -28,6 +29,7 @@ func (h *Haul) Prove(ctx context.Context, plan *Plan, results []Result, one func
 			continue
 		}
 		group.Go(func() error {
+			defer crash.Catch(ctx)
 			r := &results[i]
 			if r.Proof = h.provenBefore(*r); r.Proof == nil {
 				proof := one(ctx, plan.Moves[i].Move, *r)

@@ -59,10 +59,12 @@ func (x *execution) explain(ctx context.Context, err error) *stop {
 		x.result.cause = "perhaps the workspace is locked by us now: the reply to the lock request was lost, and who holds the lock cannot be read" + answerIn(err)
 		return &stop{code: CodeLockLeft, message: fmt.Sprintf("Perhaps the workspace is locked by us now: %v. Look, and free it if so: %s", abandoned, x.result.UnlockCommand)}
 	}
-	if ended, ok := errors.AsType[*endedError](context.Cause(ctx)); ok {
+	// A move that was being finished when ctx ended failed for its own reason.
+	given := !x.finishing || errors.Is(err, context.Canceled)
+	if ended, ok := errors.AsType[*endedError](context.Cause(ctx)); ok && given {
 		return &stop{code: CodeNotAttempted, message: sentence(ended.Error())}
 	}
-	if ctx.Err() != nil {
+	if ctx.Err() != nil && given {
 		return &stop{code: CodeInterrupted, message: "Interrupted; the workspace holds what it held before."}
 	}
 	if changed, ok := errors.AsType[*source.ChangedError](err); ok {

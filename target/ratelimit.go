@@ -55,12 +55,19 @@ func (b *budget) announce(perSecond float64) {
 	b.window = time.Duration(float64(b.most) / limit * 1.03 * float64(time.Second))
 }
 
-// wait returns when the next request may start, or with the context's error.
-func (b *budget) wait(ctx context.Context) error {
+// wait returns when the next request may start, or with the cause of the context's
+// end. While the server keeps saying 429 to others, it waits at most patient.
+func (b *budget) wait(ctx context.Context, patient time.Duration) error {
+	var held time.Duration // because of a 429
 	for {
-		pause := b.reserve(time.Now())
+		pause, refused := b.reserve(time.Now())
 		if pause <= 0 {
-			return ctx.Err()
+			return context.Cause(ctx)
+		}
+		if refused {
+			if held += pause; held > patient {
+				return &Error{Code: RateLimited, Status: http.StatusTooManyRequests}
+			}
 		}
 		if err := sleep(ctx, pause); err != nil {
 			return err
@@ -75,37 +82,42 @@ func sleep(ctx context.Context, d time.Duration) error {
 	case <-timer.C:
 		return nil
 	case <-ctx.Done():
-		return ctx.Err()
+		return context.Cause(ctx)
 	}
 }
 
-// reserve takes a place in the window and returns 0, or says how long to wait
-// before asking again.
-func (b *budget) reserve(now time.Time) time.Duration {
+// reserve takes a place in the window and returns 0, or how long to wait before asking
+// again, and whether that is because the server said 429.
+func (b *budget) reserve(now time.Time) (pause time.Duration, refused bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if pause := b.until.Sub(now); pause > 0 {
-		return pause
+		return pause, true
 	}
 	for len(b.starts) > 0 && now.Sub(b.starts[0]) >= b.window {
 		b.starts = b.starts[1:]
 	}
 	if b.most > 0 && len(b.starts) >= b.most {
-		return b.starts[len(b.starts)-b.most].Add(b.window).Sub(now)
+		return b.starts[len(b.starts)-b.most].Add(b.window).Sub(now), false
 	}
 	// Also while no limit is known: what was sent before the first answer counts.
 	b.starts = append(b.starts, now)
-	return 0
+	return 0, false
 }
 
-// The largest limit that is believed; more is as good as none.
-const mostPerSecond = 100_000
+// The limits that are believed. More than the largest is as good as none. A server
+// that lets one through in less than a second would hold a workspace locked for the
+// minutes that a move's calls take, or for years: such a header is a mistake.
+const (
+	minPerSecond = 1
+	maxPerSecond = 100_000
+)
 
-// observe learns the limit from an answer. Headers that are no numbers, as
-// proxies have been seen to send, are ignored.
+// observe learns the limit from an answer. Headers that are not numbers, as proxies
+// have been seen to send, are ignored.
 func (b *budget) observe(h http.Header) {
 	limit, err := strconv.ParseFloat(h.Get("X-RateLimit-Limit"), 64)
-	if err != nil || !(limit > 0 && limit <= mostPerSecond) {
+	if err != nil || !(limit >= minPerSecond && limit <= maxPerSecond) {
 		return
 	}
 	b.mu.Lock()

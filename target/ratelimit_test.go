@@ -59,7 +59,7 @@ func TestRateLimitIsKeptAndUsed(t *testing.T) {
 		{"many workers", "30", 0, 30, 64, 100 * time.Millisecond},
 		{"a small limit", "2", 0, 2, 8, 50 * time.Millisecond},
 		{"one a second", "1", 0, 1, 8, 50 * time.Millisecond},
-		{"one in two seconds", "0.5", 0, 0.5, 8, 50 * time.Millisecond},
+		{"a ceiling of one in two seconds", "30", 0.5, 0.5, 8, 50 * time.Millisecond},
 		{"a ceiling below the server's limit", "30", 7, 7, 8, 20 * time.Millisecond},
 		{"a ceiling above the server's limit", "10", 50, 10, 8, 20 * time.Millisecond},
 		{"a ceiling where the server names no limit", "", 12, 12, 8, 20 * time.Millisecond},
@@ -113,13 +113,13 @@ func TestRequestsBeforeTheLimitIsKnownCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBudget(0)
 		for range 20 {
-			if b.reserve(time.Now()) != 0 {
+			if pause, _ := b.reserve(time.Now()); pause != 0 {
 				t.Fatal("held back without a limit")
 			}
 		}
 		b.observe(http.Header{"X-Ratelimit-Limit": {"30"}})
 		n := 0
-		for b.reserve(time.Now()) == 0 {
+		for pause, _ := b.reserve(time.Now()); pause == 0; pause, _ = b.reserve(time.Now()) {
 			n++
 		}
 		if n != 10 {
@@ -129,7 +129,7 @@ func TestRequestsBeforeTheLimitIsKnownCount(t *testing.T) {
 }
 
 func TestAbsurdLimitsAreIgnored(t *testing.T) {
-	for _, value := range []string{"", "0", "-5", "NaN", "Inf", "1e300", "thirty", "30;w=1", "30,30"} {
+	for _, value := range []string{"", "0", "-5", "NaN", "Inf", "1e300", "0.0001", "0x1p-10", "0.999", "1e-300", "-0x1p-10", "thirty", "30;w=1", "30,30"} {
 		b := newBudget(0)
 		b.observe(http.Header{"X-Ratelimit-Limit": {value}})
 		if b.most != 0 {

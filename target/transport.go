@@ -113,9 +113,11 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if sent := req.Header.Get("Authorization"); sent != "" {
 		x.bearer = strings.TrimPrefix(sent, "Bearer ")
 	}
+	waits, sent := untilSent(req.Context())
+	defer sent()
 	var limited time.Time // since when the server says 429
 	for refusals := 0; ; refusals++ {
-		resp, err := t.send(req, isAPI, x)
+		resp, err := t.send(waits, req, isAPI, x)
 		if isAPI {
 			t.silence.observe(req, resp, err)
 		}
@@ -132,6 +134,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 			limited = now
 		}
 		pause := pauseOf(resp.Header, refusals)
+		x.left.Store(false) // a request that is refused so took no effect
 		t.note(req, x, "rate limited", "wait", pause)
 		discard(resp)
 		if now.Add(pause).Sub(limited) > t.patient || req.Body != nil && req.Body != http.NoBody && req.GetBody == nil {
@@ -141,7 +144,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		if isAPI {
 			t.budget.holdBack(now.Add(pause))
-		} else if err := sleep(req.Context(), pause); err != nil {
+		} else if err := sleep(waits, pause); err != nil {
 			return nil, err
 		}
 		if req, err = again(req); err != nil {
@@ -190,11 +193,11 @@ func discard(resp *http.Response) {
 }
 
 // send makes one attempt within the rate limit, under a watch that ends it when
-// nothing moves.
-func (t *transport) send(req *http.Request, isAPI bool, x *exchange) (*http.Response, error) {
+// nothing moves. It waits for the rate limit under waits.
+func (t *transport) send(waits context.Context, req *http.Request, isAPI bool, x *exchange) (*http.Response, error) {
 	ctx := req.Context()
 	if isAPI {
-		if err := t.budget.wait(ctx); err != nil {
+		if err := t.budget.wait(waits, t.patient); err != nil {
 			if req.Body != nil {
 				_ = req.Body.Close() // nothing was read of it
 			}
@@ -206,6 +209,7 @@ func (t *transport) send(req *http.Request, isAPI bool, x *exchange) (*http.Resp
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	watch := startWatchdog(t.stall, func(stalled *stalledError) { cancel(stalled) })
+	forget := watch.hurryAfterStop(ctx)
 	attempt := req.WithContext(t.trace(ctx, x))
 	attempt.Header = req.Header.Clone()
 	attempt.Header.Set("User-Agent", t.agent)
@@ -224,6 +228,7 @@ func (t *transport) send(req *http.Request, isAPI bool, x *exchange) (*http.Resp
 	start := time.Now()
 	resp, err := t.base.RoundTrip(attempt)
 	if err != nil {
+		forget()
 		watch.stop()
 		err = cause(ctx, err)
 		cancel(nil)
@@ -238,6 +243,7 @@ func (t *transport) send(req *http.Request, isAPI bool, x *exchange) (*http.Resp
 	}
 	watch.moved()
 	resp.Body = &watchedBody{ReadCloser: resp.Body, watch: watch, ctx: ctx, done: func() {
+		forget()
 		watch.stop()
 		cancel(nil)
 	}}
@@ -380,7 +386,7 @@ func cause(ctx context.Context, err error) error {
 // on the whole request would either cut a large state short or let a small
 // request hang.
 type watchdog struct {
-	after time.Duration
+	after atomic.Int64 // a time.Duration
 	timer *time.Timer
 	over  atomic.Bool
 	most  atomic.Pointer[deadline] // nil: for as long as it moves
@@ -398,13 +404,14 @@ type deadline struct {
 const documentPatience = 5
 
 func startWatchdog(after time.Duration, end func(*stalledError)) *watchdog {
-	w := &watchdog{after: after}
+	w := new(watchdog)
+	w.after.Store(int64(after))
 	w.timer = time.AfterFunc(after, func() {
 		if d := w.most.Load(); d != nil && !time.Now().Before(d.at) {
 			end(&stalledError{after: d.all, drips: true})
 			return
 		}
-		end(&stalledError{after: after})
+		end(&stalledError{after: time.Duration(w.after.Load())})
 	})
 	return w
 }
@@ -418,7 +425,7 @@ func (w *watchdog) moved() {
 	if w.over.Load() {
 		return
 	}
-	after := w.after
+	after := time.Duration(w.after.Load())
 	if d := w.most.Load(); d != nil {
 		after = min(after, time.Until(d.at))
 	}
