@@ -114,10 +114,10 @@ func (s *Server) Token(id Identity) string {
 	switch id {
 	case Team:
 		return s.tokenOf(func(p *principal) bool {
-			return p.team != nil && p.identity == Team && p.team.Org == s.options.Organizations[0]
+			return p.team != nil && p.identity == Team && strings.EqualFold(p.team.Org, s.options.Organizations[0])
 		})
 	case Organization:
-		return s.tokenOf(func(p *principal) bool { return p.org != nil && p.org.Name == s.options.Organizations[0] })
+		return s.tokenOf(func(p *principal) bool { return p.org != nil && strings.EqualFold(p.org.Name, s.options.Organizations[0]) })
 	case Expired:
 		for secret, t := range s.tokens {
 			if !t.Expires.IsZero() {
@@ -133,7 +133,7 @@ func (s *Server) Token(id Identity) string {
 func (s *Server) TeamToken(org string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.tokenOf(func(p *principal) bool { return p.team != nil && p.identity == Team && p.team.Org == org })
+	return s.tokenOf(func(p *principal) bool { return p.team != nil && p.identity == Team && strings.EqualFold(p.team.Org, org) })
 }
 
 // OrganizationToken returns the organization token of an organization that the server was
@@ -141,7 +141,7 @@ func (s *Server) TeamToken(org string) string {
 func (s *Server) OrganizationToken(org string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.tokenOf(func(p *principal) bool { return p.org != nil && p.org.Name == org })
+	return s.tokenOf(func(p *principal) bool { return p.org != nil && strings.EqualFold(p.org.Name, org) })
 }
 
 // tokenOf finds the token, not expired, whose principal fits.

@@ -49,7 +49,7 @@ func (s *Server) ensureWorkspace(org, name string) (*workspace, error) {
 	if w := s.workspaceNamed(org, name); w != nil {
 		return w, nil
 	}
-	o := s.organizations[org]
+	o := s.organizationNamed(org)
 	if o == nil {
 		return nil, fmt.Errorf("tfesim: there is no organization %s", org)
 	}
@@ -57,7 +57,7 @@ func (s *Server) ensureWorkspace(org, name string) (*workspace, error) {
 		return nil, fmt.Errorf("tfesim: %q cannot name a workspace", name)
 	}
 	now := time.Now()
-	w := &workspace{ID: newID("ws"), Org: org, Project: o.DefaultProject, Name: name, Created: now, Updated: now,
+	w := &workspace{ID: newID("ws"), Org: o.Name, Project: o.DefaultProject, Name: name, Created: now, Updated: now,
 		Settings: map[string]json.RawMessage{}}
 	setText(w.Settings, "terraform-version", s.options.TerraformVersion)
 	s.addWorkspace(w)
@@ -201,7 +201,7 @@ func (s *Server) Workspaces(org string) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var names []string
-	for _, w := range s.byName[org] {
+	for _, w := range s.workspacesOf(org) {
 		names = append(names, w.Name)
 	}
 	slices.Sort(names)
@@ -213,7 +213,7 @@ func (s *Server) Locked(org string) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var names []string
-	for _, w := range s.byName[org] {
+	for _, w := range s.workspacesOf(org) {
 		if w.Lock != nil {
 			names = append(names, w.Name)
 		}

@@ -253,7 +253,8 @@ func (it item) integer(name string) (int64, error) {
 	return n, nil
 }
 
-// related reads a to-one relationship; nil when absent or null.
+// related reads a to-one relationship; nil when it is absent, null, or names no id. Clients
+// that build a document from an empty struct send `{"type":"runs","id":""}`.
 func (it item) related(name string) (*ref, error) {
 	rel, ok := it.Relationships[name]
 	if !ok || len(rel.Data) == 0 || string(rel.Data) == "null" {
@@ -262,6 +263,9 @@ func (it item) related(name string) (*ref, error) {
 	var r ref
 	if err := json.Unmarshal(rel.Data, &r); err != nil {
 		return nil, errUnprocessable("the relationship %s is not a resource identifier", name)
+	}
+	if r.ID == "" {
+		return nil, nil
 	}
 	return &r, nil
 }

@@ -122,6 +122,30 @@ func validName(name string, max int) bool {
 	return strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") == ""
 }
 
+// organizationNamed finds an organization by its name, which ignores case; nil when there is
+// none.
+func (s *Server) organizationNamed(name string) *organization {
+	if o := s.organizations[name]; o != nil {
+		return o
+	}
+	for _, o := range s.organizations {
+		if strings.EqualFold(o.Name, name) {
+			return o
+		}
+	}
+	return nil
+}
+
+// workspacesOf returns an organization's workspaces by their names in lower case.
+func (s *Server) workspacesOf(org string) map[string]*workspace {
+	if o := s.organizationNamed(org); o != nil {
+		return s.byName[o.Name]
+	}
+	return nil
+}
+
+// workspaceNamed finds a workspace by its organization's name and its own, which both ignore
+// case; nil when there is none.
 func (s *Server) workspaceNamed(org, name string) *workspace {
-	return s.byName[org][strings.ToLower(name)]
+	return s.workspacesOf(org)[strings.ToLower(name)]
 }

@@ -38,7 +38,7 @@ func (s *Server) newOrganization(name, email, executionMode string) *organizatio
 
 // organization finds the organization that the path names, if the asker may see it.
 func (c *call) organization() (*organization, error) {
-	o := c.s.organizations[c.r.PathValue("organization")]
+	o := c.s.organizationNamed(c.r.PathValue("organization"))
 	if o != nil && c.who.user != nil && !boolSetting(o.Settings, "user-tokens-enabled", true) {
 		return nil, errUnauthorized()
 	}
@@ -87,7 +87,7 @@ func createOrganization(c *call) (*answer, error) {
 		return nil, errInvalid("name", "Name can't be blank")
 	case !validName(name, 40):
 		return nil, errInvalid("name", "Name can only include letters, numbers, -, and _.")
-	case c.s.organizations[name] != nil:
+	case c.s.organizationNamed(name) != nil:
 		return nil, errInvalid("name", "Name has already been taken")
 	case email == "":
 		return nil, errInvalid("email", "Email can't be blank")
@@ -154,7 +154,7 @@ func updateOrganization(c *call) (*answer, error) {
 		if !validName(name, 40) {
 			return nil, errInvalid("name", "Name can only include letters, numbers, -, and _.")
 		}
-		if c.s.organizations[name] != nil {
+		if taken := c.s.organizationNamed(name); taken != nil && taken != o {
 			return nil, errInvalid("name", "Name has already been taken")
 		}
 		c.s.renameOrganization(o, name)

@@ -1,6 +1,7 @@
 package tfesim
 
 import (
+	"cmp"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -45,13 +46,15 @@ func listProjects(c *call) (*answer, error) {
 	bindings := bindingFilters(q)
 	var all []*project
 	for _, p := range c.s.projects {
-		if p.Org == o.Name && (len(names) == 0 || slices.Contains(names, p.Name)) &&
+		named := len(names) == 0 || slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, p.Name) })
+		if p.Org == o.Name && named &&
 			strings.Contains(strings.ToLower(p.Name), query) && bindingsFit(p.Tags, bindings) {
 			all = append(all, p)
 		}
 	}
-	// The newest first: the default project, which was there first, comes last.
-	slices.SortFunc(all, func(a, b *project) int { return b.Created.Compare(a.Created) })
+	slices.SortFunc(all, func(a, b *project) int {
+		return cmp.Or(defaultFirst(o, a, b), b.Created.Compare(a.Created))
+	})
 	part, links, meta, err := page(c, all)
 	if err != nil {
 		return nil, err
@@ -67,6 +70,17 @@ func listProjects(c *call) (*answer, error) {
 		included = append(included, more...)
 	}
 	return ok(document{Data: data, Included: included, Links: links, Meta: meta}), nil
+}
+
+// defaultFirst orders the organization's default project before all others.
+func defaultFirst(o *organization, a, b *project) int {
+	switch o.DefaultProject {
+	case a.ID:
+		return -1
+	case b.ID:
+		return 1
+	}
+	return 0
 }
 
 // createProject answers POST /organizations/:organization/projects.

@@ -31,7 +31,8 @@ func listOrganizationRuns(c *call) (*answer, error) {
 	pools, names := splitList(q.Get("filter[agent_pool_names]")), splitList(q.Get("filter[workspace_names]"))
 	var all []*run
 	for _, w := range c.s.byName[o.Name] {
-		if c.s.accessToWorkspace(c.who, w) < accessRead || len(names) > 0 && !slices.Contains(names, w.Name) {
+		named := len(names) == 0 || slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, w.Name) })
+		if c.s.accessToWorkspace(c.who, w) < accessRead || !named {
 			continue
 		}
 		if a := c.s.assets[c.s.agentPool(w)]; len(pools) > 0 && (a == nil || !slices.Contains(pools, a.Name)) {

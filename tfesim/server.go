@@ -151,7 +151,7 @@ func New(o Options) (*Server, error) {
 		s.seedIdentities()
 	}
 	for _, name := range o.Organizations {
-		if s.organizations[name] == nil {
+		if s.organizationNamed(name) == nil {
 			s.seedTeams(s.newOrganization(name, "owner@example.com", o.ExecutionMode))
 		}
 	}

@@ -141,8 +141,8 @@ func (s *Server) readTagNames(org string, items []item) ([]string, error) {
 				return nil, errNotFound()
 			}
 		}
-		if name == "" {
-			return nil, errInvalid("name", "Name can't be blank")
+		if err := checkTagName(name); err != nil {
+			return nil, err
 		}
 		name = strings.ToLower(name)
 		if !slices.Contains(names, name) {
@@ -151,6 +151,20 @@ func (s *Server) readTagNames(org string, items []item) ([]string, error) {
 	}
 	return names, nil
 }
+
+// checkTagName says what is wrong with the name of a flat tag; nil when nothing is.
+func checkTagName(name string) error {
+	switch {
+	case name == "":
+		return errInvalid("name", "Name can't be blank")
+	case !validName(strings.ReplaceAll(name, ":", "-"), maxTagName):
+		return errInvalid("name", "Name can only include letters, numbers, colons, hyphens, and underscores.")
+	}
+	return nil
+}
+
+// maxTagName is how long the name of a flat tag may be.
+const maxTagName = 255
 
 func (s *Server) tagNamed(org, id string) string {
 	for _, w := range s.byName[org] {

@@ -51,7 +51,7 @@ func (c *call) searchWorkspaces(o *organization) ([]*workspace, error) {
 	var all []*workspace
 	for _, w := range c.s.byName[o.Name] {
 		lower := strings.ToLower(w.Name)
-		has := func(tag string) bool { return c.s.hasTag(w, tag) }
+		has := func(tag string) bool { return slices.Contains(w.TagNames, tag) }
 		if c.s.accessToWorkspace(c.who, w) >= accessRead && strings.Contains(lower, name) &&
 			(wildcard == "" || wildcardFits(wildcard, lower)) &&
 			(len(statuses) == 0 || slices.Contains(statuses, c.s.currentRunStatus(w))) &&
@@ -82,11 +82,6 @@ func (c *call) searchWorkspaces(o *organization) ([]*workspace, error) {
 		return nil, errBadRequest("%q is not a valid sort parameter", sort)
 	}
 	return all, nil
-}
-
-// hasTag says whether the workspace carries the tag, flat or as the key of a binding.
-func (s *Server) hasTag(w *workspace, tag string) bool {
-	return bindingsFit(s.effectiveTags(w), []tagFilter{{key: tag}}) || slices.Contains(w.TagNames, tag)
 }
 
 // wildcardFits matches "*-prod", "prod-*" and "*prod*".

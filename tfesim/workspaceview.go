@@ -1,7 +1,5 @@
 package tfesim
 
-import "slices"
-
 // workspaceResource is a workspace as the asker may see it.
 func (c *call) workspaceResource(w *workspace) resource {
 	s := c.s
@@ -13,15 +11,8 @@ func (c *call) workspaceResource(w *workspace) resource {
 	if current != nil && s.processed(current, c.now) {
 		resources = current.Contents.ManagedCount
 	}
-	tagNames := slices.Clone(w.TagNames)
-	for _, b := range w.Tags {
-		if !slices.Contains(tagNames, b.Key) {
-			tagNames = append(tagNames, b.Key)
-		}
-	}
-	if tagNames == nil {
-		tagNames = []string{}
-	}
+	// Key/value tags are not among the names: they are the relationship tag-bindings.
+	tagNames := append([]string{}, w.TagNames...)
 	if boolSetting(w.Settings, "inherits-project-auto-destroy", true) && w.Settings["auto-destroy-activity-duration"] == nil {
 		if d, set := s.projects[w.Project].Settings["auto-destroy-activity-duration"]; set {
 			attributes["auto-destroy-activity-duration"] = d
