@@ -61,6 +61,9 @@ func readEnvFile(t *testing.T, path string) []string {
 	// Nothing of the user's own configuration is to play a part.
 	environ := []string{"HOME=" + t.TempDir(), "APPDATA=" + t.TempDir()}
 	for line := range strings.Lines(string(text)) {
+		if strings.HasPrefix(line, "#") {
+			continue
+		}
 		name, value, ok := strings.Cut(strings.TrimPrefix(strings.TrimSpace(line), "export "), "=")
 		if !ok {
 			t.Fatalf("no assignment in the env file: a line of %d bytes", len(line))

@@ -72,7 +72,7 @@ func (d *demo) Run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(d.dir)) }()
 	// No rate limit is announced: the demo is not to take longer than it is interesting.
-	d.server, err = tfesim.New(tfesim.Options{Organizations: []string{demoOrg}, RateLimit: -1, Logger: d.log})
+	d.server, err = tfesim.New(tfesim.Options{Organizations: []string{demoOrg}, RateLimit: -1, NoRuns: runsRefused, Logger: d.log})
 	if err != nil {
 		return err
 	}

@@ -209,7 +209,7 @@ func (r *rehearsal) stage(moves []migrate.Move, real *migrate.Plan) (client *tar
 	if err != nil {
 		return nil, nil, err
 	}
-	r.server, err = tfesim.New(tfesim.Options{
+	r.server, err = tfesim.New(tfesim.Options{NoRuns: runsRefused,
 		Personality: personality, Organizations: []string{r.address.Organization},
 		RateLimit: limit, Latency: r.latency, TerraformVersion: "latest", Logger: r.log,
 	})

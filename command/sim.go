@@ -34,6 +34,13 @@ func (p *process) simCommand() *cli.Command {
 error texts, for trials and for tests of scripts. tfhaul, go-tfe, curl and the real terraform work against it. It
 keeps everything in memory unless --data names a directory. Ctrl-C or SIGTERM ends it, and removes its files.
 
+Runs are refused unless --allow-runs is set. A run executes the configuration's code on this machine as the user who
+started the server, so everyone who has one of its tokens can run any command. With --allow-runs, runs use the
+terraform on PATH.
+
+A request to the API may be 64 MiB, which is 48 MiB of state inline; a larger one gets 413, as from a proxy. Larger
+states go to the signed upload URL.
+
 Examples:
   tfhaul sim --env-file sim.env                 then, in another shell:
   . ./sim.env && tfhaul move --create terraform.tfstate "$TFE_ORG/network"
@@ -47,6 +54,7 @@ Examples:
 			switchFlag("inline-only", "know no signed upload, as old servers do"),
 			switchFlag("promote-at-unlock", "make a state version current only when its workspace is unlocked"),
 			textFlag("personality", "tfe", "behave as tfe, hcp, old-tfe, or lax (a compatible server that checks less)"),
+			switchFlag("allow-runs", "execute runs: the configuration's code, on this machine, with the terraform on PATH"),
 			fileFlag("env-file", "once it answers, write the variables that make clients use it to `FILE`"),
 			jsonFlag(),
 		},
@@ -76,13 +84,23 @@ func (p *process) parseSim(c *cli.Context) (*simulation, error) {
 		Personality: personality, Organizations: c.StringSlice("org"), Data: c.String("data"),
 		Latency: c.Duration("latency"), RateLimit: c.Int("rate"),
 		InlineOnly: c.Bool("inline-only"), PromoteAtUnlock: c.Bool("promote-at-unlock"),
-		Logger: p.log,
+		MaxBody: maxSimBody, Logger: p.log,
+	}
+	if !c.Bool("allow-runs") {
+		s.options.NoRuns = runsRefused
 	}
 	if s.listen != "" {
 		return s, checkListen(s.listen)
 	}
 	return s, nil
 }
+
+// maxSimBody is how large a request to the API may be. The blob addresses take more.
+const maxSimBody = 64 << 20
+
+// runsRefused is the error of every run without --allow-runs.
+const runsRefused = "this server does not execute runs, because a run executes the configuration's code on the machine of the server. " +
+	"Restart it with tfhaul sim --allow-runs, or set the execution mode of the workspace to local"
 
 // checkListen refuses addresses that others could reach: the server's tokens are
 // as good as public.
@@ -109,7 +127,11 @@ func (s *simulation) Run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, running.Close()) }()
 	if s.envFile != "" {
-		if err := running.WriteEnvFile(s.envFile); err != nil {
+		err := running.WriteEnvFile(s.envFile)
+		if foreign, ok := errors.AsType[*tfesim.ForeignFileError](err); ok {
+			return usagef("--env-file cannot be %q: %q was not written by tfhaul sim and is left as it is. Name another file, or move this one away", s.envFile, foreign.Path)
+		}
+		if err != nil {
 			return fmt.Errorf("the file for --env-file cannot be written: %w", err)
 		}
 	}

@@ -79,9 +79,10 @@ func (s *Server) atlas(need access, handle func(*call, *workspace, []byte) (*ans
 // holderOfToken is who a token stands for; nil when it is missing, unknown or expired.
 func (s *Server) holderOfToken(secret string) *principal {
 	t := s.tokens[secret]
-	if t == nil || (!t.Expires.IsZero() && !t.Expires.After(time.Now())) {
+	if t == nil || t.expired(time.Now()) {
 		return nil
 	}
+	t.Used = time.Now() // kept on disk with the token's next change: a request need not wait for that
 	return s.principal(t.Holder)
 }
 

@@ -3,6 +3,8 @@ package tfesim_test
 import (
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -211,4 +213,260 @@ func TestProjectList(t *testing.T) {
 			t.Errorf("filtered by %q: %v, want %v", filter, got, want)
 		}
 	}
+}
+
+func TestTriggersClearEachOther(t *testing.T) {
+	s := start(t, tfesim.Options{})
+	c := s.as(t, tfesim.Owner)
+	ws, err := c.Workspaces.Create(t.Context(), "demo", tfe.WorkspaceCreateOptions{Name: tfe.String("net"), TriggerPrefixes: []string{"modules"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct{ attribute, wantPrefixes, wantPatterns string }{
+		{`"trigger-patterns":["/**/net"]`, "", "/**/net"},
+		{`"trigger-prefixes":[]`, "", "/**/net"},
+		{`"trigger-prefixes":["a"]`, "a", ""},
+		{`"trigger-patterns":null`, "a", ""},
+	} {
+		status, _, text := s.send(t, tfesim.Owner, "PATCH", "/workspaces/"+ws.ID, `{"data":{"type":"workspaces","attributes":{`+step.attribute+`}}}`)
+		if status != http.StatusOK {
+			t.Fatalf("%s: status %d: %s", step.attribute, status, text)
+		}
+		got, err := c.Workspaces.ReadByID(t.Context(), ws.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Join(got.TriggerPrefixes, " ") != step.wantPrefixes || strings.Join(got.TriggerPatterns, " ") != step.wantPatterns {
+			t.Errorf("after %s: prefixes %q, patterns %q", step.attribute, got.TriggerPrefixes, got.TriggerPatterns)
+		}
+	}
+	if status, _, _ := s.send(t, tfesim.Owner, "PATCH", "/workspaces/"+ws.ID,
+		`{"data":{"type":"workspaces","attributes":{"trigger-prefixes":["a"],"trigger-patterns":["b"]}}}`); status != 422 {
+		t.Errorf("both: status %d, want 422", status)
+	}
+}
+
+func TestGlobalRemoteStateOfNewWorkspaces(t *testing.T) {
+	for name, test := range map[string]struct {
+		options tfesim.Options
+		want    bool
+	}{
+		"as the documentation says": {tfesim.Options{}, false},
+		"old organization":          {tfesim.Options{GlobalRemoteState: true}, true},
+		"old server":                {tfesim.Options{Personality: tfesim.OldTFE}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := start(t, test.options)
+			c := s.as(t, tfesim.Owner)
+			ws, err := c.Workspaces.Create(t.Context(), "demo", tfe.WorkspaceCreateOptions{Name: tfe.String("net")})
+			if err != nil || ws.GlobalRemoteState != test.want {
+				t.Errorf("the default is %v (%v), want %v", ws.GlobalRemoteState, err, test.want)
+			}
+			ws, err = c.Workspaces.Create(t.Context(), "demo", tfe.WorkspaceCreateOptions{Name: tfe.String("own"), GlobalRemoteState: tfe.Bool(!test.want)})
+			if err != nil || ws.GlobalRemoteState == test.want {
+				t.Errorf("what was asked for was not taken (%v)", err)
+			}
+		})
+	}
+}
+
+// Naming the run does not make another token the run's.
+func TestUploadUnderLockOfRunNeedsItsToken(t *testing.T) {
+	s := start(t, tfesim.Options{})
+	id, err := s.AddWorkspace("demo", "net")
+	if err != nil {
+		t.Fatal(err)
+	}
+	run, err := s.LockByRun("demo", "net")
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw := state(1, lineage)
+	for name, relationship := range map[string]string{"without the run": "", "naming the run": run} {
+		body := strings.Replace(versionDocument(1, md5Of(raw), lineage, raw, ""), `"attributes"`,
+			`"relationships":{"run":{"data":{"type":"runs","id":"`+relationship+`"}}},"attributes"`, 1)
+		status, _, text := s.send(t, tfesim.Owner, "POST", "/workspaces/"+id+"/state-versions", body)
+		if want := "This workspace is locked by Run " + run + " and"; status != http.StatusConflict || !strings.Contains(text, want) {
+			t.Errorf("%s: status %d: %s", name, status, text)
+		}
+	}
+	if _, _, held := s.Current("demo", "net"); held {
+		t.Error("the state was stored")
+	}
+}
+
+func TestRollback(t *testing.T) {
+	for _, p := range []tfesim.Personality{tfesim.TFE, tfesim.HCP} {
+		t.Run(p.String(), func(t *testing.T) {
+			s := start(t, tfesim.Options{Personality: p})
+			first := state(1, lineage)
+			old, err := s.Seed("demo", "net", first)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.Seed("demo", "net", state(5, lineage)); err != nil {
+				t.Fatal(err)
+			}
+			elsewhere, err := s.Seed("demo", "other", first)
+			if err != nil {
+				t.Fatal(err)
+			}
+			id := s.workspaceID(t, "net")
+			back := func(who tfesim.Identity, version string) int {
+				status, _, _ := s.send(t, who, "PATCH", "/workspaces/"+id+"/state-versions",
+					`{"data":{"type":"state-versions","relationships":{"rollback-state-version":{"data":{"type":"state-versions","id":"`+version+`"}}}}}`)
+				return status
+			}
+			if got := back(tfesim.Owner, old); got != 409 {
+				t.Errorf("unlocked: status %d, want 409", got)
+			}
+			if err := s.Lock("demo", "net", tfesim.Owner, ""); err != nil {
+				t.Fatal(err)
+			}
+			for _, refused := range []struct {
+				who     tfesim.Identity
+				version string
+				want    int
+			}{
+				{tfesim.SecondUser, old, 409}, {tfesim.ReadOnly, old, 404}, {tfesim.Organization, old, 404},
+				{tfesim.Owner, "sv-none", 404}, {tfesim.Owner, elsewhere, 404}, {tfesim.Owner, "", 422},
+			} {
+				if got := back(refused.who, refused.version); got != refused.want {
+					t.Errorf("%s to %q: status %d, want %d", refused.who, refused.version, got, refused.want)
+				}
+			}
+			if _, serial, _ := s.Current("demo", "net"); serial != 5 {
+				t.Errorf("after the refusals the serial is %d", serial)
+			}
+			if got := back(tfesim.Owner, old); got != 201 {
+				t.Fatalf("status %d, want 201", got)
+			}
+			if _, err := s.as(t, tfesim.Owner).Workspaces.Unlock(t.Context(), id); err != nil {
+				t.Fatal(err)
+			}
+			if got, serial, _ := s.Current("demo", "net"); string(got) != string(first) || serial != 1 {
+				t.Errorf("the current state is not the earlier one; serial %d", serial)
+			}
+		})
+	}
+}
+
+func TestTeamTokensAreReadBack(t *testing.T) {
+	s := start(t, tfesim.Options{})
+	c := s.as(t, tfesim.Owner)
+	team, err := c.Teams.Create(t.Context(), "demo", tfe.TeamCreateOptions{Name: tfe.String("ci")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, err := c.TeamTokens.Create(t.Context(), team.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	read, err := c.TeamTokens.Read(t.Context(), team.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if read.ID != plain.ID || read.Token != "" || read.ExpiredAt.IsZero() {
+		t.Error("the token that is read back is another one, shows its secret, or never expires")
+	}
+	for _, description := range []string{"deploy", ""} {
+		if _, err := c.TeamTokens.CreateWithOptions(t.Context(), team.ID, tfe.TeamTokenCreateOptions{Description: &description}); err != nil {
+			t.Errorf("a token described as %q: %v", description, err)
+		}
+	}
+	if _, err := c.TeamTokens.CreateWithOptions(t.Context(), team.ID, tfe.TeamTokenCreateOptions{Description: tfe.String("deploy")}); err == nil {
+		t.Error("two tokens have one description")
+	}
+	status, _, text := s.send(t, tfesim.Owner, "GET", "/teams/"+team.ID+"/authentication-tokens", "")
+	if n := strings.Count(text, `"type":"authentication-tokens"`); status != 200 || n != 3 || strings.Contains(text, ".atlasv1.") {
+		t.Errorf("the list: status %d, %d tokens, want 3 without their secrets", status, n)
+	}
+	for _, who := range []tfesim.Identity{tfesim.SecondUser, tfesim.Outsider} {
+		if status, _, _ := s.send(t, who, "GET", "/authentication-tokens/"+plain.ID, ""); status != 404 {
+			t.Errorf("%s reads the token: status %d", who, status)
+		}
+	}
+	if err := c.TeamTokens.DeleteByID(t.Context(), plain.ID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.TeamTokens.Read(t.Context(), team.ID); err != tfe.ErrResourceNotFound {
+		t.Errorf("after the deletion: %v", err)
+	}
+	if status, _, _ := s.sendWith(t, plain.Token, "GET", "/account/details"); status != 401 {
+		t.Errorf("the deleted token is answered %d, want 401", status)
+	}
+}
+
+func (s *sim) sendWith(t *testing.T, token, method, path string) (int, http.Header, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, s.running.URL()+"/api/v2"+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	client := s.running.Client()
+	defer client.CloseIdleConnections()
+	resp, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	return resp.StatusCode, resp.Header, ""
+}
+
+// A server that refuses runs says so in the run's log and executes nothing.
+func TestNoRunsRefusesToExecute(t *testing.T) {
+	marker := filepath.Join(t.TempDir(), "executed")
+	s := start(t, tfesim.Options{NoRuns: "runs are off here"})
+	c := s.as(t, tfesim.Owner)
+	ws := s.workspace(t, c, "net")
+	cv := s.uploaded(t, c, ws, tfe.ConfigurationVersionCreateOptions{}, "main.tf",
+		`data "external" "x" { program = ["touch", "`+marker+`"] }`)
+	r := s.run(t, c, tfe.RunCreateOptions{Workspace: ws, ConfigurationVersion: cv})
+	r = s.await(t, c, r, "errored")
+	if log := planLog(t, c, r); !strings.Contains(log, "Error: runs are off here") {
+		t.Errorf("the log says %q", log)
+	}
+	if _, err := os.Stat(marker); !os.IsNotExist(err) {
+		t.Error("the configuration was executed")
+	}
+}
+
+// The redacted plan has what clients render, and no sensitive value.
+func TestRedactedPlan(t *testing.T) {
+	needTerraform(t)
+	s := start(t, tfesim.Options{})
+	c := s.as(t, tfesim.Owner)
+	ws := s.workspace(t, c, "net")
+	cv := s.uploaded(t, c, ws, tfe.ConfigurationVersionCreateOptions{}, "main.tf", `
+variable "password" {
+  default   = "hunter2-is-secret"
+  sensitive = true
+}
+resource "terraform_data" "a" { input = { plain = "visible", password = var.password, count = sensitive(4711) } }
+output "password" {
+  value     = var.password
+  sensitive = true
+}`)
+	r := s.await(t, c, s.run(t, c, tfe.RunCreateOptions{Workspace: ws, ConfigurationVersion: cv}), "planned")
+	status, _, text := s.follow(t, tfesim.ReadOnly, "/plans/"+r.Plan.ID+"/json-output-redacted")
+	if status != 200 {
+		t.Fatalf("status %d, want 200", status)
+	}
+	for _, secret := range []string{"hunter2", "4711"} {
+		if strings.Contains(text, secret) {
+			t.Error("the redacted plan holds a sensitive value")
+		}
+	}
+	for _, want := range []string{`"plan_format_version":"1`, `"provider_schemas":{"terraform.io/builtin/terraform"`, `"visible"`, `"after_sensitive"`} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the redacted plan lacks %s", want)
+		}
+	}
+}
+
+// follow makes a GET that may be redirected.
+func (s *sim) follow(t *testing.T, id tfesim.Identity, path string) (int, http.Header, string) {
+	t.Helper()
+	return s.send(t, id, "GET", path, "")
 }

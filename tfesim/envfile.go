@@ -2,18 +2,22 @@ package tfesim
 
 import (
 	"bytes"
+	"crypto/md5"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
 // WriteEnvFile writes, 0600, a file of export lines that make tfhaul, go-tfe, curl and the
 // real terraform work against this server: TFE_ADDRESS, TFE_HOSTNAME, TFE_TOKEN (the owner's),
 // TFE_TEAM_TOKEN, TFE_ORG_TOKEN, TFE_ORG, TFHAUL_CA_FILE, SSL_CERT_FILE and
-// TF_CLI_CONFIG_FILE. The files that it names are written beside it. All of them are removed by
-// Close; the file itself is written last, so once it is there the server can be used.
+// TF_CLI_CONFIG_FILE. The files that it names are written beside it. A file that
+// exists, is not empty and was not written by a server is a *ForeignFileError, and nothing is
+// written. Close removes the files that are still as they were written. The file itself is written last, so once it is there the server can be used.
 //
 // SSL_CERT_FILE holds the system's authorities and this server's. Programs in Go on macOS and
 // Windows take no authority from it; there only --ca-file works.
@@ -27,11 +31,12 @@ func (r *Running) WriteEnvFile(path string) error {
 		name    string
 		content []byte
 	}{
-		{path + ".ca.pem", r.caPEM},
-		{path + ".authorities.pem", append(systemAuthorities(), r.caPEM...)},
-		{path + ".tfrc", fmt.Appendf(nil, "credentials %q {\n  token = %q\n}\n", r.Host(), r.server.Token(Owner))},
+		{path + ".ca.pem", append([]byte(ownLine), r.caPEM...)},
+		{path + ".authorities.pem", slices.Concat([]byte(ownLine), systemAuthorities(), r.caPEM)},
+		{path + ".tfrc", fmt.Appendf([]byte(ownLine), "credentials %q {\n  token = %q\n}\n", r.Host(), r.server.Token(Owner))},
 	}
 	var env bytes.Buffer
+	env.WriteString(ownLine)
 	for _, line := range [][2]string{
 		{"TFE_ADDRESS", r.URL()},
 		{"TFE_HOSTNAME", r.Host()},
@@ -50,10 +55,61 @@ func (r *Running) WriteEnvFile(path string) error {
 		content []byte
 	}{path, env.Bytes()})
 	for _, f := range files {
+		if err := checkOwn(f.name); err != nil {
+			return err
+		}
+	}
+	for _, f := range files {
 		if err := writeWhole(f.name, f.content); err != nil {
 			return err
 		}
-		r.written = append(r.written, f.name)
+		r.written = append(r.written, writtenFile{f.name, md5.Sum(f.content)})
+	}
+	return nil
+}
+
+// ownLine is the first line of every file that WriteEnvFile writes. It is a comment in all of
+// them, and tells a later server that it may replace the file.
+const ownLine = "# Written by tfhaul sim, which replaces this file and removes it when it ends.\n"
+
+// A ForeignFileError is returned by WriteEnvFile when a file that it would replace was not
+// written by it. No file is changed then.
+type ForeignFileError struct {
+	Path string
+}
+
+// Error implements error.
+func (e *ForeignFileError) Error() string {
+	return fmt.Sprintf("%s exists and was not written by tfhaul sim", e.Path)
+}
+
+// A writtenFile is a file that WriteEnvFile wrote.
+type writtenFile struct {
+	name string
+	sum  [md5.Size]byte
+}
+
+// checkOwn refuses to replace anything but an empty file or one that WriteEnvFile wrote.
+func checkOwn(name string) error {
+	info, err := os.Lstat(name)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case !info.Mode().IsRegular():
+		return &ForeignFileError{name}
+	case info.Size() == 0:
+		return nil
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	first := make([]byte, len(ownLine))
+	if _, err := io.ReadFull(f, first); err != nil || string(first) != ownLine {
+		return &ForeignFileError{name}
 	}
 	return nil
 }
@@ -77,8 +133,12 @@ func writeWhole(name string, content []byte) error {
 
 func (r *Running) removeFiles() error {
 	var errs []error
-	for _, name := range r.written {
-		if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
+	for _, f := range r.written {
+		// Another server, or the user, may have put another file there meanwhile.
+		if content, err := os.ReadFile(f.name); err == nil && md5.Sum(content) != f.sum {
+			continue
+		}
+		if err := os.Remove(f.name); err != nil && !errors.Is(err, os.ErrNotExist) {
 			errs = append(errs, err)
 		}
 	}

@@ -34,6 +34,9 @@ func TestEnvFile(t *testing.T) {
 	}
 	env := map[string]string{}
 	for line := range strings.Lines(string(content)) {
+		if strings.HasPrefix(line, "#") {
+			continue
+		}
 		m := regexp.MustCompile(`^export ([A-Z_]+)='(.*)'\n$`).FindStringSubmatch(line)
 		if m == nil {
 			t.Fatal("a line is no export")
@@ -135,5 +138,66 @@ func TestOptionsAreChecked(t *testing.T) {
 			t.Errorf("%s was taken", name)
 			s.Close()
 		}
+	}
+}
+
+// A file of someone else's is neither replaced nor removed, whichever of the four it is.
+func TestEnvFileLeavesForeignFilesAlone(t *testing.T) {
+	for _, suffix := range []string{"", ".ca.pem", ".authorities.pem", ".tfrc"} {
+		t.Run("env"+suffix, func(t *testing.T) {
+			s := start(t, tfesim.Options{})
+			file := filepath.Join(t.TempDir(), "env")
+			if err := os.WriteFile(file+suffix, []byte("alias ll='ls -l'\n"), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			var foreign *tfesim.ForeignFileError
+			if err := s.running.WriteEnvFile(file); !errors.As(err, &foreign) || foreign.Path != file+suffix {
+				t.Fatalf("it was not refused: %v", err)
+			}
+			if err := s.running.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if content, err := os.ReadFile(file + suffix); err != nil || string(content) != "alias ll='ls -l'\n" {
+				t.Errorf("the file was changed: %v", err)
+			}
+			if entries, err := os.ReadDir(filepath.Dir(file)); err != nil || len(entries) != 1 {
+				t.Errorf("there are %d files, want 1: %v", len(entries), err)
+			}
+		})
+	}
+}
+
+func TestEnvFileReplacesItsOwnAndEmptyFiles(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "env")
+	if err := os.WriteFile(file+".tfrc", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	first, second := start(t, tfesim.Options{}), start(t, tfesim.Options{})
+	for _, s := range []*sim{first, second} {
+		if err := s.running.WriteEnvFile(file); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The files are the second server's now, so the first one leaves them.
+	if err := first.running.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(file); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("the first server removed or changed the file of the second: %v", err)
+	}
+	// What the user put in its place stays, too.
+	if err := os.WriteFile(file, []byte("mine\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := second.running.Close(); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := os.ReadDir(filepath.Dir(file))
+	if err != nil || len(entries) != 1 || entries[0].Name() != "env" {
+		t.Errorf("left are %v, %v; want env alone", entries, err)
 	}
 }

@@ -74,11 +74,11 @@ func (s *Server) plan(x *execution) {
 		s.work.executor.keep(x.run, f.dir)
 	}
 	s.endPhase(x, err, func(r *run) *phase { return &r.Plan }, func(r *run) {
-		r.Plan.JSON = outcome.json
+		r.Plan.JSON, r.Plan.Redacted = outcome.json, outcome.redacted
 		r.Plan.HasChanges = outcome.hasChanges
 		r.Plan.Additions, r.Plan.Changes, r.Plan.Destructions, r.Plan.Imports = outcome.counts()
 		s.planned(r)
-	}, outcome.json)
+	}, outcome.json, outcome.redacted)
 }
 
 // takeTurn locks the workspace for a run that may change it. When somebody else has locked it
@@ -141,7 +141,7 @@ func (s *Server) apply(x *execution) {
 	s.endPhase(x, err, func(r *run) *phase { return &r.Apply }, func(r *run) {
 		r.Apply.Additions, r.Apply.Changes, r.Apply.Destructions, r.Apply.Imports = did.added, did.changed, did.destroyed, did.imported
 		s.finish(r, runApplied)
-	}, nil)
+	})
 }
 
 // startPhase moves a run to its next status; nil when there is nothing to be executed any more.
@@ -175,7 +175,7 @@ func (s *Server) startPhase(x *execution, status string, part func(*run) *phase)
 
 // endPhase records how a phase ended: finished, canceled or errored. The leftovers are dropped
 // when the run is gone.
-func (s *Server) endPhase(x *execution, err error, part func(*run) *phase, finished func(*run), leftover *blob) {
+func (s *Server) endPhase(x *execution, err error, part func(*run) *phase, finished func(*run), leftovers ...*blob) {
 	if err != nil && x.ctx.Err() == nil {
 		fmt.Fprintf(&x.log, "\nError: %v\n", err)
 	}
@@ -185,10 +185,10 @@ func (s *Server) endPhase(x *execution, err error, part func(*run) *phase, finis
 	s.work.executor.ended(x)
 	switch {
 	case r == nil:
-		s.discard(log, leftover)
+		s.discard(append(leftovers, log)...)
 	case s.work.executor.closing():
 		// What was being done is lost; it is found so at the next start.
-		s.discard(log, leftover)
+		s.discard(append(leftovers, log)...)
 	default:
 		p := part(r)
 		p.Log = log
@@ -245,6 +245,9 @@ const (
 
 // prepare makes the folder of a run: the configuration, the state, the variables.
 func (s *Server) prepare(x *execution, j *job) (*folder, error) {
+	if s.options.NoRuns != "" {
+		return nil, errors.New(s.options.NoRuns)
+	}
 	if s.work.executor.terraform == "" {
 		return nil, errors.New("this server executes runs by the terraform on its PATH, and there is none: nothing was planned")
 	}
@@ -477,6 +480,7 @@ type counts struct{ added, changed, destroyed, imported int }
 // A planned is what a plan came to.
 type planned struct {
 	json       *blob
+	redacted   *blob
 	hasChanges bool
 	about      counts
 }
@@ -523,7 +527,12 @@ func (s *Server) executePlan(x *execution, f *folder, j *job) (planned, error) {
 		s.removeBlobs(shown)
 		return planned{}, err
 	}
-	return planned{json: shown, hasChanges: code == 2, about: about}, nil
+	redacted, err := s.redactPlan(x, f, shown)
+	if err != nil {
+		s.removeBlobs(shown)
+		return planned{}, err
+	}
+	return planned{json: shown, redacted: redacted, hasChanges: code == 2, about: about}, nil
 }
 
 func failed(code int) error {

@@ -100,7 +100,7 @@ func (s *Server) newTeam(org *organization, name string, a access, id Identity) 
 }
 
 func (s *Server) newToken(holder ref, expires time.Time) *token {
-	t := &token{Secret: randomText(14) + ".atlasv1." + randomText(67), Holder: holder, Expires: expires}
+	t := &token{Secret: randomText(14) + ".atlasv1." + randomText(67), Holder: holder, Expires: expires, Created: time.Now()}
 	s.tokens[t.Secret] = t
 	s.put(t)
 	return t
@@ -117,10 +117,12 @@ func (s *Server) Token(id Identity) string {
 			return p.team != nil && p.identity == Team && strings.EqualFold(p.team.Org, s.options.Organizations[0])
 		})
 	case Organization:
-		return s.tokenOf(func(p *principal) bool { return p.org != nil && strings.EqualFold(p.org.Name, s.options.Organizations[0]) })
+		return s.tokenOf(func(p *principal) bool {
+			return p.org != nil && strings.EqualFold(p.org.Name, s.options.Organizations[0])
+		})
 	case Expired:
 		for secret, t := range s.tokens {
-			if !t.Expires.IsZero() {
+			if t.Expires.Equal(time.Unix(1, 0)) {
 				return secret
 			}
 		}
@@ -133,7 +135,9 @@ func (s *Server) Token(id Identity) string {
 func (s *Server) TeamToken(org string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.tokenOf(func(p *principal) bool { return p.team != nil && p.identity == Team && strings.EqualFold(p.team.Org, org) })
+	return s.tokenOf(func(p *principal) bool {
+		return p.team != nil && p.identity == Team && strings.EqualFold(p.team.Org, org)
+	})
 }
 
 // OrganizationToken returns the organization token of an organization that the server was
@@ -195,11 +199,7 @@ func bearer(r *http.Request) string {
 // authenticate finds who a request comes from; nil when its token is missing, unknown or
 // expired.
 func (s *Server) authenticate(r *http.Request) *principal {
-	t := s.tokens[bearer(r)]
-	if t == nil || (!t.Expires.IsZero() && !t.Expires.After(time.Now())) {
-		return nil
-	}
-	return s.principal(t.Holder)
+	return s.holderOfToken(bearer(r))
 }
 
 // accessTo says what a principal may do with the workspaces of an organization. Run tokens

@@ -60,6 +60,7 @@ func (s *Server) ensureWorkspace(org, name string) (*workspace, error) {
 	w := &workspace{ID: newID("ws"), Org: o.Name, Project: o.DefaultProject, Name: name, Created: now, Updated: now,
 		Settings: map[string]json.RawMessage{}}
 	setText(w.Settings, "terraform-version", s.options.TerraformVersion)
+	s.shareNewState(w)
 	s.addWorkspace(w)
 	return w, nil
 }

@@ -78,6 +78,11 @@ type token struct {
 	Secret  string
 	Holder  ref
 	Expires time.Time // zero: never
+	// Description tells a team's tokens apart; nil for the one that it always may have.
+	Description *string
+	Created     time.Time
+	CreatedBy   ref
+	Used        time.Time // zero: never
 }
 
 const idAlphabet = "ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz123456789"

@@ -159,7 +159,7 @@ func (s *Server) describe(r *http.Request, pattern string) Request {
 	if t := s.tokens[bearer(r)]; t != nil {
 		if p := s.principal(t.Holder); p != nil {
 			q.Identity = p.identity
-			if !t.Expires.IsZero() {
+			if t.expired(q.Time) {
 				q.Identity = Expired
 			}
 		}

@@ -63,6 +63,8 @@ func (s *Server) runBlob(r *run, kind blobKind) (*blob, *liveLog) {
 	switch kind {
 	case blobPlanJSON:
 		return r.Plan.JSON, nil
+	case blobPlanRedacted:
+		return r.Plan.Redacted, nil
 	case blobApplyLog:
 		p, executed = &r.Apply, r.Apply.Status == phaseRunning
 	}

@@ -89,6 +89,8 @@ type phase struct {
 	Times  map[string]time.Time
 	Log    *blob
 	JSON   *blob // of a plan
+	// Redacted is the plan as clients render it, without sensitive values.
+	Redacted *blob
 	// What the plan holds, and what the apply did.
 	HasChanges                                bool
 	Additions, Changes, Destructions, Imports int

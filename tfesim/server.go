@@ -36,6 +36,10 @@ type Options struct {
 	// OfferedTerraform are the Terraform versions that workspaces may be given; another is
 	// answered 422. nil: every release. Site administrators may list them.
 	OfferedTerraform []string
+	// GlobalRemoteState shares the state of new workspaces with their whole organization, as
+	// organizations that are older than this setting do, and as an administrator of Terraform
+	// Enterprise may choose. The default is false; OldTFE always shares.
+	GlobalRemoteState bool
 	// RateLimit is how many API requests a user may make a second. 0 announces the real
 	// server's 30 and does not enforce it; below 0 announces nothing. Blob addresses are not
 	// counted, as at the real one.
@@ -69,6 +73,10 @@ type Options struct {
 	// ProviderMirror is a filesystem mirror from which runs install their providers, and the
 	// only place from which they do. "": they have none but Terraform's built-in one.
 	ProviderMirror string
+	// NoRuns, when it is not empty, refuses to execute runs, and is the reason that their logs
+	// give: a run executes the configuration's code on this machine. Nothing of a
+	// configuration is unpacked then.
+	NoRuns string
 	// Runs is how many runs are executed at a time; 0 is 2.
 	Runs int
 }

@@ -186,13 +186,7 @@ func createVersion(c *call) (*answer, error) {
 		return nil, errBadRequest(textMD5Content)
 	}
 
-	// A version whose bytes never came is superseded by this one.
-	for _, old := range w.versions {
-		if old.Arrived.IsZero() && !old.Discarded {
-			old.Discarded = true
-			s.put(old)
-		}
-	}
+	s.supersede(w)
 	in.kept = true
 	v.JSON, v.Outputs = in.json, in.outputs
 	s.addVersion(w, v)
@@ -201,6 +195,16 @@ func createVersion(c *call) (*answer, error) {
 	}
 	s.put(v)
 	return created(document{Data: c.versionResource(v)}), nil
+}
+
+// supersede discards the versions whose bytes never came, because a newer one is there.
+func (s *Server) supersede(w *workspace) {
+	for _, old := range w.versions {
+		if old.Arrived.IsZero() && !old.Discarded {
+			old.Discarded = true
+			s.put(old)
+		}
+	}
 }
 
 // readVersionAttributes makes the version that the attributes describe, or says which of them
@@ -266,7 +270,8 @@ func (c *call) checkLock(w *workspace, v *stateVersion) error {
 	if w.Lock == nil {
 		return errConflict(textNotLocked)
 	}
-	if w.Lock.Holder != c.who.ref && (v.Run == "" || w.Lock.Holder.ID != v.Run) {
+	// Naming the run that holds the lock is not enough: its own token must.
+	if w.Lock.Holder != c.who.ref {
 		return errConflict(textLockedBy, c.s.holderText(w.Lock.Holder))
 	}
 	v.Cycle = w.Lock.Cycle

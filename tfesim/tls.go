@@ -26,7 +26,7 @@ type Running struct {
 	http     *http.Server
 	listener net.Listener
 	caPEM    []byte
-	written  []string // files of WriteEnvFile
+	written  []writtenFile // files of WriteEnvFile
 	stop     context.CancelFunc
 	ended    chan error
 	close    func() error

@@ -47,7 +47,7 @@ func (s *Server) workBlobs() []*blob {
 		all = append(all, v.Archive)
 	}
 	for _, r := range s.runs {
-		all = append(all, r.Plan.Log, r.Plan.JSON, r.Apply.Log)
+		all = append(all, r.Plan.Log, r.Plan.JSON, r.Plan.Redacted, r.Apply.Log)
 	}
 	return all
 }
@@ -97,7 +97,7 @@ func (s *Server) forget(w *workspace) {
 			s.work.executor.stop(r.ID)
 			delete(s.runs, id)
 			s.drop(r)
-			s.discard(r.Plan.Log, r.Plan.JSON, r.Apply.Log)
+			s.discard(r.Plan.Log, r.Plan.JSON, r.Plan.Redacted, r.Apply.Log)
 		}
 	}
 }

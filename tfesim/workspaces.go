@@ -186,6 +186,7 @@ func createWorkspace(c *call) (*answer, error) {
 	w := &workspace{ID: newID("ws"), Org: o.Name, Project: o.DefaultProject, Created: c.now, Updated: c.now,
 		Settings: map[string]json.RawMessage{}}
 	setText(w.Settings, "terraform-version", c.s.options.TerraformVersion)
+	c.s.shareNewState(w)
 	if err := c.change(w); err != nil {
 		return nil, err
 	}
@@ -233,6 +234,9 @@ func (c *call) change(w *workspace) error {
 		return err
 	}
 	if err := c.changeExecutionMode(settings, it); err != nil {
+		return err
+	}
+	if err := exclusiveTriggers(settings, it); err != nil {
 		return err
 	}
 	if boolSetting(settings, "global-remote-state", false) && boolSetting(settings, "project-remote-state", false) {

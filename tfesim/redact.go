@@ -1,0 +1,160 @@
+package tfesim
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"reflect"
+)
+
+// blobPlanRedacted is the kind of a plan's redacted JSON.
+const blobPlanRedacted blobKind = 'r'
+
+// getRedactedPlan answers GET /plans/:id/json-output-redacted, for everyone who may read the
+// run: 204 while there is none, then a redirect. Terraform and OpenTofu render a remote plan
+// from it.
+func getRedactedPlan(c *call) (*answer, error) {
+	r, err := c.runOfPart("plan_id", "plan-")
+	if err != nil {
+		return nil, err
+	}
+	if r.Plan.Redacted == nil {
+		return noContent(), nil
+	}
+	return c.redirect(ticket{kind: blobPlanRedacted, version: r.ID}), nil
+}
+
+// redactPlan makes the redacted form of a plan: its changes without sensitive values, and the
+// schemas by which a client renders them.
+func (s *Server) redactPlan(x *execution, f *folder, plan *blob) (*blob, error) {
+	var schemas bytes.Buffer
+	if code, err := s.terraform(x, f, &schemas, "providers", "schema", "-json"); err != nil || code != 0 {
+		return nil, errors.Join(err, failed(code))
+	}
+	content, err := s.blobs.open(plan.ID)
+	if err != nil {
+		return nil, err
+	}
+	defer content.Close()
+	var shown, provided map[string]any
+	if err := errors.Join(decodeNumbers(content, &shown), decodeNumbers(&schemas, &provided)); err != nil {
+		return nil, errors.New("terraform's JSON of the plan could not be read")
+	}
+	document, err := json.Marshal(redacted(shown, provided))
+	if err != nil {
+		return nil, err
+	}
+	writer, err := s.blobs.create()
+	if err != nil {
+		return nil, err
+	}
+	var made *blob
+	if _, err = writer.Write(document); err == nil {
+		made, err = writer.finish()
+	}
+	if err != nil {
+		_ = writer.abort() // the first error is the one to tell
+	}
+	return made, err
+}
+
+func decodeNumbers(r interface{ Read([]byte) (int, error) }, into any) error {
+	d := json.NewDecoder(r)
+	d.UseNumber()
+	return d.Decode(into)
+}
+
+// redacted is the document that clients read. Values outside of changes (variables, planned
+// values, the prior state, the configuration) are not in it at all.
+func redacted(plan, schemas map[string]any) map[string]any {
+	out := map[string]any{
+		"plan_format_version":     plan["format_version"],
+		"provider_format_version": schemas["format_version"],
+		"provider_schemas":        schemas["provider_schemas"],
+		"relevant_attributes":     plan["relevant_attributes"],
+	}
+	for _, list := range []string{"resource_changes", "resource_drift"} {
+		resources, _ := plan[list].([]any)
+		for _, r := range resources {
+			if resource, isObject := r.(map[string]any); isObject {
+				redactChange(resource["change"])
+			}
+		}
+		out[list] = resources
+	}
+	outputs, _ := plan["output_changes"].(map[string]any)
+	for _, change := range outputs {
+		redactChange(change)
+	}
+	out["output_changes"] = outputs
+	return out
+}
+
+// redactChange redacts the values of a change in place.
+func redactChange(change any) {
+	c, isObject := change.(map[string]any)
+	if !isObject {
+		return
+	}
+	before, after := c["before"], c["after"]
+	c["before"] = redact(before, c["before_sensitive"], nil, redactedText)
+	c["after"] = redact(after, c["after_sensitive"], before, redactedChange)
+	// Configuration that was generated may hold any value.
+	delete(c, "generated_config")
+}
+
+const (
+	redactedText   = "REDACTED"
+	redactedChange = "REDACTED (changed)" // differs, so that a client still sees a change
+)
+
+// redact replaces what the mask marks as sensitive. A mask is true for all of a value, or has
+// the value's shape. The types of values stay, because clients read them by the schema. A
+// string becomes text, or redactedText where it equals the string that was there before.
+func redact(value, mask, was any, text string) any {
+	all, _ := mask.(bool)
+	switch v := value.(type) {
+	case map[string]any:
+		marks, _ := mask.(map[string]any)
+		wasMap, _ := was.(map[string]any)
+		out := map[string]any{}
+		for key, member := range v {
+			var mark any = all
+			if !all {
+				mark = marks[key]
+			}
+			out[key] = redact(member, mark, wasMap[key], text)
+		}
+		return out
+	case []any:
+		marks, _ := mask.([]any)
+		wasList, _ := was.([]any)
+		out := make([]any, len(v))
+		for i, member := range v {
+			var mark, before any = all, nil
+			if !all && i < len(marks) {
+				mark = marks[i]
+			}
+			if i < len(wasList) {
+				before = wasList[i]
+			}
+			out[i] = redact(member, mark, before, text)
+		}
+		return out
+	}
+	if !all {
+		return value
+	}
+	switch value.(type) {
+	case string:
+		if reflect.DeepEqual(value, was) {
+			return redactedText
+		}
+		return text
+	case json.Number:
+		return json.Number("0")
+	case bool:
+		return false
+	}
+	return nil
+}

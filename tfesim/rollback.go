@@ -1,0 +1,113 @@
+package tfesim
+
+import "io"
+
+// receiveRollback reads the document of a rollback and copies the bytes of the version that it
+// names, before anything is locked: a state may be large.
+func receiveRollback(c *call) error {
+	if err := receiveDocument(c); err != nil {
+		return err
+	}
+	rel, err := c.body.one.related("rollback-state-version")
+	if err != nil || rel == nil {
+		return err
+	}
+	c.s.mu.Lock()
+	from := c.rollbackSource(rel.ID)
+	var state, jsonState, outputs *blob
+	in := &incomingVersion{s: c.s}
+	if from != nil {
+		state, jsonState, outputs, in.read = from.State, from.JSON, from.Outputs, from.Contents
+	}
+	c.s.mu.Unlock()
+	c.incoming = in
+	for _, part := range []struct {
+		from *blob
+		to   **blob
+	}{{state, &in.state}, {jsonState, &in.json}, {outputs, &in.outputs}} {
+		if part.from == nil {
+			continue
+		}
+		if *part.to, err = c.s.duplicate(part.from); err != nil {
+			in.discardUnlessKept()
+			c.incoming = nil
+			return errNotFound()
+		}
+	}
+	return nil
+}
+
+// rollbackSource is the state version of the id in the workspace that the path names, if the
+// caller may write there; nil otherwise.
+func (c *call) rollbackSource(id string) *stateVersion {
+	v := c.s.versions[id]
+	if w, err := c.workspace(accessWrite); err != nil || v == nil || v.Workspace != w.ID || !c.who.mayStoreState() {
+		return nil
+	}
+	return v
+}
+
+// duplicate copies a blob.
+func (s *Server) duplicate(b *blob) (*blob, error) {
+	content, err := s.blobs.open(b.ID)
+	if err != nil {
+		return nil, err
+	}
+	defer content.Close()
+	writer, err := s.blobs.create()
+	if err != nil {
+		return nil, err
+	}
+	var made *blob
+	if _, err = io.Copy(writer, content); err == nil {
+		made, err = writer.finish()
+	}
+	if err != nil {
+		_ = writer.abort() // the first error is the one to tell
+	}
+	return made, err
+}
+
+// rollBack answers PATCH /workspaces/:id/state-versions: a copy of an earlier state version
+// becomes the newest one. Serial, lineage and MD5 are those of the earlier version, so nothing
+// is compared with what is known now.
+func rollBack(c *call) (*answer, error) {
+	s := c.s
+	w, err := c.workspace(accessWrite)
+	if err != nil {
+		return nil, err
+	}
+	if !c.who.mayStoreState() {
+		return nil, errNotFound()
+	}
+	if c.body.one.Type != "" && c.body.one.Type != "state-versions" {
+		return nil, errUnprocessable("data.type must be state-versions")
+	}
+	rel, err := c.body.one.related("rollback-state-version")
+	if err != nil {
+		return nil, err
+	}
+	if rel == nil {
+		return nil, errUnprocessable(textMissing, "rollback-state-version")
+	}
+	from := c.rollbackSource(rel.ID)
+	if from == nil {
+		return nil, errNotFound()
+	}
+	v := &stateVersion{ID: newID("sv"), Workspace: w.ID, Serial: from.Serial, Lineage: from.Lineage, MD5: from.MD5,
+		Created: c.now, CreatedBy: c.who.ref}
+	if err := c.checkLock(w, v); err != nil {
+		return nil, err
+	}
+	in := c.incoming
+	if in == nil || in.state == nil || from.BackingData != backingDataKept || s.status(from, c.now) != statusFinalized {
+		return nil, errUnprocessable("the state version %s cannot be rolled back to: its state is not there", from.ID)
+	}
+	s.supersede(w)
+	in.kept = true
+	v.JSON, v.Outputs = in.json, in.outputs
+	s.addVersion(w, v)
+	s.arrive(v, in.state, in.read, c.now)
+	s.put(v)
+	return created(document{Data: c.versionResource(v)}), nil
+}

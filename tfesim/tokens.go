@@ -1,0 +1,274 @@
+package tfesim
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"slices"
+	"strings"
+	"time"
+)
+
+// tokenYears is how long a token lives whose expiry the client leaves to the server.
+const tokenYears = 2
+
+// expired reports whether the token is of no use any more.
+func (t *token) expired(now time.Time) bool {
+	return !t.Expires.IsZero() && !t.Expires.After(now)
+}
+
+// id is the token's id. It is made of the secret, which it does not give away.
+func (t *token) id() string {
+	sum := sha256.Sum256([]byte(t.Secret))
+	return "at-" + hex.EncodeToString(sum[:8])
+}
+
+// sameDescription reports whether the token has the description; nil is none.
+func (t *token) sameDescription(d *string) bool {
+	if t.Description == nil || d == nil {
+		return t.Description == nil && d == nil
+	}
+	return *t.Description == *d
+}
+
+// tokensOf returns a holder's tokens, the oldest first.
+func (s *Server) tokensOf(holder ref) []*token {
+	var all []*token
+	for _, t := range s.tokens {
+		if t.Holder == holder {
+			all = append(all, t)
+		}
+	}
+	slices.SortFunc(all, func(a, b *token) int { return cmp.Or(a.Created.Compare(b.Created), strings.Compare(a.id(), b.id())) })
+	return all
+}
+
+// plainToken is the token without description that a team or an organization may have one of.
+func (s *Server) plainToken(holder ref) *token {
+	for _, t := range s.tokensOf(holder) {
+		if t.Description == nil {
+			return t
+		}
+	}
+	return nil
+}
+
+func (s *Server) deleteToken(t *token) {
+	delete(s.tokens, t.Secret)
+	s.drop(t)
+}
+
+// createTeamToken answers POST /teams/:id/authentication-token: a new token replaces the one
+// without description that there was.
+func createTeamToken(c *call) (*answer, error) {
+	t, err := c.team()
+	if err != nil {
+		return nil, err
+	}
+	return c.makeToken(ref{t.ID, "teams"}, nil)
+}
+
+// createNamedTeamToken answers POST /teams/:id/authentication-tokens: one token more, of a
+// description that no other token of the team has.
+func createNamedTeamToken(c *call) (*answer, error) {
+	t, err := c.team()
+	if err != nil {
+		return nil, err
+	}
+	holder := ref{t.ID, "teams"}
+	if !c.body.one.has("description") {
+		return c.makeToken(holder, nil)
+	}
+	description, err := c.body.one.str("description")
+	if err != nil {
+		return nil, err
+	}
+	for _, other := range c.s.tokensOf(holder) {
+		if other.sameDescription(&description) {
+			return nil, &apiError{status: 422, title: "invalid attributes", detail: "Validation failed: Description has already been taken"}
+		}
+	}
+	return c.makeToken(holder, &description)
+}
+
+// createOrganizationToken answers POST /organizations/:organization/authentication-token.
+func createOrganizationToken(c *call) (*answer, error) {
+	o, err := c.ownedOrganization()
+	if err != nil {
+		return nil, err
+	}
+	return c.makeToken(ref{o.Name, "organizations"}, nil)
+}
+
+// makeToken makes a token and shows its secret, which no other answer does.
+func (c *call) makeToken(holder ref, description *string) (*answer, error) {
+	expires := c.now.AddDate(tokenYears, 0, 0)
+	if at, err := c.body.one.str("expired-at"); err != nil {
+		return nil, err
+	} else if at != "" {
+		if expires, err = time.Parse(time.RFC3339, at); err != nil {
+			return nil, errInvalid("expired-at", "expired-at must be a time")
+		}
+	}
+	if was := c.s.plainToken(holder); was != nil && description == nil {
+		c.s.deleteToken(was)
+	}
+	t := c.s.newToken(holder, expires)
+	t.Description, t.Created, t.CreatedBy = description, c.now, c.who.ref
+	c.s.put(t)
+	shown := c.tokenResource(t)
+	shown.Attributes["token"] = t.Secret
+	return created(document{Data: shown}), nil
+}
+
+// tokenResource is a token without its secret.
+func (c *call) tokenResource(t *token) resource {
+	at := func(when time.Time) any {
+		if when.IsZero() {
+			return nil
+		}
+		return timestamp(when)
+	}
+	var description any
+	if t.Description != nil {
+		description = *t.Description
+	}
+	relationships := map[string]any{"created-by": toOne(c.s.actor(&t.CreatedBy), "")}
+	if t.Holder.Type == "teams" {
+		relationships["team"] = toOne(&t.Holder, "")
+	}
+	return resource{ID: t.id(), Type: "authentication-tokens", Attributes: map[string]any{
+		"created-at": at(t.Created), "last-used-at": at(t.Used), "description": description, "expired-at": at(t.Expires), "token": nil,
+	}, Relationships: relationships}
+}
+
+// plainTokenOf answers GET of …/authentication-token.
+func (c *call) plainTokenOf(holder ref) (*answer, error) {
+	t := c.s.plainToken(holder)
+	if t == nil {
+		return nil, errNotFound()
+	}
+	return ok(document{Data: c.tokenResource(t)}), nil
+}
+
+// dropPlainToken answers DELETE of …/authentication-token.
+func (c *call) dropPlainToken(holder ref) (*answer, error) {
+	t := c.s.plainToken(holder)
+	if t == nil {
+		return nil, errNotFound()
+	}
+	c.s.deleteToken(t)
+	return noContent(), nil
+}
+
+// ofTeam makes a handler of the team that the path names.
+func ofTeam(do func(*call, ref) (*answer, error)) func(*call) (*answer, error) {
+	return func(c *call) (*answer, error) {
+		t, err := c.team()
+		if err != nil {
+			return nil, err
+		}
+		return do(c, ref{t.ID, "teams"})
+	}
+}
+
+// ofOrganization makes a handler of the organization that the path names, for its owners.
+func ofOrganization(do func(*call, ref) (*answer, error)) func(*call) (*answer, error) {
+	return func(c *call) (*answer, error) {
+		o, err := c.ownedOrganization()
+		if err != nil {
+			return nil, err
+		}
+		return do(c, ref{o.Name, "organizations"})
+	}
+}
+
+// listTokens answers GET /teams/:id/authentication-tokens.
+func (c *call) listTokens(holder ref) (*answer, error) {
+	return c.tokenPage(c.s.tokensOf(holder))
+}
+
+func (c *call) tokenPage(all []*token) (*answer, error) {
+	part, links, meta, err := page(c, all)
+	if err != nil {
+		return nil, err
+	}
+	data := []resource{}
+	for _, t := range part {
+		data = append(data, c.tokenResource(t))
+	}
+	return ok(document{Data: data, Links: links, Meta: meta}), nil
+}
+
+// listTeamTokens answers GET /organizations/:organization/team-tokens.
+func listTeamTokens(c *call) (*answer, error) {
+	o, err := c.ownedOrganization()
+	if err != nil {
+		return nil, err
+	}
+	q := c.r.URL.Query()
+	query := strings.ToLower(q.Get("q"))
+	var all []*token
+	for _, t := range c.s.tokens {
+		if team := c.s.teams[t.Holder.ID]; team != nil && team.Org == o.Name && strings.Contains(strings.ToLower(team.Name), query) {
+			all = append(all, t)
+		}
+	}
+	sort, descending := strings.CutPrefix(cmp.Or(q.Get("sort"), "team-name"), "-")
+	team := func(t *token) string { return c.s.teams[t.Holder.ID].Name }
+	orders := map[string]func(a, b *token) int{
+		"team-name": func(a, b *token) int { return strings.Compare(team(a), team(b)) },
+		"created-by": func(a, b *token) int {
+			return strings.Compare(c.s.holderName(a.CreatedBy), c.s.holderName(b.CreatedBy))
+		},
+		"expired-at":   func(a, b *token) int { return a.Expires.Compare(b.Expires) },
+		"last-used-at": func(a, b *token) int { return a.Used.Compare(b.Used) },
+	}
+	order := orders[sort]
+	if order == nil {
+		return nil, errBadRequest("%q is not a valid sort parameter", q.Get("sort"))
+	}
+	slices.SortFunc(all, func(a, b *token) int {
+		return cmp.Or(order(a, b), a.Created.Compare(b.Created), strings.Compare(a.id(), b.id()))
+	})
+	if descending {
+		slices.Reverse(all)
+	}
+	return c.tokenPage(all)
+}
+
+// tokenByID finds the token that the path names, for those who may change its holder.
+func (c *call) tokenByID() (*token, error) {
+	for _, t := range c.s.tokens {
+		if t.id() != c.r.PathValue("token_id") {
+			continue
+		}
+		org := t.Holder.ID
+		if team := c.s.teams[t.Holder.ID]; team != nil {
+			org = team.Org
+		}
+		if t.Holder.Type != "users" && (c.s.owns(c.who, org) || c.who.org != nil && c.who.org.Name == org) {
+			return t, nil
+		}
+	}
+	return nil, errNotFound()
+}
+
+// getToken answers GET /authentication-tokens/:id.
+func getToken(c *call) (*answer, error) {
+	t, err := c.tokenByID()
+	if err != nil {
+		return nil, err
+	}
+	return ok(document{Data: c.tokenResource(t)}), nil
+}
+
+// deleteTokenCall answers DELETE /authentication-tokens/:id.
+func deleteTokenCall(c *call) (*answer, error) {
+	t, err := c.tokenByID()
+	if err != nil {
+		return nil, err
+	}
+	c.s.deleteToken(t)
+	return noContent(), nil
+}

@@ -1,0 +1,34 @@
+package tfesim
+
+import "encoding/json"
+
+// exclusiveTriggers keeps one of trigger-patterns and trigger-prefixes: setting one clears
+// the other, as the real server does.
+func exclusiveTriggers(settings map[string]json.RawMessage, it item) error {
+	patterns, prefixes := listsSomething(it, "trigger-patterns"), listsSomething(it, "trigger-prefixes")
+	switch {
+	case patterns && prefixes:
+		return errInvalid("trigger-patterns", "Trigger patterns and trigger prefixes cannot be set at the same time")
+	case patterns:
+		delete(settings, "trigger-prefixes")
+	case prefixes:
+		delete(settings, "trigger-patterns")
+	}
+	return nil
+}
+
+// listsSomething reports whether a document sets the attribute to a list that is not empty.
+func listsSomething(it item, attribute string) bool {
+	var list []string
+	raw, sent := it.Attributes[attribute]
+	return sent && json.Unmarshal(raw, &list) == nil && len(list) > 0
+}
+
+// shareNewState applies the server's default for global-remote-state to a new workspace. It
+// is false, as the API's documentation says, unless Options.GlobalRemoteState or the
+// personality of an old server says otherwise.
+func (s *Server) shareNewState(w *workspace) {
+	if s.options.GlobalRemoteState || s.options.Personality == OldTFE {
+		w.Settings["global-remote-state"] = json.RawMessage("true")
+	}
+}
