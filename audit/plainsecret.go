@@ -10,8 +10,14 @@ import (
 
 // A plainSecret is an output that is not sensitive and looks as if it should be.
 type plainSecret struct {
-	name  string
-	shape string // what its value looks like; "" where only the name tells
+	name   string
+	shape  string // what its value looks like; "" where only a name says so
+	within bool   // the name is that of a member of its value
+}
+
+// visitor returns what looks at a state's content while it is read.
+func (f *file) visitor(resource func(statefile.Resource)) *statefile.Visitor {
+	return &statefile.Visitor{Resource: resource, Output: f.output, NameOfSecret: nameKind}
 }
 
 // output looks at an output while its file is read.
@@ -19,18 +25,9 @@ func (f *file) output(o statefile.Output) {
 	if o.Sensitive || o.Empty {
 		return
 	}
-	if o.SecretShape != "" || secretName(o) {
-		f.plainSecrets = append(f.plainSecrets, plainSecret{o.Name, o.SecretShape})
+	if o.SecretShape != "" || o.NamedSecret {
+		f.plainSecrets = append(f.plainSecrets, plainSecret{o.Name, o.SecretShape, o.NamedWithin})
 	}
-}
-
-// secretName reports whether an output of this name and type is likely a secret.
-func secretName(o statefile.Output) bool {
-	switch o.Type {
-	case "number", "bool":
-		return false
-	}
-	return namesSecret(o.Name)
 }
 
 // secretsOf tells of a state's outputs that look like secrets: of those whose value has
@@ -39,15 +36,19 @@ func (j *judge) secretsOf(f *file) {
 	var shaped, named, shapes []string
 	for _, p := range f.plainSecrets {
 		if p.shape == "" {
-			named = append(named, p.name)
+			name := brief(p.name)
+			if p.within {
+				name += " (a member of its value)"
+			}
+			named = append(named, name)
 			continue
 		}
-		shaped = append(shaped, p.name)
+		shaped = append(shaped, brief(p.name))
 		if !slices.Contains(shapes, p.shape) {
 			shapes = append(shapes, p.shape)
 		}
 	}
-	const advice = `Mark them "sensitive = true" in the configuration and apply. Whoever could read the state or the logs may know the values: change them.`
+	const advice = `Mark them "sensitive = true" in the configuration and apply. Anyone who could read the state or the logs may know the values: rotate them.`
 	if len(shaped) > 0 {
 		j.add(Finding{Code: CodePlainSecret, Severity: SeverityError, Sources: []string{f.Source}, Advice: advice,
 			Message: fmt.Sprintf("%s not marked sensitive and %s the shape of a secret (%s): %s. Terraform prints such values in every log.",

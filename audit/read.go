@@ -148,8 +148,7 @@ func (f *file) read(ctx context.Context, ids *collector, now time.Time) error {
 	if f.role == roleBackup {
 		return f.readHeader(ctx, body)
 	}
-	visitor := &statefile.Visitor{Resource: ids.resource, Output: f.output}
-	snapshot, err := statefile.Inspect(&interruptible{ctx, body}, visitor)
+	snapshot, err := statefile.Inspect(&interruptible{ctx, body}, f.visitor(ids.resource))
 	if closed := body.Close(); err == nil && closed != nil {
 		err = closed
 	}

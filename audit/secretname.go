@@ -3,6 +3,8 @@ package audit
 import (
 	"slices"
 	"strings"
+
+	"tfhaul/statefile"
 )
 
 // The words of names, as nameWords parts them. Outputs are named as English names
@@ -10,24 +12,30 @@ import (
 // db_user_password is a password, and password_policy is none.
 var (
 	// secretWords are secret things.
-	secretWords = wordSet(`password passwords passwd passphrase passphrases pwd passcode secret secrets token tokens credential credentials creds
-		kubeconfig kubeconfigs htpasswd bearer dsn psk psks sas
+	secretWords = wordSet(`password passwords passwd passphrase passphrases pwd pwds pw pws passcode token tokens credential credentials creds
+		kubeconfig kubeconfigs talosconfig talosconfigs htpasswd bearer dsn psk psks sas
 		apikey apikeys accesskey secretkey privatekey clientsecret authtoken accesstoken connectionstring`)
 	// keyWords make a secret of a key that follows them, and otherWords do not stand in
-	// the way of that.
+	// the way of that. Before other keys, ownWords do the same for "secret".
 	keyWords = wordSet(`api access private secret signing encryption master account storage auth ssh admin license shared preshared hmac jwt
-		cookie session webhook server client application app subscription`)
+		cookie session webhook server client application app subscription unseal recovery instrumentation gossip encrypt`)
 	otherWords = wordSet(`primary secondary rsa ecdsa ed25519 tls pem`)
+	ownWords   = wordSet(`client webhook shared api app application auth session cookie jwt signing hmac oauth oauth2 user access consumer bot`)
+	// openKeyWords are of keys that are no secrets, however random: of tables, caches, objects, and those that anyone may see.
+	openKeyWords = wordSet(`partition sort hash range row table foreign routing cache object artifact s3 group ring pgp gpg site publishable pair
+		idempotency dedup column index state lock ssl`)
 	// aboutWords behind a secret thing name what is known of it, or where it is.
-	aboutWords = wordSet(`id ids arn arns name names path paths uri uris url urls version versions ttl length policy policies rotation expiry expires
-		expiration enabled count alias endpoint endpoints issuer audience type kind namespace prefix suffix region group groups role roles
+	aboutWords = wordSet(`id ids arn arns name names path paths uri uris url urls version versions versionless ttl length policy policies rotation expiry
+		expires expiration enabled disabled count alias endpoint endpoints issuer audience type kind namespace prefix suffix region group groups role roles
 		user users username usernames fingerprint public thumbprint ref refs reference references location bucket file files filename created
 		updated date algorithm size age days hours minutes seconds status address store manager provider resource mount engine scope scopes
 		command commands cmd instructions instruction hint help note message description checksum hash sha256 sha1 md5 reset change required
-		accessor recipients owner owners admins email label labels tags annotations container host hostname port
-		certificate certificates authority`)
+		accessor accessors recipients owner owners admins email label labels tags annotations container host hostname port
+		certificate certificates authority ssm parameter parameters secretsmanager vault kv link links domain domains record records header headers
+		creator reviewer member members sa validity unit units lifetime last used per title replication purpose state metadata settings options
+		rule rules key keys attribute attributes column format pattern regex template claim claims`)
 	// openWords make a thing known to all wherever they stand.
-	openWords = wordSet(`public encrypted hashed hash authorized kms`)
+	openWords = wordSet(`public encrypted hashed hash authorized kms dkim`)
 )
 
 func wordSet(words string) map[string]bool {
@@ -67,35 +75,89 @@ func nameWords(name string) []string {
 	return words
 }
 
-// namesSecret reports whether something of this name is likely a secret.
-func namesSecret(name string) bool {
-	words := nameWords(name)
+// nameKind is what the name of an output, or of a member of its value, says of what it holds.
+func nameKind(name []byte) statefile.NameKind {
+	const most = 200 // bytes of a name that are looked at
+	words := nameWords(string(name[:min(most, len(name))]))
 	if slices.ContainsFunc(words, func(w string) bool { return openWords[w] }) {
-		return false
-	}
-	secret := -1
-	for i, word := range words {
-		if isSecretWord(words, i, strings.TrimRight(word, "0123456789")) {
-			secret = i
+		if slices.ContainsFunc(words, func(w string) bool { return secretWords[w] || w == "key" || w == "keys" }) {
+			return statefile.NameAbout
 		}
+		return statefile.NameNeutral
 	}
-	return secret >= 0 && !slices.ContainsFunc(words[secret+1:], func(w string) bool { return aboutWords[w] })
+	kind, at := statefile.NameNeutral, 0
+	for i := 0; i < len(words); {
+		found, n := secretAt(words, i)
+		if found != statefile.NameNeutral {
+			kind, at = found, i+n
+		}
+		i += max(1, n)
+	}
+	if kind != statefile.NameNeutral && slices.ContainsFunc(words[at:], func(w string) bool { return aboutWords[w] }) {
+		return statefile.NameAbout
+	}
+	return kind
 }
 
-// isSecretWord reports whether the word at i, without the digits at its end, is a secret thing.
-func isSecretWord(words []string, i int, word string) bool {
-	last := i == len(words)-1
+// secretAt is the kind of the secret thing that the words from i on name, and how many of them do.
+func secretAt(words []string, i int) (kind statefile.NameKind, n int) {
+	word, last := strings.TrimRight(words[i], "0123456789"), i == len(words)-1
+	before, after := "", ""
+	if i > 0 {
+		before = words[i-1]
+	}
+	if !last {
+		after = words[i+1]
+	}
 	switch word {
 	case "pass":
-		return last // bypass is one word, pass_through two
-	case "key", "keys":
-		for i--; i >= 0 && otherWords[words[i]]; i-- {
+		if last { // bypass is one word, pass_through two
+			return statefile.NameSecret, 1
 		}
-		return i >= 0 && keyWords[words[i]]
+	case "secret", "secrets":
+		switch {
+		case after == "id" || after == "ids": // Vault's and Nomad's are UUIDs and secret; others' are names
+			return statefile.NameKey, 2
+		case ownWords[before]:
+			return statefile.NameSecret, 1
+		}
+		return statefile.NameContainer, 1
+	case "key", "keys":
+		return keyKind(words[:i]), 1
 	case "config":
-		return i > 0 && words[i-1] == "kube"
+		if before == "kube" || before == "talos" {
+			return statefile.NameSecret, 1
+		}
 	case "string", "strings", "str":
-		return i > 0 && (words[i-1] == "connection" || words[i-1] == "conn")
+		if before == "connection" || before == "conn" || before == "auth" {
+			return statefile.NameSecret, 1
+		}
+	case "auth":
+		if last && before == "basic" {
+			return statefile.NameSecret, 1
+		}
+	case "cookie", "cookies", "seed", "seeds":
+		if last {
+			return statefile.NameKey, 1
+		}
 	}
-	return secretWords[word] || strings.HasSuffix(word, "password") || strings.HasSuffix(word, "passwd")
+	if secretWords[word] || strings.HasSuffix(word, "password") || strings.HasSuffix(word, "passwd") {
+		return statefile.NameSecret, 1
+	}
+	return statefile.NameNeutral, 0
+}
+
+// keyKind is the kind of a key behind these words.
+func keyKind(words []string) statefile.NameKind {
+	i := len(words) - 1
+	for i >= 0 && otherWords[words[i]] {
+		i--
+	}
+	switch {
+	case slices.ContainsFunc(words, func(w string) bool { return openKeyWords[w] }):
+		return statefile.NameNeutral
+	case i >= 0 && keyWords[words[i]]:
+		return statefile.NameSecret
+	}
+	return statefile.NameKey
 }

@@ -86,7 +86,9 @@ func (m *legacyModule) dependency() error { return m.check('"', formats123, "dep
 
 // output reads one output: a string in format 1, an object since.
 func (m *legacyModule) output(name []byte) error {
-	o := Output{Type: "string", Empty: true}
+	o := Output{Type: "string"}
+	var value outputValue
+	value.begin(NameNeutral)
 	if m.visitor.Output != nil {
 		o.Name = string(name)
 	}
@@ -101,29 +103,29 @@ func (m *legacyModule) output(name []byte) error {
 			case "type":
 				return m.text(formats23, "type", &o.Type)
 			case "value":
-				return m.readOutputValue(&o)
+				return m.readOutputValue(o.Name, &value)
 			}
 			return m.skip()
 		})
 	} else {
 		m.expect('{', formats23, "outputs")
 		m.expect('"', format1, "outputs")
-		err = m.readOutputValue(&o)
+		err = m.readOutputValue(o.Name, &value)
 	}
 	if o.Sensitive {
 		m.outputs.sensitive++
 	}
 	if m.visitor.Output != nil {
-		m.visitedOutputs = append(m.visitedOutputs, o)
+		m.visitedOutputs = append(m.visitedOutputs, value.told(o))
 	}
 	return err
 }
 
-func (m *legacyModule) readOutputValue(o *Output) error {
+func (m *legacyModule) readOutputValue(name string, v *outputValue) error {
 	if m.visitor.Output == nil {
 		return m.skip()
 	}
-	return m.outputValue(&o.Empty, &o.SecretShape)
+	return m.outputValue([]byte(name), v)
 }
 
 // A legacyResource is an entry of a module's "resources", which is an instance

@@ -208,10 +208,9 @@ func (d *document) dependency() error {
 
 // An output is one of format 4 while it is read.
 type output struct {
-	name, kind  []byte
-	sensitive   bool
-	empty       bool
-	secretShape string
+	name, kind []byte
+	sensitive  bool
+	value      outputValue
 
 	rawType, rawValue   []byte // as they are written, or the beginning
 	longType, longValue bool   // it is no more than the beginning
@@ -221,7 +220,8 @@ type output struct {
 // readOutput reads one member of format 4's "outputs".
 func (d *document) readOutput(name []byte) error {
 	o := &d.output
-	*o = output{name: append(o.name[:0], name...), kind: o.kind[:0], empty: true, rawType: o.rawType[:0], rawValue: o.rawValue[:0]}
+	*o = output{name: append(o.name[:0], name...), kind: o.kind[:0], value: o.value, rawType: o.rawType[:0], rawValue: o.rawValue[:0]}
+	o.value.begin(NameNeutral)
 	d.peek()
 	at := d.offset()
 	if err := d.objectOf(format4, "outputs", d.outputField); err != nil {
@@ -233,7 +233,7 @@ func (d *document) readOutput(name []byte) error {
 		d.current.outputs.sensitive++
 	}
 	if d.visitor.Output != nil {
-		d.visitor.Output(Output{Name: string(o.name), Sensitive: o.sensitive, Type: string(o.kind), Empty: o.empty, SecretShape: o.secretShape})
+		d.visitor.Output(o.value.told(Output{Name: string(o.name), Sensitive: o.sensitive, Type: string(o.kind)}))
 	}
 	return nil
 }
@@ -255,7 +255,7 @@ func (d *document) outputField(key []byte) error {
 		d.record()
 		var err error
 		if d.visitor.Output != nil {
-			err = d.outputValue(&o.empty, &o.secretShape)
+			err = d.outputValue(o.name, &o.value)
 		} else {
 			err = d.skip()
 		}
@@ -264,20 +264,6 @@ func (d *document) outputField(key []byte) error {
 		return err
 	}
 	return d.skip()
-}
-
-// outputValue reads the value of an output, of any format, and says whether it is empty
-// and which credential the first text in it that looks like one has the shape of.
-func (d *document) outputValue(empty *bool, shape *string) error {
-	kind, at := d.peek(), d.offset()
-	*shape = ""
-	err := d.walk(func(text []byte) {
-		if *shape == "" {
-			*shape = secretShape(text)
-		}
-	})
-	*empty = kind == 'n' || kind != '0' && d.offset()-at == int64(len(`""`))
-	return err
 }
 
 // outputType reads a type as cty writes it: "string", or ["list","string"].

@@ -241,7 +241,7 @@ func (s *scanner) skip() error { return s.walk(nil) }
 
 // walk reads a value and calls text, unless it is nil, for all strings in it, keys
 // included. What text is given is valid until it returns.
-func (s *scanner) walk(text func([]byte)) error {
+func (s *scanner) walk(text func(said []byte, key bool)) error {
 	for bottom := s.depth; ; {
 		begun, err := s.walkValue(text)
 		if err != nil {
@@ -262,7 +262,7 @@ func (s *scanner) walk(text func([]byte)) error {
 
 // walkValue reads a value for walk, or, of an object or array that is not empty, only
 // the beginning, and reports whether that is so.
-func (s *scanner) walkValue(text func([]byte)) (begun bool, err error) {
+func (s *scanner) walkValue(text func([]byte, bool)) (begun bool, err error) {
 	switch c := s.next(); c {
 	case '{', '[':
 		if err := s.open(c); err != nil {
@@ -277,7 +277,7 @@ func (s *scanner) walkValue(text func([]byte)) (begun bool, err error) {
 		if text != nil {
 			said, _, err := s.readText()
 			if err == nil {
-				text(said)
+				text(said, false)
 			}
 			return false, err
 		}
@@ -420,11 +420,11 @@ func (s *scanner) readNumber() (literal []byte, err error) {
 }
 
 // walkKey is readKey for walk.
-func (s *scanner) walkKey(text func([]byte)) error {
+func (s *scanner) walkKey(text func([]byte, bool)) error {
 	if text != nil {
 		key, err := s.readKey()
 		if err == nil {
-			text(key)
+			text(key, true)
 		}
 		return err
 	}

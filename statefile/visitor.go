@@ -1,7 +1,7 @@
 package statefile
 
 // A Visitor is told of a snapshot's content while it is read, in the order of
-// the file. Either function may be nil. What a visitor was told of a file that
+// the file. Each function may be nil. What a visitor was told of a file that
 // turns out not to be a state is of no worth. Of formats 1 to 3 one module at a
 // time is kept in memory.
 //
@@ -10,6 +10,10 @@ package statefile
 type Visitor struct {
 	Resource func(Resource)
 	Output   func(Output)
+
+	// NameOfSecret judges the name of an output, or of a member of its value. The name is only
+	// valid during the call.
+	NameOfSecret func(name []byte) NameKind
 }
 
 // A Resource is a resource of a snapshot with its instances, those of older
@@ -50,4 +54,10 @@ type Output struct {
 	// the shape of, such as "private key" or "password in a URL". It is empty if none was
 	// recognised. Of texts longer than 16 KiB at least the first 16 KiB are looked at.
 	SecretShape string
+
+	// NamedSecret reports whether the value holds a text that, by its name, is likely a secret: it stands
+	// under a name that the visitor's NameOfSecret takes for one, and does not merely refer to a
+	// secret, as a path or an ARN does. NamedWithin reports whether that is the name of a
+	// member of the value, not the output's own.
+	NamedSecret, NamedWithin bool
 }
