@@ -124,7 +124,7 @@ func (h *Haul) Plan(ctx context.Context, moves []Move) (*Plan, error) {
 		m.Listed, m.Known, m.seen = true, workspaces[m.Workspace], nil
 		group.Go(func() error {
 			defer crash.Catch(ctx)
-			plan.Moves[i] = reader.plan(ctx, m, colliding[m.Workspace])
+			plan.Moves[i] = reader.plan(ctx, m, colliding[foldName(m.Workspace)])
 			if h.Decided != nil {
 				telling.Lock()
 				defer telling.Unlock()
@@ -189,20 +189,31 @@ func (h *Haul) judgeToken(ctx context.Context) ([]Finding, error) {
 		Message: organizationTokenMessage}}, nil
 }
 
+// foldName returns the form in which two names are compared: names that differ only
+// in case are one workspace.
+func foldName(name string) string { return strings.ToLower(name) }
+
 // collisions finds the workspaces into which several snapshots are to go, and
 // says so for each.
 func (p *Plan) collisions(moves []Move) map[string]string {
-	sources := map[string][]string{}
+	sources, spellings := map[string][]string{}, map[string][]string{}
 	for _, m := range moves {
-		sources[m.Workspace] = append(sources[m.Workspace], m.Object.Name())
+		key := foldName(m.Workspace)
+		sources[key] = append(sources[key], m.Object.Name())
+		if !slices.Contains(spellings[key], m.Workspace) {
+			spellings[key] = append(spellings[key], m.Workspace)
+		}
 	}
 	colliding := map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(sources)) {
 		if from := sources[name]; len(from) > 1 {
 			message := fmt.Sprintf("%d snapshots are to go into the workspace %s: %s. Give them names of their own (--workspace-name, --map) or leave all but one out (--exclude).",
-				len(from), name, several(from))
+				len(from), strings.Join(spellings[name], ", "), several(from))
+			if len(spellings[name]) > 1 {
+				message += " Names that differ only in case are one workspace."
+			}
 			colliding[name] = message
-			p.Findings = append(p.Findings, Finding{Code: FindingCollision, Severity: SeverityError, Message: message, Sources: from, Targets: []string{name}})
+			p.Findings = append(p.Findings, Finding{Code: FindingCollision, Severity: SeverityError, Message: message, Sources: from, Targets: spellings[name]})
 		}
 	}
 	return colliding
