@@ -60,9 +60,9 @@ func reported(t *testing.T, values map[string]any) map[string]bool {
 	return names
 }
 
-// ctyType is the type of a value as Terraform writes it; of lists and objects only the beginning.
+// ctyType is the type of a value as Terraform writes it.
 func ctyType(value any) any {
-	switch value.(type) {
+	switch value := value.(type) {
 	case string:
 		return "string"
 	case float64:
@@ -70,9 +70,19 @@ func ctyType(value any) any {
 	case bool:
 		return "bool"
 	case []any:
-		return []any{"tuple", []any{}}
+		types := []any{}
+		for _, element := range value {
+			types = append(types, ctyType(element))
+		}
+		return []any{"tuple", types}
+	case map[string]any:
+		types := map[string]any{}
+		for name, member := range value {
+			types[name] = ctyType(member)
+		}
+		return []any{"object", types}
 	}
-	return []any{"object", map[string]any{}}
+	return "dynamic"
 }
 
 // TestSecretsAreFoundAmongRealisticOutputs measures two sets: the one that the rules were tuned on, of which

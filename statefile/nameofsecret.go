@@ -24,12 +24,13 @@ type outputValue struct {
 	shape         string
 	named, within bool
 
+	name   NameKind    // what the output's name says
 	scopes []nameScope // the members that the scanner stands in, outermost first
 }
 
 // begin prepares to read the value of an output of this name.
 func (v *outputValue) begin(name NameKind) {
-	*v = outputValue{empty: true, scopes: append(v.scopes[:0], nameScope{-1, name})}
+	*v = outputValue{empty: true, name: name, scopes: v.scopes[:0]}
 }
 
 // told completes what the visitor is told of the output.
@@ -49,16 +50,19 @@ func (v *outputValue) key(depth int, kind NameKind) {
 // text looks at a string that is depth objects and arrays deep.
 func (v *outputValue) text(depth int, text []byte) {
 	v.leave(depth + 1)
-	if v.named || !v.scopes[len(v.scopes)-1].kind.holds(text) {
-		return
+	kind := v.name
+	if n := len(v.scopes); n > 0 {
+		kind = v.scopes[n-1].kind
 	}
-	v.named, v.within = true, len(v.scopes) > 1
+	if !v.named && kind.holds(text) {
+		v.named, v.within = true, len(v.scopes) > 0
+	}
 }
 
 // leave ends the members that are at least as deep.
 func (v *outputValue) leave(depth int) {
-	for v.scopes[len(v.scopes)-1].depth >= depth {
-		v.scopes = v.scopes[:len(v.scopes)-1]
+	for n := len(v.scopes); n > 0 && v.scopes[n-1].depth >= depth; n-- {
+		v.scopes = v.scopes[:n-1]
 	}
 }
 
