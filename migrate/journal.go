@@ -95,6 +95,10 @@ var ErrJournalInUse = errors.New("the journal is in use by another process")
 // id is that of the journal; a new journal gets a new one. A last line that was
 // cut off by a crash is dropped; anything else that is no event is an error.
 func OpenJournal(path string) (*Journal, *Ledger, error) {
+	// Opening a pipe would wait for its other end, and no device keeps a journal.
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() && !info.IsDir() {
+		return nil, nil, fmt.Errorf("the journal %q cannot be opened: it is not a regular file", path)
+	}
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		if at, ok := errors.AsType[*fs.PathError](err); ok {
@@ -140,18 +144,24 @@ const (
 	mostFirstLine = 512
 )
 
-// dropCutLine takes away what follows the complete lines, if that is an event of
-// ours that a crash cut off. Anything else is somebody else's file, named by
-// mistake, and stays as it is.
+// dropCutLine removes what follows the complete lines, if that is an event of ours
+// that a crash cut off. Anything else is another program's file, named by mistake, and
+// stays as it is. Where not even the first line is complete, only the name of the
+// format in it shows that the file is ours.
 func (j *Journal) dropCutLine(whole int64, first bool) error {
 	tail, err := io.ReadAll(io.NewSectionReader(j.file, whole, mostLine))
 	if err != nil {
 		return err
 	}
 	n := min(len(tail), len(lineStart))
-	ours := string(tail[:n]) == lineStart[:n] && !(first && len(tail) > mostFirstLine)
+	ours := string(tail[:n]) == lineStart[:n]
 	// A crash may also leave a length without the bytes.
-	if blank := len(bytes.Trim(tail, "\x00")) == 0; !ours && !blank {
+	blank := len(bytes.Trim(tail, "\x00")) == 0
+	if first {
+		blank = len(tail) == 0
+		ours = ours && len(tail) <= mostFirstLine && bytes.Contains(tail, []byte(`"event":"haul","format":"`+JournalFormat+`"`))
+	}
+	if !ours && !blank {
 		return errors.New("it ends in what is no journal event: is this a file that tfhaul wrote?")
 	}
 	return j.file.Truncate(whole)

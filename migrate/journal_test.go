@@ -83,6 +83,10 @@ func TestJournalErrors(t *testing.T) {
 		{"a state on one line", `{"version":4,"serial":1}`, "no journal event"},
 		{"a log on one line", `{"time":"2026-01-01T00:00:00Z","msg":"` + strings.Repeat("x", 600), "no journal event"},
 		{"a word", "hello", "no journal event"},
+		{"one brace", "{", "no journal event"},
+		{"zeros", strings.Repeat("\x00", 4096), "no journal event"},
+		{"the beginning of any log", `{"time":"2026-01-01T00:00:00Z","level":"INFO"`, "no journal event"},
+		{"a short log on one line", `{"time":"2026-01-01T00:00:00Z","msg":"x"}`, "no journal event"},
 		{"another tail", `{"event":"haul","format":"tfhaul-journal/1"}` + "\n" + `{"version":4}`, "no journal event"},
 	}
 	for _, c := range cases {

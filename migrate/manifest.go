@@ -72,6 +72,9 @@ func ReadManifest(r io.Reader, name string) (*Manifest, error) {
 	if len(src) > mostManifest {
 		return nil, fmt.Errorf("the manifest %s is larger than %d MB", name, mostManifest>>20)
 	}
+	if err := checkNesting(src, name); err != nil {
+		return nil, err
+	}
 	file, diags := hclsyntax.ParseConfig(src, name, hcl.InitialPos)
 	if diags.HasErrors() {
 		return nil, manifestError(diags)

@@ -129,6 +129,9 @@ func decodeCLIConfig(text []byte) (*cliConfigFile, error) {
 	if bytes.HasPrefix(bytes.TrimLeft(text, " \t\r\n"), []byte("{")) && !json.Valid(text) {
 		return nil, errors.New("is not valid JSON")
 	}
+	if tooDeep(text) {
+		return nil, fmt.Errorf("is nested more than %d levels deep", maxConfigNesting)
+	}
 	tree, err := hcl.ParseBytes(text)
 	if err != nil {
 		if at, ok := errors.AsType[*parser.PosError](err); ok {
