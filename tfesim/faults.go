@@ -2,11 +2,13 @@ package tfesim
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"path"
+	"time"
 )
 
 // FaultKind says what goes wrong.
@@ -23,6 +25,15 @@ const (
 	// FaultCut sends the first half of the real answer's body, which it announced in full, and
 	// closes the connection. It implies After.
 	FaultCut
+	// FaultLate answers as it would without a fault, but late by Wait: the time passes before
+	// the request takes effect, or with After between its effect and its answer.
+	FaultLate
+	// FaultPostpone resets the connection without an answer, and lets the request take effect
+	// when Wait has passed, as when something on the way has kept it.
+	FaultPostpone
+	// FaultChange lets the request take effect and answers what Change makes of the real
+	// answer's body.
+	FaultChange
 	// FaultHang answers nothing until the client gives up or the server is closed.
 	FaultHang
 )
@@ -45,6 +56,10 @@ type Fault struct {
 	Status int
 	Header http.Header
 	Body   string
+	// Wait is how long FaultLate and FaultPostpone take.
+	Wait time.Duration
+	// Change makes the body that FaultChange answers of the real one.
+	Change func([]byte) []byte
 }
 
 // AnswerHTML is an answer of a proxy: a status with an HTML page.
@@ -126,11 +141,26 @@ func (s *Server) faultFor(q Request) *Fault {
 // serveFault answers a request that a fault has hit.
 func (s *Server) serveFault(w http.ResponseWriter, r *http.Request, f *Fault) {
 	var real *heldAnswer
-	if f.After || f.Kind == FaultCut {
+	if f.Kind == FaultLate && !f.After {
+		s.sleep(f.Wait)
+	}
+	if f.Kind == FaultPostpone {
+		s.postpone(r, f.Wait)
+		abort(w, true)
+		return
+	}
+	if f.After || f.Kind == FaultCut || f.Kind == FaultLate || f.Kind == FaultChange {
 		real = &heldAnswer{header: http.Header{}}
 		s.mux.ServeHTTP(real, r)
 	}
 	switch f.Kind {
+	case FaultLate:
+		if f.After {
+			s.sleep(f.Wait)
+		}
+		real.send(w, real.body.Bytes())
+	case FaultChange:
+		real.send(w, f.Change(real.body.Bytes()))
 	case FaultReset:
 		abort(w, true)
 	case FaultClose:
@@ -154,6 +184,35 @@ func (s *Server) serveFault(w http.ResponseWriter, r *http.Request, f *Fault) {
 	default:
 		f.answer(w, real)
 	}
+}
+
+// sleep waits until the time has passed or the server is closed.
+func (s *Server) sleep(d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-s.done:
+	}
+}
+
+// postpone has a request take effect later, when nobody waits for its answer any more.
+func (s *Server) postpone(r *http.Request, wait time.Duration) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return // the client did not send all of it
+	}
+	later := r.Clone(context.WithoutCancel(r.Context()))
+	s.late.Go(func() {
+		s.sleep(wait)
+		select {
+		case <-s.done:
+			return
+		default:
+		}
+		later.Body = io.NopCloser(bytes.NewReader(body))
+		s.mux.ServeHTTP(&heldAnswer{header: http.Header{}}, later)
+	})
 }
 
 // answer writes what the fault says instead of the real answer.
@@ -212,6 +271,15 @@ func (h *heldAnswer) WriteHeader(status int) {
 func (h *heldAnswer) Write(p []byte) (int, error) {
 	h.WriteHeader(http.StatusOK)
 	return h.body.Write(p)
+}
+
+// send answers with the real status and headers, and the body given.
+func (h *heldAnswer) send(w http.ResponseWriter, body []byte) {
+	h.copyHeader(w)
+	w.Header().Set("Content-Length", itoa(int64(len(body))))
+	w.WriteHeader(h.status)
+	// The client is gone if this fails, and there is nobody to tell.
+	_, _ = w.Write(body)
 }
 
 func (h *heldAnswer) copyHeader(w http.ResponseWriter) {

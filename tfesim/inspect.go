@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -63,6 +64,17 @@ func (s *Server) ensureWorkspace(org, name string) (*workspace, error) {
 	s.shareNewState(w)
 	s.addWorkspace(w)
 	return w, nil
+}
+
+// RenameWorkspace gives a workspace another name.
+func (s *Server) RenameWorkspace(org, workspace, name string) error {
+	return s.arrange(org, workspace, func(w *workspaceRecord) error {
+		delete(s.byName[w.Org], strings.ToLower(w.Name))
+		w.Name = name
+		s.byName[w.Org][strings.ToLower(name)] = w
+		s.put(w)
+		return nil
+	})
 }
 
 // DeleteWorkspace deletes a workspace and all its state, locked or not.

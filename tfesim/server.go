@@ -95,7 +95,8 @@ type Server struct {
 	store   *store // nil in memory
 	secret  []byte // signs blob addresses
 
-	done     chan struct{} // closed by Close: lets hanging requests go
+	late     sync.WaitGroup // requests that a fault has postponed
+	done     chan struct{}  // closed by Close: lets hanging requests go
 	doneOnce sync.Once
 
 	mu            sync.Mutex
@@ -176,6 +177,7 @@ func New(o Options) (*Server, error) {
 // afterwards fail.
 func (s *Server) Close() error {
 	s.doneOnce.Do(func() { close(s.done) })
+	s.late.Wait()
 	s.work.executor.close()
 	return s.closeStore()
 }
