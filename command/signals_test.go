@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -443,4 +444,57 @@ func endpointOf(pattern string) string {
 		}
 	}
 	return strings.Join(parts, "/")
+}
+
+// A lock request is lost and takes effect after the move has ended: unlock looks at its
+// workspace, too.
+func TestUnlockLooksWhereALockRequestWasLost(t *testing.T) {
+	t.Parallel()
+	h := start(t, tfesim.Options{})
+	h.addWorkspace(t, "net")
+	path := write(t, "terraform.tfstate", state(1, 10))
+	journal := filepath.Join(t.TempDir(), "move.jsonl")
+	h.Inject(tfesim.Fault{Endpoint: "POST /workspaces/:workspace_id/actions/lock", Kind: tfesim.FaultReset})
+	r := h.tfhaul(t, "move", path, org+"/net", "--journal", journal, "--json")
+	document := r.document(t)
+	if r.code != 0 || document["lock_request_lost"] != true {
+		t.Fatalf("exit code %d: %s%s", r.code, r.stdout, r.stderr)
+	}
+	command := fmt.Sprint(document["notes"])
+	_, haul, found := strings.Cut(command, "--haul ")
+	if !found {
+		t.Fatalf("no command is named: %s", command)
+	}
+	haul, _, _ = strings.Cut(haul, "]")
+	// Now it takes effect.
+	if err := h.Lock(org, "net", tfesim.Owner, "tfhaul moves a state here (haul "+haul+")"); err != nil {
+		t.Fatal(err)
+	}
+	if r := h.tfhaul(t, "unlock", journal); r.code != 0 || !strings.HasPrefix(r.stdout, "freed: ") {
+		t.Errorf("exit code %d: %s%s", r.code, r.stdout, r.stderr)
+	}
+	h.mustBeFree(t, "net")
+}
+
+// The workspace was renamed after the move, and another has its name now.
+func TestVerifyJournalChecksTheName(t *testing.T) {
+	t.Parallel()
+	h := start(t, tfesim.Options{})
+	h.addWorkspace(t, "net")
+	path := write(t, "terraform.tfstate", state(1, 10))
+	journal := filepath.Join(t.TempDir(), "move.jsonl")
+	if r := h.tfhaul(t, "move", path, org+"/net", "--journal", journal); r.code != 0 {
+		t.Fatalf("exit code %d: %s%s", r.code, r.stdout, r.stderr)
+	}
+	if err := h.RenameWorkspace(org, "net", "moved-away"); err != nil {
+		t.Fatal(err)
+	}
+	for _, taken := range []bool{false, true} {
+		if taken {
+			h.addWorkspace(t, "net")
+		}
+		if r := h.tfhaul(t, "verify", journal); r.code != 3 || !strings.Contains(r.stdout, "moved-away") {
+			t.Errorf("the name is taken: %v: exit code %d: %s%s", taken, r.code, r.stdout, r.stderr)
+		}
+	}
 }

@@ -86,7 +86,7 @@ func (u *unlocker) Run(ctx context.Context) error {
 		unlockings, err = u.unlockJournal(ctx, clients)
 	} else {
 		unlockings = make([]report.Unlocking, 1)
-		unlockings[0], err = unlockOne(ctx, clients, u.address, u.haul)
+		unlockings[0], err = unlockOne(ctx, clients, u.address, migrate.HeldLock{Haul: u.haul})
 	}
 	if err != nil {
 		return err
@@ -124,7 +124,8 @@ func (u *unlocker) unlockJournal(ctx context.Context, clients *clientPool) ([]re
 	// Every event is on the disk when it was appended.
 	defer func() { _ = journal.Close() }()
 
-	locks := ledger.HeldLocks()
+	// Where a lock request was lost, it may have taken effect since.
+	locks := append(ledger.HeldLocks(), ledger.LostRequests()...)
 	addresses := make([]target.Address, len(locks))
 	for i, lock := range locks {
 		if addresses[i], err = u.recordedAddress(lock.Target); err != nil {
@@ -136,7 +137,7 @@ func (u *unlocker) unlockJournal(ctx context.Context, clients *clientPool) ([]re
 		if ctx.Err() != nil {
 			return unlockings, ctx.Err()
 		}
-		done, err := unlockOne(ctx, clients, addresses[i], lock.Haul)
+		done, err := unlockOne(ctx, clients, addresses[i], lock)
 		if err != nil {
 			return unlockings, err
 		}
@@ -189,7 +190,7 @@ func (u *unlocker) freeSource(ctx context.Context, lock migrate.SourceLock) erro
 
 // unlockOne frees one workspace of one haul. Its errors are what the user has to
 // put right before anything can be unlocked.
-func unlockOne(ctx context.Context, clients *clientPool, address target.Address, haul string) (report.Unlocking, error) {
+func unlockOne(ctx context.Context, clients *clientPool, address target.Address, lock migrate.HeldLock) (report.Unlocking, error) {
 	out := report.Unlocking{Target: address.String(), Outcome: report.StillLocked}
 	client, err := clients.of(ctx, address)
 	if _, ok := errors.AsType[*usageError](err); ok {
@@ -197,8 +198,8 @@ func unlockOne(ctx context.Context, clients *clientPool, address target.Address,
 	}
 	var done migrate.Unlocking
 	if err == nil {
-		engine := &migrate.Engine{Target: client, Haul: haul}
-		done, err = engine.Unlock(ctx, address.Organization, address.Workspace)
+		engine := &migrate.Engine{Target: client, Haul: lock.Haul}
+		done, err = engine.UnlockByID(ctx, address.Organization, address.Workspace, lock.WorkspaceID)
 		out.Target = done.Target
 	}
 	switch {

@@ -62,6 +62,7 @@ func (v *verifyJournal) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	listKnown(ctx, moves)
 	results := v.recheckAll(ctx, moves)
 	if ctx.Err() != nil && slices.ContainsFunc(results, func(r migrate.Result) bool { return r.Outcome == "" }) {
 		return ctx.Err()
@@ -102,6 +103,45 @@ func (v *verifyJournal) moves(ctx context.Context, clients *clientPool, ledger *
 	// A journal has them in the order in which they happened to begin.
 	slices.SortStableFunc(moves, func(a, b recordedMove) int { return strings.Compare(a.Source, b.Source) })
 	return moves, nil
+}
+
+// leastListed is how many moves into one organization make listing its workspaces
+// cheaper than asking for each.
+const leastListed = 3
+
+// listKnown lists the workspaces of each organization that many moves went to. What a
+// listing does not tell, or fails to, is asked for later.
+func listKnown(ctx context.Context, moves []recordedMove) {
+	type place struct {
+		client       *target.Client
+		organization string
+	}
+	wanted := map[place]map[string][]*recordedMove{}
+	for i := range moves {
+		m := &moves[i]
+		if m.Arrived == nil {
+			continue
+		}
+		at := place{m.client, m.address.Organization}
+		if wanted[at] == nil {
+			wanted[at] = map[string][]*recordedMove{}
+		}
+		name := strings.ToLower(m.address.Workspace)
+		wanted[at][name] = append(wanted[at][name], m)
+	}
+	for at, names := range wanted {
+		if len(names) < leastListed {
+			continue
+		}
+		for ws, err := range at.client.Workspaces(ctx, at.organization) {
+			if err != nil {
+				break
+			}
+			for _, m := range names[strings.ToLower(ws.Name)] {
+				m.Known = ws
+			}
+		}
+	}
 }
 
 // recheckAll looks at many workspaces at a time.

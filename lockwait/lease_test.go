@@ -24,7 +24,7 @@ func TestRelease(t *testing.T) {
 			requests: "unlock"},
 		{name: "while the state is still processed",
 			arrange:  func(p *place) { p.pending = 4 },
-			requests: "unlock unlock unlock unlock unlock", took: 7 * time.Second},
+			requests: "unlock unlock unlock unlock holder unlock", took: 7 * time.Second},
 		{name: "stops at its bound",
 			arrange: func(p *place) { p.pending = 1000 },
 			want:    ErrPending, left: "ours", took: releaseTime},
@@ -63,7 +63,10 @@ func TestRelease(t *testing.T) {
 			requests: "holder unlock"},
 		{name: "held for long and the question fails",
 			arrange: func(p *place) { p.fail("holder", broken) }, held: time.Minute,
-			requests: "holder unlock"},
+			requests: "holder", want: errBroken, left: "ours"},
+		{name: "held for long and the reply to the question is lost once",
+			arrange: func(p *place) { p.fail("holder", lostBack) }, held: time.Minute,
+			requests: "holder holder unlock", took: firstPause},
 		{name: "no permission is no reason to try again",
 			arrange:  func(p *place) { p.fail("unlock", broken) },
 			requests: "unlock", want: errBroken, left: "ours"},
@@ -127,14 +130,14 @@ func TestReleaseInFlightMeanwhile(t *testing.T) {
 // lateUnlock frees the lock just before the second unlock arrives.
 type lateUnlock struct{ party }
 
-func (l lateUnlock) Unlock(ctx context.Context) error {
+func (l lateUnlock) Unlock(ctx context.Context, sending Sending) error {
 	l.mu.Lock()
 	second := len(l.faults["unlock"]) == 0
 	l.mu.Unlock()
 	if second {
 		l.hold(Holder{})
 	}
-	return l.party.Unlock(ctx)
+	return l.party.Unlock(ctx, sending)
 }
 
 func TestSecondReleaseDoesNothing(t *testing.T) {
@@ -156,7 +159,7 @@ func TestSecondReleaseDoesNothing(t *testing.T) {
 			})
 		}
 		all.Wait()
-		if got := p.requests(); got != "lock unlock unlock unlock unlock" {
+		if got := p.requests(); got != "lock unlock unlock unlock holder unlock" {
 			t.Errorf("requests %q", got)
 		}
 		p.hold(Holder{Name: "user ci", Reason: "the next"})

@@ -14,19 +14,26 @@ import (
 
 // A Locker is one lock somewhere, and one party that wants it: the reason it
 // gives for locking is its own, so that it recognises itself.
+//
+// Each call takes a function that has to be called just before each attempt to send
+// the request that the answer relies on, after whatever the request waited for. If it
+// returns an error, nothing is sent, and the call returns an error that wraps it.
 type Locker interface {
 	// Lock asks for the lock once. nil: it is ours. ErrHeld: somebody holds it,
 	// perhaps we ourselves. ErrUnsure: the reply was lost, it may be ours; this is
 	// also the answer when the context ended while a request was under way. Any
 	// other error ends the waiting, and must mean that the request took no effect.
-	Lock(ctx context.Context) error
+	Lock(ctx context.Context, sending Sending) error
 	// Holder says who holds the lock now; the zero Holder, and only that, when
-	// nobody does.
-	Holder(ctx context.Context) (Holder, error)
+	// nobody does. ErrUnsure: the reply was lost, and the question may be asked again.
+	Holder(ctx context.Context, sending Sending) (Holder, error)
 	// Unlock gives the lock back once. ErrPending: not yet, come back shortly.
 	// ErrNotHeld: it was not ours any more. ErrUnsure: the reply was lost.
-	Unlock(ctx context.Context) error
+	Unlock(ctx context.Context, sending Sending) error
 }
+
+// A Sending is called just before a request is sent.
+type Sending func(context.Context) error
 
 // What a Locker's calls can answer; they are found with errors.Is.
 var (
@@ -37,6 +44,9 @@ var (
 	ErrGone    = errors.New("there has been no answer for too long")
 	ErrPending = errors.New("the lock cannot be released yet")
 	ErrNotHeld = errors.New("the lock is not ours")
+	// ErrTooSlow is returned when no answer about the holder arrives in time to be
+	// relied on.
+	ErrTooSlow = errors.New("the server takes too long to say who holds the lock, so nothing can be sent under it safely")
 )
 
 // A Holder is who holds a lock.
@@ -123,6 +133,8 @@ type Options struct {
 	// Pause replaces how a pause is spent, if not nil: a caller that holds
 	// something others could use meanwhile gives it back around the call of sleep.
 	Pause func(ctx context.Context, sleep func(context.Context) error) error
+	// Clock tells how old what was seen of the lock is; nil means SystemClock.
+	Clock Clock
 }
 
 // The pauses between two attempts: they double from the first to the longest,
@@ -180,10 +192,11 @@ func (a *acquisition) attempt(ctx context.Context) (*Lease, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, a.ended(err)
 		}
-		err := a.Lock(ctx)
+		request := attempt{clock: a.Clock}
+		err := a.Lock(ctx, request.sending)
 		switch {
 		case err == nil:
-			return newLease(a.Locker), nil
+			return newLease(a.Locker, a.Clock, request.sent), nil
 		case errors.Is(err, ErrUnsure):
 			a.lost = true
 			lease, asked := a.whoHolds(ctx, err)
@@ -208,31 +221,35 @@ func (a *acquisition) attempt(ctx context.Context) (*Lease, error) {
 // reply was lost. Once one was lost the question is asked stubbornly, even when
 // the context has ended, or a lock of ours might be left behind.
 func (a *acquisition) whoHolds(ctx context.Context, answer error) (*Lease, error) {
-	ask := a.Holder
+	ask := a.ask
 	if a.lost {
 		ask = a.insist
 	}
-	holder, err := ask(ctx)
+	holder, sent, err := ask(ctx)
 	switch {
 	case err != nil && a.lost:
 		return nil, &AbandonedError{Err: errors.Join(answer, err)}
 	case err != nil && ctx.Err() != nil:
 		return nil, ctx.Err()
 	case err == nil && holder.Ours:
-		return newLease(a.Locker), nil
+		return newLease(a.Locker, a.Clock, sent), nil
 	}
 	a.holder = holder // after a failed question: held, not known by whom
 	return nil, nil
 }
 
+func (a *acquisition) ask(ctx context.Context) (Holder, Instant, error) {
+	return askHolder(ctx, a.Locker, a.Clock)
+}
+
 // insist asks who holds the lock until there is an answer, for askTime.
-func (a *acquisition) insist(ctx context.Context) (Holder, error) {
+func (a *acquisition) insist(ctx context.Context) (Holder, Instant, error) {
 	ctx, cancel := detached(ctx, askTime)
 	defer cancel()
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {
-		holder, err := a.Holder(ctx)
+		holder, sent, err := a.ask(ctx)
 		if err == nil || errors.Is(err, ErrGone) || sleep(ctx, pause) != nil {
-			return holder, err
+			return holder, sent, err
 		}
 	}
 }

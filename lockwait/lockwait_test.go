@@ -283,9 +283,9 @@ type endsAfterLock struct {
 	cancel context.CancelFunc
 }
 
-func (l endsAfterLock) Lock(ctx context.Context) error {
+func (l endsAfterLock) Lock(ctx context.Context, sending Sending) error {
 	defer l.cancel()
-	return l.party.Lock(ctx)
+	return l.party.Lock(ctx, sending)
 }
 
 func TestOneHolderAtATime(t *testing.T) {

@@ -17,7 +17,9 @@ type place struct {
 	faults  map[string][]fault // what happens to the next requests of a kind
 	pending int                // how many unlocks are answered "pending"
 	latency time.Duration
-	mute    bool // the place does not tell reasons: who holds the lock cannot be recognised
+	// slowBack is how long an answer takes after the request took effect.
+	slowBack time.Duration
+	mute     bool // the place does not tell reasons: who holds the lock cannot be recognised
 }
 
 // A fault is what happens to one request.
@@ -98,7 +100,11 @@ type party struct {
 	reason string
 }
 
-func (p party) Lock(ctx context.Context) error {
+func (p party) Lock(ctx context.Context, sending Sending) error {
+	defer time.Sleep(p.slowBack)
+	if err := sending(ctx); err != nil {
+		return err
+	}
 	effect, lost := p.arrive(ctx, "lock")
 	if !effect {
 		return lost
@@ -117,7 +123,11 @@ func (p party) Lock(ctx context.Context) error {
 	return answer
 }
 
-func (p party) Holder(ctx context.Context) (Holder, error) {
+func (p party) Holder(ctx context.Context, sending Sending) (Holder, error) {
+	defer time.Sleep(p.slowBack)
+	if err := sending(ctx); err != nil {
+		return Holder{}, err
+	}
 	if effect, lost := p.arrive(ctx, "holder"); !effect || lost != nil {
 		return Holder{}, errors.Join(lost, errors.New("no answer"))
 	}
@@ -134,7 +144,11 @@ func (p party) Holder(ctx context.Context) (Holder, error) {
 	return h, nil
 }
 
-func (p party) Unlock(ctx context.Context) error {
+func (p party) Unlock(ctx context.Context, sending Sending) error {
+	defer time.Sleep(p.slowBack)
+	if err := sending(ctx); err != nil {
+		return err
+	}
 	effect, lost := p.arrive(ctx, "unlock")
 	if !effect {
 		return lost

@@ -81,10 +81,16 @@ func newBenchOver(t *testing.T, o tfesim.Options, over func(http.RoundTripper) h
 // newEngine makes an engine whose token is the one given.
 func (b *bench) newEngine(token string) *migrate.Engine {
 	b.t.Helper()
+	return b.newEngineWith(token, 30*time.Second)
+}
+
+// newEngineWith makes an engine that gives a request up after some time of silence.
+func (b *bench) newEngineWith(token string, timeout time.Duration) *migrate.Engine {
+	b.t.Helper()
 	client, err := target.New(target.Options{
 		API:       &url.URL{Scheme: "http", Host: "localhost", Path: "/api/v2/"},
 		Token:     token,
-		Timeout:   cmp.Or(b.timeout, 30*time.Second),
+		Timeout:   cmp.Or(b.timeout, timeout),
 		Transport: b.over(&http.Transport{DialContext: b.dialer.DialContext, DisableCompression: true}),
 	})
 	if err != nil {

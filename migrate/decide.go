@@ -73,6 +73,7 @@ func (x *execution) lookUp(ctx context.Context) (*target.Workspace, error) {
 		return nil, &target.Error{Op: "find workspace " + x.Organization + "/" + x.Move.Workspace, Code: target.ForbiddenOrMissing, Status: 404}
 	}
 	return patiently(ctx, func() (*target.Workspace, error) {
+		x.lookedAt = x.Clock.Now()
 		return x.Target.Workspace(ctx, x.Organization, x.Move.Workspace)
 	})
 }
@@ -290,11 +291,14 @@ func (x *execution) plan() error {
 // not seen.
 func (x *execution) decideAgain(ctx context.Context) error {
 	now := x.lock.underLock
+	if err := x.sameName(now); err != nil {
+		return err
+	}
 	if x.unchanged(now) {
 		return nil
 	}
 	before, seen := x.verdict.Relation, x.held
-	version, err := x.currentVersion(ctx, now)
+	version, err := x.currentUnderLock(ctx, now)
 	if err != nil {
 		return err
 	}

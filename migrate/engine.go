@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"time"
 
+	"tfhaul/lockwait"
 	"tfhaul/source"
 	"tfhaul/target"
 )
@@ -32,6 +33,8 @@ type Engine struct {
 	Past *Ledger
 	// Options apply to every move.
 	Options
+	// Clock tells how old what was seen of a lock is; nil means this machine's.
+	Clock lockwait.Clock
 
 	// park spends a pause of waiting for a lock; nil: just sleep. See Haul.
 	park func(ctx context.Context, sleep func(context.Context) error) error
@@ -143,17 +146,25 @@ type seen struct {
 // workspace is locked, the move is given up; after that it is finished, which takes at
 // most a few minutes, and no wait in it more than 30 seconds.
 func (e *Engine) Move(ctx context.Context, m Move) Result {
+	x := e.execution(m)
+	x.move(ctx, true)
+	return x.result
+}
+
+// move is Move; last says that nothing of its haul comes after it.
+func (x *execution) move(ctx context.Context, last bool) {
 	start := time.Now()
 	ctx, meter := target.WithMeter(ctx)
-	x := e.execution(m)
 	x.enter()
 	err := x.run(ctx)
 	x.conclude(ctx, err)
 	x.freeLeftLock(ctx)
+	if x.noteLostLock(); last {
+		x.lookOnceMore(ctx)
+	}
 	x.result.APICalls = meter.Calls()
 	x.result.Seconds = time.Since(start).Seconds()
 	x.recordOutcome()
-	return x.result
 }
 
 // execution prepares the carrying out of one move.
@@ -181,6 +192,10 @@ type execution struct {
 	verdict   Verdict
 	payload   payload // what will be sent
 	lock      *workspaceLock
+	lease     *lockwait.Lease
+	lookedAt  lockwait.Instant     // when the workspace was asked for; zero when that was long ago
+	resent    bool                 // the first attempt got no answer, so that the state may be stored twice
+	late      bool                 // what was sent may have taken effect after the lock was last seen as ours
 	sent      *target.StateVersion // step 5
 	awaiting  *target.StateVersion // announced, and its bytes have not arrived
 	current   bool                 // verify found what was sent to be the current state version

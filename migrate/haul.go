@@ -88,10 +88,11 @@ func (h *Haul) Run(ctx context.Context, plan *Plan) ([]Result, error) {
 					r.leaving.Release(1)
 				}
 			}()
-			r.ended(i, mine.carryOut(r.ctx, p))
+			r.ended(i, mine.carryOut(r.ctx, p, r.remember(i)))
 		})
 	}
 	r.running.Wait()
+	r.lookOnceMore(ctx)
 	results := plan.Results()
 	return results, Causes(results)
 }
@@ -100,11 +101,16 @@ func (h *Haul) parallelism() int { return cmp.Or(max(h.Parallelism, 0), DefaultP
 
 // carryOut moves what was planned. What the plan found to need no move, or not to
 // be possible, stands as it is.
-func (e *Engine) carryOut(ctx context.Context, p Planned) Result {
+// lost is called with a move that has left a lock request without a reply.
+func (e *Engine) carryOut(ctx context.Context, p Planned, lost func(*execution)) Result {
 	if p.Result.Outcome == WouldMove {
-		result := e.Move(ctx, p.Move)
-		result.APICalls += p.Result.APICalls
-		return result
+		x := e.execution(p.Move)
+		x.move(ctx, false)
+		x.result.APICalls += p.Result.APICalls
+		if x.result.LockRequestLost {
+			lost(x)
+		}
+		return x.result
 	}
 	x := e.execution(p.Move)
 	x.result = p.Result
@@ -127,8 +133,34 @@ type haulRun struct {
 
 	mu     sync.Mutex
 	plan   *Plan
-	silent int // failures in a row for want of a server
-	down   int // failures in a row for want of the source's server
+	silent int                // failures in a row because the server is unreachable
+	down   int                // failures in a row because the source's server is unreachable
+	lost   map[int]*execution // moves that left a lock request without a reply
+}
+
+// remember returns a function that keeps a move for lookOnceMore.
+func (r *haulRun) remember(i int) func(*execution) {
+	return func(x *execution) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.lost == nil {
+			r.lost = map[int]*execution{}
+		}
+		r.lost[i] = x
+	}
+}
+
+// lookOnceMore looks at the end of the haul at every workspace where a lock request
+// was lost, and records what became of it.
+func (r *haulRun) lookOnceMore(ctx context.Context) {
+	for i, x := range r.lost {
+		x.park, x.leave, x.exit = nil, nil, func() {}
+		metered, meter := target.WithMeter(ctx)
+		x.lookOnceMore(metered)
+		x.result.APICalls += meter.Calls()
+		x.recordOutcome()
+		r.plan.Moves[i].end(x.result)
+	}
 }
 
 // park lends the slot of a move that waits for a lock to others.

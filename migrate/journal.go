@@ -23,23 +23,24 @@ const JournalFormat = "tfhaul-journal/1"
 
 // What an Event announces or records.
 const (
-	EventHaul         = "haul"          // a process started to work on the haul
-	EventIntent       = "intent"        // a move was decided and will be carried out
-	EventCreated      = "created"       // the workspace was made
-	EventLocking      = "locking"       // the lock is about to be asked for
-	EventWaiting      = "waiting"       // somebody else holds the lock (not journalled)
-	EventLocked       = "locked"        // the lock is ours
-	EventBackup       = "backup"        // what will be replaced is kept in a file
-	EventSending      = "sending"       // the state is about to be sent
-	EventSent         = "sent"          // the server acknowledged a state version
-	EventVerified     = "verified"      // the state version was read back and is the snapshot
-	EventUnlocking    = "unlocking"     // the lock is about to be given back
-	EventUnlocked     = "unlocked"      // the lock is not ours any more
-	EventLockKept     = "lock-kept"     // the lock stays, because what the workspace holds is unproven
-	EventSourceLocked = "source-locked" // the source's own lock is ours
-	EventSourceFreed  = "source-freed"  // and is not any more
-	EventProof        = "proof"         // the workspace was proven, or was not; Proof says how
-	EventOutcome      = "outcome"       // the move ended; Result says how
+	EventHaul            = "haul"              // a process started to work on the haul
+	EventIntent          = "intent"            // a move was decided and will be carried out
+	EventCreated         = "created"           // the workspace was made
+	EventLocking         = "locking"           // the lock is about to be asked for
+	EventWaiting         = "waiting"           // somebody else holds the lock (not journalled)
+	EventLocked          = "locked"            // the lock is ours
+	EventLockRequestLost = "lock-request-lost" // the reply to a lock request was lost; it may take effect later
+	EventBackup          = "backup"            // what will be replaced is kept in a file
+	EventSending         = "sending"           // the state is about to be sent
+	EventSent            = "sent"              // the server acknowledged a state version
+	EventVerified        = "verified"          // the state version was read back and is the snapshot
+	EventUnlocking       = "unlocking"         // the lock is about to be given back
+	EventUnlocked        = "unlocked"          // the lock is not ours any more
+	EventLockKept        = "lock-kept"         // the lock stays, because what the workspace holds is unproven
+	EventSourceLocked    = "source-locked"     // the source's own lock is ours
+	EventSourceFreed     = "source-freed"      // and is not any more
+	EventProof           = "proof"             // the workspace was proven, or was not; Proof says how
+	EventOutcome         = "outcome"           // the move ended; Result says how
 )
 
 // An Event is a line of the journal, and what an observer is told of a move. It

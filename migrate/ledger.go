@@ -190,15 +190,21 @@ func (l *Ledger) CutOff() []Result {
 // It is not safe for use by several goroutines at once.
 type LockLedger struct {
 	locks map[string]HeldLock // by target
+	lost  map[string]HeldLock // where a lock request may still take effect, by target
 }
 
 // Add follows what an event does to a lock.
 func (l *LockLedger) Add(e Event) {
 	switch e.Event {
+	case EventLockRequestLost:
+		if l.lost == nil {
+			l.lost = map[string]HeldLock{}
+		}
+		l.lost[e.Target] = HeldLock{Target: e.Target, Haul: e.Haul, WorkspaceID: e.WorkspaceID}
 	case EventLocking:
-		l.Hold(HeldLock{Target: e.Target, Haul: e.Haul})
+		l.Hold(HeldLock{Target: e.Target, Haul: e.Haul, WorkspaceID: e.WorkspaceID})
 	case EventLocked, EventLockKept:
-		l.Hold(HeldLock{Target: e.Target, Haul: e.Haul, Sure: true})
+		l.Hold(HeldLock{Target: e.Target, Haul: e.Haul, WorkspaceID: e.WorkspaceID, Sure: true})
 	case EventUnlocked:
 		delete(l.locks, e.Target)
 	case EventOutcome:
@@ -206,6 +212,9 @@ func (l *LockLedger) Add(e Event) {
 		// asked for and somebody else had it.
 		if e.Result != nil && !e.Result.Locked {
 			delete(l.locks, e.Target)
+		}
+		if e.Result != nil && !e.Result.LockRequestLost {
+			delete(l.lost, e.Target)
 		}
 	}
 }
@@ -223,12 +232,27 @@ func (l *LockLedger) HeldLocks() []HeldLock {
 	return slices.SortedFunc(maps.Values(l.locks), func(a, b HeldLock) int { return strings.Compare(a.Target, b.Target) })
 }
 
+// LostRequests are the workspaces where the reply to a lock request was lost and no
+// lock is known to be held, by name. The request may take effect at any time later.
+func (l *LockLedger) LostRequests() []HeldLock {
+	var lost []HeldLock
+	for at, lock := range l.lost {
+		if _, held := l.locks[at]; !held {
+			lost = append(lost, lock)
+		}
+	}
+	slices.SortFunc(lost, func(a, b HeldLock) int { return strings.Compare(a.Target, b.Target) })
+	return lost
+}
+
 // A HeldLock is a workspace that a haul may have left locked.
 type HeldLock struct {
 	// Target is host/organization/workspace.
 	Target string
 	// Haul is the id of the haul that locked it.
 	Haul string
+	// WorkspaceID is the server's, which outlives a rename; "" where it is not known.
+	WorkspaceID string
 	// Sure says that the lock was granted; otherwise only that it was asked for.
 	Sure bool
 }
@@ -284,7 +308,8 @@ func (x *execution) lockedByUs() bool {
 		return false
 	}
 	_, held := x.Past.locks[x.result.Target]
-	return held
+	_, lost := x.Past.lost[x.result.Target]
+	return held || lost
 }
 
 // lockedByOurRun says whether the workspace is locked by the run that the state
@@ -301,9 +326,10 @@ func (x *execution) inheritedLock() *lockwait.Lease {
 	if x.DryRun || !x.lockedByUs() {
 		return nil
 	}
-	x.lock = &workspaceLock{client: x.Target, workspace: x.workspace, reason: lockReason(x.Haul), underLock: x.workspace}
+	x.lock = &workspaceLock{client: x.Target, workspace: x.workspace, reason: lockReason(x.Haul), underLock: x.workspace, onLost: x.lockRequestLost}
 	x.note("The workspace was still locked by an earlier run of this haul, which was cut off; the move went on from there.")
-	return lockwait.Resume(x.lock)
+	x.lease = lockwait.Resume(x.lock, x.Clock, x.lookedAt)
+	return x.lease
 }
 
 // sentBefore looks, before anything is sent under an inherited lock, whether the

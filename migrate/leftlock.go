@@ -14,7 +14,8 @@ func (x *execution) freeLeftLock(ctx context.Context) {
 	if x.Past == nil || x.DryRun || x.lock != nil || x.result.Locked {
 		return
 	}
-	if _, left := x.Past.locks[x.result.Target]; !left {
+	_, left := x.Past.locks[x.result.Target]
+	if _, lost := x.Past.lost[x.result.Target]; !left && !lost {
 		return
 	}
 	const was = "An earlier run of this haul was cut off while the workspace was locked by it"

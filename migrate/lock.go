@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"tfhaul/lockwait"
@@ -17,6 +18,8 @@ type workspaceLock struct {
 	workspace *target.Workspace
 	// reason is the one by which our lock is recognised: it carries the haul's id.
 	reason string
+	// run is the run whose lock it is, where that is not ours to take or release.
+	run string
 	// underLock is the workspace as it was when we got the lock, or nil.
 	underLock *target.Workspace
 	// stuck says that an announced state version awaits its bytes: waiting does not
@@ -25,6 +28,14 @@ type workspaceLock struct {
 	// inHaul says that a server that stays silent is not waited for long: many moves
 	// wait for it.
 	inHaul bool
+	// now is what the workspace was called when it was last looked at.
+	now string
+	// lost counts the lock requests whose replies were lost, granted says that one
+	// was answered. See outstanding.
+	lost    int
+	granted bool
+	// onLost is called after each lost reply; nil for nobody.
+	onLost func()
 }
 
 // lockReason is what a workspace's lock says while a haul works on it.
@@ -33,22 +44,29 @@ func lockReason(haul string) string { return "tfhaul moves a state here (haul " 
 // Lock asks for the lock once. An interrupt ends the wait for the rate limit, but not
 // a request that was sent: giving it up would not take it back, and the lock could be
 // ours a moment after we looked.
-func (l *workspaceLock) Lock(ctx context.Context) error {
+func (l *workspaceLock) Lock(ctx context.Context, sending lockwait.Sending) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
 	interrupted := ctx
 	ctx, cancel := landing(target.WithStop(ctx, ctx, true))
 	defer cancel()
-	locked, err := l.client.Lock(ctx, l.workspace, l.reason)
+	locked, err := l.client.Lock(target.WithSending(ctx, sending), l.workspace, l.reason)
+	if err == nil && locked.Holder.ReasonKnown && locked.Holder.Reason != l.reason {
+		// Such as the answer to an earlier request, which something on the way repeats.
+		err = &target.Error{Op: "lock workspace " + name(l.workspace), Code: target.Ambiguous, Err: fmt.Errorf("the answer shows the lock of %s", locked.Holder)}
+	}
 	if err == nil {
-		l.underLock = locked
+		l.underLock, l.granted = locked, true
 		return nil
 	}
 	switch target.CodeOf(err) {
 	case target.LockedByOther:
 		return fmt.Errorf("%w: %w", lockwait.ErrHeld, err)
 	case target.Ambiguous:
+		if l.lost++; l.onLost != nil {
+			l.onLost()
+		}
 		return fmt.Errorf("%w: %w", lockwait.ErrUnsure, err)
 	}
 	if interrupted.Err() != nil && errors.Is(err, context.Canceled) {
@@ -57,21 +75,40 @@ func (l *workspaceLock) Lock(ctx context.Context) error {
 	return err
 }
 
+// outstanding reports whether a lock request may still take effect: its reply was
+// lost, and it is not the one that locked the workspace.
+func (l *workspaceLock) outstanding(held bool) bool {
+	if held && !l.granted {
+		return l.lost > 1
+	}
+	return l.lost > 0
+}
+
+// name is what people call a workspace.
+func name(ws *target.Workspace) string { return ws.Organization + "/" + ws.Name }
+
 // Holder reads who holds the lock. It is us when the lock carries our reason; on
 // servers that do not repeat reasons, when it is the token's own identity and the
 // workspace was free just before we asked for its lock.
-func (l *workspaceLock) Holder(ctx context.Context) (lockwait.Holder, error) {
+func (l *workspaceLock) Holder(ctx context.Context, sending lockwait.Sending) (lockwait.Holder, error) {
+	asking := target.WithSending(ctx, sending)
 	now, err := patiently(ctx, func() (*target.Workspace, error) {
-		return l.client.WorkspaceByID(ctx, l.workspace.Organization, l.workspace.ID)
+		return l.client.WorkspaceByID(asking, l.workspace.Organization, l.workspace.ID)
 	})
 	if err != nil && l.inHaul && l.client.Silent() {
 		return lockwait.Holder{}, fmt.Errorf("%w: %w", lockwait.ErrGone, err)
 	}
-	if err != nil || !now.Locked {
-		return lockwait.Holder{}, err
+	if err != nil {
+		return lockwait.Holder{}, askAgain(err)
+	}
+	if l.now = now.Name; !now.Locked {
+		return lockwait.Holder{}, nil
 	}
 	h := lockwait.Holder{Name: now.Holder.String(), Reason: now.Holder.Reason}
 	switch {
+	case l.run != "":
+		h.Ours = now.Holder.Kind == "run" && now.Holder.ID == l.run
+		h.Other = !h.Ours
 	case now.Holder.ReasonKnown:
 		h.Ours = now.Holder.Reason == l.reason
 		h.Other = !h.Ours
@@ -80,7 +117,7 @@ func (l *workspaceLock) Holder(ctx context.Context) (lockwait.Holder, error) {
 	case now.Holder.Kind == "user":
 		me, err := l.client.Identity(ctx)
 		if err != nil {
-			return lockwait.Holder{}, err
+			return lockwait.Holder{}, askAgain(err)
 		}
 		h.Ours = me.ID == now.Holder.ID && !l.workspace.Locked
 		h.Other = me.ID != now.Holder.ID
@@ -91,11 +128,19 @@ func (l *workspaceLock) Holder(ctx context.Context) (lockwait.Holder, error) {
 	return h, nil
 }
 
+// askAgain marks the failure of a question that may be asked again.
+func askAgain(err error) error {
+	if code := target.CodeOf(err); code == target.Ambiguous || code == target.Unreachable {
+		return fmt.Errorf("%w: %w", lockwait.ErrUnsure, err)
+	}
+	return err
+}
+
 // Unlock gives the lock back once. That the lock is not ours is believed only
 // when reading the workspace says so, too: a lock that is forgotten by mistake
 // stays until an administrator forces it.
-func (l *workspaceLock) Unlock(ctx context.Context) error {
-	err := l.client.Unlock(ctx, l.workspace)
+func (l *workspaceLock) Unlock(ctx context.Context, sending lockwait.Sending) error {
+	err := l.client.Unlock(target.WithSending(ctx, sending), l.workspace)
 	switch target.CodeOf(err) {
 	case target.StillPending:
 		if l.stuck {
@@ -103,7 +148,8 @@ func (l *workspaceLock) Unlock(ctx context.Context) error {
 		}
 		return fmt.Errorf("%w: %w", lockwait.ErrPending, err)
 	case target.NotLocked, target.LockedByOther:
-		if holder, asked := l.Holder(ctx); asked != nil || holder.Ours {
+		free := func(context.Context) error { return nil }
+		if holder, asked := l.Holder(ctx, free); asked != nil || holder.Ours {
 			return fmt.Errorf("%w: %w", lockwait.ErrUnsure, err)
 		}
 		return fmt.Errorf("%w: %w", lockwait.ErrNotHeld, err)
@@ -122,11 +168,12 @@ func (x *execution) takeLock(ctx context.Context) (*lockwait.Lease, error) {
 	if err := x.announce(x.intent()); err != nil {
 		return nil, err
 	}
-	x.lock = &workspaceLock{client: x.Target, workspace: x.workspace, reason: lockReason(x.Haul), inHaul: x.park != nil}
+	x.lock = &workspaceLock{client: x.Target, workspace: x.workspace, reason: lockReason(x.Haul), inHaul: x.park != nil, onLost: x.lockRequestLost}
 	if err := x.announce(x.lockEvent(EventLocking)); err != nil {
 		return nil, err
 	}
-	lease, err := lockwait.Acquire(ctx, x.lock, lockwait.Options{Timeout: x.LockTimeout, OnWait: x.waiting, Pause: x.pause})
+	lease, err := lockwait.Acquire(ctx, x.lock, lockwait.Options{Timeout: x.LockTimeout, OnWait: x.waiting, Pause: x.pause, Clock: x.Clock})
+	x.lease = lease
 	var held *lockwait.HeldError
 	switch {
 	case errors.As(err, &held) && held.MaybeOurs:
@@ -176,19 +223,27 @@ func (x *execution) giveLockBack(ctx context.Context, lease *lockwait.Lease, wor
 	ctx, cancel := landing(ctx)
 	defer cancel()
 	var stopped *stop
-	if errors.As(work, &stopped) && stopped.unproven && x.OnFailure != ClearLock {
+	if errors.As(work, &stopped) && stopped.unproven && x.OnFailure != ClearLock && lease.Held() {
 		lease.Keep()
 		x.leaveLocked()
 		x.record(x.lockEvent(EventLockKept))
 		stopped.message += " The workspace stays locked, so that nobody builds on it unseen; to free it: " + x.result.UnlockCommand
 		return stopped
 	}
+	if !lease.Held() { // lost, and found so before something was sent
+		x.record(x.lockEvent(EventUnlocked))
+		return work
+	}
 	x.record(x.lockEvent(EventUnlocking))
 	x.lock.stuck, x.lock.inHaul = x.awaiting != nil, x.park != nil
 	released := lease.Release(ctx)
+	x.noteUnsure()
 	switch {
 	case errors.Is(released, lockwait.ErrNotHeld):
 		x.record(x.lockEvent(EventUnlocked))
+		if work == nil && x.late {
+			return x.tookEffectLate(released)
+		}
 		x.note("The lock was taken from us while we worked (%v).", released)
 	case released != nil && work != nil && x.awaiting != nil && target.CodeOf(released) == target.StillPending:
 		x.result.Locked = true // and no command of ours frees it
@@ -210,6 +265,14 @@ func (x *execution) giveLockBack(ctx context.Context, lease *lockwait.Lease, wor
 		return left
 	default:
 		x.record(x.lockEvent(EventUnlocked))
+		if age := lease.Age(); age > lockwait.MaxAge && !lease.Unsure() {
+			x.note("The server answered the unlock %s after the lock was last seen as this haul's. If another process with the same account had taken the lock meanwhile, its lock was released.", age.Round(time.Second))
+		}
+	}
+	if now := x.lock.now; x.sent != nil && now != "" && !strings.EqualFold(now, x.Move.Workspace) && work == nil {
+		return &stop{code: CodeRenamed, message: fmt.Sprintf(
+			"The state arrived as %s and was verified, but the workspace was renamed meanwhile: it is %s/%s now. Check that this is where the state belongs.",
+			x.sent.ID, x.Organization, now)}
 	}
 	if work != nil || x.settled() {
 		return work
@@ -225,7 +288,8 @@ func (x *execution) underTheRunsLock(ctx context.Context) error {
 	if err := x.decide(ctx); err != nil || x.settled() {
 		return err
 	}
-	x.lock = &workspaceLock{client: x.Target, workspace: x.workspace, underLock: x.workspace}
+	x.lock = &workspaceLock{client: x.Target, workspace: x.workspace, run: x.Run, underLock: x.workspace}
+	x.lease = lockwait.Resume(x.lock, x.Clock, x.lookedAt)
 	if err := x.announce(x.intent()); err != nil {
 		return err
 	}
@@ -234,10 +298,55 @@ func (x *execution) underTheRunsLock(ctx context.Context) error {
 	}
 	ctx, cancel := landing(ctx)
 	defer cancel()
+	if x.late {
+		if err := x.lease.Ensure(ctx, lockwait.MaxAge); errors.Is(err, lockwait.ErrNotHeld) {
+			return x.tookEffectLate(err)
+		}
+	}
 	if err := x.verifyCurrent(ctx); err != nil {
 		return err
 	}
 	return x.checkSource(ctx)
+}
+
+// underLease returns a context whose requests are sent only while the lock is known to
+// be ours.
+func (x *execution) underLease(ctx context.Context) context.Context {
+	return target.WithSending(ctx, func(ctx context.Context) error {
+		err := x.lease.Ensure(ctx, lockwait.MaxWriteAge)
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, lockwait.ErrNotHeld) && x.late:
+			// What was sent before, and not answered, may still take effect.
+			return x.tookEffectLate(err)
+		case errors.Is(err, lockwait.ErrNotHeld):
+			return &stop{code: CodeLockLost, message: fmt.Sprintf(
+				"The workspace's lock was taken from us before the state was sent (%v). Nothing was sent; find out who did it, then move again.", err)}
+		case errors.Is(err, lockwait.ErrTooSlow):
+			return &stop{code: CodeUnreachable, message: sentence(err.Error()) + " Nothing was sent; try again when the server answers faster."}
+		}
+		return err
+	})
+}
+
+// tookEffectLate is the end of a move whose state may have been stored after the lock
+// was lost: then another user's work may have been overwritten.
+func (x *execution) tookEffectLate(lost error) error {
+	what := "The state was sent under our lock, and its reply came late or was lost"
+	if x.sent != nil {
+		what = fmt.Sprintf("The workspace stored the state as %s, but the reply came late or was lost", x.sent.ID)
+	}
+	return &stop{code: CodeUnproven, message: fmt.Sprintf(
+		"%s, and meanwhile the lock was taken from us (%v): whether another user's state was overwritten is not proven. Compare the workspace's versions: tfhaul history %s", what, lost, x.result.Target)}
+}
+
+// noteUnsure tells the user when the server did not say whose the lock was that we
+// relied on.
+func (x *execution) noteUnsure() {
+	if x.lease != nil && x.lease.Unsure() {
+		x.note("The server does not say who holds the lock. That it was still ours could not be checked when its answer was more than %s old.", lockwait.MaxWriteAge)
+	}
 }
 
 // leaveLocked puts into the result that the workspace stays locked by us.

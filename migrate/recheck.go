@@ -22,6 +22,8 @@ type Recorded struct {
 	Arrived *Snapshot
 	// WorkspaceID is the server's; "" where it was not found out.
 	WorkspaceID string
+	// Known is what a listing said of the workspace just now; nil asks for it.
+	Known *target.Workspace
 	// Pin is which version of the source was read; nil where none was.
 	Pin *source.Pin
 }
@@ -100,27 +102,40 @@ func (x *execution) recheck(ctx context.Context, r Recorded) error {
 }
 
 // currentOf reads which state version is current in the workspace of a recorded
-// move; nil says that it has none.
+// move; nil says that it has none. The workspace is looked up by the name that the
+// journal reports, and must be the one that the state was moved to.
 func (x *execution) currentOf(ctx context.Context, r Recorded) (*target.StateVersion, error) {
-	current := func(ws *target.Workspace) (*target.StateVersion, error) {
-		return patiently(ctx, func() (*target.StateVersion, error) { return x.Target.Current(ctx, ws) })
-	}
-	if r.WorkspaceID != "" {
-		version, err := current(&target.Workspace{ID: r.WorkspaceID, Organization: x.Organization, Name: x.Move.Workspace, CanReadStates: true})
-		if err != nil || version != nil {
-			return version, err
+	x.Known = r.Known
+	ws, err := x.lookUp(ctx)
+	if target.CodeOf(err) == target.ForbiddenOrMissing && r.WorkspaceID != "" {
+		if now, asked := x.Target.WorkspaceByID(ctx, x.Organization, r.WorkspaceID); asked == nil {
+			return nil, x.renamed(now.Name)
 		}
 	}
-	// That there is none is also said of a workspace that is gone or was made anew.
-	ws, err := x.lookUp(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if r.WorkspaceID != "" && ws.ID != r.WorkspaceID {
+		if now, err := x.Target.WorkspaceByID(ctx, x.Organization, r.WorkspaceID); err == nil {
+			return nil, x.renamed(now.Name)
+		}
+		x.note("The workspace that the state was moved to is gone, and another has its name.")
 	}
 	x.workspace = ws
 	if err := x.checkPermissions(); err != nil {
 		return nil, err
 	}
-	return current(ws)
+	// A replica that lags may show another version than the workspace names.
+	return x.readCurrent(ctx, ws, func(v *target.StateVersion) bool {
+		return !ws.Current.Known || ws.Current.ID != r.Result.StateVersionID || v != nil && v.ID == ws.Current.ID
+	})
+}
+
+// renamed refuses to report on a name that is not the workspace's any more.
+func (x *execution) renamed(now string) error {
+	return &stop{code: CodeRenamed, message: fmt.Sprintf(
+		"The workspace that the state was moved to is %s/%s now; the name %s is no longer its own. Compare it under its new name: tfhaul verify SOURCE %s/%s/%s",
+		x.Organization, now, x.Move.Workspace, x.Target.Host(), x.Organization, now)}
 }
 
 // sourceSince says that the source is another than when it was read. That it is

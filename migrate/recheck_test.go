@@ -111,6 +111,8 @@ func TestRecheck(t *testing.T) {
 					if c.after != nil {
 						c.after(b)
 					}
+					// As a listing tells it.
+					recorded.Known, _ = b.engine.Target.Workspace(t.Context(), org, workspace)
 					b.sim.ResetRequests()
 					r := b.engine.Recheck(t.Context(), recorded, org, workspace, move.Object)
 					if r.Outcome != c.outcome || r.Code != c.code || !strings.Contains(fmt.Sprint(r.Notes), c.note) {

@@ -62,6 +62,8 @@ const (
 	CodeNotLockable   Code = "not-lockable"
 	// The workspace is missing, and cannot be created as the options say.
 	CodeNotCreatable Code = "not-creatable"
+	// CodeRenamed: the workspace got another name after it was read.
+	CodeRenamed Code = "renamed"
 	// Only Verify finds these two: the workspace holds nothing, or an older serial.
 	CodeAbsent   Code = "absent"
 	CodeOutdated Code = "outdated"
@@ -95,7 +97,7 @@ const (
 var refusals = map[Code]bool{
 	CodeStale: true, CodeDiverged: true, CodeUnrelated: true, CodeNoWorkspace: true, CodeLocked: true,
 	CodeEncrypted: true, CodeNotState: true, CodeInvalid: true, CodeTooNewFormat: true, CodeErrored: true, CodeUnusable: true,
-	CodeSourceLocked: true, CodeSourceChanged: true, CodeNotLockable: true, CodeNotCreatable: true, CodeAbsent: true, CodeOutdated: true, CodeResourcesDiffer: true, CodeCollision: true,
+	CodeSourceLocked: true, CodeSourceChanged: true, CodeNotLockable: true, CodeNotCreatable: true, CodeRenamed: true, CodeAbsent: true, CodeOutdated: true, CodeResourcesDiffer: true, CodeCollision: true,
 }
 
 // outcomeOf tells which outcome a code stands for.
@@ -133,6 +135,9 @@ type Result struct {
 	// Locked says that the workspace was left locked by us. UnlockCommand frees it.
 	Locked        bool   `json:"locked"`
 	UnlockCommand string `json:"unlock_command,omitempty"`
+	// LockRequestLost says that the reply to a lock request was lost, and that the
+	// request may still take effect: then the workspace is locked by this haul.
+	LockRequestLost bool `json:"lock_request_lost,omitempty"`
 	// Created says that the workspace was made by this move.
 	Created bool `json:"created,omitempty"`
 	// BumpedTo is the serial that the snapshot was given on the way, if it was.

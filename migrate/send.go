@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"tfhaul/lockwait"
 	"tfhaul/target"
@@ -44,10 +45,16 @@ func (x *execution) send(ctx context.Context) error {
 // sendAndLook sends once. Without an error and without a state version sent, it is
 // certain that nothing arrived, and that it may be sent again.
 func (x *execution) sendAndLook(ctx context.Context, last bool) (err error) {
-	x.sent, err = x.sendOnce(ctx)
-	if target.CodeOf(err) == target.Ambiguous {
-		x.sent, err = x.lookForOurs(ctx, err)
+	x.sent, err = x.sendOnce(x.underLease(ctx))
+	if err == nil && x.notOurs(x.sent) {
+		x.sent, err = nil, &target.Error{Op: "create a state version in " + name(x.workspace), Code: target.Ambiguous,
+			Err: errors.New("the answer is about another state version")}
 	}
+	if target.CodeOf(err) == target.Ambiguous {
+		x.late, x.resent = true, !last
+		x.sent, err = x.lookForOurs(ctx, err, last)
+	}
+	x.late = x.late || x.lease.Age() > lockwait.MaxAge
 	switch {
 	case err == nil:
 		return nil
@@ -55,7 +62,7 @@ func (x *execution) sendAndLook(ctx context.Context, last bool) (err error) {
 		return err
 	case target.CodeOf(err) == target.Ambiguous:
 		return nil
-	case target.CodeOf(err) == target.NotLocked:
+	case target.CodeOf(err) == target.NotLocked && x.lock.run == "":
 		return x.lockAgain(ctx)
 	}
 	return err
@@ -140,6 +147,7 @@ func (x *execution) sendSigned(ctx context.Context) (*target.StateVersion, error
 	ctx, cancel := landing(ctx)
 	defer cancel()
 	sv, err := x.Target.Announce(ctx, x.workspace, x.attributes())
+	x.late = x.late || x.lease.Age() > lockwait.MaxAge
 	if err != nil || !sv.AwaitsUpload() {
 		return sv, err
 	}
@@ -240,10 +248,18 @@ func (e *endable) Read(p []byte) (int, error) {
 // holds and compare. It returns the state version that holds our bytes; or the
 // lost reply's own error when there is none for certain; or a stop that says that
 // nothing is certain.
-func (x *execution) lookForOurs(ctx context.Context, lost error) (*target.StateVersion, error) {
+//
+// After the last attempt it looks for longer: the answer may come from a replica that
+// lags, and the request may take effect late.
+func (x *execution) lookForOurs(ctx context.Context, lost error, last bool) (*target.StateVersion, error) {
 	ctx, cancel := landing(ctx)
 	defer cancel()
 	found, err := x.find(ctx)
+	for pause := firstReadPause; last && err == nil && found == nil && pause <= lastLookPause; pause *= 2 {
+		if err = sleep(ctx, pause); err == nil {
+			found, err = x.find(ctx)
+		}
+	}
 	switch {
 	case err != nil:
 		return nil, &stop{code: CodeUnproven, unproven: true, message: fmt.Sprintf(
@@ -252,6 +268,17 @@ func (x *execution) lookForOurs(ctx context.Context, lost error) (*target.StateV
 		return found, nil
 	}
 	return nil, lost
+}
+
+// lastLookPause is the last of the pauses between looks for a state whose last
+// attempt got no answer.
+const lastLookPause = 4 * time.Second
+
+// notOurs reports whether the answer to what was sent describes another state version:
+// the one from before, or one with another serial, as when something on the way repeats
+// an earlier answer. Where the server chose another serial, reading it back shows that.
+func (x *execution) notOurs(sent *target.StateVersion) bool {
+	return x.held != nil && sent.ID == x.held.version.ID && sent.Serial != x.payload.serial
 }
 
 // find searches what the workspace got since we locked it for our bytes, newest
@@ -291,7 +318,7 @@ func (x *execution) find(ctx context.Context) (*target.StateVersion, error) {
 // sent, and decides again.
 func (x *execution) lockAgain(ctx context.Context) error {
 	x.note("The lock was taken from us before the state was sent; it was taken again.")
-	if err := x.lock.Lock(ctx); err != nil {
+	if err := x.lease.Retake(ctx); err != nil {
 		if errors.Is(err, lockwait.ErrHeld) {
 			return &stop{code: CodeLockLost, message: "The workspace's lock was taken from us, and somebody else holds it now. Nothing was sent; find out who did it, then move again."}
 		}

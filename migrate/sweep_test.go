@@ -60,6 +60,8 @@ type scenario struct {
 	// dir and file are where the snapshot is, for all cases alike: only the backups
 	// are written there.
 	dir, file string
+	// listed are the requests of the scenario without a fault, where they are known.
+	listed []tfesim.Request
 }
 
 var sweepSnapshot = state(7, lineage, 1)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"tfhaul/lockwait"
 	"tfhaul/target"
@@ -24,10 +25,27 @@ var ErrNotOurs = errors.New("the lock is not this haul's")
 // Unlock frees a workspace that the engine's haul left locked. A lock of anybody
 // else's is left alone, with ErrNotOurs; a workspace that is not locked is fine.
 func (e *Engine) Unlock(ctx context.Context, organization, workspace string) (Unlocking, error) {
-	u := Unlocking{Target: fmt.Sprintf("%s/%s/%s", e.Target.Host(), organization, workspace)}
-	ws, err := patiently(ctx, func() (*target.Workspace, error) { return e.Target.Workspace(ctx, organization, workspace) })
+	return e.UnlockByID(ctx, organization, workspace, "")
+}
+
+// UnlockByID is Unlock for a workspace whose id is known, which outlives a rename; ""
+// finds it by its name.
+func (e *Engine) UnlockByID(ctx context.Context, organization, workspace, id string) (u Unlocking, err error) {
+	u = Unlocking{Target: fmt.Sprintf("%s/%s/%s", e.Target.Host(), organization, workspace)}
+	read := e.Clock.Now()
+	ws, err := patiently(ctx, func() (*target.Workspace, error) {
+		read = e.Clock.Now()
+		if id != "" {
+			return e.Target.WorkspaceByID(ctx, organization, id)
+		}
+		return e.Target.Workspace(ctx, organization, workspace)
+	})
 	if err != nil {
 		return u, err
+	}
+	if !strings.EqualFold(ws.Name, workspace) && ws.Name != "" {
+		u.Target = fmt.Sprintf("%s/%s/%s", e.Target.Host(), organization, ws.Name)
+		defer func() { u.Message += " It was called " + workspace + " when it was locked." }()
 	}
 	lock := &workspaceLock{client: e.Target, workspace: ws, reason: lockReason(e.Haul)}
 	switch {
@@ -38,7 +56,7 @@ func (e *Engine) Unlock(ctx context.Context, organization, workspace string) (Un
 		return u, fmt.Errorf("%w: it is held by %s (%q); only they, or an administrator of the workspace, may lift it", ErrNotOurs, ws.Holder, ws.Holder.Reason)
 	}
 	// Where the server does not tell the reason, it still lets only the holder unlock.
-	if err := lockwait.Resume(lock).Release(ctx); err != nil {
+	if err := lockwait.Resume(lock, e.Clock, read).Release(ctx); err != nil {
 		switch {
 		case errors.Is(err, lockwait.ErrNotHeld):
 			err = fmt.Errorf("%w: %w", ErrNotOurs, err)

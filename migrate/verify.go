@@ -68,16 +68,26 @@ func (x *execution) verifyCurrent(ctx context.Context) error {
 	if x.current {
 		return nil
 	}
-	current, err := patiently(ctx, func() (*target.StateVersion, error) { return x.Target.Current(ctx, x.workspace) })
+	current, err := x.readCurrent(ctx, x.workspace, func(v *target.StateVersion) bool { return !x.before(v) })
 	switch {
 	case err != nil:
 		return x.unproven("it was read back, but whether it became current at the unlock could not be read: %v", err)
+	case current != nil && current.ID == x.sent.ID:
+		return nil
+	case x.before(current) && current == nil:
+		return x.unproven("it was read back, but %s after the unlock the workspace still has no current state version, as before: the server's answers lag behind, or it never became current. Run tfhaul verify in a few minutes", replicaTime)
+	case x.before(current):
+		return x.unproven("it was read back, but %s after the unlock the version from before, %s (serial %d), is still current: the server's answers lag behind, or it never became current. Run tfhaul verify in a few minutes", replicaTime, current.ID, current.Serial)
 	case current == nil:
 		return x.unproven("it was read back, but after the unlock the workspace has no current state version")
-	case current.ID != x.sent.ID:
-		return x.unproven("it was read back, but after the unlock %s (serial %d) is current: somebody else wrote meanwhile", current.ID, current.Serial)
+	case x.resent && current.Serial == x.payload.serial:
+		// Our own first request, which took effect after the second.
+		if same, err := x.sameBytes(ctx, current); err == nil && same {
+			x.sent, x.result.StateVersionID = current, current.ID
+			return nil
+		}
 	}
-	return nil
+	return x.unproven("it was read back, but after the unlock %s (serial %d) is current: another user wrote meanwhile", current.ID, current.Serial)
 }
 
 // movedMessage says what was proven.
@@ -185,8 +195,11 @@ func (x *execution) download(ctx context.Context, version *target.StateVersion, 
 			return err
 		}
 		id := version.ID
-		version, err = patiently(ctx, func() (*target.StateVersion, error) { return x.Target.StateVersion(ctx, id) })
-		if err != nil {
+		asked, err := patiently(ctx, func() (*target.StateVersion, error) { return x.Target.StateVersion(ctx, id) })
+		switch {
+		case err == nil:
+			version = asked
+		case target.CodeOf(err) != target.ForbiddenOrMissing: // a replica that lags does not know it yet
 			return err
 		}
 	}

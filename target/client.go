@@ -249,6 +249,9 @@ func (x *exchange) failure(op string, err error) error {
 	if err == nil {
 		return nil
 	}
+	if unsent, ok := errors.AsType[*unsentError](err); ok {
+		return &Error{Op: op, Code: Withheld, Err: unsent.err}
+	}
 	if known, ok := errors.AsType[*Error](err); ok { // made by the transport
 		known.Op = op
 		return known

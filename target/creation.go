@@ -202,5 +202,5 @@ func (c *Client) Create(ctx context.Context, organization, name string, o Create
 		}
 	}
 	op := fmt.Sprintf("create workspace %s/%s", organization, name)
-	return ask(ctx, c, op, http.MethodPost, "organizations/"+url.PathEscape(organization)+"/workspaces", &options, workspaceIn(organization))
+	return ask(ctx, c, op, http.MethodPost, "organizations/"+url.PathEscape(organization)+"/workspaces", &options, workspaceBy(organization, name, ""))
 }

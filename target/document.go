@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -145,7 +146,7 @@ type workspaceData struct {
 		TerraformVersion string  `json:"terraform-version"`
 		ExecutionMode    string  `json:"execution-mode"`
 		WorkingDirectory string  `json:"working-directory"`
-		Locked           bool    `json:"locked"`
+		Locked           *bool   `json:"locked"`
 		LockedReason     *string `json:"locked-reason"`
 		Permissions      struct {
 			CanReadStateVersions   *bool `json:"can-read-state-versions"`
@@ -158,6 +159,7 @@ type workspaceData struct {
 		CurrentStateVersion *relation `json:"current-state-version"`
 		CurrentRun          *relation `json:"current-run"`
 		LockedBy            *relation `json:"locked-by"`
+		Organization        *relation `json:"organization"`
 	} `json:"relationships"`
 }
 
@@ -195,16 +197,62 @@ func (r resourceID) check(kind string) error {
 	return nil
 }
 
-// isWorkspace says whether an answer is a workspace's document, for those who know the
-// workspace.
-func isWorkspace(raw []byte) (struct{}, error) {
-	var doc struct {
-		Data resourceID `json:"data"`
+// lockedIs checks that the answer to a lock action is about the workspace, and that the
+// workspace is locked now, or is not, where the answer says so. One that was renamed is
+// still the same.
+func (d *workspaceData) lockedIs(id string, locked bool) error {
+	if err := d.check("workspaces"); err != nil {
+		return err
 	}
-	if err := understand(raw, &doc); err != nil {
-		return struct{}{}, err
+	switch told := d.Attributes.Locked; {
+	case d.ID != id:
+		return &strangerError{"the workspace", id, clean(d.ID)}
+	case told == nil || *told == locked:
+		return nil
+	case locked:
+		return errors.New("it says that the workspace is not locked")
+	default:
+		return errors.New("it says that the workspace is still locked")
 	}
-	return struct{}{}, doc.Data.check("workspaces")
+}
+
+// lockAnswer gives a function that reads the answer to a lock request.
+func lockAnswer(organization, id string) func([]byte) (*Workspace, error) {
+	return func(raw []byte) (*Workspace, error) {
+		var doc document[workspaceData]
+		if err := understand(raw, &doc); err != nil {
+			return nil, err
+		}
+		if err := doc.Data.lockedIs(id, true); err != nil {
+			return nil, err
+		}
+		return doc.Data.workspace(organization, doc.Included)
+	}
+}
+
+// unlockAnswer gives a function that reads the answer to an unlock request. A
+// workspace that was renamed meanwhile is another to those who call it by its name.
+func unlockAnswer(ws *Workspace) func([]byte) (struct{}, error) {
+	return func(raw []byte) (struct{}, error) {
+		var doc struct {
+			Data struct {
+				resourceID
+				Attributes struct {
+					Name   string `json:"name"`
+					Locked *bool  `json:"locked"`
+				} `json:"attributes"`
+			} `json:"data"`
+		}
+		if err := understand(raw, &doc); err != nil {
+			return struct{}{}, err
+		}
+		if told := clean(doc.Data.Attributes.Name); told != "" && !strings.EqualFold(told, ws.Name) {
+			return struct{}{}, &strangerError{"the workspace", ws.Name, told}
+		}
+		d := workspaceData{resourceID: doc.Data.resourceID}
+		d.Attributes.Locked = doc.Data.Attributes.Locked
+		return struct{}{}, d.lockedIs(ws.ID, false)
+	}
 }
 
 // workspaceIn gives a function that reads the workspace of a document.
@@ -218,17 +266,42 @@ func workspaceIn(organization string) func([]byte) (*Workspace, error) {
 	}
 }
 
+// workspaceBy gives a function that reads the workspace of a document, which must be
+// the one that was asked for, by its name or its id. Names are compared without case.
+func workspaceBy(organization, name, id string) func([]byte) (*Workspace, error) {
+	read := workspaceIn(organization)
+	return func(raw []byte) (*Workspace, error) {
+		ws, err := read(raw)
+		switch {
+		case err != nil:
+			return nil, err
+		case id != "" && ws.ID != id:
+			return nil, &strangerError{"the workspace", id, ws.ID}
+		case name != "" && ws.Name != "" && !strings.EqualFold(ws.Name, name):
+			return nil, &strangerError{"the workspace", name, ws.Name}
+		}
+		return ws, nil
+	}
+}
+
 // workspace makes a Workspace of what was read.
 func (d *workspaceData) workspace(organization string, others []namedResource) (*Workspace, error) {
 	if err := d.check("workspaces"); err != nil {
 		return nil, err
 	}
 	a, rel := &d.Attributes, &d.Relationships
+	home, err := rel.Organization.other()
+	if err != nil {
+		return nil, errNoDocument
+	}
+	if home != nil && home.ID != "" && !strings.EqualFold(home.ID, organization) {
+		return nil, &strangerError{"a workspace of the organization", organization, clean(home.ID)}
+	}
 	permitted := func(p *bool) bool { return p == nil || *p }
 	w := &Workspace{
 		ID: d.ID, Organization: organization, Name: clean(a.Name),
 		TerraformVersion: clean(a.TerraformVersion), ExecutionMode: clean(a.ExecutionMode),
-		WorkingDirectory: clean(a.WorkingDirectory), Locked: a.Locked,
+		WorkingDirectory: clean(a.WorkingDirectory), Locked: a.Locked != nil && *a.Locked,
 		CanReadStates:  permitted(a.Permissions.CanReadStateVersions),
 		CanWriteStates: permitted(a.Permissions.CanCreateStateVersions),
 		CanLock:        permitted(a.Permissions.CanLock),
@@ -250,7 +323,7 @@ func (d *workspaceData) workspace(organization string, others []namedResource) (
 	if current != nil {
 		w.Current.ID = current.ID
 	}
-	if !a.Locked {
+	if !w.Locked {
 		return w, nil
 	}
 	holder, err := rel.LockedBy.other()
@@ -306,8 +379,26 @@ type stateVersionData struct {
 		Upload           string     `json:"hosted-state-upload-url"`
 	} `json:"attributes"`
 	Relationships struct {
-		Run *relation `json:"run"`
+		Run       *relation `json:"run"`
+		Workspace *relation `json:"workspace"`
 	} `json:"relationships"`
+}
+
+// stateVersionOf gives a function that reads the state version of a document, which
+// must be one of the workspace, where the document says so, and have the id; "" is any.
+func stateVersionOf(workspace, id string) func([]byte) (*StateVersion, error) {
+	return func(raw []byte) (*StateVersion, error) {
+		v, err := stateVersionIn(raw)
+		switch {
+		case err != nil:
+			return nil, err
+		case id != "" && v.ID != id:
+			return nil, &strangerError{"the state version", id, v.ID}
+		case workspace != "" && v.workspace != "" && v.workspace != workspace:
+			return nil, &strangerError{"a state version of the workspace", workspace, v.workspace}
+		}
+		return v, nil
+	}
 }
 
 // stateVersionIn reads the state version of a document.
@@ -338,6 +429,13 @@ func (d *stateVersionData) stateVersion() (*StateVersion, error) {
 	}
 	if run != nil {
 		v.Run = run.ID
+	}
+	home, err := d.Relationships.Workspace.other()
+	if err != nil {
+		return nil, errNoDocument
+	}
+	if home != nil {
+		v.workspace = clean(home.ID)
 	}
 	return v, nil
 }

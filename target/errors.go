@@ -52,6 +52,9 @@ const (
 	// Ambiguous: the request may or may not have taken effect: its reply was
 	// lost, late, or not one the API gives. Read before doing anything again.
 	Ambiguous Code = "ambiguous"
+	// Withheld: the request was not sent, because the check that WithSending set for
+	// it failed.
+	Withheld Code = "withheld"
 	// Rejected: any other refusal. The request took no effect.
 	Rejected Code = "rejected"
 )

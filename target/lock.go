@@ -20,7 +20,7 @@ func (c *Client) Lock(ctx context.Context, ws *Workspace, reason string) (*Works
 		return nil, &Error{Op: op, Code: Rejected, Err: err}
 	}
 	locked, err := send(ctx, c, op, http.MethodPost, "workspaces/"+url.PathEscape(ws.ID)+"/actions/lock",
-		written(document), workspaceIn(ws.Organization))
+		written(document), lockAnswer(ws.Organization, ws.ID))
 	if err != nil {
 		// The lock's own conflict: compatible servers send it without a text.
 		if e := err.(*Error); e.Status == 409 {
@@ -36,12 +36,10 @@ func (c *Client) Lock(ctx context.Context, ws *Workspace, reason string) (*Works
 // the server asks to come back shortly.
 func (c *Client) Unlock(ctx context.Context, ws *Workspace) error {
 	op := "unlock workspace " + ws.Organization + "/" + ws.Name
-	_, err := send(ctx, c, op, http.MethodPost, "workspaces/"+url.PathEscape(ws.ID)+"/actions/unlock", nil, isWorkspace)
-	if err != nil {
-		// A 409 without a known text: go-tfe reads "not locked" from it, too.
-		if e := err.(*Error); e.Status == 409 && e.Code == Ambiguous {
-			e.Code = NotLocked
-		}
+	_, err := send(ctx, c, op, http.MethodPost, "workspaces/"+url.PathEscape(ws.ID)+"/actions/unlock", nil, unlockAnswer(ws))
+	// A 409 without a known text: go-tfe reads "not locked" from it, too.
+	if e, ok := err.(*Error); ok && e.Status == 409 && e.Code == Ambiguous {
+		e.Code = NotLocked
 	}
 	return err
 }

@@ -105,6 +105,13 @@ func (b *budget) reserve(now time.Time) (pause time.Duration, refused bool) {
 	return 0, false
 }
 
+// overdraw starts a request without waiting. Those that come later wait for it.
+func (b *budget) overdraw(now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.starts = append(b.starts, now)
+}
+
 // The limits that are believed. More than the largest is as good as none. A server
 // that lets one through in less than a second would hold a workspace locked for the
 // minutes that a move's calls take, or for years: such a header is a mistake.

@@ -29,6 +29,7 @@ type StateVersion struct {
 	// Run is the id of the run that made it, or "".
 	Run string
 
+	workspace    string // the id of its workspace, or "" where the server does not say
 	download     string // a signed URL: never printed
 	jsonDownload string // a signed URL: never printed
 	upload       string // a signed URL: never printed
@@ -52,7 +53,7 @@ func (v *StateVersion) AwaitsUpload() bool { return v.upload != "" }
 func (c *Client) Current(ctx context.Context, ws *Workspace) (*StateVersion, error) {
 	op := fmt.Sprintf("read the current state version of %s/%s", ws.Organization, ws.Name)
 	path := "workspaces/" + url.PathEscape(ws.ID) + "/current-state-version"
-	sv, err := send(ctx, c, op, http.MethodGet, path, nil, stateVersionIn)
+	sv, err := send(ctx, c, op, http.MethodGet, path, nil, stateVersionOf(ws.ID, ""))
 	hasOne := ws.Current.Known && ws.Current.ID != ""
 	if e, ok := err.(*Error); ok && e.Status == 404 && len(e.Details) > 0 && ws.CanReadStates && !hasOne {
 		return nil, nil
@@ -65,7 +66,7 @@ func (c *Client) Current(ctx context.Context, ws *Workspace) (*StateVersion, err
 
 // StateVersion reads a state version by its id.
 func (c *Client) StateVersion(ctx context.Context, id string) (*StateVersion, error) {
-	return send(ctx, c, "read state version "+id, http.MethodGet, "state-versions/"+url.PathEscape(id), nil, stateVersionIn)
+	return send(ctx, c, "read state version "+id, http.MethodGet, "state-versions/"+url.PathEscape(id), nil, stateVersionOf("", id))
 }
 
 // History lists the workspace's state versions, newest first, page by page as

@@ -104,7 +104,7 @@ func (c *Client) Announce(ctx context.Context, ws *Workspace, a Attributes) (*St
 func (c *Client) create(ctx context.Context, ws *Workspace, size int64, body func(context.Context) io.ReadCloser) (*StateVersion, error) {
 	op := fmt.Sprintf("create a state version in %s/%s", ws.Organization, ws.Name)
 	path := "workspaces/" + url.PathEscape(ws.ID) + "/state-versions"
-	return send(ctx, c, op, http.MethodPost, path, &outgoing{size, body}, stateVersionIn)
+	return send(ctx, c, op, http.MethodPost, path, &outgoing{size, body}, stateVersionOf(ws.ID, ""))
 }
 
 // Upload sends an announced state version's bytes to its signed URL, which is

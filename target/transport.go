@@ -196,13 +196,13 @@ func discard(resp *http.Response) {
 // nothing moves. It waits for the rate limit under waits.
 func (t *transport) send(waits context.Context, req *http.Request, isAPI bool, x *exchange) (*http.Response, error) {
 	ctx := req.Context()
-	if isAPI {
-		if err := t.budget.wait(waits, t.patient); err != nil {
-			if req.Body != nil {
-				_ = req.Body.Close() // nothing was read of it
-			}
-			return nil, err
+	if err := t.ready(waits, ctx, isAPI); err != nil {
+		if req.Body != nil {
+			_ = req.Body.Close() // nothing was read of it
 		}
+		return nil, err
+	}
+	if isAPI {
 		if m, ok := ctx.Value(meterKey{}).(*Meter); ok {
 			m.calls.Add(1)
 		}
@@ -251,6 +251,19 @@ func (t *transport) send(waits context.Context, req *http.Request, isAPI bool, x
 		t.learn(resp.Header)
 	}
 	return resp, nil
+}
+
+// ready waits for the rate limit under waits, and then makes the check that ctx carries.
+func (t *transport) ready(waits, ctx context.Context, isAPI bool) error {
+	switch {
+	case isAPI && isUrgent(ctx):
+		t.budget.overdraw(time.Now())
+	case isAPI:
+		if err := t.budget.wait(waits, t.patient); err != nil {
+			return err
+		}
+	}
+	return checkSending(ctx)
 }
 
 // trace notes in the exchange when a request gets a connection: before that it

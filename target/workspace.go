@@ -98,13 +98,13 @@ var withHolder = &tfe.WorkspaceReadOptions{Include: []tfe.WSIncludeOpt{tfe.WSLoc
 func (c *Client) Workspace(ctx context.Context, organization, name string) (*Workspace, error) {
 	op := fmt.Sprintf("read workspace %s/%s", organization, name)
 	path := "organizations/" + url.PathEscape(organization) + "/workspaces/" + url.PathEscape(name)
-	return ask(ctx, c, op, http.MethodGet, path, withHolder, workspaceIn(organization))
+	return ask(ctx, c, op, http.MethodGet, path, withHolder, workspaceBy(organization, name, ""))
 }
 
 // WorkspaceByID reads a workspace by the server's id, which outlives a rename.
 func (c *Client) WorkspaceByID(ctx context.Context, organization, id string) (*Workspace, error) {
 	op := "read workspace " + id
-	return ask(ctx, c, op, http.MethodGet, "workspaces/"+url.PathEscape(id), withHolder, workspaceIn(organization))
+	return ask(ctx, c, op, http.MethodGet, "workspaces/"+url.PathEscape(id), withHolder, workspaceBy(organization, "", id))
 }
 
 // CreateWorkspace creates a workspace, with the project and the agent pool that the options

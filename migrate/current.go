@@ -1,0 +1,73 @@
+package migrate
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"tfhaul/target"
+)
+
+// replicaTime is how long a server may go on to show a state version that is known
+// not to be the current one any more: reads may come from a replica that lags.
+const (
+	replicaTime       = 30 * time.Second
+	firstReplicaPause = 250 * time.Millisecond
+	maxReplicaPause   = 5 * time.Second
+)
+
+// readCurrent reads the current state version until done accepts it, for at most
+// replicaTime, and returns the last one that it read.
+func (x *execution) readCurrent(ctx context.Context, ws *target.Workspace, done func(*target.StateVersion) bool) (*target.StateVersion, error) {
+	start := time.Now()
+	for pause := firstReplicaPause; ; pause = min(2*pause, maxReplicaPause) {
+		version, err := patiently(ctx, func() (*target.StateVersion, error) { return x.Target.Current(ctx, ws) })
+		if err != nil || done(version) || time.Since(start)+pause > replicaTime {
+			return version, err
+		}
+		if err := sleep(ctx, pause); err != nil {
+			return version, err
+		}
+	}
+}
+
+// currentUnderLock reads the current state version of the workspace that the lock's
+// answer described: the one that this answer named, where it named one.
+func (x *execution) currentUnderLock(ctx context.Context, now *target.Workspace) (*target.StateVersion, error) {
+	if now == nil {
+		now = x.workspace
+	}
+	if !now.Current.Known {
+		return x.currentVersion(ctx, now)
+	}
+	if now.Current.ID == "" {
+		return nil, nil
+	}
+	version, err := x.readCurrent(ctx, now, func(v *target.StateVersion) bool { return v != nil && v.ID == now.Current.ID })
+	if err == nil && (version == nil || version.ID != now.Current.ID) {
+		return nil, &stop{code: CodeServerRefused, message: fmt.Sprintf(
+			"The server names %s as the current state version when it locks the workspace, and another when it is asked, for %s: its answers lag behind. Nothing was sent; move again.", now.Current.ID, replicaTime)}
+	}
+	return version, err
+}
+
+// sameName checks that the workspace under the lock still has the name that the move
+// is to go to. Another workspace may have taken that name.
+func (x *execution) sameName(now *target.Workspace) error {
+	if now == nil || now.Name == "" || strings.EqualFold(now.Name, x.Move.Workspace) {
+		return nil
+	}
+	return &stop{code: CodeRenamed, message: fmt.Sprintf(
+		"The workspace %s/%s was renamed to %s after it was read. Nothing was sent; check which workspace the state belongs to, then move again.",
+		x.Organization, x.Move.Workspace, now.Name)}
+}
+
+// before reports whether a state version, or nil for none, is what the workspace held
+// before the state was sent.
+func (x *execution) before(version *target.StateVersion) bool {
+	if version == nil || x.held == nil {
+		return version == nil && x.held == nil
+	}
+	return version.ID == x.held.version.ID
+}

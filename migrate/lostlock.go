@@ -1,0 +1,67 @@
+package migrate
+
+import (
+	"context"
+	"errors"
+
+	"tfhaul/lockwait"
+)
+
+// lockRequestLost records that the reply to a lock request was lost. The request may
+// take effect much later, when nobody works on the move any more.
+func (x *execution) lockRequestLost() { x.record(x.lockEvent(EventLockRequestLost)) }
+
+// noteLostLock puts into the result that a lock request may still take effect.
+func (x *execution) noteLostLock() {
+	earlier := false
+	if x.Past != nil {
+		_, earlier = x.Past.lost[x.result.Target]
+	}
+	if earlier || x.lock != nil && x.lock.outstanding(x.lease != nil) {
+		x.result.LockRequestLost = true
+	}
+}
+
+// lookOnceMore looks, when all else is done, whether a lock request whose reply was
+// lost has taken effect after all, and releases that lock.
+func (x *execution) lookOnceMore(ctx context.Context) {
+	if !x.result.LockRequestLost || x.result.Locked || x.workspace == nil || x.DryRun {
+		return
+	}
+	if x.lock == nil { // the request was an earlier run's
+		x.lock = &workspaceLock{client: x.Target, workspace: x.workspace, reason: lockReason(x.Haul), lost: 1}
+	}
+	ctx, cancel := landing(ctx)
+	defer cancel()
+	command := HeldLock{Target: x.result.Target, Haul: x.Haul}.UnlockCommand()
+	ours, err := x.releaseLate(ctx)
+	switch {
+	case err == nil && ours:
+		x.result.LockRequestLost = x.lock.lost > 1
+		x.note("A lock request whose reply was lost took effect late; the workspace is unlocked again.")
+	case err != nil:
+		x.leaveLocked()
+		message := "A lock request whose reply was lost may have locked the workspace, and it could not be unlocked: " + err.Error() + ". To free it: " + command
+		if x.result.Outcome == Moved || x.result.Outcome == AlreadyThere {
+			x.result.Outcome, x.result.Code, x.result.Message = Failed, CodeLockLeft, x.result.Message+" "+message
+			return
+		}
+		x.note("%s", message)
+	default:
+		x.note("The reply to a lock request was lost. If it takes effect later, the workspace stays locked by this haul; to look, and free it: %s", command)
+	}
+}
+
+// releaseLate releases the lock if it is ours, and reports whether it was.
+func (x *execution) releaseLate(ctx context.Context) (ours bool, err error) {
+	looked := x.Clock.Now()
+	holder, err := x.lock.Holder(ctx, func(context.Context) error { looked = x.Clock.Now(); return nil })
+	if err != nil || !holder.Ours {
+		return false, err
+	}
+	err = lockwait.Resume(x.lock, x.Clock, looked).Release(ctx)
+	if errors.Is(err, lockwait.ErrNotHeld) {
+		return false, nil // another user was faster
+	}
+	return true, err
+}
