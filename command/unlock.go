@@ -31,7 +31,7 @@ func (p *process) unlockCommand() *cli.Command {
 		UsageText: "tfhaul unlock [flags] JOURNAL\n  tfhaul unlock [flags] [HOST/]ORG/WORKSPACE --haul ID",
 		Description: `Frees the workspaces that the haul of JOURNAL locked and did not unlock, because it was killed, or because what
 they hold was unproven and they were kept locked. Every lock of a haul says whose it is: the lock of somebody else is
-left alone. So are freed the sources' own locks, where it held them (--lock-source). Without a journal, name the workspace and the haul, as the message did that told you of the lock.
+left alone. It also looks where the reply to a lock request was lost: that lock may have been taken later. So are freed the sources' own locks, where it held them (--lock-source). Without a journal, name the workspace and the haul, as the message did that told you of the lock.
 
 Before you free a workspace that was kept locked, look at what it holds: tfhaul history, tfhaul verify.
 

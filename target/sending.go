@@ -2,6 +2,7 @@ package target
 
 import (
 	"context"
+	"errors"
 	"fmt"
 )
 
@@ -20,6 +21,12 @@ type unsentError struct{ err error }
 
 func (e *unsentError) Error() string { return e.err.Error() }
 func (e *unsentError) Unwrap() error { return e.err }
+
+// wasUnsent reports whether a check has held a request back.
+func wasUnsent(err error) bool {
+	_, unsent := errors.AsType[*unsentError](err)
+	return unsent
+}
 
 // checkSending calls the check that the context carries.
 func checkSending(ctx context.Context) error {

@@ -32,6 +32,7 @@ func (s *silenceWatch) observe(req *http.Request, resp *http.Response, err error
 	case err == nil && !gateway:
 		s.unanswered, s.since = 0, time.Time{}
 	case err != nil && req.Context().Err() != nil: // given up by us
+	case wasUnsent(err): // held back by us
 	default:
 		if s.unanswered == 0 {
 			s.since = time.Now()
