@@ -19,8 +19,10 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
-	"unicode"
+
+	"tfhaul/plainwords"
 )
 
 // DefaultAddress is where Atlas was.
@@ -43,6 +45,8 @@ type Client struct {
 	base  *url.URL
 	token string
 	http  *http.Client
+
+	timeout time.Duration
 }
 
 // New prepares a client. It makes no request.
@@ -70,7 +74,7 @@ func New(o Options) (*Client, error) {
 		Proxy: http.ProxyFromEnvironment, TLSClientConfig: o.TLS, ForceAttemptHTTP2: true, DisableCompression: true,
 		TLSHandshakeTimeout: o.Timeout, ResponseHeaderTimeout: o.Timeout, DialContext: (&net.Dialer{Timeout: o.Timeout}).DialContext,
 	}
-	return &Client{base: base, token: o.Token, http: &http.Client{Transport: network, CheckRedirect: stay}}, nil
+	return &Client{base: base, token: o.Token, http: &http.Client{Transport: network, CheckRedirect: stay}, timeout: o.Timeout}, nil
 }
 
 // stay follows no redirect to another host: net/http would send our header along.
@@ -129,6 +133,14 @@ type State struct {
 // is none.
 func (c *Client) State(ctx context.Context, user, name string) (*State, error) {
 	op := "read the state " + user + "/" + name
+	// The body is read after State returned: its context ends with the body, or with ctx.
+	ctx, stop := context.WithCancel(ctx)
+	kept := false
+	defer func() {
+		if !kept {
+			stop()
+		}
+	}()
 	resp, err := c.do(ctx, op, http.MethodGet, c.at("state", user, name), nil, "")
 	if e, ok := errors.AsType[*Error](err); ok && e.Status == http.StatusNotFound {
 		return nil, fmt.Errorf("%s: %w, or the token may not see it", op, ErrNoState)
@@ -140,7 +152,8 @@ func (c *Client) State(ctx context.Context, user, name string) (*State, error) {
 		_ = resp.Body.Close() // there is nothing in it
 		return nil, fmt.Errorf("%s: %w", op, ErrNoState)
 	}
-	s := &State{ReadCloser: resp.Body, Size: resp.ContentLength}
+	kept = true
+	s := &State{ReadCloser: &body{ReadCloser: resp.Body, stop: stop, timeout: c.timeout}, Size: resp.ContentLength}
 	if sum, err := base64.StdEncoding.DecodeString(resp.Header.Get("Content-MD5")); err == nil && len(sum) == 16 {
 		s.MD5 = hex.EncodeToString(sum)
 	}
@@ -225,7 +238,7 @@ func (c *Client) upload(ctx context.Context, to *url.URL, v Configuration) error
 	req.Header.Set("Content-Type", "application/octet-stream")
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return fmt.Errorf("%s: %w", op, withoutURL(err))
+		return &connectionError{op, err}
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode >= 300 {
@@ -293,7 +306,7 @@ func (c *Client) do(ctx context.Context, op, method string, at *url.URL, body io
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", op, withoutURL(err))
+		return nil, &connectionError{op, err}
 	}
 	if resp.StatusCode < 300 {
 		return resp, nil
@@ -305,7 +318,7 @@ func (c *Client) do(ctx context.Context, op, method string, at *url.URL, body io
 	_ = readJSON(resp, &answer)
 	e := &Error{Op: op, Status: resp.StatusCode}
 	for _, d := range answer.Errors[:min(len(answer.Errors), 5)] {
-		e.Details = append(e.Details, clean(d))
+		e.Details = append(e.Details, plainwords.Clean(d))
 	}
 	return nil, e
 }
@@ -320,6 +333,53 @@ func readJSON(resp *http.Response, into any) error {
 	return json.Unmarshal(b, into)
 }
 
+// A connectionError says in plain words why there was no answer.
+type connectionError struct {
+	op  string
+	err error
+}
+
+func (e *connectionError) Error() string {
+	if errors.Is(e.err, context.Canceled) {
+		return e.op + ": interrupted"
+	}
+	return e.op + ": " + plainwords.Describe(e.err)
+}
+
+func (e *connectionError) Unwrap() error { return e.err }
+
+// A body gives up when nothing arrives for a while, and explains why its connection
+// broke.
+type body struct {
+	io.ReadCloser
+	stop    context.CancelFunc
+	timeout time.Duration
+	stalled atomic.Bool
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	stall := time.AfterFunc(b.timeout, func() {
+		b.stalled.Store(true)
+		b.stop()
+	})
+	n, err := b.ReadCloser.Read(p)
+	stall.Stop()
+	switch {
+	case err == nil || err == io.EOF:
+		return n, err
+	case b.stalled.Load():
+		return n, fmt.Errorf("the download broke off: nothing arrived for %s (--timeout)", b.timeout)
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return n, errors.New("the download broke off: the connection was closed")
+	}
+	return n, &connectionError{"the download broke off", err}
+}
+
+func (b *body) Close() error {
+	b.stop()
+	return b.ReadCloser.Close()
+}
+
 // withoutURL takes the URL off an error, which may be a secret one.
 func withoutURL(err error) error {
 	for {
@@ -329,19 +389,4 @@ func withoutURL(err error) error {
 		}
 		err = u.Err
 	}
-}
-
-// clean bounds a text that a server sent, and strips what a terminal would obey.
-func clean(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return ' '
-		}
-		return r
-	}, s)
-	const most = 500
-	if len(s) > most {
-		s = strings.ToValidUTF8(s[:most], "") + "…"
-	}
-	return s
 }

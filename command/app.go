@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -112,6 +113,8 @@ type process struct {
 
 	// trust holds the authorities of --ca-file and SSL_CERT_FILE, for every server; see connector.
 	trust *tls.Config
+	// silence is what --timeout allows every server; see connector.
+	silence time.Duration
 
 	// typed are the flags that stand on the command line, and not in a variable.
 	typed map[string]bool

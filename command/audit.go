@@ -74,7 +74,7 @@ read; 4 there is no such source.`,
 			if _, err := p.connector(c); err != nil {
 				return err
 			}
-			a.options.Find = source.FindOptions{Include: c.StringSlice("include"), Exclude: c.StringSlice("exclude"), Stdin: p.stdin, TLS: p.trust, Connections: &source.Connections{}}
+			a.options.Find = source.FindOptions{Include: c.StringSlice("include"), Exclude: c.StringSlice("exclude"), Stdin: p.stdin, TLS: p.trust, Timeout: p.silence, Connections: &source.Connections{}}
 			if c.String("target") != "" {
 				if a.target, err = a.aim(c); err != nil {
 					return err

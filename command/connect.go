@@ -37,6 +37,7 @@ func (p *process) connector(c *cli.Context) (connector, error) {
 		caFile:  c.String("ca-file"), tokenFile: c.String("token-file"),
 		timeout: c.Duration("timeout"), rate: c.Float64("rate"),
 	}
+	p.silence = n.timeout
 	var err error
 	if p.trust, err = target.TLSConfig(n.caFile, p.getenv); err != nil {
 		return n, &usageError{err.Error()}

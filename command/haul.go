@@ -93,7 +93,7 @@ func (p *process) hauling(c *cli.Context, takesManifest bool) (hauling, error) {
 	if h.connector, err = p.connector(c); err != nil {
 		return h, err
 	}
-	h.connector.parallel, h.find.TLS = h.parallelism, h.trust
+	h.connector.parallel, h.find.TLS, h.find.Timeout = h.parallelism, h.trust, h.silence
 	if h.options, err = p.moveOptions(c); err != nil {
 		return h, err
 	}

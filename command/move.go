@@ -256,7 +256,7 @@ const mostListed = 20
 
 // findOne finds the one state that a SOURCE names.
 func (p *process) findOne(ctx context.Context, ref string) (source.Object, error) {
-	found, err := source.Find(ctx, ref, source.FindOptions{Stdin: p.stdin, TLS: p.trust})
+	found, err := source.Find(ctx, ref, source.FindOptions{Stdin: p.stdin, TLS: p.trust, Timeout: p.silence})
 	switch {
 	case ctx.Err() != nil:
 		return nil, ctx.Err()

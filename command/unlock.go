@@ -176,7 +176,7 @@ func (u *unlocker) unlockSources(ctx context.Context, journal *migrate.Journal, 
 
 // freeSource frees one source's own lock.
 func (u *unlocker) freeSource(ctx context.Context, lock migrate.SourceLock) error {
-	found, err := source.Find(ctx, lock.Source, source.FindOptions{TLS: u.trust})
+	found, err := source.Find(ctx, lock.Source, source.FindOptions{TLS: u.trust, Timeout: u.silence})
 	if err != nil {
 		return err
 	}

@@ -176,7 +176,7 @@ func (v *verifyJournal) recheck(ctx context.Context, m recordedMove) migrate.Res
 	case errors.Is(err, fs.ErrNotExist):
 		result.Notes = append(result.Notes, "The source is gone since.")
 	default:
-		result.Notes = append(result.Notes, fmt.Sprintf("Whether the source changed since could not be checked: %v.", err))
+		result.Notes = append(result.Notes, report.Sentence(fmt.Sprintf("whether the source changed since could not be checked: %v", err)))
 	}
 	return result
 }
@@ -187,7 +187,7 @@ func (v *verifyJournal) sourceOf(ctx context.Context, name string) (source.Objec
 	if name == "-" {
 		return nil, nil
 	}
-	found, err := source.Find(ctx, name, source.FindOptions{Connections: v.connections, TLS: v.trust})
+	found, err := source.Find(ctx, name, source.FindOptions{Connections: v.connections, TLS: v.trust, Timeout: v.silence})
 	switch {
 	case err != nil:
 		return nil, err

@@ -53,11 +53,11 @@ func (x *execution) backUp(ctx context.Context) error {
 		return nil
 	}
 	if err := x.held.canBeKept(); err != nil {
-		return &stop{code: CodeBackup, message: fmt.Sprintf("What the workspace holds could not be backed up, so it was not replaced: %v.", err)}
+		return &stop{code: CodeBackup, message: fmt.Sprintf("What the workspace holds could not be backed up, so it was not replaced: %s", ended(err))}
 	}
 	path, err := x.keep(ctx)
 	if err != nil {
-		return &stop{code: CodeBackup, message: fmt.Sprintf("What the workspace holds could not be backed up, so it was not replaced: %v.", err)}
+		return &stop{code: CodeBackup, message: fmt.Sprintf("What the workspace holds could not be backed up, so it was not replaced: %s", ended(err))}
 	}
 	x.result.Backup = path
 	return x.announce(Event{Event: EventBackup, Backup: path, StateVersionID: x.held.version.ID})

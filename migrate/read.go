@@ -96,7 +96,7 @@ func (x *execution) checkSource(ctx context.Context) error {
 		return &stop{code: CodeSourceChanged, message: fmt.Sprintf(
 			"The snapshot of serial %d arrived, but its source changed meanwhile (%v): somebody still works with it. Stop that, then move again.", x.payload.serial, err)}
 	case err != nil:
-		x.note("Whether the source changed meanwhile could not be checked: %v.", err)
+		x.note("Whether the source changed meanwhile could not be checked: %s", ended(err))
 	}
 	return nil
 }
@@ -105,7 +105,7 @@ func unreadable(err error) error {
 	if errors.Is(err, context.Canceled) {
 		return err
 	}
-	return &stop{code: CodeUnreadable, message: fmt.Sprintf("The snapshot could not be read: %v.", err), sourceDown: isSourceDown(err)}
+	return &stop{code: CodeUnreadable, message: fmt.Sprintf("The state could not be read: %s", ended(err)), sourceDown: isSourceDown(err)}
 }
 
 // isSourceDown says whether an error is about the server of a source, and not about

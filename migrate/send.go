@@ -263,7 +263,7 @@ func (x *execution) lookForOurs(ctx context.Context, lost error, last bool) (*ta
 	switch {
 	case err != nil:
 		return nil, &stop{code: CodeUnproven, unproven: true, message: fmt.Sprintf(
-			"The reply to the upload was lost (%v), and whether the state arrived cannot be found out: %v.", lost, err)}
+			"The reply to the upload was lost (%v), and whether the state arrived cannot be found out: %s", lost, ended(err))}
 	case found != nil:
 		return found, nil
 	}

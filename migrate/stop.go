@@ -104,6 +104,15 @@ func answerIn(err error) string {
 	return ": " + strings.TrimPrefix(answer.Error(), answer.Op+": ")
 }
 
+// ended is the text of an error at the end of a sentence.
+func ended(err error) string {
+	text := err.Error()
+	if !strings.HasSuffix(text, ".") && !strings.HasSuffix(text, "?") {
+		text += "."
+	}
+	return text
+}
+
 // sentence makes a sentence of an error's text.
 func sentence(s string) string {
 	first, width := utf8.DecodeRuneInString(s)

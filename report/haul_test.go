@@ -41,7 +41,7 @@ func weekend() report.Haul {
 	add(31, migrate.Refused, "", migrate.CodeNoWorkspace, "There is no workspace acme/NAME on tfe.example.com that this token may see: create it, or let --create do so.")
 	add(17, migrate.Refused, migrate.Stale, migrate.CodeStale, "The workspace holds serial 15 of this state, and the snapshot is serial 12: it is older. Look for the newer copy; to put the older one back all the same: --replace NAME.")
 	add(2, migrate.Refused, migrate.Unrelated, migrate.CodeUnrelated, "The workspace holds the state of something else. Is this the right workspace? If it is: --replace NAME, which keeps a backup.")
-	add(5, migrate.Failed, "", migrate.CodeUnreadable, "The snapshot could not be read: s3:GetObject is not allowed. Ask for it.")
+	add(5, migrate.Failed, "", migrate.CodeUnreadable, "The state could not be read: s3:GetObject is not allowed. Ask for it.")
 	add(1, migrate.Failed, "", migrate.CodeUnreachable, "The server cannot be reached.")
 	for i := range 9 {
 		h.Findings = append(h.Findings, migrate.Finding{Code: migrate.FindingTerraformVersion, Severity: migrate.SeverityWarning,

@@ -27,7 +27,7 @@ func findAtlas(ctx context.Context, ref string, o FindOptions) (*Listing, error)
 	if err != nil {
 		return nil, err
 	}
-	client, err := atlas.New(atlas.Options{Address: u.endpoint, Token: os.Getenv("ATLAS_TOKEN"), TLS: o.TLS})
+	client, err := atlas.New(atlas.Options{Address: u.endpoint, Token: os.Getenv("ATLAS_TOKEN"), TLS: o.TLS, Timeout: o.timeout()})
 	if err != nil {
 		return nil, fmt.Errorf("cannot read %s: %w", u.name(), err)
 	}

@@ -11,6 +11,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"tfhaul/plainwords"
 )
 
 // findS3 finds the states that an s3:// URL names. One object is not asked for: whether it exists shows
@@ -27,7 +29,7 @@ func findS3(ctx context.Context, ref string, o FindOptions) (*Listing, error) {
 	if connections == nil {
 		connections = new(Connections)
 	}
-	b, err := connections.bucket(ctx, u, o.TLS)
+	b, err := connections.bucket(ctx, u, o)
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +87,7 @@ func (o *s3Object) Open(ctx context.Context, pin *Pin) (io.ReadCloser, Pin, erro
 		VersionID: aws.ToString(out.VersionId), ETag: aws.ToString(out.ETag),
 		Size: aws.ToInt64(out.ContentLength), ModTime: aws.ToTime(out.LastModified), Opened: time.Now(),
 	}
-	in := &s3Body{ctx: ctx, cancel: cancel, in: out.Body, name: o.name, size: now.Size}
+	in := &s3Body{ctx: ctx, cancel: cancel, in: out.Body, name: o.name, size: now.Size, stall: o.bucket.timeout}
 	if out.ContentLength == nil {
 		_ = in.Close() // it was not read
 		return nil, Pin{}, fmt.Errorf("cannot read %q: the server does not say how long it is, so a cut could not be noticed", o.name)
@@ -217,9 +219,6 @@ func samePin(name string, was, now Pin) error {
 	return nil
 }
 
-// bodyStall is how long one read of a body may wait for the server's next byte.
-const bodyStall = time.Minute
-
 // s3Body is an object's content on its way. What ends before its announced length is an error.
 type s3Body struct {
 	ctx    context.Context
@@ -228,12 +227,16 @@ type s3Body struct {
 	name   string
 	size   int64 // announced
 	got    int64
+	stall  time.Duration // how long one read may wait for the server's next byte
 }
 
-var errStalled = fmt.Errorf("no byte came for %s", bodyStall)
+// A stallError ends a body of which no byte came for so long.
+type stallError struct{ after time.Duration }
+
+func (e *stallError) Error() string { return fmt.Sprintf("no byte came for %s", e.after) }
 
 func (b *s3Body) Read(p []byte) (int, error) {
-	stall := time.AfterFunc(bodyStall, func() { b.cancel(errStalled) })
+	stall := time.AfterFunc(b.stall, func() { b.cancel(&stallError{b.stall}) })
 	n, err := b.in.Read(p)
 	stall.Stop()
 	b.got += int64(n)
@@ -242,15 +245,28 @@ func (b *s3Body) Read(p []byte) (int, error) {
 		return n, nil
 	case errors.Is(err, io.EOF) && b.got == b.size:
 		return n, io.EOF
-	case errors.Is(err, io.EOF):
-		err = io.ErrUnexpectedEOF
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return n, brokenOff(b, "the connection was closed", io.ErrUnexpectedEOF)
 	case b.ctx.Err() != nil:
 		err = context.Cause(b.ctx)
-	default:
-		err = innermost(err)
+		return n, brokenOff(b, err.Error(), err)
 	}
-	return n, fmt.Errorf("reading %q broke off after %d of %d bytes: %w", b.name, b.got, b.size, err)
+	return n, brokenOff(b, plainwords.Describe(err), err)
 }
+
+// brokenOff is the error of a body that ended too early.
+func brokenOff(b *s3Body, why string, err error) error {
+	return &worded{fmt.Sprintf("reading %q broke off after %d of %d bytes: %s", b.name, b.got, b.size, why), err}
+}
+
+// worded is an error in plain words, with the error they are for.
+type worded struct {
+	text string
+	err  error
+}
+
+func (w *worded) Error() string { return w.text }
+func (w *worded) Unwrap() error { return w.err }
 
 func (b *s3Body) Close() error {
 	b.cancel(nil)

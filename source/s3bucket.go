@@ -3,7 +3,6 @@ package source
 import (
 	"context"
 	"crypto/md5"
-	"crypto/tls"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -35,7 +34,7 @@ type Connections struct {
 }
 
 // bucket returns the connection to what u names, made at the first call.
-func (c *Connections) bucket(ctx context.Context, u *s3URL, trust *tls.Config) (*bucket, error) {
+func (c *Connections) bucket(ctx context.Context, u *s3URL, o FindOptions) (*bucket, error) {
 	shared := s3URL{bucket: u.bucket, params: maps.Clone(u.params)}
 	shared.params.Del(paramVersion)
 	shared.params.Del(paramPrefix)
@@ -45,7 +44,7 @@ func (c *Connections) bucket(ctx context.Context, u *s3URL, trust *tls.Config) (
 	if b, ok := c.buckets[id]; ok {
 		return b, nil
 	}
-	b, err := openBucket(ctx, u, trust)
+	b, err := openBucket(ctx, u, o)
 	if err != nil {
 		return nil, err
 	}
@@ -64,22 +63,19 @@ type bucket struct {
 	profile     string // as typed; for messages
 	endpoint    string // as typed; for commands we print
 	sse         *customerKey
+	timeout     time.Duration
 	table       *lockTable // nil without ?lock-table=
 
 	mu     sync.Mutex
 	region string
 }
 
-// The transport's limits. A server that accepts a request has to begin its answer within
-// responseHeaderTimeout; bodies have a limit of their own (bodyStall).
-const (
-	responseHeaderTimeout = time.Minute
-	connectionsPerHost    = 128 // kept open; more than anyone's --parallelism
-)
+// connectionsPerHost is how many connections are kept open: more than anyone's --parallelism.
+const connectionsPerHost = 128
 
 // openBucket reads the environment and the shared AWS files as the SDK does
 // (https://docs.aws.amazon.com/sdkref/latest/guide/standardized-credentials.html). It asks no server.
-func openBucket(ctx context.Context, u *s3URL, trust *tls.Config) (*bucket, error) {
+func openBucket(ctx context.Context, u *s3URL, o FindOptions) (*bucket, error) {
 	if err := checkEndpointVariables(os.Environ()); err != nil {
 		return nil, err
 	}
@@ -90,10 +86,11 @@ func openBucket(ctx context.Context, u *s3URL, trust *tls.Config) (*bucket, erro
 		config.WithHTTPClient(awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
 			t.MaxIdleConns = 0 // no limit but the next
 			t.MaxIdleConnsPerHost = connectionsPerHost
-			t.ResponseHeaderTimeout = responseHeaderTimeout
-			if trust != nil { // AWS_CA_BUNDLE adds to a copy of it
-				t.TLSClientConfig = trust.Clone()
-				t.TLSClientConfig.RootCAs = trust.RootCAs.Clone()
+			t.ResponseHeaderTimeout = o.timeout()
+			t.TLSHandshakeTimeout = min(t.TLSHandshakeTimeout, o.timeout())
+			if o.TLS != nil { // AWS_CA_BUNDLE adds to a copy of it
+				t.TLSClientConfig = o.TLS.Clone()
+				t.TLSClientConfig.RootCAs = o.TLS.RootCAs.Clone()
 			}
 		})),
 	}
@@ -121,7 +118,7 @@ func openBucket(ctx context.Context, u *s3URL, trust *tls.Config) (*bucket, erro
 	}
 	b := &bucket{
 		name: u.bucket, profile: profile, endpoint: u.params.Get(paramEndpoint),
-		credentials: cfg.Credentials, region: cfg.Region, sse: sse,
+		credentials: cfg.Credentials, region: cfg.Region, sse: sse, timeout: o.timeout(),
 	}
 	b.client = s3.NewFromConfig(cfg, func(o *s3.Options) {
 		o.HTTPClient = guarded

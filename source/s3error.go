@@ -12,6 +12,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials/ssocreds"
 	"github.com/aws/smithy-go"
+
+	"tfhaul/plainwords"
 )
 
 // The codes of an S3Error.
@@ -146,15 +148,12 @@ func (b *bucket) withoutText(r request, err error, apiCode string) (code, why st
 			return S3Failed, fmt.Sprintf("the server answered %d, %s", status, apiCode)
 		}
 	}
+	why = plainwords.Describe(err)
 	var dns *net.DNSError
-	if errors.As(err, &dns) {
-		hint := ""
-		if b.endpoint != "" && strings.HasPrefix(dns.Name, b.name+".") {
-			hint = fmt.Sprintf("; servers that have no host name for each bucket need ?%s=true", paramPathStyle)
-		}
-		return S3Unreachable, fmt.Sprintf("there is no host %q%s", dns.Name, hint)
+	if errors.As(err, &dns) && b.endpoint != "" && strings.HasPrefix(dns.Name, b.name+".") {
+		why += fmt.Sprintf("; servers that have no host name for each bucket need ?%s=true", paramPathStyle)
 	}
-	return S3Unreachable, innermost(err).Error()
+	return S3Unreachable, why
 }
 
 // apiError is the code and the text that the server gave, "" where it gave none. In place of an answer
@@ -190,19 +189,6 @@ func quotedText(said string) string {
 	return fmt.Sprintf(" (%q)", said)
 }
 
-// innermost is the error at the bottom of a chain: the network's, without the SDK's layers, which
-// repeat the request.
-func innermost(err error) error {
-	var op *net.OpError
-	if errors.As(err, &op) { // "dial tcp 127.0.0.1:1: connect: connection refused"
-		return op
-	}
-	for next := errors.Unwrap(err); next != nil; next = errors.Unwrap(err) {
-		err = next
-	}
-	return err
-}
-
 func (b *bucket) loginHint() string {
 	if b.profile != "" {
 		return fmt.Sprintf(" (aws sso login --profile %s, or whatever made the credentials)", b.profile)
@@ -234,7 +220,7 @@ func explainConfig(ctx context.Context, u *s3URL, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("cannot use %q: %w", name, context.Cause(ctx))
 	}
-	why := "the AWS configuration cannot be read: " + innermost(err).Error()
+	why := "the AWS configuration cannot be read: " + plainwords.Describe(err)
 	var missing config.SharedConfigProfileNotExistError
 	if errors.As(err, &missing) {
 		why = fmt.Sprintf("there is no profile %q in the shared AWS files (~/.aws/config, ~/.aws/credentials)", missing.Profile)

@@ -16,6 +16,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+
+	"tfhaul/plainwords"
 )
 
 // lockExt is behind the key of a state in that of its lock (internal/backend/remote-state/s3,
@@ -86,7 +88,7 @@ func (l *lockObject) read(ctx context.Context) (*heldLock, error) {
 		if ctx.Err() != nil {
 			return nil, fmt.Errorf("cannot read the lock %q: %w", l.path(), context.Cause(ctx))
 		}
-		held.lock.Info = "its description cannot be read: " + innermost(err).Error()
+		held.lock.Info = "its description cannot be read: " + plainwords.Describe(err)
 		return held, nil
 	}
 	held.lock.fill(text)

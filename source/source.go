@@ -126,9 +126,21 @@ type FindOptions struct {
 	StreamLimit int64
 	// TLS holds the authorities that servers are trusted by; nil means the system's.
 	TLS *tls.Config
+	// Timeout ends a request to a server that sends nothing for so long; 0 means a minute.
+	Timeout time.Duration
 	// Connections is what several calls share where sources are servers; nil means that this call
 	// makes its own.
 	Connections *Connections
+}
+
+// defaultTimeout is how long a server may send nothing, without FindOptions.Timeout.
+const defaultTimeout = time.Minute
+
+func (o FindOptions) timeout() time.Duration {
+	if o.Timeout <= 0 {
+		return defaultTimeout
+	}
+	return o.Timeout
 }
 
 // DefaultInclude is what a search takes when nothing else was asked for.

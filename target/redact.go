@@ -2,11 +2,11 @@ package target
 
 import (
 	"errors"
-	"net"
 	"net/url"
 	"regexp"
 	"strings"
-	"unicode"
+
+	"tfhaul/plainwords"
 )
 
 // userinfo matches the name and password of a URL inside a text.
@@ -33,12 +33,7 @@ func redact(err error) string {
 	if unusable, ok := errors.AsType[*unusableError](err); ok {
 		return unusable.Error()
 	}
-	op, ok := errors.AsType[*net.OpError](err)
-	proxy := ok && op.Op == "proxyconnect"
-	switch words := inPlainWords(err); {
-	case words != "" && proxy:
-		return "the proxy of the environment (HTTPS_PROXY or HTTP_PROXY) cannot be reached: " + words
-	case words != "":
+	if words := inPlainWords(err); words != "" {
 		return words
 	}
 	return redactText(err)
@@ -50,7 +45,7 @@ func redactText(err error) string {
 		// net/http repeats all of it, in more than one notation.
 		return "the address of the proxy in the environment (HTTPS_PROXY or HTTP_PROXY) is not valid"
 	}
-	return clean(userinfo.ReplaceAllString(text, "//…@"))
+	return plainwords.Plain(text)
 }
 
 // told matches what a careless server may repeat of what it was sent: tokens, the
@@ -68,21 +63,5 @@ func tame(s, bearer string) string {
 	return strings.TrimSpace(clean(told.ReplaceAllString(s, "[hidden]")))
 }
 
-// clean bounds a text that a server sent and strips what a terminal would obey
-// and what nobody would see.
-func clean(s string) string {
-	const most = 500
-	s = strings.Map(func(r rune) rune {
-		switch {
-		case unicode.IsSpace(r):
-			return ' '
-		case !unicode.IsPrint(r):
-			return -1
-		}
-		return r
-	}, s)
-	if len(s) > most {
-		s = strings.ToValidUTF8(s[:most], "") + "…"
-	}
-	return s
-}
+// clean makes a text that a server sent fit to be shown.
+func clean(s string) string { return plainwords.Clean(s) }
