@@ -142,7 +142,7 @@ func (o *s3Object) get(ctx context.Context, r request, key, version, etag string
 			return o.bucket.client.GetObject(ctx, in, here...)
 		})
 	}
-	return withCustomerKey(o.bucket.sse, with)
+	return withCustomerKey(o.bucket.sse, r, with)
 }
 
 // head asks for the head of the object as its name says it. An answer to a HEAD has no body, so where
@@ -159,7 +159,7 @@ func (o *s3Object) head(ctx context.Context, r request) (*s3.HeadObjectOutput, e
 			return o.bucket.client.HeadObject(ctx, in, here...)
 		})
 	}
-	out, err := withCustomerKey(o.bucket.sse, with)
+	out, err := withCustomerKey(o.bucket.sse, r, with)
 	if status := httpStatus(err); status < 300 || status >= 500 {
 		return out, err
 	}
@@ -168,18 +168,23 @@ func (o *s3Object) head(ctx context.Context, r request) (*s3.HeadObjectOutput, e
 		return nil, why
 	}
 	_ = got.Body.Close() // nothing of it is wanted
-	return withCustomerKey(o.bucket.sse, with)
+	return withCustomerKey(o.bucket.sse, r, with)
 }
 
-// withCustomerKey asks with the customer's key and, where the server refuses that as a bad request,
-// once more without.
-func withCustomerKey[T any](sse *customerKey, with func(*customerKey) (T, error)) (T, error) {
+// withCustomerKey asks with the customer's key and, where the server refuses that, once more without:
+// S3 refuses a key for objects that have none, and calls a wrong one a denied access.
+func withCustomerKey[T any](sse *customerKey, r request, with func(*customerKey) (T, error)) (T, error) {
 	out, err := with(sse)
-	if sse == nil || httpStatus(err) != http.StatusBadRequest {
+	if status := httpStatus(err); sse == nil || status != http.StatusBadRequest && status != http.StatusForbidden {
 		return out, err
 	}
-	if plain, without := with(nil); without == nil {
+	plain, without := with(nil)
+	switch {
+	case without == nil:
 		return plain, nil
+	case hasCode(without, S3KeyDenied) && httpStatus(without) == http.StatusBadRequest:
+		// It wants a key, and not this one.
+		err = &S3Error{Name: r.object, Code: S3KeyDenied, Message: fmt.Sprintf("cannot %s %q: %s", r.doing, r.object, wrongCustomerKey), err: err}
 	}
 	return out, err
 }

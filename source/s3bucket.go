@@ -9,7 +9,6 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"net/url"
 	"os"
 	"regexp"
 	"strings"
@@ -61,6 +60,7 @@ type bucket struct {
 	client      *s3.Client
 	credentials aws.CredentialsProvider
 	profile     string // as typed; for messages
+	login       string // the profile of "aws sso login", "" where SSO is not used
 	endpoint    string // as typed; for commands we print
 	sse         *customerKey
 	timeout     time.Duration
@@ -104,6 +104,10 @@ func openBucket(ctx context.Context, u *s3URL, o FindOptions) (*bucket, error) {
 	if err != nil {
 		return nil, explainConfig(ctx, u, err)
 	}
+	shared := sharedConfig(cfg)
+	if err := checkProfileEndpoints(shared); err != nil {
+		return nil, err
+	}
 	sse, err := customerKeyFromEnvironment()
 	if err != nil {
 		return nil, err
@@ -119,6 +123,7 @@ func openBucket(ctx context.Context, u *s3URL, o FindOptions) (*bucket, error) {
 	b := &bucket{
 		name: u.bucket, profile: profile, endpoint: u.params.Get(paramEndpoint),
 		credentials: cfg.Credentials, region: cfg.Region, sse: sse, timeout: o.timeout(),
+		login: loginProfile(shared),
 	}
 	b.client = s3.NewFromConfig(cfg, func(o *s3.Options) {
 		o.HTTPClient = guarded
@@ -136,21 +141,6 @@ func openBucket(ctx context.Context, u *s3URL, o FindOptions) (*bucket, error) {
 		b.table = &lockTable{name: table, bucket: b, client: client}
 	}
 	return b, nil
-}
-
-// checkEndpointVariables refuses endpoints in the environment that hold more than an
-// address: the SDK repeats them in its errors.
-func checkEndpointVariables(environ []string) error {
-	for _, variable := range environ {
-		name, value, _ := strings.Cut(variable, "=")
-		if !strings.HasPrefix(name, "AWS_ENDPOINT_URL") || value == "" {
-			continue
-		}
-		if e, err := url.Parse(value); err != nil || e.Host == "" || e.User != nil || e.RawQuery != "" || e.Fragment != "" {
-			return fmt.Errorf("the variable %s must be https://HOST[:PORT] and nothing else: no credentials, no query; credentials come from AWS_ACCESS_KEY_ID, AWS_PROFILE or the shared AWS files", name)
-		}
-	}
-	return nil
 }
 
 // guardedClient is for the calls that carry state, locks and keys, not for those that fetch

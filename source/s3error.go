@@ -9,8 +9,7 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/credentials/ssocreds"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/smithy-go"
 
 	"tfhaul/plainwords"
@@ -105,6 +104,9 @@ func (b *bucket) reasonFor(r request, err error) (code, why string) {
 	}
 	if apiCode == "InvalidRequest" || apiCode == "InvalidArgument" {
 		if strings.Contains(said, "Server Side Encryption") || strings.Contains(said, "customer provided") || strings.Contains(said, "encryption parameters") {
+			if b.sse != nil {
+				return S3KeyDenied, wrongCustomerKey + quotedText(said)
+			}
 			return S3KeyDenied, fmt.Sprintf("it is encrypted with a customer-provided key (SSE-C): set %s to the one Terraform uses%s", customerKeyVariable, quotedText(said))
 		}
 	}
@@ -121,7 +123,11 @@ func (b *bucket) accessDenied(r request, said string) (code, why string) {
 		return S3KeyDenied, "its KMS key may not be used: kms:Decrypt is missing (to write a lock also kms:GenerateDataKey)" + quotedText(said)
 	case r.action == "s3:GetObject":
 		// Without s3:ListBucket, S3 says 403 for what does not exist.
-		return S3AccessDenied, fmt.Sprintf("access denied: the credentials need %s for it (or it does not exist: that is told only to those who have s3:ListBucket)%s", r.action, quotedText(said))
+		key := ""
+		if b.sse != nil {
+			key = fmt.Sprintf(", or the key in %s is not the one it is encrypted with", customerKeyVariable)
+		}
+		return S3AccessDenied, fmt.Sprintf("access denied: the credentials need %s for it (or it does not exist: that is told only to those who have s3:ListBucket%s)%s", r.action, key, quotedText(said))
 	default:
 		return S3AccessDenied, fmt.Sprintf("access denied: the credentials need %s%s", r.action, quotedText(said))
 	}
@@ -138,6 +144,9 @@ func (b *bucket) withoutText(r request, err error, apiCode string) (code, why st
 		case http.StatusForbidden:
 			return b.accessDenied(r, "")
 		case http.StatusNotFound:
+			if isStranger(err) {
+				return S3Failed, "the endpoint answered 404, and not as S3 does: is it an S3 server?"
+			}
 			return S3NoObject, "there is no such object"
 		case http.StatusMovedPermanently, http.StatusTemporaryRedirect:
 			return S3WrongRegion, fmt.Sprintf("the bucket is elsewhere: say where with ?%s=NAME or ?%s=URL", paramRegion, paramEndpoint)
@@ -154,6 +163,19 @@ func (b *bucket) withoutText(r request, err error, apiCode string) (code, why st
 		why += fmt.Sprintf("; servers that have no host name for each bucket need ?%s=true", paramPathStyle)
 	}
 	return S3Unreachable, why
+}
+
+// wrongCustomerKey says what S3 calls an access that is denied.
+const wrongCustomerKey = "the key in " + customerKeyVariable + " is not the one it is encrypted with (SSE-C): set it to the key that Terraform uses"
+
+// isStranger reports whether the answer that err comes from has nothing of S3's. S3 explains
+// itself, unless it was asked for a head, and gives every request an id.
+func isStranger(err error) bool {
+	var response *awshttp.ResponseError
+	if !errors.As(err, &response) || response.Response == nil || response.Response.Request == nil {
+		return false
+	}
+	return response.Response.Request.Method != http.MethodHead && response.Response.Header.Get("X-Amz-Request-Id") == ""
 }
 
 // apiError is the code and the text that the server gave, "" where it gave none. In place of an answer
@@ -187,43 +209,4 @@ func quotedText(said string) string {
 		said = strings.ToValidUTF8(said[:most], "") + "…"
 	}
 	return fmt.Sprintf(" (%q)", said)
-}
-
-func (b *bucket) loginHint() string {
-	if b.profile != "" {
-		return fmt.Sprintf(" (aws sso login --profile %s, or whatever made the credentials)", b.profile)
-	}
-	return " (aws sso login, or whatever made the credentials)"
-}
-
-// noCredentials explains why the SDK's chain found none.
-func (b *bucket) noCredentials(r request, err error) error {
-	code, why := S3NoCredentials, "no AWS credentials found in the environment, the shared AWS files, or from the machine itself: log in, set AWS_PROFILE, or name a profile with ?"+paramProfile+"=NAME"
-	var sso *ssocreds.InvalidTokenError
-	apiCode, said := apiError(err)
-	switch {
-	case errors.As(err, &sso):
-		code, why = S3ExpiredCredentials, "the SSO session has expired or was never opened: log in"+b.loginHint()
-	case strings.HasPrefix(apiCode, "ExpiredToken"):
-		code, why = S3ExpiredCredentials, "the AWS session has expired: log in again"+b.loginHint()
-	case apiCode != "" && said != "":
-		why = fmt.Sprintf("the credentials could not be had: %s%s", apiCode, quotedText(said))
-	case b.profile != "":
-		why = fmt.Sprintf("the profile %q gives no credentials: check it with: aws sts get-caller-identity --profile %s", b.profile, b.profile)
-	}
-	return &S3Error{Name: r.object, Code: code, Message: fmt.Sprintf("cannot %s %q: %s", r.doing, r.object, why), err: err}
-}
-
-// explainConfig explains why the environment and the shared AWS files could not be read.
-func explainConfig(ctx context.Context, u *s3URL, err error) error {
-	name := u.name(u.key)
-	if ctx.Err() != nil {
-		return fmt.Errorf("cannot use %q: %w", name, context.Cause(ctx))
-	}
-	why := "the AWS configuration cannot be read: " + plainwords.Describe(err)
-	var missing config.SharedConfigProfileNotExistError
-	if errors.As(err, &missing) {
-		why = fmt.Sprintf("there is no profile %q in the shared AWS files (~/.aws/config, ~/.aws/credentials)", missing.Profile)
-	}
-	return &S3Error{Name: name, Code: S3NoCredentials, Message: fmt.Sprintf("cannot use %q: %s", name, why), err: err}
 }
