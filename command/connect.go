@@ -68,7 +68,7 @@ func (n connector) connect(ctx context.Context, address target.Address) (*target
 		return nil, &usageError{err.Error()}
 	}
 	token, err := target.FindToken(ctx, address.Host, target.CredentialOptions{
-		TokenFile: n.tokenFile, Environ: n.environ,
+		TokenFile: n.tokenFile, Environ: n.environ, Timeout: n.timeout,
 		Advise: func(advice string) { n.log.Warn(advice) },
 	})
 	switch {
@@ -91,7 +91,7 @@ func (n connector) connect(ctx context.Context, address target.Address) (*target
 	n.log.Debug("API found", "address", api.Redacted())
 
 	client, err := target.New(target.Options{
-		Host: address.Server(), API: api, Token: token.Secret(), TLS: tls, Rate: n.rate, Timeout: n.timeout,
+		Host: address.Server(), API: api, Token: token.Secret(), TokenFrom: token.Origin(), TLS: tls, Rate: n.rate, Timeout: n.timeout,
 		Connections: 2 * max(n.parallel, 1), UserAgent: userAgent(), Logger: n.log,
 	})
 	if err != nil {

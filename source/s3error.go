@@ -144,8 +144,11 @@ func (b *bucket) withoutText(r request, err error, apiCode string) (code, why st
 		case http.StatusForbidden:
 			return b.accessDenied(r, "")
 		case http.StatusNotFound:
-			if isStranger(err) {
+			switch stranger, page := isStranger(err); {
+			case page:
 				return S3Failed, "the endpoint answered 404, and not as S3 does: is it an S3 server?"
+			case stranger:
+				return S3NoObject, "there is no such object, and the endpoint does not say so as S3 does: is it an S3 server?"
 			}
 			return S3NoObject, "there is no such object"
 		case http.StatusMovedPermanently, http.StatusTemporaryRedirect:
@@ -168,14 +171,16 @@ func (b *bucket) withoutText(r request, err error, apiCode string) (code, why st
 // wrongCustomerKey says what S3 calls an access that is denied.
 const wrongCustomerKey = "the key in " + customerKeyVariable + " is not the one it is encrypted with (SSE-C): set it to the key that Terraform uses"
 
-// isStranger reports whether the answer that err comes from has nothing of S3's. S3 explains
-// itself, unless it was asked for a head, and gives every request an id.
-func isStranger(err error) bool {
+// isStranger reports whether the answer that err comes from has nothing of S3's, and whether it
+// has a body, which is not S3's. S3 explains itself, unless it was asked for a head, and gives every
+// request an id; simple servers may do neither.
+func isStranger(err error) (stranger, page bool) {
 	var response *awshttp.ResponseError
 	if !errors.As(err, &response) || response.Response == nil || response.Response.Request == nil {
-		return false
+		return false, false
 	}
-	return response.Response.Request.Method != http.MethodHead && response.Response.Header.Get("X-Amz-Request-Id") == ""
+	stranger = response.Response.Request.Method != http.MethodHead && response.Response.Header.Get("X-Amz-Request-Id") == ""
+	return stranger, stranger && response.Response.ContentLength != 0
 }
 
 // apiError is the code and the text that the server gave, "" where it gave none. In place of an answer

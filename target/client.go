@@ -32,6 +32,9 @@ type Options struct {
 	Host string
 	// Token authenticates; it goes to the API's own host and to no other.
 	Token string
+	// TokenFrom is where the token came from, for the error of a server that does not accept
+	// it; may be empty.
+	TokenFrom string
 	// TLS holds the authorities to trust; nil means the system's.
 	TLS *tls.Config
 	// Rate bounds the requests a second, if not 0; the server's own limit holds besides.
@@ -91,7 +94,7 @@ func New(o Options) (*Client, error) {
 	o = o.withDefaults()
 	c := &Client{host: o.Host, api: o.API, base: o.API.String(), token: o.Token, bearer: []string{"Bearer " + o.Token}}
 	c.wire = &transport{
-		base: o.Transport, api: o.API, budget: newBudget(o.Rate), stall: o.Timeout,
+		base: o.Transport, api: o.API, budget: newBudget(o.Rate), stall: o.Timeout, tokenFrom: o.TokenFrom,
 		patient: patience, agent: o.UserAgent, log: o.Logger,
 	}
 	c.http = &http.Client{Transport: c.wire, CheckRedirect: c.stayAtHome}
@@ -268,7 +271,7 @@ func (x *exchange) failure(op string, err error) error {
 		return e
 	}
 	e := &Error{Op: op, Status: x.status, Details: detailsOf(x.body.Bytes(), x.bearer)}
-	e.Code = classify(x.status, e.Details)
+	e.Code, e.TokenFrom = classify(x.status, e.Details), x.tokenFrom
 	if x.signed {
 		e.Code = classifySigned(x.status, e.Details)
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"time"
 )
 
 // CredentialOptions say where FindToken looks. The zero value means this process's environment and
@@ -20,6 +21,8 @@ type CredentialOptions struct {
 	// Home is the directory with .terraformrc and .terraform.d, or on Windows with terraform.rc and
 	// terraform.d; empty means the user's home directory, or %APPDATA%.
 	Home string
+	// Timeout ends a credentials helper that does not answer for so long; 0 means a minute.
+	Timeout time.Duration
 	// Advise receives sentences about what is unwise and works; nil drops them.
 	Advise func(string)
 }
@@ -81,7 +84,7 @@ func FindToken(ctx context.Context, host string, o CredentialOptions) (Token, er
 		if err != nil {
 			looked = append(looked, err.Error())
 		} else {
-			token, err := helper.get(ctx, host, environ)
+			token, err := helper.get(ctx, host, environ, o.Timeout)
 			if err != nil {
 				return Token{}, err
 			}

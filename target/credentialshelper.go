@@ -88,16 +88,26 @@ func helperVersion(file, name string) (*version.Version, bool) {
 // mostHelperOutput bounds what is kept of what a helper writes, in bytes.
 const mostHelperOutput = 64 << 10
 
-// get asks the helper for the token of a host; empty when it has none. It ends with ctx: the helper is
-// killed then.
-func (h *credentialsHelper) get(ctx context.Context, host string, environ []string) (string, error) {
+// get asks the helper for the token of a host; empty when it has none. The helper and its children are
+// killed when ctx ends, and when there is no answer within timeout.
+func (h *credentialsHelper) get(ctx context.Context, host string, environ []string, timeout time.Duration) (string, error) {
+	if timeout <= 0 {
+		timeout = defaultTimeout
+	}
+	late := fmt.Errorf("%s (%s) did not answer within %s (--timeout): run it by hand, or set TFE_TOKEN", h, h.path, timeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, late)
+	defer cancel()
 	cmd := exec.CommandContext(ctx, h.path, append(append([]string{}, h.args...), "get", host)...)
 	cmd.Env = environ
+	endWithChildren(cmd)
 	cmd.WaitDelay = time.Second // for children that keep its output open
 	stdout, stderr := &bounded{}, &bounded{}
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 	err := cmd.Run()
-	if ctx.Err() != nil {
+	switch {
+	case context.Cause(ctx) == late:
+		return "", late
+	case ctx.Err() != nil:
 		return "", fmt.Errorf("%s did not answer: %w", h, ctx.Err())
 	}
 	if _, exited := errors.AsType[*exec.ExitError](err); exited {

@@ -7,11 +7,13 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // init makes this test binary a credentials helper when it runs under the name of one: a program as real
@@ -41,6 +43,10 @@ func init() {
 		os.Exit(1)
 	case "fails in silence":
 		os.Exit(7)
+	case "hangs in a child":
+		child := exec.Command(os.Args[0])
+		child.Env = append(os.Environ(), "HELPER=hangs")
+		_ = child.Run() // it ends by being killed
 	case "hangs":
 		conn, err := net.Dial("tcp", os.Getenv("HELPER_STARTED"))
 		if err == nil {
@@ -177,7 +183,7 @@ func TestCredentialsHelperEndsWithTheContext(t *testing.T) {
 	t.Cleanup(func() { _ = listener.Close() }) // it is closed already when all went well
 	done := make(chan error, 1)
 	go func() {
-		_, err := helper.get(ctx, hcp, helperEnviron("hangs", "HELPER_STARTED="+listener.Addr().String()))
+		_, err := helper.get(ctx, hcp, helperEnviron("hangs", "HELPER_STARTED="+listener.Addr().String()), 0)
 		done <- err
 	}()
 	conn, err := listener.Accept()
@@ -189,6 +195,52 @@ func TestCredentialsHelperEndsWithTheContext(t *testing.T) {
 		t.Errorf("waiting for the helper's end: %v", err) // it is open as long as the helper lives
 	}
 	if err := <-done; !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "did not answer") {
+		t.Errorf("%v, want context.Canceled", err)
+	}
+}
+
+// TestCredentialsHelperThatHangsIsNamed has a helper that never answers.
+func TestCredentialsHelperThatHangsIsNamed(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	dir := helperHome(t, "terraform-credentials-keys")
+	_, err = FindToken(t.Context(), hcp, CredentialOptions{
+		Environ: helperEnviron("hangs", "HELPER_STARTED="+listener.Addr().String()), Home: dir, Timeout: 50 * time.Millisecond,
+	})
+	if err == nil || !strings.Contains(err.Error(), `the credentials helper "keys" (`) || !strings.Contains(err.Error(), "did not answer within 50ms (--timeout)") {
+		t.Errorf("%v; want an error that names the helper and --timeout", err)
+	}
+}
+
+// TestCredentialsHelpersChildrenEndWithIt has a helper that waits for a program of its own.
+func TestCredentialsHelpersChildrenEndWithIt(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	dir := helperHome(t, "terraform-credentials-keys")
+	done := make(chan error, 1)
+	go func() {
+		_, err := FindToken(ctx, hcp, CredentialOptions{Environ: helperEnviron("hangs in a child", "HELPER_STARTED="+listener.Addr().String()), Home: dir})
+		done <- err
+	}()
+	child, err := listener.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	if _, err := io.Copy(io.Discard, child); err != nil && !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("waiting for the child's end: %v", err) // its connection is open as long as it lives
+	}
+	if err := <-done; !errors.Is(err, context.Canceled) {
 		t.Errorf("%v, want context.Canceled", err)
 	}
 }

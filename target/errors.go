@@ -70,6 +70,8 @@ type Error struct {
 	Status int
 	// Details are the texts of the answer's error objects.
 	Details []string
+	// TokenFrom is where the token came from that was sent; "" where that is not known.
+	TokenFrom string
 	// Err is the failure of the connection when there was no answer, or what is
 	// wrong with the answer. Print the Error, not this: it may name a proxy.
 	Err error
@@ -80,7 +82,11 @@ func (e *Error) Error() string {
 	var text string
 	switch {
 	case e.Code == Unauthorized:
-		text = "the server does not accept the token (401): it is wrong, has expired or was revoked"
+		from := ""
+		if e.TokenFrom != "" {
+			from = " from " + e.TokenFrom
+		}
+		text = "the server does not accept the token" + from + " (401): it is wrong, has expired or was revoked"
 	case e.Code == RateLimited:
 		text = "the server's rate limit was still exceeded after long waiting (429)"
 	case e.Err != nil:

@@ -27,9 +27,11 @@ type transport struct {
 	stall   time.Duration
 	patient time.Duration // how long in all one request waits for the rate limit
 	agent   string
-	log     *slog.Logger
-	about   atomic.Pointer[About]
-	silence silenceWatch
+	// tokenFrom is where the token came from.
+	tokenFrom string
+	log       *slog.Logger
+	about     atomic.Pointer[About]
+	silence   silenceWatch
 }
 
 // About is what a server says of itself in the headers of its answers.
@@ -57,6 +59,8 @@ type exchange struct {
 	status int
 	body   bytes.Buffer // of a document or an error, not of a blob
 	bearer string       // that was sent: never shown
+	// tokenFrom is where the bearer came from, which may be shown.
+	tokenFrom string
 
 	// blob says that the address is a secret and the answer's body a state's bytes.
 	blob bool
@@ -111,7 +115,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	x := exchangeOf(req.Context())
 	if sent := req.Header.Get("Authorization"); sent != "" {
-		x.bearer = strings.TrimPrefix(sent, "Bearer ")
+		x.bearer, x.tokenFrom = strings.TrimPrefix(sent, "Bearer "), t.tokenFrom
 	}
 	waits, sent := untilSent(req.Context())
 	defer sent()
