@@ -161,10 +161,15 @@ func (t *taking) find(ctx context.Context, sources []string) error {
 				continue
 			}
 			told[skip.Name] = true
+			if skip.Code == source.SkipErrored {
+				// An audit takes what a search skips here.
+				if errored := t.named(ctx, skip.Name, roleErrored); errored != nil {
+					found = append(found, errored...)
+					continue
+				}
+			}
 			t.skipped[skip.Code]++
 			switch skip.Code {
-			case source.SkipErrored:
-				found = append(found, t.named(ctx, skip.Name, roleErrored)...)
 			case source.SkipBackup:
 				found = append(found, t.named(ctx, skip.Name, roleBackup)...)
 			case source.SkipLockFile:

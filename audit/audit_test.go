@@ -288,13 +288,14 @@ func heap() uint64 {
 type spec struct {
 	version, lineage, outputs, resources string
 	serial                               int
+	empty                                bool
 }
 
 func state(s spec) string {
 	if s.version == "" {
 		s.version = "1.11.4"
 	}
-	if s.resources == "" {
+	if s.resources == "" && !s.empty {
 		s.resources = `{"mode": "managed", "type": "terraform_data", "name": "x", "provider": "provider[\"terraform.io/builtin/terraform\"]", "instances": [{"attributes": {"id": "x"}}]}`
 	}
 	return `{"version": 4, "terraform_version": "` + s.version + `", "serial": ` + strconv.Itoa(s.serial) + `, "lineage": "` + s.lineage + `", "outputs": {` + s.outputs + `}, "resources": [` + s.resources + `]}`

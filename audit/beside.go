@@ -92,3 +92,30 @@ func (j *judge) newestBackup(of *file) *file {
 	}
 	return newest
 }
+
+// holdsNothing reports whether a state has neither resources nor outputs.
+func (f *file) holdsNothing() bool { return f.Resources+f.Instances+f.Deposed+f.Outputs == 0 }
+
+// fullBackup is the backup with the highest serial beside a state that holds resources or
+// outputs; nil if there is none.
+func (j *judge) fullBackup(of *file) *file {
+	var newest *file
+	for _, f := range j.backups[of.Source] {
+		// Of a large backup only the beginning was read: an empty state fits into that.
+		holds := !f.holdsNothing() || f.Size >= headerRoom
+		if f.unreadable == nil && f.Known() && holds && (newest == nil || f.Serial > newest.Serial) {
+			newest = f
+		}
+	}
+	return newest
+}
+
+// emptyAdvice says what to do with an empty state.
+func (j *judge) emptyAdvice(f *file) string {
+	b := j.fullBackup(f)
+	if b == nil {
+		return `There is nothing to move. If nobody uses the workspace, delete it with "terraform workspace delete".`
+	}
+	return fmt.Sprintf(`The backup beside it (%s) has serial %d and is not empty. "terraform destroy" and "terraform init -migrate-state" leave such a pair. If neither was run, something was lost: restore the backup. Keep both files until you know.`,
+		baseName(b.Source), b.Serial)
+}

@@ -21,6 +21,15 @@ func instance(provider, kind, id string) string {
 
 const aws = "registry.terraform.io/hashicorp/aws"
 
+// inStates are so many states of different lineages with the same resources.
+func inStates(n int, resources string) map[string]string {
+	files := map[string]string{}
+	for i := range n {
+		files[fmt.Sprintf("s%d.tfstate", i+1)] = state(spec{lineage: fmt.Sprintf("l%d", i+1), resources: resources})
+	}
+	return files
+}
+
 func TestFindings(t *testing.T) {
 	const lock = `{"ID": "lock-1", "Operation": "OperationTypeApply", "Who": "ana@build", "Created": "%s"}`
 	tests := []struct {
@@ -61,6 +70,21 @@ func TestFindings(t *testing.T) {
 		{"a file without a byte, and a backup", map[string]string{
 			"terraform.tfstate": "", "terraform.tfstate.backup": state(spec{lineage: "l", serial: 4})},
 			[]string{"warning empty terraform.tfstate"}, "the backup beside it (terraform.tfstate.backup) has serial 4."},
+		{"an empty state, and a full backup", map[string]string{
+			"terraform.tfstate": state(spec{lineage: "l", serial: 5, empty: true}), "terraform.tfstate.backup": state(spec{lineage: "l", serial: 4})},
+			[]string{"info empty terraform.tfstate"}, "The backup beside it (terraform.tfstate.backup) has serial 4 and is not empty."},
+		{"an empty state, and a large backup", map[string]string{
+			"terraform.tfstate":        state(spec{lineage: "l", serial: 5, empty: true}),
+			"terraform.tfstate.backup": state(spec{lineage: "l", serial: 4, outputs: `"x": {"value": "` + strings.Repeat("x", 200_000) + `", "type": "string"}`})},
+			[]string{"info empty terraform.tfstate"}, "Keep both files until you know."},
+		{"an empty state, an empty backup, and an older full one", map[string]string{
+			"terraform.tfstate":                   state(spec{lineage: "l", serial: 5, empty: true}),
+			"terraform.tfstate.backup":            state(spec{lineage: "l", serial: 4, empty: true}),
+			"terraform.tfstate.1712345678.backup": state(spec{lineage: "l", serial: 3})},
+			[]string{"info empty terraform.tfstate"}, "The backup beside it (terraform.tfstate.1712345678.backup) has serial 3 and is not empty."},
+		{"an empty state, and an empty backup", map[string]string{
+			"terraform.tfstate": state(spec{lineage: "l", serial: 5, empty: true}), "terraform.tfstate.backup": state(spec{lineage: "l", serial: 4, empty: true})},
+			[]string{"info empty terraform.tfstate"}, `delete it with "terraform workspace delete"`},
 		{"half a state, and a backup of no use", map[string]string{
 			"terraform.tfstate": state(spec{lineage: "l", serial: 5})[:30], "terraform.tfstate.backup": "?"},
 			[]string{"error invalid terraform.tfstate"}, "earlier versions."},
@@ -73,7 +97,7 @@ func TestFindings(t *testing.T) {
 		{"one object in two states", map[string]string{
 			"a.tfstate": state(spec{lineage: "l", resources: instance(aws, "aws_instance", "i-0123456789abcdef0")}),
 			"b.tfstate": state(spec{lineage: "m", resources: instance(aws, "aws_instance", "i-0123456789abcdef0")})},
-			[]string{"error shared-resource a.tfstate b.tfstate"}, "1 object is managed by 2 states at once: 1 aws_instance"},
+			[]string{"error shared-resource a.tfstate b.tfstate"}, "1 object is managed by 2 states at the same time: 1 aws_instance. An apply of one can change or destroy what the other manages."},
 		{"one object, once through OpenTofu", map[string]string{
 			"a.tfstate": state(spec{lineage: "l", resources: instance(aws, "aws_instance", "i-0123456789abcdef0")}),
 			"b.tfstate": state(spec{lineage: "m", resources: instance("registry.opentofu.org/hashicorp/aws", "aws_instance", "i-0123456789abcdef0")})},
@@ -81,7 +105,17 @@ func TestFindings(t *testing.T) {
 		{"one name in two states", map[string]string{
 			"a.tfstate": state(spec{lineage: "l", resources: instance(aws, "aws_iam_role", "deploy")}),
 			"b.tfstate": state(spec{lineage: "m", resources: instance(aws, "aws_iam_role", "deploy")})},
-			[]string{"warning shared-resource a.tfstate b.tfstate"}, "named alike in 2 states"},
+			[]string{"warning shared-resource a.tfstate b.tfstate"}, "1 object is in 2 states with the same ID: 1 aws_iam_role. They are the same objects if both states work in one account or cluster."},
+		{"one name in seven states", inStates(7, instance(aws, "aws_iam_role", "deploy")),
+			[]string{"warning shared-resource s1.tfstate s2.tfstate s3.tfstate s4.tfstate s5.tfstate s6.tfstate s7.tfstate"}, "if all of them work in one account"},
+		{"one object in seven states", inStates(7, instance(aws, "aws_instance", "i-0123456789abcdef0")),
+			[]string{"error shared-resource s1.tfstate s2.tfstate s3.tfstate s4.tfstate s5.tfstate s6.tfstate s7.tfstate"}, "what the others manage."},
+		{"one bucket in two states, by names without a digit", inStates(2, instance(aws, "aws_s3_bucket", "acme-logs")+","+instance(aws, "aws_s3_bucket_policy", "acme-logs")),
+			[]string{"error shared-resource s1.tfstate s2.tfstate"}, "2 objects are managed by 2 states at the same time: 1 aws_s3_bucket, 1 aws_s3_bucket_policy."},
+		{"one key in two buckets", inStates(2, instance(aws, "aws_s3_bucket_object", "index.html")+","+instance(aws, "aws_s3_object", "index.html")),
+			[]string{"warning shared-resource s1.tfstate s2.tfstate"}, ""},
+		{"a default object that two states adopt", inStates(2, instance(aws, "aws_default_vpc", "vpc-0123456789abcdef0")),
+			[]string{"warning shared-resource s1.tfstate s2.tfstate"}, `"terraform state rm": this destroys nothing.`},
 		{"objects of four types in two states", map[string]string{
 			"a.tfstate": state(spec{lineage: "l", resources: instance(aws, "aws_a", "x") + "," + instance(aws, "aws_b", "x") + "," + instance(aws, "aws_c", "x") + "," + instance(aws, "aws_d", "x")}),
 			"b.tfstate": state(spec{lineage: "m", resources: instance(aws, "aws_a", "x") + "," + instance(aws, "aws_b", "x") + "," + instance(aws, "aws_c", "x") + "," + instance(aws, "aws_d", "x")})},
@@ -186,6 +220,18 @@ func TestFindings(t *testing.T) {
 				t.Errorf("nothing says %q:\n%s", test.says, all)
 			}
 		})
+	}
+}
+
+// TestSkippedLeavesOutWhatIsAudited: the audit reads the errored.tfstate that a search skips.
+func TestSkippedLeavesOutWhatIsAudited(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "terraform.tfstate", state(spec{lineage: "l", serial: 4}))
+	write(t, dir, "errored.tfstate", state(spec{lineage: "l", serial: 5}))
+	write(t, dir, "terraform.tfstate.backup", state(spec{lineage: "l", serial: 3}))
+	i := take(t, audit.Options{Now: atWork(t)}, dir)
+	if len(i.Snapshots) != 2 || i.Skipped[source.SkipErrored] != 0 || i.Skipped[source.SkipBackup] != 1 {
+		t.Errorf("%d snapshots, skipped %v", len(i.Snapshots), i.Skipped)
 	}
 }
 

@@ -111,9 +111,8 @@ func (j *judge) refused(f *file) {
 
 // contents tells what is odd about a state that can be read.
 func (j *judge) contents(f *file) {
-	if f.Resources+f.Instances+f.Deposed+f.Outputs == 0 {
-		j.about(f, CodeEmpty, SeverityInfo, "The state is empty: it holds neither resources nor outputs.",
-			`There is nothing to move; a workspace that nobody uses can be removed with "terraform workspace delete".`)
+	if f.holdsNothing() {
+		j.about(f, CodeEmpty, SeverityInfo, "The state is empty: it holds neither resources nor outputs.", j.emptyAdvice(f))
 	}
 	if f.Format < 4 {
 		j.about(f, CodeLegacyFormat, SeverityWarning, fmt.Sprintf("The state has format %d, of a Terraform older than 0.12.", f.Format),

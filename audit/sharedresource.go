@@ -1,10 +1,10 @@
 package audit
 
 import (
+	"cmp"
 	"fmt"
 	"hash/maphash"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -27,9 +27,9 @@ type sharedIDs struct {
 
 // A sharedObject is one that was met in several files.
 type sharedObject struct {
-	kind   string // type of the resource
-	unique bool   // the id is one that nothing else in the world has
-	files  []int32
+	kind  string // type of the resource
+	claim claim
+	files []int32
 }
 
 // A sharedID identifies an object in one file, until that is read.
@@ -99,56 +99,6 @@ func (c *collector) resource(r statefile.Resource) {
 	}
 }
 
-// uniqueID reports whether an id looks like one that is given once in the world: a
-// path from an account, a UUID, a long run of random characters. Others, such as
-// the name of a role, may well stand for different objects in different accounts, and
-// so may the number of an account, under which every region has objects of its own.
-func uniqueID(id string) bool {
-	if strings.HasPrefix(id, "arn:") {
-		// arn:partition:service:region:account:resource; what belongs to nobody is everybody's.
-		parts := strings.SplitN(id, ":", 6)
-		return len(parts) == 6 && parts[4] != "" && parts[4] != "aws"
-	}
-	for _, prefix := range []string{"/subscriptions/", "projects/", "https://", "ocid1."} {
-		if strings.HasPrefix(id, prefix) {
-			return true
-		}
-	}
-	return uuid.MatchString(id) || cloudID.MatchString(id) || slices.ContainsFunc(strings.FieldsFunc(id, func(r rune) bool { return !alphanumeric(r) }), randomRun)
-}
-
-var (
-	uuid = regexp.MustCompile(`(?i)\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b`)
-	// cloudID is vpc-0a1b2c3d4e5f60718, or the shorter vpc-0a1b2c3d of old, which has no more
-	// digits than the names that people and tools make.
-	cloudID = regexp.MustCompile(`^[a-z]+(?:-[a-z]+)*-[0-9a-f]{17}$|` +
-		`^(?:acl|aclassoc|ami|cgw|dopt|eipalloc|eipassoc|eni|i|igw|nat|pcx|rtb|rtbassoc|sg|snap|subnet|vgw|vol|vpc|vpce|vpn)-[0-9a-f]{8}$`)
-)
-
-func alphanumeric(r rune) bool {
-	return '0' <= r && r <= '9' || 'a' <= r|0x20 && r|0x20 <= 'z'
-}
-
-// randomRun reports whether letters and digits are many, and mixed as no name is: a
-// name has its digits at its end.
-func randomRun(run string) bool {
-	const many, account = 12, 12
-	digits, changes := 0, 0
-	for i := range len(run) {
-		digit := run[i] <= '9'
-		if digit {
-			digits++
-		}
-		if i > 0 && digit != (run[i-1] <= '9') {
-			changes++
-		}
-	}
-	if digits == len(run) {
-		return digits > account
-	}
-	return len(run) >= many && digits >= 3 && changes >= 3
-}
-
 // merge adds what was found in a file, and forgets the ids.
 func (s *sharedIDs) merge(file int, c *collector) {
 	defer s.collectors.Put(c)
@@ -166,7 +116,7 @@ func (s *sharedIDs) merge(file int, c *collector) {
 		}
 		object := s.again[id.digest]
 		if object == nil {
-			object = &sharedObject{kind: id.kind, unique: uniqueID(id.id), files: []int32{before}}
+			object = &sharedObject{kind: id.kind, claim: claimOn(id.kind, id.id), files: []int32{before}}
 			s.again[id.digest] = object
 		}
 		// A file's ids come together.
@@ -179,63 +129,91 @@ func (s *sharedIDs) merge(file int, c *collector) {
 // sharedResources finds the objects that states of different lineages manage. (That
 // copies of one state manage the same objects goes without saying.)
 func (j *judge) sharedResources() {
-	type group struct {
-		files  []int32
-		unique bool
-		kinds  map[string]int
-	}
-	groups := map[string]*group{}
+	groups := map[string]*sharedGroup{}
 	for _, object := range j.ids.again {
 		if j.oneState(object.files) {
 			continue
 		}
 		slices.Sort(object.files)
-		key := fmt.Sprint(object.unique, object.files)
+		key := fmt.Sprint(object.claim, object.files)
 		g := groups[key]
 		if g == nil {
-			g = &group{files: object.files, unique: object.unique, kinds: map[string]int{}}
+			g = &sharedGroup{files: object.files, claim: object.claim, kinds: map[string]int{}}
 			groups[key] = g
 		}
 		g.kinds[object.kind]++
 	}
 	for _, g := range groups {
-		f := Finding{Code: CodeSharedResource, Severity: SeverityError}
-		objects, many := 0, 0
-		for _, n := range g.kinds {
-			objects += n
-		}
-		names := slices.SortedFunc(maps.Keys(g.kinds), func(a, b string) int {
-			if g.kinds[a] != g.kinds[b] {
-				return g.kinds[b] - g.kinds[a]
-			}
-			return strings.Compare(a, b)
-		})
-		const named = 3
-		var parts []string
-		for i, name := range names {
-			if i >= named && len(names) > named+1 {
-				many += g.kinds[name]
-				continue
-			}
-			parts = append(parts, fmt.Sprintf("%d %s", g.kinds[name], brief(name)))
-		}
-		if many > 0 {
-			parts = append(parts, fmt.Sprintf("%d of other types", many))
-		}
-		what := strings.Join(parts, ", ")
-		if g.unique {
-			f.Message = fmt.Sprintf("%s managed by %d states at once: %s. Each of them would change or destroy what the other one holds.", objectsAre(objects), len(g.files), what)
-			f.Advice = `Decide which state keeps them, and take them out of the others with "terraform state rm".`
-		} else {
-			f.Severity = SeverityWarning
-			f.Message = fmt.Sprintf("%s named alike in %d states: %s. They are the same objects if both states work in one account or cluster.", objectsAre(objects), len(g.files), what)
-			f.Advice = `Compare the providers' configurations. If they are the same, decide which state keeps the objects, and take them out of the others with "terraform state rm".`
-		}
+		f := g.finding()
 		for _, i := range g.files {
 			f.Sources = append(f.Sources, j.files[i].Source)
 		}
 		j.add(f)
 	}
+}
+
+// A sharedGroup is the objects that the same files share in the same way.
+type sharedGroup struct {
+	files []int32
+	claim claim
+	kinds map[string]int // how many of each type
+}
+
+func (g *sharedGroup) finding() Finding {
+	objects := 0
+	for _, n := range g.kinds {
+		objects += n
+	}
+	f := Finding{Code: CodeSharedResource, Severity: SeverityWarning}
+	states, others, all := len(g.files), "the others", "all of them"
+	if states == 2 {
+		others, all = "the other", "both states"
+	}
+	switch g.claim {
+	case claimObject:
+		f.Severity = SeverityError
+		f.Message = fmt.Sprintf("%s managed by %d states at the same time: %s. An apply of one can change or destroy what %s manage%s.",
+			objectsAre(objects), states, g.types(), others, singular(states == 2))
+		f.Advice = `Decide which state keeps them. Remove them from the others with "terraform state rm".`
+	case claimDefault:
+		f.Message = fmt.Sprintf("%s managed by %d states at the same time: %s. AWS creates default objects; Terraform only adopts them. An apply of one state can undo the settings of %s.",
+			objectsAre(objects), states, g.types(), others)
+		f.Advice = `Decide which state keeps them. Remove them from the others with "terraform state rm": this destroys nothing.`
+	default:
+		f.Message = fmt.Sprintf("%s in %d states with the same ID: %s. They are the same objects if %s work in one account or cluster.",
+			objectsAre(objects), states, g.types(), all)
+		f.Advice = `Compare the provider configurations. If they are the same, decide which state keeps the objects, and remove them from the others with "terraform state rm".`
+	}
+	return f
+}
+
+// types lists how many objects there are of each type, the most frequent first.
+func (g *sharedGroup) types() string {
+	names := slices.SortedFunc(maps.Keys(g.kinds), func(a, b string) int {
+		return cmp.Or(cmp.Compare(g.kinds[b], g.kinds[a]), strings.Compare(a, b))
+	})
+	const named = 3
+	var parts []string
+	rest := 0
+	for i, name := range names {
+		if i >= named && len(names) > named+1 {
+			rest += g.kinds[name]
+			continue
+		}
+		parts = append(parts, fmt.Sprintf("%d %s", g.kinds[name], brief(name)))
+	}
+	if rest > 0 {
+		parts = append(parts, fmt.Sprintf("%d of other types", rest))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// singular is the ending of a verb whose subject is one thing.
+func singular(one bool) string {
+	if one {
+		return "s"
+	}
+	return ""
 }
 
 // oneState reports whether all of the files are copies of one state.
