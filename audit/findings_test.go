@@ -159,7 +159,7 @@ func TestFindings(t *testing.T) {
 			[]string{"error invalid a.tfstate"}, "holds a resource instance twice"},
 		{"a resource that Terraform drops", map[string]string{
 			"a.tfstate": state(spec{lineage: "l", resources: instance("registry.opentofu.org/-/aws", "aws_vpc", "vpc-0123456789abcdef0")})},
-			[]string{"error unusable a.tfstate"}, "Terraform would silently drop 1 of 1 resources and plan to create it again"},
+			[]string{"error unusable a.tfstate"}, "Terraform would silently drop the only resource and plan to create it again"},
 		{"a legacy provider that Terraform does not initialize", map[string]string{
 			"a.tfstate": state(spec{lineage: "l", resources: instance("registry.terraform.io/-/aws", "aws_vpc", "vpc-0123456789abcdef0")})},
 			[]string{"error unusable a.tfstate"}, `"terraform state replace-provider registry.terraform.io/-/aws registry.terraform.io/hashicorp/aws"`},

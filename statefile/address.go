@@ -2,6 +2,7 @@ package statefile
 
 import (
 	"bytes"
+	"strconv"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -15,22 +16,36 @@ import (
 // The addresses in a state are parsed as Terraform parses them, with the parser that it
 // uses. Nearly all of them are plain, and are recognized without it.
 
-// isModulePath reports whether Terraform can parse the address of a module instance, such
-// as module.a["b"].module.c[0].
-func isModulePath(text []byte) bool {
+// canonicalModule is the address of a module instance, such as module.a["b"].module.c[0],
+// in the one spelling that all its spellings have in common. It reports false if Terraform
+// cannot parse it.
+func canonicalModule(text []byte) (canonical []byte, ok bool) {
 	if plainModulePath(text) {
-		return true
+		return text, true
 	}
 	traversal, ok := parseTraversal(text)
 	if !ok {
-		return false
+		return nil, false
 	}
-	_, rest, ok := cutModules(traversal)
-	return ok && len(rest) == 0
+	if _, rest, ok := cutModules(traversal); !ok || len(rest) > 0 {
+		return nil, false
+	}
+	for _, step := range traversal {
+		index, is := step.(hcl.TraverseIndex)
+		switch {
+		case !is:
+			canonical = append(append(canonical, '.'), nameOf(step)...)
+		case index.Key.Type() == cty.String:
+			canonical = append(strconv.AppendQuote(append(canonical, '['), index.Key.AsString()), ']')
+		default:
+			canonical = append(index.Key.AsBigFloat().Append(append(canonical, '['), 'f', -1), ']')
+		}
+	}
+	return canonical[1:], true // without the first dot
 }
 
 // plainModulePath reports whether the text is made of module.NAME alone, with or without
-// a whole number or a plain string for a key.
+// a whole number or a plain string for a key, as Terraform writes it.
 func plainModulePath(b []byte) bool {
 	for {
 		rest, ok := bytes.CutPrefix(b, []byte("module."))
@@ -71,8 +86,8 @@ func plainKeyStep(b []byte) int {
 		for n < len(b) && isDigit(b[n]) {
 			n++
 		}
-		// A number with many digits may not fit into an int.
-		if n == 1 || n > 10 {
+		// A number with many digits may not fit into an int, and 00 is 0.
+		if n == 1 || n > 10 || n > 2 && b[1] == '0' {
 			return 0
 		}
 	}

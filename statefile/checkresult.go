@@ -3,6 +3,8 @@ package statefile
 // A checkResult is an element of "check_results" while it is read.
 type checkResult struct {
 	kind, address, object []byte
+
+	addressTail, objectTail uint64 // not 0 for long ones, which are not parsed
 }
 
 // readCheck reads one element of check_results.
@@ -21,14 +23,14 @@ func (d *document) readCheck() error {
 		case "object_kind":
 			return d.bytesOf(format4, "object_kind", &c.kind)
 		case "config_addr":
-			return d.bytesOf(format4, "config_addr", &c.address)
+			return d.identifying(format4, "config_addr", &c.address, &c.addressTail)
 		case "objects":
 			objects = objects[:0]
 			return d.arrayOf(format4, "objects", func() error {
 				err := d.checkObject()
 				// Those of one kind that were seen to be addresses need not be kept: the kind
 				// stands before them, as Terraform writes it.
-				if len(c.kind) == 0 || !isCheckable(c.kind, c.object, true) {
+				if c.objectTail == 0 && (len(c.kind) == 0 || !isCheckable(c.kind, c.object, true)) {
 					if len(objects) < maxCheckObjects {
 						objects = append(objects, append([]byte(nil), c.object...))
 					}
@@ -41,7 +43,7 @@ func (d *document) readCheck() error {
 	if status == "fail" || status == "error" {
 		d.current.failedChecks++
 	}
-	good := isCheckable(c.kind, c.address, false)
+	good := c.addressTail != 0 || isCheckable(c.kind, c.address, false)
 	for _, object := range objects {
 		good = good && isCheckable(c.kind, object, true)
 	}
@@ -57,11 +59,11 @@ const maxCheckObjects = 1024
 // checkObject reads one element of a check's "objects".
 func (d *document) checkObject() error {
 	c := &d.checkResult
-	c.object = c.object[:0]
+	c.object, c.objectTail = c.object[:0], 0
 	return d.objectOf(format4, "objects", func(key []byte) error {
 		switch string(fold(key)) {
 		case "object_addr":
-			return d.bytesOf(format4, "object_addr", &c.object)
+			return d.identifying(format4, "object_addr", &c.object, &c.objectTail)
 		case "status":
 			return d.check('"', format4, "status")
 		case "failure_messages":

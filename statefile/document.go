@@ -36,6 +36,7 @@ type document struct {
 	versionRefusal *Error                     // of terraform_version, which is not a version
 	verdicts       map[string]providerVerdict // by the configuration's address
 	module         []byte                     // the last path of a module that was found to be one
+	canonical      []byte                     // the same as Terraform writes it
 	types          map[string]outputTypeOf    // of outputs, by what the file says
 	scratch        []byte
 

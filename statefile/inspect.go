@@ -127,8 +127,8 @@ func (d *document) snapshot() *Snapshot {
 	} else {
 		s.Contents = d.current.contents()
 	}
-	s.openTofu = openTofuProviders(s.Contents.Providers)
 	if s.Format == 4 {
+		s.openTofu = openTofuProviders(s.Contents.Providers, d.current.unseen)
 		s.Flaws = d.current.flaws.of(s.TerraformVersion)
 	} else if s.Format >= 1 && s.Format <= 3 {
 		s.Flaws = d.legacy.flaws.of(s.TerraformVersion)

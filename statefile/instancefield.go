@@ -13,7 +13,7 @@ func (d *document) indexKey() error {
 	switch d.peek() {
 	case '"':
 		text, _, err := d.readText()
-		i.keyKind, i.key = stringKey, append(i.key[:0], text...)
+		i.keyKind, i.key, i.keyTail = stringKey, append(i.key[:0], text...), d.tailSum()
 		return err
 	case '0':
 		at := d.offset()
@@ -21,7 +21,7 @@ func (d *document) indexKey() error {
 		if err != nil {
 			return err
 		}
-		i.keyKind, i.key = numberKey, append(i.key[:0], literal...)
+		i.keyKind, i.key, i.keyTail = numberKey, append(i.key[:0], literal...), 0
 		if !plainDigits(literal) {
 			n, err := strconv.ParseFloat(string(literal), 64)
 			if err != nil {
@@ -31,7 +31,7 @@ func (d *document) indexKey() error {
 		}
 		return nil
 	case 'n':
-		i.keyKind, i.key = noKey, i.key[:0]
+		i.keyKind, i.key, i.keyTail = noKey, i.key[:0], 0
 	default:
 		i.keyKind = otherKey
 	}

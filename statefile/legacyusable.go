@@ -19,12 +19,13 @@ type legacyEntry struct {
 	object   uint64 // hash of the instance, without the module
 	dropped  bool   // Terraform would drop the resource
 	current  bool   // it has a primary object
+	deposed  bool   // it has deposed ones, which the upgrade numbers from 1
 	refusal  string // why Terraform refuses it
 }
 
 func newLegacyEntry(d *document, raw uint64, mode, kind, name, index, refusal string, r *legacyResource) legacyEntry {
 	// The type is the one in the key; "type" is not read.
-	e := legacyEntry{raw: raw, current: r.current, refusal: refusal}
+	e := legacyEntry{raw: raw, current: r.current, deposed: r.deposed > 0, refusal: refusal}
 	e.resource = d.hashOf([]byte(mode), []byte(kind), []byte(name))
 	e.object = d.hashOf([]byte(mode), []byte(kind), []byte(name), []byte(index))
 	if e.refusal == "" {
@@ -83,6 +84,9 @@ func legacyIndex(address string) (index, refusal string) {
 	return "", ""
 }
 
+// firstDeposed tells the first deposed object of an instance from its primary one.
+const firstDeposed = 1
+
 // judge does with a module what Terraform does when it upgrades it.
 func (m *legacyModule) judge() {
 	d := m.document
@@ -106,10 +110,11 @@ func (m *legacyModule) judge() {
 			continue
 		}
 		// A key that stands twice in one object is one entry, the last.
-		if !d.legacyKeys.add(combine(uint64(m.at), e.raw)) || !e.current {
+		if !d.legacyKeys.add(combine(uint64(m.at), e.raw)) {
 			continue
 		}
-		if !d.legacy.objects.add(combine(address, e.object)) {
+		object := combine(address, e.object)
+		if e.current && !d.legacy.objects.add(object) || e.deposed && !d.legacy.objects.add(combine(firstDeposed, object)) {
 			d.refuseType(formats123, d.refuse(KindDuplicate, "", m.at))
 		}
 	}

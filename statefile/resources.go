@@ -12,7 +12,11 @@ type resource struct {
 	objects           []uint64 // a hash of what tells each instance from the others
 	instanceProvider  []byte   // of the first instance that has one
 	instanceProviders int
+	dropped           bool   // by Terraform
 	refusal           *Error // why Terraform refuses an instance
+
+	// Hashes of what follows the beginnings of long texts; 0 for those that are not long.
+	moduleTail, kindTail, nameTail, providerTail uint64
 }
 
 // An instance is one of format 4 while it is read.
@@ -21,7 +25,8 @@ type instance struct {
 	sensitives          int
 
 	keyKind                keyKind
-	key                    []byte // index_key
+	key                    []byte // index_key, or the beginning of a long one
+	keyTail                uint64 // hash of the rest
 	provider               []byte // OpenTofu has it here where a provider has for_each
 	badPath, badDependency bool
 	stepType               []byte // of the step of a path that is being read
@@ -72,6 +77,9 @@ func (d *document) readResource() error {
 	}
 	if len(address) > 0 {
 		t.provider(address)
+		if r.dropped {
+			t.drop(address)
+		}
 	}
 	if d.visitor.Resource != nil {
 		d.told = Resource{
@@ -95,15 +103,15 @@ func (d *document) resourceField(key []byte) error {
 	r := &d.resource
 	switch string(fold(key)) {
 	case "module":
-		return d.bytesOf(format4, "module", &r.module)
+		return d.identifying(format4, "module", &r.module, &r.moduleTail)
 	case "mode":
 		return d.bytesOf(format4, "mode", &r.mode)
 	case "type":
-		return d.bytesOf(format4, "type", &r.kind)
+		return d.identifying(format4, "type", &r.kind, &r.kindTail)
 	case "name":
-		return d.bytesOf(format4, "name", &r.name)
+		return d.identifying(format4, "name", &r.name, &r.nameTail)
 	case "provider":
-		return d.bytesOf(format4, "provider", &r.provider)
+		return d.identifying(format4, "provider", &r.provider, &r.providerTail)
 	case "each":
 		return d.check('"', format4, "each")
 	case "instances":
@@ -199,8 +207,8 @@ func (d *document) dependency() error {
 		d.instance.badDependency = true
 		return d.skip()
 	}
-	address, _, err := d.readText()
-	if err == nil && !isResourceAddress(address) {
+	address, long, err := d.readText()
+	if err == nil && !long && !isResourceAddress(address) {
 		d.instance.badDependency = true
 	}
 	return err

@@ -2,6 +2,7 @@ package statefile
 
 import (
 	"bytes"
+	"hash/maphash"
 	"io"
 	"sync"
 
@@ -36,6 +37,10 @@ type scanner struct {
 	begun  int64  // where in the file it begins
 	mark   int    // where in buf it begins, or what is not in kept of it
 	kept   []byte // what of it stood in earlier chunks
+
+	// What a long token holds behind its beginning is hashed.
+	tail   maphash.Hash
+	tailed bool
 
 	// What is read since record is recorded as well, whatever tokens it has.
 	recording  bool
@@ -443,7 +448,7 @@ func (s *scanner) walkKey(text func([]byte, bool)) error {
 
 // begin marks the beginning of a token that is to be looked at.
 func (s *scanner) begin() {
-	s.marked, s.mark, s.begun, s.kept = true, s.pos, s.offset(), s.kept[:0]
+	s.marked, s.mark, s.begun, s.kept, s.tailed = true, s.pos, s.offset(), s.kept[:0], false
 }
 
 // end returns the token that was read since begin, or the beginning of one that is long.
@@ -455,6 +460,7 @@ func (s *scanner) end() (token []byte, long bool) {
 		token = s.kept
 	}
 	if len(token) > longText {
+		s.hashTail(token[longText:])
 		token = token[:longText]
 	}
 	return token, s.offset()-s.begun > longText
@@ -463,7 +469,29 @@ func (s *scanner) end() (token []byte, long bool) {
 // keep puts aside what this chunk holds of the token.
 func (s *scanner) keep() {
 	part := s.buf[s.mark:s.pos]
-	s.kept = append(s.kept, part[:min(len(part), longText-len(s.kept))]...)
+	n := min(len(part), longText-len(s.kept))
+	s.kept = append(s.kept, part[:n]...)
+	if n < len(part) {
+		s.hashTail(part[n:])
+	}
+}
+
+func (s *scanner) hashTail(part []byte) {
+	if !s.tailed {
+		s.tail.SetSeed(distinctSeed)
+		s.tailed = true
+	}
+	// It never fails.
+	_, _ = s.tail.Write(part)
+}
+
+// tailSum is a hash of what the last token holds behind its beginning, as it is written; 0
+// if it is not long.
+func (s *scanner) tailSum() uint64 {
+	if !s.tailed {
+		return 0
+	}
+	return s.tail.Sum64()
 }
 
 // record begins to keep what is read, beside the tokens in it.

@@ -19,11 +19,12 @@ type tally struct {
 	lastProvider                *int
 	lastProviderAddress         []byte
 
-	flaws         flaws   // why Terraform cannot use it
-	objects       hashSet // what was read, to find what is there twice
-	refusal       *Error  // the first reason in resources for which Terraform refuses the state
-	outputRefusal *Error  // the same in outputs
-	checkRefusal  *Error  // the same in check results
+	flaws         flaws          // why Terraform cannot use it
+	unseen        map[string]int // by provider: the resources that Terraform drops
+	objects       hashSet        // what was read, to find what is there twice
+	refusal       *Error         // the first reason in resources for which Terraform refuses the state
+	outputRefusal *Error         // the same in outputs
+	checkRefusal  *Error         // the same in check results
 }
 
 // refuse notes why Terraform refuses the state, unless that is known or nil.
@@ -43,6 +44,16 @@ func (t *tally) forgetResources() {
 // empty reports whether there is neither a resource nor an output.
 func (t *tally) empty() bool {
 	return t.managed+t.data+t.other+t.instances+t.deposed+t.outputs.all == 0
+}
+
+// drop counts a resource that Terraform drops, whatever provider it has.
+func (t *tally) drop(provider []byte) {
+	if t.unseen == nil {
+		t.unseen = make(map[string]int)
+	}
+	if _, known := t.unseen[string(provider)]; known || len(t.unseen) < maxProviders {
+		t.unseen[string(provider)]++
+	}
 }
 
 // maxProviders bounds the memory that a hostile file can make a tally take.

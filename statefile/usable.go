@@ -3,6 +3,7 @@ package statefile
 import (
 	"bytes"
 	"fmt"
+	"hash/maphash"
 	"slices"
 	"strings"
 
@@ -61,8 +62,15 @@ func (s *Snapshot) Unusable() (reason, advice string, unusable bool) {
 // reason says what Terraform does with the state, of all its resources.
 func (f Flaw) reason(all int) string {
 	if f.Kind == FlawLegacyProvider {
-		return fmt.Sprintf(`Terraform 0.14 and later fail to initialize with this state ("Invalid legacy provider address"): %s %s without a namespace.`,
-			resourcesOf(f.Resources, all, "uses the provider", "use the provider"), strings.Join(f.Types, ", "))
+		verb, provider := "use", "provider"
+		if f.Resources == 1 {
+			verb = "uses"
+		}
+		if len(f.Types) > 1 {
+			provider = "providers"
+		}
+		return fmt.Sprintf(`Terraform 0.14 and later fail to initialize with this state ("Invalid legacy provider address"): %s %s the %s %s without a namespace.`,
+			resourcesOf(f.Resources, all), verb, provider, strings.Join(f.Types, ", "))
 	}
 	why := map[FlawKind]string{
 		FlawInstanceProvider: "OpenTofu recorded the provider on each instance (for_each in a provider block), and Terraform reads it from the resource only",
@@ -70,7 +78,7 @@ func (f Flaw) reason(all int) string {
 		FlawNoProvider:       "the state records no provider for " + pronoun(f.Resources),
 		FlawInvalidProvider:  "Terraform cannot parse the address of " + pronounOwn(f.Resources) + " provider",
 	}[f.Kind]
-	return fmt.Sprintf("Terraform would silently drop %s and plan to create %s again: %s.", resourcesOf(f.Resources, all, "", ""), pronoun(f.Resources), why)
+	return fmt.Sprintf("Terraform would silently drop %s and plan to create %s again: %s.", resourcesOf(f.Resources, all), pronoun(f.Resources), why)
 }
 
 func pronoun(n int) string {
@@ -87,20 +95,22 @@ func pronounOwn(n int) string {
 	return "their"
 }
 
-// resourcesOf writes how many of all resources do something.
-func resourcesOf(n, all int, one, many string) string {
-	verb := many
-	if n == 1 {
-		verb = one
+// resourcesOf writes how many of all resources are meant.
+func resourcesOf(n, all int) string {
+	switch {
+	case all == 1:
+		return "the only resource"
+	case n == all:
+		return fmt.Sprintf("all %d resources", all)
 	}
-	return strings.TrimSuffix(fmt.Sprintf("%d of %d resources %s", n, all, verb), " ")
+	return fmt.Sprintf("%d of %d resources", n, all)
 }
 
 // advice says how the state can be repaired at its source.
 func (f Flaw) advice() string {
 	switch f.Kind {
 	case FlawInstanceProvider:
-		return `Keep this state with OpenTofu, or remove for_each from the provider block and run "tofu apply": that records the provider on the resource.`
+		return `Keep this state in OpenTofu, or remove for_each from the provider block and run "tofu apply". OpenTofu then records the provider on the resource.`
 	case FlawOpenTofuLegacy:
 		return "Repair it at the source with OpenTofu, because Terraform does not see these resources: " + replaceProviders("tofu", "registry.opentofu.org", f.Types)
 	case FlawLegacyProvider:
@@ -138,14 +148,15 @@ func (s *Snapshot) OpenTofuProviders() (reason, advice string) {
 	for i, address := range named {
 		commands[i] = fmt.Sprintf(`"terraform state replace-provider %s registry.terraform.io/%s"`, address, strings.TrimPrefix(address, openTofuHost))
 	}
-	return "The state was written by OpenTofu: its providers have addresses of OpenTofu's registry, which Terraform takes for other providers: " + strings.Join(named, ", ") + more + ".",
-		"Before the first run: " + strings.Join(commands, ", ") + "."
+	return "OpenTofu wrote this state. Terraform treats its providers as different ones, because their addresses name OpenTofu's registry: " + strings.Join(named, ", ") + more + ".",
+		"Before the first run, rename them: " + strings.Join(commands, ", ") + "."
 }
 
-// openTofuProviders are those of OpenTofu's registry that Terraform can parse.
-func openTofuProviders(providers []Provider) (addresses []string) {
+// openTofuProviders are those of OpenTofu's registry of which Terraform sees a resource. It
+// has no command that gives others another address.
+func openTofuProviders(providers []Provider, unseen map[string]int) (addresses []string) {
 	for _, p := range providers {
-		if rest, is := strings.CutPrefix(p.Address, openTofuHost); is && !strings.HasPrefix(rest, "-/") {
+		if rest, is := strings.CutPrefix(p.Address, openTofuHost); is && !strings.HasPrefix(rest, "-/") && unseen[p.Address] < p.Resources {
 			addresses = append(addresses, p.Address)
 		}
 	}
@@ -303,11 +314,15 @@ func (d *document) judgeResource() {
 		t.refuse(d.refuse(KindRefusedContent, `the "mode" of a resource is neither "managed" nor "data"`, r.at))
 		return
 	}
-	if len(r.module) > 0 && !d.isModule(r.module) {
+	module, isModule := d.moduleOf(r)
+	if !isModule {
 		t.refuse(d.refuse(KindRefusedContent, `the "module" of a resource is not the address of a module`, r.at))
 		return
 	}
-	verdict := d.judgeProvider(r.provider)
+	verdict := providerVerdict{}
+	if r.providerTail == 0 { // what is long is not parsed
+		verdict = d.judgeProvider(r.provider)
+	}
 	if verdict.flaw == FlawNoProvider && r.instanceProviders > 0 {
 		verdict.flaw = FlawInstanceProvider
 	}
@@ -315,13 +330,14 @@ func (d *document) judgeResource() {
 		t.flaws.add(verdict.flaw, verdict.kind)
 	}
 	if verdict.flaw != "" && verdict.flaw.dropped() {
+		r.dropped = true
 		return
 	}
 	t.refuse(r.refusal)
 	if len(r.objects) == 0 {
 		return
 	}
-	address := d.hashOf(r.module, r.mode, r.kind, r.name)
+	address := d.addressOf(r, module)
 	for _, object := range r.objects {
 		if !t.objects.add(combine(address, object)) {
 			t.refuse(d.refuse(KindDuplicate, "", r.at))
@@ -330,15 +346,40 @@ func (d *document) judgeResource() {
 	}
 }
 
-// isModule is isModulePath for the module of a resource, of which many are alike.
-func (d *document) isModule(path []byte) bool {
-	if !bytes.Equal(path, d.module) {
-		if !isModulePath(path) {
-			return false
-		}
-		d.module = append(d.module[:0], path...)
+// moduleOf is the module of a resource as Terraform writes its address; of many resources
+// it is the same. It reports false if Terraform cannot parse it. What is long is not parsed.
+func (d *document) moduleOf(r *resource) (module []byte, ok bool) {
+	if len(r.module) == 0 || r.moduleTail != 0 {
+		return r.module, true
 	}
-	return true
+	if !bytes.Equal(r.module, d.module) {
+		canonical, ok := canonicalModule(r.module)
+		if !ok {
+			return nil, false
+		}
+		d.module, d.canonical = append(d.module[:0], r.module...), canonical
+		if bytes.Equal(canonical, d.module) {
+			d.canonical = d.module
+		}
+	}
+	return d.canonical, true
+}
+
+// addressOf hashes what Terraform tells resources apart by: the module's address, and the
+// text that the mode, the type and the name make together.
+func (d *document) addressOf(r *resource, module []byte) uint64 {
+	d.scratch = appendLong(d.scratch[:0], module)
+	if string(r.mode) == "data" {
+		d.scratch = append(d.scratch, "data."...)
+	}
+	d.scratch = append(append(append(d.scratch, r.kind...), '.'), r.name...)
+	address := maphash.Bytes(distinctSeed, d.scratch)
+	if tails := [...]uint64{r.moduleTail, r.kindTail, r.nameTail}; tails != [3]uint64{} {
+		for _, tail := range tails {
+			address = combine(tail, address)
+		}
+	}
+	return address
 }
 
 // judgeInstance says why Terraform would refuse an element of "instances", and notes what
@@ -367,7 +408,11 @@ func (d *document) judgeInstance(at int64) {
 			r.instanceProvider = append(r.instanceProvider, i.provider...)
 		}
 	}
-	r.objects = append(r.objects, d.hashOf([]byte{i.keyKind}, i.key, i.deposed))
+	object := d.hashOf([]byte{i.keyKind}, i.key, i.deposed)
+	if i.keyTail != 0 {
+		object = combine(i.keyTail, object)
+	}
+	r.objects = append(r.objects, object)
 }
 
 // deposedKeyLength is how long the keys of deposed objects are.

@@ -2,6 +2,7 @@ package statefile_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -11,7 +12,7 @@ import (
 
 // What Terraform makes of each of these states is held against the real one in e2e/terraform.
 func TestStatesThatTerraformCannotUse(t *testing.T) {
-	for _, c := range fixtures.CraftedStates() {
+	for _, c := range slices.Concat(fixtures.CraftedStates(), fixtures.HostileStates()) {
 		t.Run(c.Name, func(t *testing.T) {
 			s, err := statefile.Read(strings.NewReader(c.State))
 			refusal, refused := errors.AsType[*statefile.Error](err)

@@ -50,6 +50,17 @@ func (d *document) bytesOf(f formats, name string, into *[]byte) error {
 	return err
 }
 
+// identifying is bytesOf for a text that tells things apart: tail is a hash of what
+// follows the beginning of a long one.
+func (d *document) identifying(f formats, name string, into *[]byte, tail *uint64) error {
+	if !d.expect('"', f, name) {
+		return d.skip()
+	}
+	text, _, err := d.readText()
+	*into, *tail = append((*into)[:0], text...), d.tailSum()
+	return err
+}
+
 // flag reads a value that formats f take to be true or false.
 func (d *document) flag(f formats, name string, into *bool) error {
 	switch d.peek() {

@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -19,7 +20,7 @@ func TestTerraformAgreesOnWhatIsUsable(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs the real terraform many times")
 	}
-	for _, c := range fixtures.CraftedStates() {
+	for _, c := range slices.Concat(fixtures.CraftedStates(), fixtures.HostileStates()) {
 		t.Run(c.Name, func(t *testing.T) {
 			dir := t.TempDir()
 			if err := os.WriteFile(filepath.Join(dir, "terraform.tfstate"), []byte(c.State), 0o600); err != nil {
