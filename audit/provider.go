@@ -13,6 +13,7 @@ func (j *judge) providersOf(f *file) {
 		host, _, full := strings.Cut(p.Address, "/")
 		switch {
 		case !full: // a name alone, of Terraform up to 0.12
+		case strings.Count(p.Address, "/") > 2: // not an address
 		case host == "registry.opentofu.org":
 		case localHost(host) && host != "terraform.io":
 			unusable = append(unusable, p.Address)

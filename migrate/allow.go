@@ -30,9 +30,9 @@ func (x *execution) checkUsable() error {
 	snapshot := x.read.snapshot
 	if reason, advice, unusable := snapshot.Unusable(); unusable {
 		if !slices.Contains(x.Allow, CodeUnusable) {
-			return &stop{code: CodeUnusable, message: fmt.Sprintf("%s %s To move it as it is: --allow %s=%s.", reason, advice, x.Move.Workspace, CodeUnusable)}
+			return &stop{code: CodeUnusable, message: fmt.Sprintf("%s %s To move it as it is, pass --allow %s=%s.", reason, advice, x.Move.Workspace, CodeUnusable)}
 		}
-		x.note("%s It is moved because that was allowed. %s", reason, advice)
+		x.note("%s It is moved anyway, because you allowed it. %s", reason, advice)
 	}
 	if reason, advice := snapshot.OpenTofuProviders(); reason != "" {
 		x.note("%s %s", reason, advice)

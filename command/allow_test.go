@@ -1,0 +1,213 @@
+package command_test
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"tfhaul/tfesim"
+)
+
+// mixed are states of which Terraform can use one, and the other only OpenTofu.
+func mixed() map[string][]byte {
+	return map[string][]byte{
+		"net/terraform.tfstate":    []byte(craftedState("providers on the instances")),
+		"legacy/terraform.tfstate": []byte(craftedState("a legacy provider")),
+		"plain/terraform.tfstate":  state(1, 10),
+	}
+}
+
+func TestAllowPermitsTheNamedWorkspacesOnly(t *testing.T) {
+	t.Parallel()
+	states := mixed()
+	for _, c := range []struct {
+		name    string
+		command []string
+		flags   []string
+		environ []string
+		exit    int
+		counts  string
+		allowed []string
+		arrives bool // what was allowed
+	}{
+		{"plan without it", []string{"plan"}, nil, nil, 3, "1 planned, 2 refused", nil, false},
+		{"plan", []string{"plan"}, []string{"--allow", "net=unusable"}, nil, 3, "2 planned, 1 refused", []string{"net"}, false},
+		{"rehearse", append([]string{"rehearse"}, quick...), []string{"--allow", "net=unusable", "--create"}, nil, 3, "2 planned, 1 refused", []string{"net"}, false},
+		{"migrate", []string{"migrate", "--yes"}, []string{"--allow", "net=unusable"}, nil, 3, "2 moved, 1 refused", []string{"net"}, true},
+		{"migrate with a dry run", []string{"migrate", "--dry-run"}, []string{"--allow", "net=unusable"}, nil, 3, "2 planned, 1 refused", []string{"net"}, false},
+		{"migrate with two", []string{"migrate", "--yes"}, []string{"--allow", "net=unusable", "--allow=legacy=unusable"}, nil, 0, "3 moved", []string{"net", "legacy"}, true},
+		{"migrate with the variable", []string{"migrate", "--yes"}, nil, []string{"TFHAUL_ALLOW=net=unusable\nlegacy=unusable"}, 0, "3 moved", []string{"net", "legacy"}, true},
+		{"migrate with one given twice", []string{"migrate", "--yes"}, []string{"--allow=net=unusable", "--allow=net=unusable"}, nil, 3, "2 moved, 1 refused", []string{"net"}, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			h := start(t, tfesim.Options{})
+			for _, workspace := range []string{"net", "legacy", "plain"} {
+				h.addWorkspace(t, workspace)
+			}
+			args := append(append([]string{}, c.command...), tree(t, states), "--target", org, "--json")
+			if c.command[0] == "migrate" {
+				args = append(args, "--journal", journalIn(t))
+			}
+			r := h.tfhaulIn(t, t.Context(), h.with(c.environ...), nil, append(args, c.flags...)...)
+			r.want(t, c.exit, c.counts)
+			for _, workspace := range []string{"net", "legacy"} {
+				m := moveOf(t, r, workspace)
+				said, _ := m["message"].(string)
+				allowed := slices.Contains(c.allowed, workspace)
+				switch {
+				case allowed != (m["code"] == ""):
+					t.Errorf("%s: code %v, allowed %v: %s", workspace, m["code"], allowed, said)
+				case !allowed && (m["code"] != "unusable" || !strings.Contains(said, "--allow "+workspace+"=unusable")):
+					t.Errorf("%s: code %v, and the message names no way out: %s", workspace, m["code"], said)
+				case allowed && !strings.Contains(notesOf(m), "moved anyway"):
+					t.Errorf("%s: no note of what was allowed: %v", workspace, m["notes"])
+				}
+				var want []byte
+				if allowed && c.arrives {
+					want = states[workspace+"/terraform.tfstate"]
+				}
+				h.mustHold(t, workspace, want)
+				h.mustBeFree(t, workspace)
+			}
+		})
+	}
+}
+
+// A plan with --allow writes it into the manifest, which then is all that migrate needs.
+func TestAllowIsKeptInTheManifest(t *testing.T) {
+	t.Parallel()
+	h := start(t, tfesim.Options{})
+	states := mixed()
+	dir := tree(t, states)
+	for _, workspace := range []string{"net", "legacy", "plain", "byhand"} {
+		h.addWorkspace(t, workspace)
+	}
+	manifest := filepath.Join(t.TempDir(), "haul.hcl")
+	h.tfhaul(t, "plan", dir, "--target", org, "--allow", "net=unusable", "--out", manifest, "--json").want(t, 3, "2 planned, 1 refused")
+	text, err := os.ReadFile(manifest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := bytes.Count(text, []byte(`= ["unusable"]`)); n != 1 || bytes.Contains(text, []byte("legacy")) {
+		t.Fatalf("the manifest allows %d moves, want 1, and none of what was refused:\n%s", n, text)
+	}
+	h.tfhaul(t, "migrate", manifest, "--yes", "--json", "--journal", journalIn(t)).want(t, 0, "2 moved")
+	h.mustHold(t, "net", states["net/terraform.tfstate"])
+	h.mustHold(t, "plain", states["plain/terraform.tfstate"])
+	h.mustHold(t, "legacy", nil)
+
+	source := filepath.Join(dir, "legacy", "terraform.tfstate")
+	head, _, _ := strings.Cut(string(text), "\nmove ")
+	byHand := func(allow string) string {
+		return write(t, "haul.hcl", []byte(head+"\nmove \""+filepath.ToSlash(source)+"\" {\n  workspace = \"byhand\"\n"+allow+"}\n"))
+	}
+	refused := h.tfhaul(t, "migrate", byHand(""), "--yes", "--json", "--journal", journalIn(t))
+	refused.want(t, 3, "1 refused")
+	h.mustHold(t, "byhand", nil)
+	for _, allow := range []string{`"everything"`, `"Unusable"`, `"invalid"`, `""`} {
+		r := h.tfhaul(t, "migrate", byHand("  allow = ["+allow+"]\n"), "--yes", "--journal", journalIn(t))
+		if r.code != 4 || !strings.Contains(r.stderr, "cannot be allowed") || !strings.Contains(r.stderr, "unusable") {
+			t.Errorf("allow = [%s]: exit code %d: %s", allow, r.code, r.stderr)
+		}
+	}
+	h.mustHold(t, "byhand", nil)
+	h.tfhaul(t, "migrate", byHand("  allow = [\"unusable\"]\n"), "--yes", "--json", "--journal", journalIn(t)).want(t, 0, "1 moved")
+	h.mustHold(t, "byhand", states["legacy/terraform.tfstate"])
+}
+
+// What --allow cannot mean is a mistake, which is found before anything is written.
+func TestMisuseOfAllow(t *testing.T) {
+	t.Parallel()
+	h := start(t, tfesim.Options{})
+	h.addWorkspace(t, "net")
+	dir := tree(t, map[string][]byte{"net/terraform.tfstate": []byte(craftedState("providers on the instances"))})
+	file := filepath.Join(dir, "net", "terraform.tfstate")
+	for name, c := range map[string]struct{ allow, says string }{
+		"an unknown code":                       {"net=everything", "cannot be allowed; what can: unusable"},
+		"a code that cannot be allowed":         {"net=invalid", "cannot be allowed"},
+		"a code in capitals":                    {"net=UNUSABLE", "cannot be allowed"},
+		"no code":                               {"net=", "cannot be allowed"},
+		"a workspace alone":                     {"net", "write WORKSPACE=CODE"},
+		"no workspace":                          {"=unusable", "write WORKSPACE=CODE"},
+		"a workspace that no move goes into":    {"nit=unusable", `"nit"`},
+		"a workspace in other case":             {"NET=unusable", `"NET"`},
+		"an organization and a workspace":       {org + "/net=unusable", org + "/net"},
+		"one that is right and one that is not": {"net=unusable\nnit=unusable", `"nit"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, args := range [][]string{
+				{"move", file, org + "/net"},
+				{"plan", dir, "--target", org},
+				{"migrate", dir, "--target", org, "--yes", "--journal", journalIn(t)},
+				{"rehearse", dir, "--target", org, "--create", "--rate", "0", "--latency", "0"},
+			} {
+				for _, allow := range strings.Split(c.allow, "\n") {
+					args = append(args, "--allow", allow)
+				}
+				r := h.tfhaul(t, args...)
+				if r.code != 4 || !strings.Contains(r.stderr, c.says) || r.stdout != "" {
+					t.Errorf("%s: exit code %d, want 4 and %q: %s%s", args[0], r.code, c.says, r.stdout, r.stderr)
+				}
+			}
+		})
+	}
+	h.mustHold(t, "net", nil)
+	h.mustBeFree(t, "net")
+}
+
+// Terraform takes the addresses of OpenTofu's registry for other providers: plan and move
+// say so, and move the state.
+func TestOpenTofuProvidersAreNoted(t *testing.T) {
+	t.Parallel()
+	h := start(t, tfesim.Options{})
+	openTofu := []byte(craftedState("a provider of OpenTofu's registry"))
+	dir := tree(t, map[string][]byte{"net/terraform.tfstate": openTofu, "plain/terraform.tfstate": []byte(craftedState("a plain state"))})
+	h.addWorkspace(t, "net")
+	h.addWorkspace(t, "plain")
+	const repair = `"terraform state replace-provider registry.opentofu.org/hashicorp/aws registry.terraform.io/hashicorp/aws"`
+	for _, command := range [][]string{{"plan"}, {"migrate", "--yes"}} {
+		args := append(command, dir, "--target", org, "--json")
+		if command[0] == "migrate" {
+			args = append(args, "--journal", journalIn(t))
+		}
+		r := h.tfhaul(t, args...)
+		if said := notesOf(moveOf(t, r, "net")); !strings.Contains(said, "OpenTofu") || !strings.Contains(said, repair) {
+			t.Errorf("%s says of OpenTofu's addresses: %q", command[0], said)
+		}
+		if said := notesOf(moveOf(t, r, "plain")); strings.Contains(said, "OpenTofu") {
+			t.Errorf("%s says of a state of Terraform: %q", command[0], said)
+		}
+	}
+	h.mustHold(t, "net", openTofu)
+	h.addWorkspace(t, "one")
+	r := h.tfhaul(t, "move", filepath.Join(dir, "net", "terraform.tfstate"), org+"/one", "--json")
+	if document := r.document(t); document["outcome"] != "moved" || !strings.Contains(notesOf(document), repair) {
+		t.Errorf("move: %v: %v", document["outcome"], document["notes"])
+	}
+	h.mustHold(t, "one", openTofu)
+	h.addWorkspace(t, "text")
+	if r := h.tfhaul(t, "move", filepath.Join(dir, "net", "terraform.tfstate"), org+"/text"); r.code != 0 || !strings.Contains(r.stdout, "replace-provider") {
+		t.Errorf("the text of move does not say it: exit code %d: %s%s", r.code, r.stdout, r.stderr)
+	}
+	// Providers on the instances alone cannot be replaced: Terraform does not see them.
+	h.addWorkspace(t, "instances")
+	instances := write(t, "terraform.tfstate", []byte(craftedState("providers on the instances")))
+	r = h.tfhaul(t, "move", instances, org+"/instances", "--json", "--allow", "instances=unusable")
+	if said := notesOf(r.document(t)); r.code != 0 || strings.Contains(said, "replace-provider") {
+		t.Errorf("exit code %d; it advises what cannot work: %s", r.code, said)
+	}
+}
+
+// notesOf are the notes of a move in one text.
+func notesOf(m map[string]any) string {
+	notes, _ := m["notes"].([]any)
+	var all []string
+	for _, n := range notes {
+		all = append(all, n.(string))
+	}
+	return strings.Join(all, "\n")
+}
