@@ -42,9 +42,19 @@ func (s *hashSet) put(h uint64) bool {
 	return true
 }
 
-func (s *hashSet) grow() {
+func (s *hashSet) grow() { s.growTo(max(128, len(s.slots)+len(s.slots)/2)) }
+
+// reserve makes room for n more hashes, if that takes more than growing once: of a large
+// resource no table but the last is made.
+func (s *hashSet) reserve(n int) {
+	if room := (s.count+n)*8/7 + 1; room > len(s.slots)+len(s.slots)/2 {
+		s.growTo(max(128, room))
+	}
+}
+
+func (s *hashSet) growTo(room int) {
 	old := s.slots
-	s.slots = make([]uint64, max(128, len(old)+len(old)/2))
+	s.slots = make([]uint64, room)
 	for _, h := range old {
 		if h != 0 {
 			s.put(h)

@@ -338,6 +338,7 @@ func (d *document) judgeResource() {
 		return
 	}
 	address := d.addressOf(r, module)
+	t.objects.reserve(len(r.objects))
 	for _, object := range r.objects {
 		if !t.objects.add(combine(address, object)) {
 			t.refuse(d.refuse(KindDuplicate, "", r.at))
