@@ -181,6 +181,10 @@ func TestFindings(t *testing.T) {
 			[]string{"warning locked a.tfstate"}, "by ana@build (OperationTypeApply) since 2025-04-01T09:30:00Z; the lock's ID is lock-1."},
 		{"a lock that was left behind", map[string]string{"a.tfstate": state(spec{lineage: "l"}), ".a.tfstate.lock.info": fmt.Sprintf(lock, "2025-03-01T09:30:00Z")},
 			[]string{"warning stale-lock a.tfstate"}, "which is 31 days"},
+		{"a source that tfhaul froze", map[string]string{"a.tfstate": state(spec{lineage: "l"}),
+			".a.tfstate.lock.info": `{"ID": "lock-1", "Operation": "OperationTypeMigrate", "Info": "tfhaul moves this state to app.terraform.io/acme/net (haul h-7)", "Created": "2025-03-01T09:30:00Z"}`},
+			[]string{"info locked a.tfstate"}, "frozen by tfhaul since 2025-03-01T09:30:00Z: haul h-7 moved this state to app.terraform.io/acme/net, or is moving it now. " +
+				"Work with that workspace. If the haul was cut off, resume it. To use the source again, lift the lock: terraform force-unlock lock-1 in its configuration."},
 		{"a lock that cannot be understood", map[string]string{"a.tfstate": state(spec{lineage: "l"}), ".a.tfstate.lock.info": "?"},
 			[]string{"warning locked a.tfstate"}, ""},
 		{"a lock without a state", map[string]string{"a.tfstate": state(spec{lineage: "l"}), "b.tfstate.tflock": "{}", ".c.tfstate.lock.info": "{}"},

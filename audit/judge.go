@@ -154,6 +154,10 @@ func (j *judge) lock(f *file) {
 	if l == nil {
 		return
 	}
+	if target, haul, ours := l.Move(); ours {
+		j.frozen(f, target, haul)
+		return
+	}
 	who := "The state is locked at its source"
 	if l.Who != "" {
 		who += " by " + brief(l.Who)
@@ -177,6 +181,17 @@ func (j *judge) lock(f *file) {
 		return
 	}
 	j.about(f, CodeLocked, SeverityWarning, who+".", "Wait for that to end. If nobody works there any more: "+free+".")
+}
+
+// frozen reports a lock that a haul holds, or has left to freeze the source.
+func (j *judge) frozen(f *file, target, haul string) {
+	since := ""
+	if !f.Lock.Created.IsZero() {
+		since = " since " + f.Lock.Created.UTC().Format(time.RFC3339)
+	}
+	j.about(f, CodeLocked, SeverityInfo,
+		fmt.Sprintf("The source has been frozen by tfhaul%s: haul %s moved this state to %s, or is moving it now.", since, brief(haul), brief(target)),
+		"Work with that workspace. If the haul was cut off, resume it. To use the source again, lift the lock: "+brief(f.Lock.Lift())+".")
 }
 
 // digestOf compares what the backend noted with what is there.

@@ -133,6 +133,14 @@ func (x *execution) withoutSource(message string) string {
 }
 
 func sourceLockedMessage(l *source.Lock) string {
+	if target, haul, ours := l.Move(); ours {
+		since := ""
+		if !l.Created.IsZero() {
+			since = " since " + l.Created.Format(time.RFC3339)
+		}
+		return fmt.Sprintf("The source has been frozen by tfhaul%s: haul %s moved this state to %s, or is moving it now. Work with that workspace. "+
+			"If the haul was cut off, resume it. To use the source again, lift the lock (%s): %s.", since, haul, target, l.Path, l.Lift())
+	}
 	// What others wrote may be anything, and stays on its line.
 	oneLine := func(s string) string { return strings.Join(strings.Fields(s), " ") }
 	who := oneLine(l.Who)

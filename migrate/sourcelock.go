@@ -3,21 +3,14 @@ package migrate
 import (
 	"context"
 	"errors"
-	"fmt"
-	"strings"
 
 	"tfhaul/source"
 )
 
-// sourceLockInfo is what the source's lock says while a haul holds it; by the
-// haul's id in it our own is recognised.
-func (x *execution) sourceLockInfo() string {
-	return fmt.Sprintf("tfhaul moves this state to %s (haul %s)", x.result.Target, x.Haul)
-}
-
-// ownSourceLock says whether a source's lock is this haul's.
+// ownSourceLock reports whether a source's lock is this haul's.
 func (x *execution) ownSourceLock(l *source.Lock) bool {
-	return strings.Contains(l.Info, "(haul "+x.Haul+")")
+	_, haul, ours := l.Move()
+	return ours && haul == x.Haul
 }
 
 // lockSource takes the source's own lock, if that is asked for, before anything is
@@ -33,7 +26,7 @@ func (x *execution) lockSource(ctx context.Context) (source.SourceLease, error) 
 	if err := x.freeEarlierLock(ctx, lockable); err != nil {
 		return nil, err
 	}
-	lease, err := lockable.TakeLock(ctx, source.LockRequest{Operation: "OperationTypeMigrate", Info: x.sourceLockInfo()})
+	lease, err := lockable.TakeLock(ctx, source.LockRequest{Operation: "OperationTypeMigrate", Info: source.MoveInfo(x.result.Target, x.Haul)})
 	var locked *source.LockedError
 	var left *source.LockLeftError
 	switch {

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"tfhaul/migrate"
 	"tfhaul/source"
@@ -130,5 +131,28 @@ func TestSourceLock(t *testing.T) {
 			want(t, b.run(), migrate.Refused, "", migrate.CodeNotLockable)
 			b.wantHeld(nil)
 		})
+	})
+}
+
+// TestSourceFrozenByAnotherHaul refuses the move, and says what the lock is rather than to
+// wait for its end.
+func TestSourceFrozenByAnotherHaul(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, tfesim.Options{})
+		b.snapshot(state(7, lineage, 1))
+		m := b.move()
+		m.Object = &lockable{Object: m.Object, lock: &source.Lock{
+			ID: "lock-0", Operation: "OperationTypeMigrate", Path: "s3://acme/net.tflock", Created: time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC),
+			Info: source.MoveInfo("app.terraform.io/acme/net", "h-7"),
+		}}
+		for _, dry := range []bool{true, false} {
+			b.engine.DryRun = dry
+			r := b.engine.Move(t.Context(), m)
+			const says = "frozen by tfhaul since 2026-03-01T10:00:00Z: haul h-7 moved this state to app.terraform.io/acme/net, or is moving it now."
+			if r.Code != migrate.CodeSourceLocked || !strings.Contains(r.Message, says) || !strings.Contains(r.Message, "terraform force-unlock lock-0") || strings.Contains(r.Message, "wait") {
+				t.Errorf("dry run %v: %s: %s", dry, r.Code, r.Message)
+			}
+		}
+		b.wantHeld(nil)
 	})
 }

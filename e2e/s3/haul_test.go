@@ -72,7 +72,7 @@ func TestFreezeSourceStopsTerraform(t *testing.T) {
 		t.Errorf("terraform applied against a frozen source, or does not say why not: %v\n%s", err, out)
 	}
 	// Another haul sees the lock, and whose it is.
-	if exit, stdout, _ := d.tfhaul(t, "move", b.ref("network/terraform.tfstate"), "demo/network"); exit != 3 || !strings.Contains(stdout, "locked at its source") {
+	if exit, stdout, _ := d.tfhaul(t, "move", b.ref("network/terraform.tfstate"), "demo/network"); exit != 3 || !strings.Contains(stdout, "frozen by tfhaul") {
 		t.Errorf("exit %d\n%s", exit, stdout)
 	}
 	c.must("force-unlock", "-force", r.SourceFrozen)
