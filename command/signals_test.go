@@ -260,9 +260,10 @@ func TestSecondSignalStopsAtOnceAndTellsWhatIsLocked(t *testing.T) {
 	path := write(t, "terraform.tfstate", state(1, 10))
 	journal := filepath.Join(t.TempDir(), "move.jsonl")
 	// Neither the first upload nor the unlock gets an answer. The move is finished in
-	// spite of the first signal.
-	c := h.spawn(t, "move", path, org+"/net", "--json", "--journal", journal, "--timeout", "1s")
-	h.Inject(tfesim.Fault{Endpoint: endpointOf(createVersion), Kind: tfesim.FaultHang})
+	// spite of the first signal. The unlock is not repeated before the second signal has
+	// ended the program: its timeout is a minute.
+	c := h.spawn(t, "move", path, org+"/net", "--json", "--journal", journal)
+	h.Inject(tfesim.Fault{Endpoint: endpointOf(createVersion), Kind: tfesim.FaultReset})
 	h.Inject(tfesim.Fault{Endpoint: endpointOf(unlockAction), Kind: tfesim.FaultHang})
 	var first, second sync.Once
 	h.OnRequest(func(q tfesim.Request) {
