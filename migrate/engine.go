@@ -194,6 +194,7 @@ type execution struct {
 	lock      *workspaceLock
 	lease     *lockwait.Lease
 	lookedAt  lockwait.Instant     // when the workspace was asked for; zero when that was long ago
+	notedHYOK bool                 // that the workspace uses HYOK was noted
 	resent    bool                 // the first attempt got no answer, so that the state may be stored twice
 	late      bool                 // what was sent may have taken effect after the lock was last seen as ours
 	sent      *target.StateVersion // step 5
@@ -224,6 +225,7 @@ func (x *execution) steps(ctx context.Context) error {
 	if x.settled() {
 		return nil // done by an earlier run of the haul
 	}
+	x.noteHYOK()
 	if x.lockedByOurRun() {
 		return x.underTheRunsLock(ctx)
 	}
@@ -239,6 +241,7 @@ func (x *execution) steps(ctx context.Context) error {
 		if lease, err = x.takeLock(ctx); err != nil {
 			return err
 		}
+		x.noteHYOK() // where it was created
 	}
 	if ctx.Err() == nil {
 		// An interrupt ends what comes before the lock. A move that holds the lock is

@@ -143,6 +143,7 @@ func (h *Haul) Plan(ctx context.Context, moves []Move) (*Plan, error) {
 	plan.lineages()
 	plan.versions()
 	plan.runs()
+	plan.hyok()
 	return plan, nil
 }
 

@@ -145,6 +145,9 @@ func (x *proof) readWorkspace(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if x.workspace.HYOK && !x.result.Local {
+		return stopf(CodeHYOK, "The workspace uses HYOK (hold your own key): the server gives no plan as JSON there, so no run can prove anything, and none was started. Prove it on this machine with --local.")
+	}
 	if x.workspace.ExecutionMode == "local" && x.Run == "" && !x.result.Local {
 		return stopf(CodeExecutionMode, "The workspace's execution mode is local: it runs nothing, and so plans nothing. Prove it on this machine with --local, or give it another execution mode.")
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
@@ -303,6 +304,20 @@ func TestExecutionModeLocalIsUnproven(t *testing.T) {
 	s.seeded(t, "net", []byte(`{"version":4,"serial":1,"lineage":"l","resources":[]}`))
 	r := (&prove.Prover{Target: s.client}).Prove(t.Context(), prove.Request{Organization: "demo", Workspace: "net", Dir: folder(t, "main.tf", configuration)})
 	want(t, r, prove.Unproven, prove.CodeExecutionMode, "--local")
+}
+
+// Where the organization holds its own key, no run is made, because its plan could not be read.
+func TestHYOKIsUnprovenWithoutARun(t *testing.T) {
+	t.Parallel()
+	s := open(t, tfesim.Options{HYOK: true, Terraform: tfesim.NoTerraform}, tfesim.Owner)
+	s.seeded(t, "net", []byte(`{"version":4,"serial":1,"lineage":"l","resources":[]}`))
+	r := (&prove.Prover{Target: s.client}).Prove(t.Context(), prove.Request{Organization: "demo", Workspace: "net", Dir: folder(t, "main.tf", configuration)})
+	want(t, r, prove.Unproven, prove.CodeHYOK, "--local")
+	for _, q := range s.Requests() {
+		if q.Method != http.MethodGet {
+			t.Errorf("the proof wrote: %s", q.Endpoint)
+		}
+	}
 }
 
 // Without the right to read the plan, the counters say what they can.

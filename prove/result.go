@@ -28,6 +28,7 @@ type Code string
 // The codes.
 const (
 	CodeExecutionMode      Code = "execution-mode"   // the workspace runs nothing
+	CodeHYOK               Code = "hyok"             // the workspace's organization holds its own key
 	CodeNoState            Code = "no-state"         // it holds no state: any plan would be vacuous
 	CodeVacuous            Code = "vacuous"          // the plan did not see the state's resources
 	CodeStateChanged       Code = "state-changed"    // another state became current meanwhile

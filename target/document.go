@@ -145,6 +145,7 @@ type workspaceData struct {
 		Name             string  `json:"name"`
 		TerraformVersion string  `json:"terraform-version"`
 		ExecutionMode    string  `json:"execution-mode"`
+		HYOK             bool    `json:"hyok-enabled"`
 		WorkingDirectory string  `json:"working-directory"`
 		Locked           *bool   `json:"locked"`
 		LockedReason     *string `json:"locked-reason"`
@@ -301,7 +302,7 @@ func (d *workspaceData) workspace(organization string, others []namedResource) (
 	w := &Workspace{
 		ID: d.ID, Organization: organization, Name: clean(a.Name),
 		TerraformVersion: clean(a.TerraformVersion), ExecutionMode: clean(a.ExecutionMode),
-		WorkingDirectory: clean(a.WorkingDirectory), Locked: a.Locked != nil && *a.Locked,
+		WorkingDirectory: clean(a.WorkingDirectory), Locked: a.Locked != nil && *a.Locked, HYOK: a.HYOK,
 		CanReadStates:  permitted(a.Permissions.CanReadStateVersions),
 		CanWriteStates: permitted(a.Permissions.CanCreateStateVersions),
 		CanLock:        permitted(a.Permissions.CanLock),

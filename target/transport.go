@@ -335,9 +335,10 @@ type failingReader struct{ err error }
 
 func (r failingReader) Read([]byte) (int, error) { return 0, r.err }
 
-// isAPI tells whether a URL is the API's, and not a blob store's.
+// isAPI tells whether a URL is the API's, and not a blob store's. Some servers give state at
+// /api/state-versions, beside /api/v2, and count that, too.
 func (t *transport) isAPI(u *url.URL) bool {
-	return sameHost(u, t.api) && strings.HasPrefix(u.Path, t.api.Path)
+	return sameHost(u, t.api) && strings.HasPrefix(u.Path, strings.TrimSuffix(t.api.Path, "v2/"))
 }
 
 // note logs what became of a request.

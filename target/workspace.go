@@ -27,6 +27,9 @@ type Workspace struct {
 	// server told.
 	Locked bool
 	Holder Holder
+	// HYOK reports whether the organization holds the key of the workspace's states (hold your
+	// own key): the server gives them and plans as JSON to nobody.
+	HYOK bool
 	// Current names the current state version. Not every server's answer carries
 	// it: ask with Client.Current where it is not Known.
 	Current CurrentRef

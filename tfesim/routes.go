@@ -161,6 +161,10 @@ func (s *Server) routes() {
 	s.mux.HandleFunc("PUT "+blobPath+"{token}", s.putBlob)
 	s.mux.HandleFunc("POST "+blobPath+"{token}", s.putBlob)
 	s.mux.HandleFunc("GET "+blobPath+"{token}", s.getBlob)
+	if s.options.HostedState {
+		s.mux.HandleFunc("GET "+hostedPath+"{state_version_id}/hosted_state", s.serve(endpoint{handle: getHosted(blobState)}))
+		s.mux.HandleFunc("GET "+hostedPath+"{state_version_id}/hosted_json_state", s.serve(endpoint{handle: getHosted(blobJSON)}))
+	}
 	s.atlasRoutes()
 	if s.options.Personality == Lax {
 		s.mux.HandleFunc("GET "+apiPrefix+"/state-versions/{state_version_id}/download", s.downloadVersion)

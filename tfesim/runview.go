@@ -349,7 +349,7 @@ func getPlanJSON(c *call) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.s.accessToWorkspace(c.who, c.s.workspaces[r.Workspace]) < accessAdmin {
+	if c.s.options.HYOK || c.s.accessToWorkspace(c.who, c.s.workspaces[r.Workspace]) < accessAdmin {
 		return nil, errNotFound()
 	}
 	if r.Plan.JSON == nil {
@@ -364,7 +364,7 @@ func (c *call) planResource(r *run) resource {
 	attributes["generated-configuration"] = false
 	self := "/api/v2/plans/" + r.planID()
 	links := map[string]any{"self": self}
-	if r.Plan.JSON != nil {
+	if r.Plan.JSON != nil && !c.s.options.HYOK {
 		links["json-output"] = self + "/json-output"
 	}
 	return resource{ID: r.planID(), Type: "plans", Attributes: attributes,

@@ -55,6 +55,16 @@ type Options struct {
 	PromoteAtUnlock bool
 	// InlineOnly refuses state versions without inline state. OldTFE always does that.
 	InlineOnly bool
+	// HostedState gives download addresses on the API's own host
+	// (/api/state-versions/:id/hosted_state). They want the bearer, count as API requests, and
+	// redirect to a signed address.
+	HostedState bool
+	// BlobOrigin is the scheme and host of the addresses that HostedState redirects to, such as
+	// another name of this server, or a customer's HYOK agent. "": as the request has it.
+	BlobOrigin string
+	// HYOK makes every workspace one whose organization holds its own key: it has neither JSON
+	// states nor JSON plans.
+	HYOK bool
 	// IgnoreForce compares serial and lineage also where a client asks not to (force).
 	IgnoreForce bool
 	// ProcessingDelay is how long an uploaded state version stays pending; its resources and

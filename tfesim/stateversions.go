@@ -437,7 +437,7 @@ func (c *call) versionResource(v *stateVersion) resource {
 	case statusFinalized:
 		if v.BackingData == "" {
 			attributes["hosted-state-download-url"] = c.downloadAddress(v, blobState)
-			if v.JSON != nil {
+			if v.JSON != nil && !s.options.HYOK {
 				attributes["hosted-json-state-download-url"] = c.downloadAddress(v, blobJSON)
 			}
 		}

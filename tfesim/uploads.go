@@ -118,7 +118,36 @@ func (c *call) downloadAddress(v *stateVersion, kind blobKind) any {
 		}
 		return "/api/v2/state-versions/" + v.ID + "/download?format=json"
 	}
+	if c.s.options.HostedState {
+		if kind == blobState {
+			return c.origin() + hostedPath + v.ID + "/hosted_state"
+		}
+		return c.origin() + hostedPath + v.ID + "/hosted_json_state"
+	}
 	return c.origin() + blobPath + c.s.seal(ticket{kind: kind, version: v.ID, expires: c.now.Add(downloadLife).Unix()})
+}
+
+// hostedPath is where the API's own host gives states.
+const hostedPath = "/api/state-versions/"
+
+// getHosted answers the address of a version's bytes on the API's own host with a redirect to a
+// signed address.
+func getHosted(kind blobKind) func(*call) (*answer, error) {
+	return func(c *call) (*answer, error) {
+		v, err := c.version(accessRead)
+		if err != nil {
+			return nil, err
+		}
+		if v.BackingData != "" || v.blob(kind) == nil {
+			return nil, errNotFound()
+		}
+		origin := c.s.options.BlobOrigin
+		if origin == "" {
+			origin = c.origin()
+		}
+		to := origin + blobPath + c.s.seal(ticket{kind: kind, version: v.ID, expires: c.now.Add(downloadLife).Unix()})
+		return &answer{status: http.StatusFound, header: http.Header{"Location": {to}}}, nil
+	}
 }
 
 // putBlob answers PUT on an upload address. It takes the bytes of a version once.

@@ -28,6 +28,7 @@ func (c *call) workspaceResource(w *workspace) resource {
 		"latest-change-at":          timestamp(w.Updated),
 		"locked":                    w.Lock != nil,
 		"locked-reason":             "",
+		"hyok-enabled":              s.options.HYOK,
 		"resource-count":            resources,
 		"tag-names":                 tagNames,
 		"vcs-repo":                  nil,

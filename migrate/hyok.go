@@ -1,0 +1,33 @@
+package migrate
+
+import "fmt"
+
+// FindingHYOK is the code of a finding about workspaces whose organization holds its own key.
+const FindingHYOK = "hyok"
+
+// noteHYOK says what cannot be proven in a workspace whose organization holds its own key.
+func (x *execution) noteHYOK() {
+	if x.workspace == nil || !x.workspace.HYOK || x.notedHYOK {
+		return
+	}
+	x.notedHYOK = true
+	x.note("This workspace uses HYOK (hold your own key). tfhaul reads back what it sends, but the download may lead to the HYOK agent; "+
+		"if this machine cannot reach the agent, the move ends as %s. Runs prove nothing there, because the server gives neither states nor plans as JSON: use tfhaul prove --local.", CodeUnproven)
+}
+
+// hyok finds the workspaces in which not everything can be proven.
+func (p *Plan) hyok() {
+	f := Finding{Code: FindingHYOK, Severity: SeverityWarning}
+	for i := range p.Moves {
+		m := &p.Moves[i]
+		if m.Known == nil || !m.Known.HYOK || m.Result.Outcome != WouldMove {
+			continue
+		}
+		f.Sources, f.Targets = append(f.Sources, m.Result.Source), append(f.Targets, m.Result.Target)
+	}
+	if n := len(f.Targets); n > 0 {
+		f.Message = fmt.Sprintf("%d of the workspaces (%s) use HYOK (hold your own key). Downloads there may lead to the HYOK agent: "+
+			"if this machine cannot reach it, these moves end as %s. Runs prove nothing there (use tfhaul prove --local).", n, several(f.Targets), CodeUnproven)
+		p.Findings = append(p.Findings, f)
+	}
+}
