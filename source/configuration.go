@@ -25,8 +25,8 @@ func ParseConfigurationFinder(text string) (*ConfigurationFinder, error) {
 	}
 	t, err := template.New("prove-dir").Option("missingkey=error").Funcs(placeFunctions).Parse(text)
 	if err == nil {
-		// A field that does not exist shows only when the template runs.
-		if err = t.Execute(io.Discard, Place{}); err != nil && !strings.Contains(err.Error(), "can't evaluate field") {
+		// Some mistakes show only when the template runs.
+		if err = t.Execute(io.Discard, Place{}); !isTemplateMistake(err) {
 			err = nil // of the place being empty
 		}
 	}

@@ -20,6 +20,7 @@ const (
 	stateFile     = "terraform.tfstate"
 	workspacesDir = "terraform.tfstate.d"
 	terraformDir  = ".terraform"
+	terragruntDir = ".terragrunt-cache"
 	erroredFile   = "errored.tfstate"
 )
 

@@ -4,13 +4,17 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 	"text/template"
+	"unicode"
+	"unicode/utf8"
 )
 
-// MaxWorkspaceName is the longest name a workspace may have, in characters
+// MaxWorkspaceName is the longest name that today's servers give a workspace, in characters. Their
+// documentation recommends at most 90, and older releases refuse more
 // (https://developer.hashicorp.com/terraform/cloud-docs/workspaces/create).
-const MaxWorkspaceName = 90
+const MaxWorkspaceName = 260
 
 // Namer makes workspace names out of places. It may be used by several goroutines at once.
 type Namer struct {
@@ -19,10 +23,15 @@ type Namer struct {
 
 // ParseNamer reads the template of --workspace-name: text/template over the fields of a Place, with
 //
-//	lower S                the lower-case form
-//	replace OLD NEW S      every OLD in S replaced
-//	trimPrefix PREFIX S    S without PREFIX, where it begins with it
-//	join SEP S…            the parts that are not empty, with SEP between them
+//	lower S                  the lower-case form
+//	upper S                  the upper-case form
+//	title S                  the first letter of every word in upper case
+//	replace OLD NEW S        every OLD in S replaced
+//	regexReplace RE NEW S    every match of RE replaced; NEW may name groups as $1 or ${1}
+//	trimPrefix PREFIX S      S without PREFIX, where it begins with it
+//	trimSuffix SUFFIX S      S without SUFFIX, where it ends with it
+//	trunc N S                the first N characters of S; with a negative N, the last ones
+//	join SEP S…              the parts that are not empty, with SEP between them
 //
 // S comes last so that pipes read well: {{ .Dir | trimPrefix "live/" | replace "/" "_" }}. The empty
 // template stands for the default rule: directory and file names joined by "-", the file name
@@ -37,70 +46,90 @@ func ParseNamer(text string) (*Namer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the workspace name template %q cannot be read: %s", text, templateReason(err))
 	}
-	// A field that does not exist shows only when the template runs: let it run now, not in the
-	// middle of a search. Other errors may come of the place being empty.
-	if err := t.Execute(io.Discard, Place{}); err != nil && strings.Contains(err.Error(), "can't evaluate field") {
+	// Some mistakes show only when the template runs: run it now, not in the middle of a search.
+	if err := t.Execute(io.Discard, Place{}); isTemplateMistake(err) {
 		return nil, fmt.Errorf("the workspace name template %q cannot be used: %s (there are .Dir .Base .Key .Bucket .Workspace .Root)", text, templateReason(err))
 	}
 	return &Namer{template: t}, nil
 }
 
-// placeFunctions are what templates over a Place can use.
-var placeFunctions = template.FuncMap{
-	"lower":      strings.ToLower,
-	"replace":    func(from, to, s string) string { return strings.ReplaceAll(s, from, to) },
-	"trimPrefix": func(prefix, s string) string { return strings.TrimPrefix(s, prefix) },
-	"join":       joinParts,
+// templateMistakes are parts of errors that a template causes whatever the place is. Other errors may
+// be due to the empty place that it is tried on.
+var templateMistakes = []string{"can't evaluate field", "is not a regular expression", "wrong number of args", "expected integer", "expected string", "wrong type for value"}
+
+func isTemplateMistake(err error) bool {
+	return err != nil && slices.ContainsFunc(templateMistakes, func(part string) bool { return strings.Contains(err.Error(), part) })
 }
 
-// Name is the name of the workspace for what stands at p. A run of characters that a workspace name
-// cannot have becomes one "-", and none at either end; a name that is empty or longer than
-// MaxWorkspaceName is an error and never cut, because cutting makes names collide. Different places
-// can get one name: the caller has to look for that.
+// A Naming is the name that a Namer made.
+type Naming struct {
+	Name string
+	// From is the text that the name was made from, if more was done to it than to join its parts
+	// with "-": letters were spelled in ASCII, or other characters replaced. Otherwise it is empty.
+	From string
+}
+
+// Name returns the name of Naming alone.
 func (n *Namer) Name(p Place) (string, error) {
-	raw := defaultName(p)
+	naming, err := n.Naming(p)
+	return naming.Name, err
+}
+
+// Naming names the workspace for what is at p. Letters that a workspace name cannot have are spelled
+// in ASCII; a letter without a known spelling is an error, because dropping it would give different
+// places one name. A run of other characters becomes one "-", with none at either end. A name that is
+// empty or longer than MaxWorkspaceName is an error too, and never cut, because cutting makes names
+// collide. Different places can still get one name: the caller has to look for that.
+func (n *Namer) Naming(p Place) (Naming, error) {
+	raw, from := defaultName(p)
 	if n.template != nil {
 		var b strings.Builder
 		if err := n.template.Execute(&b, p); err != nil {
-			return "", fmt.Errorf("no workspace name for %q: %s", p.Key, templateReason(err))
+			return Naming{}, fmt.Errorf("no workspace name for %q: %s", p.Key, templateReason(err))
 		}
-		raw = b.String()
+		raw, from = strings.TrimSpace(b.String()), ""
 	}
-	name := permitted(raw)
+	spelled, unknown := transliterate(raw)
+	name := permitted(spelled)
 	switch {
+	case !utf8.ValidString(raw):
+		return Naming{}, fmt.Errorf("no workspace name for %q: it is not valid UTF-8; rename it, or name the workspace with --map or --workspace-name", p.Key)
+	case unknown != "":
+		return Naming{}, fmt.Errorf("no workspace name for %q: a workspace name holds only ASCII letters, digits, - and _, and %q has no known ASCII spelling; name the workspace with --map or --workspace-name", p.Key, unknown)
 	case name == "" && n.template == nil:
-		return "", fmt.Errorf("no workspace name for %q: its path holds nothing to name it by; give one with --workspace-name", p.Key)
+		return Naming{}, fmt.Errorf("no workspace name for %q: its path has no letter or digit; name the workspace with --map or --workspace-name", p.Key)
 	case name == "":
-		return "", fmt.Errorf("no workspace name for %q: --workspace-name gives %q, which has no letter, digit, - or _", p.Key, raw)
+		return Naming{}, fmt.Errorf("no workspace name for %q: --workspace-name gives %q, which has no letter, digit, - or _", p.Key, raw)
 	case len(name) > MaxWorkspaceName:
-		return "", fmt.Errorf("no workspace name for %q: %q has %d characters, and a workspace name at most %d; shorten it with --workspace-name", p.Key, name, len(name), MaxWorkspaceName)
+		return Naming{}, fmt.Errorf("no workspace name for %q: %q has %d characters, and a workspace name at most %d; shorten it with --workspace-name (trunc, replace, regexReplace) or --map", p.Key, name, len(name), MaxWorkspaceName)
 	}
-	return name, nil
+	if from == "" && strings.ContainsFunc(raw, changed) {
+		from = raw
+	}
+	return Naming{Name: name, From: from}, nil
 }
 
-func defaultName(p Place) string {
+// changed reports whether a character does not reach the workspace's name, other than the slash
+// between two names that are joined.
+func changed(r rune) bool {
+	return r != '/' && (r > unicode.MaxASCII || notPermitted.MatchString(string(r)))
+}
+
+// defaultName returns the name by the default rule. If the place has names of which nothing can be
+// used, it also returns them: the searched directory then stands for them.
+func defaultName(p Place) (name, instead string) {
 	parts := strings.Split(p.Dir, "/")
 	if p.Base != "terraform" && p.Base != DefaultWorkspace {
 		parts = append(parts, p.Base)
 	}
-	name := joinParts("-", parts...)
-	if permitted(name) == "" {
-		name = p.Root
+	name = joinParts("-", parts...)
+	if spelled, unknown := transliterate(name); unknown == "" && permitted(spelled) == "" {
+		name, instead = p.Root, name
 	}
 	if p.Workspace == DefaultWorkspace {
-		return name
+		return name, instead
 	}
-	return joinParts("-", name, p.Workspace)
-}
-
-func joinParts(sep string, parts ...string) string {
-	kept := make([]string, 0, len(parts))
-	for _, part := range parts {
-		if part != "" {
-			kept = append(kept, part)
-		}
-	}
-	return strings.Join(kept, sep)
+	return joinParts("-", name, p.Workspace), instead
 }
 
 // notPermitted is a run of what a workspace name cannot have, together with the hyphens around it.
@@ -129,5 +158,5 @@ func templateReason(err error) string {
 	text := templateStart.ReplaceAllString(err.Error(), "")
 	text = templateStep.ReplaceAllString(text, "")
 	text = unknownField.ReplaceAllString(text, "there is no field .$1")
-	return unknownFunction.ReplaceAllString(text, `there is no function "$1", but lower, replace, trimPrefix and join`)
+	return unknownFunction.ReplaceAllString(text, `there is no function "$1", but `+functionNames())
 }

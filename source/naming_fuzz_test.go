@@ -7,7 +7,7 @@ import (
 	"tfhaul/source"
 )
 
-var workspaceName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,90}$`)
+var workspaceName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,260}$`)
 
 // FuzzNamer: whatever the template and the place, a name is one that a workspace
 // can have, and the same each time.

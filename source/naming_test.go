@@ -29,11 +29,15 @@ func TestDefaultName(t *testing.T) {
 		{"makes one hyphen of a run", source.Place{Dir: "a / & b", Base: "terraform", Workspace: ws}, "a-b"},
 		{"takes hyphens into the run", source.Place{Dir: "a - b", Base: "terraform", Workspace: ws}, "a-b"},
 		{"leaves none at the ends", source.Place{Dir: "(old)", Base: "terraform", Workspace: ws}, "old"},
-		{"replaces letters that are not ASCII", source.Place{Dir: "café/zürich", Base: "terraform", Workspace: ws}, "caf-z-rich"},
-		{"falls back where nothing is left", source.Place{Dir: "日本", Base: "terraform", Workspace: ws, Root: "net"}, "net"},
+		{"spells letters that are not ASCII", source.Place{Dir: "café/zürich", Base: "terraform", Workspace: ws}, "cafe-zuerich"},
+		{"spells decomposed letters the same", source.Place{Dir: "cafe\u0301/zu\u0308rich", Base: "terraform", Workspace: ws}, "cafe-zuerich"},
+		{"spells German and Cyrillic", source.Place{Dir: "größe/ветка", Base: "terraform", Workspace: ws}, "groesse-vetka"},
+		{"spells Greek with accents", source.Place{Dir: "Δίκτυο", Base: "terraform", Workspace: ws}, "Diktyo"},
+		{"spells Polish and Czech", source.Place{Dir: "Łódź/Příbram", Base: "terraform", Workspace: ws}, "Lodz-Pribram"},
+		{"spells wide letters", source.Place{Dir: "ａｂ１", Base: "terraform", Workspace: ws}, "ab1"},
+		{"falls back where nothing is left", source.Place{Dir: "(…)", Base: "terraform", Workspace: ws, Root: "net"}, "net"},
 		{"replaces control characters", source.Place{Dir: "a\n\x1b[31mb\x00c", Base: "terraform", Workspace: ws}, "a-31mb-c"},
-		{"survives bytes that are no text", source.Place{Dir: "a\xff\xfeb", Base: "terraform", Workspace: ws}, "a-b"},
-		{"takes the longest name there is", source.Place{Dir: strings.Repeat("n", 90), Base: "terraform", Workspace: ws}, strings.Repeat("n", 90)},
+		{"takes the longest name there is", source.Place{Dir: strings.Repeat("n", 260), Base: "terraform", Workspace: ws}, strings.Repeat("n", 260)},
 	} {
 		t.Run(tt.does, func(t *testing.T) {
 			namer, err := source.ParseNamer("")
@@ -65,6 +69,13 @@ func TestNameByTemplate(t *testing.T) {
 		{"  {{.Base}}\n", "vpc"},
 		{"fixed", "fixed"},
 		{`{{ slice .Dir 5 7 }}`, "EU"},
+		{"{{ upper .Base }}", "VPC"},
+		{`{{ title .Dir | replace "/" "" }}`, "LiveEUNetwork"},
+		{`{{ .Key | trimSuffix ".tfstate" | regexReplace "^env:/([^/]+)/(.*)$" "$2-$1" }}`, "live-EU-network-vpc-prod"},
+		{"{{ .Dir | trunc 4 }}", "live"},
+		{"{{ .Dir | trunc -7 }}", "network"},
+		{"{{ .Dir | trunc 99 }}", "live-EU-network"},
+		{`{{ trunc 2 "äöü" }}`, "aeoe"},
 	} {
 		t.Run(tt.template, func(t *testing.T) {
 			namer, err := source.ParseNamer(tt.template)
@@ -87,15 +98,23 @@ func TestNameErrors(t *testing.T) {
 	}{
 		{
 			"a place with nothing to name it by", "", source.Place{Base: "terraform", Key: "terraform.tfstate"},
-			`no workspace name for "terraform.tfstate": its path holds nothing to name it by; give one with --workspace-name`,
+			`no workspace name for "terraform.tfstate": its path has no letter or digit; name the workspace with --map or --workspace-name`,
 		},
 		{
 			"a template that gives nothing", "{{.Bucket}}", source.Place{Base: "terraform", Key: "a/terraform.tfstate"},
 			`no workspace name for "a/terraform.tfstate": --workspace-name gives "", which has no letter, digit, - or _`,
 		},
 		{
-			"a name that is too long is not cut", "", source.Place{Dir: strings.Repeat("n", 91), Base: "terraform", Key: "k"},
-			`no workspace name for "k": "` + strings.Repeat("n", 91) + `" has 91 characters, and a workspace name at most 90; shorten it with --workspace-name`,
+			"a name that is too long is not cut", "", source.Place{Dir: strings.Repeat("n", 261), Base: "terraform", Key: "k"},
+			`no workspace name for "k": "` + strings.Repeat("n", 261) + `" has 261 characters, and a workspace name at most 260; shorten it with --workspace-name (trunc, replace, regexReplace) or --map`,
+		},
+		{
+			"letters without a spelling are not dropped", "", source.Place{Dir: "tg/日本", Base: "terraform", Key: "tg/日本/terraform.tfstate"},
+			`no workspace name for "tg/日本/terraform.tfstate": a workspace name holds only ASCII letters, digits, - and _, and "日本" has no known ASCII spelling; name the workspace with --map or --workspace-name`,
+		},
+		{
+			"bytes that are no text are not dropped", "", source.Place{Dir: "a\xff\xfeb", Base: "terraform", Key: "a\xff\xfeb/terraform.tfstate"},
+			`no workspace name for "a\xff\xfeb/terraform.tfstate": it is not valid UTF-8; rename it, or name the workspace with --map or --workspace-name`,
 		},
 	} {
 		t.Run(tt.does, func(t *testing.T) {
@@ -114,12 +133,44 @@ func TestNameErrors(t *testing.T) {
 func TestParseNamerErrors(t *testing.T) {
 	for _, tt := range []struct{ does, template, want string }{
 		{"a template that does not close", "{{.Dir", `the workspace name template "{{.Dir" cannot be read: 1: unclosed action`},
-		{"a function that does not exist", "{{upper .Dir}}", `the workspace name template "{{upper .Dir}}" cannot be read: 1: there is no function "upper", but lower, replace, trimPrefix and join`},
+		{"a function that does not exist", "{{camel .Dir}}", `the workspace name template "{{camel .Dir}}" cannot be read: 1: there is no function "camel", but join, lower, regexReplace, replace, title, trimPrefix, trimSuffix, trunc and upper`},
+		{"an expression that does not parse", `{{regexReplace "(" "" .Dir}}`, `"(" is not a regular expression`},
+		{"an argument too few", `{{trunc .Dir}}`, `wrong number of args for trunc`},
 		{"a field that does not exist", "{{.Name}}", `there are .Dir .Base .Key .Bucket .Workspace .Root`},
 	} {
 		t.Run(tt.does, func(t *testing.T) {
 			if _, err := source.ParseNamer(tt.template); err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("error %v\nwant %s", err, tt.want)
+			}
+		})
+	}
+}
+
+// A person who reads a plan has to see which names are more than their paths joined.
+func TestNamingSaysWhatItChanged(t *testing.T) {
+	for _, tt := range []struct {
+		does, template string
+		place          source.Place
+		from           string
+	}{
+		{"joining is documented", "", source.Place{Dir: "live/eu", Base: "vpc", Workspace: "prod"}, ""},
+		{"so is joining by a template", "{{.Dir}}\n", source.Place{Dir: "live/eu", Base: "vpc"}, ""},
+		{"a spelled letter", "", source.Place{Dir: "größe/ветка", Base: "terraform"}, "größe-ветка"},
+		{"a replaced dot", "", source.Place{Dir: "app/v1.2", Base: "terraform"}, "app-v1.2"},
+		{"a name of which nothing is left", "", source.Place{Dir: "(…)", Base: "terraform", Root: "net"}, "(…)"},
+		{"a place without a directory", "", source.Place{Base: "terraform", Root: "net"}, ""},
+	} {
+		t.Run(tt.does, func(t *testing.T) {
+			namer, err := source.ParseNamer(tt.template)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if tt.place.Workspace == "" {
+				tt.place.Workspace = source.DefaultWorkspace
+			}
+			naming, err := namer.Naming(tt.place)
+			if err != nil || naming.From != tt.from {
+				t.Errorf("Naming(%+v) = %+v, %v; want it to be made from %q", tt.place, naming, err, tt.from)
 			}
 		})
 	}

@@ -129,13 +129,12 @@ func (s *s3Searcher) searched(dir string) bool {
 	above, _ := splitKey(dir)
 	yes := s.searched(above) && !s.opts.excludes(dir)
 	if yes {
-		switch path.Base(dir) {
-		case terraformDir:
-			s.skip(s.url.key+dir+"/", SkipTerraformDir, "holds Terraform's pointer to a backend and downloaded copies, not state")
-			yes = false
-		case ".git":
-			yes = false
+		name := path.Base(dir)
+		skip, skipped := skippedDirs[name]
+		if skipped {
+			s.skip(s.url.key+dir+"/", skip.Code, skip.Reason)
 		}
+		yes = !skipped && name != gitDir
 	}
 	s.directories[dir] = yes
 	return yes

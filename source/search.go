@@ -18,7 +18,8 @@ import (
 // Symbolic links are followed, to files and to directories, because a state that is linked into its
 // configuration is that configuration's state. What a link leads to is taken once: under its own name
 // where the search meets it there too, so a link never makes two moves of one state and a loop ends.
-// .terraform is not searched (it holds backend pointers and downloaded modules), nor is .git.
+// .terraform is not searched (it holds backend pointers and downloaded modules), nor are
+// .terragrunt-cache and .git.
 func search(ctx context.Context, ref string, o FindOptions) (*Listing, error) {
 	s := &searcher{ctx: ctx, root: ref, above: absolute(ref), opts: o, listing: &Listing{}, dirKeys: []string{""}}
 	if _, err := os.ReadDir(ref); err != nil {
@@ -88,13 +89,23 @@ func (s *searcher) entry(key string, mode fs.FileMode) {
 	}
 }
 
+// gitDir is not searched, and not reported: everybody has one.
+const gitDir = ".git"
+
+// skippedDirs are directories, by name, that are not searched in any kind of source.
+var skippedDirs = map[string]Skip{
+	terraformDir:  {Code: SkipTerraformDir, Reason: "holds Terraform's pointer to a backend and downloaded copies, not state"},
+	terragruntDir: {Code: SkipTerragrunt, Reason: "holds the working copies that Terragrunt makes of configurations; to move a state from it, name the file"},
+}
+
 // subdirectory enters the directory at key unless it never holds states.
 func (s *searcher) subdirectory(key string) {
-	switch path.Base(key) {
-	case terraformDir:
-		s.skip(key+"/", SkipTerraformDir, "holds Terraform's pointer to a backend and downloaded copies, not state")
+	name := path.Base(key)
+	if skip, ok := skippedDirs[name]; ok {
+		s.skip(key+"/", skip.Code, skip.Reason)
 		return
-	case ".git":
+	}
+	if name == gitDir {
 		return
 	}
 	if !s.linked {

@@ -89,14 +89,15 @@ type Lock struct {
 
 // The codes of a Skip. They are part of the JSON output.
 const (
-	SkipErrored      = "errored"       // errored.tfstate: likely newer than what the backend holds
-	SkipTerraformDir = "terraform-dir" // .terraform: backend pointers and downloaded copies, not state
-	SkipBackup       = "backup"        // *.backup: the state before the last write
-	SkipLockFile     = "lock-file"     // a lock's description
-	SkipNotRegular   = "not-regular"   // a pipe, device or socket; never opened in a search
-	SkipUnreadable   = "unreadable"    // the system refused to list or stat it
-	SkipBrokenLink   = "broken-link"   // a symbolic link to nowhere, or to itself
-	SkipDuplicate    = "duplicate"     // a symbolic link to what was found under its own name
+	SkipErrored      = "errored"          // errored.tfstate: likely newer than what the backend holds
+	SkipTerraformDir = "terraform-dir"    // .terraform: backend pointers and downloaded copies, not state
+	SkipTerragrunt   = "terragrunt-cache" // .terragrunt-cache: working copies that Terragrunt makes
+	SkipBackup       = "backup"           // *.backup: the state before the last write
+	SkipLockFile     = "lock-file"        // a lock's description
+	SkipNotRegular   = "not-regular"      // a pipe, device or socket; never opened in a search
+	SkipUnreadable   = "unreadable"       // the system refused to list or stat it
+	SkipBrokenLink   = "broken-link"      // a symbolic link to nowhere, or to itself
+	SkipDuplicate    = "duplicate"        // a symbolic link to what was found under its own name
 )
 
 // Skip is something that was found and not taken.

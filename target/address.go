@@ -75,8 +75,9 @@ func (e *AddressError) Error() string {
 // (https://developer.hashicorp.com/terraform/cloud-docs/workspaces/create).
 var permittedName = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 
-// maxWorkspaceName is the longest name a workspace may have, in characters.
-const maxWorkspaceName = 90
+// maxWorkspaceName is the longest name a workspace may have, in characters. The
+// documentation recommends at most 90; today's servers take this many.
+const maxWorkspaceName = 260
 
 // ParseAddress reads [HOST/]ORG/WORKSPACE, or [HOST/]ORG unless needWorkspace. HOST may carry a scheme
 // and a port; http is refused for any host but this machine. Without HOST the variables TFE_ADDRESS

@@ -76,7 +76,7 @@ func TestParseAddressErrors(t *testing.T) {
 		{"a page of a workspace", "https://app.terraform.io/app/acme/workspaces/net/runs", true, nil, `the target "https://app.terraform.io/app/acme/workspaces/net/runs" is a page for browsers: write app.terraform.io/acme/net`},
 		{"a page where an organization is wanted", "https://app.terraform.io/app/acme/workspaces", false, nil, `the target "https://app.terraform.io/app/acme/workspaces" is a page for browsers: write app.terraform.io/acme`},
 		{"a dot in the workspace", "acme/net.prod", true, nil, `the target "acme/net.prod" names the workspace "net.prod": its name consists of letters, digits, - and _`},
-		{"91 characters", "acme/" + strings.Repeat("n", 91), true, nil, `the target "acme/` + strings.Repeat("n", 91) + `" names a workspace of 91 characters: at most 90 are allowed`},
+		{"261 characters", "acme/" + strings.Repeat("n", 261), true, nil, `the target "acme/` + strings.Repeat("n", 261) + `" names a workspace of 261 characters: at most 260 are allowed`},
 		{"a port that is none", "tfe.example.com:http/acme", false, nil, `the target "tfe.example.com:http/acme" names the host "tfe.example.com:http", which cannot be one: port portion contains non-digit characters`},
 		{"IPv6 without brackets", "::1/acme", false, nil, `the target "::1/acme" names the host "::1", which cannot be one: an IPv6 address stands in brackets: [::1]:8080`},
 		{"brackets around no address", "[x]/acme", false, nil, `the target "[x]/acme" names "[x]" as its host: write [HOST/]ORG, and a host without a dot as https://[x]/…`},

@@ -54,7 +54,7 @@ func (s *Server) ensureWorkspace(org, name string) (*workspace, error) {
 	if o == nil {
 		return nil, fmt.Errorf("tfesim: there is no organization %s", org)
 	}
-	if !validName(name, 90) {
+	if !validName(name, mostWorkspaceName) {
 		return nil, fmt.Errorf("tfesim: %q cannot name a workspace", name)
 	}
 	now := time.Now()

@@ -119,6 +119,9 @@ func newUUID() string {
 	return string(b)
 }
 
+// mostWorkspaceName is how many characters a workspace name may have.
+const mostWorkspaceName = 260
+
 // validName says whether the text can be the name of an organization or a workspace.
 func validName(name string, max int) bool {
 	if name == "" || len(name) > max {

@@ -289,7 +289,7 @@ func (c *call) changeName(w *workspace, it item) error {
 		return nil
 	case name == "":
 		return errInvalid("name", "Name can't be blank")
-	case !validName(name, 90):
+	case !validName(name, mostWorkspaceName):
 		return errInvalid("name", "Name can only include letters, numbers, -, and _.")
 	case taken != nil && taken.ID != w.ID:
 		return errInvalid("name", "Name has already been taken")

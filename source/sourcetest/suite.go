@@ -152,15 +152,16 @@ func Suite(t *testing.T, open func(t *testing.T, files map[string][]byte) (ref s
 
 	t.Run("what is not the state is not taken, and said so", func(t *testing.T) {
 		ref, _ := open(t, map[string][]byte{
-			"net/terraform.tfstate":              []byte("{}"),
-			"net/errored.tfstate":                []byte("{}"),
-			"net/terraform.tfstate.backup":       []byte("{}"),
-			"net/.terraform/terraform.tfstate":   []byte("{}"),
-			"net/.terraform/modules/m/x.tfstate": []byte("{}"),
+			"net/terraform.tfstate":                       []byte("{}"),
+			"net/errored.tfstate":                         []byte("{}"),
+			"net/terraform.tfstate.backup":                []byte("{}"),
+			"net/.terraform/terraform.tfstate":            []byte("{}"),
+			"net/.terraform/modules/m/x.tfstate":          []byte("{}"),
+			"net/.terragrunt-cache/a/b/terraform.tfstate": []byte("{}"),
 		})
 		listing := find(t, ref, source.FindOptions{})
 		wantKeys(t, listing, "net/terraform.tfstate")
-		for name, code := range map[string]string{"errored.tfstate": source.SkipErrored, ".backup": source.SkipBackup, ".terraform": source.SkipTerraformDir} {
+		for name, code := range map[string]string{"errored.tfstate": source.SkipErrored, ".backup": source.SkipBackup, ".terraform": source.SkipTerraformDir, ".terragrunt-cache/": source.SkipTerragrunt} {
 			if !slices.ContainsFunc(listing.Skipped, func(s source.Skip) bool {
 				return s.Code == code && strings.Contains(s.Name, name) && s.Reason != ""
 			}) {
