@@ -43,7 +43,7 @@ type file struct {
 
 func newFile(object source.Object, role role) *file {
 	f := &file{object: object, role: role}
-	f.Source, f.Workspace = object.Name(), object.Place().Workspace
+	f.Source, f.Workspace = source.Printable(object.Name()), object.Place().Workspace
 	f.Snapshot.Findings, f.Providers = []Code{}, []Provider{}
 	return f
 }

@@ -18,7 +18,7 @@ func badTargets() []badInput {
 		move("a path that climbs", "acme/../../etc", 4),
 		move("not ASCII", "acme/größe", 4),
 		move("an escape sequence", "acme/\x1b[31mnet", 4),
-		move("a workspace's name too long", "acme/"+strings.Repeat("n", 91), 4),
+		move("a workspace's name too long", "acme/"+strings.Repeat("n", 261), 4),
 		move("an organization with a dot", "acme.example.com/net", 4),
 		move("a host without a dot", "tfe/acme/net", 4),
 		move("a page of the browser's", "https://app.terraform.io/app/acme/workspaces/net", 4),

@@ -43,7 +43,7 @@ func searchFlags() []cli.Flag {
 		textFlag("target", "", "move into the organization `[HOST/]ORG`"),
 		listFlag("include", "take what matches `GLOB` (default **/*.tfstate)"),
 		listFlag("exclude", "leave out what matches `GLOB`"),
-		textFlag("workspace-name", "", "name workspaces by `TEMPLATE`, over .Dir .Base .Key .Bucket .Workspace, with lower, replace, trimPrefix, join"),
+		textFlag("workspace-name", "", "name workspaces by `TEMPLATE`, over .Dir .Base .Key .Bucket .Workspace, with lower, upper, title, replace, regexReplace, trimPrefix, trimSuffix, trunc, join"),
 		fileFlag("map", "take the workspaces' names from `FILE.csv`, with lines of source,workspace; what it does not name is left out"),
 	}
 }
@@ -163,6 +163,9 @@ func (h *hauling) haul(client *target.Client) *migrate.Haul {
 func (h *hauling) permit(moves []migrate.Move) error {
 	into := map[string][]*migrate.Move{}
 	for i := range moves {
+		if moves[i].Unnamed != "" {
+			continue
+		}
 		into[moves[i].Workspace] = append(into[moves[i].Workspace], &moves[i])
 	}
 	type permission struct {

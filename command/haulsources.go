@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"tfhaul/migrate"
 	"tfhaul/report"
@@ -58,7 +59,18 @@ func (h *hauling) pair(ctx context.Context) (*pairing, error) {
 
 // move is one snapshot's, into the haul's organization.
 func (h *hauling) move(object source.Object, workspace string) migrate.Move {
-	return migrate.Move{Object: object, Organization: h.address.Organization, Workspace: workspace}
+	m := migrate.Move{Object: object, Organization: h.address.Organization, Workspace: workspace}
+	if !utf8.ValidString(object.Name()) {
+		return unnamed(m, "the path is not valid UTF-8, so neither a journal nor a manifest could name it: rename it, or move the state alone with tfhaul move")
+	}
+	return m
+}
+
+// unnamed makes of a move one that is refused because of its name. One such name does not keep
+// the others from being moved.
+func unnamed(m migrate.Move, reason string) migrate.Move {
+	m.Workspace, m.Unnamed = "", reason
+	return m
 }
 
 // pairNames names the workspaces by the places of the snapshots.
@@ -70,15 +82,19 @@ func (h *hauling) pairNames(ctx context.Context) (*pairing, error) {
 	p := &pairing{leftOut: leftOut}
 	var nameless []string
 	for _, o := range objects {
-		name, err := h.namer.Name(o.Place())
+		naming, err := h.namer.Naming(o.Place())
+		move := h.move(o, naming.Name)
+		move.NamedFrom = naming.From
 		if err != nil {
 			nameless = append(nameless, err.Error())
-			continue
 		}
-		p.moves = append(p.moves, h.move(o, name))
+		if err != nil && move.Unnamed == "" {
+			move = unnamed(move, err.Error())
+		}
+		p.moves = append(p.moves, move)
 	}
-	if len(nameless) > 0 {
-		return nil, usagef("%s", listed(nameless))
+	if len(nameless) == len(objects) && h.typed["workspace-name"] {
+		return nil, usagef("%s", listed(nameless)) // the template is to blame, not a path
 	}
 	return p, nil
 }
@@ -105,7 +121,7 @@ func (h *hauling) search(ctx context.Context) ([]source.Object, []report.LeftOut
 		if listing != nil {
 			for _, s := range listing.Skipped {
 				if !told[s.Name] {
-					leftOut = append(leftOut, report.LeftOut{Source: s.Name, Code: s.Code, Message: s.Reason})
+					leftOut = append(leftOut, report.LeftOut{Source: source.Printable(s.Name), Code: s.Code, Message: s.Reason})
 				}
 				told[s.Name] = true
 			}
@@ -278,7 +294,7 @@ func (h *hauling) pairMap(ctx context.Context) (*pairing, error) {
 	}
 	for _, o := range objects {
 		if mapped[o] == 0 {
-			p.leftOut = append(p.leftOut, report.LeftOut{Source: o.Name(), Code: report.LeftOutUnmapped, Message: "is not in " + h.mapFile})
+			p.leftOut = append(p.leftOut, report.LeftOut{Source: source.Printable(o.Name()), Code: report.LeftOutUnmapped, Message: "is not in " + h.mapFile})
 		}
 	}
 	return p, nil

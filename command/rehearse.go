@@ -247,6 +247,9 @@ func (r *rehearsal) furnish(moves []migrate.Move, real *migrate.Plan) error {
 			return nil
 		}
 		for _, m := range moves {
+			if m.Unnamed != "" {
+				continue
+			}
 			if _, err := r.server.AddWorkspace(r.address.Organization, m.Workspace); err != nil {
 				return err
 			}

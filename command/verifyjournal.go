@@ -201,7 +201,9 @@ func (v *verifyJournal) sourceOf(ctx context.Context, name string) (source.Objec
 // tell the scheme, without which a host is asked where its API is: the variables do,
 // if they name this host.
 func (p *process) recordedAddress(recorded string) (target.Address, error) {
-	address, err := target.ParseAddress(recorded, true, p.getenv)
+	// A move that had no workspace's name ends with the slash.
+	organization, unnamed := strings.CutSuffix(recorded, "/")
+	address, err := target.ParseAddress(organization, !unnamed, p.getenv)
 	if err != nil {
 		return address, err
 	}

@@ -109,6 +109,12 @@ type Move struct {
 	Object source.Object
 	// Organization and Workspace name the target.
 	Organization, Workspace string
+	// Unnamed says why there is no name for the workspace; "" where there is one. Such
+	// a move is refused.
+	Unnamed string
+	// NamedFrom is the text that the workspace's name was made from by more than
+	// joining names; "" for nothing to tell. See source.Naming.
+	NamedFrom string
 	// Replace allows replacing whatever the workspace holds, after a backup.
 	Replace bool
 	// Bump allows raising the snapshot's serial where only that is too low.
@@ -175,8 +181,8 @@ func (e *Engine) execution(m Move) *execution {
 		e = &alone
 	}
 	x := &execution{Engine: e, Move: m, exit: func() {}}
-	x.result.Source = m.Object.Name()
-	x.result.Target = fmt.Sprintf("%s/%s/%s", e.Target.Host(), m.Organization, m.Workspace)
+	x.result.Source, x.result.Target = source.Printable(m.Object.Name()), e.targetName(m)
+	x.noteName()
 	return x
 }
 
@@ -217,6 +223,9 @@ func (x *execution) run(ctx context.Context) error {
 // steps are those of the design: one move, step by step.
 func (x *execution) steps(ctx context.Context) error {
 	if err := x.readSnapshot(ctx); err != nil {
+		return err
+	}
+	if err := x.checkNamed(); err != nil {
 		return err
 	}
 	if err := x.readWorkspace(ctx); err != nil {

@@ -275,7 +275,9 @@ func (e *CauseError) Error() string {
 func (h *Haul) list(ctx context.Context, moves []Move) (map[string]*target.Workspace, int, error) {
 	byName := make(map[string]*target.Workspace, len(moves))
 	for i := range moves {
-		byName[moves[i].Workspace] = nil
+		if moves[i].Unnamed == "" {
+			byName[moves[i].Workspace] = nil
+		}
 	}
 	all := 0
 	for ws, err := range h.Target.Workspaces(ctx, h.Organization) {

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"tfhaul/crash"
+	"tfhaul/source"
 	"tfhaul/target"
 )
 
@@ -190,17 +191,16 @@ func (h *Haul) judgeToken(ctx context.Context) ([]Finding, error) {
 		Message: organizationTokenMessage}}, nil
 }
 
-// foldName returns the form in which two names are compared: names that differ only
-// in case are one workspace.
-func foldName(name string) string { return strings.ToLower(name) }
-
 // collisions finds the workspaces into which several snapshots are to go, and
 // says so for each.
 func (p *Plan) collisions(moves []Move) map[string]string {
 	sources, spellings := map[string][]string{}, map[string][]string{}
 	for _, m := range moves {
+		if m.Unnamed != "" {
+			continue
+		}
 		key := foldName(m.Workspace)
-		sources[key] = append(sources[key], m.Object.Name())
+		sources[key] = append(sources[key], source.Printable(m.Object.Name()))
 		if !slices.Contains(spellings[key], m.Workspace) {
 			spellings[key] = append(spellings[key], m.Workspace)
 		}

@@ -60,6 +60,8 @@ const (
 	CodeSourceLocked  Code = "source-locked"
 	CodeSourceChanged Code = "source-changed"
 	CodeNotLockable   Code = "not-lockable"
+	// Only in hauls: no workspace name can be made for the source.
+	CodeNoName Code = "no-name"
 	// The workspace is missing, and cannot be created as the options say.
 	CodeNotCreatable Code = "not-creatable"
 	// CodeRenamed: the workspace got another name after it was read.
@@ -97,7 +99,7 @@ const (
 var refusals = map[Code]bool{
 	CodeStale: true, CodeDiverged: true, CodeUnrelated: true, CodeNoWorkspace: true, CodeLocked: true,
 	CodeEncrypted: true, CodeNotState: true, CodeInvalid: true, CodeTooNewFormat: true, CodeErrored: true, CodeUnusable: true,
-	CodeSourceLocked: true, CodeSourceChanged: true, CodeNotLockable: true, CodeNotCreatable: true, CodeRenamed: true, CodeAbsent: true, CodeOutdated: true, CodeResourcesDiffer: true, CodeCollision: true,
+	CodeSourceLocked: true, CodeSourceChanged: true, CodeNotLockable: true, CodeNotCreatable: true, CodeRenamed: true, CodeAbsent: true, CodeOutdated: true, CodeResourcesDiffer: true, CodeCollision: true, CodeNoName: true,
 }
 
 // outcomeOf tells which outcome a code stands for.

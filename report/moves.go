@@ -169,6 +169,15 @@ func (s Style) rows(b *bytes.Buffer, group []migrate.Result) {
 	t.write(b, s, "  ")
 }
 
+// calledIn is what sentences call a move: its workspace, or its source where there
+// is no name for one.
+func calledIn(r migrate.Result, prefix string) string {
+	if r.Code == migrate.CodeNoName {
+		return withoutParameters(plainLine(r.Source))
+	}
+	return plainLine(strings.TrimPrefix(r.Target, prefix))
+}
+
 // sentences tells why, once for all moves of which the same is said, and at most so
 // many different ones.
 func (s Style) sentences(b *bytes.Buffer, group []migrate.Result, prefix string, most int) {
@@ -180,7 +189,7 @@ func (s Style) sentences(b *bytes.Buffer, group []migrate.Result, prefix string,
 			if about[text] == nil {
 				order = append(order, text)
 			}
-			about[text] = append(about[text], plainLine(strings.TrimPrefix(r.Target, prefix)))
+			about[text] = append(about[text], calledIn(r, prefix))
 		}
 	}
 	for i, text := range order {

@@ -93,7 +93,7 @@ func (n *Namer) Naming(p Place) (Naming, error) {
 	name := permitted(spelled)
 	switch {
 	case !utf8.ValidString(raw):
-		return Naming{}, fmt.Errorf("no workspace name for %q: it is not valid UTF-8; rename it, or name the workspace with --map or --workspace-name", p.Key)
+		return Naming{}, fmt.Errorf("no workspace name for %q: it is not valid UTF-8; rename it", p.Key)
 	case unknown != "":
 		return Naming{}, fmt.Errorf("no workspace name for %q: a workspace name holds only ASCII letters, digits, - and _, and %q has no known ASCII spelling; name the workspace with --map or --workspace-name", p.Key, unknown)
 	case name == "" && n.template == nil:

@@ -114,7 +114,7 @@ func TestNameErrors(t *testing.T) {
 		},
 		{
 			"bytes that are no text are not dropped", "", source.Place{Dir: "a\xff\xfeb", Base: "terraform", Key: "a\xff\xfeb/terraform.tfstate"},
-			`no workspace name for "a\xff\xfeb/terraform.tfstate": it is not valid UTF-8; rename it, or name the workspace with --map or --workspace-name`,
+			`no workspace name for "a\xff\xfeb/terraform.tfstate": it is not valid UTF-8; rename it`,
 		},
 	} {
 		t.Run(tt.does, func(t *testing.T) {
