@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"sync"
 	"time"
 
 	"tfhaul/source"
@@ -91,6 +92,9 @@ func Take(ctx context.Context, sources []string, o Options) (*Inventory, error) 
 	if err := t.read(ctx); err != nil {
 		return nil, err
 	}
+	if err := t.readContents(ctx); err != nil {
+		return nil, err
+	}
 	judge := newJudge(t)
 	judge.all(ctx)
 	if err := ctx.Err(); err != nil {
@@ -133,6 +137,9 @@ type taking struct {
 	odd     []source.Skip // what else was found, not taken, and should be told of
 	ids     *sharedIDs
 	skipped map[string]int
+
+	mu       sync.Mutex
+	contents map[string]*statefile.Content // by MD5; see readContents
 }
 
 // find lists what is to be read.

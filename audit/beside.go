@@ -36,6 +36,11 @@ func (j *judge) errored(f *file) {
 			finding.Severity = SeverityInfo
 			finding.Message = "Terraform left this because it could not store the result of an apply, and the same bytes have been stored since."
 			finding.Advice = "It can be removed."
+		case f.Serial == newest.Serial && j.sameContent(f, newest):
+			d, _ := j.difference(f, newest)
+			finding.Severity = SeverityInfo
+			finding.Message = fmt.Sprintf("Terraform left this because it could not store the result of an apply. The stored state has its serial, %d, and %s.", f.Serial, d.Says())
+			finding.Advice = "It can be removed."
 		default:
 			finding.Message = fmt.Sprintf("Terraform left this because it could not store the result of an apply: its serial is %d, and the stored state has reached %d without it.", f.Serial, newest.Serial)
 			finding.Advice = "Somebody applied in between. Look for objects that this file knows and the state does not, import them, then remove it."

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+
+	"tfhaul/statefile"
 )
 
 // identity is what copies of one state have in common: its lineage, or all of its bytes
@@ -62,15 +64,12 @@ func (j *judge) copiesOf(files []*file) {
 	}
 	if n := count[CopyOlder]; n > 0 {
 		others += fmt.Sprintf(", %d older", n)
-		if serial, forked := fork(files); forked {
+		if serial, forked := j.fork(files); forked {
 			others += fmt.Sprintf(" (of them serial %d stands for different contents: what one of these holds may have been lost)", serial)
 		}
 	}
-	if n := count[CopyDiverged]; n > 0 {
-		f.Code, f.Severity = CodeDiverged, SeverityError
-		f.Message = fmt.Sprintf("%d files are one state (%s) that was changed in two places: serial %d stands for %d different contents%s. No order tells which is right.",
-			len(files), what, newest.Serial, n+1, others)
-		f.Advice = "Compare them with what really exists, keep the right one, and remove the others, or give each a state of its own."
+	if count[CopyDiverged] > 0 {
+		j.divergedCopies(&f, files, what, others)
 	} else {
 		f.Message = fmt.Sprintf("%d files are copies of one state (%s). The newest has serial %d%s.", len(files), what, newest.Serial, others)
 		f.Advice = "Move the newest alone: two workspaces would manage the same resources. Leave the others out with --exclude, or remove them."
@@ -78,11 +77,47 @@ func (j *judge) copiesOf(files []*file) {
 	j.add(f)
 }
 
+// divergedCopies completes the finding about files of one lineage, of which several with the newest
+// serial have different bytes.
+func (j *judge) divergedCopies(f *Finding, files []*file, what, others string) {
+	newest := files[0]
+	var differ statefile.Difference
+	var failed error
+	distinct := map[string]bool{}
+	var contents []*file // one of each
+	for _, c := range files {
+		if c.Serial != newest.Serial {
+			continue
+		}
+		distinct[c.MD5] = true
+		d, err := j.difference(newest, c)
+		differ, failed = differ.Or(d), cmp.Or(failed, err)
+		if !slices.ContainsFunc(contents, func(met *file) bool { return j.sameContent(met, c) }) {
+			contents = append(contents, c)
+		}
+	}
+	f.Code, f.Severity = CodeDiverged, SeverityError
+	f.Advice = "Compare them with what really exists, keep the right one, and remove the others, or give each a state of its own."
+	switch {
+	case differ.State:
+		f.Message = fmt.Sprintf("%d files are one state (%s) that two people wrote separately: serial %d has %d different contents%s. Nothing shows which is right.",
+			len(files), what, newest.Serial, len(contents), others)
+	case failed != nil:
+		f.Message = fmt.Sprintf("%d files are one state (%s): serial %d has %d different files%s. Their contents could not be compared: %v.",
+			len(files), what, newest.Serial, len(distinct), others, failed)
+	default:
+		f.Severity = SeverityWarning
+		f.Message = fmt.Sprintf("%d files are copies of one state (%s): the %d different files of serial %d have %s%s. No resource or output differs.",
+			len(files), what, len(distinct), newest.Serial, differ.Says(), others)
+		f.Advice = "Move one of them. Leave the others out with --exclude, or remove them: a move of one onto a workspace that holds another is refused."
+	}
+}
+
 // fork finds the highest serial below the newest of which there are different contents:
-// somebody went on from an older copy.
-func fork(files []*file) (serial int64, forked bool) {
+// another user continued from an older copy.
+func (j *judge) fork(files []*file) (serial int64, forked bool) {
 	for i, f := range files[1:] {
-		if before := files[i]; f.Serial < files[0].Serial && f.Serial == before.Serial && f.MD5 != before.MD5 {
+		if before := files[i]; f.Serial < files[0].Serial && f.Serial == before.Serial && f.MD5 != before.MD5 && !j.sameContent(f, before) {
 			return f.Serial, true
 		}
 	}

@@ -30,6 +30,8 @@ func inStates(n int, resources string) map[string]string {
 	return files
 }
 
+const someOutput = `"x": {"value": "x", "type": "string"}`
+
 func TestFindings(t *testing.T) {
 	const lock = `{"ID": "lock-1", "Operation": "OperationTypeApply", "Who": "ana@build", "Created": "%s"}`
 	tests := []struct {
@@ -92,8 +94,23 @@ func TestFindings(t *testing.T) {
 			"a.tfstate": state(spec{lineage: "l", serial: 5}), "b.tfstate": state(spec{lineage: "l", serial: 5}), "c.tfstate": state(spec{lineage: "l", serial: 2})},
 			[]string{"warning shared-lineage a.tfstate b.tfstate c.tfstate"}, "newest has serial 5, 1 identical to it, 1 older"},
 		{"copies that diverged", map[string]string{
-			"a.tfstate": state(spec{lineage: "l", serial: 5}), "b.tfstate": state(spec{lineage: "l", serial: 5, version: "1.11.3"})},
-			[]string{"error diverged a.tfstate b.tfstate"}, "serial 5 stands for 2 different contents"},
+			"a.tfstate": state(spec{lineage: "l", serial: 5}), "b.tfstate": state(spec{lineage: "l", serial: 5, outputs: someOutput})},
+			[]string{"error diverged a.tfstate b.tfstate"}, "that two people wrote separately: serial 5 has 2 different contents. Nothing shows which is right."},
+		{"copies in different formatting", map[string]string{
+			"a.tfstate": state(spec{lineage: "l", serial: 5}), "b.tfstate": strings.ReplaceAll(state(spec{lineage: "l", serial: 5}), ", ", ",\r\n\t")},
+			[]string{"warning diverged a.tfstate b.tfstate"}, "2 files are copies of one state (lineage l): the 2 different files of serial 5 have the same content in different formatting. No resource or output differs."},
+		{"copies by two versions of Terraform", map[string]string{
+			"a.tfstate": state(spec{lineage: "l", serial: 5}), "b.tfstate": state(spec{lineage: "l", serial: 5, version: "1.11.3"}), "c.tfstate": state(spec{lineage: "l", serial: 3})},
+			[]string{"warning diverged a.tfstate b.tfstate c.tfstate"}, "have the same content; only terraform_version differs, 1 older. No resource"},
+		{"copies of which one is only formatted and one diverged", map[string]string{
+			"a.tfstate": state(spec{lineage: "l", serial: 5}), "b.tfstate": state(spec{lineage: "l", serial: 5}) + "\n", "c.tfstate": state(spec{lineage: "l", serial: 5, outputs: someOutput})},
+			[]string{"error diverged a.tfstate b.tfstate c.tfstate"}, "two people wrote separately: serial 5 has 2 different contents"},
+		{"errored.tfstate that was pushed and formatted", map[string]string{
+			"terraform.tfstate": state(spec{lineage: "l", serial: 5}) + "\n", "errored.tfstate": state(spec{lineage: "l", serial: 5})},
+			[]string{"info errored errored.tfstate terraform.tfstate"}, "The stored state has its serial, 5, and the same content in different formatting."},
+		{"errored.tfstate that was overtaken under its serial", map[string]string{
+			"terraform.tfstate": state(spec{lineage: "l", serial: 5, outputs: someOutput}), "errored.tfstate": state(spec{lineage: "l", serial: 5})},
+			[]string{"error errored errored.tfstate terraform.tfstate"}, "has reached 5 without it"},
 		{"one object in two states", map[string]string{
 			"a.tfstate": state(spec{lineage: "l", resources: instance(aws, "aws_instance", "i-0123456789abcdef0")}),
 			"b.tfstate": state(spec{lineage: "m", resources: instance(aws, "aws_instance", "i-0123456789abcdef0")})},
@@ -150,8 +167,11 @@ func TestFindings(t *testing.T) {
 			"b.tfstate": state(spec{resources: instance(aws, "aws_vpc", "vpc-0123456789abcdef0")})},
 			[]string{"warning shared-lineage a.tfstate b.tfstate", "info no-lineage a.tfstate", "info no-lineage b.tfstate"}, "the same byte for byte"},
 		{"older copies that diverged", map[string]string{
-			"a.tfstate": state(spec{lineage: "l", serial: 9}), "b.tfstate": state(spec{lineage: "l", serial: 7}), "c.tfstate": state(spec{lineage: "l", serial: 7, version: "1.11.3"})},
+			"a.tfstate": state(spec{lineage: "l", serial: 9}), "b.tfstate": state(spec{lineage: "l", serial: 7}), "c.tfstate": state(spec{lineage: "l", serial: 7, outputs: someOutput})},
 			[]string{"warning shared-lineage a.tfstate b.tfstate c.tfstate"}, "2 older (of them serial 7 stands for different contents"},
+		{"older copies in different formatting", map[string]string{
+			"a.tfstate": state(spec{lineage: "l", serial: 9}), "b.tfstate": state(spec{lineage: "l", serial: 7}), "c.tfstate": state(spec{lineage: "l", serial: 7}) + "\n"},
+			[]string{"warning shared-lineage a.tfstate b.tfstate c.tfstate"}, "The newest has serial 9, 2 older."},
 		{"one object twice in a state", map[string]string{
 			"a.tfstate": state(spec{lineage: "l", resources: instance(aws, "aws_vpc", "vpc-0123456789abcdef0") + "," + strings.Replace(instance(aws, "aws_vpc", "vpc-0123456789abcdef0"), `"x"`, `"y"`, 1)})}, nil, ""},
 		{"one resource instance twice in a state", map[string]string{

@@ -55,7 +55,7 @@ func (x *execution) check(ctx context.Context) error {
 		return &stop{code: CodeStale, message: fmt.Sprintf("The workspace holds serial %d of this state, and the source is older: serial %d.",
 			x.held.serial(), x.read.snapshot.Serial)}
 	case Diverged:
-		return &stop{code: CodeDiverged, message: fmt.Sprintf("The workspace holds other bytes under the same serial %d: find out which is right.", x.read.snapshot.Serial)}
+		return x.diverged(ctx, "")
 	default:
 		return &stop{code: CodeUnrelated, message: fmt.Sprintf("The workspace holds the state of something else (lineage %s, serial %d; the source's lineage is %s): is it the right workspace, and the right source?",
 			orNone(x.held.snapshot.Lineage), x.held.snapshot.Serial, orNone(x.read.snapshot.Lineage))}

@@ -213,7 +213,7 @@ func (x *execution) decide(ctx context.Context) error {
 		}
 	case x.Replace:
 	default:
-		return x.refuse()
+		return x.refuse(ctx)
 	}
 	if x.DryRun {
 		return x.plan()
@@ -236,7 +236,7 @@ func (x *execution) alreadyThere() {
 }
 
 // refuse says why the relation forbids the move.
-func (x *execution) refuse() error {
+func (x *execution) refuse(ctx context.Context) error {
 	ours, theirs := x.read.snapshot, x.held.snapshot
 	name := x.Move.Workspace
 	switch x.verdict.Relation {
@@ -245,9 +245,7 @@ func (x *execution) refuse() error {
 			"The workspace holds serial %d of this state, and the source is serial %d: it is older. Look for the newer copy; to put the older one back all the same: --replace %s, or --bump-serial %[3]s to send it as serial %[4]d.",
 			x.held.serial(), ours.Serial, name, x.held.serial()+1)}
 	case Diverged:
-		return &stop{code: CodeDiverged, message: fmt.Sprintf(
-			"The workspace holds other bytes under the same serial %d: two people wrote from the same state. Find out which is right; then --bump-serial %s or --replace %s.",
-			ours.Serial, name, name)}
+		return x.diverged(ctx, fmt.Sprintf(", or write the source's bytes with --bump-serial %s or --replace %[1]s", name))
 	default:
 		extra, instead := "", ""
 		if x.held.serial() >= ours.Serial {
@@ -320,7 +318,7 @@ func (x *execution) decideAgain(ctx context.Context) error {
 		return nil
 	case before != x.verdict.Relation || seen == nil || held.snapshot.MD5 != seen.snapshot.MD5 || held.serial() != seen.serial():
 		// Permission to replace was given for what was seen, not for this.
-		return x.refuse()
+		return x.refuse(ctx)
 	}
 	return nil
 }

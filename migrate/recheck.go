@@ -188,7 +188,7 @@ func (x *execution) wentOn(arrived *Snapshot) error {
 	case Newer:
 		return &stop{code: CodeOutdated, message: holds + ": somebody put an older state back."}
 	case Diverged:
-		return &stop{code: CodeDiverged, message: holds + ", with other bytes: somebody wrote another state under the same serial."}
+		return &stop{code: CodeDiverged, message: holds + " with other bytes: another user wrote a state under the same serial."}
 	}
 	return &stop{code: CodeUnrelated, message: holds + " of another lineage: somebody put another state there."}
 }

@@ -31,7 +31,7 @@ func (h *heapWatch) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func TestReadingAndBumpingTakeFlatMemory(t *testing.T) {
+func TestReadingBumpingAndComparingTakeFlatMemory(t *testing.T) {
 	size := int64(20 << 20)
 	if testenv.Full() {
 		size = 200 << 20
@@ -61,6 +61,10 @@ func TestReadingAndBumpingTakeFlatMemory(t *testing.T) {
 			n, err := io.Copy(io.Discard, struct{ io.Reader }{watch})
 			if err != nil {
 				t.Fatal(err)
+			}
+			watch.r = state()
+			if c, err := statefile.ReadContent(watch); err != nil || c.MD5 != s.MD5 {
+				t.Fatalf("%v, content of %v", err, c)
 			}
 			runtime.ReadMemStats(&after)
 			if s.Size < size/2 || n != s.Size+1 {

@@ -1,0 +1,66 @@
+package migrate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"tfhaul/statefile"
+)
+
+// divergence says how the source and the workspace differ, which hold different bytes under one
+// serial. It reads both once more; nothing else needs to know.
+func (x *execution) divergence(ctx context.Context) (statefile.Difference, error) {
+	if x.read.snapshot.Serial != x.held.snapshot.Serial { // the serial is one that was announced
+		return statefile.Difference{State: true}, nil
+	}
+	ours, err := x.sourceContent(ctx)
+	if err != nil {
+		return statefile.Difference{}, err
+	}
+	var theirs *statefile.Content
+	err = x.download(ctx, x.held.version, func(body io.Reader) (err error) {
+		theirs, err = statefile.ReadContent(body)
+		return err
+	})
+	switch {
+	case err != nil:
+		return statefile.Difference{}, err
+	case ours.MD5 != x.read.snapshot.MD5 || theirs.MD5 != x.held.snapshot.MD5:
+		return statefile.Difference{}, errors.New("one of them has changed")
+	}
+	return ours.Difference(theirs), nil
+}
+
+// sourceContent digests what was read from the source.
+func (x *execution) sourceContent(ctx context.Context) (*statefile.Content, error) {
+	body, _, err := x.Object.Open(ctx, &x.read.pin)
+	if err != nil {
+		return nil, err
+	}
+	content, err := statefile.ReadContent(body)
+	if closed := body.Close(); err == nil {
+		err = closed
+	}
+	return content, err
+}
+
+// diverged refuses to move onto other bytes of the same serial, and says how they differ.
+// choices is what the user can do about it.
+func (x *execution) diverged(ctx context.Context, choices string) error {
+	serial := x.read.snapshot.Serial
+	difference, err := x.divergence(ctx)
+	var message string
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		message = fmt.Sprintf("The workspace holds other bytes under the same serial %d. The contents could not be compared: %s Find out which is right%s.", serial, ended(err), choices)
+	case difference.State:
+		message = fmt.Sprintf("The workspace holds different contents under the same serial %d: two people wrote from the same state. Find out which is right%s.", serial, choices)
+	default:
+		message = fmt.Sprintf("The workspace holds serial %d with %s. No resource or output differs. Keep what it holds%s.", serial, difference.Says(), choices)
+	}
+	return &stop{code: CodeDiverged, message: message}
+}
