@@ -80,7 +80,7 @@ func (x *execution) prepareCreation(ctx context.Context, o target.CreateOptions)
 	p := c.prepared[key]
 	if p == nil {
 		p = new(preparedCreation)
-		p.creation, p.err = patiently(ctx, func() (*target.Creation, error) {
+		p.creation, p.err = patiently(ctx, x.Target, func() (*target.Creation, error) {
 			return x.Target.PrepareCreation(ctx, x.Organization, o, x.DryRun)
 		})
 		if ctx.Err() == nil {
@@ -157,7 +157,7 @@ func (x *execution) create(ctx context.Context) error {
 		x.record(Event{Event: EventCreated, WorkspaceID: made.ID})
 		return nil
 	}
-	found, again := patiently(ctx, func() (*target.Workspace, error) {
+	found, again := patiently(ctx, x.Target, func() (*target.Workspace, error) {
 		return x.Target.Workspace(ctx, x.Organization, x.Move.Workspace)
 	})
 	if again == nil {

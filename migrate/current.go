@@ -22,7 +22,7 @@ const (
 func (x *execution) readCurrent(ctx context.Context, ws *target.Workspace, done func(*target.StateVersion) bool) (*target.StateVersion, error) {
 	start := time.Now()
 	for pause := firstReplicaPause; ; pause = min(2*pause, maxReplicaPause) {
-		version, err := patiently(ctx, func() (*target.StateVersion, error) { return x.Target.Current(ctx, ws) })
+		version, err := patiently(ctx, x.Target, func() (*target.StateVersion, error) { return x.Target.Current(ctx, ws) })
 		if err != nil || done(version) || time.Since(start)+pause > replicaTime {
 			return version, err
 		}

@@ -72,7 +72,7 @@ func (x *execution) lookUp(ctx context.Context) (*target.Workspace, error) {
 	case x.Listed:
 		return nil, &target.Error{Op: "find workspace " + x.Organization + "/" + x.Move.Workspace, Code: target.ForbiddenOrMissing, Status: 404}
 	}
-	return patiently(ctx, func() (*target.Workspace, error) {
+	return patiently(ctx, x.Target, func() (*target.Workspace, error) {
 		x.lookedAt = x.Clock.Now()
 		return x.Target.Workspace(ctx, x.Organization, x.Move.Workspace)
 	})
@@ -133,7 +133,7 @@ func (x *execution) currentVersion(ctx context.Context, ws *target.Workspace) (*
 	if ws.Current.Known && ws.Current.ID == "" {
 		return nil, nil
 	}
-	return patiently(ctx, func() (*target.StateVersion, error) { return x.Target.Current(ctx, ws) })
+	return patiently(ctx, x.Target, func() (*target.StateVersion, error) { return x.Target.Current(ctx, ws) })
 }
 
 // inspect downloads a state version and says what its bytes are.
@@ -342,13 +342,13 @@ const (
 )
 
 // patiently repeats what only reads, when the server could not be asked or did
-// not make itself clear.
-func patiently[T any](ctx context.Context, read func() (T, error)) (T, error) {
+// not make itself clear. It asks a silent server once: every move would else wait for it.
+func patiently[T any](ctx context.Context, server *target.Client, read func() (T, error)) (T, error) {
 	pause := firstReadPause
 	for attempt := 1; ; attempt++ {
 		value, err := read()
 		code := target.CodeOf(err)
-		if attempt == readAttempts || code != target.Ambiguous && code != target.Unreachable || ctx.Err() != nil {
+		if attempt == readAttempts || code != target.Ambiguous && code != target.Unreachable || ctx.Err() != nil || server.Silent() {
 			return value, err
 		}
 		if err := sleep(ctx, pause); err != nil {

@@ -35,7 +35,7 @@ func (x *execution) compareResources(ctx context.Context) error {
 	version := x.held.version
 	if !version.OffersJSONState() {
 		var err error
-		version, err = patiently(ctx, func() (*target.StateVersion, error) { return x.Target.StateVersion(ctx, version.ID) })
+		version, err = patiently(ctx, x.Target, func() (*target.StateVersion, error) { return x.Target.StateVersion(ctx, version.ID) })
 		if err != nil {
 			return err
 		}
@@ -44,7 +44,7 @@ func (x *execution) compareResources(ctx context.Context) error {
 		x.note("The server offers no JSON of this state version, so only the bytes were compared: it makes one when a run of its own writes the state.")
 		return nil
 	}
-	theirs, err := patiently(ctx, func() (*contents, error) { return x.serversContents(ctx, version) })
+	theirs, err := patiently(ctx, x.Target, func() (*contents, error) { return x.serversContents(ctx, version) })
 	if err != nil {
 		return err
 	}

@@ -60,7 +60,7 @@ const mostLeaving = 64
 // it hit. A haul ends early when the token is not accepted any more, when the
 // journal cannot be written, and when the server stays silent.
 func (h *Haul) Run(ctx context.Context, plan *Plan) ([]Result, error) {
-	r := haulRun{Haul: h, plan: plan}
+	r := haulRun{Haul: h, plan: plan, outage: outage{server: h.Target}}
 	r.ctx, r.end = context.WithCancelCause(ctx)
 	defer r.end(nil)
 	r.slots, r.leaving = semaphore.NewWeighted(int64(h.parallelism())), semaphore.NewWeighted(mostLeaving)
@@ -68,7 +68,16 @@ func (h *Haul) Run(ctx context.Context, plan *Plan) ([]Result, error) {
 	engine.park = r.park
 	for i, p := range plan.Moves {
 		if r.slots.Acquire(r.ctx, 1) != nil || r.ctx.Err() != nil {
-			r.skip(i, p)
+			why := error(&endedError{why: "it was interrupted"})
+			if ended, ok := errors.AsType[*endedError](context.Cause(r.ctx)); ok {
+				why = ended
+			}
+			r.skip(i, p, why)
+			continue
+		}
+		if why := r.gone(p); why != nil {
+			r.slots.Release(1)
+			r.skip(i, p, why)
 			continue
 		}
 		r.running.Go(func() {
@@ -133,8 +142,7 @@ type haulRun struct {
 
 	mu     sync.Mutex
 	plan   *Plan
-	silent int                // failures in a row because the server is unreachable
-	down   int                // failures in a row because the source's server is unreachable
+	outage outage
 	lost   map[int]*execution // moves that left a lock request without a reply
 }
 
@@ -174,12 +182,20 @@ func (r *haulRun) park(ctx context.Context, sleep func(context.Context) error) e
 	return slept
 }
 
+// gone returns why a move is not attempted because its source does not respond, or nil.
+func (r *haulRun) gone(p Planned) error {
+	if p.Result.Outcome != WouldMove {
+		return nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.outage.gone(p.Object.Name())
+}
+
 // skip gives a move its result that did not have its turn.
-func (r *haulRun) skip(i int, p Planned) {
+func (r *haulRun) skip(i int, p Planned, why error) {
 	result := p.Result
 	if result.Outcome == WouldMove {
-		why := &endedError{why: "it was interrupted"}
-		errors.As(context.Cause(r.ctx), &why)
 		result.Outcome, result.Code, result.Message = Skipped, CodeNotAttempted, sentence(why.Error())
 	}
 	r.ended(i, result)
@@ -189,31 +205,19 @@ func (r *haulRun) skip(i int, p Planned) {
 func (r *haulRun) ended(i int, result Result) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	attempted := r.plan.Moves[i].Result.Outcome == WouldMove // and not what the plan found
 	r.plan.Moves[i].end(result)
-	switch result.Code {
-	case CodeUnreachable, CodeServerRefused, CodeLockLeft, CodeUnproven:
-		r.silent++
-	case CodeNotAttempted, CodeUnreadable:
-	default:
-		r.silent = 0
-	}
-	switch {
-	case result.sourceDown:
-		r.down++
-	case result.Code != CodeNotAttempted:
-		r.down = 0
+	var outage *endedError
+	if attempted {
+		outage = r.outage.observe(result)
 	}
 	switch {
 	case result.Code == CodeUnauthorized:
 		r.end(&endedError{why: "the server does not accept the token any more"})
 	case result.Code == CodeJournal:
 		r.end(&endedError{why: "the journal cannot be written"})
-	case r.down >= mostSilent:
-		r.end(&endedError{why: fmt.Sprintf("%d moves in a row failed because their source did not respond", r.down)})
-	case r.silent > 0 && r.Target.Silent():
-		r.end(&endedError{why: "the server did not respond to any request for " + target.SilentAfter.String()})
-	case r.silent >= mostSilent:
-		r.end(&endedError{why: fmt.Sprintf("%d moves in a row failed for want of a server that answers", r.silent)})
+	case outage != nil:
+		r.end(outage)
 	case r.FailFast && result.Outcome == Failed:
 		r.end(&endedError{why: "a move failed (--fail-fast)"})
 	}

@@ -92,7 +92,7 @@ func name(ws *target.Workspace) string { return ws.Organization + "/" + ws.Name 
 // workspace was free just before we asked for its lock.
 func (l *workspaceLock) Holder(ctx context.Context, sending lockwait.Sending) (lockwait.Holder, error) {
 	asking := target.WithSending(ctx, sending)
-	now, err := patiently(ctx, func() (*target.Workspace, error) {
+	now, err := patiently(ctx, l.client, func() (*target.Workspace, error) {
 		return l.client.WorkspaceByID(asking, l.workspace.Organization, l.workspace.ID)
 	})
 	if err != nil && l.inHaul && l.client.Silent() {

@@ -119,16 +119,32 @@ func (h *Haul) Plan(ctx context.Context, moves []Move) (*Plan, error) {
 		group   errgroup.Group
 		telling sync.Mutex
 	)
+	planning, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	outage := outage{server: h.Target}
 	group.SetLimit(h.parallelism())
 	for i, m := range moves {
 		// What an earlier plan has read may be of another server.
 		m.Listed, m.Known, m.seen = true, workspaces[m.Workspace], nil
 		group.Go(func() error {
 			defer crash.Catch(ctx)
-			plan.Moves[i] = reader.plan(ctx, m, colliding[foldName(m.Workspace)])
+			telling.Lock()
+			gone := outage.gone(m.Object.Name())
+			telling.Unlock()
+			if gone == nil && planning.Err() != nil && ctx.Err() == nil {
+				gone = context.Cause(planning)
+			}
+			if gone != nil {
+				plan.Moves[i] = reader.leaveOut(m, gone)
+			} else {
+				plan.Moves[i] = reader.plan(planning, m, colliding[foldName(m.Workspace)])
+			}
+			telling.Lock()
+			defer telling.Unlock()
+			if why := outage.observe(plan.Moves[i].Result); why != nil {
+				end(why)
+			}
 			if h.Decided != nil {
-				telling.Lock()
-				defer telling.Unlock()
 				h.Decided(plan.Moves[i].Result)
 			}
 			return nil
@@ -146,6 +162,13 @@ func (h *Haul) Plan(ctx context.Context, moves []Move) (*Plan, error) {
 	plan.runs()
 	plan.hyok()
 	return plan, nil
+}
+
+// leaveOut plans a move that is not attempted.
+func (e *Engine) leaveOut(m Move, why error) Planned {
+	x := e.execution(m)
+	x.result.Outcome, x.result.Code, x.result.Message = Skipped, CodeNotAttempted, sentence(why.Error())
+	return Planned{Move: m, Result: x.result}
 }
 
 // plan makes a dry run of one move and keeps what it has read for the real one.

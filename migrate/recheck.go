@@ -163,7 +163,7 @@ func (x *execution) sourceSince(ctx context.Context, pin *source.Pin) *stop {
 // stillInHistory notes whether the state version that was recorded still holds what
 // arrived.
 func (x *execution) stillInHistory(ctx context.Context, id string) {
-	version, err := patiently(ctx, func() (*target.StateVersion, error) { return x.Target.StateVersion(ctx, id) })
+	version, err := patiently(ctx, x.Target, func() (*target.StateVersion, error) { return x.Target.StateVersion(ctx, id) })
 	if err != nil {
 		x.note("What arrived, %s, could not be read: %s", id, ended(err))
 		return

@@ -25,7 +25,7 @@ func (x *execution) refusedByServer(ctx context.Context, answer *target.Error) *
 	s := &stop{code: relationCodes[claimed]}
 	ctx, cancel := landing(ctx)
 	defer cancel()
-	now, err := patiently(ctx, func() (*target.StateVersion, error) { return x.Target.Current(ctx, x.workspace) })
+	now, err := patiently(ctx, x.Target, func() (*target.StateVersion, error) { return x.Target.Current(ctx, x.workspace) })
 	said := sentence(answer.Error())
 	switch {
 	case err == nil && now != nil && (x.held == nil || now.ID != x.held.version.ID):

@@ -161,7 +161,7 @@ func (x *execution) sendSigned(ctx context.Context) (*target.StateVersion, error
 		if _, ours := errors.AsType[*target.SourceError](err); ours || ctx.Err() != nil {
 			return nil, err
 		}
-		now, asked := patiently(ctx, func() (*target.StateVersion, error) { return x.Target.StateVersion(ctx, sv.ID) })
+		now, asked := patiently(ctx, x.Target, func() (*target.StateVersion, error) { return x.Target.StateVersion(ctx, sv.ID) })
 		if asked == nil && !now.Pending() && !now.Discarded() {
 			x.awaiting = nil
 			return now, nil
@@ -288,7 +288,7 @@ func (x *execution) find(ctx context.Context) (*target.StateVersion, error) {
 	if x.held != nil {
 		before = x.held.version.ID
 	}
-	return patiently(ctx, func() (*target.StateVersion, error) {
+	return patiently(ctx, x.Target, func() (*target.StateVersion, error) {
 		for version, err := range x.Target.History(ctx, x.Organization, x.Move.Workspace) {
 			if err != nil {
 				return nil, err

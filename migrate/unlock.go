@@ -33,7 +33,7 @@ func (e *Engine) Unlock(ctx context.Context, organization, workspace string) (Un
 func (e *Engine) UnlockByID(ctx context.Context, organization, workspace, id string) (u Unlocking, err error) {
 	u = Unlocking{Target: fmt.Sprintf("%s/%s/%s", e.Target.Host(), organization, workspace)}
 	read := e.Clock.Now()
-	ws, err := patiently(ctx, func() (*target.Workspace, error) {
+	ws, err := patiently(ctx, e.Target, func() (*target.Workspace, error) {
 		read = e.Clock.Now()
 		if id != "" {
 			return e.Target.WorkspaceByID(ctx, organization, id)

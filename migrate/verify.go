@@ -23,7 +23,7 @@ const hcp = "HCP Terraform"
 // current afterwards: see verifyCurrent.
 func (x *execution) verify(ctx context.Context) error {
 	if x.Target.About().Product != hcp {
-		current, err := patiently(ctx, func() (*target.StateVersion, error) { return x.Target.Current(ctx, x.workspace) })
+		current, err := patiently(ctx, x.Target, func() (*target.StateVersion, error) { return x.Target.Current(ctx, x.workspace) })
 		if err != nil {
 			return x.unproven("reading the workspace's current state version failed: %v", err)
 		}
@@ -182,7 +182,7 @@ const (
 func (x *execution) download(ctx context.Context, version *target.StateVersion, use func(io.Reader) error) error {
 	start := time.Now()
 	for pause := firstReadyPause; ; pause = min(2*pause, mostReadyPause) {
-		_, err := patiently(ctx, func() (struct{}, error) { return struct{}{}, x.downloadOnce(ctx, version, use) })
+		_, err := patiently(ctx, x.Target, func() (struct{}, error) { return struct{}{}, x.downloadOnce(ctx, version, use) })
 		code := target.CodeOf(err)
 		notYet := code == target.NoBytesYet || code == target.ForbiddenOrMissing && version.Pending()
 		if err == nil || !notYet {
@@ -195,7 +195,7 @@ func (x *execution) download(ctx context.Context, version *target.StateVersion, 
 			return err
 		}
 		id := version.ID
-		asked, err := patiently(ctx, func() (*target.StateVersion, error) { return x.Target.StateVersion(ctx, id) })
+		asked, err := patiently(ctx, x.Target, func() (*target.StateVersion, error) { return x.Target.StateVersion(ctx, id) })
 		switch {
 		case err == nil:
 			version = asked

@@ -1,0 +1,71 @@
+package migrate
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+
+	"tfhaul/target"
+)
+
+// An outage counts what failed because a server is out of reach or out of order: the target, and
+// each host of sources by itself, so that one that answers does not hide another that does not.
+// Its user guards it.
+type outage struct {
+	server *target.Client
+	silent int            // failures in a row of the target
+	down   map[string]int // failures in a row by host of sources
+}
+
+// observe takes the result of a move that was attempted. It returns why everything ends, or nil.
+func (o *outage) observe(r Result) *endedError {
+	switch r.Code {
+	case CodeUnreachable, CodeServerRefused, CodeLockLeft, CodeUnproven:
+		o.silent++
+	case CodeNotAttempted, CodeUnreadable:
+	default:
+		o.silent = 0
+	}
+	switch host := sourceHost(r.Source); {
+	case r.sourceDown:
+		if o.down == nil {
+			o.down = map[string]int{}
+		}
+		o.down[host]++
+	case r.Code != CodeNotAttempted:
+		delete(o.down, host)
+	}
+	switch {
+	case o.silent > 0 && o.server.Silent():
+		return &endedError{why: "the server did not respond to any request for " + target.SilentAfter.String()}
+	case o.silent >= mostSilent:
+		return &endedError{why: fmt.Sprintf("%d moves in a row failed because the server did not respond", o.silent)}
+	}
+	return nil
+}
+
+// gone returns why a move from this source is not attempted, or nil.
+func (o *outage) gone(source string) error {
+	if n := o.down[sourceHost(source)]; n >= mostSilent {
+		return fmt.Errorf("not attempted: %d moves in a row failed because their source did not respond", n)
+	}
+	return nil
+}
+
+// sourceHost returns what the sources on one server have in common: the endpoint where one is
+// named, else the bucket; "" for files.
+func sourceHost(name string) string {
+	if !strings.Contains(name, "://") {
+		return ""
+	}
+	u, err := url.Parse(name)
+	switch {
+	case err != nil:
+		return ""
+	case u.Query().Get("endpoint") != "":
+		return u.Query().Get("endpoint")
+	case u.Scheme == "atlas": // whose host is a user
+		return u.Scheme
+	}
+	return u.Scheme + "://" + u.Host
+}
