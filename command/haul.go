@@ -63,7 +63,7 @@ func haulFlags() []cli.Flag {
 			f = fileFlag("journal", "record every step in `FILE`; the same file continues a haul that was cut off (default: tfhaul-<time>.jsonl)")
 		case "replace", "bump-serial", "allow":
 			text := f.(*cli.StringSliceFlag)
-			text.Usage = strings.TrimSuffix(text.Usage, "; repeatable") + ", which is one of the haul's; repeatable"
+			text.Usage = strings.TrimSuffix(text.Usage, "; repeatable") + "; WORKSPACE must be in the haul; repeatable"
 		}
 		flags = append(flags, f)
 	}

@@ -27,14 +27,14 @@ func moveFlags() []cli.Flag {
 		listFlag("tag", "with --create: give it the tag `NAME|KEY=VALUE`"),
 		switchFlag("include-empty", "move a state without resources and outputs, too"),
 		durationFlag("lock-timeout", 0, "how long to wait for a workspace that somebody else has locked"),
-		listFlag("replace", "allow replacing unrelated, diverged or newer state in `WORKSPACE`, after a backup"),
-		listFlag("bump-serial", "where only the serial is too low for `WORKSPACE`, raise it above the workspace's"),
+		listFlag("replace", "allow replacing unrelated, diverged or newer state in `WORKSPACE`, after a backup (with --bump-serial: by a serial above the workspace's)"),
+		listFlag("bump-serial", "where only the serial is too low for `WORKSPACE`, raise it above the workspace's (with --replace: also where the lineage differs)"),
 		listFlag("allow", "move a state that Terraform cannot use, into the named workspace: `WORKSPACE=unusable`"),
 		textFlag("backup-dir", migrate.DefaultBackupDir, "keep what is replaced in `DIR`, readable by you only"),
 		switchFlag("lock-source", "hold the source's own lock during the move, so that nobody applies there (S3)"),
 		switchFlag("freeze-source", "leave that lock in place once the state has arrived, and say how to lift it"),
 		textFlag("on-failure", string(migrate.KeepLock), "keep or unlock the workspace when what it holds is unproven"),
-		textFlag("upload", string(migrate.UploadAuto), "how a state is sent: auto, inline (in the request) or signed (to a signed URL)"),
+		textFlag("upload", string(migrate.UploadAuto), "how a state is sent: inline (in the request), signed (to a signed URL; inline if that is blocked) or auto (inline up to 4 MiB, else signed; the other way if one is refused)"),
 		fileFlag("journal", "record every step in `FILE`, from which tfhaul unlock knows what is locked"),
 	}
 }
