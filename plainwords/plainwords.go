@@ -178,10 +178,16 @@ func innermost(err error) error {
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		err = u.Err
 	}
-	for next := errors.Unwrap(err); next != nil; next = errors.Unwrap(err) {
+	for {
+		next := errors.Unwrap(err)
+		if joined, ok := err.(interface{ Unwrap() []error }); ok && len(joined.Unwrap()) > 0 {
+			next = joined.Unwrap()[0] // what failed comes before what followed
+		}
+		if next == nil {
+			return err
+		}
 		err = next
 	}
-	return err
 }
 
 // Clean bounds a text that a server sent and strips what a terminal would obey and what
