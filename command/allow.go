@@ -39,7 +39,7 @@ func (p *process) allowedFor(c *cli.Context, workspace string) ([]migrate.Code, 
 	}
 	var codes []migrate.Code
 	for _, a := range all {
-		if a.workspace != workspace {
+		if !strings.EqualFold(a.workspace, workspace) {
 			return nil, usagef("%s names the workspace %q, and the target is %q: write --allow=%s=%s, if that is what you want",
 				originOf(c, "allow"), a.workspace, workspace, workspace, a.code)
 		}

@@ -134,7 +134,6 @@ func TestMisuseOfAllow(t *testing.T) {
 		"a workspace alone":                     {"net", "write WORKSPACE=CODE"},
 		"no workspace":                          {"=unusable", "write WORKSPACE=CODE"},
 		"a workspace that no move goes into":    {"nit=unusable", `"nit"`},
-		"a workspace in other case":             {"NET=unusable", `"NET"`},
 		"an organization and a workspace":       {org + "/net=unusable", org + "/net"},
 		"one that is right and one that is not": {"net=unusable\nnit=unusable", `"nit"`},
 	} {

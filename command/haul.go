@@ -161,12 +161,15 @@ func (h *hauling) haul(client *target.Client) *migrate.Haul {
 // what the user permits. Permission for a workspace that no move goes into is a
 // mistake.
 func (h *hauling) permit(moves []migrate.Move) error {
-	into := map[string][]*migrate.Move{}
+	into := map[string][]*migrate.Move{} // by the name in lower case
+	var names []string
 	for i := range moves {
 		if moves[i].Unnamed != "" {
 			continue
 		}
-		into[moves[i].Workspace] = append(into[moves[i].Workspace], &moves[i])
+		key := strings.ToLower(moves[i].Workspace)
+		into[key] = append(into[key], &moves[i])
+		names = append(names, moves[i].Workspace)
 	}
 	type permission struct {
 		flag       string
@@ -182,15 +185,15 @@ func (h *hauling) permit(moves []migrate.Move) error {
 	}
 	for _, p := range permissions {
 		for _, workspace := range p.workspaces {
-			if into[workspace] == nil {
-				names := make([]string, 0, len(into))
-				for name := range into {
-					names = append(names, name)
-				}
+			found := into[strings.ToLower(workspace)]
+			if found == nil {
 				slices.Sort(names)
-				return usagef("--%s names the workspace %q, and no move goes there%s", p.flag, workspace, didYouMean(closest(workspace, names)))
+				return usagef("--%s names the workspace %q, and no move goes there%s", p.flag, workspace, didYouMean(closest(workspace, slices.Compact(names))))
 			}
-			for _, m := range into[workspace] {
+			for _, m := range found {
+				if err := permittedFor(m, p.flag, workspace); err != nil {
+					return err
+				}
 				p.permit(m)
 			}
 		}

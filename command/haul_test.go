@@ -118,8 +118,8 @@ func TestPlanDecidesAndWritesNothing(t *testing.T) {
 			t.Errorf("the plan made the request %s", q.Endpoint)
 		}
 	}
-	// One listing tells of all workspaces.
-	if n := h.Count("GET /organizations/:organization/workspaces/:workspace"); n != 0 {
+	// One listing tells of all workspaces; the one that it lacks is asked for by its name.
+	if n := h.Count("GET /organizations/:organization/workspaces/:workspace"); n != 1 {
 		t.Errorf("%d workspaces were asked for one by one", n)
 	}
 	text := h.tfhaul(t, "plan", dir, "--target", org)

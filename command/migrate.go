@@ -97,6 +97,7 @@ func (m *migration) Run(ctx context.Context) error {
 	}
 	defer record.close()
 	record.engage(haul)
+	haul.TrustListing = m.yes && m.options.Create
 	plan, err := m.plan(ctx, haul, pairing)
 	if err != nil {
 		return err

@@ -111,6 +111,7 @@ type moveOne struct {
 	options       migrate.Options
 	replace, bump bool
 	allow         []migrate.Code
+	permittedFor  string // the workspace's name, as these have it
 	run           string
 	journal       string
 	detailed      bool
@@ -165,26 +166,12 @@ func (p *process) parseMove(c *cli.Context) (*moveOne, error) {
 	if m.connector, err = p.connector(c); err != nil {
 		return nil, err
 	}
-	if m.replace, err = names(c, "replace", m.address.Workspace); err != nil {
+	m.replace, m.bump = len(c.StringSlice("replace")) > 0, len(c.StringSlice("bump-serial")) > 0
+	if m.allow, err = p.allowedFor(c, m.address.Workspace); err != nil {
 		return nil, err
 	}
-	if m.bump, err = names(c, "bump-serial", m.address.Workspace); err != nil {
-		return nil, err
-	}
-	m.allow, err = p.allowedFor(c, m.address.Workspace)
+	m.permittedFor, err = permittedName(c, m.address.Workspace)
 	return m, err
-}
-
-// names says whether a flag names the workspace. That it names another one is a
-// mistake: permission is given for one workspace, by its name.
-func names(c *cli.Context, flag, workspace string) (bool, error) {
-	for _, given := range c.StringSlice(flag) {
-		if given != workspace {
-			return false, usagef("%s names the workspace %q, and the target is %q: write --%s=%s, if that is what you want",
-				originOf(c, flag), given, workspace, flag, workspace)
-		}
-	}
-	return len(c.StringSlice(flag)) > 0, nil
 }
 
 // Run moves and reports.
@@ -227,7 +214,7 @@ func (m *moveOne) findAndMove(ctx context.Context) (migrate.Result, error) {
 	}
 	return engine.Move(ctx, migrate.Move{
 		Object: object, Organization: m.address.Organization, Workspace: m.address.Workspace,
-		Replace: m.replace, Bump: m.bump, Allow: m.allow, Run: m.run,
+		Replace: m.replace, Bump: m.bump, Allow: m.allow, PermittedFor: m.permittedFor, Run: m.run,
 	}), nil
 }
 

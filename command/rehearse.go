@@ -308,6 +308,7 @@ func (r *rehearsal) play(ctx context.Context, client *target.Client, moves []mig
 	// Of what the stage holds, of which there is no content.
 	defer func() { _ = os.RemoveAll(backups) }()
 	haul := r.haul(client)
+	haul.TrustListing = true // nobody else works with the embedded server
 	haul.Engine.Haul, haul.BackupDir = migrate.NewHaulID(), backups
 	// Nobody gives a lock back here, the source is only read, and projects and agent pools are not copied.
 	haul.DryRun, haul.LockTimeout, haul.LockSource, haul.FreezeSource, haul.CreateOptions = false, 0, false, false, target.CreateOptions{}

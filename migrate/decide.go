@@ -38,6 +38,9 @@ func (h *holding) misannounced() bool {
 func (x *execution) readWorkspace(ctx context.Context) (err error) {
 	if x.seen != nil && x.seen.workspace != nil {
 		x.workspace, x.held = x.seen.workspace, x.seen.held
+		if err := x.useName(x.workspace.Name); err != nil {
+			return err
+		}
 		x.noteUnused()
 		return x.checkPermissions()
 	}
@@ -47,6 +50,9 @@ func (x *execution) readWorkspace(ctx context.Context) (err error) {
 			return err
 		}
 	} else if err != nil {
+		return err
+	}
+	if err := x.useName(x.workspace.Name); err != nil {
 		return err
 	}
 	x.noteUnused()
@@ -69,7 +75,7 @@ func (x *execution) lookUp(ctx context.Context) (*target.Workspace, error) {
 	switch {
 	case x.Known != nil:
 		return x.Known, nil
-	case x.Listed:
+	case x.Listed && !x.confirm:
 		return nil, &target.Error{Op: "find workspace " + x.Organization + "/" + x.Move.Workspace, Code: target.ForbiddenOrMissing, Status: 404}
 	}
 	return patiently(ctx, x.Target, func() (*target.Workspace, error) {
@@ -96,7 +102,7 @@ func (x *execution) missingWorkspace(ctx context.Context, missing error) (bool, 
 			return true, err
 		}
 		x.note("The workspace does not exist and would be made.")
-		return true, nil
+		return true, x.useName(x.Move.Workspace)
 	}
 	return false, x.create(ctx)
 }

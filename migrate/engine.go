@@ -119,20 +119,27 @@ type Move struct {
 	Replace bool
 	// Bump allows raising the snapshot's serial where only that is too low.
 	Bump bool
+	// Listed says that the organization's workspaces have just been listed. See Known.
+	Listed bool
+	// confirm says that the listing lacks the workspace, and that it is asked for.
+	confirm bool
 	// Allow are the codes that do not stop the move: see Allowable.
 	Allow []Code
+	// PermittedFor is the workspace's name as Replace, Bump and Allow were given for it;
+	// "" means Workspace. They hold only if the server has this very name.
+	PermittedFor string
 	// Run is the run to associate the state version with; "" for none.
 	Run string
 	// Expect, if not nil, is what the snapshot was when the move was planned; it
 	// is refused when it is another now.
 	Expect *Expectation
-	// Listed says that the organization's workspaces have just been listed, and
-	// Known what the listing said of this one: nil that it is not there. It saves
-	// asking; under the lock it is checked.
-	Listed bool
-	Known  *target.Workspace
+	// Known is what the listing said of the workspace: nil that it is not there. It
+	// saves asking; under the lock it is checked.
+	Known *target.Workspace
 
 	seen *seen // what a plan has read already
+	// nameNote says what became of the name that the move was given.
+	nameNote string
 }
 
 // An Expectation is what a snapshot was when its move was planned.
@@ -183,6 +190,9 @@ func (e *Engine) execution(m Move) *execution {
 	x := &execution{Engine: e, Move: m, exit: func() {}}
 	x.result.Source, x.result.Target = source.Printable(m.Object.Name()), e.targetName(m)
 	x.noteName()
+	if m.nameNote != "" {
+		x.note("%s", m.nameNote)
+	}
 	return x
 }
 

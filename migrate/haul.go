@@ -29,6 +29,11 @@ type Haul struct {
 	// Parallelism is how many moves run at a time; 0 means DefaultParallelism. One
 	// that waits for a lock does not count.
 	Parallelism int
+	// TrustListing has Plan take for missing what the listing of the workspaces lacks. A
+	// listing can lose a row while others create workspaces, so otherwise each is asked
+	// for by its name. It is for hauls that create what is missing and that nobody looks
+	// at before: creating a workspace that exists finds it.
+	TrustListing bool
 	// FailFast ends the haul at the first failure.
 	FailFast bool
 	// Decided, if not nil, is told by Plan of each move as it is decided, one at a
@@ -274,13 +279,13 @@ func (e *CauseError) Error() string {
 	return fmt.Sprintf("%d moves (%s and %d more): %s", len(e.Targets), strings.Join(e.Targets[:named], ", "), len(e.Targets)-named, e.Text)
 }
 
-// list reads the organization's workspaces, and returns those that moves go into, by
-// name, and how many there are in all.
-func (h *Haul) list(ctx context.Context, moves []Move) (map[string]*target.Workspace, int, error) {
-	byName := make(map[string]*target.Workspace, len(moves))
+// list reads the organization's workspaces, and returns those that moves may go into,
+// and how many there are in all.
+func (h *Haul) list(ctx context.Context, moves []Move) (listed, int, error) {
+	byName := make(listed, len(moves))
 	for i := range moves {
 		if moves[i].Unnamed == "" {
-			byName[moves[i].Workspace] = nil
+			byName[foldName(moves[i].Workspace)] = nil
 		}
 	}
 	all := 0
@@ -290,13 +295,9 @@ func (h *Haul) list(ctx context.Context, moves []Move) (map[string]*target.Works
 		}
 		all++
 		h.creations.inUse[ws.TerraformVersion] = true
-		if _, wanted := byName[ws.Name]; wanted {
-			byName[ws.Name] = ws
-		}
-	}
-	for i := range moves {
-		if ws := byName[moves[i].Workspace]; ws != nil {
-			ws.Name = moves[i].Workspace // the same text, and not kept twice
+		name := foldName(ws.Name)
+		if alike, wanted := byName[name]; wanted && !slices.ContainsFunc(alike, func(other *target.Workspace) bool { return other.ID == ws.ID }) {
+			byName[name] = append(alike, ws)
 		}
 	}
 	return byName, all, nil

@@ -3,6 +3,8 @@ package migrate
 import (
 	"fmt"
 	"strings"
+
+	"tfhaul/target"
 )
 
 // targetName names the workspace of a move as host/organization/workspace. A move
@@ -30,3 +32,79 @@ func (x *execution) noteName() {
 // foldName returns the form in which two names are compared: names that differ only
 // in case are one workspace.
 func foldName(name string) string { return strings.ToLower(name) }
+
+// called gives the move the workspace's name as the server has it. What was permitted
+// for another spelling is withdrawn: a permission is for the workspace that the user
+// named, and only the server's name shows that it is this one.
+func (m *Move) called(name string) {
+	if name == "" {
+		return
+	}
+	given := m.Workspace
+	if m.PermittedFor != "" {
+		given = m.PermittedFor
+	}
+	if m.Workspace != name {
+		m.nameNote = fmt.Sprintf("The server calls the workspace %s, not %s.", name, m.Workspace)
+		m.Workspace = name
+	}
+	var withdrawn []string
+	if m.Replace {
+		withdrawn = append(withdrawn, "--replace "+name)
+	}
+	if m.Bump {
+		withdrawn = append(withdrawn, "--bump-serial "+name)
+	}
+	for _, code := range m.Allow {
+		withdrawn = append(withdrawn, fmt.Sprintf("--allow %s=%s", name, code))
+	}
+	if given == name || len(withdrawn) == 0 {
+		m.PermittedFor = ""
+		return
+	}
+	m.Replace, m.Bump, m.Allow, m.PermittedFor = false, false, nil, ""
+	m.nameNote = strings.TrimSpace(fmt.Sprintf("%s What was permitted for %s does not apply to %s: a permission holds only for the workspace's exact name. If you mean this workspace: %s (in a manifest: workspace = %q).",
+		m.nameNote, given, name, strings.Join(withdrawn, " "), name))
+}
+
+// useName continues the move under the name that the workspace has on the server.
+func (x *execution) useName(name string) error {
+	if x.comparing {
+		return nil
+	}
+	before, allowed := x.nameNote, len(x.Allow)
+	x.Move.called(name)
+	if allowed > len(x.Allow) {
+		// The state was read under a permission that does not hold.
+		notes := x.result.Notes
+		err := x.checkUsable()
+		x.result.Notes = notes
+		if err != nil {
+			x.result.Notes = []string{x.nameNote}
+			return err
+		}
+	}
+	if x.nameNote != before {
+		x.note("%s", x.nameNote)
+	}
+	return nil
+}
+
+// listed are the workspaces of an organization that moves may go into, by their folded
+// names. A server that tells names apart by case may have several for one.
+type listed map[string][]*target.Workspace
+
+// of finds the workspace with a name, or, where there is none, the only one whose name
+// differs from it in case; nil for none.
+func (l listed) of(name string) *target.Workspace {
+	alike := l[foldName(name)]
+	for _, ws := range alike {
+		if ws.Name == name {
+			return ws
+		}
+	}
+	if len(alike) == 1 {
+		return alike[0]
+	}
+	return nil
+}

@@ -63,7 +63,7 @@ func (p *Planned) end(r Result) {
 	// What the plan has told already is not kept twice.
 	r.Source, r.Target = p.Result.Source, p.Result.Target
 	p.Result, p.Held = r, nil
-	p.Listed, p.Known, p.seen = false, nil, nil
+	p.Listed, p.Known, p.seen, p.nameNote = false, nil, nil, ""
 }
 
 // A Severity says how much a Finding weighs.
@@ -125,7 +125,12 @@ func (h *Haul) Plan(ctx context.Context, moves []Move) (*Plan, error) {
 	group.SetLimit(h.parallelism())
 	for i, m := range moves {
 		// What an earlier plan has read may be of another server.
-		m.Listed, m.Known, m.seen = true, workspaces[m.Workspace], nil
+		m.Listed, m.Known, m.seen = true, workspaces.of(m.Workspace), nil
+		m.confirm = m.Known == nil && !h.TrustListing
+		if m.Known != nil {
+			m.called(m.Known.Name)
+			m.Known.Name = m.Workspace // the same text, and not kept twice
+		}
 		group.Go(func() error {
 			defer crash.Catch(ctx)
 			telling.Lock()
@@ -185,6 +190,12 @@ func (e *Engine) plan(ctx context.Context, m Move, collision string) Planned {
 	}
 	x.conclude(ctx, err)
 	x.result.APICalls = meter.Calls()
+	// The workspace was found, or is missing. Run need not ask again.
+	if m = x.Move; x.workspace != nil {
+		m.Known = x.workspace
+	}
+	m.confirm = false
+	x.result.Target = e.targetName(m)
 	m.seen = &seen{read: x.read, workspace: x.workspace, held: x.held}
 	switch {
 	case x.result.Outcome != WouldMove:
