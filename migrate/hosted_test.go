@@ -62,6 +62,20 @@ func TestHostedStateGetsTheBearerAndCounts(t *testing.T) {
 	}
 }
 
+// A workspace that is created may turn out to use HYOK.
+func TestACreatedWorkspaceMayUseHYOK(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, tfesim.Options{HYOK: true})
+		b.snapshot(state(7, lineage, 1))
+		b.engine.Create = true
+		r := b.run(func(m *migrate.Move) { m.Workspace = "made" })
+		want(t, r, migrate.Moved, migrate.Fresh, "")
+		if notes := strings.Join(r.Notes, " "); !r.Created || strings.Count(notes, "HYOK (hold your own key)") != 1 {
+			t.Errorf("created %v, the notes say %q", r.Created, notes)
+		}
+	})
+}
+
 // A downAgent is a network in which the blob host cannot be reached.
 type downAgent struct{ next http.RoundTripper }
 
