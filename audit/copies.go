@@ -103,8 +103,8 @@ func (j *judge) divergedCopies(f *Finding, files []*file, what, others string) {
 		f.Message = fmt.Sprintf("%d files are one state (%s) that two people wrote separately: serial %d has %d different contents%s. Nothing shows which is right.",
 			len(files), what, newest.Serial, len(contents), others)
 	case failed != nil:
-		f.Message = fmt.Sprintf("%d files are one state (%s): serial %d has %d different files%s. Their contents could not be compared: %v.",
-			len(files), what, newest.Serial, len(distinct), others, failed)
+		f.Message = fmt.Sprintf("%d files are one state (%s): serial %d has %d different files%s. Their contents could not be compared: %s",
+			len(files), what, newest.Serial, len(distinct), others, sentence(failed.Error()))
 	default:
 		f.Severity = SeverityWarning
 		f.Message = fmt.Sprintf("%d files are copies of one state (%s): the %d different files of serial %d have %s%s. No resource or output differs.",

@@ -13,7 +13,7 @@ import (
 func sentence(text string) string {
 	first, width := utf8.DecodeRuneInString(text)
 	text = string(unicode.ToUpper(first)) + text[width:]
-	if !strings.HasSuffix(text, ".") {
+	if !strings.HasSuffix(text, ".") && !strings.HasSuffix(text, "?") {
 		text += "."
 	}
 	return text

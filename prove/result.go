@@ -134,7 +134,7 @@ type Upgrade struct {
 func sentence(text string) string {
 	first, width := utf8.DecodeRuneInString(text)
 	text = string(unicode.ToUpper(first)) + text[width:]
-	if !strings.HasSuffix(text, ".") {
+	if !strings.HasSuffix(text, ".") && !strings.HasSuffix(text, "?") {
 		text += "."
 	}
 	return text
