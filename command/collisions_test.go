@@ -26,14 +26,14 @@ func TestCollisionsIgnoreCase(t *testing.T) {
 				h := start(t, tfesim.Options{})
 				dir := tree(t, map[string][]byte{"App/terraform.tfstate": c.upper, "app/terraform.tfstate": c.low, "net/terraform.tfstate": state(2, 1)})
 				at := func(name string) string { return filepath.Join(dir, name, "terraform.tfstate") }
-				args := []string{"migrate", "--create", "--yes", "--json", "--journal", journalIn(t)}
+				args := []string{"migrate", "--yes", "--json", "--journal", journalIn(t)}
 				switch way {
 				case "names":
-					args = append(args, dir, "--target", org)
+					args = append(args, dir, "--target", org, "--create")
 				case "map":
 					file := filepath.Join(t.TempDir(), "names.csv")
 					writeFile(t, file, []byte(at("App")+",App\n"+at("app")+",app\n"+at("net")+",net\n"))
-					args = append(args, dir, "--target", org, "--map", file)
+					args = append(args, dir, "--target", org, "--create", "--map", file)
 				case "manifest":
 					planned := filepath.Join(t.TempDir(), "one.hcl")
 					if r := h.tfhaul(t, "plan", at("net"), "--target", org, "--workspace-name", "net", "--create", "--out", planned); r.code != 0 {

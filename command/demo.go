@@ -161,8 +161,8 @@ func (d *demo) moveAll(ctx context.Context, samples []demoSample) ([]migrate.Res
 	defer client.Close()
 	engine := &migrate.Engine{
 		Target: client, Haul: migrate.NewHaulID(), Observe: d.observe,
-		Options: migrate.Options{Create: true, LockTimeout: time.Minute, BackupDir: filepath.Join(d.dir, "backup"),
-			CreateOptions: target.CreateOptions{TerraformVersion: migrate.FromState}},
+		Options: migrate.Options{BackupDir: filepath.Join(d.dir, "backup"), Settings: migrate.Settings{
+			Create: true, LockTimeout: time.Minute, CreateOptions: target.CreateOptions{TerraformVersion: migrate.FromState}}},
 	}
 	results := make([]migrate.Result, len(samples))
 	var group errgroup.Group

@@ -48,8 +48,17 @@ func searchFlags() []cli.Flag {
 	}
 }
 
-// onlyWithSources are the flags that a manifest leaves nothing to say for.
+// onlyWithSources are the flags that say what goes where, which a manifest says itself.
 var onlyWithSources = []string{"target", "include", "exclude", "workspace-name", "map"}
+
+// inManifest are the flags that decide a move, and how a manifest says the same.
+var inManifest = []struct{ flag, setting string }{
+	{"create", "create = true"}, {"project", "project = NAME"}, {"terraform-version", "terraform_version = VERSION"},
+	{"execution-mode", "execution_mode = MODE"}, {"agent-pool", "agent_pool = NAME"}, {"tag", "tags = [TAG]"},
+	{"include-empty", "include_empty = true"}, {"lock-timeout", "lock_timeout = DURATION"},
+	{"lock-source", "lock_source = true"}, {"freeze-source", "freeze_source = true"},
+	{"replace", "replace = true in the move"}, {"bump-serial", "bump_serial = true in the move"}, {"allow", "allow = [CODE] in the move"},
+}
 
 // haulFlags say how a haul is carried out.
 func haulFlags() []cli.Flag {
@@ -117,9 +126,16 @@ func (h *hauling) takeManifest() error {
 	}
 	for _, name := range onlyWithSources {
 		if h.typed[name] {
-			return usagef("--%s has no say over a manifest: edit %s, or plan again", name, h.sources[0])
+			return usagef("--%s cannot be combined with a manifest: edit %s, or plan again", name, h.sources[0])
 		}
 	}
+	for _, m := range inManifest {
+		if h.typed[m.flag] {
+			return usagef("--%s cannot be combined with a manifest, which decides the moves: write %s into %s, or plan again", m.flag, m.setting, h.sources[0])
+		}
+	}
+	// Nor do variables decide.
+	h.options.Settings, h.replace, h.bump, h.allow = migrate.Settings{}, nil, nil, nil
 	h.manifest, h.sources = h.sources[0], nil
 	return nil
 }

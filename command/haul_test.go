@@ -161,7 +161,7 @@ func TestManifestIsReviewedEditedAndCarriedOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	journal := journalIn(t)
-	r := h.tfhaul(t, "migrate", manifest, "--create", "--yes", "--json", "--journal", journal, "--backup-dir", t.TempDir())
+	r := h.tfhaul(t, "migrate", manifest, "--yes", "--json", "--journal", journal, "--backup-dir", t.TempDir())
 	r.want(t, 3, "3 moved, 1 refused")
 	if m := moveOf(t, r, "a-03"); m["code"] != "source-changed" {
 		t.Errorf("the changed source is %v", m["code"])
@@ -342,7 +342,7 @@ func TestHaulUsageErrors(t *testing.T) {
 		{"nothing in it", []string{"plan", dir, "--target", org, "--include", "*.json"}, "no state found"},
 		{"a workspace as the target", []string{"plan", dir, "--target", org + "/net"}, "[HOST/]ORG"},
 		{"a manifest and a source", []string{"migrate", manifest, dir, "--yes"}, "stands alone"},
-		{"a manifest and a target", []string{"migrate", manifest, "--target", org, "--yes"}, "--target has no say"},
+		{"a manifest and a target", []string{"migrate", manifest, "--target", org, "--yes"}, "--target cannot be combined with a manifest"},
 		{"a workspace that cannot be", []string{"migrate", manifest, "--yes"}, `"y z"`},
 		{"a manifest that is none", []string{"migrate", write(t, "bad.hcl", []byte("move {")), "--yes"}, "bad.hcl:1"},
 		{"no manifest", []string{"migrate", dir + "/no.hcl", "--yes"}, "cannot be read"},

@@ -188,6 +188,11 @@ func (h *hauling) pairManifest(ctx context.Context) (*pairing, error) {
 			return nil, prefixed(fmt.Sprintf("%s: the move of %q: ", h.manifest, listed.Source), err)
 		}
 		move := h.move(object, listed.Workspace)
+		settings, err := m.Settings(listed)
+		if err != nil {
+			return nil, usagef("%s: %v", h.manifest, err)
+		}
+		move.Own = &settings
 		move.Expect = listed.Expectation()
 		move.Replace = listed.Replace != nil && *listed.Replace
 		move.Bump = listed.BumpSerial != nil && *listed.BumpSerial

@@ -44,15 +44,14 @@ var onlyWithCreate = []string{"project", "terraform-version", "execution-mode", 
 
 // moveOptions reads moveFlags.
 func (p *process) moveOptions(c *cli.Context) (migrate.Options, error) {
-	o := migrate.Options{
-		DryRun: c.Bool("dry-run"), Create: c.Bool("create"), IncludeEmpty: c.Bool("include-empty"),
-		LockTimeout: c.Duration("lock-timeout"), BackupDir: c.String("backup-dir"),
+	o := migrate.Options{DryRun: c.Bool("dry-run"), BackupDir: c.String("backup-dir"), Settings: migrate.Settings{
+		Create: c.Bool("create"), IncludeEmpty: c.Bool("include-empty"), LockTimeout: c.Duration("lock-timeout"),
 		LockSource: c.Bool("lock-source"), FreezeSource: c.Bool("freeze-source"),
 		CreateOptions: target.CreateOptions{
 			Project: c.String("project"), TerraformVersion: c.String("terraform-version"),
 			ExecutionMode: c.String("execution-mode"), AgentPool: c.String("agent-pool"), Tags: c.StringSlice("tag"),
 		},
-	}
+	}}
 	onFailure, err := oneOf(c, "on-failure", string(migrate.KeepLock), string(migrate.ClearLock))
 	if err != nil {
 		return o, err
@@ -87,18 +86,12 @@ func (p *process) moveOptions(c *cli.Context) (migrate.Options, error) {
 // checkTags refuses tags that no server takes.
 func checkTags(c *cli.Context) error {
 	for _, tag := range c.StringSlice("tag") {
-		key, _, bound := strings.Cut(tag, "=")
-		switch {
-		case bound && strings.TrimSpace(key) == "":
-			return usagef("%s cannot be %q: the key is missing (KEY=VALUE)", originOf(c, "tag"), tag)
-		case !bound && (tag == "" || strings.Trim(tag, tagCharacters) != ""):
-			return usagef("%s cannot be %q: a tag consists of letters, digits, :, - and _, or is KEY=VALUE", originOf(c, "tag"), tag)
+		if err := target.CheckTag(tag); err != nil {
+			return usagef("%s cannot be %q: %v", originOf(c, "tag"), tag, err)
 		}
 	}
 	return nil
 }
-
-const tagCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:-_"
 
 // planning are the commands that are dry runs of themselves.
 var planning = map[string]bool{"plan": true, "rehearse": true}

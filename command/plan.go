@@ -164,8 +164,8 @@ func (h *hauling) code(ctx context.Context, results []migrate.Result, pairing *p
 
 // writeManifest writes what would be moved.
 func (l *planner) writeManifest(plan *migrate.Plan) error {
-	manifest := plan.Manifest(hostOf(l.address), l.address.Organization)
-	if len(manifest.Moves) == 0 {
+	manifest := plan.Manifest(hostOf(l.address), l.address.Organization, l.options.Settings)
+	if plan.Count(migrate.WouldMove) == 0 {
 		return nil // see tellManifest
 	}
 	flags := os.O_WRONLY | os.O_CREATE | os.O_EXCL

@@ -298,6 +298,12 @@ func (r *rehearsal) copyWorkspace(m migrate.Planned) error {
 	return nil
 }
 
+// onStage are a move's settings at the embedded server: nobody releases a lock there, the
+// source is only read, and projects and agent pools are not copied.
+func onStage(s migrate.Settings) migrate.Settings {
+	return migrate.Settings{Create: s.Create, IncludeEmpty: s.IncludeEmpty}
+}
+
 // play plans and runs the haul on the stage, and puts into the view what became of
 // the moves.
 func (r *rehearsal) play(ctx context.Context, client *target.Client, moves []migrate.Move, view *report.Haul) (*migrate.Plan, error) {
@@ -310,8 +316,13 @@ func (r *rehearsal) play(ctx context.Context, client *target.Client, moves []mig
 	haul := r.haul(client)
 	haul.TrustListing = true // nobody else works with the embedded server
 	haul.Engine.Haul, haul.BackupDir = migrate.NewHaulID(), backups
-	// Nobody gives a lock back here, the source is only read, and projects and agent pools are not copied.
-	haul.DryRun, haul.LockTimeout, haul.LockSource, haul.FreezeSource, haul.CreateOptions = false, 0, false, false, target.CreateOptions{}
+	haul.DryRun, haul.Settings = false, onStage(haul.Settings)
+	for i := range moves {
+		if moves[i].Own != nil {
+			own := onStage(*moves[i].Own)
+			moves[i].Own = &own
+		}
+	}
 	plan, err := r.plan(ctx, haul, &pairing{moves: moves})
 	if err != nil {
 		return nil, err

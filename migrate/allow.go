@@ -21,6 +21,14 @@ func CheckAllow(code string) error {
 	return fmt.Errorf("%q cannot be allowed; what can: %s", code, strings.Join(names, ", "))
 }
 
+// allowance names what allows a code for this move.
+func (x *execution) allowance(code Code) string {
+	if x.Own != nil {
+		return fmt.Sprintf("allow = [%q] in the manifest", code)
+	}
+	return fmt.Sprintf("--allow %s=%s", x.Move.Workspace, code)
+}
+
 // checkUsable refuses a state that Terraform could not use, unless the user allowed it, and
 // notes what Terraform takes for something else.
 func (x *execution) checkUsable() error {
@@ -30,7 +38,7 @@ func (x *execution) checkUsable() error {
 	snapshot := x.read.snapshot
 	if reason, advice, unusable := snapshot.Unusable(); unusable {
 		if !slices.Contains(x.Allow, CodeUnusable) {
-			return &stop{code: CodeUnusable, message: fmt.Sprintf("%s %s To move it as it is, pass --allow %s=%s.", reason, advice, x.Move.Workspace, CodeUnusable)}
+			return &stop{code: CodeUnusable, message: fmt.Sprintf("%s %s To move it as it is: %s.", reason, advice, x.allowance(CodeUnusable))}
 		}
 		x.note("%s It is moved anyway, because you allowed it. %s", reason, advice)
 	}

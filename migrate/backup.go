@@ -42,7 +42,7 @@ func (x *execution) bump(ctx context.Context) error {
 	}
 	x.payload.md5 = hex.EncodeToString(sum.Sum(nil))
 	x.result.BumpedTo = serial
-	x.note("The snapshot's serial %d becomes %d (--bump-serial); nothing else in it changes.", x.read.snapshot.Serial, serial)
+	x.note("The state's serial %d becomes %d, as you allowed; nothing else in it changes.", x.read.snapshot.Serial, serial)
 	return nil
 }
 

@@ -20,6 +20,7 @@ func (e *Engine) verify(ctx context.Context, m Move, check func(*execution, cont
 	ctx, meter := target.WithMeter(ctx)
 	reader := *e
 	reader.DryRun, reader.Create, reader.IncludeEmpty, reader.Journal = true, false, true, nil
+	m.Own = nil // they decide about writing
 	x := reader.execution(m)
 	x.comparing = true
 	x.conclude(ctx, check(x, ctx))

@@ -89,7 +89,7 @@ func (x *execution) prepareCreation(ctx context.Context, o target.CreateOptions)
 	}
 	switch {
 	case errors.Is(p.err, target.ErrNoAgentPool):
-		return nil, &stop{code: CodeNotCreatable, message: sentence(p.err.Error()) + " Name one: --agent-pool NAME, or choose another --execution-mode."}
+		return nil, &stop{code: CodeNotCreatable, message: sentence(p.err.Error()) + fmt.Sprintf(" Name one: %s, or choose another execution mode.", x.setting("agent-pool", "NAME"))}
 	case p.err != nil:
 		return nil, p.err
 	case !p.creation.Allowed:
@@ -131,7 +131,7 @@ func (x *execution) checkOffered(ctx context.Context, wanted string) error {
 	}
 	switch {
 	case c.offered == nil:
-		x.note("This token cannot see which Terraform versions %s offers. If it does not offer %s, the workspace cannot be created: use --terraform-version latest then.", x.Target.Host(), wanted)
+		x.note("This token cannot see which Terraform versions %s offers. If it does not offer %s, the workspace cannot be created: use %s then.", x.Target.Host(), wanted, x.setting("terraform-version", LatestTerraform))
 	case !c.offered[wanted]:
 		return x.notOffered(wanted)
 	}
@@ -140,7 +140,8 @@ func (x *execution) checkOffered(ctx context.Context, wanted string) error {
 
 func (x *execution) notOffered(wanted string) *stop {
 	return &stop{code: CodeNotCreatable, message: fmt.Sprintf(
-		"%s does not offer Terraform %s, so the workspace cannot be created with it. Choose another version: --terraform-version latest, or --terraform-version X.Y.Z.", x.Target.Host(), wanted)}
+		"%s does not offer Terraform %s, so the workspace cannot be created with it. Choose another version: %s, or %s.", x.Target.Host(), wanted,
+		x.setting("terraform-version", LatestTerraform), x.setting("terraform-version", "X.Y.Z"))}
 }
 
 // create creates the workspace, or finds it when another user did so meanwhile or the reply
@@ -176,7 +177,7 @@ func (x *execution) create(ctx context.Context) error {
 	case ok && answer.Status == 422 && mentions(answer, "terraform version is not included"):
 		return x.notOffered(o.TerraformVersion)
 	case ok && answer.Status == 422:
-		return &stop{code: CodeNotCreatable, message: sentence(answer.Error()) + " Change how the workspace is to be created (--project, --execution-mode, --agent-pool, --tag, --terraform-version)."}
+		return &stop{code: CodeNotCreatable, message: sentence(answer.Error()) + " Change how the workspace is to be created (its project, execution mode, agent pool, tags or Terraform version)."}
 	}
 	return err
 }
@@ -186,30 +187,31 @@ func mentions(e *target.Error, phrase string) bool {
 	return strings.Contains(strings.ToLower(strings.Join(e.Details, "\n")), phrase)
 }
 
-// noteUnused says which flags that describe a new workspace do not apply, because the
-// workspace exists and is another than they say.
+// noteUnused names the settings of a new workspace that do not apply, because the
+// workspace exists and is another than they say. A workspace that an earlier run of the
+// haul created was created with them.
 func (x *execution) noteUnused() {
-	if !x.Create || x.comparing || x.result.Created {
+	if !x.Create || x.comparing || x.result.Created || x.past().created {
 		return
 	}
 	o := x.CreateOptions
 	var unused []string
 	if o.Project != "" {
-		unused = append(unused, "--project")
+		unused = append(unused, "project")
 	}
 	if len(o.Tags) > 0 {
-		unused = append(unused, "--tag")
+		unused = append(unused, "tags")
 	}
 	if o.ExecutionMode != "" && o.ExecutionMode != x.workspace.ExecutionMode {
-		unused = append(unused, "--execution-mode")
+		unused = append(unused, "execution mode")
 	}
 	if o.AgentPool != "" {
-		unused = append(unused, "--agent-pool")
+		unused = append(unused, "agent pool")
 	}
 	if v := o.TerraformVersion; v != "" && v != FromState && v != x.workspace.TerraformVersion {
-		unused = append(unused, "--terraform-version")
+		unused = append(unused, "Terraform version")
 	}
 	if len(unused) > 0 {
-		x.note("The workspace exists already. What describes new workspaces is not applied to it: %s.", strings.Join(unused, ", "))
+		x.note("The workspace exists already, so these settings of new workspaces are not applied to it: %s.", strings.Join(unused, ", "))
 	}
 }

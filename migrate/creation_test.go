@@ -110,7 +110,7 @@ func TestOptionsOfNewWorkspacesAreNotDroppedSilently(t *testing.T) {
 	b.engine.CreateOptions.Project, b.engine.CreateOptions.Tags, b.engine.CreateOptions.ExecutionMode = "Default Project", []string{"env=prod"}, "local"
 	for _, dry := range []bool{true, false} {
 		b.engine.DryRun = dry
-		if r := b.run(); !strings.Contains(strings.Join(r.Notes, " "), "not applied to it: --project, --tag, --execution-mode") {
+		if r := b.run(); !strings.Contains(strings.Join(r.Notes, " "), "not applied to it: project, tags, execution mode") {
 			t.Errorf("dry run %v: notes %q", dry, r.Notes)
 		}
 	}

@@ -94,14 +94,14 @@ func (x *execution) missingWorkspace(ctx context.Context, missing error) (bool, 
 	}
 	if !x.Create {
 		return true, &stop{code: CodeNoWorkspace, message: fmt.Sprintf(
-			"There is no workspace %s on %s that this token may see: create it, or let --create do so; or check the name, the token's permissions and its kind (an organization token cannot write states).%s",
-			name, x.Target.Host(), strangerHint(missing))}
+			"Workspace %s not found on %s. Either it does not exist (%s creates it), or this token cannot see it: check the name, the token's permissions, and that it is not an organization token.%s",
+			name, x.Target.Host(), x.setting("create", ""), strangerHint(missing))}
 	}
 	if x.DryRun {
 		if _, err := x.prepareCreation(ctx, x.createOptions()); err != nil {
 			return true, err
 		}
-		x.note("The workspace does not exist and would be made.")
+		x.note("The workspace does not exist and would be created.")
 		return true, x.useName(x.Move.Workspace)
 	}
 	return false, x.create(ctx)
@@ -237,32 +237,31 @@ func (x *execution) alreadyThere() {
 	x.result.StateVersionID = x.held.version.ID
 	x.result.Message = fmt.Sprintf("The workspace holds these very bytes, as serial %d in %s; nothing was written.", x.held.snapshot.Serial, x.held.version.ID)
 	if x.held.version.Serial > x.held.snapshot.Serial && x.held.misannounced() {
-		x.result.Message += fmt.Sprintf(" To repair the announced serial, move again with --bump-serial %s.", x.Move.Workspace)
+		x.result.Message += fmt.Sprintf(" To repair the announced serial, move again with %s.", x.permission("bump-serial"))
 	}
 }
 
 // refuse says why the relation forbids the move.
 func (x *execution) refuse(ctx context.Context) error {
 	ours, theirs := x.read.snapshot, x.held.snapshot
-	name := x.Move.Workspace
 	switch x.verdict.Relation {
 	case Stale:
 		return &stop{code: CodeStale, message: fmt.Sprintf(
-			"The workspace holds serial %d of this state, and the source is serial %d: it is older. Look for the newer copy; to put the older one back all the same: --replace %s, or --bump-serial %[3]s to send it as serial %[4]d.",
-			x.held.serial(), ours.Serial, name, x.held.serial()+1)}
+			"The workspace holds serial %d of this state, and the source is serial %d: it is older. Look for the newer copy; to put the older one back all the same: %s, or %s to send it as serial %d.",
+			x.held.serial(), ours.Serial, x.permission("replace"), x.permission("bump-serial"), x.held.serial()+1)}
 	case Diverged:
-		return x.diverged(ctx, fmt.Sprintf(", or write the source's bytes with --bump-serial %s or --replace %[1]s", name))
+		return x.diverged(ctx, fmt.Sprintf(", or write the source's bytes with %s or %s", x.permission("bump-serial"), x.permission("replace")))
 	default:
 		extra, instead := "", ""
 		if x.held.serial() >= ours.Serial {
-			instead = fmt.Sprintf(" If the server insists on a higher serial, add --bump-serial %s.", name)
+			instead = fmt.Sprintf(" If the server insists on a higher serial, add %s.", x.permission("bump-serial"))
 		}
 		if theirs.Empty() && x.held.strange == "" {
 			extra = " What it holds is empty (no resources, no outputs)."
 		}
 		return &stop{code: CodeUnrelated, message: fmt.Sprintf(
-			"The workspace holds the state of something else (lineage %s, serial %d; the snapshot's lineage is %s).%s Is this the right workspace? If it is: --replace %s, which keeps a backup.%s",
-			orNone(theirs.Lineage), x.held.serial(), orNone(ours.Lineage), extra, name, instead)}
+			"The workspace holds the state of something else (lineage %s, serial %d; the snapshot's lineage is %s).%s Is this the right workspace? If it is: %s, which keeps a backup.%s",
+			orNone(theirs.Lineage), x.held.serial(), orNone(ours.Lineage), extra, x.permission("replace"), instead)}
 	}
 }
 
@@ -273,10 +272,20 @@ func orNone(s string) string {
 	return s
 }
 
+// unlockAdvice tells how a lock that another holds ends. A run that waits for a person
+// would be waited for in vain.
+func (x *execution) unlockAdvice(run bool) string {
+	wait := x.setting("lock-timeout", "10m")
+	if run {
+		return fmt.Sprintf(" If the run waits for confirmation, confirm or discard it; else wait for its end (%s).", wait)
+	}
+	return fmt.Sprintf(" Wait for it to end (%s), or ask them to unlock.", wait)
+}
+
 // plan settles a dry run.
 func (x *execution) plan() error {
 	if x.workspace != nil && x.workspace.Locked && x.LockTimeout == 0 && !x.lockedByUs() && !x.lockedByOurRun() {
-		return &stop{code: CodeLocked, message: fmt.Sprintf("The workspace is locked by %s; --lock-timeout would wait for it.", x.workspace.Holder)}
+		return &stop{code: CodeLocked, message: fmt.Sprintf("The workspace is locked by %s.%s", x.workspace.Holder, x.unlockAdvice(x.workspace.Holder.Kind == "run"))}
 	}
 	x.result.Outcome = WouldMove
 	switch x.verdict.Relation {

@@ -49,27 +49,13 @@ type Engine struct {
 type Options struct {
 	// DryRun decides and writes nothing.
 	DryRun bool
-	// Create makes missing workspaces.
-	Create bool
-	// CreateOptions say how. TerraformVersion FromState takes the version that
-	// wrote the state.
-	CreateOptions target.CreateOptions
-	// IncludeEmpty moves states without resources and outputs, too.
-	IncludeEmpty bool
-	// LockTimeout is how long to wait for a workspace that somebody else has
-	// locked; 0 refuses at once.
-	LockTimeout time.Duration
+	// Settings apply to the moves that have none of their own.
+	Settings
 	// OnFailure says what becomes of the lock when what the workspace holds is
 	// unproven; "" means KeepLock.
 	OnFailure LockPolicy
 	// Upload says how states are sent; "" means UploadAuto.
 	Upload UploadMode
-	// LockSource holds the source's own lock during the move, where there is one
-	// that can be held.
-	LockSource bool
-	// FreezeSource leaves that lock in place when the state has arrived, so that
-	// nobody applies against the old state any more.
-	FreezeSource bool
 	// BackupDir is where what is replaced is kept; "" means DefaultBackupDir.
 	BackupDir string
 }
@@ -130,6 +116,8 @@ type Move struct {
 	PermittedFor string
 	// Run is the run to associate the state version with; "" for none.
 	Run string
+	// Own are the move's own settings, from a manifest; nil for the engine's.
+	Own *Settings
 	// Expect, if not nil, is what the snapshot was when the move was planned; it
 	// is refused when it is another now.
 	Expect *Expectation
@@ -186,6 +174,11 @@ func (e *Engine) execution(m Move) *execution {
 		alone := *e
 		alone.creations = newCreations()
 		e = &alone
+	}
+	if m.Own != nil {
+		own := *e
+		own.Settings = *m.Own
+		e = &own
 	}
 	x := &execution{Engine: e, Move: m, exit: func() {}}
 	x.result.Source, x.result.Target = source.Printable(m.Object.Name()), e.targetName(m)

@@ -39,6 +39,7 @@ type entry struct {
 	begun      *Snapshot // what the first event tells, as long as there is no outcome
 	sent       *Snapshot // what was sent last, or was about to be
 	sending    bool      // the state may have been sent since the lock was taken
+	created    bool      // the haul created the workspace
 	sourceLock string    // the id of the source's own lock, as long as it is ours
 
 	proof       *prove.Result // the last one,
@@ -86,6 +87,8 @@ func (l *Ledger) Add(e Event) {
 		l.order = append(l.order, m)
 	}
 	switch e.Event {
+	case EventCreated:
+		m.created = true
 	case EventSending:
 		m.sending, m.sent = true, e.Snapshot
 	case EventUnlocked:

@@ -182,7 +182,7 @@ func (x *execution) takeLock(ctx context.Context) (*lockwait.Lease, error) {
 			"The workspace is %v. Look whether it is free, and if the lock is this haul's, free it: %s", held, x.result.UnlockCommand)}
 	case errors.As(err, &held):
 		return nil, &stop{code: CodeLocked, message: fmt.Sprintf(
-			"The workspace is %v: wait until that ends (--lock-timeout waits for it), or ask them to unlock.", held)}
+			"The workspace is %v.%s", held, x.unlockAdvice(strings.HasPrefix(held.Holder.Name, "run ")))}
 	case err != nil:
 		return nil, err
 	}

@@ -15,11 +15,14 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// A Manifest is a plan as a file that people review and edit: which snapshot goes
-// into which workspace, and what was seen when it was planned.
+// A Manifest is a plan as a file that people review and edit: which state goes
+// into which workspace, what was seen when it was planned, and everything that decides
+// the moves.
 type Manifest struct {
-	Target ManifestTarget  `hcl:"target,block"`
-	Moves  []*ManifestMove `hcl:"move,block"`
+	Target ManifestTarget `hcl:"target,block"`
+	// Defaults are the settings of moves that do not have their own.
+	Defaults *ManifestSettings `hcl:"defaults,block"`
+	Moves    []*ManifestMove   `hcl:"move,block"`
 }
 
 // ManifestTarget is where all moves of a manifest go.
@@ -46,6 +49,12 @@ type ManifestMove struct {
 	BumpSerial *bool `hcl:"bump_serial"`
 	// Allow is what --allow is on the command line.
 	Allow []string `hcl:"allow,optional"`
+	// Own are the settings of this move alone. They stand beside its other attributes,
+	// in Rest while the manifest is decoded.
+	Own  ManifestSettings
+	Rest hcl.Body `hcl:",remain"`
+	// Reason says why the move is written as a comment; "" for a move to carry out.
+	Reason string
 }
 
 // Expectation is what the manifest says the snapshot was; nil for nothing.
@@ -83,8 +92,17 @@ func ReadManifest(r io.Reader, name string) (*Manifest, error) {
 	if diags := gohcl.DecodeBody(file.Body, nil, m); diags.HasErrors() {
 		return nil, manifestError(diags)
 	}
+	for _, move := range m.Moves {
+		if diags := gohcl.DecodeBody(move.Rest, nil, &move.Own); diags.HasErrors() {
+			return nil, manifestError(diags)
+		}
+		move.Rest = nil
+	}
 	if err := m.check(name); err != nil {
 		return nil, err
+	}
+	if err := m.checkSettings(); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return m, nil
 }
@@ -140,65 +158,69 @@ func (m *Manifest) WriteTo(w io.Writer) (int64, error) {
 	target := file.Body().AppendNewBlock("target", nil).Body()
 	target.SetAttributeValue("hostname", cty.StringVal(m.Target.Hostname))
 	target.SetAttributeValue("organization", cty.StringVal(m.Target.Organization))
+	if m.Defaults != nil {
+		file.Body().AppendNewline()
+		m.Defaults.write(file.Body().AppendNewBlock("defaults", nil).Body())
+	}
 	written, err := file.WriteTo(out)
 	for _, move := range m.Moves {
 		if err != nil {
 			return written, err
 		}
 		file := hclwrite.NewEmptyFile()
-		file.Body().AppendNewline()
+		if move.Reason == "" {
+			file.Body().AppendNewline()
+		}
 		move.write(file.Body().AppendNewBlock("move", []string{move.Source}).Body())
 		var n int64
-		n, err = file.WriteTo(out)
+		if move.Reason != "" {
+			var k int
+			k, err = io.WriteString(out, comment(file, move.Reason))
+			n = int64(k)
+		} else {
+			n, err = file.WriteTo(out)
+		}
 		written += n
 	}
 	return written, errors.Join(err, out.Flush())
 }
 
 func (m *ManifestMove) write(b *hclwrite.Body) {
-	b.SetAttributeValue("workspace", cty.StringVal(m.Workspace))
+	writeText(b, "workspace", ifSet(m.Workspace))
 	if m.Serial != nil {
 		b.SetAttributeValue("serial", cty.NumberIntVal(*m.Serial))
 	}
-	if m.MD5 != nil {
-		b.SetAttributeValue("md5", cty.StringVal(*m.MD5))
-	}
-	if m.Relation != nil {
-		b.SetAttributeValue("relation", cty.StringVal(*m.Relation))
-	}
-	if m.Replace != nil {
-		b.SetAttributeValue("replace", cty.BoolVal(*m.Replace))
-	}
-	if m.BumpSerial != nil {
-		b.SetAttributeValue("bump_serial", cty.BoolVal(*m.BumpSerial))
-	}
-	if len(m.Allow) > 0 {
-		codes := make([]cty.Value, len(m.Allow))
-		for i, code := range m.Allow {
-			codes[i] = cty.StringVal(code)
-		}
-		b.SetAttributeValue("allow", cty.ListVal(codes))
-	}
+	writeText(b, "md5", m.MD5)
+	writeText(b, "relation", m.Relation)
+	writeBool(b, "replace", m.Replace)
+	writeBool(b, "bump_serial", m.BumpSerial)
+	writeList(b, "allow", m.Allow)
+	m.Own.write(b)
 }
 
-// Manifest is the plan as a manifest: the moves that it would carry out. What is
-// refused is left out and is in the plan's results.
-func (p *Plan) Manifest(hostname, organization string) *Manifest {
+// Manifest is the plan as a manifest, with the settings that it was planned with. Moves
+// that were refused or failed are comments in it, with the reason; what is there already
+// is left out.
+func (p *Plan) Manifest(hostname, organization string, s Settings) *Manifest {
 	m := &Manifest{Target: ManifestTarget{Hostname: hostname, Organization: organization}}
+	if settings := manifestSettings(s); !settings.empty() {
+		m.Defaults = settings
+	}
 	for _, planned := range p.Moves {
 		r := planned.Result
-		if r.Outcome != WouldMove {
+		move := &ManifestMove{Source: r.Source, Workspace: planned.Workspace}
+		switch r.Outcome {
+		case WouldMove:
+		case Refused, Failed:
+			move.Reason = r.Message
+		default:
 			continue
 		}
-		relation := string(r.Relation)
-		move := &ManifestMove{Source: r.Source, Workspace: planned.Workspace, Serial: &r.Snapshot.Serial, MD5: &r.Snapshot.MD5, Relation: &relation}
-		yes := true
-		if planned.Replace {
-			move.Replace = &yes
+		if r.Snapshot != nil {
+			move.Serial, move.MD5 = &r.Snapshot.Serial, &r.Snapshot.MD5
 		}
-		if planned.Bump {
-			move.BumpSerial = &yes
-		}
+		move.Relation = ifSet(string(r.Relation))
+		move.Replace, move.BumpSerial = ifSet(planned.Replace), ifSet(planned.Bump)
 		for _, code := range planned.Allow {
 			move.Allow = append(move.Allow, string(code))
 		}

@@ -12,11 +12,14 @@ import (
 
 func TestManifestIsReadAsItWasWritten(t *testing.T) {
 	serial, md5, relation, yes := int64(41), "9e107d9d372bb6826bd81d3542a419d6", "fresh", true
+	project, mode, version, timeout := "network", "local", "~> 1.11", "5m0s"
 	written := &migrate.Manifest{
-		Target: migrate.ManifestTarget{Hostname: "tfe.example.com:8443", Organization: "acme"},
+		Target:   migrate.ManifestTarget{Hostname: "tfe.example.com:8443", Organization: "acme"},
+		Defaults: &migrate.ManifestSettings{Create: &yes, Project: &project, Tags: []string{"prod", "env=prod"}, LockTimeout: &timeout},
 		Moves: []*migrate.ManifestMove{
 			{Source: "s3://acme-tfstate/network/terraform.tfstate", Workspace: "network", Serial: &serial, MD5: &md5, Relation: &relation},
-			{Source: `C:\states\a "quoted" ${name} %{if} näme.tfstate`, Workspace: "odd", Replace: &yes, BumpSerial: &yes},
+			{Source: `C:\states\a "quoted" ${name} %{if} näme.tfstate`, Workspace: "odd", Replace: &yes, BumpSerial: &yes,
+				Own: migrate.ManifestSettings{ExecutionMode: &mode, TerraformVersion: &version, Tags: []string{}}},
 		},
 	}
 	var file bytes.Buffer
@@ -48,6 +51,13 @@ func TestManifestErrors(t *testing.T) {
 		{"one source twice", target + "move \"a\" {\n  workspace = \"n\"\n}\nmove \"a\" {\n  workspace = \"m\"\n}\n", "one state belongs into one"},
 		{"no organization", "target {\n  hostname = \"h\"\n  organization = \"\"\n}\nmove \"a\" {\n  workspace = \"n\"\n}\n", "must not be empty"},
 		{"a function", target + "move \"a\" {\n  workspace = upper(\"n\")\n}\n", "plan.hcl:6"},
+		{"an unknown default", target + "defaults {\n  craete = true\n}\nmove \"a\" {\n  workspace = \"n\"\n}\n", "plan.hcl:6,3: Unsupported argument"},
+		{"a project without create", target + "defaults {\n  project = \"p\"\n}\nmove \"a\" {\n  workspace = \"n\"\n}\n", "project describes workspaces to create, and requires create = true"},
+		{"a version without create", target + "move \"a\" {\n  workspace = \"n\"\n  terraform_version = \"1.11.4\"\n}\n", "requires create = true"},
+		{"a mode that does not exist", target + "defaults {\n  create = true\n  execution_mode = \"cloud\"\n}\nmove \"a\" {\n  workspace = \"n\"\n}\n", "it is remote, local or agent"},
+		{"a pool without agents", target + "defaults {\n  create = true\n  agent_pool = \"p\"\n}\nmove \"a\" {\n  workspace = \"n\"\n}\n", "agent_pool requires execution_mode"},
+		{"a tag that no server takes", target + "defaults {\n  create = true\n  tags = [\"a b\"]\n}\nmove \"a\" {\n  workspace = \"n\"\n}\n", "tags cannot hold \"a b\""},
+		{"a duration that is none", target + "defaults {\n  lock_timeout = \"soon\"\n}\nmove \"a\" {\n  workspace = \"n\"\n}\n", "it is a duration"},
 		{"JSON", `{"target":{}}`, "plan.hcl:1"},
 		{"binary", "\x00\xff\xfe", "plan.hcl:1"},
 	}

@@ -56,9 +56,9 @@ func (x *execution) insteadOfForce(claimed Relation) string {
 	name := x.Move.Workspace
 	switch {
 	case claimed == Unrelated:
-		return fmt.Sprintf("This server never accepts a state of another lineage: move into a new workspace (--create), or delete and create %s first.", name)
+		return fmt.Sprintf("This server never accepts a state of another lineage: move into a new workspace (%s), or delete and create %s first.", x.setting("create", ""), name)
 	case !x.Bump:
-		return fmt.Sprintf("This server only accepts a serial above its own: add --bump-serial %s to --replace %[1]s, which sends the state as serial %d.", name, x.held.serial()+1)
+		return fmt.Sprintf("This server only accepts a serial above its own: add %s to %s, which sends the state as serial %d.", x.permission("bump-serial"), x.permission("replace"), x.held.serial()+1)
 	}
 	return fmt.Sprintf("The serial was already raised to %d. Look at the workspace's history: tfhaul history %s", x.payload.serial, x.result.Target)
 }

@@ -2,10 +2,12 @@ package target
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"net/http"
 	"net/url"
+	"strings"
 
 	tfe "github.com/hashicorp/go-tfe"
 )
@@ -76,6 +78,20 @@ func (h Holder) String() string {
 		return h.Kind + " " + h.ID
 	}
 }
+
+// CheckTag refuses tags that no server takes: NAME, or KEY=VALUE.
+func CheckTag(tag string) error {
+	key, _, bound := strings.Cut(tag, "=")
+	switch {
+	case bound && strings.TrimSpace(key) == "":
+		return errors.New("the key is missing (KEY=VALUE)")
+	case !bound && (tag == "" || strings.Trim(tag, tagCharacters) != ""):
+		return errors.New("a tag consists of letters, digits, :, - and _, or is KEY=VALUE")
+	}
+	return nil
+}
+
+const tagCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:-_"
 
 // CreateOptions say how a missing workspace is made.
 type CreateOptions struct {
