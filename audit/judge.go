@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hashicorp/go-version"
+
 	"tfhaul/source"
 )
 
@@ -17,10 +19,11 @@ type judge struct {
 	findings []Finding
 	byName   map[string]*file
 	backups  map[string][]*file // by the name of their state
+	versions map[string]*version.Version
 }
 
 func newJudge(t *taking) *judge {
-	j := &judge{taking: t, byName: map[string]*file{}, backups: map[string][]*file{}}
+	j := &judge{taking: t, byName: map[string]*file{}, backups: map[string][]*file{}, versions: map[string]*version.Version{}}
 	for _, f := range t.files {
 		j.byName[f.Source] = f
 		if f.role == roleBackup {

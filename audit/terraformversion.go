@@ -11,16 +11,23 @@ import (
 // manyReleases is from how many minor releases on a spread is worth a finding.
 const manyReleases = 4
 
+// version parses a version, of which most states have one of a few. It is nil for what is not
+// a version.
+func (j *judge) version(text string) *version.Version {
+	v, known := j.versions[text]
+	if !known {
+		v, _ = version.NewVersion(text)
+		j.versions[text] = v
+	}
+	return v
+}
+
 // terraformVersionOf tells of a state that was written by a Terraform that the target
 // does not run any more.
 func (j *judge) terraformVersionOf(f *file) {
-	wrote, err := version.NewVersion(f.TerraformVersion)
-	if err != nil {
-		return // format 1 has none
-	}
-	oldest, err := version.NewVersion(j.OldestTerraform)
-	if err != nil || !wrote.Core().LessThan(oldest) {
-		return
+	wrote, oldest := j.version(f.TerraformVersion), j.version(j.OldestTerraform)
+	if wrote == nil || oldest == nil || !wrote.Core().LessThan(oldest) {
+		return // format 1 names no version
 	}
 	advice := fmt.Sprintf("Upgrade the configuration to Terraform %s or later, and apply, before the move.", oldest)
 	if wrote.Core().LessThan(version.Must(version.NewVersion("0.13.0"))) {
@@ -37,8 +44,8 @@ func (j *judge) terraformVersions() {
 		if f.role != roleState || !f.IsState() {
 			continue
 		}
-		v, err := version.NewVersion(f.TerraformVersion)
-		if err != nil {
+		v := j.version(f.TerraformVersion)
+		if v == nil {
 			continue
 		}
 		s := v.Segments()

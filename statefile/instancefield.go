@@ -94,16 +94,32 @@ func (d *document) private() error {
 
 // isBase64 reports whether encoding/json takes the text, or the beginning of one, for bytes.
 func isBase64(text []byte, more bool) bool {
-	n := 0
-	for n < len(text) && base64Bytes[text[n]] {
-		n++
-	}
-	// Padding, and line breaks, which are ignored, are left to the library.
+	n := base64Length(text)
 	if n == len(text) && (more || n%4 == 0) {
 		return true
 	}
+	if padding := text[n:]; !more && len(text)%4 == 0 && (string(padding) == "=" || string(padding) == "==") {
+		return true
+	}
+	// Line breaks, which are ignored, are left to the library.
 	_, err := base64.StdEncoding.Decode(make([]byte, base64.StdEncoding.DecodedLen(len(text))), text)
 	return err == nil || more
+}
+
+// base64Length is how many bytes at the front of text are digits of base64. It looks at eight
+// bytes at a time, because much of a state is such text.
+func base64Length(text []byte) (n int) {
+	for ; n+8 <= len(text); n += 8 {
+		b := text[n : n+8 : n+8]
+		if !(base64Bytes[b[0]] && base64Bytes[b[1]] && base64Bytes[b[2]] && base64Bytes[b[3]] &&
+			base64Bytes[b[4]] && base64Bytes[b[5]] && base64Bytes[b[6]] && base64Bytes[b[7]]) {
+			break
+		}
+	}
+	for n < len(text) && base64Bytes[text[n]] {
+		n++
+	}
+	return n
 }
 
 var base64Bytes = func() (table [256]bool) {
@@ -164,6 +180,9 @@ func (d *document) pathStep() error {
 			return err
 		case "value":
 			valueKind = d.peek()
+			if isKey = false; valueKind == '"' { // a name, as almost always
+				return d.skip()
+			}
 			d.record()
 			err := d.skip()
 			raw, whole := d.recorded()

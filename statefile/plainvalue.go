@@ -141,20 +141,29 @@ func plainProvider(b []byte) bool {
 		}
 		b = rest[n+1:]
 	}
-	rest, ok := bytes.CutPrefix(b, []byte(`provider["`))
+	source, ok := bytes.CutPrefix(b, []byte(`provider["`))
 	if !ok {
 		return false
 	}
-	source, alias, ok := bytes.Cut(rest, []byte(`"]`))
-	if !ok || len(alias) > 0 && (alias[0] != '.' || plainName(alias[1:]) != len(alias)-1) || len(alias) == 1 {
+	end := bytes.IndexByte(source, '"')
+	if end < 0 || end+1 == len(source) || source[end+1] != ']' {
 		return false
 	}
-	host, rest, ok := bytes.Cut(source, []byte{'/'})
-	if !ok || string(host) != "registry.terraform.io" && string(host) != "registry.opentofu.org" && string(host) != "terraform.io" {
+	alias := source[end+2:]
+	if len(alias) == 1 || len(alias) > 0 && (alias[0] != '.' || plainName(alias[1:]) != len(alias)-1) {
 		return false
 	}
-	namespace, kind, ok := bytes.Cut(rest, []byte{'/'})
-	return ok && plainPart(namespace) && plainPart(kind) && !bytes.HasPrefix(kind, []byte("terraform-"))
+	host := bytes.IndexByte(source[:end], '/')
+	if host < 0 || string(source[:host]) != "registry.terraform.io" && string(source[:host]) != "registry.opentofu.org" && string(source[:host]) != "terraform.io" {
+		return false
+	}
+	part := source[host+1 : end]
+	namespace := bytes.IndexByte(part, '/')
+	if namespace < 0 {
+		return false
+	}
+	kind := part[namespace+1:]
+	return plainPart(part[:namespace]) && plainPart(kind) && !bytes.HasPrefix(kind, []byte("terraform-"))
 }
 
 // plainPart reports whether a namespace or type of a provider is of lower-case letters and

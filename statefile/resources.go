@@ -298,11 +298,17 @@ func (d *document) outputType() error {
 // of module.a.provider["registry.terraform.io/hashicorp/aws"].west it is what the
 // quotes enclose, of the older provider.aws.west it is aws.
 func providerAddress(configuration []byte) []byte {
-	if _, rest, ok := bytes.Cut(configuration, []byte(`provider["`)); ok {
-		address, _, _ := bytes.Cut(rest, []byte(`"`))
-		return address
+	rest, quoted := bytes.CutPrefix(configuration, []byte(`provider["`))
+	if !quoted { // of a module
+		_, rest, quoted = bytes.Cut(configuration, []byte(`provider["`))
 	}
-	rest := configuration
+	if quoted {
+		if end := bytes.IndexByte(rest, '"'); end >= 0 {
+			rest = rest[:end]
+		}
+		return rest
+	}
+	rest = configuration
 	if i := bytes.LastIndex(rest, []byte("provider.")); i >= 0 {
 		rest = rest[i+len("provider."):]
 	}

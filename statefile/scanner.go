@@ -405,6 +405,12 @@ func (s *scanner) colon() error {
 // readText reads a string, which must come next, and returns what it says, which is valid
 // until the scanner reads on. Of one that is long there is no more than the beginning.
 func (s *scanner) readText() (text []byte, long bool, err error) {
+	b := s.buf[s.pos:]
+	if n := plainString(b); n > 0 && n <= longText && isVerbatim(b[1:n-1]) {
+		s.pos += n
+		s.tailed = false
+		return b[1 : n-1], false, nil
+	}
 	s.begin()
 	if err := s.stringToken(); err != nil {
 		return nil, false, err

@@ -383,6 +383,10 @@ func (d *document) addressOf(r *resource, module []byte) uint64 {
 	return address
 }
 
+// soleObject stands for the hash of what tells an instance from the others where nothing does:
+// most resources have one instance.
+const soleObject = 0x5851f42d4c957f2d
+
 // judgeInstance says why Terraform would refuse an element of "instances", and notes what
 // makes it one of its kind.
 func (d *document) judgeInstance(at int64) {
@@ -409,7 +413,10 @@ func (d *document) judgeInstance(at int64) {
 			r.instanceProvider = append(r.instanceProvider, i.provider...)
 		}
 	}
-	object := d.hashOf([]byte{i.keyKind}, i.key, i.deposed)
+	object := uint64(soleObject)
+	if i.keyKind != noKey || len(i.deposed) > 0 {
+		object = d.hashOf([]byte{i.keyKind}, i.key, i.deposed)
+	}
 	if i.keyTail != 0 {
 		object = combine(i.keyTail, object)
 	}
