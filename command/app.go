@@ -111,6 +111,9 @@ type process struct {
 	held           *heldLocks
 	leftovers      *leftovers
 
+	// offline: no server is asked, so the system's authorities are not read, which takes longer
+	// than many states.
+	offline bool
 	// trust holds the authorities of --ca-file and SSL_CERT_FILE, for every server; see connector.
 	trust *tls.Config
 	// silence is what --timeout allows every server; see connector.

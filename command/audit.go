@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/go-version"
@@ -71,6 +72,7 @@ read; 4 there is no such source.`,
 			if a.json && a.csv {
 				return usagef("--json and --csv both want stdout: name one of them")
 			}
+			p.offline = c.String("target") == "" && !slices.ContainsFunc(a.sources, func(ref string) bool { return strings.Contains(ref, "://") })
 			if _, err := p.connector(c); err != nil {
 				return err
 			}

@@ -38,6 +38,9 @@ func (p *process) connector(c *cli.Context) (connector, error) {
 		timeout: c.Duration("timeout"), rate: c.Float64("rate"),
 	}
 	p.silence = n.timeout
+	if p.offline && n.caFile == "" {
+		return n, notNegative(c, "timeout", "rate")
+	}
 	var err error
 	if p.trust, err = target.TLSConfig(n.caFile, p.getenv); err != nil {
 		return n, &usageError{err.Error()}
