@@ -41,6 +41,9 @@ func (x *execution) readWorkspace(ctx context.Context) (err error) {
 		if err := x.useName(x.workspace.Name); err != nil {
 			return err
 		}
+		if err := x.claim(); err != nil {
+			return err
+		}
 		x.noteUnused()
 		return x.checkPermissions()
 	}
@@ -53,6 +56,9 @@ func (x *execution) readWorkspace(ctx context.Context) (err error) {
 		return err
 	}
 	if err := x.useName(x.workspace.Name); err != nil {
+		return err
+	}
+	if err := x.claim(); err != nil {
 		return err
 	}
 	x.noteUnused()

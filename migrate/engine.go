@@ -38,6 +38,8 @@ type Engine struct {
 
 	// park spends a pause of waiting for a lock; nil: just sleep. See Haul.
 	park func(ctx context.Context, sleep func(context.Context) error) error
+	// claims are the workspaces of the run's other moves; nil for none. See Haul.Run.
+	claims *claims
 	// creations is what is known of how missing workspaces are created; nil for nothing.
 	creations *creations
 	// leave is called when a move has succeeded and only its outcome is yet to be

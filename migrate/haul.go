@@ -70,7 +70,7 @@ func (h *Haul) Run(ctx context.Context, plan *Plan) ([]Result, error) {
 	defer r.end(nil)
 	r.slots, r.leaving = semaphore.NewWeighted(int64(h.parallelism())), semaphore.NewWeighted(mostLeaving)
 	engine := *h.Engine
-	engine.park = r.park
+	engine.park, engine.claims = r.park, &claims{}
 	for i, p := range plan.Moves {
 		if r.slots.Acquire(r.ctx, 1) != nil || r.ctx.Err() != nil {
 			why := error(&endedError{why: "it was interrupted"})

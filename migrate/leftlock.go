@@ -26,10 +26,14 @@ func (x *execution) freeLeftLock(ctx context.Context) {
 	}
 	ctx, cancel := landing(ctx)
 	defer cancel()
-	freed, err := x.Unlock(ctx, x.Organization, x.Move.Workspace)
+	freed, err := x.unlock(ctx, x.Organization, x.Move.Workspace, "", func(id string) bool {
+		_, ours := x.claims.take(id, x.key())
+		return ours
+	})
 	switch {
 	case errors.Is(err, ErrNotOurs):
-		// It was given back, or taken from us, and somebody else's is left alone.
+		// It was given back, or taken from us, and another user's is left alone. So is
+		// that of another move of this run.
 	case err != nil:
 		x.leaveLocked()
 		x.note("%s, and it could not be unlocked: %v. To free it: %s", was, err, x.result.UnlockCommand)

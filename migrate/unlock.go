@@ -30,7 +30,12 @@ func (e *Engine) Unlock(ctx context.Context, organization, workspace string) (Un
 
 // UnlockByID is Unlock for a workspace whose id is known, which outlives a rename; ""
 // finds it by its name.
-func (e *Engine) UnlockByID(ctx context.Context, organization, workspace, id string) (u Unlocking, err error) {
+func (e *Engine) UnlockByID(ctx context.Context, organization, workspace, id string) (Unlocking, error) {
+	return e.unlock(ctx, organization, workspace, id, func(string) bool { return true })
+}
+
+// unlock is UnlockByID for a workspace whose id may accepts.
+func (e *Engine) unlock(ctx context.Context, organization, workspace, id string, may func(id string) bool) (u Unlocking, err error) {
 	u = Unlocking{Target: fmt.Sprintf("%s/%s/%s", e.Target.Host(), organization, workspace)}
 	read := e.Clock.Now()
 	ws, err := patiently(ctx, e.Target, func() (*target.Workspace, error) {
@@ -52,6 +57,8 @@ func (e *Engine) UnlockByID(ctx context.Context, organization, workspace, id str
 	case !ws.Locked:
 		u.Message = "The workspace is not locked."
 		return u, nil
+	case !may(ws.ID):
+		return u, fmt.Errorf("%w: another move of it works there", ErrNotOurs)
 	case ws.Holder.ReasonKnown && ws.Holder.Reason != lock.reason:
 		return u, fmt.Errorf("%w: it is held by %s (%q); only they, or an administrator of the workspace, may lift it", ErrNotOurs, ws.Holder, ws.Holder.Reason)
 	}
