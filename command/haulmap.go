@@ -30,9 +30,27 @@ func readMap(path string) ([]mapLine, error) {
 	return lines, err
 }
 
-// notCSV is how files begin that spreadsheets write when they are not asked for CSV
-// in UTF-8: workbooks, and UTF-16.
-var notCSV = []string{"PK\x03\x04", "\xd0\xcf\x11\xe0", "\xff\xfe", "\xfe\xff"}
+// notCSV is how workbooks begin, which spreadsheets write when they are not asked for
+// CSV.
+var notCSV = []string{"PK\x03\x04", "\xd0\xcf\x11\xe0"}
+
+// isUTF16 reports whether a file begins as UTF-16 does: with a byte order mark, or with
+// ASCII, of which every other byte is 0.
+func isUTF16(begin []byte) bool {
+	if bytes.HasPrefix(begin, []byte("\xff\xfe")) || bytes.HasPrefix(begin, []byte("\xfe\xff")) {
+		return true
+	}
+	if len(begin) < 4 {
+		return false
+	}
+	zeros := [2]int{}
+	for i, b := range begin {
+		if b == 0 {
+			zeros[i%2]++
+		}
+	}
+	return zeros[0] == 0 && zeros[1] > len(begin)/4 || zeros[1] == 0 && zeros[0] > len(begin)/4
+}
 
 // fieldsOf counts the fields of a line.
 func fieldsOf(record []string) string {
@@ -61,6 +79,9 @@ func parseMap(r io.Reader, path string) ([]mapLine, error) {
 		if begin, err := in.Peek(len(head)); err == nil && string(begin) == head {
 			return nil, fmt.Errorf("%s is not CSV in UTF-8: save it as that", path)
 		}
+	}
+	if begin, _ := in.Peek(64); isUTF16(begin) {
+		return nil, fmt.Errorf("%s is UTF-16, not CSV in UTF-8: save it as that", path)
 	}
 	// Spreadsheets begin a file so.
 	if bom, err := in.Peek(3); err == nil && bytes.Equal(bom, []byte("\xef\xbb\xbf")) {

@@ -317,6 +317,9 @@ func indexNames(objects []source.Object) nameIndex {
 			written = append(written, "s3://"+place.Bucket+"/"+place.Key)
 		} else {
 			written = append(written, filepath.Clean(o.Name()))
+			if absolute, ok := absoluteName(o.Name()); ok {
+				written = append(written, absolute)
+			}
 		}
 		slices.Sort(written)
 		for _, w := range slices.Compact(written) {
@@ -326,11 +329,23 @@ func indexNames(objects []source.Object) nameIndex {
 	return n
 }
 
+// absoluteName returns the absolute path of a file, and false for what is not a file.
+func absoluteName(name string) (string, bool) {
+	if name == "-" || strings.Contains(name, "://") {
+		return "", false
+	}
+	absolute, err := filepath.Abs(name)
+	return absolute, err == nil
+}
+
 // find finds the one object that is meant.
 func (n nameIndex) find(written string) (source.Object, error) {
 	found := n[written]
 	if found == nil && !strings.Contains(written, "://") {
 		found = n[filepath.Clean(written)]
+		if absolute, ok := absoluteName(written); found == nil && ok {
+			found = n[absolute]
+		}
 	}
 	switch len(found) {
 	case 0:
