@@ -19,7 +19,6 @@ func badJournals(h *host) []badInput {
 			files: map[string]string{good: string(state(1, 10)), "haul.jsonl": journal}, exit: 4}
 	}
 	return []badInput{
-		{name: "no journal", args: []string{"unlock"}, exit: 4},
 		{name: "no such journal", args: []string{"unlock", "haul.jsonl"}, exit: 4},
 		{name: "a directory", args: []string{"unlock", "."}, exit: 4},
 		unlock("an empty file", "", 4),

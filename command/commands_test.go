@@ -205,7 +205,6 @@ func TestUnlockNothingAttempted(t *testing.T) {
 	t.Parallel()
 	h := start(t, tfesim.Options{})
 	for name, args := range map[string][]string{
-		"nothing":         {},
 		"no journal":      {filepath.Join(t.TempDir(), "none.jsonl")},
 		"an empty file":   {write(t, "empty.jsonl", nil)},
 		"another file":    {write(t, "terraform.tfstate", state(1, 1))},

@@ -35,7 +35,7 @@ func moveFlags() []cli.Flag {
 		switchFlag("freeze-source", "leave that lock in place once the state has arrived, and say how to lift it"),
 		textFlag("on-failure", string(migrate.KeepLock), "keep or unlock the workspace when what it holds is unproven"),
 		textFlag("upload", string(migrate.UploadAuto), "how a state is sent: inline (in the request), signed (to a signed URL; inline if that is blocked) or auto (inline up to 4 MiB, else signed; the other way if one is refused)"),
-		fileFlag("journal", "record every step in `FILE`, from which tfhaul unlock knows what is locked"),
+		fileFlag("journal", "record every step in `FILE`; the same file continues (default: one in the user's state directory, removed at the end)"),
 	}
 }
 
@@ -194,7 +194,16 @@ func (m *moveOne) findAndMove(ctx context.Context) (migrate.Result, error) {
 	}
 	defer client.Close()
 	engine := &migrate.Engine{Target: client, Options: m.options, Observe: m.progress().observe}
-	if m.journal != "" && !m.options.DryRun {
+	switch {
+	case m.options.DryRun:
+		engine.Haul = migrate.NewHaulID()
+	case m.journal == "":
+		engine.Haul = migrate.NewHaulID()
+		if journal, path := m.startMoveJournal(engine.Haul); journal != nil {
+			engine.Journal = journal
+			defer m.endMoveJournal(journal, path)
+		}
+	default:
 		journal, past, err := migrate.OpenJournal(m.journal)
 		if err != nil {
 			return migrate.Result{}, usagef("%v", err)
@@ -202,8 +211,6 @@ func (m *moveOne) findAndMove(ctx context.Context) (migrate.Result, error) {
 		// Every event is on the disk when it was appended.
 		defer func() { _ = journal.Close() }()
 		engine.Journal, engine.Haul, engine.Past = journal, journal.Haul(), past
-	} else {
-		engine.Haul = migrate.NewHaulID()
 	}
 	return engine.Move(ctx, migrate.Move{
 		Object: object, Organization: m.address.Organization, Workspace: m.address.Workspace,

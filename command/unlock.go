@@ -28,22 +28,30 @@ func (p *process) unlockCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "unlock",
 		Usage:     "free the workspaces that a haul left locked, no others",
-		UsageText: "tfhaul unlock [flags] JOURNAL\n  tfhaul unlock [flags] [HOST/]ORG/WORKSPACE --haul ID",
-		Description: `Frees the workspaces that the haul of JOURNAL locked and did not unlock, because it was killed, or because what
-they hold was unproven and they were kept locked. Every lock of a haul says whose it is: the lock of somebody else is
-left alone. It also looks where the reply to a lock request was lost: that lock may have been taken later. So are freed the sources' own locks, where it held them (--lock-source). Without a journal, name the workspace and the haul, as the message did that told you of the lock.
+		UsageText: "tfhaul unlock\n  tfhaul unlock [flags] JOURNAL\n  tfhaul unlock [flags] [HOST/]ORG/WORKSPACE --haul ID",
+		Description: `Frees the workspaces that the haul of JOURNAL locked and did not unlock, because it was killed, or because it could
+not prove what they hold and kept them locked. Every lock of a haul says whose it is: locks of other users are left alone.
+unlock also looks where the reply to a lock request was lost, because that request may have taken effect later, and
+frees the sources' own locks that the haul held (--lock-source).
+
+Without an argument it lists what moves without --journal left locked on this machine, and the command that frees
+each. Without any journal, name the workspace and the haul, as the message about the lock did.
 
 Before you free a workspace that was kept locked, look at what it holds: tfhaul history, tfhaul verify.
 
 Examples:
-  tfhaul unlock move.jsonl
+  tfhaul unlock                                      list what was left locked
+  tfhaul unlock haul.jsonl
   tfhaul unlock acme/network --haul 20260102-150405-0123456789ab
 
-Exit codes: 0 all of them are free; 3 somebody else holds one; 1 one could not be freed.`,
+Exit codes: 0 all of them are free, or listed; 3 another user holds one; 1 one could not be freed.`,
 		Flags: append([]cli.Flag{
 			textFlag("haul", "", "the `ID` of the haul, for one workspace"),
 		}, append(connectFlags(), jsonFlag())...),
 		Action: func(c *cli.Context) error {
+			if c.NArg() == 0 && c.String("haul") == "" {
+				return p.listLeftLocks(c.Context, c.Bool("json"))
+			}
 			u, err := p.parseUnlock(c)
 			if err != nil {
 				return err
@@ -83,10 +91,15 @@ func (u *unlocker) Run(ctx context.Context) error {
 	clients := &clientPool{connector: u.connector}
 	defer clients.close()
 	if u.journal != "" {
-		unlockings, err = u.unlockJournal(ctx, clients)
+		if unlockings, err = u.unlockJournal(ctx, clients); err == nil && u.isMoveJournal(u.journal) {
+			u.removeIfSettled(u.journal)
+		}
 	} else {
 		unlockings = make([]report.Unlocking, 1)
 		unlockings[0], err = unlockOne(ctx, clients, u.address, migrate.HeldLock{Haul: u.haul})
+		if done := unlockings[0]; err == nil && (done.Outcome == report.Freed || done.Outcome == report.Free) {
+			u.settleMoveJournal(u.haul, done.Target)
+		}
 	}
 	if err != nil {
 		return err

@@ -81,6 +81,11 @@ type Journal struct {
 	file *os.File
 	haul string
 
+	// tolerate, if not nil, is called once when an event cannot be written; then the
+	// journal records no more, and the moves go on.
+	tolerate  func(error)
+	tolerated sync.Once
+
 	mu     sync.Mutex
 	end    int64 // where the next line goes
 	broken error // why nothing more can be written
@@ -114,6 +119,47 @@ func OpenJournal(path string) (*Journal, *Ledger, error) {
 		return nil, nil, errors.Join(fmt.Errorf("the journal %q cannot be used: %w", path, err), file.Close())
 	}
 	return j, past, nil
+}
+
+// CreateJournal creates a journal at path, readable by its owner only, for a haul whose id
+// is known. A file that exists is an error. tolerate, if not nil, is called once if an event
+// cannot be written later: the journal then records no more, and no error is returned.
+func CreateJournal(path, haul string, tolerate func(error)) (*Journal, error) {
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		if at, ok := errors.AsType[*fs.PathError](err); ok {
+			err = at.Err // the sentence names the path
+		}
+		return nil, fmt.Errorf("the journal %q cannot be created: %w", path, err)
+	}
+	j := &Journal{file: file, haul: haul}
+	j.disk = newFlusher(j.sync)
+	err = claim(file)
+	if err == nil {
+		err = j.Append(Event{Event: EventHaul, Format: JournalFormat, Haul: haul})
+	}
+	if err != nil {
+		// It is ours, and holds nothing.
+		return nil, errors.Join(fmt.Errorf("the journal %q cannot be written: %w", path, err), file.Close(), os.Remove(path))
+	}
+	j.tolerate = tolerate
+	return j, nil
+}
+
+// JournalInUse reports whether a process writes the journal at path now. It changes nothing.
+func JournalInUse(path string) (bool, error) {
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return false, err
+	}
+	err = claim(file)
+	if errors.Is(err, ErrJournalInUse) {
+		return true, file.Close()
+	}
+	if err == nil {
+		err = disclaim(file)
+	}
+	return false, errors.Join(err, file.Close())
 }
 
 // begin claims the file for this process, reads it, and starts it if it is new.
@@ -241,7 +287,7 @@ func (j *Journal) Append(e Event) error {
 	if err == nil {
 		err = j.disk.wait(upTo)
 	}
-	return unwritten(err)
+	return j.unwritten(err)
 }
 
 // AppendLast is Append for the last event of a move, which nothing waits for: the
@@ -251,7 +297,7 @@ func (j *Journal) AppendLast(e Event) error {
 	if err == nil {
 		err = j.disk.waitLast(upTo)
 	}
-	return unwritten(err)
+	return j.unwritten(err)
 }
 
 // Join says that a move begins: while it lasts, who appends an event lets it go first if
@@ -266,13 +312,18 @@ func (j *Journal) Join() (leave func()) {
 // Append returns. It outlives the death of the process, not that of the machine.
 func (j *Journal) Note(e Event) error {
 	_, err := j.add(e)
-	return unwritten(err)
+	return j.unwritten(err)
 }
 
-func unwritten(err error) error {
-	if err != nil {
-		return fmt.Errorf("write the journal: %w", err)
+func (j *Journal) unwritten(err error) error {
+	if err == nil {
+		return nil
 	}
+	err = fmt.Errorf("write the journal: %w", err)
+	if j.tolerate == nil {
+		return err
+	}
+	j.tolerated.Do(func() { j.tolerate(err) })
 	return nil
 }
 
