@@ -23,11 +23,28 @@ func readMap(path string) ([]mapLine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the map %q cannot be read: %w", path, withoutPath(err))
 	}
-	lines, err := parseMap(file, path)
+	lines, err := parseMap(&bounded{from: file, left: maxMap}, path)
 	if closed := file.Close(); err == nil && closed != nil {
 		err = closed
 	}
 	return lines, err
+}
+
+// maxMap bounds a map that is read, in bytes: 100,000 lines are some 15 MB.
+const maxMap = 64 << 20
+
+// bounded fails where more is read than there may be.
+type bounded struct {
+	from io.Reader
+	left int64
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	n, err := b.from.Read(p)
+	if b.left -= int64(n); b.left < 0 {
+		return 0, fmt.Errorf("it is larger than %d MB: is it a list of sources and workspaces?", maxMap>>20)
+	}
+	return n, err
 }
 
 // notCSV is how workbooks begin, which spreadsheets write when they are not asked for

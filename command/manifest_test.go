@@ -153,3 +153,20 @@ func TestARunThatHoldsTheLockIsConfirmedOrDiscarded(t *testing.T) {
 		}
 	}
 }
+
+// A map without end is refused before it fills the memory.
+func TestMapsAreBounded(t *testing.T) {
+	t.Parallel()
+	h := start(t, tfesim.Options{})
+	path := filepath.Join(t.TempDir(), "names.csv")
+	if err := os.WriteFile(path, []byte("source,workspace\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(path, 10<<30); err != nil {
+		t.Fatal(err)
+	}
+	r := h.tfhaul(t, "plan", "--target", org, "--map", path)
+	if r.code != 4 || !strings.Contains(r.stderr, "larger than 64 MB") {
+		t.Errorf("exit code %d: %s", r.code, r.stderr)
+	}
+}
