@@ -62,26 +62,6 @@ func (s *hashSet) growTo(room int) {
 	}
 }
 
-// has reports whether the hash is there.
-func (s *hashSet) has(h uint64) bool {
-	if len(s.slots) == 0 {
-		return false
-	}
-	if h == 0 {
-		h = 1
-	}
-	at, _ := bits.Mul64(h, uint64(len(s.slots)))
-	for s.slots[at] != 0 {
-		if s.slots[at] == h {
-			return true
-		}
-		if at++; at == uint64(len(s.slots)) {
-			at = 0
-		}
-	}
-	return false
-}
-
 // combine makes one hash of two.
 func combine(a, b uint64) uint64 { return a + b*0x9e3779b97f4a7c15 }
 
