@@ -5,6 +5,7 @@ package terraform
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"maps"
 	"os"
@@ -26,14 +27,14 @@ type site struct {
 	env     map[string]string
 }
 
-// open starts a server whose workspaces run locally.
+// open starts a server whose workspaces run locally unless o says otherwise.
 func open(t *testing.T, o tfesim.Options) *site {
 	t.Helper()
 	testenv.NeedFull(t, "runs the real terraform many times")
 	if _, err := exec.LookPath("terraform"); err != nil {
 		t.Skip("SKIPPED: there is no terraform on PATH, so nothing here was tested with the real one")
 	}
-	o.ExecutionMode = "local"
+	o.ExecutionMode = cmp.Or(o.ExecutionMode, "local")
 	s, err := tfesim.New(o)
 	if err != nil {
 		t.Fatal(err)
