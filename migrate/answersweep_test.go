@@ -178,8 +178,8 @@ type twistCase struct {
 	k, nth    int // which request of all, and which of its endpoint
 	before    map[string]*httptest.ResponseRecorder
 
-	rivalVersions int  // how many state versions there were when the rival took the lock
-	rival         bool // the rival has taken the lock
+	rivalVersions atomic.Int64 // how many state versions there were when the rival took the lock
+	rival         atomic.Bool  // the rival has taken the lock
 }
 
 const rivalReason = "another haul of the same account"
@@ -293,7 +293,8 @@ func (c *twistCase) overtake() {
 	if err := c.sim.Lock(org, workspace, tfesim.Owner, rivalReason); err != nil {
 		c.t.Error(err)
 	}
-	c.rival, c.rivalVersions = true, len(c.sim.Versions(org, workspace))
+	c.rivalVersions.Store(int64(len(c.sim.Versions(org, workspace))))
+	c.rival.Store(true)
 }
 
 func (c *twistCase) rename() {
@@ -323,7 +324,7 @@ func (c *twistCase) settle(r migrate.Result) {
 	case c.renamed:
 		c.judgeRenamed(r)
 		return
-	case c.rival:
+	case c.rival.Load():
 		c.judgeRival(r)
 	default:
 		c.judge(c.bench, r)
@@ -348,7 +349,7 @@ func (c *twistCase) judgeRival(r migrate.Result) {
 	if (!locked || h.Reason != rivalReason) && !lateUnlock {
 		c.t.Error("the lock of another process was released")
 	}
-	if now := len(c.sim.Versions(org, workspace)); now != c.rivalVersions && r.Code != migrate.CodeUnproven {
+	if now := len(c.sim.Versions(org, workspace)); int64(now) != c.rivalVersions.Load() && r.Code != migrate.CodeUnproven {
 		c.t.Errorf("the state was stored under another's lock, and %s/%s was reported", r.Outcome, r.Code)
 	}
 	held, _, _ := c.sim.Current(org, workspace)

@@ -119,6 +119,11 @@ func (h *Haul) Plan(ctx context.Context, moves []Move) (*Plan, error) {
 		group   errgroup.Group
 		telling sync.Mutex
 	)
+	for i := range moves {
+		if ws := workspaces.of(moves[i].Workspace); ws != nil && ws.Name == moves[i].Workspace {
+			ws.Name = moves[i].Workspace // the same text, and not kept twice
+		}
+	}
 	planning, end := context.WithCancelCause(ctx)
 	defer end(nil)
 	outage := outage{server: h.Target}
@@ -129,7 +134,6 @@ func (h *Haul) Plan(ctx context.Context, moves []Move) (*Plan, error) {
 		m.confirm = m.Known == nil && !h.TrustListing
 		if m.Known != nil {
 			m.called(m.Known.Name)
-			m.Known.Name = m.Workspace // the same text, and not kept twice
 		}
 		group.Go(func() error {
 			defer crash.Catch(ctx)

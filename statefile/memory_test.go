@@ -31,6 +31,9 @@ func (h *heapWatch) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// raceDetector says that the tests run under it: then pools drop what they keep, at random.
+var raceDetector bool
+
 func TestReadingBumpingAndComparingTakeFlatMemory(t *testing.T) {
 	size := int64(20 << 20)
 	if testenv.Full() {
@@ -77,7 +80,7 @@ func TestReadingBumpingAndComparingTakeFlatMemory(t *testing.T) {
 			if grown := int64(watch.peak) - int64(before.HeapInuse); grown > most {
 				t.Errorf("the heap grew by %d KB", grown>>10)
 			}
-			if allocated := after.TotalAlloc - before.TotalAlloc; int64(allocated) > mostAllocated {
+			if allocated := after.TotalAlloc - before.TotalAlloc; int64(allocated) > mostAllocated && !raceDetector {
 				t.Errorf("%d KB were allocated", allocated>>10)
 			}
 			t.Logf("heap grew by %d KB, %d KB allocated", (int64(watch.peak)-int64(before.HeapInuse))>>10, (after.TotalAlloc-before.TotalAlloc)>>10)

@@ -1,0 +1,5 @@
+//go:build race
+
+package statefile_test
+
+func init() { raceDetector = true }
