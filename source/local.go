@@ -75,7 +75,7 @@ func (f *file) Place() Place { return f.place }
 // Near makes a file one of the Near objects.
 func (f *file) Near() {}
 
-// Open pins size and modification time. Terraform's local backend writes in place, so what is read
+// Open pins size, modification time and identity. Terraform's local backend writes in place, so what is read
 // may be torn: only a Check after reading says that it was not.
 func (f *file) Open(ctx context.Context, pin *Pin) (io.ReadCloser, Pin, error) {
 	if err := ctx.Err(); err != nil {
@@ -103,7 +103,7 @@ func (f *file) Open(ctx context.Context, pin *Pin) (io.ReadCloser, Pin, error) {
 	return in, now, nil
 }
 
-// Check looks at size and modification time, and reads the file again only where those leave it open.
+// Check looks at size, modification time and identity, and reads the file again only where those leave it open.
 func (f *file) Check(ctx context.Context, pin Pin) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -136,24 +136,32 @@ func (f *file) open() (*os.File, Pin, error) {
 		_ = in.Close() // it was only read
 		return nil, Pin{}, fmt.Errorf("cannot read %q: %w", f.path, reason(err))
 	}
-	return in, Pin{Size: info.Size(), ModTime: info.ModTime(), Opened: opened}, nil
+	return in, Pin{Size: info.Size(), ModTime: info.ModTime(), Opened: opened, Identity: identify(in, info)}, nil
 }
 
 // clockTick is the coarsest clock a file system in use stamps files with (FAT: two seconds). A file
 // that was written less than this before it was opened may be written again with the same stamp.
 const clockTick = 2 * time.Second
 
+// settled reports whether another write after the file was opened would have changed its stamps.
+func (p Pin) settled() bool {
+	return !p.Opened.IsZero() && p.Opened.Sub(p.ModTime) > clockTick && p.Opened.Sub(time.Unix(0, p.Changed)) > clockTick
+}
+
 // same compares what is there now with what pin names: nil or a *ChangedError. It reads content, all
-// of it, only where size and modification time leave the question open and pin has an MD5.
+// of it, only where size, modification time and identity leave the question open and pin has an MD5:
+// a restored backup is another file, and may hold the same bytes.
 func same(ctx context.Context, name string, pin, now Pin, content io.Reader) error {
 	if now.Size != pin.Size {
 		return &ChangedError{Name: name, How: fmt.Sprintf("size %d, was %d", now.Size, pin.Size)}
 	}
 	stamped := now.ModTime.Equal(pin.ModTime)
-	settled := !pin.Opened.IsZero() && pin.Opened.Sub(pin.ModTime) > clockTick
+	differs := now.differs(pin.Identity)
 	switch {
-	case stamped && (settled || pin.MD5 == ""):
+	case stamped && differs == "" && (pin.settled() || pin.MD5 == ""):
 		return nil
+	case pin.MD5 == "" && stamped:
+		return &ChangedError{Name: name, How: differs + "; restoring it from a backup does that, too"}
 	case pin.MD5 == "":
 		return &ChangedError{Name: name, How: fmt.Sprintf("written %s, was %s",
 			now.ModTime.UTC().Format(time.RFC3339Nano), pin.ModTime.UTC().Format(time.RFC3339Nano))}

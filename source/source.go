@@ -72,6 +72,8 @@ type Pin struct {
 	// not prove sameness, because a write in the same tick of the file system's clock would
 	// leave it as it is.
 	Opened time.Time `json:"opened,omitzero"`
+	// Identity is which file it is, where it is one.
+	Identity
 	// MD5 is the lower-case hex digest of the bytes, filled by the caller after reading them.
 	MD5 string `json:"md5,omitempty"`
 }

@@ -92,7 +92,7 @@ func (r *rereadable) stat() (Pin, error) {
 	if err != nil {
 		return Pin{}, fmt.Errorf("reading standard input: %w", err)
 	}
-	return Pin{Size: max(0, info.Size()-r.start), ModTime: info.ModTime(), Opened: time.Now()}, nil
+	return Pin{Size: max(0, info.Size()-r.start), ModTime: info.ModTime(), Opened: time.Now(), Identity: identify(r.file, info)}, nil
 }
 
 // stream is an object whose bytes come once: a pipe. They are read at the first Open and held.
