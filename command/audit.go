@@ -27,6 +27,7 @@ type takeInventory struct {
 	json    bool
 	csv     bool
 	html    string         // a file
+	force   bool           // replaces one that is not ours
 	target  *hauling       // how a plan would be made; nil for no target
 	failOn  audit.Severity // "" for never
 }
@@ -52,7 +53,8 @@ read; 4 there is no such source.`,
 			textFlag("fail-on", "", "exit 3 when there is a finding of `SEVERITY` or heavier: error, warning or info"),
 			textFlag("oldest-terraform", audit.DefaultOldestTerraform, "tell of states that a Terraform before `VERSION` wrote: the oldest that the target runs"),
 			switchFlag("csv", "print CSV on stdout, a row for each snapshot"),
-			fileFlag("html", "write a self-contained page to `FILE` besides"),
+			fileFlag("html", "write a self-contained page to `FILE`, too"),
+			forceFlag("--html"),
 			switchFlag("all", "show every snapshot, however many there are"),
 			jsonFlag(),
 		}, connectFlags()),
@@ -60,7 +62,7 @@ read; 4 there is no such source.`,
 			if !c.Args().Present() {
 				return usagef("SOURCE is missing: tfhaul audit SOURCE… (more: tfhaul audit --help)")
 			}
-			a := &takeInventory{process: p, sources: c.Args().Slice(), all: c.Bool("all"), json: c.Bool("json"), csv: c.Bool("csv")}
+			a := &takeInventory{process: p, sources: c.Args().Slice(), all: c.Bool("all"), json: c.Bool("json"), csv: c.Bool("csv"), force: c.Bool("force")}
 			var err error
 			if a.html, err = reportPath(c, "html"); err != nil {
 				return err
@@ -149,7 +151,7 @@ func (a *takeInventory) Run(ctx context.Context) error {
 func (a *takeInventory) show(i *audit.Inventory) error {
 	var page error
 	if a.html != "" {
-		page = writeReport(a.html, func(w io.Writer) error { return report.InventoryHTML(w, i) })
+		page = writeReport(a.html, a.force, func(w io.Writer) error { return report.InventoryHTML(w, i) })
 	}
 	return errors.Join(a.print(i), page)
 }

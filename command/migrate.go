@@ -210,7 +210,8 @@ func (m *migration) openRecord() (*record, error) {
 			return nil, usagef("there is a journal %s already: continue it with --journal %s, or name another", r.path, r.path)
 		}
 	}
-	var err error
+	_, err := os.Lstat(r.path)
+	isNew := errors.Is(err, fs.ErrNotExist)
 	r.journal, r.past, err = migrate.OpenJournal(r.path)
 	if errors.Is(err, migrate.ErrJournalInUse) {
 		return nil, usagef("%v: the haul still runs; wait for its end, or stop it", err)
@@ -218,7 +219,7 @@ func (m *migration) openRecord() (*record, error) {
 	if err != nil {
 		return nil, usagef("%v", err)
 	}
-	r.empty = r.past.Events() == 0
+	r.empty = isNew
 	return r, nil
 }
 

@@ -57,6 +57,11 @@ not be found out; 4 the command line or the configuration is wrong; 130 interrup
 					return usagef("there is a file %s already, and somebody may have edited it: name another, or add --force", l.out)
 				}
 			}
+			if l.out != "" {
+				if err := mustBeReplaceable(l.out, true); err != nil {
+					return err
+				}
+			}
 			return l.Run(c.Context)
 		},
 	}

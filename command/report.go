@@ -15,6 +15,7 @@ type tellHaul struct {
 	journal     string
 	html, junit string
 	json        bool
+	force       bool // replaces files that are not ours
 }
 
 func (p *process) reportCommand() *cli.Command {
@@ -34,6 +35,7 @@ Exit codes: 0 the report was made, whatever it tells; 1 it could not be written;
 		Flags: []cli.Flag{
 			fileFlag("html", "write a self-contained page to `FILE`"),
 			fileFlag("junit", "write JUnit XML to `FILE`"),
+			forceFlag("--html or --junit"),
 			jsonFlag(),
 		},
 		Action: func(c *cli.Context) error {
@@ -41,7 +43,7 @@ Exit codes: 0 the report was made, whatever it tells; 1 it could not be written;
 			if err != nil {
 				return err
 			}
-			t := &tellHaul{process: p, journal: args[0], json: c.Bool("json")}
+			t := &tellHaul{process: p, journal: args[0], json: c.Bool("json"), force: c.Bool("force")}
 			if t.html, err = reportPath(c, "html"); err != nil {
 				return err
 			}
@@ -64,12 +66,12 @@ func (t *tellHaul) Run() error {
 	}
 	told := report.NewHaulReport(t.journal, ledger)
 	if t.html != "" {
-		if err := writeReport(t.html, func(w io.Writer) error { return report.HaulHTML(w, told) }); err != nil {
+		if err := writeReport(t.html, t.force, func(w io.Writer) error { return report.HaulHTML(w, told) }); err != nil {
 			return err
 		}
 	}
 	if t.junit != "" {
-		if err := writeReport(t.junit, func(w io.Writer) error { return report.HaulJUnit(w, told) }); err != nil {
+		if err := writeReport(t.junit, t.force, func(w io.Writer) error { return report.HaulJUnit(w, told) }); err != nil {
 			return err
 		}
 	}
