@@ -180,7 +180,7 @@ func (h *hauling) permit(moves []migrate.Move) error {
 	into := map[string][]*migrate.Move{} // by the name in lower case
 	var names []string
 	for i := range moves {
-		if moves[i].Unnamed != "" {
+		if moves[i].Unnamed {
 			continue
 		}
 		key := strings.ToLower(moves[i].Workspace)

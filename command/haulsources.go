@@ -69,7 +69,7 @@ func (h *hauling) move(object source.Object, workspace string) migrate.Move {
 // unnamed makes of a move one that is refused because of its name. One such name does not keep
 // the others from being moved.
 func unnamed(m migrate.Move, reason string) migrate.Move {
-	m.Workspace, m.Unnamed = "", reason
+	m.Workspace, m.Unnamed, m.Naming = "", true, reason
 	return m
 }
 
@@ -84,11 +84,13 @@ func (h *hauling) pairNames(ctx context.Context) (*pairing, error) {
 	for _, o := range objects {
 		naming, err := h.namer.Naming(o.Place())
 		move := h.move(o, naming.Name)
-		move.NamedFrom = naming.From
+		if !move.Unnamed {
+			move.Naming = naming.From
+		}
 		if err != nil {
 			nameless = append(nameless, err.Error())
 		}
-		if err != nil && move.Unnamed == "" {
+		if err != nil && !move.Unnamed {
 			move = unnamed(move, err.Error())
 		}
 		p.moves = append(p.moves, move)

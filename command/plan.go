@@ -119,6 +119,10 @@ func (h *hauling) past() (*migrate.Ledger, error) {
 
 // readJournal reads a journal that nobody has to be kept from writing.
 func readJournal(path string) (*migrate.Ledger, error) {
+	// Opening a pipe would wait for its other end.
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() && !info.IsDir() {
+		return nil, usagef("the journal %q cannot be read: it is not a regular file", path)
+	}
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, usagef("the journal %q cannot be read: %v", path, withoutPath(err))

@@ -247,7 +247,7 @@ func (r *rehearsal) furnish(moves []migrate.Move, real *migrate.Plan) error {
 			return nil
 		}
 		for _, m := range moves {
-			if m.Unnamed != "" {
+			if m.Unnamed {
 				continue
 			}
 			if _, err := r.server.AddWorkspace(r.address.Organization, m.Workspace); err != nil {

@@ -97,12 +97,12 @@ type Move struct {
 	Object source.Object
 	// Organization and Workspace name the target.
 	Organization, Workspace string
-	// Unnamed says why there is no name for the workspace; "" where there is one. Such
-	// a move is refused.
-	Unnamed string
-	// NamedFrom is the text that the workspace's name was made from by more than
-	// joining names; "" for nothing to tell. See source.Naming.
-	NamedFrom string
+	// Naming is the text that the workspace's name was made from by more than joining
+	// names, "" for nothing to tell (see source.Naming); of an Unnamed move it is why
+	// there is no name.
+	Naming string
+	// Unnamed moves have no workspace's name, and are refused.
+	Unnamed bool
 	// Replace allows replacing whatever the workspace holds, after a backup.
 	Replace bool
 	// Bump allows raising the snapshot's serial where only that is too low.

@@ -284,7 +284,7 @@ func (e *CauseError) Error() string {
 func (h *Haul) list(ctx context.Context, moves []Move) (listed, int, error) {
 	byName := make(listed, len(moves))
 	for i := range moves {
-		if moves[i].Unnamed == "" {
+		if !moves[i].Unnamed {
 			byName[foldName(moves[i].Workspace)] = nil
 		}
 	}

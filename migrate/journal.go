@@ -148,6 +148,9 @@ func CreateJournal(path, haul string, tolerate func(error)) (*Journal, error) {
 
 // JournalInUse reports whether a process writes the journal at path now. It changes nothing.
 func JournalInUse(path string) (bool, error) {
+	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
+		return false, err // opening a pipe would wait for its other end
+	}
 	file, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		return false, err

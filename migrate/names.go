@@ -15,17 +15,17 @@ func (e *Engine) targetName(m Move) string {
 
 // checkNamed refuses a move for which no workspace name was found.
 func (x *execution) checkNamed() error {
-	if x.Unnamed == "" {
+	if !x.Unnamed {
 		return nil
 	}
-	return &stop{code: CodeNoName, message: sentence(x.Unnamed)}
+	return &stop{code: CodeNoName, message: sentence(x.Naming)}
 }
 
 // noteName says what the workspace's name was made from, where that is more than
 // names joined by hyphens.
 func (x *execution) noteName() {
-	if x.NamedFrom != "" {
-		x.note("The workspace name %s was made from %q, which has characters that names cannot have.", x.Move.Workspace, x.NamedFrom)
+	if x.Naming != "" && !x.Unnamed {
+		x.note("The workspace name %s was made from %q, which has characters that names cannot have.", x.Move.Workspace, x.Naming)
 	}
 }
 

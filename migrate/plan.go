@@ -234,7 +234,7 @@ func (h *Haul) judgeToken(ctx context.Context) ([]Finding, error) {
 func (p *Plan) collisions(moves []Move) map[string]string {
 	sources, spellings := map[string][]string{}, map[string][]string{}
 	for _, m := range moves {
-		if m.Unnamed != "" {
+		if m.Unnamed {
 			continue
 		}
 		key := foldName(m.Workspace)

@@ -14,5 +14,5 @@ func identify(_ *os.File, info os.FileInfo) Identity {
 		return Identity{}
 	}
 	changed := changeTime(stat)
-	return Identity{Device: uint64(stat.Dev), Inode: stat.Ino, Changed: changed.Nano()}
+	return Identity{File: fileOf(uint64(stat.Dev), stat.Ino), Changed: changed.Nano()}
 }

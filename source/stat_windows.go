@@ -14,8 +14,7 @@ func identify(in *os.File, _ os.FileInfo) Identity {
 	handle := windows.Handle(in.Fd())
 	var info windows.ByHandleFileInformation
 	if err := windows.GetFileInformationByHandle(handle, &info); err == nil {
-		id.Device = uint64(info.VolumeSerialNumber)
-		id.Inode = uint64(info.FileIndexHigh)<<32 | uint64(info.FileIndexLow)
+		id.File = fileOf(uint64(info.VolumeSerialNumber), uint64(info.FileIndexHigh)<<32|uint64(info.FileIndexLow))
 	}
 	var basic struct {
 		CreationTime, LastAccessTime, LastWriteTime, ChangeTime windows.Filetime

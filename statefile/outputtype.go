@@ -2,6 +2,7 @@ package statefile
 
 import (
 	"bytes"
+	"errors"
 
 	"github.com/zclconf/go-cty/cty"
 	ctyjson "github.com/zclconf/go-cty/cty/json"
@@ -59,7 +60,7 @@ func (d *document) outputTypeOf(raw []byte) outputTypeOf {
 	if t, ok := d.types[string(raw)]; ok {
 		return t
 	}
-	t, err := ctyjson.UnmarshalType(raw)
+	t, err := unmarshalType(raw)
 	result := outputTypeOf{t, err == nil && t != cty.NilType}
 	if d.types == nil {
 		d.types = make(map[string]outputTypeOf)
@@ -68,6 +69,17 @@ func (d *document) outputTypeOf(raw []byte) outputTypeOf {
 		d.types[string(raw)] = result
 	}
 	return result
+}
+
+// unmarshalType reads a type. Of one that contradicts itself, such as an object with an
+// optional attribute that it does not have, cty panics.
+func unmarshalType(raw []byte) (t cty.Type, err error) {
+	defer func() {
+		if recover() != nil {
+			err = errors.New("the type contradicts itself")
+		}
+	}()
+	return ctyjson.UnmarshalType(raw)
 }
 
 // conforms reports whether Terraform can read the JSON as a value of the type.
