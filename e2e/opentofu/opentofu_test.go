@@ -49,10 +49,10 @@ type site struct {
 	env  []string
 }
 
-// open starts a server whose workspaces run locally.
-func open(t *testing.T) *site {
+// open starts a server whose workspaces run locally or remotely.
+func open(t *testing.T, mode string) *site {
 	t.Helper()
-	s, err := tfesim.New(tfesim.Options{ExecutionMode: "local"})
+	s, err := tfesim.New(tfesim.Options{ExecutionMode: mode})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,7 +160,7 @@ const byName = `
 // tofu keeps its state in tfesim as terraform does.
 func TestCloudByName(t *testing.T) {
 	program := tofu(t)
-	s := open(t)
+	s := open(t, "local")
 	f := s.configure(t, program, byName)
 	f.run("init", "-no-color")
 	f.run("apply", "-no-color", "-auto-approve")
@@ -176,11 +176,27 @@ func TestCloudByName(t *testing.T) {
 	}
 }
 
+// In remote execution mode tofu shows the plan that the server's run has made. The server
+// runs terraform: the built-in provider is the same in both.
+func TestRemotePlanIsShown(t *testing.T) {
+	program := tofu(t)
+	if _, err := exec.LookPath("terraform"); err != nil {
+		t.Skip("SKIPPED: there is no terraform on PATH to execute the run")
+	}
+	s := open(t, "remote")
+	f := s.configure(t, program, byName)
+	f.run("init", "-no-color")
+	code, stdout, stderr := f.try(f.tofu, "plan", "-input=false", "-no-color")
+	if code != 0 || !bytes.Contains(stdout, []byte("Plan: 2 to add, 0 to change, 0 to destroy.")) {
+		t.Errorf("plan: exit code %d\n%s%s", code, stdout, stderr)
+	}
+}
+
 // What tofu keeps in a file arrives byte for byte, and tofu finds it in the workspace; so
 // does terraform, because the only provider is built in.
 func TestStateOfOpenTofuIsMoved(t *testing.T) {
 	program := tofu(t)
-	s := open(t)
+	s := open(t, "local")
 	f := s.configure(t, program, "")
 	f.run("init", "-no-color")
 	f.run("apply", "-no-color", "-auto-approve")
@@ -205,7 +221,7 @@ func TestStateOfOpenTofuIsMoved(t *testing.T) {
 // A state that OpenTofu has encrypted is refused, and the way out that is named works.
 func TestEncryptedStateIsRefused(t *testing.T) {
 	program := tofu(t)
-	s := open(t)
+	s := open(t, "local")
 	f := s.configure(t, program, `
   encryption {
     key_provider "pbkdf2" "k" { passphrase = "correct horse battery staple" }
@@ -250,7 +266,7 @@ func crafted(t *testing.T, name string) string {
 // them without an error, so tfhaul refuses the state.
 func TestProvidersOnInstancesAreForOpenTofuOnly(t *testing.T) {
 	program := tofu(t)
-	s := open(t)
+	s := open(t, "local")
 	f := &folder{t, t.TempDir(), program, s.env}
 	f.write("terraform.tfstate", crafted(t, "providers on the instances"))
 	if listed := f.run("state", "list"); len(bytes.TrimSpace(listed)) == 0 {
@@ -275,7 +291,7 @@ func TestProvidersOnInstancesAreForOpenTofuOnly(t *testing.T) {
 // the state can be moved.
 func TestLegacyProviderOfOpenTofuIsRepaired(t *testing.T) {
 	program := tofu(t)
-	s := open(t)
+	s := open(t, "local")
 	f := &folder{t, t.TempDir(), program, s.env}
 	f.write("terraform.tfstate", crafted(t, "a legacy provider of OpenTofu"))
 	file := filepath.Join(f.dir, "terraform.tfstate")
