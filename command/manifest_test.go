@@ -137,7 +137,7 @@ func TestContinuedHaulKnowsTheWorkspacesThatItCreated(t *testing.T) {
 	}
 }
 
-// Nobody is sent to wait for a run that waits for a person.
+// The advice for a lock that a run holds is to confirm or discard the run, not only to wait.
 func TestARunThatHoldsTheLockIsConfirmedOrDiscarded(t *testing.T) {
 	t.Parallel()
 	h := start(t, tfesim.Options{})

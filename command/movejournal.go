@@ -162,7 +162,7 @@ func readLeftLock(path string) (*leftLock, error) {
 func (p *process) listLeftLocks(ctx context.Context, asJSON bool) error {
 	dir, err := p.stateDir()
 	if err != nil {
-		return usagef("JOURNAL is missing, and there is no directory to look for the journals of moves: %v", err)
+		return usagef("cannot look for the journals of moves: %v. Name a journal: tfhaul unlock JOURNAL", err)
 	}
 	paths, err := filepath.Glob(filepath.Join(globEscaped(dir), moveJournals))
 	if err != nil {

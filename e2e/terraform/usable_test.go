@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"tfhaul/fixtures"
+	"tfhaul/fixtures/testenv"
 )
 
 // What we call usable Terraform lists completely, what we call invalid it refuses to read,
@@ -17,9 +18,7 @@ func TestTerraformAgreesOnWhatIsUsable(t *testing.T) {
 	if _, err := exec.LookPath("terraform"); err != nil {
 		t.Skip("SKIPPED: there is no terraform on PATH, so nothing here was tested with the real one")
 	}
-	if testing.Short() {
-		t.Skip("runs the real terraform many times")
-	}
+	testenv.NeedFull(t, "runs the real terraform many times")
 	for _, c := range slices.Concat(fixtures.CraftedStates(), fixtures.HostileStates()) {
 		t.Run(c.Name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -46,9 +45,7 @@ func TestReplaceProviderRepairsLegacyProviders(t *testing.T) {
 	if _, err := exec.LookPath("terraform"); err != nil {
 		t.Skip("SKIPPED: there is no terraform on PATH, so nothing here was tested with the real one")
 	}
-	if testing.Short() {
-		t.Skip("runs the real terraform many times")
-	}
+	testenv.NeedFull(t, "runs the real terraform many times")
 	for _, name := range []string{"a legacy provider", "a provider of 0.12", "an aliased provider of 0.12 in a module", "format 3"} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
