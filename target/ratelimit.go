@@ -56,11 +56,12 @@ func (b *budget) announce(perSecond float64) {
 }
 
 // wait returns when the next request may start, or with the cause of the context's
-// end. While the server keeps saying 429 to others, it waits at most patient.
-func (b *budget) wait(ctx context.Context, patient time.Duration) error {
+// end. While the server keeps saying 429 to others, it waits at most patient. An urgent
+// request waits for nothing else; those that come later wait for its place.
+func (b *budget) wait(ctx context.Context, patient time.Duration, urgent bool) error {
 	var held time.Duration // because of a 429
 	for {
-		pause, refused := b.reserve(time.Now())
+		pause, refused := b.reserve(time.Now(), urgent)
 		if pause <= 0 {
 			return context.Cause(ctx)
 		}
@@ -88,7 +89,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 
 // reserve takes a place in the window and returns 0, or how long to wait before asking
 // again, and whether that is because the server said 429.
-func (b *budget) reserve(now time.Time) (pause time.Duration, refused bool) {
+func (b *budget) reserve(now time.Time, urgent bool) (pause time.Duration, refused bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if pause := b.until.Sub(now); pause > 0 {
@@ -97,19 +98,12 @@ func (b *budget) reserve(now time.Time) (pause time.Duration, refused bool) {
 	for len(b.starts) > 0 && now.Sub(b.starts[0]) >= b.window {
 		b.starts = b.starts[1:]
 	}
-	if b.most > 0 && len(b.starts) >= b.most {
+	if b.most > 0 && len(b.starts) >= b.most && !urgent {
 		return b.starts[len(b.starts)-b.most].Add(b.window).Sub(now), false
 	}
 	// Also while no limit is known: what was sent before the first answer counts.
 	b.starts = append(b.starts, now)
 	return 0, false
-}
-
-// overdraw starts a request without waiting. Those that come later wait for it.
-func (b *budget) overdraw(now time.Time) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.starts = append(b.starts, now)
 }
 
 // The limits that are believed. More than the largest is as good as none. A server

@@ -113,13 +113,13 @@ func TestRequestsBeforeTheLimitIsKnownCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBudget(0)
 		for range 20 {
-			if pause, _ := b.reserve(time.Now()); pause != 0 {
+			if pause, _ := b.reserve(time.Now(), false); pause != 0 {
 				t.Fatal("held back without a limit")
 			}
 		}
 		b.observe(http.Header{"X-Ratelimit-Limit": {"30"}})
 		n := 0
-		for pause, _ := b.reserve(time.Now()); pause == 0; pause, _ = b.reserve(time.Now()) {
+		for pause, _ := b.reserve(time.Now(), false); pause == 0; pause, _ = b.reserve(time.Now(), false) {
 			n++
 		}
 		if n != 10 {

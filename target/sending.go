@@ -11,7 +11,7 @@ type sendingKey struct{}
 // WithSending returns a context under which check is called just before each attempt
 // of a request is sent, after it has waited for the rate limit. If check returns an
 // error, nothing is sent, and the request fails with code Withheld. What check itself
-// asks the server does not wait for the rate limit; others wait the longer.
+// asks the server waits after a 429 but not for its turn; others wait longer instead.
 func WithSending(ctx context.Context, check func(context.Context) error) context.Context {
 	return context.WithValue(ctx, sendingKey{}, check)
 }
@@ -42,8 +42,8 @@ func checkSending(ctx context.Context) error {
 
 type urgentKey struct{}
 
-// isUrgent reports whether a request must not wait for the rate limit, because another
-// that has waited already depends on it.
+// isUrgent reports whether a request must not wait for its turn, because another that
+// has waited already depends on it.
 func isUrgent(ctx context.Context) bool { return ctx.Value(urgentKey{}) != nil }
 
 // A strangerError says that an answer is about something else than what was asked.

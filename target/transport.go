@@ -259,11 +259,8 @@ func (t *transport) send(waits context.Context, req *http.Request, isAPI bool, x
 
 // ready waits for the rate limit under waits, and then makes the check that ctx carries.
 func (t *transport) ready(waits, ctx context.Context, isAPI bool) error {
-	switch {
-	case isAPI && isUrgent(ctx):
-		t.budget.overdraw(time.Now())
-	case isAPI:
-		if err := t.budget.wait(waits, t.patient); err != nil {
+	if isAPI {
+		if err := t.budget.wait(waits, t.patient, isUrgent(ctx)); err != nil {
 			return err
 		}
 	}
