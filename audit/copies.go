@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"tfhaul/plainwords"
 	"tfhaul/statefile"
 )
 
@@ -38,7 +39,7 @@ func (j *judge) copiesOf(files []*file) {
 		return cmp.Or(cmp.Compare(b.Serial, a.Serial), cmp.Compare(a.Source, b.Source))
 	})
 	newest := files[0]
-	what := "lineage " + brief(newest.Lineage)
+	what := "lineage " + plainwords.Brief(newest.Lineage)
 	if newest.Lineage == "" {
 		what = "it has no lineage, and they are the same byte for byte"
 	}
@@ -104,7 +105,7 @@ func (j *judge) divergedCopies(f *Finding, files []*file, what, others string) {
 			len(files), what, newest.Serial, len(contents), others)
 	case failed != nil:
 		f.Message = fmt.Sprintf("%d files are one state (%s): serial %d has %d different files%s. Their contents could not be compared: %s",
-			len(files), what, newest.Serial, len(distinct), others, sentence(failed.Error()))
+			len(files), what, newest.Serial, len(distinct), others, plainwords.Sentence(failed.Error()))
 	default:
 		f.Severity = SeverityWarning
 		f.Message = fmt.Sprintf("%d files are copies of one state (%s): the %d different files of serial %d have %s%s. No resource or output differs.",

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/go-version"
 
+	"tfhaul/plainwords"
 	"tfhaul/source"
 )
 
@@ -48,7 +49,7 @@ func (j *judge) all(ctx context.Context) {
 			severity = SeverityError
 		}
 		j.add(Finding{Code: CodeUnreadable, Severity: severity, Sources: []string{skip.Name},
-			Message: sentence("this " + strings.TrimPrefix(skip.Reason, "this ")), Advice: "Make it readable, or leave it out with --exclude."})
+			Message: plainwords.Sentence("this " + strings.TrimPrefix(skip.Reason, "this ")), Advice: "Make it readable, or leave it out with --exclude."})
 	}
 }
 
@@ -63,7 +64,7 @@ func (j *judge) one(f *file) {
 	}
 	switch {
 	case f.unreadable != nil:
-		j.about(f, CodeUnreadable, SeverityError, sentence("the file could not be read: "+cause(f.unreadable)),
+		j.about(f, CodeUnreadable, SeverityError, plainwords.Sentence("the file could not be read: "+cause(f.unreadable)),
 			"Without it this audit is incomplete: make it readable, or leave it out with --exclude.")
 	case f.refusal != nil:
 		j.refused(f)
@@ -100,7 +101,7 @@ func (j *judge) refused(f *file) {
 	case "empty":
 		code, severity = CodeEmpty, SeverityWarning
 	}
-	advice = sentence(advice)
+	advice = plainwords.Sentence(advice)
 	if b := j.newestBackup(f); b != nil {
 		switch code {
 		case CodeInvalid:
@@ -109,7 +110,7 @@ func (j *judge) refused(f *file) {
 			advice += fmt.Sprintf(` "terraform init -migrate-state" leaves such files. If it did not, something was lost: the backup beside it (%s) has serial %d.`, baseName(b.Source), b.Serial)
 		}
 	}
-	j.about(f, code, severity, sentence(what), advice)
+	j.about(f, code, severity, plainwords.Sentence(what), advice)
 }
 
 // contents tells what is odd about a state that can be read.
@@ -132,15 +133,15 @@ func (j *judge) contents(f *file) {
 			"Split the configuration, so that what changes together stands together.")
 	}
 	if f.Deposed > 0 {
-		j.about(f, CodeDeposed, SeverityWarning, fmt.Sprintf("The state holds %s, replaced and not destroyed, because an apply broke off.", counted(f.Deposed, "deposed object")),
+		j.about(f, CodeDeposed, SeverityWarning, fmt.Sprintf("The state holds %s, replaced and not destroyed, because an apply broke off.", plainwords.Counted(f.Deposed, "deposed object")),
 			"They still exist, and still cost: the next apply destroys them.")
 	}
 	if f.Tainted > 0 {
-		j.about(f, CodeTainted, SeverityInfo, fmt.Sprintf("The state holds %s, which the next apply replaces.", counted(f.Tainted, "tainted object")),
+		j.about(f, CodeTainted, SeverityInfo, fmt.Sprintf("The state holds %s, which the next apply replaces.", plainwords.Counted(f.Tainted, "tainted object")),
 			`Apply before the move, or "terraform untaint" what is to stay.`)
 	}
 	if f.FailedChecks > 0 {
-		j.about(f, CodeFailedChecks, SeverityInfo, fmt.Sprintf("Of %s, %d did not pass when the state was written.", counted(f.Checks, "check"), f.FailedChecks),
+		j.about(f, CodeFailedChecks, SeverityInfo, fmt.Sprintf("Of %s, %d did not pass when the state was written.", plainwords.Counted(f.Checks, "check"), f.FailedChecks),
 			`See what "terraform plan" says of them.`)
 	}
 }
@@ -151,7 +152,7 @@ const longHeld = 24 * time.Hour
 // lock tells of the source's own lock.
 func (j *judge) lock(f *file) {
 	if f.lockErr != nil {
-		j.about(f, CodeUnreadable, SeverityWarning, sentence(cause(f.lockErr)), "Find out who works with the state before it is moved.")
+		j.about(f, CodeUnreadable, SeverityWarning, plainwords.Sentence(cause(f.lockErr)), "Find out who works with the state before it is moved.")
 	}
 	l := f.Lock
 	if l == nil {
@@ -163,10 +164,10 @@ func (j *judge) lock(f *file) {
 	}
 	who := "The state is locked at its source"
 	if l.Who != "" {
-		who += " by " + brief(l.Who)
+		who += " by " + plainwords.Brief(l.Who)
 	}
 	if l.Operation != "" {
-		who += " (" + brief(l.Operation) + ")"
+		who += " (" + plainwords.Brief(l.Operation) + ")"
 	}
 	if !l.Created.IsZero() {
 		who += " since " + l.Created.UTC().Format(time.RFC3339)
@@ -177,7 +178,7 @@ func (j *judge) lock(f *file) {
 	}
 	const free = "terraform force-unlock ID, in its configuration"
 	if l.ID != "" {
-		who += "; the lock's ID is " + brief(l.ID)
+		who += "; the lock's ID is " + plainwords.Brief(l.ID)
 	}
 	if held {
 		j.about(f, CodeStaleLock, SeverityWarning, who+".", "Most likely a Terraform was killed there. If nobody works with it any more: "+free+".")
@@ -193,15 +194,15 @@ func (j *judge) frozen(f *file, target, haul string) {
 		since = " since " + f.Lock.Created.UTC().Format(time.RFC3339)
 	}
 	j.about(f, CodeLocked, SeverityInfo,
-		fmt.Sprintf("The source has been frozen by tfhaul%s: haul %s moved this state to %s, or is moving it now.", since, brief(haul), brief(target)),
-		"Work with that workspace. If the haul was cut off, resume it. To use the source again, lift the lock: "+brief(f.Lock.Lift())+".")
+		fmt.Sprintf("The source has been frozen by tfhaul%s: haul %s moved this state to %s, or is moving it now.", since, plainwords.Brief(haul), plainwords.Brief(target)),
+		"Work with that workspace. If the haul was cut off, resume it. To use the source again, lift the lock: "+plainwords.Brief(f.Lock.Lift())+".")
 }
 
 // digestOf compares what the backend noted with what is there.
 func (j *judge) digestOf(f *file) {
 	switch {
 	case f.digestErr != nil:
-		j.about(f, CodeUnreadable, SeverityWarning, sentence("the digest that the backend keeps could not be read: "+cause(f.digestErr)),
+		j.about(f, CodeUnreadable, SeverityWarning, plainwords.Sentence("the digest that the backend keeps could not be read: "+cause(f.digestErr)),
 			"Terraform would not read the state either: mend the table's item, or give us the right to read it.")
 	case f.digest != "" && f.unreadable == nil && f.changed == nil && f.digest != f.MD5:
 		j.about(f, CodeStaleDigest, SeverityError, fmt.Sprintf("The DynamoDB table holds the digest %s, and the state's is %s: Terraform refuses to read it.", f.digest, f.MD5),

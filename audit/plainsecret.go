@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"tfhaul/plainwords"
 	"tfhaul/statefile"
 )
 
@@ -36,14 +37,14 @@ func (j *judge) secretsOf(f *file) {
 	var shaped, named, shapes []string
 	for _, p := range f.plainSecrets {
 		if p.shape == "" {
-			name := brief(p.name)
+			name := plainwords.Brief(p.name)
 			if p.within {
 				name += " (a member of its value)"
 			}
 			named = append(named, name)
 			continue
 		}
-		shaped = append(shaped, brief(p.name))
+		shaped = append(shaped, plainwords.Brief(p.name))
 		if !slices.Contains(shapes, p.shape) {
 			shapes = append(shapes, p.shape)
 		}
@@ -79,7 +80,7 @@ func listed(names []string) string {
 	const most = 5
 	var parts []string
 	for _, name := range names[:min(most, len(names))] {
-		parts = append(parts, brief(name))
+		parts = append(parts, plainwords.Brief(name))
 	}
 	if len(names) <= most {
 		return strings.Join(parts, ", ")

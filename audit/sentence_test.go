@@ -16,16 +16,3 @@ func TestCausesNameNoFile(t *testing.T) {
 		}
 	}
 }
-
-func TestSentencesEndOnce(t *testing.T) {
-	t.Parallel()
-	for text, want := range map[string]string{
-		"it is empty":     "It is empty.",
-		"it is empty.":    "It is empty.",
-		"is it an error?": "Is it an error?",
-	} {
-		if got := sentence(text); got != want {
-			t.Errorf("got %q, want %q", got, want)
-		}
-	}
-}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"tfhaul/plainwords"
 	"tfhaul/statefile"
 )
 
@@ -200,7 +201,7 @@ func (g *sharedGroup) types() string {
 			rest += g.kinds[name]
 			continue
 		}
-		parts = append(parts, fmt.Sprintf("%d %s", g.kinds[name], brief(name)))
+		parts = append(parts, fmt.Sprintf("%d %s", g.kinds[name], plainwords.Brief(name)))
 	}
 	if rest > 0 {
 		parts = append(parts, fmt.Sprintf("%d of other types", rest))

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/hashicorp/go-version"
+
+	"tfhaul/plainwords"
 )
 
 // manyReleases is from how many minor releases on a spread is worth a finding.
@@ -33,7 +35,7 @@ func (j *judge) terraformVersionOf(f *file) {
 	if wrote.Core().LessThan(version.Must(version.NewVersion("0.13.0"))) {
 		advice = "Upgrade the configuration to Terraform 0.13, apply, then to 0.14, apply, and on from there: no release after 0.13 reads what 0.12 wrote in full."
 	}
-	j.about(f, CodeOldTerraform, SeverityWarning, fmt.Sprintf("The state was written by Terraform %s; the oldest that counts as supported is %s.", brief(wrote.String()), oldest), advice)
+	j.about(f, CodeOldTerraform, SeverityWarning, fmt.Sprintf("The state was written by Terraform %s; the oldest that counts as supported is %s.", plainwords.Brief(wrote.String()), oldest), advice)
 }
 
 // terraformVersions tells when states were written by many releases.
@@ -72,6 +74,6 @@ func (j *judge) terraformVersions() {
 		parts[i] = fmt.Sprintf("%s (%d)", name, releases[name])
 	}
 	j.add(Finding{Code: CodeTerraformVersions, Severity: SeverityInfo, Sources: []string{},
-		Message: fmt.Sprintf("The states were written by %d releases of Terraform, from %s to %s: %s.", len(names), brief(lowest.String()), brief(highest.String()), strings.Join(parts, ", ")),
+		Message: fmt.Sprintf("The states were written by %d releases of Terraform, from %s to %s: %s.", len(names), plainwords.Brief(lowest.String()), plainwords.Brief(highest.String()), strings.Join(parts, ", ")),
 		Advice:  "Give each workspace the version that wrote its state (--terraform-version from-state), and bring them together afterwards."})
 }

@@ -7,8 +7,8 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"tfhaul/migrate"
+	"tfhaul/plainwords"
 	"tfhaul/prove"
-	"tfhaul/report"
 	"tfhaul/source"
 	"tfhaul/target"
 )
@@ -51,7 +51,7 @@ func (m *migration) prove(ctx context.Context, client *target.Client, haul *migr
 	haul.Prove(ctx, plan, results, func(ctx context.Context, move migrate.Move, r migrate.Result) prove.Result {
 		dir, err := m.proofs.find.Find(move.Object)
 		if err != nil {
-			return prove.Result{Target: r.Target, Verdict: prove.Unproven, Code: prove.CodeConfiguration, Message: report.Sentence(err.Error())}
+			return prove.Result{Target: r.Target, Verdict: prove.Unproven, Code: prove.CodeConfiguration, Message: plainwords.Sentence(err.Error())}
 		}
 		return prover.Prove(ctx, prove.Request{Organization: move.Organization, Workspace: move.Workspace, Dir: dir, StateVersion: r.StateVersionID})
 	}, progress.proven)

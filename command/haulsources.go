@@ -22,7 +22,7 @@ import (
 type pairing struct {
 	moves []migrate.Move
 	// leftOut is what was found and is not moved.
-	leftOut []report.LeftOut
+	leftOut []migrate.LeftOut
 }
 
 // incomplete counts what could not be looked at, so that there may be states in it.
@@ -112,10 +112,10 @@ func listed(sentences []string) string {
 
 // search finds what the sources hold, in the order of the sources. What two of them
 // name by the same name is taken once.
-func (h *hauling) search(ctx context.Context) ([]source.Object, []report.LeftOut, error) {
+func (h *hauling) search(ctx context.Context) ([]source.Object, []migrate.LeftOut, error) {
 	var (
 		objects []source.Object
-		leftOut []report.LeftOut
+		leftOut []migrate.LeftOut
 	)
 	taken, told := map[string]bool{}, map[string]bool{}
 	for _, ref := range h.sources {
@@ -123,7 +123,7 @@ func (h *hauling) search(ctx context.Context) ([]source.Object, []report.LeftOut
 		if listing != nil {
 			for _, s := range listing.Skipped {
 				if !told[s.Name] {
-					leftOut = append(leftOut, report.LeftOut{Source: source.Printable(s.Name), Code: s.Code, Message: s.Reason})
+					leftOut = append(leftOut, migrate.LeftOut{Source: source.Printable(s.Name), Code: s.Code, Message: s.Reason})
 				}
 				told[s.Name] = true
 			}
@@ -142,7 +142,7 @@ func (h *hauling) search(ctx context.Context) ([]source.Object, []report.LeftOut
 }
 
 // sourceProblem makes of an error of finding what the user can act on.
-func sourceProblem(ctx context.Context, err error, leftOut []report.LeftOut) error {
+func sourceProblem(ctx context.Context, err error, leftOut []migrate.LeftOut) error {
 	switch {
 	case err == nil:
 		return nil
@@ -301,7 +301,7 @@ func (h *hauling) pairMap(ctx context.Context) (*pairing, error) {
 	}
 	for _, o := range objects {
 		if mapped[o] == 0 {
-			p.leftOut = append(p.leftOut, report.LeftOut{Source: source.Printable(o.Name()), Code: report.LeftOutUnmapped, Message: "is not in " + h.mapFile})
+			p.leftOut = append(p.leftOut, migrate.LeftOut{Source: source.Printable(o.Name()), Code: migrate.LeftOutUnmapped, Message: "is not in " + h.mapFile})
 		}
 	}
 	return p, nil

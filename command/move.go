@@ -9,6 +9,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"tfhaul/migrate"
+	"tfhaul/plainwords"
 	"tfhaul/report"
 	"tfhaul/source"
 	"tfhaul/target"
@@ -222,7 +223,7 @@ func (m *moveOne) findAndMove(ctx context.Context) (migrate.Result, error) {
 // engine had it, for a reason that is not the user's mistake: the source's server
 // or the target's host did not do what was asked of it. Any other error has none.
 func failedEarly(ref string, address target.Address, err error) (migrate.Result, bool) {
-	r := migrate.Result{Source: ref, Target: address.String(), Outcome: migrate.Failed, Message: report.Sentence(err.Error())}
+	r := migrate.Result{Source: ref, Target: address.String(), Outcome: migrate.Failed, Message: plainwords.Sentence(err.Error())}
 	if _, ok := errors.AsType[*unreachableError](err); ok {
 		r.Code = migrate.CodeUnreachable
 	} else if _, ok := errors.AsType[*source.S3Error](err); ok {

@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"tfhaul/migrate"
+	"tfhaul/plainwords"
 	"tfhaul/report"
 	"tfhaul/source"
 	"tfhaul/target"
@@ -173,9 +174,9 @@ func (u *unlocker) unlockSources(ctx context.Context, journal *migrate.Journal, 
 		var lost *source.LockLostError
 		switch err := u.freeSource(ctx, lock); {
 		case errors.As(err, &lost):
-			done.Outcome, done.Message = report.NotOurs, report.Sentence(err.Error())
+			done.Outcome, done.Message = report.NotOurs, plainwords.Sentence(err.Error())
 		case err != nil:
-			done.Outcome, done.Message = report.StillLocked, report.Sentence(err.Error())
+			done.Outcome, done.Message = report.StillLocked, plainwords.Sentence(err.Error())
 		default:
 			e := migrate.Event{Event: migrate.EventSourceFreed, Haul: journal.Haul(), Source: lock.Source, Target: lock.Target, SourceLockID: lock.ID}
 			if err := journal.Append(e); err != nil {
@@ -217,9 +218,9 @@ func unlockOne(ctx context.Context, clients *clientPool, address target.Address,
 	}
 	switch {
 	case errors.Is(err, migrate.ErrNotOurs):
-		out.Outcome, out.Message = report.NotOurs, report.Sentence(err.Error())
+		out.Outcome, out.Message = report.NotOurs, plainwords.Sentence(err.Error())
 	case err != nil:
-		out.Message = report.Sentence(err.Error())
+		out.Message = plainwords.Sentence(err.Error())
 	case done.Freed:
 		out.Outcome, out.Message = report.Freed, done.Message
 	default:

@@ -14,6 +14,7 @@ import (
 
 	"tfhaul/crash"
 	"tfhaul/migrate"
+	"tfhaul/plainwords"
 	"tfhaul/report"
 	"tfhaul/source"
 	"tfhaul/target"
@@ -176,7 +177,7 @@ func (v *verifyJournal) recheck(ctx context.Context, m recordedMove) migrate.Res
 	case errors.Is(err, fs.ErrNotExist):
 		result.Notes = append(result.Notes, "The source is gone since.")
 	default:
-		result.Notes = append(result.Notes, report.Sentence(fmt.Sprintf("whether the source changed since could not be checked: %v", err)))
+		result.Notes = append(result.Notes, plainwords.Sentence(fmt.Sprintf("whether the source changed since could not be checked: %v", err)))
 	}
 	return result
 }

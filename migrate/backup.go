@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"tfhaul/plainwords"
 )
 
 // bump raises the payload's serial above the workspace's, by changing the digits
@@ -53,11 +55,11 @@ func (x *execution) backUp(ctx context.Context) error {
 		return nil
 	}
 	if err := x.held.canBeKept(); err != nil {
-		return &stop{code: CodeBackup, message: fmt.Sprintf("What the workspace holds could not be backed up, so it was not replaced: %s", ended(err))}
+		return &stop{code: CodeBackup, message: fmt.Sprintf("What the workspace holds could not be backed up, so it was not replaced: %s", plainwords.Ended(err.Error()))}
 	}
 	path, err := x.keep(ctx)
 	if err != nil {
-		return &stop{code: CodeBackup, message: fmt.Sprintf("What the workspace holds could not be backed up, so it was not replaced: %s", ended(err))}
+		return &stop{code: CodeBackup, message: fmt.Sprintf("What the workspace holds could not be backed up, so it was not replaced: %s", plainwords.Ended(err.Error()))}
 	}
 	x.result.Backup = path
 	return x.announce(Event{Event: EventBackup, Backup: path, StateVersionID: x.held.version.ID})

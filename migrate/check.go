@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"tfhaul/plainwords"
 	"tfhaul/target"
 )
 
@@ -40,7 +41,7 @@ func (x *execution) check(ctx context.Context) error {
 	x.verdict = x.relate(x.held)
 	x.result.Relation = x.verdict.Relation
 	if x.verdict.Note != "" {
-		x.note("%s", sentence(x.verdict.Note))
+		x.note("%s", plainwords.Sentence(x.verdict.Note))
 	}
 	switch x.verdict.Relation {
 	case Identical:

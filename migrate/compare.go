@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 
+	"tfhaul/plainwords"
 	"tfhaul/statefile"
 )
 
@@ -56,7 +57,7 @@ func (x *execution) diverged(ctx context.Context, choices string) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case err != nil:
-		message = fmt.Sprintf("The workspace holds other bytes under the same serial %d. The contents could not be compared: %s Find out which is right%s.", serial, ended(err), choices)
+		message = fmt.Sprintf("The workspace holds other bytes under the same serial %d. The contents could not be compared: %s Find out which is right%s.", serial, plainwords.Ended(err.Error()), choices)
 	case difference.State:
 		message = fmt.Sprintf("The workspace holds different contents under the same serial %d: two people wrote from the same state. Find out which is right%s.", serial, choices)
 	default:

@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashicorp/go-version"
 
+	"tfhaul/plainwords"
 	"tfhaul/target"
 )
 
@@ -89,7 +90,7 @@ func (x *execution) prepareCreation(ctx context.Context, o target.CreateOptions)
 	}
 	switch {
 	case errors.Is(p.err, target.ErrNoAgentPool):
-		return nil, &stop{code: CodeNotCreatable, message: sentence(p.err.Error()) + fmt.Sprintf(" Name one: %s, or choose another execution mode.", x.setting("agent-pool", "NAME"))}
+		return nil, &stop{code: CodeNotCreatable, message: plainwords.Sentence(p.err.Error()) + fmt.Sprintf(" Name one: %s, or choose another execution mode.", x.setting("agent-pool", "NAME"))}
 	case p.err != nil:
 		return nil, p.err
 	case !p.creation.Allowed:
@@ -177,7 +178,7 @@ func (x *execution) create(ctx context.Context) error {
 	case ok && answer.Status == 422 && mentions(answer, "terraform version is not included"):
 		return x.notOffered(o.TerraformVersion)
 	case ok && answer.Status == 422:
-		return &stop{code: CodeNotCreatable, message: sentence(answer.Error()) + " Change how the workspace is to be created (its project, execution mode, agent pool, tags or Terraform version)."}
+		return &stop{code: CodeNotCreatable, message: plainwords.Sentence(answer.Error()) + " Change how the workspace is to be created (its project, execution mode, agent pool, tags or Terraform version)."}
 	}
 	return err
 }

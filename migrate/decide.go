@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"tfhaul/plainwords"
 	"tfhaul/statefile"
 	"tfhaul/target"
 )
@@ -203,7 +204,7 @@ func (x *execution) decide(ctx context.Context) error {
 	x.verdict = x.relate(x.held)
 	x.result.Relation = x.verdict.Relation
 	if x.verdict.Note != "" {
-		x.note("%s", sentence(x.verdict.Note))
+		x.note("%s", plainwords.Sentence(x.verdict.Note))
 	}
 	there := x.verdict.Relation == Identical
 	if x.bumpedBefore() {

@@ -11,6 +11,7 @@ import (
 
 	tfjson "github.com/hashicorp/terraform-json"
 
+	"tfhaul/plainwords"
 	"tfhaul/source"
 	"tfhaul/statefile"
 	"tfhaul/target"
@@ -144,7 +145,7 @@ func (x *execution) snapshotsContents(ctx context.Context) (*contents, error) {
 	var changed *source.ChangedError
 	switch {
 	case errors.As(err, &changed):
-		return nil, &stop{code: CodeSourceChanged, message: sentence(err.Error())}
+		return nil, &stop{code: CodeSourceChanged, message: plainwords.Sentence(err.Error())}
 	case err != nil:
 		return nil, unreadable(err)
 	}

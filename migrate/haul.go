@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"tfhaul/crash"
+	"tfhaul/plainwords"
 	"tfhaul/target"
 )
 
@@ -201,7 +202,7 @@ func (r *haulRun) gone(p Planned) error {
 func (r *haulRun) skip(i int, p Planned, why error) {
 	result := p.Result
 	if result.Outcome == WouldMove {
-		result.Outcome, result.Code, result.Message = Skipped, CodeNotAttempted, sentence(why.Error())
+		result.Outcome, result.Code, result.Message = Skipped, CodeNotAttempted, plainwords.Sentence(why.Error())
 	}
 	r.ended(i, result)
 }
@@ -246,7 +247,7 @@ func Causes(results []Result) error {
 		}
 		c := cause{code: r.Code, text: r.Message} // which says what to do
 		if r.cause != "" {
-			c.text, c.advice = sentence(r.cause), advice[r.Code]
+			c.text, c.advice = plainwords.Sentence(r.cause), advice[r.Code]
 		}
 		if hit[c] == nil {
 			order = append(order, c)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"tfhaul/lockwait"
+	"tfhaul/plainwords"
 	"tfhaul/target"
 )
 
@@ -324,7 +325,7 @@ func (x *execution) underLease(ctx context.Context) context.Context {
 			return &stop{code: CodeLockLost, message: fmt.Sprintf(
 				"The workspace's lock was taken from us before the state was sent (%v). Nothing was sent; find out who did it, then move again.", err)}
 		case errors.Is(err, lockwait.ErrTooSlow):
-			return &stop{code: CodeUnreachable, message: sentence(err.Error()) + " Nothing was sent; try again when the server answers faster."}
+			return &stop{code: CodeUnreachable, message: plainwords.Sentence(err.Error()) + " Nothing was sent; try again when the server answers faster."}
 		}
 		return err
 	})

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"tfhaul/plainwords"
 	"tfhaul/target"
 )
 
@@ -18,7 +19,7 @@ func (x *execution) checkNamed() error {
 	if !x.Unnamed {
 		return nil
 	}
-	return &stop{code: CodeNoName, message: sentence(x.Naming)}
+	return &stop{code: CodeNoName, message: plainwords.Sentence(x.Naming)}
 }
 
 // noteName says what the workspace's name was made from, where that is more than

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"tfhaul/crash"
+	"tfhaul/plainwords"
 	"tfhaul/source"
 	"tfhaul/target"
 )
@@ -176,7 +177,7 @@ func (h *Haul) Plan(ctx context.Context, moves []Move) (*Plan, error) {
 // leaveOut plans a move that is not attempted.
 func (e *Engine) leaveOut(m Move, why error) Planned {
 	x := e.execution(m)
-	x.result.Outcome, x.result.Code, x.result.Message = Skipped, CodeNotAttempted, sentence(why.Error())
+	x.result.Outcome, x.result.Code, x.result.Message = Skipped, CodeNotAttempted, plainwords.Sentence(why.Error())
 	return Planned{Move: m, Result: x.result}
 }
 

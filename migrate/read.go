@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"tfhaul/plainwords"
 	"tfhaul/source"
 	"tfhaul/statefile"
 )
@@ -77,9 +78,9 @@ func readObject(ctx context.Context, object source.Object) (reading, error) {
 	var notState *statefile.Error
 	switch {
 	case errors.As(err, &notState) && object.Name() == "-":
-		return r, &stop{code: Code(notState.Code()), message: "Standard input: " + sentence(notState.Error()) + " Did the command before the pipe fail?"}
+		return r, &stop{code: Code(notState.Code()), message: "Standard input: " + plainwords.Sentence(notState.Error()) + " Did the command before the pipe fail?"}
 	case errors.As(err, &notState):
-		return r, &stop{code: Code(notState.Code()), message: sentence(notState.Error())}
+		return r, &stop{code: Code(notState.Code()), message: plainwords.Sentence(notState.Error())}
 	case err != nil:
 		return r, unreadable(err)
 	}
@@ -96,7 +97,7 @@ func (x *execution) checkSource(ctx context.Context) error {
 		return &stop{code: CodeSourceChanged, message: fmt.Sprintf(
 			"The snapshot of serial %d arrived, but its source changed meanwhile (%v): somebody still works with it. Stop that, then move again.", x.payload.serial, err)}
 	case err != nil:
-		x.note("Whether the source changed meanwhile could not be checked: %s", ended(err))
+		x.note("Whether the source changed meanwhile could not be checked: %s", plainwords.Ended(err.Error()))
 	}
 	return nil
 }
@@ -105,7 +106,7 @@ func unreadable(err error) error {
 	if errors.Is(err, context.Canceled) {
 		return err
 	}
-	return &stop{code: CodeUnreadable, message: fmt.Sprintf("The state could not be read: %s", ended(err)), sourceDown: isSourceDown(err)}
+	return &stop{code: CodeUnreadable, message: fmt.Sprintf("The state could not be read: %s", plainwords.Ended(err.Error())), sourceDown: isSourceDown(err)}
 }
 
 // isSourceDown says whether an error is about the server of a source, and not about

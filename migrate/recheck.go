@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"tfhaul/plainwords"
 	"tfhaul/source"
 	"tfhaul/statefile"
 	"tfhaul/target"
@@ -156,7 +157,7 @@ func (x *execution) sourceSince(ctx context.Context, pin *source.Pin) *stop {
 		return &stop{code: CodeSourceChanged, message: fmt.Sprintf(
 			"The workspace was given what the source held, and the source changed since (%s): somebody still works with it. Stop that, then move again.", changed.How)}
 	}
-	x.note("Whether the source changed since could not be checked: %s", ended(err))
+	x.note("Whether the source changed since could not be checked: %s", plainwords.Ended(err.Error()))
 	return nil
 }
 
@@ -165,13 +166,13 @@ func (x *execution) sourceSince(ctx context.Context, pin *source.Pin) *stop {
 func (x *execution) stillInHistory(ctx context.Context, id string) {
 	version, err := patiently(ctx, x.Target, func() (*target.StateVersion, error) { return x.Target.StateVersion(ctx, id) })
 	if err != nil {
-		x.note("What arrived, %s, could not be read: %s", id, ended(err))
+		x.note("What arrived, %s, could not be read: %s", id, plainwords.Ended(err.Error()))
 		return
 	}
 	same, err := x.sameBytes(ctx, version)
 	switch {
 	case err != nil:
-		x.note("What arrived, %s, could not be read: %s", id, ended(err))
+		x.note("What arrived, %s, could not be read: %s", id, plainwords.Ended(err.Error()))
 	case same:
 		x.note("What arrived is in the workspace's history, unchanged, as %s.", id)
 	default:

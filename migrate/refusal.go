@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"tfhaul/plainwords"
 	"tfhaul/target"
 )
 
@@ -26,7 +27,7 @@ func (x *execution) refusedByServer(ctx context.Context, answer *target.Error) *
 	ctx, cancel := landing(ctx)
 	defer cancel()
 	now, err := patiently(ctx, x.Target, func() (*target.StateVersion, error) { return x.Target.Current(ctx, x.workspace) })
-	said := sentence(answer.Error())
+	said := plainwords.Sentence(answer.Error())
 	switch {
 	case err == nil && now != nil && (x.held == nil || now.ID != x.held.version.ID):
 		s.message = fmt.Sprintf("%s While tfhaul held the lock, another state version became current: %s (serial %d). Nothing was stored. Look at it before anything else: tfhaul history %s",

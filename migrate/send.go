@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"tfhaul/lockwait"
+	"tfhaul/plainwords"
 	"tfhaul/target"
 )
 
@@ -187,9 +188,9 @@ func explainUpload(e *uploadError) *stop {
 	if !ok {
 		code = CodeServerRefused
 	}
-	message := "The server announced an address for the state, but the upload to it failed: " + sentence(e.Error())
+	message := "The server announced an address for the state, but the upload to it failed: " + plainwords.Sentence(e.Error())
 	if e.inline != nil {
-		message += " Sending the state inside the request failed, too: " + sentence(e.inline.Error())
+		message += " Sending the state inside the request failed, too: " + plainwords.Sentence(e.inline.Error())
 	}
 	message += " Nothing was stored. Let PUT requests to that address pass (proxy, firewall)"
 	if e.inline != nil {
@@ -263,7 +264,7 @@ func (x *execution) lookForOurs(ctx context.Context, lost error, last bool) (*ta
 	switch {
 	case err != nil:
 		return nil, &stop{code: CodeUnproven, unproven: true, message: fmt.Sprintf(
-			"The reply to the upload was lost (%v), and whether the state arrived cannot be found out: %s", lost, ended(err))}
+			"The reply to the upload was lost (%v), and whether the state arrived cannot be found out: %s", lost, plainwords.Ended(err.Error()))}
 	case found != nil:
 		return found, nil
 	}

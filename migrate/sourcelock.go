@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"tfhaul/plainwords"
 	"tfhaul/source"
 )
 
@@ -33,7 +34,7 @@ func (x *execution) lockSource(ctx context.Context) (source.SourceLease, error) 
 	case errors.As(err, &locked):
 		return nil, &stop{code: CodeSourceLocked, message: sourceLockedMessage(&locked.Lock)}
 	case errors.As(err, &left):
-		return nil, &stop{code: CodeUnreadable, message: sentence(left.Error())}
+		return nil, &stop{code: CodeUnreadable, message: plainwords.Sentence(left.Error())}
 	case err != nil:
 		return nil, unreadable(err)
 	}
@@ -72,7 +73,7 @@ func (x *execution) giveSourceBack(ctx context.Context, lease source.SourceLease
 	ctx, cancel := landing(ctx)
 	defer cancel()
 	if err := lease.Release(ctx); err != nil {
-		x.note("%s", sentence(err.Error()))
+		x.note("%s", plainwords.Sentence(err.Error()))
 		return moved
 	}
 	x.record(Event{Event: EventSourceFreed, SourceLockID: lease.Lock().ID})

@@ -5,10 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"tfhaul/lockwait"
+	"tfhaul/plainwords"
 	"tfhaul/source"
 	"tfhaul/target"
 )
@@ -62,19 +61,19 @@ func (x *execution) explain(ctx context.Context, err error) *stop {
 	// A move that was being finished when ctx ended failed for its own reason.
 	given := !x.finishing || errors.Is(err, context.Canceled)
 	if ended, ok := errors.AsType[*endedError](context.Cause(ctx)); ok && given {
-		return &stop{code: CodeNotAttempted, message: sentence(ended.Error())}
+		return &stop{code: CodeNotAttempted, message: plainwords.Sentence(ended.Error())}
 	}
 	if ctx.Err() != nil && given {
 		return &stop{code: CodeInterrupted, message: "Interrupted; the workspace holds what it held before."}
 	}
 	if changed, ok := errors.AsType[*source.ChangedError](err); ok {
-		return &stop{code: CodeSourceChanged, message: "Nothing was sent: " + sentence(changed.Error())}
+		return &stop{code: CodeSourceChanged, message: "Nothing was sent: " + plainwords.Sentence(changed.Error())}
 	}
 	if body, ok := errors.AsType[*target.SourceError](err); ok {
 		if body.Changed {
 			return &stop{code: CodeSourceChanged, message: "The source changed while it was being sent, so nothing was stored: stop whoever writes to it, then move again."}
 		}
-		return &stop{code: CodeUnreadable, message: sentence(body.Error())}
+		return &stop{code: CodeUnreadable, message: plainwords.Sentence(body.Error())}
 	}
 	if upload, ok := errors.AsType[*uploadError](err); ok {
 		x.result.cause = strings.TrimPrefix(answerIn(upload), ": ")
@@ -89,9 +88,9 @@ func (x *execution) explain(ctx context.Context, err error) *stop {
 			code = CodeServerRefused
 		}
 		x.result.cause = strings.TrimPrefix(answerIn(answer), ": ")
-		return &stop{code: code, message: strings.TrimSpace(sentence(answer.Error()) + " " + advice[code])}
+		return &stop{code: code, message: strings.TrimSpace(plainwords.Sentence(answer.Error()) + " " + advice[code])}
 	}
-	return &stop{code: CodeServerRefused, message: sentence(err.Error())}
+	return &stop{code: CodeServerRefused, message: plainwords.Sentence(err.Error())}
 }
 
 // answerIn is what the server answered, without the names of what was asked, behind
@@ -102,23 +101,4 @@ func answerIn(err error) string {
 		return ""
 	}
 	return ": " + strings.TrimPrefix(answer.Error(), answer.Op+": ")
-}
-
-// ended is the text of an error at the end of a sentence.
-func ended(err error) string {
-	text := err.Error()
-	if !strings.HasSuffix(text, ".") && !strings.HasSuffix(text, "?") {
-		text += "."
-	}
-	return text
-}
-
-// sentence makes a sentence of an error's text.
-func sentence(s string) string {
-	first, width := utf8.DecodeRuneInString(s)
-	s = string(unicode.ToUpper(first)) + s[width:]
-	if !strings.HasSuffix(s, ".") && !strings.HasSuffix(s, "?") {
-		s += "."
-	}
-	return s
 }

@@ -1,5 +1,5 @@
-// Package plainwords explains failed connections to people who do not know how Go
-// words them.
+// Package plainwords words what people read: why connections failed, without the words that
+// only Go programmers know; errors as sentences; numbers with their nouns.
 package plainwords
 
 import (

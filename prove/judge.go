@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 
+	"tfhaul/plainwords"
 	"tfhaul/target"
 )
 
@@ -82,16 +83,16 @@ func (r *Result) judge(plan io.Reader, instances int) error {
 		return stopf(CodeRunErrored, "The plan is one that failed.")
 	case len(f.changes) > 0:
 		r.Verdict = Changes
-		r.Message = "Terraform would change " + count(len(f.changes), "object") + ": " + named(f.changes) + "."
+		r.Message = "Terraform would change " + plainwords.Counted(len(f.changes), "object") + ": " + named(f.changes) + "."
 	case len(f.deferred) > 0:
-		return stopf(CodeIncomplete, "The plan leaves %s for later: %s. What becomes of them is not known.", count(len(f.deferred), "object"), named(f.deferred))
+		return stopf(CodeIncomplete, "The plan leaves %s for later: %s. What becomes of them is not known.", plainwords.Counted(len(f.deferred), "object"), named(f.deferred))
 	case !f.complete:
 		return stopf(CodeIncomplete, "The plan is not complete, so that it says nothing of the whole.")
 	case f.seen+f.vanished != instances:
-		return stopf(CodeVacuous, "No changes, but the plan started from %s, and the state holds %d: it was not made with this state.", count(f.seen, "resource instance"), instances)
+		return stopf(CodeVacuous, "No changes, but the plan started from %s, and the state holds %d: it was not made with this state.", plainwords.Counted(f.seen, "resource instance"), instances)
 	default:
 		r.Verdict = Proven
-		r.Message = "No changes: Terraform " + r.TerraformVersion + " planned with all " + count(instances, "resource instance") + " and leaves them as they are."
+		r.Message = "No changes: Terraform " + r.TerraformVersion + " planned with all " + plainwords.Counted(instances, "resource instance") + " and leaves them as they are."
 		if instances == 0 {
 			r.Message = "No changes, but the state holds no resources, so that this says little."
 		}

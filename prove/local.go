@@ -16,6 +16,8 @@ import (
 	"time"
 
 	slug "github.com/hashicorp/go-slug"
+
+	"tfhaul/plainwords"
 )
 
 // Local says how terraform is run on this machine.
@@ -129,7 +131,7 @@ func (b *bench) furnish(ctx context.Context) error {
 	}
 	err = slug.Unpack(body, configuration)
 	if err = errors.Join(err, body.Close()); err != nil {
-		return stopf(CodeConfiguration, "%s", sentence("the configuration cannot be copied: "+err.Error()))
+		return stopf(CodeConfiguration, "%s", plainwords.Sentence("the configuration cannot be copied: "+err.Error()))
 	}
 	b.work = filepath.Join(configuration, filepath.FromSlash(b.workspace.WorkingDirectory))
 	return b.redirect()
@@ -201,7 +203,7 @@ func (b *bench) failed(ctx context.Context, said string, err error) error {
 		return ctx.Err()
 	}
 	if _, exited := errors.AsType[*exec.ExitError](err); !exited {
-		return stopf(CodeNoTerraform, "%s", sentence("terraform cannot be run: "+err.Error()))
+		return stopf(CodeNoTerraform, "%s", plainwords.Sentence("terraform cannot be run: "+err.Error()))
 	}
 	return b.explainLog("", said)
 }

@@ -17,6 +17,7 @@ import (
 
 	slug "github.com/hashicorp/go-slug"
 
+	"tfhaul/plainwords"
 	"tfhaul/target"
 )
 
@@ -232,10 +233,10 @@ func (x *proof) pack(ctx context.Context) (*Package, error) {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		return nil, stopf(CodeConfiguration, "%s", sentence(err.Error()))
+		return nil, stopf(CodeConfiguration, "%s", plainwords.Sentence(err.Error()))
 	}
 	if n := len(packed.LeftOut); n > 0 {
-		x.note("Not sent with the configuration: " + count(n, "state file") + " that lie in its directory.")
+		x.note("Not sent with the configuration: " + plainwords.Counted(n, "state file") + " that lie in its directory.")
 	}
 	return packed, nil
 }
@@ -243,7 +244,7 @@ func (x *proof) pack(ctx context.Context) (*Package, error) {
 // checkWorkingDirectory looks for a configuration where the workspace's runs will.
 func checkWorkingDirectory(dir, working string) error {
 	if _, err := configurationDir(dir); err != nil {
-		return stopf(CodeConfiguration, "%s", sentence(err.Error()))
+		return stopf(CodeConfiguration, "%s", plainwords.Sentence(err.Error()))
 	}
 	if hasConfiguration(filepath.Join(dir, filepath.FromSlash(working))) {
 		return nil
@@ -265,7 +266,7 @@ func AwaitUploaded(ctx context.Context, client *target.Client, id string) (*targ
 		case v.Uploaded():
 			return v, nil
 		case v.Errored():
-			return v, stopf(CodeConfiguration, "The server cannot use the configuration version %s (%s): %s", v.ID, v.Status, sentence(strings.TrimSpace(v.Error+" "+v.ErrorMessage)))
+			return v, stopf(CodeConfiguration, "The server cannot use the configuration version %s (%s): %s", v.ID, v.Status, plainwords.Sentence(strings.TrimSpace(v.Error+" "+v.ErrorMessage)))
 		case wait.spent > uploadPatience:
 			return v, stopf(CodeTimeout, "The server has not taken the configuration version %s into use %s after it was sent.", v.ID, uploadPatience)
 		}

@@ -13,6 +13,7 @@ import (
 	"io"
 	"time"
 
+	"tfhaul/plainwords"
 	"tfhaul/target"
 )
 
@@ -235,7 +236,7 @@ func (x *proof) conclude(ctx context.Context, err error) {
 		r.Code, r.Message = s.code, s.message
 		return
 	}
-	r.Code, r.Message = codeOf(err), sentence(err.Error())
+	r.Code, r.Message = codeOf(err), plainwords.Sentence(err.Error())
 	if ctx.Err() != nil {
 		r.Code, r.Message = CodeInterrupted, "Interrupted before the proof was finished."
 	}

@@ -1,11 +1,5 @@
 package prove
 
-import (
-	"strings"
-	"unicode"
-	"unicode/utf8"
-)
-
 // A Verdict is what a proof came to.
 type Verdict string
 
@@ -128,22 +122,4 @@ type Upgrade struct {
 	ToSerial       int64  `json:"to_serial"`
 	StateVersionID string `json:"state_version_id"`
 	RunID          string `json:"run_id"`
-}
-
-// sentence makes a sentence of an error's text.
-func sentence(text string) string {
-	first, width := utf8.DecodeRuneInString(text)
-	text = string(unicode.ToUpper(first)) + text[width:]
-	if !strings.HasSuffix(text, ".") && !strings.HasSuffix(text, "?") {
-		text += "."
-	}
-	return text
-}
-
-// count writes a number with its noun.
-func count(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return itoa(n) + " " + noun + "s"
 }

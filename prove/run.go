@@ -9,6 +9,7 @@ import (
 	"errors"
 	"time"
 
+	"tfhaul/plainwords"
 	"tfhaul/target"
 )
 
@@ -38,7 +39,7 @@ func (x *proof) startRun(ctx context.Context, o target.RunOptions) (*target.Run,
 func refusedRun(err error) error {
 	e, ok := errors.AsType[*target.Error](err)
 	if ok && e.Code == target.Malformed {
-		return stopf(CodeServerRefused, "%s", sentence("the server makes no run: "+e.Error()))
+		return stopf(CodeServerRefused, "%s", plainwords.Sentence("the server makes no run: "+e.Error()))
 	}
 	return err
 }
@@ -114,7 +115,7 @@ func (x *proof) await(ctx context.Context, r *target.Run, wanted func(*target.Ru
 func (x *proof) whatHolds(r *target.Run) string {
 	switch {
 	case r.Status == "pending" && r.Position > 0:
-		return ", with " + count(r.Position, "run") + " before it"
+		return ", with " + plainwords.Counted(r.Position, "run") + " before it"
 	case x.workspace.ExecutionMode == "agent":
 		return ": the workspace's runs are executed by agents, and none may be there"
 	}

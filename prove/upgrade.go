@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 
+	"tfhaul/plainwords"
 	"tfhaul/target"
 )
 
@@ -50,7 +51,7 @@ const mostApply = 10 * mostPatience
 func (x *proof) notUpgraded(proven Result, err error) error {
 	proven.Notes = x.result.Notes
 	x.result = proven
-	return stopf(CodeUpgradeFailed, "%s But the state was not rewritten, as far as is known: %s", proven.Message, sentence(err.Error()))
+	return stopf(CodeUpgradeFailed, "%s But the state was not rewritten, as far as is known: %s", proven.Message, plainwords.Sentence(err.Error()))
 }
 
 // readUpgraded compares what the workspace holds now with what it held.

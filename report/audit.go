@@ -12,9 +12,9 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-version"
-	"github.com/mattn/go-runewidth"
 
 	"tfhaul/audit"
+	"tfhaul/plainwords"
 )
 
 // InventoryJSON writes the document of an audit.
@@ -77,7 +77,7 @@ func (s Style) snapshots(b *bytes.Buffer, i *audit.Inventory, all bool) {
 		if terraform == "" && sn.Known() {
 			terraform = fmt.Sprintf("format %d", sn.Format)
 		}
-		row := []string{plainLine(sn.Source), serial, resources, Size(sn.Size), brief(plainLine(terraform)), Age(sn)}
+		row := []string{plainLine(sn.Source), serial, resources, Size(sn.Size), plainwords.Brief(plainLine(terraform)), Age(sn)}
 		if targets {
 			workspace, relation := "", ""
 			if sn.Target != nil {
@@ -314,7 +314,7 @@ func (s Style) inventorySummary(b *bytes.Buffer, i *audit.Inventory, sum audit.S
 // many writes a number that may be large with its noun: "39,303 instances".
 func many(n int, noun string) string {
 	if n == 1 {
-		return counted(n, noun)
+		return plainwords.Counted(n, noun)
 	}
 	return grouped(n) + " " + noun + "s"
 }
@@ -343,9 +343,6 @@ func versionsInOrder(counts map[string]int) []string {
 	})
 }
 
-// brief is a name that may be of any length, as it stands among others.
-func brief(name string) string { return runewidth.Truncate(name, 60, "…") }
-
 // publicRegistry is where providers come from if nothing else is said.
 const publicRegistry = "registry.terraform.io/"
 
@@ -361,7 +358,7 @@ func most(names []string, counts map[string]int, limit int) string {
 			parts = append(parts, fmt.Sprintf("%d others (%s)", len(names)-i, grouped(rest)))
 			break
 		}
-		parts = append(parts, fmt.Sprintf("%s (%s)", brief(strings.TrimPrefix(plainLine(cmp.Or(name, "unknown")), publicRegistry)), grouped(counts[name])))
+		parts = append(parts, fmt.Sprintf("%s (%s)", plainwords.Brief(strings.TrimPrefix(plainLine(cmp.Or(name, "unknown")), publicRegistry)), grouped(counts[name])))
 	}
 	return strings.Join(parts, ", ")
 }

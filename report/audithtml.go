@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/go-version"
 
 	"tfhaul/audit"
+	"tfhaul/plainwords"
 )
 
 // InventoryHTML writes an audit as one self-contained page.
@@ -141,7 +142,7 @@ func (a *auditPage) fillRows() {
 		if !sn.Modified.IsZero() {
 			written = sn.AgeSeconds
 		}
-		row.Cells = []any{plainLine(sn.Source), badges, serial, resources, sn.Size, brief(plainLine(sn.TerraformVersion)), written}
+		row.Cells = []any{plainLine(sn.Source), badges, serial, resources, sn.Size, plainwords.Brief(plainLine(sn.TerraformVersion)), written}
 		if targets {
 			workspace, relation := "", ""
 			if sn.Target != nil {
@@ -233,7 +234,7 @@ func (a *auditPage) factsOf(sn *audit.Snapshot) []string {
 	if sn.IsState() {
 		facts[9] = fmt.Sprintf("%s managed, %s data", grouped(sn.Managed), grouped(sn.Data))
 		facts[10], facts[11] = grouped(sn.Instances), grouped(sn.Modules)
-		facts[12] = fmt.Sprintf("%s, %d sensitive", counted(sn.Outputs, "output"), sn.SensitiveOutputs)
+		facts[12] = fmt.Sprintf("%s, %d sensitive", plainwords.Counted(sn.Outputs, "output"), sn.SensitiveOutputs)
 		facts[13] = grouped(sn.SensitiveAttributes)
 		if sn.Tainted+sn.Deposed > 0 {
 			facts[14] = fmt.Sprintf("%d tainted, %d deposed", sn.Tainted, sn.Deposed)
@@ -277,7 +278,7 @@ func (a *auditPage) fillTiles() {
 	s := a.summary
 	a.Tiles = []tile{{Label: "States", Value: grouped(s.States), Note: Size(s.Bytes)}}
 	if other := s.Snapshots - s.States; other > 0 {
-		a.Tiles[0].Note += fmt.Sprintf("; %s that no state could be read from", counted(other, "file"))
+		a.Tiles[0].Note += fmt.Sprintf("; %s that no state could be read from", plainwords.Counted(other, "file"))
 	}
 	a.Tiles = append(a.Tiles,
 		tile{Label: "Managed resources", Value: grouped(s.Managed), Note: many(s.Instances, "instance") + ", data sources included"},
@@ -430,7 +431,7 @@ func (a *auditPage) providerBars() []bar {
 			break
 		}
 		label := plainLine(address)
-		bars = append(bars, bar{Label: brief(strings.TrimPrefix(strings.TrimPrefix(label, publicRegistry), "terraform.io/")), Text: grouped(n), count: float64(n), Filter: a.facets.address(facetProvider, label)})
+		bars = append(bars, bar{Label: plainwords.Brief(strings.TrimPrefix(strings.TrimPrefix(label, publicRegistry), "terraform.io/")), Text: grouped(n), count: float64(n), Filter: a.facets.address(facetProvider, label)})
 	}
 	return bars
 }

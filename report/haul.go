@@ -11,18 +11,8 @@ import (
 	"github.com/hashicorp/go-multierror"
 
 	"tfhaul/migrate"
+	"tfhaul/plainwords"
 )
-
-// A LeftOut is something that was found at a source and is not moved.
-type LeftOut struct {
-	Source  string `json:"source"`
-	Code    string `json:"code"`
-	Message string `json:"message"`
-}
-
-// LeftOutUnmapped is the code of what a map of names does not name. The other codes
-// are those of package source.
-const LeftOutUnmapped = "unmapped"
 
 // A Haul is what is to be told of many moves that were planned or run together.
 type Haul struct {
@@ -31,7 +21,7 @@ type Haul struct {
 	Results []migrate.Result
 	// Findings are the plan's.
 	Findings []migrate.Finding
-	LeftOut  []LeftOut
+	LeftOut  []migrate.LeftOut
 	// APICalls are those of all moves and of what they have in common.
 	APICalls int
 	// Seconds is how long it took.
@@ -61,7 +51,7 @@ type Rehearsal struct {
 
 // text says it in a sentence.
 func (r *Rehearsal) text() string {
-	calls := counted(r.APICalls, "API call")
+	calls := plainwords.Counted(r.APICalls, "API call")
 	if r.Limit == 0 {
 		return fmt.Sprintf("Rehearsed: %s. How long they take is for the server's rate limit to say: at 30 a second, %s at least.", calls, duration(float64(r.APICalls)/30))
 	}
@@ -148,7 +138,7 @@ func Hauled(w io.Writer, s Style, h Haul) error {
 	s.lastLine(&b, h)
 	s.proofLine(&b, h.Results)
 	if h.Seconds > 0 {
-		fmt.Fprintf(&b, "%s in %s\n", counted(h.APICalls, "API call"), seconds(h.Seconds))
+		fmt.Fprintf(&b, "%s in %s\n", plainwords.Counted(h.APICalls, "API call"), seconds(h.Seconds))
 	}
 	if h.Journal != "" {
 		fmt.Fprintf(&b, "Journal: %s\n", plainLine(h.Journal))
@@ -166,7 +156,7 @@ func Verified(w io.Writer, s Style, h Haul) error {
 	var b bytes.Buffer
 	s.tables(&b, h)
 	s.lastLine(&b, h)
-	fmt.Fprintf(&b, "%s in %s\n", counted(h.APICalls, "API call"), seconds(h.Seconds))
+	fmt.Fprintf(&b, "%s in %s\n", plainwords.Counted(h.APICalls, "API call"), seconds(h.Seconds))
 	_, err := w.Write(b.Bytes())
 	return err
 }
@@ -357,7 +347,7 @@ func (s Style) leftOut(b *bytes.Buffer, h Haul) {
 	s.indented(b, "", fmt.Sprintf("left out (%d): %s", len(h.LeftOut), strings.Join(parts, ", ")))
 	told := 0
 	for _, l := range h.LeftOut {
-		if !worthALook[l.Code] && !h.All {
+		if !l.MayBeState() && !h.All {
 			continue
 		}
 		if told++; told > mostFindings && !h.All {
@@ -370,10 +360,6 @@ func (s Style) leftOut(b *bytes.Buffer, h Haul) {
 	}
 	b.WriteByte('\n')
 }
-
-// worthALook are the codes of package source of which there may be state that
-// nobody would otherwise move.
-var worthALook = map[string]bool{"errored": true, "unreadable": true, "broken-link": true, "not-regular": true, LeftOutUnmapped: true}
 
 // heldLocks tells which workspaces are still locked, or may be.
 func (s Style) heldLocks(b *bytes.Buffer, h Haul) {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"tfhaul/migrate"
+	"tfhaul/plainwords"
 )
 
 // A HaulReport is what a report tells of a haul, as its journal has it.
@@ -208,7 +209,7 @@ func haulFacts(r migrate.Result) []string {
 		facts[16] = plainLine(string(r.Proof.Verdict)) + ": " + htmlText(r.Proof.Message)
 	}
 	if r.Outcome != cutOff {
-		facts[15] = fmt.Sprintf("%s, %s", seconds(r.Seconds), counted(r.APICalls, "API call"))
+		facts[15] = fmt.Sprintf("%s, %s", seconds(r.Seconds), plainwords.Counted(r.APICalls, "API call"))
 	}
 	return facts
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"tfhaul/migrate"
+	"tfhaul/plainwords"
 	"tfhaul/prove"
 )
 
@@ -37,7 +38,7 @@ func (s ProofSummary) text(style Style) string {
 			parts = append(parts, fmt.Sprintf("%d %s", n, style.verdict(v)))
 		}
 	}
-	return counted(total, "proof") + ": " + strings.Join(parts, ", ")
+	return plainwords.Counted(total, "proof") + ": " + strings.Join(parts, ", ")
 }
 
 // tile is the summary on a page.

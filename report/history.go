@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"tfhaul/plainwords"
 )
 
 // A History is the state versions that a workspace has, newest first.
@@ -66,7 +68,7 @@ func ShowHistory(w io.Writer, s Style, h History, location *time.Location) error
 	case h.More:
 		fmt.Fprintf(&b, "%s: the newest %d; * is current; --limit 0 shows all\n", plainLine(h.Target), len(h.StateVersions))
 	default:
-		fmt.Fprintf(&b, "%s: %s; * is current\n", plainLine(h.Target), counted(len(h.StateVersions), "state version"))
+		fmt.Fprintf(&b, "%s: %s; * is current\n", plainLine(h.Target), plainwords.Counted(len(h.StateVersions), "state version"))
 	}
 	_, err := w.Write(b.Bytes())
 	return err

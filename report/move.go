@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"tfhaul/migrate"
+	"tfhaul/plainwords"
 )
 
 // Format names the JSON documents of this program, and their version.
@@ -83,17 +84,9 @@ func moveFacts(r migrate.Result) string {
 		facts = append(facts, "workspace created")
 	}
 	if r.APICalls > 0 {
-		facts = append(facts, fmt.Sprintf("%s in %s", counted(r.APICalls, "API call"), seconds(r.Seconds)))
+		facts = append(facts, fmt.Sprintf("%s in %s", plainwords.Counted(r.APICalls, "API call"), seconds(r.Seconds)))
 	}
 	return strings.Join(facts, " · ")
-}
-
-// counted writes a number with its noun.
-func counted(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 // word is what an outcome is called.

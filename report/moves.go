@@ -10,6 +10,7 @@ import (
 	"github.com/mattn/go-runewidth"
 
 	"tfhaul/migrate"
+	"tfhaul/plainwords"
 )
 
 // Summary counts outcomes.
@@ -34,7 +35,7 @@ func (s Summary) text(style Style) string {
 		total += s[o]
 		parts = append(parts, fmt.Sprintf("%d %s", s[o], style.outcome(o)))
 	}
-	text := counted(total, "move")
+	text := plainwords.Counted(total, "move")
 	if len(parts) > 0 {
 		text += ": " + strings.Join(parts, ", ")
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"tfhaul/plainwords"
 	"tfhaul/prove"
 )
 
@@ -62,7 +63,7 @@ func (s Style) verdict(v prove.Verdict) string {
 func proofFacts(r prove.Result) string {
 	var facts []string
 	if r.StateVersionID != "" {
-		facts = append(facts, fmt.Sprintf("serial %d", r.Serial), r.StateVersionID, counted(r.Instances, "resource instance"))
+		facts = append(facts, fmt.Sprintf("serial %d", r.Serial), r.StateVersionID, plainwords.Counted(r.Instances, "resource instance"))
 	}
 	if r.TerraformVersion != "" {
 		where := ""
@@ -75,7 +76,7 @@ func proofFacts(r prove.Result) string {
 		facts = append(facts, r.RunID)
 	}
 	if r.APICalls > 0 {
-		facts = append(facts, fmt.Sprintf("%s in %s", counted(r.APICalls, "API call"), seconds(r.Seconds)))
+		facts = append(facts, fmt.Sprintf("%s in %s", plainwords.Counted(r.APICalls, "API call"), seconds(r.Seconds)))
 	}
 	return strings.Join(facts, " · ")
 }
@@ -177,7 +178,7 @@ func Configurations(w io.Writer, s Style, h ConfigurationHistory, location *time
 	if h.More {
 		fmt.Fprintf(&b, "%s: the newest %d; --limit 0 shows all\n", plainLine(h.Target), len(h.ConfigurationVersions))
 	} else {
-		fmt.Fprintf(&b, "%s: %s\n", plainLine(h.Target), counted(len(h.ConfigurationVersions), "configuration version"))
+		fmt.Fprintf(&b, "%s: %s\n", plainLine(h.Target), plainwords.Counted(len(h.ConfigurationVersions), "configuration version"))
 	}
 	_, err := w.Write(b.Bytes())
 	return err
@@ -205,14 +206,14 @@ func Configuration(w io.Writer, s Style, v ConfigurationVersion, location *time.
 		facts = append(facts, when(v.QueuedAt, location))
 	}
 	if v.Files > 0 {
-		facts = append(facts, counted(v.Files, "file"))
+		facts = append(facts, plainwords.Counted(v.Files, "file"))
 	}
 	s.indented(&b, "  ", strings.Join(facts, " · "))
 	if v.Error != "" || v.ErrorMessage != "" {
 		s.indented(&b, "  ", strings.TrimSpace(v.Error+" "+v.ErrorMessage))
 	}
 	if n := len(v.LeftOut); n > 0 {
-		s.indented(&b, "  ", "Not sent: "+counted(n, "state file")+", such as "+v.LeftOut[0])
+		s.indented(&b, "  ", "Not sent: "+plainwords.Counted(n, "state file")+", such as "+v.LeftOut[0])
 	}
 	if v.Run != "" {
 		s.indented(&b, "  ", "The upload made the run "+v.Run)
@@ -291,9 +292,9 @@ func ShowAtlasVersion(w io.Writer, s Style, v AtlasVersion) error {
 	if v.Received >= 0 {
 		received = "; the server has " + Size(v.Received)
 	}
-	s.indented(&b, "  ", counted(v.Files, "file")+", "+Size(v.Size)+received)
+	s.indented(&b, "  ", plainwords.Counted(v.Files, "file")+", "+Size(v.Size)+received)
 	if n := len(v.LeftOut); n > 0 {
-		s.indented(&b, "  ", "Not sent: "+counted(n, "state file")+", such as "+v.LeftOut[0])
+		s.indented(&b, "  ", "Not sent: "+plainwords.Counted(n, "state file")+", such as "+v.LeftOut[0])
 	}
 	_, err := w.Write(b.Bytes())
 	return err

@@ -71,16 +71,6 @@ func plainLine(text string) string {
 	}, Plain(text))
 }
 
-// Sentence makes a sentence of an error's text.
-func Sentence(text string) string {
-	first, width := utf8.DecodeRuneInString(text)
-	text = string(unicode.ToUpper(first)) + text[width:]
-	if !strings.HasSuffix(text, ".") && !strings.HasSuffix(text, "?") {
-		text += "."
-	}
-	return text
-}
-
 // Size writes a number of bytes for people: "734 B", "47.1 KiB", "102 MiB".
 func Size(bytes int64) string {
 	if bytes < 1024 {
