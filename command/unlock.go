@@ -157,7 +157,7 @@ func (u *unlocker) unlockJournal(ctx context.Context, clients *clientPool) ([]re
 		}
 		unlockings = append(unlockings, done)
 		if done.Outcome == report.Freed || done.Outcome == report.Free {
-			e := migrate.Event{Event: migrate.EventUnlocked, Haul: lock.Haul, Target: lock.Target}
+			e := migrate.Event{Event: migrate.EventUnlocked, Haul: lock.Haul, Target: lock.Target, WorkspaceID: lock.WorkspaceID}
 			if err := journal.Append(e); err != nil {
 				u.log.Warn("the journal does not record what was unlocked", "error", err)
 			}

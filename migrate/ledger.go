@@ -192,60 +192,93 @@ func (l *Ledger) CutOff() []Result {
 //
 // It is not safe for use by several goroutines at once.
 type LockLedger struct {
-	locks map[string]HeldLock // by target
-	lost  map[string]HeldLock // where a lock request may still take effect, by target
+	locks locks
+	lost  locks // where a lock request may still take effect
+}
+
+// locks are workspaces by target: several where a workspace was renamed or deleted, and
+// another has its name.
+type locks map[string][]HeldLock
+
+// add adds a lock, or replaces what was known of it.
+func (l *locks) add(h HeldLock) {
+	if *l == nil {
+		*l = locks{}
+	}
+	l.drop(h.Target, h.WorkspaceID)
+	(*l)[h.Target] = append((*l)[h.Target], h)
+}
+
+// drop removes a workspace; all of the target where its id is not known.
+func (l locks) drop(target, id string) {
+	left := slices.DeleteFunc(l[target], func(h HeldLock) bool { return h.is(id) })
+	if len(left) == 0 {
+		delete(l, target)
+		return
+	}
+	l[target] = left
+}
+
+// has reports whether a workspace is among them.
+func (l locks) has(target, id string) bool {
+	return slices.ContainsFunc(l[target], func(h HeldLock) bool { return h.is(id) })
+}
+
+// sorted returns all, by name.
+func (l locks) sorted() []HeldLock {
+	var all []HeldLock
+	for _, target := range slices.Sorted(maps.Keys(l)) {
+		all = append(all, l[target]...)
+	}
+	return all
 }
 
 // Add follows what an event does to a lock.
 func (l *LockLedger) Add(e Event) {
+	lock := HeldLock{Target: e.Target, Haul: e.Haul, WorkspaceID: e.WorkspaceID}
 	switch e.Event {
 	case EventLockRequestLost:
-		if l.lost == nil {
-			l.lost = map[string]HeldLock{}
-		}
-		l.lost[e.Target] = HeldLock{Target: e.Target, Haul: e.Haul, WorkspaceID: e.WorkspaceID}
+		l.lost.add(lock)
 	case EventLocking:
-		l.Hold(HeldLock{Target: e.Target, Haul: e.Haul, WorkspaceID: e.WorkspaceID})
+		l.locks.add(lock)
 	case EventLocked, EventLockKept:
-		l.Hold(HeldLock{Target: e.Target, Haul: e.Haul, WorkspaceID: e.WorkspaceID, Sure: true})
+		lock.Sure = true
+		l.locks.add(lock)
 	case EventUnlocked:
-		delete(l.locks, e.Target)
+		l.locks.drop(e.Target, e.WorkspaceID)
 	case EventOutcome:
 		// What ended without a lock of ours left has none, also where the lock was
 		// asked for and somebody else had it.
 		if e.Result != nil && !e.Result.Locked {
-			delete(l.locks, e.Target)
+			l.locks.drop(e.Target, e.WorkspaceID)
 		}
 		if e.Result != nil && !e.Result.LockRequestLost {
-			delete(l.lost, e.Target)
+			l.lost.drop(e.Target, e.WorkspaceID)
 		}
 	}
 }
 
 // Hold adds a lock.
-func (l *LockLedger) Hold(h HeldLock) {
-	if l.locks == nil {
-		l.locks = map[string]HeldLock{}
-	}
-	l.locks[h.Target] = h
-}
+func (l *LockLedger) Hold(h HeldLock) { l.locks.add(h) }
 
 // HeldLocks are the workspaces whose lock was asked for and not given back, by name.
-func (l *LockLedger) HeldLocks() []HeldLock {
-	return slices.SortedFunc(maps.Values(l.locks), func(a, b HeldLock) int { return strings.Compare(a.Target, b.Target) })
-}
+func (l *LockLedger) HeldLocks() []HeldLock { return l.locks.sorted() }
 
 // LostRequests are the workspaces where the reply to a lock request was lost and no
 // lock is known to be held, by name. The request may take effect at any time later.
 func (l *LockLedger) LostRequests() []HeldLock {
-	var lost []HeldLock
-	for at, lock := range l.lost {
-		if _, held := l.locks[at]; !held {
-			lost = append(lost, lock)
+	return slices.DeleteFunc(l.lost.sorted(), func(h HeldLock) bool { return l.locks.has(h.Target, h.WorkspaceID) })
+}
+
+// left returns the workspaces behind a target that are locked, or may be.
+func (l *LockLedger) left(target string) []HeldLock {
+	all := slices.Clone(l.locks[target])
+	for _, h := range l.lost[target] {
+		if !l.locks.has(target, h.WorkspaceID) {
+			all = append(all, h)
 		}
 	}
-	slices.SortFunc(lost, func(a, b HeldLock) int { return strings.Compare(a.Target, b.Target) })
-	return lost
+	return all
 }
 
 // A HeldLock is a workspace that a haul may have left locked.
@@ -259,6 +292,10 @@ type HeldLock struct {
 	// Sure says that the lock was granted; otherwise only that it was asked for.
 	Sure bool
 }
+
+// is reports whether the lock is that of the workspace with an id. One that is not known
+// may be any.
+func (h HeldLock) is(id string) bool { return h.WorkspaceID == id || h.WorkspaceID == "" || id == "" }
 
 // UnlockCommand is what frees the workspace.
 func (h HeldLock) UnlockCommand() string { return "tfhaul unlock " + h.Target + " --haul " + h.Haul }
@@ -310,9 +347,7 @@ func (x *execution) lockedByUs() bool {
 	if x.Past == nil {
 		return false
 	}
-	_, held := x.Past.locks[x.result.Target]
-	_, lost := x.Past.lost[x.result.Target]
-	return held || lost
+	return x.Past.locks.has(x.result.Target, ws.ID) || x.Past.lost.has(x.result.Target, ws.ID)
 }
 
 // lockedByOurRun says whether the workspace is locked by the run that the state

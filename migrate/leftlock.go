@@ -3,30 +3,52 @@ package migrate
 import (
 	"context"
 	"errors"
+	"fmt"
+
+	"tfhaul/target"
 )
 
-// freeLeftLock gives back the lock that an earlier run of this haul has left on the
-// workspace, where this run's steps did not come to it: because the source cannot
-// be read any more, is another, or collides with one. A lock stays, and the result
-// says so, where the earlier run may have sent a state that nobody has looked at
-// since, and where it cannot be given back.
+// freeLeftLock releases the locks that an earlier run of this haul has left, where this
+// run's steps did not come to them: because the source cannot be read any more, is
+// another, or collides with one; or because the workspace was renamed, and another or
+// none has its name.
 func (x *execution) freeLeftLock(ctx context.Context) {
-	if x.Past == nil || x.DryRun || x.lock != nil || x.result.Locked {
-		return
-	}
-	_, left := x.Past.locks[x.result.Target]
-	if _, lost := x.Past.lost[x.result.Target]; !left && !lost {
-		return
-	}
-	const was = "An earlier run of this haul was cut off while the workspace was locked by it"
-	if x.past().sending && x.result.Relation == "" && x.OnFailure != ClearLock {
-		x.leaveLocked()
-		x.note("%s, and may have sent its state. The workspace may still be locked: what it holds was not looked at. See tfhaul history, then free it: %s", was, x.result.UnlockCommand)
+	if x.Past == nil || x.DryRun || x.result.Locked {
 		return
 	}
 	ctx, cancel := landing(ctx)
 	defer cancel()
-	freed, err := x.unlock(ctx, x.Organization, x.Move.Workspace, "", func(id string) bool {
+	for _, lock := range x.Past.left(x.result.Target) {
+		if x.lock == nil || !lock.is(x.workspace.ID) {
+			x.freeLeft(ctx, lock)
+		}
+	}
+}
+
+// freeLeft releases one of these locks. It stays, and the result says so, where the
+// earlier run may have sent a state that nobody has looked at since, and where it cannot
+// be released.
+func (x *execution) freeLeft(ctx context.Context, lock HeldLock) {
+	what, elsewhere := "the workspace", x.workspace == nil || !lock.is(x.workspace.ID)
+	if elsewhere && lock.WorkspaceID != "" {
+		now, err := patiently(ctx, x.Target, func() (*target.Workspace, error) {
+			return x.Target.WorkspaceByID(ctx, x.Organization, lock.WorkspaceID)
+		})
+		switch {
+		case err == nil:
+			lock.Target = fmt.Sprintf("%s/%s/%s", x.Target.Host(), x.Organization, now.Name)
+			what = fmt.Sprintf("the workspace that is called %s now", now.Name)
+		case target.CodeOf(err) == target.ForbiddenOrMissing && x.workspace != nil:
+			x.note("The workspace that an earlier run of this haul locked (%s) no longer exists, or this token cannot see it any more. Another workspace has its name.", lock.WorkspaceID)
+			return
+		}
+	}
+	was := "An earlier run of this haul was cut off while " + what + " was locked by it"
+	if x.past().sending && (elsewhere || x.result.Relation == "") && x.OnFailure != ClearLock {
+		x.reportLeft(lock, was+", and may have sent its state. The workspace may still be locked: what it holds was not looked at. See tfhaul history, then free it: "+lock.UnlockCommand())
+		return
+	}
+	freed, err := x.unlock(ctx, x.Organization, x.Move.Workspace, lock.WorkspaceID, func(id string) bool {
 		_, ours := x.claims.take(id, x.key())
 		return ours
 	})
@@ -35,9 +57,21 @@ func (x *execution) freeLeftLock(ctx context.Context) {
 		// It was given back, or taken from us, and another user's is left alone. So is
 		// that of another move of this run.
 	case err != nil:
-		x.leaveLocked()
-		x.note("%s, and it could not be unlocked: %v. To free it: %s", was, err, x.result.UnlockCommand)
-	case freed.Freed:
-		x.note("%s; it is unlocked now.", was)
+		x.reportLeft(lock, fmt.Sprintf("%s, and it could not be unlocked: %v. To free it: %s", was, err, lock.UnlockCommand()))
+	default:
+		x.record(Event{Event: EventUnlocked, WorkspaceID: lock.WorkspaceID})
+		if freed.Freed {
+			x.note("%s; it is unlocked now.", was)
+		}
 	}
+}
+
+// reportLeft reports a lock that stays after the move's own steps have ended.
+func (x *execution) reportLeft(lock HeldLock, message string) {
+	x.result.Locked, x.result.UnlockCommand = true, lock.UnlockCommand()
+	if x.result.Outcome == Moved || x.result.Outcome == AlreadyThere {
+		x.result.Outcome, x.result.Code, x.result.Message = Failed, CodeLockLeft, x.result.Message+" "+message
+		return
+	}
+	x.note("%s", message)
 }

@@ -353,5 +353,5 @@ func (x *execution) noteUnsure() {
 // leaveLocked puts into the result that the workspace stays locked by us.
 func (x *execution) leaveLocked() {
 	x.result.Locked = true
-	x.result.UnlockCommand = fmt.Sprintf("tfhaul unlock %s --haul %s", x.result.Target, x.Haul)
+	x.result.UnlockCommand = HeldLock{Target: x.result.Target, Haul: x.Haul}.UnlockCommand()
 }

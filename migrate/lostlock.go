@@ -3,6 +3,7 @@ package migrate
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"tfhaul/lockwait"
 )
@@ -13,10 +14,7 @@ func (x *execution) lockRequestLost() { x.record(x.lockEvent(EventLockRequestLos
 
 // noteLostLock puts into the result that a lock request may still take effect.
 func (x *execution) noteLostLock() {
-	earlier := false
-	if x.Past != nil {
-		_, earlier = x.Past.lost[x.result.Target]
-	}
+	earlier := x.Past != nil && len(x.Past.lost[x.result.Target]) > 0
 	if earlier || x.lock != nil && x.lock.outstanding(x.lease != nil) {
 		x.result.LockRequestLost = true
 	}
@@ -33,22 +31,16 @@ func (x *execution) lookOnceMore(ctx context.Context) {
 	}
 	ctx, cancel := landing(ctx)
 	defer cancel()
-	command := HeldLock{Target: x.result.Target, Haul: x.Haul}.UnlockCommand()
+	lock := HeldLock{Target: x.result.Target, Haul: x.Haul}
 	ours, err := x.releaseLate(ctx)
 	switch {
 	case err == nil && ours:
 		x.result.LockRequestLost = x.lock.lost > 1
 		x.note("A lock request whose reply was lost took effect late; the workspace is unlocked again.")
 	case err != nil:
-		x.leaveLocked()
-		message := "A lock request whose reply was lost may have locked the workspace, and it could not be unlocked: " + err.Error() + ". To free it: " + command
-		if x.result.Outcome == Moved || x.result.Outcome == AlreadyThere {
-			x.result.Outcome, x.result.Code, x.result.Message = Failed, CodeLockLeft, x.result.Message+" "+message
-			return
-		}
-		x.note("%s", message)
+		x.reportLeft(lock, fmt.Sprintf("A lock request whose reply was lost may have locked the workspace, and it could not be unlocked: %v. To free it: %s", err, lock.UnlockCommand()))
 	default:
-		x.note("The reply to a lock request was lost. If it takes effect later, the workspace stays locked by this haul; to look, and free it: %s", command)
+		x.note("The reply to a lock request was lost. If it takes effect later, the workspace stays locked by this haul; to look, and free it: %s", lock.UnlockCommand())
 	}
 }
 
