@@ -16,15 +16,15 @@ type allowance struct {
 }
 
 // allowances reads --allow.
-func allowances(c *cli.Context) ([]allowance, error) {
+func (p *process) allowances(c *cli.Context) ([]allowance, error) {
 	var all []allowance
 	for _, given := range c.StringSlice("allow") {
 		workspace, code, ok := strings.Cut(given, "=")
 		if !ok || workspace == "" {
-			return nil, usagef("%s is %q: write WORKSPACE=CODE, such as network=%s", originOf(c, "allow"), given, migrate.CodeUnusable)
+			return nil, usagef("%s is %q: write WORKSPACE=CODE, such as network=%s", p.originOf("allow"), given, migrate.CodeUnusable)
 		}
 		if err := migrate.CheckAllow(code); err != nil {
-			return nil, usagef("%s is %q: %v", originOf(c, "allow"), given, err)
+			return nil, usagef("%s is %q: %v", p.originOf("allow"), given, err)
 		}
 		all = append(all, allowance{workspace, migrate.Code(code)})
 	}
@@ -33,7 +33,7 @@ func allowances(c *cli.Context) ([]allowance, error) {
 
 // allowedFor is what --allow says of the one workspace that a move goes into.
 func (p *process) allowedFor(c *cli.Context, workspace string) ([]migrate.Code, error) {
-	all, err := allowances(c)
+	all, err := p.allowances(c)
 	if err != nil {
 		return nil, err
 	}
@@ -41,7 +41,7 @@ func (p *process) allowedFor(c *cli.Context, workspace string) ([]migrate.Code, 
 	for _, a := range all {
 		if !strings.EqualFold(a.workspace, workspace) {
 			return nil, usagef("%s names the workspace %q, and the target is %q: write --allow=%s=%s, if that is what you want",
-				originOf(c, "allow"), a.workspace, workspace, workspace, a.code)
+				p.originOf("allow"), a.workspace, workspace, workspace, a.code)
 		}
 		codes = append(codes, a.code)
 	}

@@ -6,7 +6,6 @@ package command
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -145,9 +144,9 @@ func (p *process) run(ctx context.Context, args []string) int {
 	return p.exitCode(ctx, err)
 }
 
-// app is the program as urfave/cli knows it. Its own help and version are not
-// used: they live in variables of that package, which several runs in one process
-// would share.
+// app is the program as urfave/cli knows it. Its own flags for help and version are not
+// used: they are variables of that package, which several runs in one process would
+// share.
 func (p *process) app() *cli.App {
 	app := &cli.App{
 		Name:      "tfhaul",
@@ -158,7 +157,7 @@ func (p *process) app() *cli.App {
 			"byte for byte, and proves that they arrived. Nothing newer and nothing unrelated is overwritten unless you say so.\n\n" +
 			"New here? `tfhaul demo` shows a whole move on a server of its own, in seconds and without a network.",
 		Flags: []cli.Flag{
-			textFlag("log-level", "warn", "log to stderr from `LEVEL` on: debug, info, warn or error"),
+			logLevelFlag(),
 			&cli.BoolFlag{Name: "help", Aliases: []string{"h"}, Usage: "show help; behind a command, that command's", DisableDefaultText: true},
 			&cli.BoolFlag{Name: "version", Aliases: []string{"v"}, Usage: "show the version", DisableDefaultText: true},
 		},
@@ -166,7 +165,8 @@ func (p *process) app() *cli.App {
 			p.auditCommand(), p.planCommand(), p.migrateCommand(), p.rehearseCommand(), p.moveCommand(), p.verifyCommand(), p.unlockCommand(), p.historyCommand(), p.proveCommand(), p.configCommand(), p.reportCommand(),
 			p.demoCommand(), p.simCommand(), p.versionCommand(), p.completionCommand(), p.manCommand(),
 		},
-		Before:                    p.setLogLevel,
+		Action:                    p.missingCommand,
+		CustomAppHelpTemplate:     appHelp,
 		HideHelp:                  true,
 		HideVersion:               true,
 		EnableBashCompletion:      true,
@@ -174,34 +174,47 @@ func (p *process) app() *cli.App {
 		Reader:                    p.stdin,
 		Writer:                    p.stdout,
 		ErrWriter:                 p.stderr,
-		OnUsageError:              p.onUsageError,
+		OnUsageError:              onUsageError,
 		// Errors come back from RunContext; urfave/cli must not end the process.
 		ExitErrHandler: func(*cli.Context, error) {},
 	}
 	for _, c := range app.Commands {
 		c.HideHelp = true
-		c.OnUsageError = p.onUsageError
-		c.Flags = append(c.Flags, &cli.BoolFlag{Name: "help", Aliases: []string{"h"}, Usage: "show this", DisableDefaultText: true})
+		c.CustomHelpTemplate = commandHelp
+		c.Before = p.setLogLevel
+		c.OnUsageError = onUsageError
+		logLevel := logLevelFlag()
+		logLevel.Hidden = true // listed by tfhaul --help
+		c.Flags = append(c.Flags, logLevel, &cli.BoolFlag{Name: "help", Aliases: []string{"h"}, Usage: "show this", DisableDefaultText: true})
 	}
 	app.Setup()
 	return app
 }
 
+func logLevelFlag() *cli.StringFlag {
+	return textFlag("log-level", "warn", "log to stderr from `LEVEL` on: debug, info, warn or error")
+}
+
 func (p *process) setLogLevel(c *cli.Context) error {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(c.String("log-level"))); err != nil {
-		return usagef("%s cannot be %q: it is debug, info, warn or error", originOf(c, "log-level"), c.String("log-level"))
+		return usagef("%s cannot be %q: it is debug, info, warn or error", p.originOf("log-level"), c.String("log-level"))
 	}
 	p.log = slog.New(slog.NewTextHandler(p.stderr, &slog.HandlerOptions{Level: level}))
 	return nil
 }
 
-// onUsageError rewrites what package flag says of a value it cannot read.
-func (p *process) onUsageError(c *cli.Context, err error, _ bool) error {
-	if _, ok := errors.AsType[*usageError](err); ok {
-		return err
-	}
-	return &usageError{p.explainFlag(c, err)}
+// onUsageError gives what urfave/cli cannot parse the exit code of a usage error.
+// arrange has refused nearly all of it.
+func onUsageError(_ *cli.Context, err error, _ bool) error {
+	return &usageError{err.Error()}
+}
+
+// missingCommand shows the help to somebody who named no command.
+func (p *process) missingCommand(c *cli.Context) error {
+	cli.HelpPrinter(p.stderr, appHelp, c.App)
+	fmt.Fprintln(p.stderr)
+	return usagef("which command?")
 }
 
 // noArguments refuses arguments where a command takes none.

@@ -1,10 +1,13 @@
 package command
 
 import (
+	"errors"
 	"fmt"
-	"regexp"
+	"math"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 	"github.com/xrash/smetrics"
@@ -13,107 +16,155 @@ import (
 // completionFlag is what the completion scripts append; urfave/cli answers it.
 const completionFlag = "--generate-bash-completion"
 
-// arrange brings the arguments into the order that urfave/cli wants, which stops
-// looking for flags at the first argument: `tfhaul move a.tfstate acme/net --json`
-// becomes `tfhaul move --json -- a.tfstate acme/net`. Flags that are not given are
-// taken from their variables. What cannot be understood is a *usageError.
+// arrange orders the arguments for urfave/cli, which stops looking for flags at the
+// first argument: `tfhaul move a.tfstate acme/net --json` becomes
+// `tfhaul move --json -- a.tfstate acme/net`. Flags that are not given are taken from
+// their variables. Its errors are *usageError.
 func (p *process) arrange(app *cli.App, args []string) ([]string, error) {
 	p.typed = map[string]bool{}
-	app.Metadata = map[string]any{typedFlags: p.typed}
 	if len(args) > 0 && args[len(args)-1] == completionFlag {
 		return args, nil
 	}
-	a := arranger{app: app, typed: p.typed}
+	a := arranger{app: app, known: app.Flags, typed: p.typed}
 	if err := a.read(args); err != nil {
 		return nil, err
 	}
-	if a.typed["help"] || a.command != nil && a.command.Name == "help" {
-		return nil, a.helpWanted()
+	arranged := []string{app.Name}
+	if a.command != nil {
+		arranged = append(arranged, a.command.Name)
 	}
-	if a.typed["version"] && a.command == nil {
-		a.command = app.Command("version")
+	switch {
+	case a.typed["help"]:
+		// urfave/cli would take an argument for the command to describe.
+		return append(arranged, "--help"), nil
+	case a.typed["version"]:
+		return []string{app.Name, "version"}, nil
 	}
-	if a.command == nil {
-		return nil, &helpError{app: app, missing: true}
+	if err := a.variables(p.getenv); err != nil {
+		return nil, err
 	}
-	out := []string{app.Name}
-	out = append(out, p.variables(app.Flags)...)
-	out = append(out, a.global...)
-	out = append(out, a.command.Name)
-	out = append(out, p.variables(a.command.Flags)...)
-	out = append(out, a.local...)
-	out = append(out, "--")
-	return append(out, a.positional...), nil
+	return slices.Concat(arranged, a.flags, []string{"--"}, a.positional), nil
 }
 
-// An arranger sorts arguments.
+// An arranger separates flags from arguments.
 type arranger struct {
-	app           *cli.App
-	command       *cli.Command
-	global, local []string // flags, each one argument
-	positional    []string
-	typed         map[string]bool // by the flag's first name
+	app        *cli.App
+	command    *cli.Command
+	known      []cli.Flag // the command's, or the program's before there is one
+	flags      []string   // each with its value
+	positional []string
+	typed      map[string]bool // by the flag's first name
 }
 
 func (a *arranger) read(args []string) error {
-	onlyPositional := false
 	for i := 1; i < len(args); i++ {
-		arg := args[i]
-		switch {
-		case arg == "--" && !onlyPositional:
-			onlyPositional = true
-		case !onlyPositional && strings.HasPrefix(arg, "-") && arg != "-":
+		switch arg := args[i]; {
+		case arg == "--":
+			a.positional = append(a.positional, args[i+1:]...)
+			return nil
+		case strings.HasPrefix(arg, "-") && arg != "-":
 			used, err := a.flag(arg, args[i+1:])
 			if err != nil {
 				return err
 			}
 			i += used
-		case a.command == nil && arg == "help":
-			a.command = &cli.Command{Name: "help"}
-		case a.command == nil:
+		case a.command != nil:
+			a.positional = append(a.positional, arg)
+		case arg == "help":
+			a.typed["help"] = true
+		default:
 			if a.command = a.app.Command(arg); a.command == nil {
 				return a.unknownCommand(arg)
 			}
-		default:
-			a.positional = append(a.positional, arg)
+			a.known = a.command.Flags
 		}
 	}
 	return nil
 }
 
-// flag takes a flag, and its value from the following arguments where it stands
-// there. It returns how many of them it used.
+// flag reads a flag, and its value from the following arguments unless it is part of
+// the flag's own. It returns how many of them it used.
 func (a *arranger) flag(arg string, following []string) (int, error) {
-	name, _, hasValue := strings.Cut(strings.TrimLeft(arg, "-"), "=")
-	known, into := a.find(name)
-	if known == nil {
+	name, value, given := strings.Cut(strings.TrimLeft(arg, "-"), "=")
+	known, used := flagNamed(a.known, name), 0
+	switch {
+	case known == nil:
 		return 0, a.unknownFlag(arg, name)
+	case given:
+	case !takesValue(known):
+		value = "true"
+	case len(following) == 0:
+		return 0, usagef("--%s requires a value: --%s=VALUE", name, name)
+	case following[0] == "--", strings.HasPrefix(following[0], "--") && flagNamed(a.known, following[0][2:]) != nil:
+		return 0, usagef("--%s requires a value, and %s follows it: --%s=VALUE", name, following[0], name)
+	default:
+		value, used = following[0], 1
+		arg += "=" + value
 	}
 	a.typed[known.Names()[0]] = true
-	if hasValue || !takesValue(known) {
-		*into = append(*into, arg)
-		return 0, nil
-	}
-	if len(following) == 0 {
-		return 0, usagef("--%s wants a value: --%s=VALUE", name, name)
-	}
-	if next := following[0]; strings.HasPrefix(next, "--") {
-		if follower, _ := a.find(strings.TrimLeft(next, "-")); follower != nil || next == "--" {
-			return 0, usagef("--%s wants a value, and %s follows it: --%s=VALUE", name, next, name)
-		}
-	}
-	*into = append(*into, arg+"="+following[0])
-	return 1, nil
+	a.flags = append(a.flags, arg)
+	return used, checkValue(known, "--"+name, value)
 }
 
-// find looks for a flag of the command, then of the program.
-func (a *arranger) find(name string) (cli.Flag, *[]string) {
-	if a.command != nil {
-		if f := flagNamed(a.command.Flags, name); f != nil {
-			return f, &a.local
+// variables adds the flags that are set in the environment and not on the command
+// line. A repeatable flag takes one value from each line of its variable.
+func (a *arranger) variables(getenv func(string) string) error {
+	for _, f := range a.known {
+		name := f.Names()[0]
+		variable := variableOf(name)
+		value := getenv(variable)
+		if documented, ok := f.(cli.DocGenerationFlag); value == "" || !ok || len(documented.GetEnvVars()) == 0 {
+			continue
+		}
+		values := []string{value}
+		if _, ok := f.(*cli.StringSliceFlag); ok {
+			values = strings.Split(strings.TrimSpace(value), "\n")
+		}
+		for _, v := range values {
+			if err := checkValue(f, variable, v); err != nil {
+				return err
+			}
+			if !a.typed[name] {
+				a.flags = append(a.flags, "--"+name+"="+v)
+			}
 		}
 	}
-	return flagNamed(a.app.Flags, name), &a.global
+	return nil
+}
+
+// checkValue refuses a value that the flag cannot have. origin is the flag or variable
+// that it comes from.
+func checkValue(f cli.Flag, origin, value string) error {
+	var (
+		number float64
+		err    error
+		valid  string
+	)
+	switch f.(type) {
+	case *cli.DurationFlag:
+		var d time.Duration
+		d, err = time.ParseDuration(value)
+		number, valid = float64(d), "a duration such as 30s, 5m or 1h"
+	case *cli.IntFlag:
+		var n int64
+		n, err = strconv.ParseInt(value, 0, strconv.IntSize)
+		number, valid = float64(n), "a whole number"
+	case *cli.Float64Flag:
+		number, err = strconv.ParseFloat(value, 64)
+		valid = "a number"
+	case *cli.BoolFlag:
+		_, err = strconv.ParseBool(value)
+		valid = "true or false"
+	}
+	switch {
+	case errors.Is(err, strconv.ErrRange):
+		return usagef("%s cannot be %q: the number is too large", origin, value)
+	case err != nil, math.IsNaN(number), math.IsInf(number, 0):
+		return usagef("%s cannot be %q: use %s", origin, value, valid)
+	case number < 0:
+		return usagef("%s cannot be negative", origin)
+	}
+	return nil
 }
 
 func flagNamed(flags []cli.Flag, name string) cli.Flag {
@@ -139,8 +190,10 @@ func (a *arranger) unknownCommand(given string) error {
 		didYouMean(closest(given, names)), strings.Join(names, ", "))
 }
 
+// unknownFlag shows no value, which might be a secret.
 func (a *arranger) unknownFlag(arg, name string) error {
-	if strings.ContainsAny(name, " \t\n") {
+	arg, _, _ = strings.Cut(arg, "=")
+	if strings.ContainsAny(arg, " \t\n") {
 		arg = strings.Fields(arg)[0] + "…"
 	}
 	if name == "token" {
@@ -152,43 +205,26 @@ func (a *arranger) unknownFlag(arg, name string) error {
 				return usagef("--%s belongs behind the command: tfhaul %s … --%s", name, c.Name, name)
 			}
 		}
-		return usagef("there is no flag %s; see tfhaul --help", flagOnly(arg))
+		return usagef("there is no flag %s; see tfhaul --help", arg)
 	}
 	var names []string
-	for _, f := range slices.Concat(a.command.Flags, a.app.Flags) {
+	for _, f := range a.known {
 		names = append(names, "--"+f.Names()[0])
 	}
-	return usagef("tfhaul %s has no flag %s%s; see tfhaul %s --help", a.command.Name, flagOnly(arg),
+	return usagef("tfhaul %s has no flag %s%s; see tfhaul %s --help", a.command.Name, arg,
 		didYouMean(closest("--"+name, names)), a.command.Name)
-}
-
-// flagOnly is an argument without a value, which might be a secret.
-func flagOnly(arg string) string {
-	name, _, _ := strings.Cut(arg, "=")
-	return name
-}
-
-func (a *arranger) helpWanted() error {
-	if a.command != nil && a.command.Name == "help" {
-		a.command = nil
-		if len(a.positional) > 0 {
-			if a.command = a.app.Command(a.positional[0]); a.command == nil {
-				return a.unknownCommand(a.positional[0])
-			}
-		}
-	}
-	return &helpError{app: a.app, command: a.command}
 }
 
 func didYouMean(name string) string {
 	if name == "" {
 		return ""
 	}
-	return " (did you mean " + name + "?)"
+	return fmt.Sprintf(" (did you mean %s?)", name)
 }
 
-// closest is the candidate nearest to what was given, or "" when none is near.
-// A third of the letters may be wrong, and two in short words.
+// closest returns the candidate nearest to what was given, or "" if none is near: up to
+// a third of the letters may be wrong, and two in short words. urfave/cli's own
+// suggestions always name one.
 func closest(given string, candidates []string) string {
 	best, least := "", max(2, len(given)/3)+1
 	for _, c := range candidates {
@@ -200,66 +236,4 @@ func closest(given string, candidates []string) string {
 		}
 	}
 	return best
-}
-
-// variables are the flags that the environment sets and the command line does not.
-// A flag that may be repeated takes one value from each line of its variable.
-func (p *process) variables(flags []cli.Flag) []string {
-	var out []string
-	for _, f := range flags {
-		documented, ok := f.(cli.DocGenerationFlag)
-		name := f.Names()[0]
-		if !ok || p.typed[name] || len(documented.GetEnvVars()) == 0 {
-			continue
-		}
-		value := p.getenv(documented.GetEnvVars()[0])
-		if value == "" {
-			continue
-		}
-		values := []string{value}
-		if several, ok := f.(cli.DocGenerationSliceFlag); ok && several.IsSliceFlag() {
-			values = strings.Split(strings.TrimSpace(value), "\n")
-		}
-		for _, v := range values {
-			out = append(out, "--"+name+"="+v)
-		}
-	}
-	return out
-}
-
-// badValue is how package flag, and urfave/cli for variables, complain of a value.
-var badValue = regexp.MustCompile(`(?s)^(?:invalid (?:boolean )?value|could not parse) "(.*)" (?:as .*)?for (?:flag )?-?([a-z0-9-]+): `)
-
-// explainFlag says of a value that a flag cannot have which it could, and where
-// the value came from.
-func (p *process) explainFlag(c *cli.Context, err error) string {
-	m := badValue.FindStringSubmatch(err.Error())
-	if m == nil {
-		return err.Error()
-	}
-	value, name := m[1], m[2]
-	origin := "--" + name
-	if !p.typed[name] {
-		origin = variableOf(name)
-	}
-	f := flagNamed(slices.Concat(c.Command.Flags, c.App.Flags), name)
-	if strings.HasSuffix(err.Error(), "value out of range") {
-		return fmt.Sprintf("%s cannot be %q: no number is as large as that here", origin, value)
-	}
-	return fmt.Sprintf("%s cannot be %q: it wants %s", origin, value, wants(f))
-}
-
-// wants says what values a flag takes.
-func wants(f cli.Flag) string {
-	switch f.(type) {
-	case *cli.DurationFlag:
-		return "a duration such as 30s, 5m or 1h"
-	case *cli.IntFlag:
-		return "a whole number"
-	case *cli.Float64Flag:
-		return "a number"
-	case *cli.BoolFlag:
-		return "true or false"
-	}
-	return "something else"
 }

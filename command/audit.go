@@ -85,7 +85,7 @@ read; 4 there is no such source.`,
 				}
 			}
 			if c.String("fail-on") != "" {
-				severity, err := oneOf(c, "fail-on", "error", "warning", "info")
+				severity, err := p.oneOf(c, "fail-on", "error", "warning", "info")
 				if err != nil {
 					return err
 				}

@@ -393,6 +393,21 @@ func TestUnknownCommands(t *testing.T) {
 	}
 }
 
+// TestVariablesOfTheProcess reads them from the environment of a real process, where
+// urfave/cli reads them, too.
+func TestVariablesOfTheProcess(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{{}, {"--dry-run=false"}} {
+		move := exec.CommandContext(t.Context(), binary(t), append([]string{"move", "a.tfstate", "acme/net"}, args...)...)
+		move.Env = append(os.Environ(), "TFHAUL_DRY_RUN=oui")
+		said, err := move.CombinedOutput()
+		want := "tfhaul: TFHAUL_DRY_RUN cannot be \"oui\": use true or false\n"
+		if code := move.ProcessState.ExitCode(); code != 4 || string(said) != want {
+			t.Errorf("%q: exit code %d (%v): %s", args, code, err, said)
+		}
+	}
+}
+
 func TestManualPage(t *testing.T) {
 	t.Parallel()
 	r := tfhaul(t, "man")

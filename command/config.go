@@ -55,9 +55,6 @@ wrong; 130 interrupted.`,
 // runConfig reads which of the three is wanted.
 func (p *process) runConfig(c *cli.Context) error {
 	o := &configure{limit: c.Int("limit"), speculative: c.Bool("speculative"), noQueue: c.Bool("no-queue"), json: c.Bool("json")}
-	if err := notNegative(c, "limit"); err != nil {
-		return err
-	}
 	wants := map[string][]string{
 		"list": {"list", "[HOST/]ORG/WORKSPACE"},
 		"show": {"show", "CV-ID", "[HOST/]ORG/WORKSPACE"},
@@ -81,7 +78,7 @@ func (p *process) runConfig(c *cli.Context) error {
 		if err := checkDirectory(args[1]); err != nil {
 			return err
 		}
-		if api, err := oneOf(c, "api", apiTFE, apiAtlas); err != nil || api == apiAtlas {
+		if api, err := p.oneOf(c, "api", apiTFE, apiAtlas); err != nil || api == apiAtlas {
 			return p.pushAtlas(c, o.connector, args[1], args[2], err)
 		}
 	}

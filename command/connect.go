@@ -39,13 +39,13 @@ func (p *process) connector(c *cli.Context) (connector, error) {
 	}
 	p.silence = n.timeout
 	if p.offline && n.caFile == "" {
-		return n, notNegative(c, "timeout", "rate")
+		return n, nil
 	}
 	var err error
 	if p.trust, err = target.TLSConfig(n.caFile, p.getenv); err != nil {
 		return n, &usageError{err.Error()}
 	}
-	return n, notNegative(c, "timeout", "rate")
+	return n, nil
 }
 
 // workspaceAddress reads [HOST/]ORG/WORKSPACE.

@@ -70,15 +70,12 @@ func (p *process) exitCode(ctx context.Context, err error) int {
 	var (
 		end   *endedError
 		usage *usageError
-		help  *helpError
 	)
 	switch {
 	case err == nil:
 		return exitDone
 	case errors.As(err, &end):
 		return end.code
-	case errors.As(err, &help):
-		return p.printHelp(help)
 	case errors.As(err, &usage):
 		p.complain(usage.message)
 		return exitUsage

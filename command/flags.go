@@ -1,7 +1,6 @@
 package command
 
 import (
-	"math"
 	"strings"
 	"time"
 
@@ -49,37 +48,21 @@ func jsonFlag() *cli.BoolFlag {
 	return switchFlag("json", "print one JSON document on stdout")
 }
 
-// typedFlags is where the program's metadata keeps which flags were typed.
-const typedFlags = "typed"
-
-// originOf is where a flag's value came from: the flag, or its variable.
-func originOf(c *cli.Context, flag string) string {
-	if typed, ok := c.App.Metadata[typedFlags].(map[string]bool); ok && !typed[flag] {
-		return variableOf(flag)
+// originOf returns where a flag's value comes from: the flag, or its variable.
+func (p *process) originOf(flag string) string {
+	if p.typed[flag] {
+		return "--" + flag
 	}
-	return "--" + flag
+	return variableOf(flag)
 }
 
 // oneOf refuses a flag's value that is none of those it can have.
-func oneOf(c *cli.Context, flag string, values ...string) (string, error) {
+func (p *process) oneOf(c *cli.Context, flag string, values ...string) (string, error) {
 	given := c.String(flag)
 	for _, v := range values {
 		if given == v {
 			return v, nil
 		}
 	}
-	return "", usagef("%s cannot be %q: it is %s", originOf(c, flag), given, strings.Join(values, ", "))
-}
-
-// notNegative refuses durations and numbers below zero.
-func notNegative(c *cli.Context, flags ...string) error {
-	for _, name := range flags {
-		if c.Duration(name) < 0 || c.Float64(name) < 0 || c.Int(name) < 0 {
-			return usagef("%s cannot be negative", originOf(c, name))
-		}
-		if number := c.Float64(name); math.IsNaN(number) || math.IsInf(number, 0) {
-			return usagef("%s cannot be %v: it wants a number", originOf(c, name), number)
-		}
-	}
-	return nil
+	return "", usagef("%s cannot be %q: it is %s", p.originOf(flag), given, strings.Join(values, ", "))
 }

@@ -96,7 +96,7 @@ func (p *process) hauling(c *cli.Context, takesManifest bool) (hauling, error) {
 		return h, usagef("--parallelism cannot be %d: at least one move runs at a time", h.parallelism)
 	}
 	var err error
-	if h.allow, err = allowances(c); err != nil {
+	if h.allow, err = p.allowances(c); err != nil {
 		return h, err
 	}
 	if h.connector, err = p.connector(c); err != nil {

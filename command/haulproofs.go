@@ -27,9 +27,6 @@ func (p *process) haulProofs(c *cli.Context) (*haulProofs, error) {
 		}
 		return nil, nil
 	}
-	if err := notNegative(c, "run-timeout"); err != nil {
-		return nil, err
-	}
 	find, err := source.ParseConfigurationFinder(c.String("prove-dir"))
 	if err != nil {
 		return nil, &usageError{err.Error()}

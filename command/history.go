@@ -37,9 +37,6 @@ Examples:
 			if err != nil {
 				return err
 			}
-			if err := notNegative(c, "limit"); err != nil {
-				return err
-			}
 			h := &listHistory{limit: c.Int("limit"), json: c.Bool("json")}
 			if h.address, err = p.workspaceAddress(args[0]); err != nil {
 				return err

@@ -53,24 +53,24 @@ func (p *process) moveOptions(c *cli.Context) (migrate.Options, error) {
 			ExecutionMode: c.String("execution-mode"), AgentPool: c.String("agent-pool"), Tags: c.StringSlice("tag"),
 		},
 	}}
-	onFailure, err := oneOf(c, "on-failure", string(migrate.KeepLock), string(migrate.ClearLock))
+	onFailure, err := p.oneOf(c, "on-failure", string(migrate.KeepLock), string(migrate.ClearLock))
 	if err != nil {
 		return o, err
 	}
-	upload, err := oneOf(c, "upload", string(migrate.UploadAuto), string(migrate.UploadInline), string(migrate.UploadSigned))
+	upload, err := p.oneOf(c, "upload", string(migrate.UploadAuto), string(migrate.UploadInline), string(migrate.UploadSigned))
 	if err != nil {
 		return o, err
 	}
 	o.OnFailure, o.Upload = migrate.LockPolicy(onFailure), migrate.UploadMode(upload)
 	if o.CreateOptions.ExecutionMode != "" {
-		if _, err := oneOf(c, "execution-mode", "remote", "local", "agent"); err != nil {
+		if _, err := p.oneOf(c, "execution-mode", "remote", "local", "agent"); err != nil {
 			return o, err
 		}
 	}
 	if o.CreateOptions.AgentPool != "" && o.CreateOptions.ExecutionMode != target.AgentMode {
 		return o, usagef("--agent-pool requires --execution-mode agent")
 	}
-	if err := checkTags(c); err != nil {
+	if err := p.checkTags(c); err != nil {
 		return o, err
 	}
 	for _, name := range onlyWithCreate {
@@ -81,14 +81,14 @@ func (p *process) moveOptions(c *cli.Context) (migrate.Options, error) {
 	if p.typed["detailed-exitcode"] && !o.DryRun && !planning[c.Command.Name] {
 		return o, usagef("--detailed-exitcode says whether a dry run found work: it wants --dry-run")
 	}
-	return o, notNegative(c, "lock-timeout")
+	return o, nil
 }
 
 // checkTags refuses tags that no server takes.
-func checkTags(c *cli.Context) error {
+func (p *process) checkTags(c *cli.Context) error {
 	for _, tag := range c.StringSlice("tag") {
 		if err := target.CheckTag(tag); err != nil {
-			return usagef("%s cannot be %q: %v", originOf(c, "tag"), tag, err)
+			return usagef("%s cannot be %q: %v", p.originOf("tag"), tag, err)
 		}
 	}
 	return nil
@@ -164,7 +164,7 @@ func (p *process) parseMove(c *cli.Context) (*moveOne, error) {
 	if m.allow, err = p.allowedFor(c, m.address.Workspace); err != nil {
 		return nil, err
 	}
-	m.permittedFor, err = permittedName(c, m.address.Workspace)
+	m.permittedFor, err = p.permittedName(c, m.address.Workspace)
 	return m, err
 }
 

@@ -26,7 +26,7 @@ var permissionFlags = []string{"replace", "bump-serial", "allow"}
 
 // permittedName is the workspace's name as the flags that permit something write it; "" where
 // there are none. They may differ from the target in case, until the server is asked.
-func permittedName(c *cli.Context, workspace string) (string, error) {
+func (p *process) permittedName(c *cli.Context, workspace string) (string, error) {
 	name := ""
 	for _, flag := range permissionFlags {
 		for _, given := range c.StringSlice(flag) {
@@ -34,9 +34,9 @@ func permittedName(c *cli.Context, workspace string) (string, error) {
 			switch {
 			case !strings.EqualFold(given, workspace):
 				return "", usagef("%s names the workspace %q, and the target is %q: write --%s=%s, if that is what you want",
-					originOf(c, flag), given, workspace, flag, workspace)
+					p.originOf(flag), given, workspace, flag, workspace)
 			case name != "" && given != name:
-				return "", usagef("%s names the workspace %q, and it was also written %q: write its name as the server has it", originOf(c, flag), given, name)
+				return "", usagef("%s names the workspace %q, and it was also written %q: write its name as the server has it", p.originOf(flag), given, name)
 			}
 			name = given
 		}

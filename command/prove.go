@@ -93,7 +93,7 @@ func (p *process) parseProve(c *cli.Context) (*proveOne, error) {
 	if o.connector, err = p.connector(c); err != nil {
 		return nil, err
 	}
-	return o, notNegative(c, "run-timeout")
+	return o, nil
 }
 
 // checkFlags refuses flags that contradict each other.

@@ -83,9 +83,6 @@ Exit codes: as those of tfhaul plan.`,
 }
 
 func (p *process) parseRehearsal(c *cli.Context) (*rehearsal, error) {
-	if err := notNegative(c, "rate", "latency"); err != nil {
-		return nil, err
-	}
 	h, err := p.hauling(c, true)
 	if err != nil {
 		return nil, err

@@ -72,9 +72,6 @@ func (p *process) parseSim(c *cli.Context) (*simulation, error) {
 	if err := noArguments(c); err != nil {
 		return nil, err
 	}
-	if err := notNegative(c, "latency", "rate"); err != nil {
-		return nil, err
-	}
 	personality, err := tfesim.ParsePersonality(c.String("personality"))
 	if err != nil {
 		return nil, usagef("--personality cannot be %q: it is tfe, hcp, old-tfe or lax", c.String("personality"))
