@@ -2,6 +2,7 @@ package audit
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 )
 
@@ -82,6 +83,15 @@ type Copy struct {
 	// Relation is how it stands to the newest: "newest", "identical", "older" or
 	// "diverged".
 	Relation string `json:"relation"`
+}
+
+// CopyStanding says how the copy in a finding's nth source stands to the newest; "" where the
+// finding is not about copies.
+func (f Finding) CopyStanding(n int) string {
+	if n >= len(f.Copies) {
+		return ""
+	}
+	return fmt.Sprintf("serial %d, %s", f.Copies[n].Serial, f.Copies[n].Relation)
 }
 
 // The relations of copies.

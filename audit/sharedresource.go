@@ -1,10 +1,8 @@
 package audit
 
 import (
-	"cmp"
 	"fmt"
 	"hash/maphash"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -190,9 +188,7 @@ func (g *sharedGroup) finding() Finding {
 
 // types lists how many objects there are of each type, the most frequent first.
 func (g *sharedGroup) types() string {
-	names := slices.SortedFunc(maps.Keys(g.kinds), func(a, b string) int {
-		return cmp.Or(cmp.Compare(g.kinds[b], g.kinds[a]), strings.Compare(a, b))
-	})
+	names := plainwords.MostFrequent(g.kinds)
 	const named = 3
 	var parts []string
 	rest := 0

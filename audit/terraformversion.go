@@ -1,7 +1,9 @@
 package audit
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -62,13 +64,8 @@ func (j *judge) terraformVersions() {
 	if len(releases) < manyReleases {
 		return
 	}
-	names := make([]string, 0, len(releases))
-	for name := range releases {
-		names = append(names, name)
-	}
-	slices.SortFunc(names, func(a, b string) int {
-		return version.Must(version.NewVersion(a)).Compare(version.Must(version.NewVersion(b)))
-	})
+	names := NewestFirst(releases)
+	slices.Reverse(names)
 	parts := make([]string, len(names))
 	for i, name := range names {
 		parts[i] = fmt.Sprintf("%s (%d)", name, releases[name])
@@ -76,4 +73,21 @@ func (j *judge) terraformVersions() {
 	j.add(Finding{Code: CodeTerraformVersions, Severity: SeverityInfo, Sources: []string{},
 		Message: fmt.Sprintf("The states were written by %d releases of Terraform, from %s to %s: %s.", len(names), plainwords.Brief(lowest.String()), plainwords.Brief(highest.String()), strings.Join(parts, ", ")),
 		Advice:  "Give each workspace the version that wrote its state (--terraform-version from-state), and bring them together afterwards."})
+}
+
+// NewestFirst orders versions, the newest first, and texts that are not versions last.
+func NewestFirst(counts map[string]int) []string {
+	return slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
+		va, errA := version.NewVersion(a)
+		vb, errB := version.NewVersion(b)
+		switch {
+		case errA != nil && errB != nil:
+			return cmp.Compare(a, b)
+		case errA != nil:
+			return 1
+		case errB != nil:
+			return -1
+		}
+		return vb.Compare(va)
+	})
 }

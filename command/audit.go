@@ -15,6 +15,7 @@ import (
 	"tfhaul/audit"
 	"tfhaul/migrate"
 	"tfhaul/report"
+	"tfhaul/report/page"
 	"tfhaul/source"
 )
 
@@ -149,11 +150,11 @@ func (a *takeInventory) Run(ctx context.Context) error {
 // show tells of the inventory in the views that were asked for. A page that cannot be written
 // keeps nobody from what was found.
 func (a *takeInventory) show(i *audit.Inventory) error {
-	var page error
+	var unwritten error
 	if a.html != "" {
-		page = writeReport(a.html, a.force, func(w io.Writer) error { return report.InventoryHTML(w, i) })
+		unwritten = writeReport(a.html, a.force, func(w io.Writer) error { return page.Audit(w, i) })
 	}
-	return errors.Join(a.print(i), page)
+	return errors.Join(a.print(i), unwritten)
 }
 
 // print writes to stdout.

@@ -7,6 +7,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"tfhaul/report"
+	"tfhaul/report/page"
 )
 
 // A tellHaul tells of a haul what its journal knows.
@@ -64,9 +65,10 @@ func (t *tellHaul) Run() error {
 	if ledger.Events() == 0 {
 		return usagef("the journal %q holds no event: was the haul ever begun?", t.journal)
 	}
-	told := report.NewHaulReport(t.journal, ledger)
+	told := report.HaulReport{Journal: t.journal, Haul: ledger.Haul(), Results: ledger.Results(), Unfinished: ledger.CutOff()}
+	told.Started, told.Ended = ledger.Times()
 	if t.html != "" {
-		if err := writeReport(t.html, t.force, func(w io.Writer) error { return report.HaulHTML(w, told) }); err != nil {
+		if err := writeReport(t.html, t.force, func(w io.Writer) error { return page.Haul(w, told) }); err != nil {
 			return err
 		}
 	}

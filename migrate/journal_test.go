@@ -110,6 +110,18 @@ func TestJournalErrors(t *testing.T) {
 	}
 }
 
+// A move without an outcome was cut off.
+func TestMovesAreCutOffWithoutAnOutcome(t *testing.T) {
+	events := []migrate.Event{
+		{Event: migrate.EventIntent, Source: "a", Target: "h/o/a"}, {Event: migrate.EventOutcome, Source: "a", Target: "h/o/a", Result: &migrate.Result{Source: "a", Target: "h/o/a", Outcome: migrate.Moved}},
+		{Event: migrate.EventIntent, Source: "b", Target: "h/o/b", Snapshot: &migrate.Snapshot{Serial: 3}}, {Event: migrate.EventLocking, Source: "b", Target: "h/o/b"},
+	}
+	l := migrate.NewLedger(events)
+	if done, cut := l.Results(), l.CutOff(); len(done) != 1 || done[0].Source != "a" || len(cut) != 1 || cut[0].Source != "b" || cut[0].Target != "h/o/b" || cut[0].Snapshot.Serial != 3 {
+		t.Errorf("done %v, cut off %v", done, cut)
+	}
+}
+
 func FuzzReadJournal(f *testing.F) {
 	f.Add([]byte(`{"event":"haul","format":"tfhaul-journal/1","haul":"x"}` + "\n" + `{"event":"locking","source":"a","target":"b"}` + "\n"))
 	f.Add([]byte(`{"event":"haul","format":"tfhaul-journal/1"}` + "\n" + `{"event":"outcome","target":"b","result":{"locked":true}}` + "\n{"))

@@ -1,7 +1,10 @@
 package plainwords
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -27,6 +30,33 @@ func Counted(n int, noun string) string {
 		return "1 " + noun
 	}
 	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// Grouped returns a number with its thousands apart: 39,303.
+func Grouped(n int) string {
+	digits := fmt.Sprint(max(n, -n))
+	for i := len(digits) - 3; i > 0; i -= 3 {
+		digits = digits[:i] + "," + digits[i:]
+	}
+	if n < 0 {
+		return "-" + digits
+	}
+	return digits
+}
+
+// Many is Counted for numbers that may be large: "39,303 instances".
+func Many(n int, noun string) string {
+	if n == 1 {
+		return Counted(n, noun)
+	}
+	return Grouped(n) + " " + noun + "s"
+}
+
+// MostFrequent orders names by their counts, the highest first.
+func MostFrequent(counts map[string]int) []string {
+	return slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
+		return cmp.Or(cmp.Compare(counts[b], counts[a]), cmp.Compare(a, b))
+	})
 }
 
 // Brief bounds a name that stands in a sentence or a table: the author of a file can make

@@ -5,13 +5,10 @@ import (
 	"cmp"
 	"fmt"
 	"io"
-	"maps"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/hashicorp/go-version"
 
 	"tfhaul/audit"
 	"tfhaul/plainwords"
@@ -153,17 +150,13 @@ func gravest(codes []audit.Code) string {
 // commonTarget is the host and organization that all targets share, with a slash
 // at its end, or "".
 func commonTarget(snapshots []audit.Snapshot) string {
-	prefix := ""
+	var targets []string
 	for k := range snapshots {
 		if t := snapshots[k].Target; t != nil {
-			place := t.Workspace[:strings.LastIndexByte(t.Workspace, '/')+1]
-			if prefix != "" && place != prefix {
-				return ""
-			}
-			prefix = place
+			targets = append(targets, t.Workspace)
 		}
 	}
-	return prefix
+	return commonPlace(targets)
 }
 
 // mostPlaces is how many places of one kind of finding are told.
@@ -239,7 +232,11 @@ func (s Style) places(b *bytes.Buffer, findings []audit.Finding) {
 		for _, f := range about[message] {
 			for k, name := range f.Sources {
 				if told++; told <= mostPlaces {
-					fmt.Fprintf(b, "    %s%s\n", plainLine(name), s.Faint(copyText(f, k)))
+					standing := plainLine(f.CopyStanding(k))
+					if standing != "" {
+						standing = "  " + standing
+					}
+					fmt.Fprintf(b, "    %s%s\n", plainLine(name), s.Faint(standing))
 				}
 			}
 		}
@@ -247,14 +244,6 @@ func (s Style) places(b *bytes.Buffer, findings []audit.Finding) {
 			fmt.Fprintf(b, "    … and %d more\n", told-mostPlaces)
 		}
 	}
-}
-
-// copyText tells how a copy stands to the newest.
-func copyText(f audit.Finding, k int) string {
-	if k >= len(f.Copies) {
-		return ""
-	}
-	return fmt.Sprintf("  serial %d, %s", f.Copies[k].Serial, plainLine(f.Copies[k].Relation))
 }
 
 // severity draws a severity in its colour.
@@ -278,26 +267,26 @@ func (s Style) inventorySummary(b *bytes.Buffer, i *audit.Inventory, sum audit.S
 			s.paragraph(b, label(name), strings.Repeat(" ", room+2), text, strings.Split(strings.ReplaceAll(text, ";", ","), ", ")...)
 		}
 	}
-	states := fmt.Sprintf("%s, %s", many(sum.States, "state"), Size(sum.Bytes))
+	states := fmt.Sprintf("%s, %s", plainwords.Many(sum.States, "state"), Size(sum.Bytes))
 	if other := sum.Snapshots - sum.States; other > 0 {
-		states += fmt.Sprintf("; %s that no state could be read from", many(other, "file"))
+		states += fmt.Sprintf("; %s that no state could be read from", plainwords.Many(other, "file"))
 	}
 	if sum.Locked > 0 {
-		states += fmt.Sprintf("; %s locked", grouped(sum.Locked))
+		states += fmt.Sprintf("; %s locked", plainwords.Grouped(sum.Locked))
 	}
 	line("states", states)
-	line("resources", fmt.Sprintf("%s managed, %s data, %s; %s, %s sensitive; %s", grouped(sum.Managed), grouped(sum.Data), many(sum.Instances, "instance"),
-		many(sum.Outputs, "output"), grouped(sum.SensitiveOutputs), many(sum.SensitiveAttributes, "sensitive attribute")))
-	line("terraform", most(versionsInOrder(sum.TerraformVersions), sum.TerraformVersions, 8))
-	line("providers", most(byCount(sum.Providers), sum.Providers, 5))
-	line("relations", most(byCount(sum.Relations), sum.Relations, 8))
-	line("skipped", most(byCount(sum.Skipped), sum.Skipped, 8))
+	line("resources", fmt.Sprintf("%s managed, %s data, %s; %s, %s sensitive; %s", plainwords.Grouped(sum.Managed), plainwords.Grouped(sum.Data), plainwords.Many(sum.Instances, "instance"),
+		plainwords.Many(sum.Outputs, "output"), plainwords.Grouped(sum.SensitiveOutputs), plainwords.Many(sum.SensitiveAttributes, "sensitive attribute")))
+	line("terraform", most(audit.NewestFirst(sum.TerraformVersions), sum.TerraformVersions, 8))
+	line("providers", most(plainwords.MostFrequent(sum.Providers), sum.Providers, 5))
+	line("relations", most(plainwords.MostFrequent(sum.Relations), sum.Relations, 8))
+	line("skipped", most(plainwords.MostFrequent(sum.Skipped), sum.Skipped, 8))
 	var parts []string
 	for _, severity := range audit.Severities {
 		if n := sum.Findings[severity]; n > 0 {
-			word := many(n, string(severity))
+			word := plainwords.Many(n, string(severity))
 			if severity == audit.SeverityInfo {
-				word = grouped(n) + " good to know"
+				word = plainwords.Grouped(n) + " good to know"
 			}
 			switch severity {
 			case audit.SeverityError:
@@ -311,40 +300,8 @@ func (s Style) inventorySummary(b *bytes.Buffer, i *audit.Inventory, sum audit.S
 	fmt.Fprintf(b, "%s%s\n", label("findings"), cmp.Or(strings.Join(parts, ", "), s.Good("none")))
 }
 
-// many writes a number that may be large with its noun: "39,303 instances".
-func many(n int, noun string) string {
-	if n == 1 {
-		return plainwords.Counted(n, noun)
-	}
-	return grouped(n) + " " + noun + "s"
-}
-
-// byCount orders names by their counts, the greatest first.
-func byCount(counts map[string]int) []string {
-	return slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
-		return cmp.Or(cmp.Compare(counts[b], counts[a]), cmp.Compare(a, b))
-	})
-}
-
-// versionsInOrder orders versions, the newest first, and what is none last.
-func versionsInOrder(counts map[string]int) []string {
-	return slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
-		va, errA := version.NewVersion(a)
-		vb, errB := version.NewVersion(b)
-		switch {
-		case errA != nil && errB != nil:
-			return cmp.Compare(a, b)
-		case errA != nil:
-			return 1
-		case errB != nil:
-			return -1
-		}
-		return vb.Compare(va)
-	})
-}
-
-// publicRegistry is where providers come from if nothing else is said.
-const publicRegistry = "registry.terraform.io/"
+// PublicRegistry is where providers come from if nothing else is said.
+const PublicRegistry = "registry.terraform.io/"
 
 // most writes the first of many names with their counts.
 func most(names []string, counts map[string]int, limit int) string {
@@ -355,10 +312,10 @@ func most(names []string, counts map[string]int, limit int) string {
 			for _, name := range names[i:] {
 				rest += counts[name]
 			}
-			parts = append(parts, fmt.Sprintf("%d others (%s)", len(names)-i, grouped(rest)))
+			parts = append(parts, fmt.Sprintf("%d others (%s)", len(names)-i, plainwords.Grouped(rest)))
 			break
 		}
-		parts = append(parts, fmt.Sprintf("%s (%s)", plainwords.Brief(strings.TrimPrefix(plainLine(cmp.Or(name, "unknown")), publicRegistry)), grouped(counts[name])))
+		parts = append(parts, fmt.Sprintf("%s (%s)", plainwords.Brief(strings.TrimPrefix(plainLine(cmp.Or(name, "unknown")), PublicRegistry)), plainwords.Grouped(counts[name])))
 	}
 	return strings.Join(parts, ", ")
 }

@@ -138,7 +138,7 @@ func Hauled(w io.Writer, s Style, h Haul) error {
 	s.lastLine(&b, h)
 	s.proofLine(&b, h.Results)
 	if h.Seconds > 0 {
-		fmt.Fprintf(&b, "%s in %s\n", plainwords.Counted(h.APICalls, "API call"), seconds(h.Seconds))
+		fmt.Fprintf(&b, "%s in %s\n", plainwords.Counted(h.APICalls, "API call"), Seconds(h.Seconds))
 	}
 	if h.Journal != "" {
 		fmt.Fprintf(&b, "Journal: %s\n", plainLine(h.Journal))
@@ -156,7 +156,7 @@ func Verified(w io.Writer, s Style, h Haul) error {
 	var b bytes.Buffer
 	s.tables(&b, h)
 	s.lastLine(&b, h)
-	fmt.Fprintf(&b, "%s in %s\n", plainwords.Counted(h.APICalls, "API call"), seconds(h.Seconds))
+	fmt.Fprintf(&b, "%s in %s\n", plainwords.Counted(h.APICalls, "API call"), Seconds(h.Seconds))
 	_, err := w.Write(b.Bytes())
 	return err
 }
@@ -190,7 +190,7 @@ func (s Style) tables(b *bytes.Buffer, h Haul) {
 		if outcome == migrate.Failed {
 			s.causes(b, group)
 		} else {
-			s.kindSentences(b, group, commonPlace(group))
+			s.kindSentences(b, group, CommonPlace(group))
 		}
 		b.WriteByte('\n')
 	}
@@ -223,7 +223,7 @@ func kindsOf(results []migrate.Result, outcome migrate.Outcome) string {
 		}
 	}
 	var parts []string
-	for _, kind := range byCount(count) {
+	for _, kind := range plainwords.MostFrequent(count) {
 		parts = append(parts, fmt.Sprintf("%d %s", count[kind], kind))
 	}
 	return strings.Join(parts, ", ")
@@ -256,7 +256,7 @@ func (s Style) kindSentences(b *bytes.Buffer, group []migrate.Result, prefix str
 // causes tells what went wrong, once for each cause however many moves it hit, and
 // what else is to be said of those that failed.
 func (s Style) causes(b *bytes.Buffer, group []migrate.Result) {
-	prefix := commonPlace(group)
+	prefix := CommonPlace(group)
 	var commands []string
 	for _, r := range group {
 		commands = append(commands, r.UnlockCommand)
@@ -341,7 +341,7 @@ func (s Style) leftOut(b *bytes.Buffer, h Haul) {
 		byCode[l.Code]++
 	}
 	var parts []string
-	for _, code := range byCount(byCode) {
+	for _, code := range plainwords.MostFrequent(byCode) {
 		parts = append(parts, fmt.Sprintf("%d %s", byCode[code], plainLine(code)))
 	}
 	s.indented(b, "", fmt.Sprintf("left out (%d): %s", len(h.LeftOut), strings.Join(parts, ", ")))

@@ -41,31 +41,6 @@ func (s ProofSummary) text(style Style) string {
 	return plainwords.Counted(total, "proof") + ": " + strings.Join(parts, ", ")
 }
 
-// tile is the summary on a page.
-func (s ProofSummary) tile() tile {
-	total := 0
-	for _, n := range s {
-		total += n
-	}
-	t := tile{Label: "Terraform changes nothing", Value: fmt.Sprintf("%s of %s", grouped(s[prove.Proven]), grouped(total)), Tone: "good"}
-	if s[prove.Proven] < total {
-		t.Tone = "warning"
-		t.Note = fmt.Sprintf("%d would change, %d unproven", s[prove.Changes], s[prove.Unproven])
-	}
-	return t
-}
-
-// toneOfVerdict is how a verdict is drawn.
-func toneOfVerdict(v prove.Verdict) string {
-	switch v {
-	case prove.Proven:
-		return "good"
-	case prove.Changes:
-		return "warning"
-	}
-	return "error"
-}
-
 // proofLine is the summary of the proofs, where there are any.
 func (s Style) proofLine(b *bytes.Buffer, results []migrate.Result) {
 	if proofs := SummarizeProofs(results); proofs != nil {
@@ -75,7 +50,7 @@ func (s Style) proofLine(b *bytes.Buffer, results []migrate.Result) {
 
 // proofs tells of the proofs that did not come to "proven", and counts the others.
 func (s Style) proofs(b *bytes.Buffer, h Haul) {
-	prefix := commonPlace(h.Results)
+	prefix := CommonPlace(h.Results)
 	for _, verdict := range prove.Verdicts {
 		var group []migrate.Result
 		for _, r := range h.Results {

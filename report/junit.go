@@ -14,7 +14,7 @@ import (
 // What was refused or failed, and what was cut off, did not pass; what was skipped
 // is skipped. A move whose proof was asked for passes only when it was proven.
 func HaulJUnit(w io.Writer, h HaulReport) error {
-	results := h.all()
+	results := h.All()
 	suite := junitSuite{Name: "tfhaul " + xmlText(h.Haul), Tests: len(results), Cases: make([]junitCase, 0, len(results))}
 	if !h.Started.IsZero() {
 		suite.Timestamp = h.Started.UTC().Format("2006-01-02T15:04:05")
@@ -27,7 +27,7 @@ func HaulJUnit(w io.Writer, h HaulReport) error {
 		case migrate.Refused:
 			c.Failure = why
 			suite.Failures++
-		case migrate.Failed, cutOff:
+		case migrate.Failed, CutOff:
 			c.Error = why
 			suite.Errors++
 		case migrate.Skipped, migrate.WouldMove:

@@ -84,7 +84,7 @@ func moveFacts(r migrate.Result) string {
 		facts = append(facts, "workspace created")
 	}
 	if r.APICalls > 0 {
-		facts = append(facts, fmt.Sprintf("%s in %s", plainwords.Counted(r.APICalls, "API call"), seconds(r.Seconds)))
+		facts = append(facts, fmt.Sprintf("%s in %s", plainwords.Counted(r.APICalls, "API call"), Seconds(r.Seconds)))
 	}
 	return strings.Join(facts, " · ")
 }

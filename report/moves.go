@@ -31,7 +31,7 @@ func (s Summary) String() string { return s.text(Style{}) }
 func (s Summary) text(style Style) string {
 	total := 0
 	var parts []string
-	for _, o := range s.outcomes() {
+	for _, o := range s.Outcomes() {
 		total += s[o]
 		parts = append(parts, fmt.Sprintf("%d %s", s[o], style.outcome(o)))
 	}
@@ -42,9 +42,9 @@ func (s Summary) text(style Style) string {
 	return text
 }
 
-// outcomes are those that occur: the known ones in the engine's order, then the
+// Outcomes are those that occur: the known ones in the engine's order, then the
 // others by name.
-func (s Summary) outcomes() []migrate.Outcome {
+func (s Summary) Outcomes() []migrate.Outcome {
 	var known, others []migrate.Outcome
 	for _, o := range migrate.Outcomes {
 		if s[o] > 0 {
@@ -96,13 +96,16 @@ func (s Style) summaryLine(b *bytes.Buffer, summary Summary, more string) {
 
 // groupOrder is the order of the tables: what is well first, what failed last.
 func groupOrder(s Summary) []migrate.Outcome {
-	order := s.outcomes()
-	slices.SortStableFunc(order, func(a, b migrate.Outcome) int { return attention(a) - attention(b) })
+	order := s.Outcomes()
+	slices.SortStableFunc(order, func(a, b migrate.Outcome) int { return Attention(a) - Attention(b) })
 	return order
 }
 
-func attention(o migrate.Outcome) int {
+// Attention orders outcomes by how much they need attention, the higher the more.
+func Attention(o migrate.Outcome) int {
 	switch o {
+	case CutOff:
+		return 4
 	case migrate.Failed:
 		return 3
 	case migrate.Refused:
@@ -124,7 +127,7 @@ func (s Style) group(b *bytes.Buffer, outcome migrate.Outcome, group []migrate.R
 		slices.SortStableFunc(group, func(a, b migrate.Result) int { return strings.Compare(string(a.Code), string(b.Code)) })
 	}
 	s.rows(b, group)
-	s.sentences(b, group, commonPlace(group), mostSentences)
+	s.sentences(b, group, CommonPlace(group), mostSentences)
 }
 
 // withoutParameters is the name of an object without the parameters of its URL: they
@@ -144,7 +147,7 @@ func isCoded(group []migrate.Result) bool {
 
 // rows draws results of one outcome as a table.
 func (s Style) rows(b *bytes.Buffer, group []migrate.Result) {
-	coded, prefix := isCoded(group), commonPlace(group)
+	coded, prefix := isCoded(group), CommonPlace(group)
 	t := table{columns: []column{{title: "SOURCE", elastic: true, middle: true, common: true}, {title: "WORKSPACE", elastic: true, middle: true, common: true}, {title: "RELATION"}, {title: "SERIAL", right: true}, {title: "SIZE", right: true}}}
 	if coded {
 		t.columns[2] = column{title: "BECAUSE"}
@@ -224,12 +227,20 @@ func attentionTexts(r migrate.Result) []string {
 	return texts
 }
 
-// commonPlace is the host and organization that all targets share, with a slash
-// at its end, or "".
-func commonPlace(results []migrate.Result) string {
+// CommonPlace is the host and organization that the targets of all results share, with a
+// slash at its end, or "".
+func CommonPlace(results []migrate.Result) string {
+	targets := make([]string, len(results))
+	for i := range results {
+		targets[i] = results[i].Target
+	}
+	return commonPlace(targets)
+}
+
+func commonPlace(targets []string) string {
 	prefix := ""
-	for i, r := range results {
-		place := r.Target[:strings.LastIndexByte(r.Target, '/')+1]
+	for i, target := range targets {
+		place := target[:strings.LastIndexByte(target, '/')+1]
 		if i > 0 && place != prefix {
 			return ""
 		}

@@ -76,7 +76,7 @@ func proofFacts(r prove.Result) string {
 		facts = append(facts, r.RunID)
 	}
 	if r.APICalls > 0 {
-		facts = append(facts, fmt.Sprintf("%s in %s", plainwords.Counted(r.APICalls, "API call"), seconds(r.Seconds)))
+		facts = append(facts, fmt.Sprintf("%s in %s", plainwords.Counted(r.APICalls, "API call"), Seconds(r.Seconds)))
 	}
 	return strings.Join(facts, " · ")
 }

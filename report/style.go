@@ -1,7 +1,7 @@
-// Package report shows results: as text for people and as JSON for scripts. It
-// knows the result types of package migrate, and nothing of where the output goes
-// but a Style. All text that came from files and servers is neutralised by Plain
-// before it is shown to a person; JSON escapes what it has to itself.
+// Package report shows results: as text for people, and as JSON, CSV and JUnit XML for
+// programs. Package page shows them as HTML. It knows the result types of other packages,
+// and of the place where its output goes only the Style. Plain neutralises all text from
+// files and servers before a person sees it; JSON escapes by itself.
 package report
 
 import (
@@ -88,8 +88,8 @@ func Size(bytes int64) string {
 	return fmt.Sprintf("%.1f %s", value, unit)
 }
 
-// seconds writes how long something took.
-func seconds(s float64) string {
+// Seconds writes how long something took.
+func Seconds(s float64) string {
 	if s < 60 {
 		return fmt.Sprintf("%.2f s", s)
 	}

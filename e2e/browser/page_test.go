@@ -26,6 +26,7 @@ import (
 	"tfhaul/fixtures"
 	"tfhaul/migrate"
 	"tfhaul/report"
+	tfhaulpage "tfhaul/report/page"
 )
 
 // A tab is a page in the browser, and what went wrong in it.
@@ -195,7 +196,7 @@ func many() *audit.Inventory {
 
 func TestPageOfManyStates(t *testing.T) {
 	i := many()
-	b := open(t, "audit.html", func(w io.Writer) error { return report.InventoryHTML(w, i) })
+	b := open(t, "audit.html", func(w io.Writer) error { return tfhaulpage.Audit(w, i) })
 	rowCount := `document.querySelectorAll("#rows tbody tr").length`
 	shown := `document.getElementById("shown").textContent`
 	first := func(column int) string {
@@ -305,7 +306,7 @@ func TestPageOfALandscapeHoldsNoSecret(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := open(t, "audit.html", func(w io.Writer) error { return report.InventoryHTML(w, i) })
+	b := open(t, "audit.html", func(w io.Writer) error { return tfhaulpage.Audit(w, i) })
 	b.shot("audit-5", "light")
 	b.shot("audit-5", "dark")
 	// On paper everything is there: all rows, all findings, a section for each state.
@@ -354,8 +355,8 @@ func TestHostileNamesDoNothing(t *testing.T) {
 		h.Results = append(h.Results, migrate.Result{Source: name, Target: name, Outcome: migrate.Outcome(name), Code: migrate.Code(name), Message: name, Notes: []string{name}})
 	}
 	for name, write := range map[string]func(io.Writer) error{
-		"audit.html": func(w io.Writer) error { return report.InventoryHTML(w, i) },
-		"haul.html":  func(w io.Writer) error { return report.HaulHTML(w, h) },
+		"audit.html": func(w io.Writer) error { return tfhaulpage.Audit(w, i) },
+		"haul.html":  func(w io.Writer) error { return tfhaulpage.Haul(w, h) },
 	} {
 		b := open(t, name, write)
 		// Every section is drawn once; what runs in it, or is asked for, fails the test.
@@ -378,7 +379,7 @@ func TestPageOfAHaul(t *testing.T) {
 		}
 		h.Results = append(h.Results, r)
 	}
-	b := open(t, "haul.html", func(w io.Writer) error { return report.HaulHTML(w, h) })
+	b := open(t, "haul.html", func(w io.Writer) error { return tfhaulpage.Haul(w, h) })
 	b.must(`document.getElementById("shown").textContent === "800 in all"`)
 	b.must(`document.querySelector("#rows tbody tr").cells[2].textContent.startsWith("failed")`)
 	b.shot("haul", "light")

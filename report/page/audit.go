@@ -1,4 +1,4 @@
-package report
+package page
 
 import (
 	"cmp"
@@ -13,10 +13,11 @@ import (
 
 	"tfhaul/audit"
 	"tfhaul/plainwords"
+	"tfhaul/report"
 )
 
-// InventoryHTML writes an audit as one self-contained page.
-func InventoryHTML(w io.Writer, i *audit.Inventory) error {
+// Audit writes the page of an audit.
+func Audit(w io.Writer, i *audit.Inventory) error {
 	a := auditPage{inventory: i, summary: i.Summary()}
 	a.build()
 	return a.page.write(w)
@@ -50,17 +51,15 @@ type auditPage struct {
 	page
 	inventory *audit.Inventory
 	summary   audit.Summary
-	facets    facetIndex
 	rows      map[string]int // by source
-	badges    map[audit.Code]int
-	concerned [][]int // findings of each snapshot
+	concerned [][]int        // findings of each snapshot
 }
 
 func (a *auditPage) build() {
 	i := a.inventory
 	places := make([]string, len(i.Sources))
 	for k, s := range i.Sources {
-		places[k] = plainLine(s)
+		places[k] = report.PlainLine(s)
 	}
 	a.Title = "Terraform state audit"
 	a.About = fmt.Sprintf("%s · %s", strings.Join(places, ", "), i.Taken.UTC().Format("2 January 2006, 15:04 MST"))
@@ -72,29 +71,24 @@ func (a *auditPage) build() {
 	a.fillTiles()
 	a.fillGroups()
 	a.fillPlots()
-	a.table.Facets = orEmpty(a.facets.facets)
 }
 
 // indexFindings gives findings and their codes numbers.
 func (a *auditPage) indexFindings() {
 	i := a.inventory
-	a.rows, a.badges = map[string]int{}, map[audit.Code]int{}
+	a.rows = map[string]int{}
 	for k := range i.Snapshots {
 		a.rows[i.Snapshots[k].Source] = k
 	}
 	a.concerned = make([][]int, len(i.Snapshots))
-	a.table.Badges, a.table.Findings = []pageBadge{}, []pageFinding{}
 	for n, f := range i.Findings {
 		tone := string(f.Severity)
 		// A code may have several severities; its badge has the heaviest.
-		if _, known := a.badges[f.Code]; !known {
-			a.badges[f.Code] = len(a.table.Badges)
-			a.table.Badges = append(a.table.Badges, pageBadge{plainLine(string(f.Code)), tone, weightOf(f.Severity)})
-		}
-		finding := pageFinding{Severity: tone, Tone: tone, Code: plainLine(string(f.Code)), Message: htmlText(f.Message), Advice: htmlText(f.Advice), Places: []string{}}
+		a.badge(report.PlainLine(string(f.Code)), tone, weightOf(f.Severity))
+		finding := pageFinding{Severity: tone, Tone: tone, Code: report.PlainLine(string(f.Code)), Message: htmlText(f.Message), Advice: htmlText(f.Advice), Places: []string{}}
 		for k, name := range f.Sources {
 			if k < mostSeeAlso {
-				finding.Places = append(finding.Places, plainLine(name))
+				finding.Places = append(finding.Places, report.PlainLine(name))
 			}
 			if row, ok := a.rows[name]; ok {
 				a.concerned[row] = append(a.concerned[row], n)
@@ -129,7 +123,7 @@ func (a *auditPage) fillRows() {
 		row := pageRow{Facts: a.factsOf(sn), Facets: a.facetsOf(k, sn), Findings: a.concerned[k]}
 		badges := []int{}
 		for _, c := range sn.Findings {
-			badges = append(badges, a.badges[c])
+			badges = append(badges, a.badge(report.PlainLine(string(c)), "", 0))
 		}
 		slices.Sort(badges)
 		var serial, resources, written any
@@ -142,11 +136,11 @@ func (a *auditPage) fillRows() {
 		if !sn.Modified.IsZero() {
 			written = sn.AgeSeconds
 		}
-		row.Cells = []any{plainLine(sn.Source), badges, serial, resources, sn.Size, plainwords.Brief(plainLine(sn.TerraformVersion)), written}
+		row.Cells = []any{report.PlainLine(sn.Source), badges, serial, resources, sn.Size, plainwords.Brief(report.PlainLine(sn.TerraformVersion)), written}
 		if targets {
 			workspace, relation := "", ""
 			if sn.Target != nil {
-				workspace, relation = plainLine(sn.Target.Workspace), plainLine(sn.Target.Standing())
+				workspace, relation = report.PlainLine(sn.Target.Workspace), report.PlainLine(sn.Target.Standing())
 			}
 			row.Cells = append(row.Cells, workspace, relation)
 		}
@@ -164,11 +158,11 @@ func (a *auditPage) declareFacets() {
 	for _, b := range a.table.Badges {
 		a.facets.find(facetFinding, b.Text)
 	}
-	for _, v := range versionsInOrder(a.summary.TerraformVersions) {
+	for _, v := range audit.NewestFirst(a.summary.TerraformVersions) {
 		a.facets.find(facetTerraform, release(v))
 	}
-	for _, p := range byCount(a.summary.Providers) {
-		a.facets.find(facetProvider, plainLine(p))
+	for _, p := range plainwords.MostFrequent(a.summary.Providers) {
+		a.facets.find(facetProvider, report.PlainLine(p))
 	}
 	countScale.declare(&a.facets, facetResources)
 	sizeScale.declare(&a.facets, facetSize)
@@ -190,18 +184,18 @@ func release(text string) string {
 
 func (a *auditPage) facetsOf(k int, sn *audit.Snapshot) []int {
 	x := &a.facets
-	list := []int{x.of(facetKind, plainLine(sn.Kind)), x.of(facetSize, sizeScale.bin(float64(sn.Size)))}
+	list := []int{x.of(facetKind, report.PlainLine(sn.Kind)), x.of(facetSize, sizeScale.bin(float64(sn.Size)))}
 	if !sn.Modified.IsZero() {
 		list = append(list, x.of(facetAge, ageScale.bin(float64(sn.AgeSeconds))))
 	}
 	if sn.IsState() {
 		list = append(list, x.of(facetTerraform, release(sn.TerraformVersion)), x.of(facetResources, countScale.bin(float64(sn.Resources))))
 		for _, p := range sn.Providers {
-			list = append(list, x.of(facetProvider, plainLine(p.Address)))
+			list = append(list, x.of(facetProvider, report.PlainLine(p.Address)))
 		}
 	}
 	if sn.Target != nil {
-		list = append(list, x.of(facetRelation, plainLine(sn.Target.Standing())))
+		list = append(list, x.of(facetRelation, report.PlainLine(sn.Target.Standing())))
 	}
 	severities := map[audit.Severity]bool{}
 	for _, n := range a.concerned[k] {
@@ -213,29 +207,29 @@ func (a *auditPage) facetsOf(k int, sn *audit.Snapshot) []int {
 		}
 	}
 	for _, c := range sn.Findings {
-		list = append(list, x.of(facetFinding, plainLine(string(c))))
+		list = append(list, x.of(facetFinding, report.PlainLine(string(c))))
 	}
 	return list
 }
 
 // factsOf are the values of a section, in the order of the labels.
 func (a *auditPage) factsOf(sn *audit.Snapshot) []string {
-	facts := []string{plainLine(sn.Kind), plainLine(sn.Workspace), plainLine(sn.TerraformVersion), "", "", plainLine(sn.Lineage), sn.MD5, Size(sn.Size), "",
+	facts := []string{report.PlainLine(sn.Kind), report.PlainLine(sn.Workspace), report.PlainLine(sn.TerraformVersion), "", "", report.PlainLine(sn.Lineage), sn.MD5, report.Size(sn.Size), "",
 		"", "", "", "", "", "", "", "", "", ""}
 	if sn.Size >= 1024 {
-		facts[7] = fmt.Sprintf("%s (%s bytes)", Size(sn.Size), grouped(int(sn.Size)))
+		facts[7] = fmt.Sprintf("%s (%s bytes)", report.Size(sn.Size), plainwords.Grouped(int(sn.Size)))
 	}
 	if sn.Known() {
 		facts[3], facts[4] = fmt.Sprint(sn.Format), fmt.Sprint(sn.Serial)
 	}
 	if !sn.Modified.IsZero() {
-		facts[8] = fmt.Sprintf("%s (%s ago)", sn.Modified.UTC().Format("2006-01-02 15:04:05 MST"), Age(sn))
+		facts[8] = fmt.Sprintf("%s (%s ago)", sn.Modified.UTC().Format("2006-01-02 15:04:05 MST"), report.Age(sn))
 	}
 	if sn.IsState() {
-		facts[9] = fmt.Sprintf("%s managed, %s data", grouped(sn.Managed), grouped(sn.Data))
-		facts[10], facts[11] = grouped(sn.Instances), grouped(sn.Modules)
+		facts[9] = fmt.Sprintf("%s managed, %s data", plainwords.Grouped(sn.Managed), plainwords.Grouped(sn.Data))
+		facts[10], facts[11] = plainwords.Grouped(sn.Instances), plainwords.Grouped(sn.Modules)
 		facts[12] = fmt.Sprintf("%s, %d sensitive", plainwords.Counted(sn.Outputs, "output"), sn.SensitiveOutputs)
-		facts[13] = grouped(sn.SensitiveAttributes)
+		facts[13] = plainwords.Grouped(sn.SensitiveAttributes)
 		if sn.Tainted+sn.Deposed > 0 {
 			facts[14] = fmt.Sprintf("%d tainted, %d deposed", sn.Tainted, sn.Deposed)
 		}
@@ -244,7 +238,7 @@ func (a *auditPage) factsOf(sn *audit.Snapshot) []string {
 		}
 		var providers []string
 		for _, p := range sn.Providers {
-			providers = append(providers, fmt.Sprintf("%s (%s)", plainLine(p.Address), grouped(p.Resources)))
+			providers = append(providers, fmt.Sprintf("%s (%s)", report.PlainLine(p.Address), plainwords.Grouped(p.Resources)))
 		}
 		facts[16] = strings.Join(providers, "\n")
 	}
@@ -259,12 +253,12 @@ func (a *auditPage) factsOf(sn *audit.Snapshot) []string {
 		if l.ID != "" {
 			parts = append(parts, "ID "+l.ID)
 		}
-		facts[17] = plainLine(strings.Join(parts, ", "))
+		facts[17] = report.PlainLine(strings.Join(parts, ", "))
 	}
 	if t := sn.Target; t != nil {
-		parts := []string{plainLine(t.Workspace), plainLine(strings.ReplaceAll(t.Outcome, "-", " "))}
+		parts := []string{report.PlainLine(t.Workspace), report.PlainLine(strings.ReplaceAll(t.Outcome, "-", " "))}
 		if t.Relation != "" {
-			parts = append(parts, plainLine(t.Relation))
+			parts = append(parts, report.PlainLine(t.Relation))
 		}
 		facts[18] = strings.Join(parts, ", ")
 		if t.Code != "" {
@@ -276,19 +270,19 @@ func (a *auditPage) factsOf(sn *audit.Snapshot) []string {
 
 func (a *auditPage) fillTiles() {
 	s := a.summary
-	a.Tiles = []tile{{Label: "States", Value: grouped(s.States), Note: Size(s.Bytes)}}
+	a.Tiles = []tile{{Label: "States", Value: plainwords.Grouped(s.States), Note: report.Size(s.Bytes)}}
 	if other := s.Snapshots - s.States; other > 0 {
 		a.Tiles[0].Note += fmt.Sprintf("; %s that no state could be read from", plainwords.Counted(other, "file"))
 	}
 	a.Tiles = append(a.Tiles,
-		tile{Label: "Managed resources", Value: grouped(s.Managed), Note: many(s.Instances, "instance") + ", data sources included"},
-		tile{Label: "Outputs", Value: grouped(s.Outputs), Note: fmt.Sprintf("%s sensitive", grouped(s.SensitiveOutputs))},
-		tile{Label: "Sensitive attributes", Value: grouped(s.SensitiveAttributes), Note: "counted, never shown"},
+		tile{Label: "Managed resources", Value: plainwords.Grouped(s.Managed), Note: plainwords.Many(s.Instances, "instance") + ", data sources included"},
+		tile{Label: "Outputs", Value: plainwords.Grouped(s.Outputs), Note: fmt.Sprintf("%s sensitive", plainwords.Grouped(s.SensitiveOutputs))},
+		tile{Label: "Sensitive attributes", Value: plainwords.Grouped(s.SensitiveAttributes), Note: "counted, never shown"},
 	)
 	if s.Locked > 0 {
-		a.Tiles = append(a.Tiles, tile{Label: "Locked", Value: grouped(s.Locked), Note: "at their source", Tone: "warning"})
+		a.Tiles = append(a.Tiles, tile{Label: "Locked", Value: plainwords.Grouped(s.Locked), Note: "at their source", Tone: "warning"})
 	}
-	errors, warnings := tile{Label: "Errors", Value: grouped(s.Findings[audit.SeverityError]), Tone: "good"}, tile{Label: "Warnings", Value: grouped(s.Findings[audit.SeverityWarning])}
+	errors, warnings := tile{Label: "Errors", Value: plainwords.Grouped(s.Findings[audit.SeverityError]), Tone: "good"}, tile{Label: "Warnings", Value: plainwords.Grouped(s.Findings[audit.SeverityWarning])}
 	if s.Findings[audit.SeverityError] > 0 {
 		errors.Tone = "error"
 	}
@@ -298,22 +292,18 @@ func (a *auditPage) fillTiles() {
 	a.Tiles = append(a.Tiles, errors, warnings)
 }
 
-// mostItems is how many findings of a group the page spells out; the table has
-// them all.
-const mostItems = 40
-
 func (a *auditPage) fillGroups() {
 	counts := []int{}
 	for _, f := range a.inventory.Findings {
 		k := len(a.Groups) - 1
-		if k < 0 || a.Groups[k].Code != plainLine(string(f.Code)) || a.Groups[k].Severity != string(f.Severity) {
-			a.Groups = append(a.Groups, findingGroup{Severity: string(f.Severity), Tone: string(f.Severity), Code: plainLine(string(f.Code)), Gist: htmlText(f.Message), Filter: a.facets.address(facetFinding, plainLine(string(f.Code)))})
+		if k < 0 || a.Groups[k].Code != report.PlainLine(string(f.Code)) || a.Groups[k].Severity != string(f.Severity) {
+			a.Groups = append(a.Groups, findingGroup{Severity: string(f.Severity), Tone: string(f.Severity), Code: report.PlainLine(string(f.Code)), Gist: htmlText(f.Message), Filter: a.facets.address(facetFinding, report.PlainLine(string(f.Code)))})
 			counts = append(counts, 0)
 			k++
 		}
 		a.addToGroup(&a.Groups[k], f)
 		counts[k]++
-		a.Groups[k].Count = grouped(counts[k])
+		a.Groups[k].Count = plainwords.Grouped(counts[k])
 	}
 	for k := range a.Groups {
 		a.Groups[k].adviseOnce()
@@ -342,52 +332,35 @@ func (g *findingGroup) adviseOnce() {
 
 // addToGroup adds a finding to its group: to the item that says the same, if there is one.
 func (a *auditPage) addToGroup(g *findingGroup, f audit.Finding) {
-	message, advice := htmlText(f.Message), htmlText(f.Advice)
-	k := slices.IndexFunc(g.Items, func(i findingItem) bool { return i.Message == message && i.Advice == advice })
-	if k < 0 {
-		if len(g.Items) == mostItems {
-			g.More = "There are more; the table has them all."
-			return
-		}
-		k = len(g.Items)
-		g.Items = append(g.Items, findingItem{Message: message, Advice: advice})
-	}
-	item := &g.Items[k]
+	places := make([]findingPlace, len(f.Sources))
 	for n, name := range f.Sources {
-		if len(item.Places) == mostItems {
-			g.More = "There are more; the table has them all."
-			return
-		}
-		place := findingPlace{Name: plainLine(name), Note: strings.TrimSpace(copyText(f, n))}
+		places[n] = findingPlace{Name: report.PlainLine(name), Note: report.PlainLine(f.CopyStanding(n))}
 		if row, ok := a.rows[name]; ok {
-			place.Row = fmt.Sprintf("row-%d", row)
+			places[n].Row = fmt.Sprintf("row-%d", row)
 		}
-		item.Places = append(item.Places, place)
 	}
+	g.add(htmlText(f.Message), htmlText(f.Advice), places...)
 }
 
 func (a *auditPage) fillPlots() {
 	x, s := &a.facets, a.summary
 	var findings []bar
 	for _, severity := range audit.Severities {
-		n := s.Findings[severity]
-		findings = append(findings, bar{Label: string(severity), Text: grouped(n), Tone: string(severity), count: float64(n), Filter: x.address(facetSeverity, string(severity))})
+		findings = append(findings, newBar(string(severity), string(severity), s.Findings[severity], x.address(facetSeverity, string(severity))))
 	}
 	if len(a.inventory.Findings) > 0 {
-		a.Plots = append(a.Plots, newPlot("How grave is what was found?", "Severity", "Findings", findings))
+		a.addPlot("How grave is what was found?", "Severity", "Findings", findings)
 	}
-	if len(s.Relations) > 0 {
-		var bars []bar
-		for _, r := range byCount(s.Relations) {
-			label := plainLine(r)
-			bars = append(bars, bar{Label: label, Text: grouped(s.Relations[r]), count: float64(s.Relations[r]), Filter: x.address(facetRelation, label)})
-		}
-		a.Plots = append(a.Plots, newPlot("How do they stand to the target?", "Relation", "States", bars))
+	var relations []bar
+	for _, r := range plainwords.MostFrequent(s.Relations) {
+		label := report.PlainLine(r)
+		relations = append(relations, newBar(label, "", s.Relations[r], x.address(facetRelation, label)))
 	}
+	a.addPlot("How do they stand to the target?", "Relation", "States", relations)
 	var releases []bar
 	byRelease := map[string]int{}
 	var order []string
-	for _, v := range versionsInOrder(s.TerraformVersions) {
+	for _, v := range audit.NewestFirst(s.TerraformVersions) {
 		r := release(v)
 		if byRelease[r] == 0 {
 			order = append(order, r)
@@ -399,7 +372,7 @@ func (a *auditPage) fillPlots() {
 		if r == unknownRelease {
 			label = "not said"
 		}
-		releases = append(releases, bar{Label: label, Text: grouped(byRelease[r]), count: float64(byRelease[r]), Filter: x.address(facetTerraform, r)})
+		releases = append(releases, newBar(label, "", byRelease[r], x.address(facetTerraform, r)))
 	}
 	a.addPlot("Which Terraform wrote them?", "Release", "States", releases)
 	a.addPlot("How many resources do they hold?", "Resources", "States", countScale.bars(x, facetResources))
@@ -408,18 +381,12 @@ func (a *auditPage) fillPlots() {
 	a.addPlot("Which providers do they depend on?", "Provider", "Resources", a.providerBars())
 }
 
-func (a *auditPage) addPlot(question, of, unit string, bars []bar) {
-	if len(bars) > 0 {
-		a.Plots = append(a.Plots, newPlot(question, of, unit, bars))
-	}
-}
-
 // mostProviders is how many providers have bars of their own.
 const mostProviders = 10
 
 func (a *auditPage) providerBars() []bar {
 	var bars []bar
-	names := byCount(a.summary.Providers)
+	names := plainwords.MostFrequent(a.summary.Providers)
 	for k, address := range names {
 		n := a.summary.Providers[address]
 		if k >= mostProviders && len(names) > mostProviders+1 {
@@ -427,11 +394,12 @@ func (a *auditPage) providerBars() []bar {
 			for _, other := range names[k:] {
 				rest += a.summary.Providers[other]
 			}
-			bars = append(bars, bar{Label: fmt.Sprintf("%d others", len(names)-k), Text: grouped(rest), count: float64(rest)})
+			bars = append(bars, newBar(fmt.Sprintf("%d others", len(names)-k), "", rest, ""))
 			break
 		}
-		label := plainLine(address)
-		bars = append(bars, bar{Label: plainwords.Brief(strings.TrimPrefix(strings.TrimPrefix(label, publicRegistry), "terraform.io/")), Text: grouped(n), count: float64(n), Filter: a.facets.address(facetProvider, label)})
+		label := report.PlainLine(address)
+		name := strings.TrimPrefix(strings.TrimPrefix(label, report.PublicRegistry), "terraform.io/")
+		bars = append(bars, newBar(plainwords.Brief(name), "", n, a.facets.address(facetProvider, label)))
 	}
 	return bars
 }

@@ -1,4 +1,5 @@
-package report
+// Package page shows an audit or a haul as one self-contained HTML page.
+package page
 
 import (
 	"crypto/sha256"
@@ -8,18 +9,22 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"slices"
 	"strings"
+
+	"tfhaul/plainwords"
+	"tfhaul/report"
 )
 
 // The page is one file that needs nothing else: no network, no server, no
 // permission. Its content security policy names the digests of its own style and
 // script, so that nothing that came from a file or a server can ever run in it.
 var (
-	//go:embed page/page.html
+	//go:embed page.html
 	pageHTML string
-	//go:embed page/page.css
+	//go:embed page.css
 	pageCSS string
-	//go:embed page/page.js
+	//go:embed page.js
 	pageJS string
 
 	pageTemplate = template.Must(template.New("page").Parse(pageHTML))
@@ -36,7 +41,9 @@ type page struct {
 	Plots                []plot
 	TableTitle           string
 
-	table pageTable
+	table  pageTable
+	facets facetIndex
+	badges map[string]int // by text
 }
 
 // A tile is a figure of the summary.
@@ -61,6 +68,27 @@ type findingItem struct {
 // A findingPlace is one place of a finding; Row is the address of its section.
 type findingPlace struct{ Name, Row, Note string }
 
+// mostItems is how many items of a group, and places of an item, the page spells out; the
+// table has them all.
+const mostItems = 40
+
+// add adds a place to the item that says the same, or to a new one.
+func (g *findingGroup) add(message, advice string, places ...findingPlace) {
+	k := slices.IndexFunc(g.Items, func(i findingItem) bool { return i.Message == message && i.Advice == advice })
+	if k < 0 && len(g.Items) < mostItems {
+		k = len(g.Items)
+		g.Items = append(g.Items, findingItem{Message: message, Advice: advice})
+	}
+	if k >= 0 {
+		room := min(len(places), mostItems-len(g.Items[k].Places))
+		g.Items[k].Places = append(g.Items[k].Places, places[:room]...)
+		places = places[room:]
+	}
+	if k < 0 || len(places) > 0 {
+		g.More = "There are more; the table has them all."
+	}
+}
+
 // A plot is a question and bars that answer it. To a screen reader it is a table.
 type plot struct {
 	Question string
@@ -76,8 +104,16 @@ type bar struct {
 	Width             string // in percent
 }
 
-// newPlot makes a plot whose longest bar fills its width.
-func newPlot(question, of, unit string, bars []bar) plot {
+// newBar returns a bar that is as long as its count is high.
+func newBar(label, tone string, count int, filter string) bar {
+	return bar{Label: label, Tone: tone, Text: plainwords.Grouped(count), count: float64(count), Filter: filter}
+}
+
+// addPlot adds a plot whose longest bar fills its width, unless there are no bars.
+func (p *page) addPlot(question, of, unit string, bars []bar) {
+	if len(bars) == 0 {
+		return
+	}
 	longest := 0.0
 	for _, b := range bars {
 		longest = max(longest, b.count)
@@ -87,7 +123,21 @@ func newPlot(question, of, unit string, bars []bar) plot {
 			bars[i].Width = fmt.Sprintf("%.1f", 100*bars[i].count/longest)
 		}
 	}
-	return plot{Question: question, Of: of, Unit: unit, Bars: bars}
+	p.Plots = append(p.Plots, plot{Question: question, Of: of, Unit: unit, Bars: bars})
+}
+
+// badge returns the number of a badge, which is made if there is none.
+func (p *page) badge(text, tone string, weight int) int {
+	n, known := p.badges[text]
+	if !known {
+		if p.badges == nil {
+			p.badges = map[string]int{}
+		}
+		n = len(p.table.Badges)
+		p.badges[text] = n
+		p.table.Badges = append(p.table.Badges, pageBadge{text, tone, weight})
+	}
+	return n
 }
 
 // A pageTable is the data of the table, as the page's script reads it.
@@ -144,6 +194,7 @@ type pageRow struct {
 
 // write writes the page.
 func (p *page) write(w io.Writer) error {
+	p.table.Facets, p.table.Badges, p.table.Findings = orEmpty(p.facets.facets), orEmpty(p.table.Badges), orEmpty(p.table.Findings)
 	// Marshal escapes <, > and & and the separators that end a line of script.
 	data, err := json.Marshal(&p.table)
 	if err != nil {
@@ -234,7 +285,7 @@ func (s scale) bars(x *facetIndex, kind string) []bar {
 		if count == 0 && len(bars) == 0 {
 			continue
 		}
-		bars = append(bars, bar{Label: b.label, Text: grouped(count), count: float64(count), Filter: x.address(kind, b.label)})
+		bars = append(bars, newBar(b.label, "", count, x.address(kind, b.label)))
 		if count > 0 {
 			last = len(bars)
 		}
@@ -242,20 +293,8 @@ func (s scale) bars(x *facetIndex, kind string) []bar {
 	return bars[:last]
 }
 
-// grouped writes a number with its thousands apart: 39,303.
-func grouped(n int) string {
-	digits := fmt.Sprint(max(n, -n))
-	for i := len(digits) - 3; i > 0; i -= 3 {
-		digits = digits[:i] + "," + digits[i:]
-	}
-	if n < 0 {
-		return "-" + digits
-	}
-	return digits
-}
-
-// htmlText makes a message of several lines harmless; plainLine one line.
-func htmlText(text string) string { return strings.TrimSpace(Plain(text)) }
+// htmlText makes a message of several lines harmless, as report.PlainLine does one line.
+func htmlText(text string) string { return strings.TrimSpace(report.Plain(text)) }
 
 // orEmpty makes JSON write [] and not null.
 func orEmpty[T any](list []T) []T {

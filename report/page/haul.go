@@ -1,0 +1,303 @@
+package page
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"tfhaul/migrate"
+	"tfhaul/plainwords"
+	"tfhaul/prove"
+	"tfhaul/report"
+)
+
+// Haul writes the page of a haul.
+func Haul(w io.Writer, h report.HaulReport) error {
+	p := haulPage{report: h, results: h.All()}
+	p.build()
+	return p.page.write(w)
+}
+
+const (
+	facetOutcome = "Outcome"
+	facetCode    = "Because"
+	facetSeconds = "Duration"
+	facetProof   = "Proof"
+)
+
+var secondScale = scale{{1, "below 1 s"}, {5, "1 – 5 s"}, {15, "5 – 15 s"}, {60, "15 – 60 s"}, {300, "1 – 5 min"}, {math.Inf(1), "5 min and more"}}
+
+// A haulPage is the page of a haul in the making.
+type haulPage struct {
+	page
+	report  report.HaulReport
+	results []migrate.Result
+	summary report.Summary
+}
+
+func (p *haulPage) build() {
+	h := p.report
+	p.summary = report.Summarize(p.results)
+	p.Title = "Terraform state migration"
+	p.About = fmt.Sprintf("Haul %s · %s", report.PlainLine(h.Haul), report.PlainLine(h.Journal))
+	if !h.Started.IsZero() {
+		p.About += fmt.Sprintf(" · %s to %s", h.Started.UTC().Format("2 January 2006, 15:04:05"), h.Ended.UTC().Format("15:04:05 MST"))
+		if h.Ended.Sub(h.Started) >= 24*time.Hour {
+			p.About = strings.TrimSuffix(p.About, h.Ended.UTC().Format("15:04:05 MST")) + h.Ended.UTC().Format("2 January 2006, 15:04:05 MST")
+		}
+	}
+	p.Footer = "Made by tfhaul report out of the haul's journal. It holds no value of any state: names, counts and digests alone."
+	p.TableTitle, p.GroupsTitle = "Moves", "What did not move, and why"
+	p.NoGroups = "Every move arrived: each was read back from its workspace and compared byte for byte."
+	if len(p.results) == 0 {
+		p.NoGroups = "The journal tells of no move."
+	}
+	p.fillRows()
+	p.fillGroups()
+	p.fillTiles()
+	p.fillPlots()
+}
+
+// toneOf is how an outcome is drawn.
+func toneOf(o migrate.Outcome) string {
+	switch o {
+	case migrate.Moved, migrate.AlreadyThere:
+		return "good"
+	case migrate.Failed, report.CutOff:
+		return "error"
+	case migrate.Refused:
+		return "warning"
+	}
+	return "info"
+}
+
+func outcomeText(o migrate.Outcome) string {
+	return strings.ReplaceAll(report.PlainLine(string(o)), "-", " ")
+}
+
+func (p *haulPage) fillRows() {
+	p.table.Columns = []pageColumn{{"Source", "name"}, {"Workspace", "text"}, {"Outcome", "badges"}, {"Relation", "text"}, {"Serial", "number"}, {"Size", "bytes"}, {"API calls", "number"}, {"Took", "seconds"}}
+	p.table.Sort = pageSort{Column: 2, Down: true}
+	p.table.Facts = []string{"Workspace", "Outcome", "Because", "What happened", "Notes", "State version", "Serial", "Serial sent", "Lineage", "MD5", "Size", "Terraform version", "Workspace created", "Backup of what was there", "Still locked", "Took", "Proof"}
+	for _, o := range p.summary.Outcomes() {
+		p.facets.find(facetOutcome, outcomeText(o))
+	}
+	secondScale.declare(&p.facets, facetSeconds)
+	prefix := report.CommonPlace(p.results)
+	p.table.Rows = make([]pageRow, len(p.results))
+	for k, r := range p.results {
+		var serial, size, calls, took any
+		if sn := r.Snapshot; sn != nil {
+			size = sn.Size
+			if sn.Format > 0 {
+				serial = sn.Serial
+			}
+		}
+		if r.Outcome != report.CutOff {
+			calls, took = r.APICalls, r.Seconds
+		}
+		p.table.Rows[k] = pageRow{
+			Cells: []any{report.PlainLine(r.Source), report.PlainLine(strings.TrimPrefix(r.Target, prefix)), p.badgesOf(r), report.PlainLine(string(r.Relation)), serial, size, calls, took},
+			Facts: haulFacts(r), Facets: p.facetsOf(r),
+		}
+	}
+}
+
+// badgesOf are the outcome and its reason.
+func (p *haulPage) badgesOf(r migrate.Result) []int {
+	badge := func(text, tone string) int {
+		return p.badge(text, tone, map[string]int{"error": 100, "warning": 10, "info": 1}[tone])
+	}
+	list := []int{badge(outcomeText(r.Outcome), toneOf(r.Outcome))}
+	if r.Code != "" {
+		list = append(list, badge(report.PlainLine(string(r.Code)), "info"))
+	}
+	if r.Locked {
+		list = append(list, badge("still locked", "error"))
+	}
+	if r.Proof != nil {
+		list = append(list, badge(report.PlainLine(string(r.Proof.Verdict)), toneOfVerdict(r.Proof.Verdict)))
+	}
+	return list
+}
+
+func (p *haulPage) facetsOf(r migrate.Result) []int {
+	x := &p.facets
+	list := []int{x.of(facetOutcome, outcomeText(r.Outcome))}
+	if r.Code != "" {
+		list = append(list, x.of(facetCode, report.PlainLine(string(r.Code))))
+	}
+	if r.Proof != nil {
+		list = append(list, x.of(facetProof, report.PlainLine(string(r.Proof.Verdict))))
+	}
+	if r.Relation != "" {
+		list = append(list, x.of(facetRelation, report.PlainLine(string(r.Relation))))
+	}
+	if r.Outcome != report.CutOff {
+		list = append(list, x.of(facetSeconds, secondScale.bin(r.Seconds)))
+	}
+	return list
+}
+
+// haulFacts are the values of a move's section, in the order of the labels.
+func haulFacts(r migrate.Result) []string {
+	notes := make([]string, len(r.Notes))
+	for i, n := range r.Notes {
+		notes[i] = htmlText(n)
+	}
+	facts := []string{report.PlainLine(r.Target), outcomeText(r.Outcome), report.PlainLine(string(r.Code)), htmlText(r.Message), strings.Join(notes, "\n"), report.PlainLine(r.StateVersionID),
+		"", "", "", "", "", "", "", report.PlainLine(r.Backup), "", "", ""}
+	if sn := r.Snapshot; sn != nil {
+		if sn.Format > 0 {
+			facts[6] = fmt.Sprint(sn.Serial)
+		}
+		facts[8], facts[9], facts[10], facts[11] = report.PlainLine(sn.Lineage), report.PlainLine(sn.MD5), report.Size(sn.Size), report.PlainLine(sn.TerraformVersion)
+	}
+	if r.BumpedTo > 0 {
+		facts[7] = fmt.Sprintf("%d, raised as asked", r.BumpedTo)
+	}
+	if r.Created {
+		facts[12] = "by this move"
+	}
+	if r.Locked {
+		facts[14] = "yes; to free it: " + report.PlainLine(r.UnlockCommand)
+	}
+	if r.Proof != nil {
+		facts[16] = report.PlainLine(string(r.Proof.Verdict)) + ": " + htmlText(r.Proof.Message)
+	}
+	if r.Outcome != report.CutOff {
+		facts[15] = fmt.Sprintf("%s, %s", report.Seconds(r.Seconds), plainwords.Counted(r.APICalls, "API call"))
+	}
+	return facts
+}
+
+// fillGroups gathers what did not move by outcome and reason.
+func (p *haulPage) fillGroups() {
+	type key struct {
+		outcome migrate.Outcome
+		code    migrate.Code
+	}
+	alike := map[key][]int{}
+	for k, r := range p.results {
+		if tone := toneOf(r.Outcome); tone != "good" && r.Outcome != migrate.WouldMove {
+			alike[key{r.Outcome, r.Code}] = append(alike[key{r.Outcome, r.Code}], k)
+		}
+	}
+	keys := slices.SortedFunc(maps.Keys(alike), func(a, b key) int {
+		return cmp.Or(report.Attention(b.outcome)-report.Attention(a.outcome), len(alike[b])-len(alike[a]), cmp.Compare(a.code, b.code))
+	})
+	for _, g := range keys {
+		p.Groups = append(p.Groups, p.group(g.outcome, g.code, alike[g]))
+	}
+}
+
+// group tells of the moves of one outcome and reason: each message once, with the
+// moves of which it was said.
+func (p *haulPage) group(outcome migrate.Outcome, code migrate.Code, moves []int) findingGroup {
+	text := report.PlainLine(string(code))
+	g := findingGroup{Severity: outcomeText(outcome), Tone: toneOf(outcome), Code: text, Count: plainwords.Grouped(len(moves)), Filter: p.facets.address(facetCode, text)}
+	if code == "" {
+		g.Filter = p.facets.address(facetOutcome, outcomeText(outcome))
+	}
+	for _, k := range moves {
+		r := p.results[k]
+		g.add(htmlText(r.Message), "", findingPlace{Name: report.PlainLine(r.Source), Note: "→ " + report.PlainLine(r.Target), Row: fmt.Sprintf("row-%d", k)})
+	}
+	g.Gist = g.Items[0].Message
+	return g
+}
+
+func (p *haulPage) fillTiles() {
+	h := p.report
+	arrived := p.summary[migrate.Moved] + p.summary[migrate.AlreadyThere]
+	tone := "good"
+	if arrived < len(p.results) {
+		tone = ""
+	}
+	size, calls, locked := int64(0), 0, 0
+	for _, r := range p.results {
+		if r.Snapshot != nil && r.Outcome == migrate.Moved {
+			size += r.Snapshot.Size
+		}
+		calls += r.APICalls
+		if r.Locked {
+			locked++
+		}
+	}
+	note := fmt.Sprintf("%d moved, %d already there", p.summary[migrate.Moved], p.summary[migrate.AlreadyThere])
+	p.Tiles = []tile{
+		{Label: "Proven to be there", Value: fmt.Sprintf("%s of %s", plainwords.Grouped(arrived), plainwords.Grouped(len(p.results))), Note: note, Tone: tone},
+		{Label: "State moved", Value: report.Size(size)},
+	}
+	for _, o := range []migrate.Outcome{migrate.Refused, migrate.Failed, report.CutOff, migrate.Skipped} {
+		if n := p.summary[o]; n > 0 {
+			name := outcomeText(o)
+			p.Tiles = append(p.Tiles, tile{Label: strings.ToUpper(name[:1]) + name[1:], Value: plainwords.Grouped(n), Tone: toneOf(o)})
+		}
+	}
+	if locked > 0 {
+		p.Tiles = append(p.Tiles, tile{Label: "Still locked", Value: plainwords.Grouped(locked), Note: "their sections say how to free them", Tone: "error"})
+	}
+	if proofs := report.SummarizeProofs(p.results); len(proofs) > 0 {
+		p.Tiles = append(p.Tiles, proofTile(proofs))
+	}
+	p.Tiles = append(p.Tiles, tile{Label: "API calls", Value: plainwords.Grouped(calls)})
+	if took := h.Ended.Sub(h.Started); took > 0 {
+		p.Tiles = append(p.Tiles, tile{Label: "From first to last event", Value: report.Seconds(took.Seconds())})
+	}
+}
+
+func (p *haulPage) fillPlots() {
+	x := &p.facets
+	var outcomes, codes, relations []bar
+	for _, o := range p.summary.Outcomes() {
+		label := outcomeText(o)
+		outcomes = append(outcomes, newBar(label, toneOf(o), p.summary[o], x.address(facetOutcome, label)))
+	}
+	for _, f := range x.facets {
+		b := newBar(f.Label, "", f.Count, x.address(f.Kind, f.Label))
+		switch f.Kind {
+		case facetCode:
+			codes = append(codes, b)
+		case facetRelation:
+			relations = append(relations, b)
+		}
+	}
+	byLength := func(a, b bar) int { return cmp.Or(cmp.Compare(b.count, a.count), cmp.Compare(a.Label, b.Label)) }
+	slices.SortFunc(codes, byLength)
+	slices.SortFunc(relations, byLength)
+	p.addPlot("What became of the moves?", "Outcome", "Moves", outcomes)
+	p.addPlot("Why did some not move?", "Reason", "Moves", codes)
+	p.addPlot("How did the snapshots stand to the workspaces?", "Relation", "Moves", relations)
+	p.addPlot("How long did a move take?", "Duration", "Moves", secondScale.bars(x, facetSeconds))
+}
+
+// proofTile is the summary of the proofs.
+func proofTile(s report.ProofSummary) tile {
+	total := 0
+	for _, n := range s {
+		total += n
+	}
+	t := tile{Label: "Terraform changes nothing", Value: fmt.Sprintf("%s of %s", plainwords.Grouped(s[prove.Proven]), plainwords.Grouped(total)), Tone: "good"}
+	if s[prove.Proven] < total {
+		t.Tone = "warning"
+		t.Note = fmt.Sprintf("%d would change, %d unproven", s[prove.Changes], s[prove.Unproven])
+	}
+	return t
+}
+
+// toneOfVerdict is how a verdict is drawn.
+func toneOfVerdict(v prove.Verdict) string {
+	switch v {
+	case prove.Proven:
+		return "good"
+	case prove.Changes:
+		return "warning"
+	}
+	return "error"
+}
