@@ -43,15 +43,7 @@ func listAssets(kind string) func(*call) (*answer, error) {
 			}
 		}
 		slices.SortFunc(all, func(a, b *asset) int { return strings.Compare(a.Name, b.Name) })
-		part, links, meta, err := page(c, all)
-		if err != nil {
-			return nil, err
-		}
-		data := []resource{}
-		for _, a := range part {
-			data = append(data, assetResource(a))
-		}
-		return ok(document{Data: data, Links: links, Meta: meta}), nil
+		return list(c.r, all, assetResource, nil)
 	}
 }
 

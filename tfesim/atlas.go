@@ -1,10 +1,10 @@
 package tfesim
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -37,9 +37,12 @@ func (s *Server) atlasRoutes() {
 // maxAtlasState bounds a state that the first API takes: it is held in memory.
 const maxAtlasState = 64 << 20
 
+// An atlasHandler answers a request of the first API about a workspace.
+type atlasHandler func(c *call, w *workspace, body []byte) (*answer, error)
+
 // atlas is the way of a request of the first API: its token is in a header of its own, its
 // errors are plain strings. The body is read before anything is locked.
-func (s *Server) atlas(need access, handle func(*call, *workspace, []byte) (*answer, error)) http.HandlerFunc {
+func (s *Server) atlas(need access, handle atlasHandler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(io.LimitReader(r.Body, maxAtlasState+1))
 		switch {
@@ -50,22 +53,8 @@ func (s *Server) atlas(need access, handle func(*call, *workspace, []byte) (*ans
 			writeAtlasError(w, errTooLarge())
 			return
 		}
-		s.mu.Lock()
-		c := &call{s: s, r: r, now: time.Now(), who: s.holderOfToken(r.Header.Get("X-Atlas-Token"))}
 		var a *answer
-		err = errUnauthorized()
-		if c.who != nil {
-			var ws *workspace
-			if ws, err = c.workspace(need); err == nil && !c.who.mayStoreState() {
-				err = errNotFound()
-			}
-			if err == nil {
-				a, err = handle(c, ws, body)
-			}
-		}
-		wait := s.commit()
-		s.mu.Unlock()
-		if werr := wait(); werr != nil {
+		if s.do(func() { a, err = s.atlasAnswer(r, need, handle, body) }) != nil {
 			err = errBroken()
 		}
 		if err != nil {
@@ -74,6 +63,21 @@ func (s *Server) atlas(need access, handle func(*call, *workspace, []byte) (*ans
 		}
 		a.writeAtlas(w, s)
 	}
+}
+
+func (s *Server) atlasAnswer(r *http.Request, need access, handle atlasHandler, body []byte) (*answer, error) {
+	c := &call{s: s, r: r, now: time.Now(), who: s.holderOfToken(r.Header.Get("X-Atlas-Token"))}
+	if c.who == nil {
+		return nil, errUnauthorized()
+	}
+	w, err := c.workspace(need)
+	if err != nil {
+		return nil, err
+	}
+	if !c.who.mayStoreState() {
+		return nil, errNotFound()
+	}
+	return handle(c, w, body)
 }
 
 // holderOfToken is who a token stands for; nil when it is missing, unknown or expired.
@@ -107,10 +111,7 @@ func (a *answer) writeAtlas(w http.ResponseWriter, s *Server) {
 }
 
 func writeAtlasError(w http.ResponseWriter, err error) {
-	var e *apiError
-	if !errors.As(err, &e) {
-		e = errBroken()
-	}
+	e := asAPIError(err)
 	text := e.detail
 	if text == "" {
 		text = e.title
@@ -142,24 +143,13 @@ func base64MD5(sum string) string {
 // atlasPutState answers PUT /state/:user/:name. There were no locks: what is compared is the
 // serial, and the MD5 of the same serial.
 func atlasPutState(c *call, w *workspace, raw []byte) (*answer, error) {
-	var header struct {
-		Serial  int64  `json:"serial"`
-		Lineage string `json:"lineage"`
-	}
-	if err := json.Unmarshal(raw, &header); err != nil {
+	header, err := readStateHeader(raw)
+	if err != nil {
 		return nil, errUnprocessable("the state is not JSON")
 	}
-	writer, err := c.s.blobs.create()
+	b, err := keepBlob(c.s.blobs, bytes.NewReader(raw))
 	if err != nil {
 		return nil, err
-	}
-	_, err = writer.Write(raw)
-	var b *blob
-	if err == nil {
-		b, err = writer.finish()
-	}
-	if err != nil {
-		return nil, errors.Join(err, writer.abort())
 	}
 	refuse := func(e *apiError) (*answer, error) {
 		c.s.discard(b)
@@ -198,7 +188,7 @@ func atlasCreateVersion(c *call, w *workspace, raw []byte) (*answer, error) {
 		return nil, errUnprocessable("the document is not one of a version: metadata and variables are maps of strings")
 	}
 	if document.Version == nil {
-		return nil, errUnprocessable(textMissing, "version")
+		return nil, errMissing("version")
 	}
 	for key := range document.Version.Variables {
 		if !validVariableName(key) {
@@ -216,7 +206,7 @@ func atlasCreateVersion(c *call, w *workspace, raw []byte) (*answer, error) {
 	c.s.addConfiguration(v)
 	token := c.s.seal(ticket{upload: true, kind: blobConfiguration, version: v.ID})
 	return &answer{status: http.StatusOK, body: map[string]any{
-		"version": v.Atlas.Number, "token": v.ID, "upload_path": c.origin() + blobPath + token,
+		"version": v.Atlas.Number, "token": v.ID, "upload_path": origin(c.r) + blobPath + token,
 	}}, nil
 }
 

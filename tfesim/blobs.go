@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/md5"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -52,6 +53,22 @@ func (b *blobWriter) finish() (*blob, error) {
 		return nil, err
 	}
 	return &blob{ID: id, Size: b.size, MD5: hex.EncodeToString(b.sum.Sum(nil))}, nil
+}
+
+// keepBlob writes a blob of content.
+func keepBlob(in blobStore, content io.Reader) (*blob, error) {
+	w, err := in.create()
+	if err != nil {
+		return nil, err
+	}
+	var b *blob
+	if _, err = io.Copy(w, content); err == nil {
+		b, err = w.finish()
+	}
+	if err != nil {
+		return nil, errors.Join(err, w.abort())
+	}
+	return b, nil
 }
 
 // memoryBlobs holds the bytes.

@@ -2,6 +2,7 @@ package tfesim
 
 import (
 	"archive/tar"
+	"cmp"
 	"compress/gzip"
 	"errors"
 	"fmt"
@@ -187,30 +188,30 @@ func (s *Server) awaitsConfiguration(t ticket) bool {
 // keepConfiguration makes an archive part of its version, and makes the run that it asks for.
 // When it returns nil they are on disk.
 func (s *Server) keepConfiguration(t ticket, b *blob, problem *archiveError) error {
-	s.mu.Lock()
-	v := s.work.configurations[t.version]
-	if v == nil || !v.Arrived.IsZero() {
-		s.mu.Unlock()
-		return &apiError{status: http.StatusForbidden, title: "forbidden"}
-	}
-	v.Archive, v.Arrived = b, time.Now()
-	if problem != nil {
-		v.Error, v.ErrorMessage, v.Archive = problem.code, problem.message, nil
-		s.discard(b)
-	}
-	s.put(v)
-	if w := s.workspaces[v.Workspace]; problem == nil && v.AutoQueueRuns {
-		s.queueUploaded(w, v)
-	}
-	wait := s.commit()
-	s.mu.Unlock()
-	return wait()
+	var refused error
+	err := s.do(func() {
+		v := s.work.configurations[t.version]
+		if v == nil || !v.Arrived.IsZero() {
+			refused = errForbidden()
+			return
+		}
+		v.Archive, v.Arrived = b, time.Now()
+		if problem != nil {
+			v.Error, v.ErrorMessage, v.Archive = problem.code, problem.message, nil
+			s.discard(b)
+		}
+		s.put(v)
+		if problem == nil && v.AutoQueueRuns {
+			s.queueUploaded(s.workspaces[v.Workspace], v)
+		}
+	})
+	return cmp.Or(refused, err)
 }
 
 // redirect sends the client to a blob.
 func (c *call) redirect(t ticket) *answer {
 	t.expires = c.now.Add(redirectLife).Unix()
-	return &answer{status: http.StatusFound, header: http.Header{"Location": {c.origin() + blobPath + c.s.seal(t)}}}
+	return &answer{status: http.StatusFound, header: http.Header{"Location": {origin(c.r) + blobPath + c.s.seal(t)}}}
 }
 
 // redirectLife is how long an address works to which the API redirects.

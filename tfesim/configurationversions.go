@@ -88,24 +88,16 @@ func listConfigurations(c *call) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	part, links, meta, err := page(c, c.s.configurationsOf(w))
-	if err != nil {
-		return nil, err
-	}
 	if err := c.checkConfigurationIncludes(); err != nil {
 		return nil, err
 	}
-	data := []resource{}
-	for _, v := range part {
-		data = append(data, c.configurationResource(v))
-	}
-	return ok(document{Data: data, Links: links, Meta: meta}), nil
+	return list(c.r, c.s.configurationsOf(w), c.configurationResource, nil)
 }
 
 // checkConfigurationIncludes accepts what the API knows. There is never an ingress here: that
 // is where a version came from when a VCS sent it.
 func (c *call) checkConfigurationIncludes() error {
-	for _, name := range c.includes() {
+	for _, name := range includes(c.r) {
 		switch name {
 		case "", "ingress_attributes", "ingress-attributes", "run":
 		default:
@@ -145,7 +137,7 @@ func createConfiguration(c *call) (*answer, error) {
 	c.s.addConfiguration(v)
 	data := c.configurationResource(v)
 	// Only this answer tells the address: it is a secret that works once.
-	data.Attributes["upload-url"] = c.origin() + blobPath + c.s.seal(ticket{upload: true, kind: blobConfiguration, version: v.ID})
+	data.Attributes["upload-url"] = origin(c.r) + blobPath + c.s.seal(ticket{upload: true, kind: blobConfiguration, version: v.ID})
 	return created(document{Data: data}), nil
 }
 

@@ -27,15 +27,7 @@ func listConsumers(c *call) (*answer, error) {
 			}
 		}
 	}
-	part, links, meta, err := page(c, all)
-	if err != nil {
-		return nil, err
-	}
-	data := []resource{}
-	for _, consumer := range part {
-		data = append(data, c.workspaceResource(consumer))
-	}
-	return ok(document{Data: data, Links: links, Meta: meta}), nil
+	return list(c.r, all, c.workspaceResource, nil)
 }
 
 // changeConsumers answers POST, PATCH and DELETE of the same path: add, replace and remove.

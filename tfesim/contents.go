@@ -10,6 +10,17 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
+// A stateHeader is what a state says of itself that its version says, too.
+type stateHeader struct {
+	Serial  int64  `json:"serial"`
+	Lineage string `json:"lineage"`
+}
+
+func readStateHeader(raw []byte) (h stateHeader, err error) {
+	err = json.Unmarshal(raw, &h)
+	return h, err
+}
+
 // contents is what the server reads out of a state's bytes when it processes them. Bytes that
 // are no state have none; they are kept all the same, since the server judges attributes only.
 type contents struct {

@@ -2,6 +2,7 @@ package tfesim
 
 import (
 	"archive/tar"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -84,10 +85,12 @@ func (s *Server) plan(x *execution) {
 // takeTurn locks the workspace for a run that may change it. When somebody else has locked it
 // meanwhile, the run waits again.
 func (s *Server) takeTurn(x *execution) bool {
-	s.mu.Lock()
-	r := s.runs[x.run]
 	mine := true
-	if r != nil && x.ctx.Err() == nil && !s.plansAside(r) {
+	err := s.do(func() {
+		r := s.runs[x.run]
+		if r == nil || x.ctx.Err() != nil || s.plansAside(r) {
+			return
+		}
 		w := s.workspaces[r.Workspace]
 		if mine = w.Lock == nil; mine {
 			s.holdLock(w, r)
@@ -95,10 +98,8 @@ func (s *Server) takeTurn(x *execution) bool {
 			s.work.executor.ended(x)
 			s.setStatus(r, runPending)
 		}
-	}
-	wait := s.commit()
-	s.mu.Unlock()
-	return wait() == nil && mine
+	})
+	return err == nil && mine
 }
 
 // planned decides how a run goes on whose plan is finished.
@@ -124,7 +125,7 @@ func (s *Server) apply(x *execution) {
 	}
 	var made *newState
 	var did counts
-	f, err := s.planFolder(x)
+	f, err := s.planFolder(x, j)
 	if err == nil {
 		did, err = s.executeApply(x, f)
 		// Whatever terraform said, what it wrote is the state now.
@@ -133,11 +134,9 @@ func (s *Server) apply(x *execution) {
 			err = errors.Join(err, lost)
 		}
 	}
-	s.mu.Lock()
 	if made != nil {
-		s.keepState(x.run, made)
+		s.keepState(j.run, made)
 	}
-	s.mu.Unlock()
 	s.endPhase(x, err, func(r *run) *phase { return &r.Apply }, func(r *run) {
 		r.Apply.Additions, r.Apply.Changes, r.Apply.Destructions, r.Apply.Imports = did.added, did.changed, did.destroyed, did.imported
 		s.finish(r, runApplied)
@@ -146,30 +145,27 @@ func (s *Server) apply(x *execution) {
 
 // startPhase moves a run to its next status; nil when there is nothing to be executed any more.
 func (s *Server) startPhase(x *execution, status string, part func(*run) *phase) *job {
-	s.mu.Lock()
-	r := s.runs[x.run]
 	var j *job
-	var wait func() error
-	switch {
-	case r == nil || s.work.executor.closing():
-		s.work.executor.ended(x)
-	case x.ctx.Err() != nil:
-		s.work.executor.ended(x)
-		s.cancel(r, runCanceled)
-	default:
-		var err error
-		if j, err = s.jobOf(r); err != nil {
-			s.work.executor.ended(x)
-			s.fail(r, "Error: "+err.Error())
-			break
-		}
-		part(r).set(phaseRunning)
-		s.setStatus(r, status)
-	}
-	wait = s.commit()
-	s.mu.Unlock()
 	// A server that cannot write answers nothing any more.
-	_ = wait()
+	_ = s.do(func() {
+		r := s.runs[x.run]
+		switch {
+		case r == nil || s.work.executor.closing():
+			s.work.executor.ended(x)
+		case x.ctx.Err() != nil:
+			s.work.executor.ended(x)
+			s.cancel(r, runCanceled)
+		default:
+			var err error
+			if j, err = s.jobOf(r); err != nil {
+				s.work.executor.ended(x)
+				s.fail(r, "Error: "+err.Error())
+				return
+			}
+			part(r).set(phaseRunning)
+			s.setStatus(r, status)
+		}
+	})
 	return j
 }
 
@@ -180,16 +176,15 @@ func (s *Server) endPhase(x *execution, err error, part func(*run) *phase, finis
 		fmt.Fprintf(&x.log, "\nError: %v\n", err)
 	}
 	log := s.keepLog(x.log.part(0, 0))
-	s.mu.Lock()
-	r := s.runs[x.run]
-	s.work.executor.ended(x)
-	switch {
-	case r == nil:
-		s.discard(append(leftovers, log)...)
-	case s.work.executor.closing():
-		// What was being done is lost; it is found so at the next start.
-		s.discard(append(leftovers, log)...)
-	default:
+	// As in startPhase.
+	_ = s.do(func() {
+		r := s.runs[x.run]
+		s.work.executor.ended(x)
+		if r == nil || s.work.executor.closing() {
+			// What was being done is lost; the next start finds it so.
+			s.discard(append(leftovers, log)...)
+			return
+		}
 		p := part(r)
 		p.Log = log
 		switch {
@@ -204,10 +199,7 @@ func (s *Server) endPhase(x *execution, err error, part func(*run) *phase, finis
 			finished(r)
 		}
 		s.put(r)
-	}
-	wait := s.commit()
-	s.mu.Unlock()
-	_ = wait() // as in startPhase
+	})
 }
 
 // A folder is where a run is executed: 0700, and removed afterwards.
@@ -289,8 +281,7 @@ func (s *Server) unpack(archive *blob, into string) error {
 		return err
 	}
 	defer root.Close()
-	problem := eachEntry(content, func(h *tar.Header, r io.Reader) error { return unpackEntry(root, h, r) })
-	if problem != nil {
+	if problem := eachEntry(content, func(h *tar.Header, r io.Reader) error { return unpackEntry(root, h, r) }); problem != nil {
 		return problem
 	}
 	return nil
@@ -621,7 +612,7 @@ func (s *Server) countChanges(b *blob) (counts, error) {
 }
 
 // planFolder is the folder of a run's plan, found again for its apply.
-func (s *Server) planFolder(x *execution) (*folder, error) {
+func (s *Server) planFolder(x *execution, j *job) (*folder, error) {
 	dir := s.work.executor.folder(x.run)
 	if dir == "" {
 		return nil, errors.New("the plan of this run is gone")
@@ -632,16 +623,6 @@ func (s *Server) planFolder(x *execution) (*folder, error) {
 		return nil, err
 	}
 	f.work = filepath.Join(f.path("configuration"), filepath.FromSlash(string(directory)))
-	s.mu.Lock()
-	r := s.runs[x.run]
-	var j *job
-	if r != nil {
-		j, err = s.jobOf(r)
-	}
-	s.mu.Unlock()
-	if err != nil || j == nil {
-		return nil, errors.Join(err, errors.New("the run is gone"))
-	}
 	f.env = s.environment(f, j)
 	return f, nil
 }
@@ -664,10 +645,8 @@ func (s *Server) executeApply(x *execution, f *folder) (counts, error) {
 
 // A newState is the state that an apply wrote.
 type newState struct {
-	blob    *blob
-	read    contents
-	serial  int64
-	lineage string
+	blob *blob
+	stateHeader
 }
 
 // serialLine is the serial in the header of a state as terraform writes it.
@@ -684,16 +663,9 @@ func (s *Server) takeState(f *folder, j *job) (*newState, error) {
 	if err != nil {
 		return nil, err
 	}
-	var header struct {
-		Serial  int64  `json:"serial"`
-		Lineage string `json:"lineage"`
-	}
-	if err := json.Unmarshal(raw, &header); err != nil {
-		return nil, errors.New("the state that terraform wrote could not be read")
-	}
-	writer, err := s.blobs.create()
+	header, err := readStateHeader(raw)
 	if err != nil {
-		return nil, err
+		return nil, errors.New("the state that terraform wrote could not be read")
 	}
 	if j.state != nil && header.Serial <= j.known && !s.same(j.state, raw) {
 		header.Serial = j.known + 1
@@ -706,19 +678,15 @@ func (s *Server) takeState(f *folder, j *job) (*newState, error) {
 			return fmt.Appendf(nil, `  "serial": %d,`, header.Serial)
 		})
 	}
-	_, err = writer.Write(raw)
-	var b *blob
-	if err == nil {
-		b, err = writer.finish()
-	}
+	b, err := keepBlob(s.blobs, bytes.NewReader(raw))
 	if err != nil {
-		return nil, errors.Join(err, writer.abort())
+		return nil, err
 	}
 	if j.state != nil && b.MD5 == j.state.MD5 {
 		s.removeBlobs(b)
 		return nil, nil
 	}
-	return &newState{blob: b, read: s.readContents(b), serial: header.Serial, lineage: header.Lineage}, nil
+	return &newState{b, header}, nil
 }
 
 // same says whether a blob holds these bytes.
@@ -733,20 +701,19 @@ func (s *Server) same(b *blob, raw []byte) bool {
 }
 
 // keepState makes a state the workspace's current version.
-func (s *Server) keepState(runID string, made *newState) {
-	r := s.runs[runID]
-	var w *workspace
-	if r != nil {
-		w = s.workspaces[r.Workspace]
-	}
-	if w == nil {
-		s.discard(made.blob)
-		return
-	}
+func (s *Server) keepState(r run, made *newState) {
 	now := time.Now()
-	v := &stateVersion{ID: newID("sv"), Workspace: w.ID, Serial: made.serial, Lineage: made.lineage, MD5: made.blob.MD5,
+	v := &stateVersion{ID: newID("sv"), Workspace: r.Workspace, Serial: made.Serial, Lineage: made.Lineage, MD5: made.blob.MD5,
 		Created: now, CreatedBy: r.CreatedBy, Run: r.ID}
-	s.arrive(v, made.blob, made.read, now)
-	s.addVersion(w, v)
-	s.put(v)
+	s.arrive(v, made.blob, s.readContents(made.blob), now)
+	// As in startPhase.
+	_ = s.do(func() {
+		w := s.workspaces[r.Workspace]
+		if w == nil {
+			s.discard(made.blob)
+			return
+		}
+		s.addVersion(w, v)
+		s.put(v)
+	})
 }

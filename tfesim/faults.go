@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"path"
+	"strconv"
 	"time"
 )
 
@@ -175,7 +176,7 @@ func (s *Server) serveFault(w http.ResponseWriter, r *http.Request, f *Fault) {
 		abort(w, false)
 	case FaultCut:
 		real.copyHeader(w)
-		w.Header().Set("Content-Length", itoa(int64(real.body.Len())))
+		w.Header().Set("Content-Length", strconv.Itoa(real.body.Len()))
 		w.WriteHeader(real.status)
 		// The client may be gone; the connection ends either way.
 		_, _ = w.Write(real.body.Bytes()[:real.body.Len()/2])
@@ -276,7 +277,7 @@ func (h *heldAnswer) Write(p []byte) (int, error) {
 // send answers with the real status and headers, and the body given.
 func (h *heldAnswer) send(w http.ResponseWriter, body []byte) {
 	h.copyHeader(w)
-	w.Header().Set("Content-Length", itoa(int64(len(body))))
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(h.status)
 	// The client is gone if this fails, and there is nobody to tell.
 	_, _ = w.Write(body)

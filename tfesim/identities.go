@@ -307,6 +307,17 @@ func (s *Server) holderName(h ref) string {
 	return h.ID
 }
 
+// actor is the user, or the service user behind a token, who did something; nil for nobody.
+func (s *Server) actor(who *ref) *ref {
+	if who == nil {
+		return nil
+	}
+	if p := s.principal(*who); p != nil {
+		return &ref{s.userResource(p).ID, "users"}
+	}
+	return nil
+}
+
 // getAccount answers GET /account/details. For team and organization tokens the API shows
 // the service user that stands behind the token.
 func getAccount(c *call) (*answer, error) {

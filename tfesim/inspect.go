@@ -1,8 +1,9 @@
 package tfesim
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -36,14 +37,12 @@ func (s *Server) named(org, workspace string) (*workspace, error) {
 
 // AddWorkspace makes a workspace if there is none of the name, and returns its id.
 func (s *Server) AddWorkspace(org, name string) (id string, err error) {
-	s.mu.Lock()
-	w, err := s.ensureWorkspace(org, name)
-	wait := s.commit()
-	s.mu.Unlock()
+	var w *workspace
+	werr := s.do(func() { w, err = s.ensureWorkspace(org, name) })
 	if err != nil {
 		return "", err
 	}
-	return w.ID, wait()
+	return w.ID, werr
 }
 
 func (s *Server) ensureWorkspace(org, name string) (*workspace, error) {
@@ -90,28 +89,23 @@ type workspaceRecord = workspace
 
 // arrange changes a workspace and waits until that is on disk.
 func (s *Server) arrange(org, workspace string, change func(*workspaceRecord) error) error {
-	s.mu.Lock()
-	w, err := s.named(org, workspace)
-	if err == nil {
-		err = change(w)
-	}
-	wait := s.commit()
-	s.mu.Unlock()
-	if werr := wait(); err == nil {
-		err = werr
-	}
-	return err
+	var refused error
+	err := s.do(func() {
+		w, err := s.named(org, workspace)
+		if err == nil {
+			err = change(w)
+		}
+		refused = err
+	})
+	return cmp.Or(refused, err)
 }
 
 // Seed gives a workspace, made if need be, a finalized current state version of these bytes,
 // whatever lock it has, and returns the version's id. Serial and lineage are read from the
 // bytes; SeedVersion takes them as given.
 func (s *Server) Seed(org, workspace string, raw []byte) (id string, err error) {
-	var header struct {
-		Serial  int64  `json:"serial"`
-		Lineage string `json:"lineage"`
-	}
-	if err := json.Unmarshal(raw, &header); err != nil {
+	header, err := readStateHeader(raw)
+	if err != nil {
 		return "", fmt.Errorf("tfesim: the state to seed %s/%s is not JSON; use SeedVersion", org, workspace)
 	}
 	return s.SeedVersion(org, workspace, raw, header.Serial, header.Lineage)
@@ -119,36 +113,29 @@ func (s *Server) Seed(org, workspace string, raw []byte) (id string, err error) 
 
 // SeedVersion is Seed with the attributes given, for bytes that have none or others.
 func (s *Server) SeedVersion(org, workspace string, raw []byte, serial int64, lineage string) (id string, err error) {
-	writer, err := s.blobs.create()
+	b, err := keepBlob(s.blobs, bytes.NewReader(raw))
 	if err != nil {
 		return "", err
-	}
-	_, err = writer.Write(raw)
-	var b *blob
-	if err == nil {
-		b, err = writer.finish()
-	}
-	if err != nil {
-		return "", errors.Join(err, writer.abort())
 	}
 	read := s.readContents(b)
-
-	s.mu.Lock()
-	w, err := s.ensureWorkspace(org, workspace)
-	if err != nil {
-		s.mu.Unlock()
-		s.removeBlobs(b)
-		return "", err
-	}
 	now := time.Now()
-	v := &stateVersion{ID: newID("sv"), Workspace: w.ID, Serial: serial, Lineage: lineage, MD5: b.MD5, Created: now}
+	v := &stateVersion{ID: newID("sv"), Serial: serial, Lineage: lineage, MD5: b.MD5, Created: now}
 	// It has been there for long: processing is over.
 	s.arrive(v, b, read, now.Add(-2*s.options.ProcessingDelay))
-	s.addVersion(w, v)
-	s.put(v)
-	wait := s.commit()
-	s.mu.Unlock()
-	return v.ID, wait()
+	werr := s.do(func() {
+		var w *workspaceRecord
+		if w, err = s.ensureWorkspace(org, workspace); err != nil {
+			s.discard(b)
+			return
+		}
+		v.Workspace = w.ID
+		s.addVersion(w, v)
+		s.put(v)
+	})
+	if err != nil {
+		return "", err
+	}
+	return v.ID, werr
 }
 
 // Current returns the bytes and the serial attribute of a workspace's current state version;
@@ -261,15 +248,16 @@ func (s *Server) LockByRun(org, workspace string) (runID string, err error) {
 
 // RunToken makes a token with which the run may act on its workspace.
 func (s *Server) RunToken(runID string) (string, error) {
-	s.mu.Lock()
-	if s.runs[runID] == nil {
-		s.mu.Unlock()
+	var t *token
+	err := s.do(func() {
+		if s.runs[runID] != nil {
+			t = s.newToken(ref{runID, "runs"}, time.Time{})
+		}
+	})
+	if t == nil {
 		return "", fmt.Errorf("tfesim: there is no run %s", runID)
 	}
-	t := s.newToken(ref{runID, "runs"}, time.Time{})
-	wait := s.commit()
-	s.mu.Unlock()
-	return t.Secret, wait()
+	return t.Secret, err
 }
 
 func (s *Server) setLock(w *workspace, holder ref, reason string) error {
@@ -323,17 +311,17 @@ func (s *Server) identityRef(id Identity, org string) (ref, error) {
 
 // ExpireToken ends a token now: from here on it is answered 401.
 func (s *Server) ExpireToken(secret string) error {
-	s.mu.Lock()
-	t := s.tokens[secret]
+	var t *token
+	err := s.do(func() {
+		if t = s.tokens[secret]; t != nil {
+			t.Expires = time.Now()
+			s.put(t)
+		}
+	})
 	if t == nil {
-		s.mu.Unlock()
 		return fmt.Errorf("tfesim: there is no such token")
 	}
-	t.Expires = time.Now()
-	s.put(t)
-	wait := s.commit()
-	s.mu.Unlock()
-	return wait()
+	return err
 }
 
 // SetTerraformVersion sets a workspace's Terraform version.

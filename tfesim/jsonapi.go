@@ -77,12 +77,21 @@ func errUnauthorized() *apiError {
 	return &apiError{status: 401, title: "unauthorized"}
 }
 
+func errForbidden() *apiError {
+	return &apiError{status: 403, title: "forbidden"}
+}
+
 func errConflict(format string, args ...any) *apiError {
 	return &apiError{status: 409, title: "conflict", detail: fmt.Sprintf(format, args...)}
 }
 
 func errUnprocessable(format string, args ...any) *apiError {
 	return &apiError{status: 422, title: "unprocessable entity", detail: fmt.Sprintf(format, args...)}
+}
+
+// errMissing is the answer when a parameter is not there.
+func errMissing(name string) *apiError {
+	return errUnprocessable("param is missing or the value is empty: %s", name)
 }
 
 // errInvalid is a validation error of one attribute, in the form Rails gives it.

@@ -58,15 +58,7 @@ func listOrganizations(c *call) (*answer, error) {
 		}
 	}
 	sort.Slice(all, func(i, j int) bool { return all[i].Name < all[j].Name })
-	part, links, meta, err := page(c, all)
-	if err != nil {
-		return nil, err
-	}
-	data := []resource{}
-	for _, o := range part {
-		data = append(data, c.organizationResource(o))
-	}
-	return ok(document{Data: data, Links: links, Meta: meta}), nil
+	return list(c.r, all, c.organizationResource, nil)
 }
 
 // createOrganization answers POST /organizations. Who makes it owns it.
@@ -114,7 +106,7 @@ func getOrganization(c *call) (*answer, error) {
 		return nil, err
 	}
 	var included []resource
-	for _, name := range c.includes() {
+	for _, name := range includes(c.r) {
 		switch name {
 		case "":
 		case "default-project", "default_project":

@@ -90,11 +90,7 @@ func currentOutputs(c *call) (*answer, error) {
 }
 
 func (c *call) outputPage(v *stateVersion, reveal bool) (*answer, error) {
-	part, links, meta, err := page(c, c.outputResources(v, reveal))
-	if err != nil {
-		return nil, err
-	}
-	return ok(document{Data: part, Links: links, Meta: meta}), nil
+	return list(c.r, c.outputResources(v, reveal), asItIs, nil)
 }
 
 // getOutput answers GET /state-version-outputs/:id, with the value of a sensitive output.

@@ -1,6 +1,8 @@
 package tfesim
 
 import (
+	"maps"
+	"net/http"
 	"net/url"
 	"strconv"
 )
@@ -12,8 +14,8 @@ const (
 
 // page cuts a list to the page that the query asks for and returns the links and the meta
 // block that go with it. Sizes above 100 are taken as 100, as the API does.
-func page[T any](c *call, all []T) (part []T, links, meta map[string]any, err error) {
-	q := c.r.URL.Query()
+func page[T any](r *http.Request, all []T) (part []T, links, meta map[string]any, err error) {
+	q := r.URL.Query()
 	number, err := pageParameter(q, "page[number]", 1)
 	if err != nil {
 		return nil, nil, nil, err
@@ -34,13 +36,10 @@ func page[T any](c *call, all []T) (part []T, links, meta map[string]any, err er
 	part = all[from:min(from+size, len(all))]
 
 	at := func(n int) string {
-		v := url.Values{}
-		for k, vs := range q {
-			v[k] = vs
-		}
+		v := maps.Clone(q)
 		v.Set("page[number]", strconv.Itoa(n))
 		v.Set("page[size]", strconv.Itoa(size))
-		return c.origin() + c.r.URL.Path + "?" + v.Encode()
+		return origin(r) + r.URL.Path + "?" + v.Encode()
 	}
 	var prev, next any
 	links = map[string]any{"self": at(number), "first": at(1), "last": at(pages), "prev": nil, "next": nil}
@@ -74,3 +73,35 @@ func pageParameter(q url.Values, name string, def int) (int, error) {
 	}
 	return n, nil
 }
+
+// list answers the page that the request asks for of all, each shown by show. include, which
+// may be nil, finds the resources that go with one; each of them is included once.
+func list[T any](r *http.Request, all []T, show func(T) resource, include func(T) ([]resource, error)) (*answer, error) {
+	part, links, meta, err := page(r, all)
+	if err != nil {
+		return nil, err
+	}
+	data := []resource{}
+	var included []resource
+	seen := map[ref]bool{}
+	for _, one := range part {
+		data = append(data, show(one))
+		if include == nil {
+			continue
+		}
+		more, err := include(one)
+		if err != nil {
+			return nil, err
+		}
+		for _, i := range more {
+			if id := (ref{i.ID, i.Type}); !seen[id] {
+				seen[id] = true
+				included = append(included, i)
+			}
+		}
+	}
+	return ok(document{Data: data, Included: included, Links: links, Meta: meta}), nil
+}
+
+// asItIs shows a resource in a list of resources.
+func asItIs(r resource) resource { return r }

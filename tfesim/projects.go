@@ -55,21 +55,7 @@ func listProjects(c *call) (*answer, error) {
 	slices.SortFunc(all, func(a, b *project) int {
 		return cmp.Or(defaultFirst(o, a, b), b.Created.Compare(a.Created))
 	})
-	part, links, meta, err := page(c, all)
-	if err != nil {
-		return nil, err
-	}
-	data := []resource{}
-	var included []resource
-	for _, p := range part {
-		data = append(data, c.projectResource(p))
-		more, err := c.projectIncludes(p)
-		if err != nil {
-			return nil, err
-		}
-		included = append(included, more...)
-	}
-	return ok(document{Data: data, Included: included, Links: links, Meta: meta}), nil
+	return list(c.r, all, c.projectResource, c.projectIncludes)
 }
 
 // defaultFirst orders the organization's default project before all others.
@@ -197,7 +183,7 @@ func getProject(c *call) (*answer, error) {
 // projectIncludes returns the resources that the include parameter asks for.
 func (c *call) projectIncludes(p *project) ([]resource, error) {
 	var out []resource
-	for _, name := range c.includes() {
+	for _, name := range includes(c.r) {
 		switch name {
 		case "":
 		case "effective_tag_bindings":
@@ -294,12 +280,4 @@ func (c *call) projectResource(p *project) resource {
 		"default-agent-pool":     toOne(c.s.assetRef(textSetting(p.Settings, "default-agent-pool-id", "")), ""),
 		"effective-tag-bindings": toMany(bindingRefs("effective-tag-bindings", p.ID, p.Tags)),
 	}, Links: map[string]any{"self": "/api/v2/projects/" + p.ID}}
-}
-
-// splitList reads a comma-separated list; nothing for "".
-func splitList(s string) []string {
-	if s == "" {
-		return nil
-	}
-	return strings.Split(s, ",")
 }

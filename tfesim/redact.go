@@ -44,18 +44,7 @@ func (s *Server) redactPlan(x *execution, f *folder, plan *blob) (*blob, error) 
 	if err != nil {
 		return nil, err
 	}
-	writer, err := s.blobs.create()
-	if err != nil {
-		return nil, err
-	}
-	var made *blob
-	if _, err = writer.Write(document); err == nil {
-		made, err = writer.finish()
-	}
-	if err != nil {
-		_ = writer.abort() // the first error is the one to tell
-	}
-	return made, err
+	return keepBlob(s.blobs, bytes.NewReader(document))
 }
 
 func decodeNumbers(r interface{ Read([]byte) (int, error) }, into any) error {

@@ -20,11 +20,7 @@ func listResources(c *call) (*answer, error) {
 			}
 		}
 	}
-	part, links, meta, err := page(c, all)
-	if err != nil {
-		return nil, err
-	}
-	return ok(document{Data: part, Links: links, Meta: meta}), nil
+	return list(c.r, all, asItIs, nil)
 }
 
 func workspaceResourceOf(v *stateVersion, r contentResource, key string) resource {

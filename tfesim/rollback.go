@@ -1,7 +1,5 @@
 package tfesim
 
-import "io"
-
 // receiveRollback reads the document of a rollback and copies the bytes of the version that it
 // names, before anything is locked: a state may be large.
 func receiveRollback(c *call) error {
@@ -54,18 +52,7 @@ func (s *Server) duplicate(b *blob) (*blob, error) {
 		return nil, err
 	}
 	defer content.Close()
-	writer, err := s.blobs.create()
-	if err != nil {
-		return nil, err
-	}
-	var made *blob
-	if _, err = io.Copy(writer, content); err == nil {
-		made, err = writer.finish()
-	}
-	if err != nil {
-		_ = writer.abort() // the first error is the one to tell
-	}
-	return made, err
+	return keepBlob(s.blobs, content)
 }
 
 // rollBack answers PATCH /workspaces/:id/state-versions: a copy of an earlier state version
@@ -88,7 +75,7 @@ func rollBack(c *call) (*answer, error) {
 		return nil, err
 	}
 	if rel == nil {
-		return nil, errUnprocessable(textMissing, "rollback-state-version")
+		return nil, errMissing("rollback-state-version")
 	}
 	from := c.rollbackSource(rel.ID)
 	if from == nil {

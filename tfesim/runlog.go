@@ -1,6 +1,7 @@
 package tfesim
 
 import (
+	"bytes"
 	"io"
 	"net/http"
 	"strconv"
@@ -8,20 +9,9 @@ import (
 
 // keepLog writes a finished log into a blob; nil when that fails, which leaves the log empty.
 func (s *Server) keepLog(text []byte) *blob {
-	writer, err := s.blobs.create()
+	b, err := keepBlob(s.blobs, bytes.NewReader(marked(text)))
 	if err != nil {
 		s.warn("a log could not be kept", err)
-		return nil
-	}
-	_, err = writer.Write(marked(text))
-	var b *blob
-	if err == nil {
-		b, err = writer.finish()
-	}
-	if err != nil {
-		s.warn("a log could not be kept", err)
-		_ = writer.abort() // the first error is the one to tell
-		return nil
 	}
 	return b
 }
@@ -36,20 +26,21 @@ func marked(text []byte) []byte {
 
 // getRunBlob answers GET on the addresses of a configuration, a plan's JSON and the logs.
 func (s *Server) getRunBlob(w http.ResponseWriter, r *http.Request, t ticket) {
-	s.mu.Lock()
 	var b *blob
 	var live *liveLog
-	switch t.kind {
-	case blobConfiguration:
-		if v := s.work.configurations[t.version]; v != nil && v.BackingData == backingDataKept {
-			b = v.Archive
-		}
-	default:
-		if run := s.runs[t.version]; run != nil {
+	err := s.do(func() {
+		if t.kind == blobConfiguration {
+			if v := s.work.configurations[t.version]; v != nil && v.BackingData == backingDataKept {
+				b = v.Archive
+			}
+		} else if run := s.runs[t.version]; run != nil {
 			b, live = s.runBlob(run, t.kind)
 		}
+	})
+	if err != nil {
+		writeError(w, err)
+		return
 	}
-	s.mu.Unlock()
 	if t.kind != blobPlanLog && t.kind != blobApplyLog {
 		s.sendBlob(w, b)
 		return

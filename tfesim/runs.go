@@ -185,7 +185,7 @@ func createRun(c *call) (*answer, error) {
 		return nil, err
 	}
 	if rel == nil {
-		return nil, errUnprocessable(textMissing, "workspace")
+		return nil, errMissing("workspace")
 	}
 	w := c.s.workspaces[rel.ID]
 	if w == nil || c.s.accessToWorkspace(c.who, w) < accessWrite || !c.who.mayStoreState() {

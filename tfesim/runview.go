@@ -82,32 +82,13 @@ func getCapacity(c *call) (*answer, error) {
 }
 
 func (c *call) runPage(all []*run, totals bool) (*answer, error) {
-	part, links, meta, err := page(c, all)
-	if err != nil {
-		return nil, err
-	}
-	if !totals {
-		pagination := meta["pagination"].(map[string]any)
+	a, err := list(c.r, all, c.runResource, c.runIncludes)
+	if err == nil && !totals {
+		pagination := a.body.(document).Meta.(map[string]any)["pagination"].(map[string]any)
 		delete(pagination, "total-count")
 		delete(pagination, "total-pages")
 	}
-	data := []resource{}
-	var included []resource
-	seen := map[ref]bool{}
-	for _, r := range part {
-		data = append(data, c.runResource(r))
-		more, err := c.runIncludes(r)
-		if err != nil {
-			return nil, err
-		}
-		for _, i := range more {
-			if id := (ref{i.ID, i.Type}); !seen[id] {
-				seen[id] = true
-				included = append(included, i)
-			}
-		}
-	}
-	return ok(document{Data: data, Included: included, Links: links, Meta: meta}), nil
+	return a, err
 }
 
 // runsUnwanted says which runs the search and filter parameters leave out.
@@ -157,7 +138,7 @@ func (c *call) runIncludes(r *run) ([]resource, error) {
 	s := c.s
 	w := s.workspaces[r.Workspace]
 	var out []resource
-	for _, name := range c.includes() {
+	for _, name := range includes(c.r) {
 		switch name {
 		case "":
 		case "plan":
@@ -266,17 +247,6 @@ func (c *call) runResource(r *run) resource {
 		"policy-checks":         toMany(nil),
 		"task-stages":           toMany(nil),
 	}, Links: map[string]any{"self": self}}
-}
-
-// actor is the user, or the service user behind a token, who did something; nil for nobody.
-func (s *Server) actor(who *ref) *ref {
-	if who == nil {
-		return nil
-	}
-	if p := s.principal(*who); p != nil {
-		return &ref{s.userResource(p).ID, "users"}
-	}
-	return nil
 }
 
 // heldRunResource is what is known of a run that only holds a lock.
@@ -401,7 +371,7 @@ func (c *call) phaseAttributes(r *run, p *phase, log blobKind) map[string]any {
 	return map[string]any{
 		"status":                        p.Status,
 		"status-timestamps":             times,
-		"log-read-url":                  c.origin() + blobPath + c.s.seal(ticket{kind: log, version: r.ID, expires: c.now.Add(downloadLife).Unix()}),
+		"log-read-url":                  origin(c.r) + blobPath + c.s.seal(ticket{kind: log, version: r.ID, expires: c.now.Add(downloadLife).Unix()}),
 		"resource-additions":            p.Additions,
 		"resource-changes":              p.Changes,
 		"resource-destructions":         p.Destructions,
@@ -444,11 +414,7 @@ func listNothing(c *call) (*answer, error) {
 	if _, _, err := c.runNamed(accessRead); err != nil {
 		return nil, err
 	}
-	part, links, meta, err := page(c, []resource{})
-	if err != nil {
-		return nil, err
-	}
-	return ok(document{Data: part, Links: links, Meta: meta}), nil
+	return list(c.r, []resource{}, asItIs, nil)
 }
 
 // getComment answers GET /comments/:id.

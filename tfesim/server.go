@@ -8,15 +8,11 @@
 package tfesim
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 )
@@ -203,29 +199,6 @@ type call struct {
 	incoming *incomingVersion
 }
 
-// origin is the server's address as the client wrote it.
-func (c *call) origin() string {
-	return originOf(c.r)
-}
-
-func originOf(r *http.Request) string {
-	if r.TLS != nil {
-		return "https://" + r.Host
-	}
-	return "http://" + r.Host
-}
-
-// An answer is what a handler answers when nothing went wrong. A nil body is no body.
-type answer struct {
-	status int
-	body   any
-	header http.Header
-}
-
-func ok(d document) *answer      { return &answer{status: http.StatusOK, body: d} }
-func created(d document) *answer { return &answer{status: http.StatusCreated, body: d} }
-func noContent() *answer         { return &answer{status: http.StatusNoContent} }
-
 // An endpoint is one row of the API.
 type endpoint struct {
 	pattern string // as http.ServeMux has it
@@ -272,7 +245,7 @@ func (s *Server) serve(e endpoint) http.HandlerFunc {
 	}
 }
 
-func (s *Server) answer(c *call, e endpoint) (*answer, error) {
+func (s *Server) answer(c *call, e endpoint) (a *answer, err error) {
 	receive := e.receive
 	if receive == nil {
 		receive = receiveDocument
@@ -286,13 +259,8 @@ func (s *Server) answer(c *call, e endpoint) (*answer, error) {
 	if c.incoming != nil {
 		defer c.incoming.discardUnlessKept()
 	}
-	s.mu.Lock()
-	c.now = time.Now()
-	a, err := e.handle(c)
-	wait := s.commit()
-	s.mu.Unlock()
 	// What was changed is on disk before it is acknowledged.
-	if werr := wait(); werr != nil {
+	if s.do(func() { c.now = time.Now(); a, err = e.handle(c) }) != nil {
 		return nil, errBroken()
 	}
 	return a, err
@@ -334,53 +302,8 @@ func (s *Server) announce(h http.Header) {
 	}
 }
 
-func (a *answer) write(w http.ResponseWriter) {
-	for k, v := range a.header {
-		w.Header()[k] = v
-	}
-	if a.body == nil {
-		w.WriteHeader(a.status)
-		return
-	}
-	b, err := json.Marshal(a.body)
-	if err != nil {
-		writeError(w, err)
-		return
-	}
-	writeBody(w, a.status, mediaType+"; charset=utf-8", b)
-}
-
-func writeError(w http.ResponseWriter, err error) {
-	var e *apiError
-	if !errors.As(err, &e) {
-		e = errBroken()
-	}
-	if e.empty {
-		w.WriteHeader(e.status)
-		return
-	}
-	writeBody(w, e.status, mediaType+"; charset=utf-8", e.body())
-}
-
-func writeBody(w http.ResponseWriter, status int, contentType string, b []byte) {
-	w.Header().Set("Content-Type", contentType)
-	w.Header().Set("Content-Length", fmt.Sprint(len(b)))
-	w.WriteHeader(status)
-	// The client is gone if this fails, and there is nobody to tell.
-	_, _ = io.Copy(w, bytes.NewReader(b))
-}
-
 // writeProxyTooLarge is how a proxy in front of the API refuses a large body.
 func writeProxyTooLarge(w http.ResponseWriter) {
 	writeBody(w, http.StatusRequestEntityTooLarge, "text/html",
 		[]byte("<html>\r\n<head><title>413 Request Entity Too Large</title></head>\r\n<body>\r\n<center><h1>413 Request Entity Too Large</h1></center>\r\n</body>\r\n</html>\r\n"))
-}
-
-// includes returns what the include parameter asks for.
-func (c *call) includes() []string {
-	var out []string
-	for _, v := range c.r.URL.Query()["include"] {
-		out = append(out, strings.Split(v, ",")...)
-	}
-	return out
 }

@@ -148,8 +148,6 @@ const (
 	textMD5Content  = "The MD5 parameter passed does not match the MD5 of the provided state"
 	textLineage     = "The lineage provided in the state file does not match the value currently known by %s. This means that the provided state is most likely not related to the target workspace. Check that the backend configuration is correct and try again."
 	textSerial      = "The serial provided in the state file is not greater than the serial currently known remotely. This means that there may be an update performed since your version of that state. Update to the latest state to resolve conflicts and try again"
-	textNoInline    = "param is missing or the value is empty: state"
-	textMissing     = "param is missing or the value is empty: %s"
 	textUnprocessed = "%s is not a valid %s"
 )
 
@@ -217,7 +215,7 @@ func (c *call) readVersionAttributes(w *workspace) (*stateVersion, error) {
 	v := &stateVersion{ID: newID("sv"), Workspace: w.ID, Created: c.now, CreatedBy: c.who.ref}
 	for _, name := range []string{"serial", "md5"} {
 		if !it.has(name) {
-			return nil, errUnprocessable(textMissing, name)
+			return nil, errMissing(name)
 		}
 	}
 	var err error
@@ -239,7 +237,7 @@ func (c *call) readVersionAttributes(w *workspace) (*stateVersion, error) {
 	}
 	inlineOnly := c.s.options.InlineOnly || c.s.options.Personality == OldTFE
 	if c.incoming.state == nil && (inlineOnly || it.has("state")) {
-		return nil, errUnprocessable(textNoInline)
+		return nil, errMissing("state")
 	}
 	return v, c.readRun(w, v)
 }
@@ -340,21 +338,7 @@ func listVersions(c *call) (*answer, error) {
 			all = append(all, v)
 		}
 	}
-	part, links, meta, err := page(c, all)
-	if err != nil {
-		return nil, err
-	}
-	data := []resource{}
-	var included []resource
-	for _, v := range part {
-		data = append(data, c.versionResource(v))
-		more, err := c.versionIncludes(v)
-		if err != nil {
-			return nil, err
-		}
-		included = append(included, more...)
-	}
-	return ok(document{Data: data, Included: included, Links: links, Meta: meta}), nil
+	return list(c.r, all, c.versionResource, c.versionIncludes)
 }
 
 // currentVersion answers GET /workspaces/:id/current-state-version.
@@ -447,7 +431,7 @@ func (c *call) versionResource(v *stateVersion) resource {
 	}
 	relationships := map[string]any{
 		"run":        toOne(nil, ""),
-		"created-by": toOne(s.createdBy(v), self+"/created-by"),
+		"created-by": toOne(s.actor(&v.CreatedBy), self+"/created-by"),
 		"workspace":  toOne(&ref{v.Workspace, "workspaces"}, ""),
 		"outputs":    toMany(c.outputRefs(v)),
 	}
@@ -458,18 +442,10 @@ func (c *call) versionResource(v *stateVersion) resource {
 		Links: map[string]any{"self": self}}
 }
 
-// createdBy is the user, or the service user behind the token, who made the version.
-func (s *Server) createdBy(v *stateVersion) *ref {
-	if p := s.principal(v.CreatedBy); p != nil {
-		return &ref{s.userResource(p).ID, "users"}
-	}
-	return nil
-}
-
 // versionIncludes returns the resources that the include parameter asks for.
 func (c *call) versionIncludes(v *stateVersion) ([]resource, error) {
 	var out []resource
-	for _, name := range c.includes() {
+	for _, name := range includes(c.r) {
 		switch name {
 		case "":
 		case "created_by":

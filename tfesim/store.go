@@ -74,6 +74,16 @@ func (s *Server) commit() (wait func() error) {
 	}
 }
 
+// do calls f while no request reads or changes anything, and returns once what f changed is on
+// disk.
+func (s *Server) do(f func()) error {
+	s.mu.Lock()
+	f()
+	wait := s.commit()
+	s.mu.Unlock()
+	return wait()
+}
+
 // open prepares the blobs and, with Options.Data, loads what was kept.
 func (s *Server) open() error {
 	if s.options.Data == "" {

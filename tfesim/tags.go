@@ -190,11 +190,7 @@ func listTags(c *call) (*answer, error) {
 			data = append(data, c.s.tagResource(w.Org, name))
 		}
 	}
-	part, links, meta, err := page(c, data)
-	if err != nil {
-		return nil, err
-	}
-	return ok(document{Data: part, Links: links, Meta: meta}), nil
+	return list(c.r, data, asItIs, nil)
 }
 
 // addTags answers POST /workspaces/:id/relationships/tags.

@@ -81,15 +81,7 @@ func listTeams(c *call) (*answer, error) {
 		}
 	}
 	slices.SortFunc(all, func(a, b *team) int { return strings.Compare(a.Name, b.Name) })
-	part, links, meta, err := page(c, all)
-	if err != nil {
-		return nil, err
-	}
-	data := []resource{}
-	for _, t := range part {
-		data = append(data, c.s.teamResource(t))
-	}
-	return ok(document{Data: data, Links: links, Meta: meta}), nil
+	return list(c.r, all, c.s.teamResource, nil)
 }
 
 // createTeam answers POST /organizations/:organization/teams.
@@ -259,15 +251,9 @@ func listGrants(c *call) (*answer, error) {
 	if w == nil || c.s.accessToWorkspace(c.who, w) < accessAdmin {
 		return nil, errNotFound()
 	}
-	part, links, meta, err := page(c, w.Grants)
-	if err != nil {
-		return nil, err
-	}
-	data := []resource{}
-	for _, g := range part {
-		data = append(data, grantResource(w, g))
-	}
-	return ok(document{Data: data, Links: links, Meta: meta}), nil
+	return list(c.r, w.Grants, func(g grant) resource {
+		return grantResource(w, g)
+	}, nil)
 }
 
 func grantResource(w *workspace, g grant) resource {

@@ -51,15 +51,9 @@ func listTerraformVersions(c *call) (*answer, error) {
 			all = append(all, v)
 		}
 	}
-	shown, links, meta, err := page(c, all)
-	if err != nil {
-		return nil, err
-	}
-	data := []resource{}
-	for _, v := range shown {
-		data = append(data, resource{ID: "tool-" + tagID(v), Type: "terraform-versions", Attributes: map[string]any{
+	return list(c.r, all, func(v string) resource {
+		return resource{ID: "tool-" + tagID(v), Type: "terraform-versions", Attributes: map[string]any{
 			"version": v, "enabled": true, "official": true, "beta": strings.Contains(v, "-"), "deprecated": false, "usage": 0,
-		}})
-	}
-	return ok(document{Data: data, Links: links, Meta: meta}), nil
+		}}
+	}, nil)
 }

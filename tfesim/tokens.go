@@ -189,15 +189,7 @@ func (c *call) listTokens(holder ref) (*answer, error) {
 }
 
 func (c *call) tokenPage(all []*token) (*answer, error) {
-	part, links, meta, err := page(c, all)
-	if err != nil {
-		return nil, err
-	}
-	data := []resource{}
-	for _, t := range part {
-		data = append(data, c.tokenResource(t))
-	}
-	return ok(document{Data: data, Links: links, Meta: meta}), nil
+	return list(c.r, all, c.tokenResource, nil)
 }
 
 // listTeamTokens answers GET /organizations/:organization/team-tokens.

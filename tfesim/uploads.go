@@ -1,12 +1,14 @@
 package tfesim
 
 import (
+	"cmp"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -108,7 +110,7 @@ func (c *call) uploadAddress(v *stateVersion, kind blobKind) any {
 	if c.s.accessToWorkspace(c.who, c.s.workspaces[v.Workspace]) < accessWrite {
 		return nil
 	}
-	return c.origin() + blobPath + c.s.seal(ticket{upload: true, kind: kind, version: v.ID})
+	return origin(c.r) + blobPath + c.s.seal(ticket{upload: true, kind: kind, version: v.ID})
 }
 
 func (c *call) downloadAddress(v *stateVersion, kind blobKind) any {
@@ -120,11 +122,11 @@ func (c *call) downloadAddress(v *stateVersion, kind blobKind) any {
 	}
 	if c.s.options.HostedState {
 		if kind == blobState {
-			return c.origin() + hostedPath + v.ID + "/hosted_state"
+			return origin(c.r) + hostedPath + v.ID + "/hosted_state"
 		}
-		return c.origin() + hostedPath + v.ID + "/hosted_json_state"
+		return origin(c.r) + hostedPath + v.ID + "/hosted_json_state"
 	}
-	return c.origin() + blobPath + c.s.seal(ticket{kind: kind, version: v.ID, expires: c.now.Add(downloadLife).Unix()})
+	return origin(c.r) + blobPath + c.s.seal(ticket{kind: kind, version: v.ID, expires: c.now.Add(downloadLife).Unix()})
 }
 
 // hostedPath is where the API's own host gives states.
@@ -141,11 +143,7 @@ func getHosted(kind blobKind) func(*call) (*answer, error) {
 		if v.BackingData != "" || v.blob(kind) == nil {
 			return nil, errNotFound()
 		}
-		origin := c.s.options.BlobOrigin
-		if origin == "" {
-			origin = c.origin()
-		}
-		to := origin + blobPath + c.s.seal(ticket{kind: kind, version: v.ID, expires: c.now.Add(downloadLife).Unix()})
+		to := cmp.Or(c.s.options.BlobOrigin, origin(c.r)) + blobPath + c.s.seal(ticket{kind: kind, version: v.ID, expires: c.now.Add(downloadLife).Unix()})
 		return &answer{status: http.StatusFound, header: http.Header{"Location": {to}}}, nil
 	}
 }
@@ -207,24 +205,24 @@ func (s *Server) awaiting(t ticket) *stateVersion {
 
 // keepUpload makes uploaded bytes part of their version. When it returns nil they are on disk.
 func (s *Server) keepUpload(t ticket, b *blob, read contents) error {
-	s.mu.Lock()
-	v := s.awaiting(t)
-	switch {
-	case v == nil:
-		s.mu.Unlock()
-		return &apiError{status: 403, title: "forbidden"}
-	case t.kind == blobState && b.MD5 != v.MD5 && s.options.Personality != Lax:
-		s.mu.Unlock()
-		return errBadRequest(textMD5Content)
-	case t.kind == blobState:
-		s.arrive(v, b, read, time.Now())
-	default:
-		v.JSON = b
-	}
-	s.put(v)
-	wait := s.commit()
-	s.mu.Unlock()
-	return wait()
+	var refused error
+	err := s.do(func() {
+		v := s.awaiting(t)
+		switch {
+		case v == nil:
+			refused = errForbidden()
+			return
+		case t.kind == blobState && b.MD5 != v.MD5 && s.options.Personality != Lax:
+			refused = errBadRequest(textMD5Content)
+			return
+		case t.kind == blobState:
+			s.arrive(v, b, read, time.Now())
+		default:
+			v.JSON = b
+		}
+		s.put(v)
+	})
+	return cmp.Or(refused, err)
 }
 
 // getBlob answers GET on a download address.
@@ -294,7 +292,7 @@ func (s *Server) sendBlob(w http.ResponseWriter, b *blob) {
 	h := w.Header()
 	h.Set("Content-Type", "application/octet-stream")
 	h.Set("Cache-Control", "private, no-store")
-	h.Set("Content-Length", itoa(b.Size))
+	h.Set("Content-Length", strconv.FormatInt(b.Size, 10))
 	// The client is gone if this fails, and there is nobody to tell.
 	_, _ = io.Copy(w, content)
 }

@@ -55,15 +55,7 @@ func listVariables(c *call) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	part, links, meta, err := page(c, c.s.variablesOf(w))
-	if err != nil {
-		return nil, err
-	}
-	data := []resource{}
-	for _, v := range part {
-		data = append(data, variableResource(v))
-	}
-	return ok(document{Data: data, Links: links, Meta: meta}), nil
+	return list(c.r, c.s.variablesOf(w), variableResource, nil)
 }
 
 // createVariable answers POST /workspaces/:id/vars.

@@ -122,7 +122,7 @@ func (c *call) showWorkspace(w *workspace) (*answer, error) {
 func (c *call) workspaceIncludes(w *workspace) ([]resource, error) {
 	s := c.s
 	var out []resource
-	for _, name := range c.includes() {
+	for _, name := range includes(c.r) {
 		switch name {
 		case "":
 		case "organization":

@@ -16,27 +16,7 @@ func listWorkspaces(c *call) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	part, links, meta, err := page(c, all)
-	if err != nil {
-		return nil, err
-	}
-	data := []resource{}
-	var included []resource
-	seen := map[ref]bool{}
-	for _, w := range part {
-		data = append(data, c.workspaceResource(w))
-		more, err := c.workspaceIncludes(w)
-		if err != nil {
-			return nil, err
-		}
-		for _, r := range more {
-			if id := (ref{r.ID, r.Type}); !seen[id] {
-				seen[id] = true
-				included = append(included, r)
-			}
-		}
-	}
-	return ok(document{Data: data, Included: included, Links: links, Meta: meta}), nil
+	return list(c.r, all, c.workspaceResource, c.workspaceIncludes)
 }
 
 // searchWorkspaces finds and sorts what the search and filter parameters ask for.
