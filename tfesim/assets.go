@@ -3,6 +3,7 @@ package tfesim
 import (
 	"slices"
 	"strings"
+	"tfhaul/tfesim/jsonapi"
 )
 
 // An asset is a thing of an organization that workspaces refer to and that this server only
@@ -23,14 +24,14 @@ const (
 func (c *call) asset(need access) (*asset, error) {
 	a := c.s.assets[c.r.PathValue("asset_id")]
 	if a == nil || !strings.HasPrefix(c.r.URL.Path, apiPrefix+"/"+a.Kind+"/") || c.s.accessTo(c.who, a.Org) < need {
-		return nil, errNotFound()
+		return nil, jsonapi.NotFound()
 	}
 	return a, nil
 }
 
 // listAssets answers GET /organizations/:organization/agent-pools and …/ssh-keys.
-func listAssets(kind string) func(*call) (*answer, error) {
-	return func(c *call) (*answer, error) {
+func listAssets(kind string) func(*call) (*jsonapi.Answer, error) {
+	return func(c *call) (*jsonapi.Answer, error) {
 		o, err := c.organization()
 		if err != nil {
 			return nil, err
@@ -43,83 +44,83 @@ func listAssets(kind string) func(*call) (*answer, error) {
 			}
 		}
 		slices.SortFunc(all, func(a, b *asset) int { return strings.Compare(a.Name, b.Name) })
-		return list(c.r, all, assetResource, nil)
+		return jsonapi.List(c.r, all, assetResource, nil)
 	}
 }
 
 // createAsset answers POST /organizations/:organization/agent-pools and …/ssh-keys. The
 // secret half of an SSH key is not kept.
-func createAsset(kind, prefix string) func(*call) (*answer, error) {
-	return func(c *call) (*answer, error) {
+func createAsset(kind, prefix string) func(*call) (*jsonapi.Answer, error) {
+	return func(c *call) (*jsonapi.Answer, error) {
 		o, err := c.ownedOrganization()
 		if err != nil {
 			return nil, err
 		}
-		name, err := c.body.one.str("name")
+		name, err := c.body.One.Text("name")
 		if err != nil {
 			return nil, err
 		}
 		if name == "" {
-			return nil, errInvalid("name", "Name can't be blank")
+			return nil, jsonapi.Invalid("name", "Name can't be blank")
 		}
-		a := &asset{ID: newID(prefix), Kind: kind, Org: o.Name, Name: name}
+		a := &asset{ID: jsonapi.NewID(prefix), Kind: kind, Org: o.Name, Name: name}
 		c.s.assets[a.ID] = a
 		c.s.put(a)
-		return created(document{Data: assetResource(a)}), nil
+		return jsonapi.Created(jsonapi.Document{Data: assetResource(a)}), nil
 	}
 }
 
 // getAsset answers GET /agent-pools/:id and /ssh-keys/:id.
-func getAsset(c *call) (*answer, error) {
+func getAsset(c *call) (*jsonapi.Answer, error) {
 	a, err := c.asset(accessRead)
 	if err != nil {
 		return nil, err
 	}
-	return ok(document{Data: assetResource(a)}), nil
+	return jsonapi.OK(jsonapi.Document{Data: assetResource(a)}), nil
 }
 
 // deleteAsset answers DELETE /agent-pools/:id and /ssh-keys/:id.
-func deleteAsset(c *call) (*answer, error) {
+func deleteAsset(c *call) (*jsonapi.Answer, error) {
 	a, err := c.asset(accessAdmin)
 	if err != nil {
 		return nil, err
 	}
 	delete(c.s.assets, a.ID)
 	c.s.drop(a)
-	return noContent(), nil
+	return jsonapi.NoContent(), nil
 }
 
-func assetResource(a *asset) resource {
+func assetResource(a *asset) jsonapi.Resource {
 	attributes := map[string]any{"name": a.Name}
 	if a.Kind == agentPools {
 		attributes["agent-count"] = 0
 		attributes["organization-scoped"] = true
 	}
-	return resource{ID: a.ID, Type: a.Kind, Attributes: attributes,
-		Relationships: map[string]any{"organization": toOne(&ref{a.Org, "organizations"}, "")},
+	return jsonapi.Resource{ID: a.ID, Type: a.Kind, Attributes: attributes,
+		Relationships: map[string]any{"organization": jsonapi.ToOne(&jsonapi.Ref{ID: a.Org, Type: "organizations"}, "")},
 		Links:         map[string]any{"self": "/api/v2/" + a.Kind + "/" + a.ID}}
 }
 
 // assetRef is a relationship to an asset; nil when there is none of the id any more.
-func (s *Server) assetRef(id string) *ref {
+func (s *Server) assetRef(id string) *jsonapi.Ref {
 	if a := s.assets[id]; a != nil {
-		return &ref{a.ID, a.Kind}
+		return &jsonapi.Ref{ID: a.ID, Type: a.Kind}
 	}
 	return nil
 }
 
 // assignSSHKey answers PATCH /workspaces/:id/relationships/ssh-key; a null id takes it away.
-func assignSSHKey(c *call) (*answer, error) {
+func assignSSHKey(c *call) (*jsonapi.Answer, error) {
 	w, err := c.workspace(accessAdmin)
 	if err != nil {
 		return nil, err
 	}
-	id, err := c.body.one.str("id")
+	id, err := c.body.One.Text("id")
 	if err != nil {
 		return nil, err
 	}
 	if a := c.s.assets[id]; id != "" && (a == nil || a.Kind != sshKeys || a.Org != w.Org) {
-		return nil, errNotFound()
+		return nil, jsonapi.NotFound()
 	}
 	w.SSHKey = id
 	c.s.put(w)

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"sync/atomic"
+	"tfhaul/tfesim/jsonapi"
 	"time"
 )
 
@@ -38,7 +39,7 @@ func (s *Server) atlasRoutes() {
 const maxAtlasState = 64 << 20
 
 // An atlasHandler answers a request of the first API about a workspace.
-type atlasHandler func(c *call, w *workspace, body []byte) (*answer, error)
+type atlasHandler func(c *call, w *workspace, body []byte) (*jsonapi.Answer, error)
 
 // atlas is the way of a request of the first API: its token is in a header of its own, its
 // errors are plain strings. The body is read before anything is locked.
@@ -47,35 +48,35 @@ func (s *Server) atlas(need access, handle atlasHandler) http.HandlerFunc {
 		body, err := io.ReadAll(io.LimitReader(r.Body, maxAtlasState+1))
 		switch {
 		case err != nil:
-			writeAtlasError(w, errBadRequest("the request body could not be read to its end"))
+			writeAtlasError(w, jsonapi.BadRequest("the request body could not be read to its end"))
 			return
 		case len(body) > maxAtlasState:
-			writeAtlasError(w, errTooLarge())
+			writeAtlasError(w, jsonapi.TooLarge())
 			return
 		}
-		var a *answer
+		var a *jsonapi.Answer
 		if s.do(func() { a, err = s.atlasAnswer(r, need, handle, body) }) != nil {
-			err = errBroken()
+			err = jsonapi.Broken()
 		}
 		if err != nil {
 			writeAtlasError(w, err)
 			return
 		}
-		a.writeAtlas(w, s)
+		s.writeAtlas(w, a)
 	}
 }
 
-func (s *Server) atlasAnswer(r *http.Request, need access, handle atlasHandler, body []byte) (*answer, error) {
+func (s *Server) atlasAnswer(r *http.Request, need access, handle atlasHandler, body []byte) (*jsonapi.Answer, error) {
 	c := &call{s: s, r: r, now: time.Now(), who: s.holderOfToken(r.Header.Get("X-Atlas-Token"))}
 	if c.who == nil {
-		return nil, errUnauthorized()
+		return nil, jsonapi.Unauthorized()
 	}
 	w, err := c.workspace(need)
 	if err != nil {
 		return nil, err
 	}
 	if !c.who.mayStoreState() {
-		return nil, errNotFound()
+		return nil, jsonapi.NotFound()
 	}
 	return handle(c, w, body)
 }
@@ -91,13 +92,13 @@ func (s *Server) holderOfToken(secret string) *principal {
 }
 
 // writeAtlas writes an answer: a blob as it is, anything else as JSON.
-func (a *answer) writeAtlas(w http.ResponseWriter, s *Server) {
-	for k, v := range a.header {
+func (s *Server) writeAtlas(w http.ResponseWriter, a *jsonapi.Answer) {
+	for k, v := range a.Header {
 		w.Header()[k] = v
 	}
-	switch body := a.body.(type) {
+	switch body := a.Body.(type) {
 	case nil:
-		w.WriteHeader(a.status)
+		w.WriteHeader(a.Status)
 	case *blob:
 		s.sendBlob(w, body)
 	default:
@@ -106,30 +107,30 @@ func (a *answer) writeAtlas(w http.ResponseWriter, s *Server) {
 			writeAtlasError(w, err)
 			return
 		}
-		writeBody(w, a.status, "application/json", b)
+		jsonapi.WriteBody(w, a.Status, "application/json", b)
 	}
 }
 
 func writeAtlasError(w http.ResponseWriter, err error) {
-	e := asAPIError(err)
-	text := e.detail
+	e := jsonapi.AsError(err)
+	text := e.Detail
 	if text == "" {
-		text = e.title
+		text = e.Title
 	}
 	b, err := json.Marshal(map[string]any{"errors": []string{text}})
 	if err != nil {
 		panic(err) // a string always marshals
 	}
-	writeBody(w, e.status, "application/json", b)
+	jsonapi.WriteBody(w, e.Status, "application/json", b)
 }
 
 // atlasGetState answers GET /state/:user/:name: the raw state, or 204.
-func atlasGetState(c *call, w *workspace, _ []byte) (*answer, error) {
+func atlasGetState(c *call, w *workspace, _ []byte) (*jsonapi.Answer, error) {
 	v := c.s.current(w, c.now)
 	if v == nil || v.State == nil || v.BackingData != backingDataKept {
-		return noContent(), nil
+		return jsonapi.NoContent(), nil
 	}
-	return &answer{status: http.StatusOK, body: v.State, header: http.Header{"Content-Md5": {base64MD5(v.State.MD5)}}}, nil
+	return &jsonapi.Answer{Status: http.StatusOK, Body: v.State, Header: http.Header{"Content-Md5": {base64MD5(v.State.MD5)}}}, nil
 }
 
 func base64MD5(sum string) string {
@@ -142,42 +143,42 @@ func base64MD5(sum string) string {
 
 // atlasPutState answers PUT /state/:user/:name. There were no locks: what is compared is the
 // serial, and the MD5 of the same serial.
-func atlasPutState(c *call, w *workspace, raw []byte) (*answer, error) {
+func atlasPutState(c *call, w *workspace, raw []byte) (*jsonapi.Answer, error) {
 	header, err := readStateHeader(raw)
 	if err != nil {
-		return nil, errUnprocessable("the state is not JSON")
+		return nil, jsonapi.Unprocessable("the state is not JSON")
 	}
 	b, err := keepBlob(c.s.blobs, bytes.NewReader(raw))
 	if err != nil {
 		return nil, err
 	}
-	refuse := func(e *apiError) (*answer, error) {
+	refuse := func(e *jsonapi.Error) (*jsonapi.Answer, error) {
 		c.s.discard(b)
 		return nil, e
 	}
 	if sent := c.r.Header.Get("Content-MD5"); sent != base64MD5(b.MD5) {
-		return refuse(errBadRequest(textMD5Content))
+		return refuse(jsonapi.BadRequest(textMD5Content))
 	}
 	switch was := known(w); {
-	case w.Lock != nil && w.Lock.Holder != c.who.ref:
-		return refuse(errConflict(textLockedBy, c.s.holderText(w.Lock.Holder)))
+	case w.Lock != nil && w.Lock.Holder != c.who.Ref:
+		return refuse(jsonapi.Conflict(textLockedBy, c.s.holderText(w.Lock.Holder)))
 	case was == nil:
 	case header.Serial < was.Serial:
-		return refuse(&apiError{status: http.StatusPreconditionFailed, title: "Precondition Failed", detail: textSerial})
+		return refuse(&jsonapi.Error{Status: http.StatusPreconditionFailed, Title: "Precondition Failed", Detail: textSerial})
 	case header.Serial == was.Serial && was.MD5 != b.MD5:
-		return refuse(errConflict(textMD5Known))
+		return refuse(jsonapi.Conflict(textMD5Known))
 	}
-	v := &stateVersion{ID: newID("sv"), Workspace: w.ID, Serial: header.Serial, Lineage: header.Lineage, MD5: b.MD5,
-		Created: c.now, CreatedBy: c.who.ref}
+	v := &stateVersion{ID: jsonapi.NewID("sv"), Workspace: w.ID, Serial: header.Serial, Lineage: header.Lineage, MD5: b.MD5,
+		Created: c.now, CreatedBy: c.who.Ref}
 	c.s.arrive(v, b, c.s.readContents(b), c.now)
 	c.s.addVersion(w, v)
 	c.s.put(v)
-	return &answer{status: http.StatusOK}, nil
+	return &jsonapi.Answer{Status: http.StatusOK}, nil
 }
 
 // atlasCreateVersion answers POST /configurations/:user/:name/versions. Its variables become
 // the workspace's where that has none of the name, as terraform push had it.
-func atlasCreateVersion(c *call, w *workspace, raw []byte) (*answer, error) {
+func atlasCreateVersion(c *call, w *workspace, raw []byte) (*jsonapi.Answer, error) {
 	var document struct {
 		Version *struct {
 			Metadata  map[string]string `json:"metadata"`
@@ -185,17 +186,17 @@ func atlasCreateVersion(c *call, w *workspace, raw []byte) (*answer, error) {
 		} `json:"version"`
 	}
 	if err := json.Unmarshal(raw, &document); err != nil {
-		return nil, errUnprocessable("the document is not one of a version: metadata and variables are maps of strings")
+		return nil, jsonapi.Unprocessable("the document is not one of a version: metadata and variables are maps of strings")
 	}
 	if document.Version == nil {
-		return nil, errMissing("version")
+		return nil, jsonapi.Missing("version")
 	}
 	for key := range document.Version.Variables {
 		if !validVariableName(key) {
-			return nil, errUnprocessable("%q cannot name a variable", strings.ToValidUTF8(key, "?"))
+			return nil, jsonapi.Unprocessable("%q cannot name a variable", strings.ToValidUTF8(key, "?"))
 		}
 	}
-	v := &configurationVersion{ID: newID("cv"), Workspace: w.ID, Created: c.now, Source: "atlas", AutoQueueRuns: true}
+	v := &configurationVersion{ID: jsonapi.NewID("cv"), Workspace: w.ID, Created: c.now, Source: "atlas", AutoQueueRuns: true}
 	v.Atlas = &atlasVersion{Number: 1, Metadata: document.Version.Metadata, Variables: document.Version.Variables}
 	for _, other := range c.s.configurationsOf(w) {
 		if other.Atlas != nil {
@@ -205,8 +206,8 @@ func atlasCreateVersion(c *call, w *workspace, raw []byte) (*answer, error) {
 	c.s.addMissingVariables(w, document.Version.Variables)
 	c.s.addConfiguration(v)
 	token := c.s.seal(ticket{upload: true, kind: blobConfiguration, version: v.ID})
-	return &answer{status: http.StatusOK, body: map[string]any{
-		"version": v.Atlas.Number, "token": v.ID, "upload_path": origin(c.r) + blobPath + token,
+	return &jsonapi.Answer{Status: http.StatusOK, Body: map[string]any{
+		"version": v.Atlas.Number, "token": v.ID, "upload_path": jsonapi.Origin(c.r) + blobPath + token,
 	}}, nil
 }
 
@@ -224,23 +225,23 @@ func (s *Server) addMissingVariables(w *workspace, values map[string]string) {
 }
 
 // atlasLatestVersion answers GET /configurations/:user/:name/versions/latest.
-func atlasLatestVersion(c *call, w *workspace, _ []byte) (*answer, error) {
+func atlasLatestVersion(c *call, w *workspace, _ []byte) (*jsonapi.Answer, error) {
 	for _, v := range c.s.configurationsOf(w) {
 		if v.Atlas != nil {
-			return &answer{status: http.StatusOK, body: map[string]any{"version": map[string]any{
+			return &jsonapi.Answer{Status: http.StatusOK, Body: map[string]any{"version": map[string]any{
 				"version": v.Atlas.Number, "metadata": v.Atlas.Metadata, "variables": v.Atlas.Variables, "tf_vars": []any{},
 			}}}, nil
 		}
 	}
-	return nil, errNotFound()
+	return nil, jsonapi.NotFound()
 }
 
 // atlasProgress answers GET …/versions/progress/:token with the bytes that have arrived. The
 // documentation does not show the answer's shape.
-func atlasProgress(c *call, w *workspace, _ []byte) (*answer, error) {
+func atlasProgress(c *call, w *workspace, _ []byte) (*jsonapi.Answer, error) {
 	v := c.s.work.configurations[c.r.PathValue("token")]
 	if v == nil || v.Workspace != w.ID || v.Atlas == nil {
-		return nil, errNotFound()
+		return nil, jsonapi.NotFound()
 	}
 	received := int64(0)
 	switch arriving := c.s.work.arriving[v.ID]; {
@@ -249,7 +250,7 @@ func atlasProgress(c *call, w *workspace, _ []byte) (*answer, error) {
 	case arriving != nil:
 		received = arriving.Load()
 	}
-	return &answer{status: http.StatusOK, body: map[string]any{"progress": received}}, nil
+	return &jsonapi.Answer{Status: http.StatusOK, Body: map[string]any{"progress": received}}, nil
 }
 
 // arrivingBytes counts the bytes of an upload while they come.

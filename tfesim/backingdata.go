@@ -1,5 +1,7 @@
 package tfesim
 
+import "tfhaul/tfesim/jsonapi"
+
 // The states of a version's bytes. Only Terraform Enterprise has these actions.
 const (
 	backingDataKept        = ""
@@ -8,20 +10,20 @@ const (
 )
 
 // moveBackingData answers POST /state-versions/:id/actions/…_backing_data.
-func moveBackingData(from, to string) func(*call) (*answer, error) {
-	return func(c *call) (*answer, error) {
+func moveBackingData(from, to string) func(*call) (*jsonapi.Answer, error) {
+	return func(c *call) (*jsonapi.Answer, error) {
 		if p := c.s.options.Personality; p == HCP || p == Lax {
-			return nil, errNotFound()
+			return nil, jsonapi.NotFound()
 		}
 		v, err := c.version(accessAdmin)
 		if err != nil {
 			return nil, err
 		}
 		if c.s.current(c.s.workspaces[v.Workspace], c.now) == v {
-			return nil, errUnprocessable("the backing data of the current state version cannot be deleted")
+			return nil, jsonapi.Unprocessable("the backing data of the current state version cannot be deleted")
 		}
 		if v.BackingData != from {
-			return nil, errUnprocessable("transition not allowed")
+			return nil, jsonapi.Unprocessable("transition not allowed")
 		}
 		v.BackingData = to
 		if to == backingDataDeleted {
@@ -29,6 +31,6 @@ func moveBackingData(from, to string) func(*call) (*answer, error) {
 			v.State, v.JSON, v.Outputs = nil, nil, nil
 		}
 		c.s.put(v)
-		return &answer{status: 202}, nil
+		return &jsonapi.Answer{Status: 202}, nil
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"tfhaul/tfesim/jsonapi"
 )
 
 // A blobStore keeps the bytes of states. Blobs are written once and never changed.
@@ -48,7 +49,7 @@ func (b *blobWriter) Write(p []byte) (int, error) {
 
 // finish keeps the blob: when it returns, a crash no longer loses it.
 func (b *blobWriter) finish() (*blob, error) {
-	id := randomText(32)
+	id := jsonapi.RandomText(32)
 	if err := b.keep(id); err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"path"
 	"strings"
+	"tfhaul/tfesim/jsonapi"
 	"time"
 )
 
@@ -42,7 +43,7 @@ func (s *Server) putConfiguration(w http.ResponseWriter, r *http.Request, t tick
 	}
 	body, err := archiveOf(r)
 	if err != nil {
-		writeError(w, errBadRequest("%v", err))
+		jsonapi.WriteError(w, jsonapi.BadRequest("%v", err))
 		return
 	}
 	body, done := s.arrivingBytes(t.version, body)
@@ -55,7 +56,7 @@ func (s *Server) putConfiguration(w http.ResponseWriter, r *http.Request, t tick
 	}
 	if err := s.keepConfiguration(t, b, problem); err != nil {
 		s.removeBlobs(b)
-		writeError(w, err)
+		jsonapi.WriteError(w, err)
 		return
 	}
 	w.WriteHeader(http.StatusOK)
@@ -192,7 +193,7 @@ func (s *Server) keepConfiguration(t ticket, b *blob, problem *archiveError) err
 	err := s.do(func() {
 		v := s.work.configurations[t.version]
 		if v == nil || !v.Arrived.IsZero() {
-			refused = errForbidden()
+			refused = jsonapi.Forbidden()
 			return
 		}
 		v.Archive, v.Arrived = b, time.Now()
@@ -209,9 +210,9 @@ func (s *Server) keepConfiguration(t ticket, b *blob, problem *archiveError) err
 }
 
 // redirect sends the client to a blob.
-func (c *call) redirect(t ticket) *answer {
+func (c *call) redirect(t ticket) *jsonapi.Answer {
 	t.expires = c.now.Add(redirectLife).Unix()
-	return &answer{status: http.StatusFound, header: http.Header{"Location": {origin(c.r) + blobPath + c.s.seal(t)}}}
+	return &jsonapi.Answer{Status: http.StatusFound, Header: http.Header{"Location": {jsonapi.Origin(c.r) + blobPath + c.s.seal(t)}}}
 }
 
 // redirectLife is how long an address works to which the API redirects.

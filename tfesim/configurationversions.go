@@ -2,6 +2,7 @@ package tfesim
 
 import (
 	"slices"
+	"tfhaul/tfesim/jsonapi"
 	"time"
 )
 
@@ -83,7 +84,7 @@ func (s *Server) usableConfiguration(w *workspace, now time.Time) *configuration
 }
 
 // listConfigurations answers GET /workspaces/:id/configuration-versions, newest first.
-func listConfigurations(c *call) (*answer, error) {
+func listConfigurations(c *call) (*jsonapi.Answer, error) {
 	w, err := c.workspace(accessRead)
 	if err != nil {
 		return nil, err
@@ -91,36 +92,36 @@ func listConfigurations(c *call) (*answer, error) {
 	if err := c.checkConfigurationIncludes(); err != nil {
 		return nil, err
 	}
-	return list(c.r, c.s.configurationsOf(w), c.configurationResource, nil)
+	return jsonapi.List(c.r, c.s.configurationsOf(w), c.configurationResource, nil)
 }
 
 // checkConfigurationIncludes accepts what the API knows. There is never an ingress here: that
 // is where a version came from when a VCS sent it.
 func (c *call) checkConfigurationIncludes() error {
-	for _, name := range includes(c.r) {
+	for _, name := range jsonapi.Includes(c.r) {
 		switch name {
 		case "", "ingress_attributes", "ingress-attributes", "run":
 		default:
-			return errInclude(name)
+			return jsonapi.BadInclude(name)
 		}
 	}
 	return nil
 }
 
 // createConfiguration answers POST /workspaces/:id/configuration-versions.
-func createConfiguration(c *call) (*answer, error) {
+func createConfiguration(c *call) (*jsonapi.Answer, error) {
 	w, err := c.workspace(accessWrite)
 	if err != nil {
 		return nil, err
 	}
 	if !c.who.mayStoreState() {
-		return nil, errNotFound()
+		return nil, jsonapi.NotFound()
 	}
-	it := c.body.one
+	it := c.body.One
 	if it.Type != "" && it.Type != "configuration-versions" {
-		return nil, errUnprocessable("data.type must be configuration-versions")
+		return nil, jsonapi.Unprocessable("data.type must be configuration-versions")
 	}
-	v := &configurationVersion{ID: newID("cv"), Workspace: w.ID, Created: c.now, Source: "tfe-api"}
+	v := &configurationVersion{ID: jsonapi.NewID("cv"), Workspace: w.ID, Created: c.now, Source: "tfe-api"}
 	for _, attribute := range []struct {
 		name string
 		into *bool
@@ -130,15 +131,15 @@ func createConfiguration(c *call) (*answer, error) {
 		{"speculative", &v.Speculative, false},
 		{"provisional", &v.Provisional, false},
 	} {
-		if *attribute.into, err = it.boolean(attribute.name, attribute.def); err != nil {
+		if *attribute.into, err = it.Bool(attribute.name, attribute.def); err != nil {
 			return nil, err
 		}
 	}
 	c.s.addConfiguration(v)
 	data := c.configurationResource(v)
 	// Only this answer tells the address: it is a secret that works once.
-	data.Attributes["upload-url"] = origin(c.r) + blobPath + c.s.seal(ticket{upload: true, kind: blobConfiguration, version: v.ID})
-	return created(document{Data: data}), nil
+	data.Attributes["upload-url"] = jsonapi.Origin(c.r) + blobPath + c.s.seal(ticket{upload: true, kind: blobConfiguration, version: v.ID})
+	return jsonapi.Created(jsonapi.Document{Data: data}), nil
 }
 
 func (s *Server) addConfiguration(v *configurationVersion) {
@@ -152,13 +153,13 @@ func (s *Server) addConfiguration(v *configurationVersion) {
 func (c *call) configuration(need access) (*configurationVersion, error) {
 	v := c.s.work.configurations[c.r.PathValue("configuration_version_id")]
 	if v == nil || c.s.accessToWorkspace(c.who, c.s.workspaces[v.Workspace]) < need {
-		return nil, errNotFound()
+		return nil, jsonapi.NotFound()
 	}
 	return v, nil
 }
 
 // getConfiguration answers GET /configuration-versions/:id.
-func getConfiguration(c *call) (*answer, error) {
+func getConfiguration(c *call) (*jsonapi.Answer, error) {
 	v, err := c.configuration(accessRead)
 	if err != nil {
 		return nil, err
@@ -166,27 +167,27 @@ func getConfiguration(c *call) (*answer, error) {
 	if err := c.checkConfigurationIncludes(); err != nil {
 		return nil, err
 	}
-	return ok(document{Data: c.configurationResource(v)}), nil
+	return jsonapi.OK(jsonapi.Document{Data: c.configurationResource(v)}), nil
 }
 
 // getIngress answers GET /configuration-versions/:id/ingress-attributes: there are none of
 // what the API uploaded.
-func getIngress(c *call) (*answer, error) {
+func getIngress(c *call) (*jsonapi.Answer, error) {
 	if _, err := c.configuration(accessRead); err != nil {
 		return nil, err
 	}
-	return nil, errNotFound()
+	return nil, jsonapi.NotFound()
 }
 
 // downloadConfiguration answers GET /configuration-versions/:id/download with a redirect to
 // the archive.
-func downloadConfiguration(c *call) (*answer, error) {
+func downloadConfiguration(c *call) (*jsonapi.Answer, error) {
 	v, err := c.configuration(accessRead)
 	if err != nil {
 		return nil, err
 	}
 	if c.s.configurationStatus(v, c.now) != configurationUploaded || v.BackingData != backingDataKept {
-		return nil, errNotFound()
+		return nil, jsonapi.NotFound()
 	}
 	return c.redirect(ticket{kind: blobConfiguration, version: v.ID}), nil
 }
@@ -194,7 +195,7 @@ func downloadConfiguration(c *call) (*answer, error) {
 const notAllowed = "transition not allowed"
 
 // archiveConfiguration answers POST /configuration-versions/:id/actions/archive.
-func archiveConfiguration(c *call) (*answer, error) {
+func archiveConfiguration(c *call) (*jsonapi.Answer, error) {
 	v, err := c.configuration(accessWrite)
 	if err != nil {
 		return nil, err
@@ -202,32 +203,32 @@ func archiveConfiguration(c *call) (*answer, error) {
 	w := c.s.workspaces[v.Workspace]
 	switch {
 	case c.s.currentConfiguration(w) == v:
-		return nil, errConflict(notAllowed + ": configuration could not be archived because it is current")
+		return nil, jsonapi.Conflict(notAllowed + ": configuration could not be archived because it is current")
 	case c.s.configurationStatus(v, c.now) != configurationUploaded:
-		return nil, errConflict(notAllowed)
+		return nil, jsonapi.Conflict(notAllowed)
 	case slices.ContainsFunc(c.s.runsOf(w), func(r *run) bool { return r.Configuration == v.ID && !r.final() }):
-		return nil, errConflict(notAllowed + ": configuration could not be archived because runs in progress use it")
+		return nil, jsonapi.Conflict(notAllowed + ": configuration could not be archived because runs in progress use it")
 	}
 	v.Archived = true
 	c.s.discard(v.Archive)
 	v.Archive = nil
 	c.s.put(v)
-	return &answer{status: 202}, nil
+	return &jsonapi.Answer{Status: 202}, nil
 }
 
 // moveConfigurationData answers the actions on the archive of a configuration version, which
 // Terraform Enterprise alone has. The current one's cannot be deleted.
-func moveConfigurationData(from, to string) func(*call) (*answer, error) {
-	return func(c *call) (*answer, error) {
+func moveConfigurationData(from, to string) func(*call) (*jsonapi.Answer, error) {
+	return func(c *call) (*jsonapi.Answer, error) {
 		v, err := c.configuration(accessAdmin)
 		if err != nil {
 			return nil, err
 		}
 		if c.s.options.Personality == HCP {
-			return nil, errNotFound()
+			return nil, jsonapi.NotFound()
 		}
 		if v.BackingData != from || c.s.currentConfiguration(c.s.workspaces[v.Workspace]) == v {
-			return nil, errConflict(notAllowed)
+			return nil, jsonapi.Conflict(notAllowed)
 		}
 		v.BackingData = to
 		if to == backingDataDeleted {
@@ -235,13 +236,13 @@ func moveConfigurationData(from, to string) func(*call) (*answer, error) {
 			v.Archive = nil
 		}
 		c.s.put(v)
-		return noContent(), nil
+		return jsonapi.NoContent(), nil
 	}
 }
 
-func (c *call) configurationResource(v *configurationVersion) resource {
+func (c *call) configurationResource(v *configurationVersion) jsonapi.Resource {
 	status := c.s.configurationStatus(v, c.now)
-	timestamps := map[string]any{"queued-at": timestamp(v.Created)}
+	timestamps := map[string]any{"queued-at": jsonapi.Timestamp(v.Created)}
 	attributes := map[string]any{
 		"auto-queue-runs":   v.AutoQueueRuns,
 		"speculative":       v.Speculative,
@@ -257,8 +258,8 @@ func (c *call) configurationResource(v *configurationVersion) resource {
 	self := "/api/v2/configuration-versions/" + v.ID
 	links := map[string]any{"self": self}
 	if status != configurationPending {
-		timestamps["started-at"] = timestamp(v.Arrived)
-		timestamps["finished-at"] = timestamp(v.Arrived)
+		timestamps["started-at"] = jsonapi.Timestamp(v.Arrived)
+		timestamps["finished-at"] = jsonapi.Timestamp(v.Arrived)
 	}
 	switch status {
 	case configurationErrored:
@@ -266,14 +267,14 @@ func (c *call) configurationResource(v *configurationVersion) resource {
 	case configurationUploaded:
 		links["download"] = self + "/download"
 	}
-	return resource{ID: v.ID, Type: "configuration-versions", Attributes: attributes,
-		Relationships: map[string]any{"ingress-attributes": toOne(nil, self+"/ingress-attributes")}, Links: links}
+	return jsonapi.Resource{ID: v.ID, Type: "configuration-versions", Attributes: attributes,
+		Relationships: map[string]any{"ingress-attributes": jsonapi.ToOne(nil, self+"/ingress-attributes")}, Links: links}
 }
 
 // configurationRef is a relationship to a configuration version; nil for none.
-func configurationRef(v *configurationVersion) *ref {
+func configurationRef(v *configurationVersion) *jsonapi.Ref {
 	if v == nil {
 		return nil
 	}
-	return &ref{v.ID, "configuration-versions"}
+	return &jsonapi.Ref{ID: v.ID, Type: "configuration-versions"}
 }

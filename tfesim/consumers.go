@@ -3,17 +3,18 @@ package tfesim
 import (
 	"slices"
 	"strings"
+	"tfhaul/tfesim/jsonapi"
 )
 
 // listConsumers answers GET /workspaces/:id/relationships/remote-state-consumers: the
 // workspaces named, or all others of the project when state is shared with the project.
-func listConsumers(c *call) (*answer, error) {
+func listConsumers(c *call) (*jsonapi.Answer, error) {
 	w, err := c.workspace(accessRead)
 	if err != nil {
 		return nil, err
 	}
 	var all []*workspace
-	if boolSetting(w.Settings, "project-remote-state", false) {
+	if jsonapi.BoolSetting(w.Settings, "project-remote-state", false) {
 		for _, other := range c.s.byName[w.Org] {
 			if other != w && other.Project == w.Project {
 				all = append(all, other)
@@ -27,26 +28,26 @@ func listConsumers(c *call) (*answer, error) {
 			}
 		}
 	}
-	return list(c.r, all, c.workspaceResource, nil)
+	return jsonapi.List(c.r, all, c.workspaceResource, nil)
 }
 
 // changeConsumers answers POST, PATCH and DELETE of the same path: add, replace and remove.
-func changeConsumers(change func(have, sent []string) []string) func(*call) (*answer, error) {
-	return func(c *call) (*answer, error) {
+func changeConsumers(change func(have, sent []string) []string) func(*call) (*jsonapi.Answer, error) {
+	return func(c *call) (*jsonapi.Answer, error) {
 		w, err := c.workspace(accessAdmin)
 		if err != nil {
 			return nil, err
 		}
 		var sent []string
-		for _, it := range c.body.many {
+		for _, it := range c.body.Many {
 			if other := c.s.workspaces[it.ID]; other == nil || other.Org != w.Org {
-				return nil, errNotFound()
+				return nil, jsonapi.NotFound()
 			}
 			sent = append(sent, it.ID)
 		}
 		w.Consumers = change(slices.Clone(w.Consumers), sent)
 		c.s.put(w)
-		return noContent(), nil
+		return jsonapi.NoContent(), nil
 	}
 }
 

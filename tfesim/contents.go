@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"tfhaul/tfesim/jsonapi"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -141,7 +142,7 @@ func (t *contents) readInstance(d *jsontext.Decoder, r *contentResource) error {
 
 func (t *contents) readOutputs(d *jsontext.Decoder) error {
 	err := eachMember(d, func(name string) error {
-		o := contentOutput{ID: newID("wsout"), Name: name}
+		o := contentOutput{ID: jsonapi.NewID("wsout"), Name: name}
 		err := eachMember(d, func(field string) error {
 			switch field {
 			case "value":

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"io"
 	"strconv"
+	"tfhaul/tfesim/jsonapi"
 	"unicode/utf8"
 )
 
@@ -50,8 +51,8 @@ func (d *diverter) Read(p []byte) (int, error) {
 		before := d.out.Len()
 		d.err = d.step()
 		d.emitted += d.out.Len() - before
-		if d.err == nil && d.emitted > maxDocument {
-			d.err = errTooLarge()
+		if d.err == nil && d.emitted > jsonapi.MaxDocument {
+			d.err = jsonapi.TooLarge()
 		}
 	}
 	return d.out.Read(p)
@@ -70,7 +71,7 @@ func (d *diverter) step() error {
 	switch c {
 	case '{', '[':
 		if len(d.frames) == maxNesting {
-			return errBadRequest("the document is nested too deeply")
+			return jsonapi.BadRequest("the document is nested too deeply")
 		}
 		d.frames = append(d.frames, frame{object: c == '{', isKey: c == '{'})
 	case '}', ']':
@@ -110,8 +111,8 @@ func (d *diverter) passString(top *frame) error {
 			return unexpectedEOF(err)
 		}
 		d.out.WriteByte(c)
-		if d.out.Len() > maxDocument {
-			return errTooLarge()
+		if d.out.Len() > jsonapi.MaxDocument {
+			return jsonapi.TooLarge()
 		}
 		if c == '"' && !escaped {
 			break
@@ -120,7 +121,7 @@ func (d *diverter) passString(top *frame) error {
 	}
 	if top.isKey {
 		if err := json.Unmarshal(d.out.Bytes()[start:], &top.key); err != nil {
-			return errBadRequest("There was a problem in the JSON you submitted")
+			return jsonapi.BadRequest("There was a problem in the JSON you submitted")
 		}
 	}
 	return nil
@@ -129,7 +130,7 @@ func (d *diverter) passString(top *frame) error {
 // divert decodes the string that starts here into its sink.
 func (d *diverter) divert(attribute string, sink io.Writer) error {
 	if d.taken[attribute] {
-		return errBadRequest("the attribute %s is there twice", attribute)
+		return jsonapi.BadRequest("the attribute %s is there twice", attribute)
 	}
 	d.taken[attribute] = true
 	s := &stringReader{in: d.in}
@@ -142,7 +143,7 @@ func (d *diverter) divert(attribute string, sink io.Writer) error {
 	var corrupt base64.CorruptInputError
 	switch {
 	case errors.As(err, &corrupt), errors.Is(err, io.ErrUnexpectedEOF) && s.closed:
-		return errInvalid(attribute, "%s is not valid base64", attribute)
+		return jsonapi.Invalid(attribute, "%s is not valid base64", attribute)
 	case err != nil:
 		return err
 	}
@@ -150,7 +151,7 @@ func (d *diverter) divert(attribute string, sink io.Writer) error {
 	if rest, err := io.Copy(io.Discard, s); err != nil {
 		return err
 	} else if rest > 0 {
-		return errInvalid(attribute, "%s is not valid base64", attribute)
+		return jsonapi.Invalid(attribute, "%s is not valid base64", attribute)
 	}
 	return nil
 }
@@ -211,7 +212,7 @@ func (s *stringReader) special() error {
 		}
 		code, err := strconv.ParseUint(string(hexDigits), 16, 16)
 		if err != nil {
-			return errBadRequest("There was a problem in the JSON you submitted")
+			return jsonapi.BadRequest("There was a problem in the JSON you submitted")
 		}
 		s.pending = utf8.AppendRune(nil, rune(code))
 	case 'n':

@@ -16,6 +16,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"tfhaul/tfesim/jsonapi"
 	"time"
 )
 
@@ -42,7 +43,7 @@ func (s *Server) jobOf(r *run) (*job, error) {
 		return nil, errors.New("the configuration version of this run is gone")
 	}
 	j := &job{run: *r, workspace: w.Name, org: w.Org, archive: v.Archive, known: -1,
-		directory: textSetting(w.Settings, "working-directory", "")}
+		directory: jsonapi.TextSetting(w.Settings, "working-directory", "")}
 	if sv := s.current(w, time.Now()); sv != nil {
 		j.state = sv.State
 	}
@@ -703,7 +704,7 @@ func (s *Server) same(b *blob, raw []byte) bool {
 // keepState makes a state the workspace's current version.
 func (s *Server) keepState(r run, made *newState) {
 	now := time.Now()
-	v := &stateVersion{ID: newID("sv"), Workspace: r.Workspace, Serial: made.Serial, Lineage: made.Lineage, MD5: made.blob.MD5,
+	v := &stateVersion{ID: jsonapi.NewID("sv"), Workspace: r.Workspace, Serial: made.Serial, Lineage: made.Lineage, MD5: made.blob.MD5,
 		Created: now, CreatedBy: r.CreatedBy, Run: r.ID}
 	s.arrive(v, made.blob, s.readContents(made.blob), now)
 	// As in startPhase.

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"path"
 	"strconv"
+	"tfhaul/tfesim/jsonapi"
 	"time"
 )
 
@@ -72,8 +73,8 @@ func AnswerHTML(status int) Fault {
 
 // AnswerError is a JSON:API error.
 func AnswerError(status int, title, detail string) Fault {
-	e := &apiError{status: status, title: title, detail: detail}
-	return Fault{Status: status, Header: http.Header{"Content-Type": {mediaType}}, Body: string(e.body())}
+	e := &jsonapi.Error{Status: status, Title: title, Detail: detail}
+	return Fault{Status: status, Header: http.Header{"Content-Type": {jsonapi.MediaType}}, Body: string(e.Body())}
 }
 
 // AnswerRateLimited is a 429 with the X-RateLimit-Reset given; "" sends none.

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"tfhaul/tfesim/jsonapi"
 	"time"
 )
 
@@ -46,7 +47,7 @@ const (
 
 // A principal is who a request comes from.
 type principal struct {
-	ref
+	jsonapi.Ref
 	identity Identity
 	user     *user         // user tokens
 	team     *team         // team tokens
@@ -64,12 +65,12 @@ func (s *Server) seedIdentities() {
 		{Name: "oscar", Email: "oscar@example.com", Identity: Outsider},
 	}
 	for _, u := range users {
-		u.ID = newID("user")
+		u.ID = jsonapi.NewID("user")
 		s.users[u.ID] = u
 		s.put(u)
-		s.newToken(ref{u.ID, "users"}, time.Time{})
+		s.newToken(jsonapi.Ref{ID: u.ID, Type: "users"}, time.Time{})
 		if u.Identity == Owner {
-			s.newToken(ref{u.ID, "users"}, time.Unix(1, 0))
+			s.newToken(jsonapi.Ref{ID: u.ID, Type: "users"}, time.Unix(1, 0))
 		}
 	}
 }
@@ -88,19 +89,19 @@ func (s *Server) seedTeams(org *organization) {
 	member(s.newTeam(org, "developers", accessWrite, ""), SecondUser)
 	member(s.newTeam(org, "readers", accessRead, ""), ReadOnly)
 	platform := s.newTeam(org, "platform", accessAdmin, Team)
-	s.newToken(ref{platform.ID, "teams"}, time.Time{})
-	s.newToken(ref{org.Name, "organizations"}, time.Time{})
+	s.newToken(jsonapi.Ref{ID: platform.ID, Type: "teams"}, time.Time{})
+	s.newToken(jsonapi.Ref{ID: org.Name, Type: "organizations"}, time.Time{})
 }
 
 func (s *Server) newTeam(org *organization, name string, a access, id Identity) *team {
-	t := &team{ID: newID("team"), ExternalID: newUUID(), Org: org.Name, Name: name, Access: a, Identity: id}
+	t := &team{ID: jsonapi.NewID("team"), ExternalID: jsonapi.NewUUID(), Org: org.Name, Name: name, Access: a, Identity: id}
 	s.teams[t.ID] = t
 	s.put(t)
 	return t
 }
 
-func (s *Server) newToken(holder ref, expires time.Time) *token {
-	t := &token{Secret: randomText(14) + ".atlasv1." + randomText(67), Holder: holder, Expires: expires, Created: time.Now()}
+func (s *Server) newToken(holder jsonapi.Ref, expires time.Time) *token {
+	t := &token{Secret: jsonapi.RandomText(14) + ".atlasv1." + jsonapi.RandomText(67), Holder: holder, Expires: expires, Created: time.Now()}
 	s.tokens[t.Secret] = t
 	s.put(t)
 	return t
@@ -159,8 +160,8 @@ func (s *Server) tokenOf(fits func(*principal) bool) string {
 }
 
 // principal finds who a reference names; nil when it is gone.
-func (s *Server) principal(holder ref) *principal {
-	p := &principal{ref: holder}
+func (s *Server) principal(holder jsonapi.Ref) *principal {
+	p := &principal{Ref: holder}
 	switch holder.Type {
 	case "users":
 		if p.user = s.users[holder.ID]; p.user == nil {
@@ -210,7 +211,7 @@ func (s *Server) accessTo(p *principal, org string) access {
 		return accessAdmin
 	case p.user != nil:
 		a := accessNone
-		if o := s.organizations[org]; o == nil || !boolSetting(o.Settings, "user-tokens-enabled", true) {
+		if o := s.organizations[org]; o == nil || !jsonapi.BoolSetting(o.Settings, "user-tokens-enabled", true) {
 			return accessNone // the organization takes no user's tokens
 		}
 		for _, id := range p.user.Teams {
@@ -283,7 +284,7 @@ func (p *principal) mayStoreState() bool {
 }
 
 // holderText names a lock's holder as error texts do.
-func (s *Server) holderText(h ref) string {
+func (s *Server) holderText(h jsonapi.Ref) string {
 	switch h.Type {
 	case "teams":
 		if t := s.teams[h.ID]; t != nil {
@@ -297,7 +298,7 @@ func (s *Server) holderText(h ref) string {
 }
 
 // holderName is a holder's name for people: a username, a team's name, a run's id.
-func (s *Server) holderName(h ref) string {
+func (s *Server) holderName(h jsonapi.Ref) string {
 	if u := s.users[h.ID]; u != nil {
 		return u.Name
 	}
@@ -308,33 +309,33 @@ func (s *Server) holderName(h ref) string {
 }
 
 // actor is the user, or the service user behind a token, who did something; nil for nobody.
-func (s *Server) actor(who *ref) *ref {
+func (s *Server) actor(who *jsonapi.Ref) *jsonapi.Ref {
 	if who == nil {
 		return nil
 	}
 	if p := s.principal(*who); p != nil {
-		return &ref{s.userResource(p).ID, "users"}
+		return &jsonapi.Ref{ID: s.userResource(p).ID, Type: "users"}
 	}
 	return nil
 }
 
 // getAccount answers GET /account/details. For team and organization tokens the API shows
 // the service user that stands behind the token.
-func getAccount(c *call) (*answer, error) {
+func getAccount(c *call) (*jsonapi.Answer, error) {
 	res := c.s.userResource(c.who)
-	return ok(document{Data: res, Links: map[string]any{"self": "/api/v2/users/" + res.ID}}), nil
+	return jsonapi.OK(jsonapi.Document{Data: res, Links: map[string]any{"self": "/api/v2/users/" + res.ID}}), nil
 }
 
 // getUser answers GET /users/:id.
-func getUser(c *call) (*answer, error) {
+func getUser(c *call) (*jsonapi.Answer, error) {
 	u := c.s.users[c.r.PathValue("user_id")]
 	if u == nil {
-		return nil, errNotFound()
+		return nil, jsonapi.NotFound()
 	}
-	return ok(document{Data: c.s.userResource(&principal{ref: ref{u.ID, "users"}, user: u})}), nil
+	return jsonapi.OK(jsonapi.Document{Data: c.s.userResource(&principal{Ref: jsonapi.Ref{ID: u.ID, Type: "users"}, user: u})}), nil
 }
 
-func (s *Server) userResource(p *principal) resource {
+func (s *Server) userResource(p *principal) jsonapi.Resource {
 	id, name, service := p.ID, "", true
 	email := any(nil)
 	admin := false
@@ -351,7 +352,7 @@ func (s *Server) userResource(p *principal) resource {
 		id = "user-" + strings.TrimPrefix(p.run.ID, "run-")
 		name = "api-run-" + p.run.ID
 	}
-	return resource{ID: id, Type: "users", Attributes: map[string]any{
+	return jsonapi.Resource{ID: id, Type: "users", Attributes: map[string]any{
 		"username":           name,
 		"email":              email,
 		"avatar-url":         "https://www.gravatar.com/avatar/?s=100&d=mm",

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"tfhaul/tfesim/jsonapi"
 	"time"
 )
 
@@ -57,9 +58,9 @@ func (s *Server) ensureWorkspace(org, name string) (*workspace, error) {
 		return nil, fmt.Errorf("tfesim: %q cannot name a workspace", name)
 	}
 	now := time.Now()
-	w := &workspace{ID: newID("ws"), Org: o.Name, Project: o.DefaultProject, Name: name, Created: now, Updated: now,
+	w := &workspace{ID: jsonapi.NewID("ws"), Org: o.Name, Project: o.DefaultProject, Name: name, Created: now, Updated: now,
 		Settings: map[string]json.RawMessage{}}
-	setText(w.Settings, "terraform-version", s.options.TerraformVersion)
+	jsonapi.SetText(w.Settings, "terraform-version", s.options.TerraformVersion)
 	s.shareNewState(w)
 	s.addWorkspace(w)
 	return w, nil
@@ -119,7 +120,7 @@ func (s *Server) SeedVersion(org, workspace string, raw []byte, serial int64, li
 	}
 	read := s.readContents(b)
 	now := time.Now()
-	v := &stateVersion{ID: newID("sv"), Serial: serial, Lineage: lineage, MD5: b.MD5, Created: now}
+	v := &stateVersion{ID: jsonapi.NewID("sv"), Serial: serial, Lineage: lineage, MD5: b.MD5, Created: now}
 	// It has been there for long: processing is over.
 	s.arrive(v, b, read, now.Add(-2*s.options.ProcessingDelay))
 	werr := s.do(func() {
@@ -241,7 +242,7 @@ func (s *Server) LockByRun(org, workspace string) (runID string, err error) {
 		}
 		r := s.newRun(w, time.Now())
 		runID = r.ID
-		return s.setLock(w, ref{r.ID, "runs"}, "")
+		return s.setLock(w, jsonapi.Ref{ID: r.ID, Type: "runs"}, "")
 	})
 	return runID, err
 }
@@ -251,7 +252,7 @@ func (s *Server) RunToken(runID string) (string, error) {
 	var t *token
 	err := s.do(func() {
 		if s.runs[runID] != nil {
-			t = s.newToken(ref{runID, "runs"}, time.Time{})
+			t = s.newToken(jsonapi.Ref{ID: runID, Type: "runs"}, time.Time{})
 		}
 	})
 	if t == nil {
@@ -260,11 +261,11 @@ func (s *Server) RunToken(runID string) (string, error) {
 	return t.Secret, err
 }
 
-func (s *Server) setLock(w *workspace, holder ref, reason string) error {
+func (s *Server) setLock(w *workspace, holder jsonapi.Ref, reason string) error {
 	if w.Lock != nil {
 		return fmt.Errorf("tfesim: %s/%s is locked already", w.Org, w.Name)
 	}
-	w.Lock = &lock{Holder: holder, Reason: reason, At: time.Now(), Cycle: newID("lock")}
+	w.Lock = &lock{Holder: holder, Reason: reason, At: time.Now(), Cycle: jsonapi.NewID("lock")}
 	s.put(w)
 	return nil
 }
@@ -295,18 +296,18 @@ func (s *Server) LockHolder(org, workspace string) (h Holder, ok bool) {
 }
 
 // identityRef is the user or team that a ready-made identity stands for.
-func (s *Server) identityRef(id Identity, org string) (ref, error) {
+func (s *Server) identityRef(id Identity, org string) (jsonapi.Ref, error) {
 	for _, u := range s.users {
 		if u.Identity == id {
-			return ref{u.ID, "users"}, nil
+			return jsonapi.Ref{ID: u.ID, Type: "users"}, nil
 		}
 	}
 	for _, t := range s.teams {
 		if t.Identity == id && id != "" && t.Org == org {
-			return ref{t.ID, "teams"}, nil
+			return jsonapi.Ref{ID: t.ID, Type: "teams"}, nil
 		}
 	}
-	return ref{}, fmt.Errorf("tfesim: %q cannot hold a lock in %s", id, org)
+	return jsonapi.Ref{}, fmt.Errorf("tfesim: %q cannot hold a lock in %s", id, org)
 }
 
 // ExpireToken ends a token now: from here on it is answered 401.
@@ -328,7 +329,7 @@ func (s *Server) ExpireToken(secret string) error {
 func (s *Server) SetTerraformVersion(org, workspace, version string) error {
 	return s.arrange(org, workspace, func(w *workspaceRecord) error {
 		settings := maps.Clone(w.Settings)
-		setText(settings, "terraform-version", version)
+		jsonapi.SetText(settings, "terraform-version", version)
 		w.Settings = settings
 		s.put(w)
 		return nil

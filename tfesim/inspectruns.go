@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"tfhaul/tfesim/jsonapi"
 )
 
 // AwaitRun waits until a run has one of the statuses, or is over, and returns the status it
@@ -78,7 +79,7 @@ func (s *Server) Runs(org, workspace string) []RunInfo {
 func (s *Server) SetWorkingDirectory(org, workspace, directory string) error {
 	return s.arrange(org, workspace, func(w *workspaceRecord) error {
 		settings := maps.Clone(w.Settings)
-		setText(settings, "working-directory", directory)
+		jsonapi.SetText(settings, "working-directory", directory)
 		w.Settings = settings
 		s.put(w)
 		return nil

@@ -3,12 +3,13 @@ package tfesim
 import (
 	"net/http"
 	"strings"
+	"tfhaul/tfesim/jsonapi"
 	"time"
 )
 
 // lockWorkspace answers POST /workspaces/:id/actions/lock. It is refused when anyone holds
 // the lock, the asker included.
-func lockWorkspace(c *call) (*answer, error) {
+func lockWorkspace(c *call) (*jsonapi.Answer, error) {
 	w, err := c.workspace(accessWrite)
 	if err != nil {
 		return nil, err
@@ -19,11 +20,11 @@ func lockWorkspace(c *call) (*answer, error) {
 	}
 	if w.Lock != nil {
 		if c.s.options.Personality == Lax {
-			return nil, &apiError{status: 409, empty: true}
+			return nil, &jsonapi.Error{Status: 409, Empty: true}
 		}
-		return nil, errConflict("Unable to lock workspace. The workspace is already locked.")
+		return nil, jsonapi.Conflict("Unable to lock workspace. The workspace is already locked.")
 	}
-	w.Lock = &lock{Holder: c.who.ref, Reason: reason, At: c.now, Cycle: newID("lock")}
+	w.Lock = &lock{Holder: c.who.Ref, Reason: reason, At: c.now, Cycle: jsonapi.NewID("lock")}
 	c.s.put(w)
 	return c.lockAnswer(w), nil
 }
@@ -31,30 +32,30 @@ func lockWorkspace(c *call) (*answer, error) {
 // lockReason reads {"reason":"…"}, which is not a JSON:API document; go-tfe sends it as an
 // attribute of one.
 func lockReason(c *call) (string, error) {
-	if r, err := c.body.one.str("reason"); r != "" || err != nil {
+	if r, err := c.body.One.Text("reason"); r != "" || err != nil {
 		return r, err
 	}
-	return c.body.reason, nil
+	return c.body.Reason, nil
 }
 
 // unlockWorkspace answers POST /workspaces/:id/actions/unlock, for the holder only.
-func unlockWorkspace(c *call) (*answer, error) {
+func unlockWorkspace(c *call) (*jsonapi.Answer, error) {
 	w, err := c.workspace(accessWrite)
 	if err != nil {
 		return nil, err
 	}
 	switch {
 	case w.Lock == nil:
-		return nil, errConflict("Unable to unlock workspace. The workspace is already unlocked.")
-	case w.Lock.Holder != c.who.ref:
+		return nil, jsonapi.Conflict("Unable to unlock workspace. The workspace is already unlocked.")
+	case w.Lock.Holder != c.who.Ref:
 		if c.s.options.Personality == Lax {
-			return nil, &apiError{status: 409, empty: true}
+			return nil, &jsonapi.Error{Status: 409, Empty: true}
 		}
-		return nil, errConflict("Unable to unlock workspace. The workspace is locked by %s and may not be unlocked except by them.", c.s.holderText(w.Lock.Holder))
+		return nil, jsonapi.Conflict("Unable to unlock workspace. The workspace is locked by %s and may not be unlocked except by them.", c.s.holderText(w.Lock.Holder))
 	case c.s.options.Personality != Lax && c.s.stillPending(w, c.now):
 		status := c.s.options.Personality.stillPendingStatus()
-		return nil, &apiError{status: status, title: strings.ToLower(http.StatusText(status)),
-			detail: "Unable to unlock workspace. The latest state version is still pending."}
+		return nil, &jsonapi.Error{Status: status, Title: strings.ToLower(http.StatusText(status)),
+			Detail: "Unable to unlock workspace. The latest state version is still pending."}
 	}
 	c.s.release(w)
 	return c.lockAnswer(w), nil
@@ -62,13 +63,13 @@ func unlockWorkspace(c *call) (*answer, error) {
 
 // forceUnlockWorkspace answers POST /workspaces/:id/actions/force-unlock, for admins of the
 // workspace.
-func forceUnlockWorkspace(c *call) (*answer, error) {
+func forceUnlockWorkspace(c *call) (*jsonapi.Answer, error) {
 	w, err := c.workspace(accessAdmin)
 	if err != nil {
 		return nil, err
 	}
 	if w.Lock == nil {
-		return nil, errConflict("Unable to force unlock workspace. The workspace is already unlocked.")
+		return nil, jsonapi.Conflict("Unable to force unlock workspace. The workspace is already unlocked.")
 	}
 	c.s.release(w)
 	return c.lockAnswer(w), nil
@@ -112,12 +113,12 @@ func (s *Server) dropVersion(v *stateVersion) {
 }
 
 // lockAnswer is the workspace as the lock actions answer it.
-func (c *call) lockAnswer(w *workspace) *answer {
-	return ok(document{Data: c.workspaceResource(w)})
+func (c *call) lockAnswer(w *workspace) *jsonapi.Answer {
+	return jsonapi.OK(jsonapi.Document{Data: c.workspaceResource(w)})
 }
 
 // lockedByRef is a lock's holder as a relationship.
-func lockedByRef(l *lock) *ref {
+func lockedByRef(l *lock) *jsonapi.Ref {
 	if l == nil {
 		return nil
 	}
@@ -125,7 +126,7 @@ func lockedByRef(l *lock) *ref {
 }
 
 // lockedByResource is the holder, for include=locked_by.
-func (c *call) lockedByResource(l *lock) []resource {
+func (c *call) lockedByResource(l *lock) []jsonapi.Resource {
 	if l == nil {
 		return nil
 	}
@@ -134,16 +135,16 @@ func (c *call) lockedByResource(l *lock) []resource {
 	case p == nil:
 		return nil
 	case p.team != nil:
-		return []resource{c.s.teamResource(p.team)}
+		return []jsonapi.Resource{c.s.teamResource(p.team)}
 	case p.run != nil:
-		return []resource{c.runResource(p.run)}
+		return []jsonapi.Resource{c.runResource(p.run)}
 	}
-	return []resource{c.s.userResource(p)}
+	return []jsonapi.Resource{c.s.userResource(p)}
 }
 
 // newRun makes a run that can hold a workspace's lock.
 func (s *Server) newRun(w *workspace, now time.Time) *run {
-	r := &run{ID: newID("run"), Workspace: w.ID, Created: now}
+	r := &run{ID: jsonapi.NewID("run"), Workspace: w.ID, Created: now}
 	s.runs[r.ID] = r
 	s.put(r)
 	return r

@@ -3,6 +3,7 @@ package tfesim
 import (
 	"encoding/json"
 	"strings"
+	"tfhaul/tfesim/jsonapi"
 	"time"
 )
 
@@ -48,7 +49,7 @@ type workspace struct {
 }
 
 type lock struct {
-	Holder ref
+	Holder jsonapi.Ref
 	Reason string
 	At     time.Time
 	// Cycle tells the state versions of this lock from those of an earlier one.
@@ -75,12 +76,12 @@ type team struct {
 
 type token struct {
 	Secret  string
-	Holder  ref
+	Holder  jsonapi.Ref
 	Expires time.Time // zero: never
 	// Description tells a team's tokens apart; nil for the one that it always may have.
 	Description *string
 	Created     time.Time
-	CreatedBy   ref
+	CreatedBy   jsonapi.Ref
 	Used        time.Time // zero: never
 }
 

@@ -4,31 +4,32 @@ import (
 	"encoding/json"
 	"sort"
 	"strings"
+	"tfhaul/tfesim/jsonapi"
 	"time"
 )
 
-var organizationSettings = []setting{
-	{"assessments-enforced", kindBool, false},
-	{"collaborator-auth-policy", kindString, "password"},
-	{"cost-estimation-enabled", kindBool, false},
-	{"default-execution-mode", kindString, "remote"},
-	{"owners-team-saml-role-id", kindString, nil},
-	{"session-remember", kindNumber, nil},
-	{"session-timeout", kindNumber, nil},
-	{"send-passing-statuses-for-untriggered-speculative-plans", kindBool, false},
-	{"aggregated-commit-status-enabled", kindBool, true},
-	{"speculative-plan-management-enabled", kindBool, true},
-	{"allow-force-delete-workspaces", kindBool, false},
-	{"stacks-enabled", kindBool, false},
-	{"user-tokens-enabled", kindBool, true},
-	{"max-ttl-enabled", kindBool, false},
-	{"enforce-hyok", kindBool, false},
+var organizationSettings = []jsonapi.Setting{
+	{Name: "assessments-enforced", Kind: jsonapi.Bool, Default: false},
+	{Name: "collaborator-auth-policy", Kind: jsonapi.String, Default: "password"},
+	{Name: "cost-estimation-enabled", Kind: jsonapi.Bool, Default: false},
+	{Name: "default-execution-mode", Kind: jsonapi.String, Default: "remote"},
+	{Name: "owners-team-saml-role-id", Kind: jsonapi.String},
+	{Name: "session-remember", Kind: jsonapi.Number},
+	{Name: "session-timeout", Kind: jsonapi.Number},
+	{Name: "send-passing-statuses-for-untriggered-speculative-plans", Kind: jsonapi.Bool, Default: false},
+	{Name: "aggregated-commit-status-enabled", Kind: jsonapi.Bool, Default: true},
+	{Name: "speculative-plan-management-enabled", Kind: jsonapi.Bool, Default: true},
+	{Name: "allow-force-delete-workspaces", Kind: jsonapi.Bool, Default: false},
+	{Name: "stacks-enabled", Kind: jsonapi.Bool, Default: false},
+	{Name: "user-tokens-enabled", Kind: jsonapi.Bool, Default: true},
+	{Name: "max-ttl-enabled", Kind: jsonapi.Bool, Default: false},
+	{Name: "enforce-hyok", Kind: jsonapi.Bool, Default: false},
 }
 
 // newOrganization makes an organization with its default project.
 func (s *Server) newOrganization(name, email, executionMode string) *organization {
-	o := &organization{Name: name, ID: newID("org"), Email: email, Created: time.Now(), Settings: map[string]json.RawMessage{}}
-	setText(o.Settings, "default-execution-mode", executionMode)
+	o := &organization{Name: name, ID: jsonapi.NewID("org"), Email: email, Created: time.Now(), Settings: map[string]json.RawMessage{}}
+	jsonapi.SetText(o.Settings, "default-execution-mode", executionMode)
 	s.organizations[name] = o
 	s.byName[name] = map[string]*workspace{}
 	o.DefaultProject = s.newProject(name, "Default Project").ID
@@ -39,17 +40,17 @@ func (s *Server) newOrganization(name, email, executionMode string) *organizatio
 // organization finds the organization that the path names, if the asker may see it.
 func (c *call) organization() (*organization, error) {
 	o := c.s.organizationNamed(c.r.PathValue("organization"))
-	if o != nil && c.who.user != nil && !boolSetting(o.Settings, "user-tokens-enabled", true) {
-		return nil, errUnauthorized()
+	if o != nil && c.who.user != nil && !jsonapi.BoolSetting(o.Settings, "user-tokens-enabled", true) {
+		return nil, jsonapi.Unauthorized()
 	}
 	if o == nil || !c.s.belongs(c.who, o.Name) {
-		return nil, errNotFound()
+		return nil, jsonapi.NotFound()
 	}
 	return o, nil
 }
 
 // listOrganizations answers GET /organizations.
-func listOrganizations(c *call) (*answer, error) {
+func listOrganizations(c *call) (*jsonapi.Answer, error) {
 	query := strings.ToLower(c.r.URL.Query().Get("q"))
 	var all []*organization
 	for _, o := range c.s.organizations {
@@ -58,37 +59,37 @@ func listOrganizations(c *call) (*answer, error) {
 		}
 	}
 	sort.Slice(all, func(i, j int) bool { return all[i].Name < all[j].Name })
-	return list(c.r, all, c.organizationResource, nil)
+	return jsonapi.List(c.r, all, c.organizationResource, nil)
 }
 
 // createOrganization answers POST /organizations. Who makes it owns it.
-func createOrganization(c *call) (*answer, error) {
+func createOrganization(c *call) (*jsonapi.Answer, error) {
 	if c.who.user == nil {
-		return nil, errNotFound()
+		return nil, jsonapi.NotFound()
 	}
-	name, err := c.body.one.str("name")
+	name, err := c.body.One.Text("name")
 	if err != nil {
 		return nil, err
 	}
-	email, err := c.body.one.str("email")
+	email, err := c.body.One.Text("email")
 	if err != nil {
 		return nil, err
 	}
 	switch {
 	case name == "":
-		return nil, errInvalid("name", "Name can't be blank")
+		return nil, jsonapi.Invalid("name", "Name can't be blank")
 	case !validName(name, 40):
-		return nil, errInvalid("name", "Name can only include letters, numbers, -, and _.")
+		return nil, jsonapi.Invalid("name", "Name can only include letters, numbers, -, and _.")
 	case c.s.organizationNamed(name) != nil:
-		return nil, errInvalid("name", "Name has already been taken")
+		return nil, jsonapi.Invalid("name", "Name has already been taken")
 	case email == "":
-		return nil, errInvalid("email", "Email can't be blank")
+		return nil, jsonapi.Invalid("email", "Email can't be blank")
 	}
-	settings, err := applySettings(organizationSettings, nil, c.body.one)
+	settings, err := jsonapi.ApplySettings(organizationSettings, nil, c.body.One)
 	if err != nil {
 		return nil, err
 	}
-	o := c.s.newOrganization(name, email, textSetting(settings, "default-execution-mode", "remote"))
+	o := c.s.newOrganization(name, email, jsonapi.TextSetting(settings, "default-execution-mode", "remote"))
 	for k, v := range settings {
 		o.Settings[k] = v
 	}
@@ -96,58 +97,58 @@ func createOrganization(c *call) (*answer, error) {
 	c.who.user.Teams = append(c.who.user.Teams, owners.ID)
 	c.s.put(c.who.user)
 	c.s.put(o)
-	return created(document{Data: c.organizationResource(o)}), nil
+	return jsonapi.Created(jsonapi.Document{Data: c.organizationResource(o)}), nil
 }
 
 // getOrganization answers GET /organizations/:organization.
-func getOrganization(c *call) (*answer, error) {
+func getOrganization(c *call) (*jsonapi.Answer, error) {
 	o, err := c.organization()
 	if err != nil {
 		return nil, err
 	}
-	var included []resource
-	for _, name := range includes(c.r) {
+	var included []jsonapi.Resource
+	for _, name := range jsonapi.Includes(c.r) {
 		switch name {
 		case "":
 		case "default-project", "default_project":
 			included = append(included, c.projectResource(c.s.projects[o.DefaultProject]))
 		default:
-			return nil, errInclude(name)
+			return nil, jsonapi.BadInclude(name)
 		}
 	}
-	return ok(document{Data: c.organizationResource(o), Included: included}), nil
+	return jsonapi.OK(jsonapi.Document{Data: c.organizationResource(o), Included: included}), nil
 }
 
 // updateOrganization answers PATCH /organizations/:organization.
-func updateOrganization(c *call) (*answer, error) {
+func updateOrganization(c *call) (*jsonapi.Answer, error) {
 	o, err := c.organization()
 	if err != nil {
 		return nil, err
 	}
 	if !c.s.owns(c.who, o.Name) {
-		return nil, errNotFound()
+		return nil, jsonapi.NotFound()
 	}
-	settings, err := applySettings(organizationSettings, o.Settings, c.body.one)
+	settings, err := jsonapi.ApplySettings(organizationSettings, o.Settings, c.body.One)
 	if err != nil {
 		return nil, err
 	}
 	if err := c.changeDefaultPool(o, settings); err != nil {
 		return nil, err
 	}
-	email, err := c.body.one.str("email")
+	email, err := c.body.One.Text("email")
 	if err != nil {
 		return nil, err
 	}
-	name, err := c.body.one.str("name")
+	name, err := c.body.One.Text("name")
 	if err != nil {
 		return nil, err
 	}
 	if name != "" && name != o.Name {
 		if !validName(name, 40) {
-			return nil, errInvalid("name", "Name can only include letters, numbers, -, and _.")
+			return nil, jsonapi.Invalid("name", "Name can only include letters, numbers, -, and _.")
 		}
 		if taken := c.s.organizationNamed(name); taken != nil && taken != o {
-			return nil, errInvalid("name", "Name has already been taken")
+			return nil, jsonapi.Invalid("name", "Name has already been taken")
 		}
 		c.s.renameOrganization(o, name)
 	}
@@ -156,7 +157,7 @@ func updateOrganization(c *call) (*answer, error) {
 		o.Email = email
 	}
 	c.s.put(o)
-	return ok(document{Data: c.organizationResource(o)}), nil
+	return jsonapi.OK(jsonapi.Document{Data: c.organizationResource(o)}), nil
 }
 
 // defaultPool is the setting that holds the id of the organization's default agent pool.
@@ -164,23 +165,23 @@ const defaultPool = "default-agent-pool"
 
 // changeDefaultPool keeps the default agent pool and the default execution mode in step.
 func (c *call) changeDefaultPool(o *organization, settings map[string]json.RawMessage) error {
-	pool, err := c.body.one.related("default-agent-pool")
+	pool, err := c.body.One.Related("default-agent-pool")
 	if err != nil {
 		return err
 	}
-	agent := textSetting(settings, "default-execution-mode", "remote") == "agent"
+	agent := jsonapi.TextSetting(settings, "default-execution-mode", "remote") == "agent"
 	switch {
 	case pool != nil && !agent:
-		return errInvalid("default-agent-pool", "Default agent pool must not be specified unless using 'agent' execution mode")
+		return jsonapi.Invalid("default-agent-pool", "Default agent pool must not be specified unless using 'agent' execution mode")
 	case pool != nil:
 		if a := c.s.assets[pool.ID]; a == nil || a.Kind != agentPools || a.Org != o.Name {
-			return errNotFound()
+			return jsonapi.NotFound()
 		}
-		setText(settings, defaultPool, pool.ID)
+		jsonapi.SetText(settings, defaultPool, pool.ID)
 	case !agent:
 		delete(settings, defaultPool)
-	case textSetting(settings, defaultPool, "") == "":
-		return errInvalid("default-agent-pool", "Default agent pool must be specified when using 'agent' execution mode")
+	case jsonapi.TextSetting(settings, defaultPool, "") == "":
+		return jsonapi.Invalid("default-agent-pool", "Default agent pool must be specified when using 'agent' execution mode")
 	}
 	return nil
 }
@@ -216,7 +217,7 @@ func (s *Server) renameOrganization(o *organization, name string) {
 		}
 	}
 	for _, t := range s.tokens {
-		if t.Holder == (ref{was, "organizations"}) {
+		if t.Holder == (jsonapi.Ref{ID: was, Type: "organizations"}) {
 			t.Holder.ID = name
 			s.put(t)
 		}
@@ -224,13 +225,13 @@ func (s *Server) renameOrganization(o *organization, name string) {
 }
 
 // deleteOrganization answers DELETE /organizations/:organization.
-func deleteOrganization(c *call) (*answer, error) {
+func deleteOrganization(c *call) (*jsonapi.Answer, error) {
 	o, err := c.organization()
 	if err != nil {
 		return nil, err
 	}
 	if !c.s.owns(c.who, o.Name) {
-		return nil, errNotFound()
+		return nil, jsonapi.NotFound()
 	}
 	s := c.s
 	for _, w := range s.byName[o.Name] {
@@ -253,15 +254,15 @@ func deleteOrganization(c *call) (*answer, error) {
 			s.drop(a)
 		}
 	}
-	s.deleteTokens(ref{o.Name, "organizations"})
+	s.deleteTokens(jsonapi.Ref{ID: o.Name, Type: "organizations"})
 	delete(s.byName, o.Name)
 	delete(s.organizations, o.Name)
 	s.drop(o)
-	return noContent(), nil
+	return jsonapi.NoContent(), nil
 }
 
 // getEntitlements answers GET /organizations/:organization/entitlement-set.
-func getEntitlements(c *call) (*answer, error) {
+func getEntitlements(c *call) (*jsonapi.Answer, error) {
 	o, err := c.organization()
 	if err != nil {
 		return nil, err
@@ -276,20 +277,20 @@ func getEntitlements(c *call) (*answer, error) {
 		attributes[name] = false
 	}
 	attributes["user-limit"] = nil
-	return ok(document{Data: resource{ID: o.ID, Type: "entitlement-sets", Attributes: attributes,
+	return jsonapi.OK(jsonapi.Document{Data: jsonapi.Resource{ID: o.ID, Type: "entitlement-sets", Attributes: attributes,
 		Links: map[string]any{"self": "/api/v2/entitlement-sets/" + o.ID}}}), nil
 }
 
-func (c *call) organizationResource(o *organization) resource {
+func (c *call) organizationResource(o *organization) jsonapi.Resource {
 	owner := c.s.owns(c.who, o.Name)
 	admin := c.s.accessTo(c.who, o.Name) >= accessAdmin
 	attributes := map[string]any{}
-	showSettings(organizationSettings, o.Settings, attributes)
+	jsonapi.ShowSettings(organizationSettings, o.Settings, attributes)
 	for k, v := range map[string]any{
 		"name":                     o.Name,
 		"external-id":              o.ID,
 		"email":                    nil,
-		"created-at":               timestamp(o.Created),
+		"created-at":               jsonapi.Timestamp(o.Created),
 		"plan-expired":             false,
 		"plan-expires-at":          nil,
 		"plan-is-trial":            false,
@@ -323,10 +324,10 @@ func (c *call) organizationResource(o *organization) resource {
 	if admin {
 		attributes["email"] = o.Email
 	}
-	relationships := map[string]any{"default-agent-pool": toOne(c.s.assetRef(textSetting(o.Settings, defaultPool, "")), "")}
+	relationships := map[string]any{"default-agent-pool": jsonapi.ToOne(c.s.assetRef(jsonapi.TextSetting(o.Settings, defaultPool, "")), "")}
 	if c.s.options.Personality != Lax {
-		relationships["default-project"] = toOne(&ref{o.DefaultProject, "projects"}, "/api/v2/projects/"+o.DefaultProject)
+		relationships["default-project"] = jsonapi.ToOne(&jsonapi.Ref{ID: o.DefaultProject, Type: "projects"}, "/api/v2/projects/"+o.DefaultProject)
 	}
-	return resource{ID: o.Name, Type: "organizations", Attributes: attributes, Relationships: relationships,
+	return jsonapi.Resource{ID: o.Name, Type: "organizations", Attributes: attributes, Relationships: relationships,
 		Links: map[string]any{"self": "/api/v2/organizations/" + o.Name}}
 }

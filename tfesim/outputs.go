@@ -1,21 +1,24 @@
 package tfesim
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"tfhaul/tfesim/jsonapi"
+)
 
 // outputRefs are a version's outputs as relationships; none until it is processed.
-func (c *call) outputRefs(v *stateVersion) []ref {
-	var refs []ref
+func (c *call) outputRefs(v *stateVersion) []jsonapi.Ref {
+	var refs []jsonapi.Ref
 	if c.s.processed(v, c.now) {
 		for _, o := range v.Contents.Outputs {
-			refs = append(refs, ref{o.ID, "state-version-outputs"})
+			refs = append(refs, jsonapi.Ref{ID: o.ID, Type: "state-version-outputs"})
 		}
 	}
 	return refs
 }
 
 // outputResources are a version's outputs; none until it is processed.
-func (c *call) outputResources(v *stateVersion, reveal bool) []resource {
-	out := []resource{}
+func (c *call) outputResources(v *stateVersion, reveal bool) []jsonapi.Resource {
+	out := []jsonapi.Resource{}
 	if !c.s.processed(v, c.now) {
 		return out
 	}
@@ -27,12 +30,12 @@ func (c *call) outputResources(v *stateVersion, reveal bool) []resource {
 
 // outputResource shows an output. The value of a sensitive one is revealed in the list of a
 // version's outputs and by its id, and null where outputs are shown beside something else.
-func outputResource(o contentOutput, reveal bool) resource {
+func outputResource(o contentOutput, reveal bool) jsonapi.Resource {
 	var value any
 	if !o.Sensitive || reveal {
 		value = rawJSON(o.Value)
 	}
-	return resource{ID: o.ID, Type: "state-version-outputs", Attributes: map[string]any{
+	return jsonapi.Resource{ID: o.ID, Type: "state-version-outputs", Attributes: map[string]any{
 		"name":          o.Name,
 		"sensitive":     o.Sensitive,
 		"type":          outputKind(o.Type),
@@ -64,7 +67,7 @@ func outputKind(t json.RawMessage) any {
 }
 
 // listOutputs answers GET /state-versions/:id/outputs.
-func listOutputs(c *call) (*answer, error) {
+func listOutputs(c *call) (*jsonapi.Answer, error) {
 	v, err := c.version(accessRead)
 	if err != nil {
 		return nil, err
@@ -73,28 +76,28 @@ func listOutputs(c *call) (*answer, error) {
 }
 
 // currentOutputs answers GET /workspaces/:id/current-state-version-outputs.
-func currentOutputs(c *call) (*answer, error) {
+func currentOutputs(c *call) (*jsonapi.Answer, error) {
 	w, err := c.workspace(accessRead)
 	if err != nil {
 		return nil, err
 	}
 	v := c.s.current(w, c.now)
 	if v == nil || !c.who.mayStoreState() {
-		return nil, errNotFound()
+		return nil, jsonapi.NotFound()
 	}
 	if !c.s.processed(v, c.now) {
 		// The documented answer while outputs are not known yet.
-		return nil, &apiError{status: 503, title: "service unavailable", detail: "The state version's outputs are not processed yet"}
+		return nil, &jsonapi.Error{Status: 503, Title: "service unavailable", Detail: "The state version's outputs are not processed yet"}
 	}
 	return c.outputPage(v, false)
 }
 
-func (c *call) outputPage(v *stateVersion, reveal bool) (*answer, error) {
-	return list(c.r, c.outputResources(v, reveal), asItIs, nil)
+func (c *call) outputPage(v *stateVersion, reveal bool) (*jsonapi.Answer, error) {
+	return jsonapi.List(c.r, c.outputResources(v, reveal), jsonapi.Itself, nil)
 }
 
 // getOutput answers GET /state-version-outputs/:id, with the value of a sensitive output.
-func getOutput(c *call) (*answer, error) {
+func getOutput(c *call) (*jsonapi.Answer, error) {
 	id := c.r.PathValue("output_id")
 	for _, v := range c.s.versions {
 		for _, o := range v.Contents.Outputs {
@@ -102,10 +105,10 @@ func getOutput(c *call) (*answer, error) {
 				continue
 			}
 			if !c.who.mayStoreState() || c.s.accessToWorkspace(c.who, c.s.workspaces[v.Workspace]) < accessRead {
-				return nil, errNotFound()
+				return nil, jsonapi.NotFound()
 			}
-			return ok(document{Data: outputResource(o, true)}), nil
+			return jsonapi.OK(jsonapi.Document{Data: outputResource(o, true)}), nil
 		}
 	}
-	return nil, errNotFound()
+	return nil, jsonapi.NotFound()
 }

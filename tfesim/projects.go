@@ -5,18 +5,19 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+	"tfhaul/tfesim/jsonapi"
 	"time"
 )
 
-var projectSettings = []setting{
-	{"description", kindString, nil},
-	{"default-agent-pool-id", kindString, nil},
-	{"default-execution-mode", kindString, "remote"},
-	{"auto-destroy-activity-duration", kindString, nil},
+var projectSettings = []jsonapi.Setting{
+	{Name: "description", Kind: jsonapi.String},
+	{Name: "default-agent-pool-id", Kind: jsonapi.String},
+	{Name: "default-execution-mode", Kind: jsonapi.String, Default: "remote"},
+	{Name: "auto-destroy-activity-duration", Kind: jsonapi.String},
 }
 
 func (s *Server) newProject(org, name string) *project {
-	p := &project{ID: newID("prj"), Org: org, Name: name, Created: time.Now(), Settings: map[string]json.RawMessage{}}
+	p := &project{ID: jsonapi.NewID("prj"), Org: org, Name: name, Created: time.Now(), Settings: map[string]json.RawMessage{}}
 	s.projects[p.ID] = p
 	s.put(p)
 	return p
@@ -26,22 +27,22 @@ func (s *Server) newProject(org, name string) *project {
 func (c *call) project(need access) (*project, error) {
 	p := c.s.projects[c.r.PathValue("project_id")]
 	if p == nil || c.s.options.Personality == Lax || c.s.accessTo(c.who, p.Org) < need {
-		return nil, errNotFound()
+		return nil, jsonapi.NotFound()
 	}
 	return p, nil
 }
 
 // listProjects answers GET /organizations/:organization/projects.
-func listProjects(c *call) (*answer, error) {
+func listProjects(c *call) (*jsonapi.Answer, error) {
 	o, err := c.organization()
 	if err != nil {
 		return nil, err
 	}
 	if c.s.options.Personality == Lax {
-		return nil, errNotFound()
+		return nil, jsonapi.NotFound()
 	}
 	q := c.r.URL.Query()
-	names := splitList(q.Get("filter[names]"))
+	names := jsonapi.SplitList(q.Get("filter[names]"))
 	query := strings.ToLower(q.Get("q"))
 	bindings := bindingFilters(q)
 	var all []*project
@@ -55,7 +56,7 @@ func listProjects(c *call) (*answer, error) {
 	slices.SortFunc(all, func(a, b *project) int {
 		return cmp.Or(defaultFirst(o, a, b), b.Created.Compare(a.Created))
 	})
-	return list(c.r, all, c.projectResource, c.projectIncludes)
+	return jsonapi.List(c.r, all, c.projectResource, c.projectIncludes)
 }
 
 // defaultFirst orders the organization's default project before all others.
@@ -70,26 +71,26 @@ func defaultFirst(o *organization, a, b *project) int {
 }
 
 // createProject answers POST /organizations/:organization/projects.
-func createProject(c *call) (*answer, error) {
+func createProject(c *call) (*jsonapi.Answer, error) {
 	o, err := c.organization()
 	if err != nil {
 		return nil, err
 	}
 	if c.s.options.Personality == Lax || c.s.accessTo(c.who, o.Name) < accessAdmin {
-		return nil, errNotFound()
+		return nil, jsonapi.NotFound()
 	}
-	settings, err := applySettings(projectSettings, nil, c.body.one)
+	settings, err := jsonapi.ApplySettings(projectSettings, nil, c.body.One)
 	if err != nil {
 		return nil, err
 	}
-	if err := inheritedSettings(c.body.one, settings); err != nil {
+	if err := inheritedSettings(c.body.One, settings); err != nil {
 		return nil, err
 	}
 	name, err := c.projectName(o.Name, nil)
 	if err != nil {
 		return nil, err
 	}
-	tags, _, err := readBindings(c.body.one)
+	tags, _, err := readBindings(c.body.One)
 	if err != nil {
 		return nil, err
 	}
@@ -97,11 +98,11 @@ func createProject(c *call) (*answer, error) {
 	p.Settings = settings
 	p.Tags = tags
 	c.s.put(p)
-	return created(document{Data: c.projectResource(p)}), nil
+	return jsonapi.Created(jsonapi.Document{Data: c.projectResource(p)}), nil
 }
 
-func errDuration() *apiError {
-	return errInvalid("auto-destroy-activity-duration", "Auto destroy activity duration has an incorrect format, we expect up to 4 numeric digits and 1 unit ('d' or 'h')")
+func errDuration() *jsonapi.Error {
+	return jsonapi.Invalid("auto-destroy-activity-duration", "Auto destroy activity duration has an incorrect format, we expect up to 4 numeric digits and 1 unit ('d' or 'h')")
 }
 
 // validDuration says whether the text is a number of up to four digits of days or hours.
@@ -112,19 +113,19 @@ func validDuration(s string) bool {
 
 // inheritedSettings checks a project's settings together and drops the execution mode of a
 // project that is told to inherit it.
-func inheritedSettings(it item, settings map[string]json.RawMessage) error {
-	if d := textSetting(settings, "auto-destroy-activity-duration", ""); d != "" && !validDuration(d) {
+func inheritedSettings(it jsonapi.Item, settings map[string]json.RawMessage) error {
+	if d := jsonapi.TextSetting(settings, "auto-destroy-activity-duration", ""); d != "" && !validDuration(d) {
 		return errDuration()
 	}
-	if textSetting(settings, "default-execution-mode", "") != "agent" {
-		if it.has("default-agent-pool-id") {
-			return errUnprocessable("Default agent pool must not be specified unless using 'agent' execution mode")
+	if jsonapi.TextSetting(settings, "default-execution-mode", "") != "agent" {
+		if it.Has("default-agent-pool-id") {
+			return jsonapi.Unprocessable("Default agent pool must not be specified unless using 'agent' execution mode")
 		}
 		delete(settings, "default-agent-pool-id")
-	} else if textSetting(settings, "default-agent-pool-id", "") == "" {
-		return errUnprocessable("Default agent pool must be specified when using 'agent' execution mode")
+	} else if jsonapi.TextSetting(settings, "default-agent-pool-id", "") == "" {
+		return jsonapi.Unprocessable("Default agent pool must be specified when using 'agent' execution mode")
 	}
-	if !it.has("setting-overwrites") {
+	if !it.Has("setting-overwrites") {
 		return nil
 	}
 	var overwrites struct {
@@ -132,10 +133,10 @@ func inheritedSettings(it item, settings map[string]json.RawMessage) error {
 		AgentPool     *bool `json:"default-agent-pool"`
 	}
 	if json.Unmarshal(it.Attributes["setting-overwrites"], &overwrites) != nil {
-		return errInvalid("setting-overwrites", "setting-overwrites must be an object")
+		return jsonapi.Invalid("setting-overwrites", "setting-overwrites must be an object")
 	}
 	if overwrites.ExecutionMode != nil && overwrites.AgentPool != nil && *overwrites.ExecutionMode != *overwrites.AgentPool {
-		return errUnprocessable("If agent-pool and execution-mode are both included in setting-overwrites, their values must be the same.")
+		return jsonapi.Unprocessable("If agent-pool and execution-mode are both included in setting-overwrites, their values must be the same.")
 	}
 	if overwrites.ExecutionMode != nil && !*overwrites.ExecutionMode {
 		delete(settings, "default-execution-mode")
@@ -146,7 +147,7 @@ func inheritedSettings(it item, settings map[string]json.RawMessage) error {
 
 // projectName reads and checks the name of a new or renamed project.
 func (c *call) projectName(org string, self *project) (string, error) {
-	name, err := c.body.one.str("name")
+	name, err := c.body.One.Text("name")
 	if err != nil {
 		return "", err
 	}
@@ -155,20 +156,20 @@ func (c *call) projectName(org string, self *project) (string, error) {
 	case name == "" && self != nil:
 		return self.Name, nil
 	case name == "":
-		return "", errInvalid("name", "Name can't be blank")
+		return "", jsonapi.Invalid("name", "Name can't be blank")
 	case len(name) < 3 || len(name) > 40 || !validName(strings.ReplaceAll(name, " ", ""), 40):
-		return "", errInvalid("name", "Name may only contain letters, numbers, spaces, -, and _, and must be 3-40 characters long")
+		return "", jsonapi.Invalid("name", "Name may only contain letters, numbers, spaces, -, and _, and must be 3-40 characters long")
 	}
 	for _, p := range c.s.projects {
 		if p != self && p.Org == org && p.Name == name {
-			return "", errInvalid("name", "Name has already been taken")
+			return "", jsonapi.Invalid("name", "Name has already been taken")
 		}
 	}
 	return name, nil
 }
 
 // getProject answers GET /projects/:project_id.
-func getProject(c *call) (*answer, error) {
+func getProject(c *call) (*jsonapi.Answer, error) {
 	p, err := c.project(accessRead)
 	if err != nil {
 		return nil, err
@@ -177,26 +178,26 @@ func getProject(c *call) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return ok(document{Data: c.projectResource(p), Included: included}), nil
+	return jsonapi.OK(jsonapi.Document{Data: c.projectResource(p), Included: included}), nil
 }
 
 // projectIncludes returns the resources that the include parameter asks for.
-func (c *call) projectIncludes(p *project) ([]resource, error) {
-	var out []resource
-	for _, name := range includes(c.r) {
+func (c *call) projectIncludes(p *project) ([]jsonapi.Resource, error) {
+	var out []jsonapi.Resource
+	for _, name := range jsonapi.Includes(c.r) {
 		switch name {
 		case "":
 		case "effective_tag_bindings":
 			out = append(out, bindingResources("effective-tag-bindings", p.ID, p.Tags)...)
 		default:
-			return nil, errInclude(name)
+			return nil, jsonapi.BadInclude(name)
 		}
 	}
 	return out, nil
 }
 
 // updateProject answers PATCH /projects/:project_id.
-func updateProject(c *call) (*answer, error) {
+func updateProject(c *call) (*jsonapi.Answer, error) {
 	p, err := c.project(accessAdmin)
 	if err != nil {
 		return nil, err
@@ -205,14 +206,14 @@ func updateProject(c *call) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	settings, err := applySettings(projectSettings, p.Settings, c.body.one)
+	settings, err := jsonapi.ApplySettings(projectSettings, p.Settings, c.body.One)
 	if err != nil {
 		return nil, err
 	}
-	if err := inheritedSettings(c.body.one, settings); err != nil {
+	if err := inheritedSettings(c.body.One, settings); err != nil {
 		return nil, err
 	}
-	tags, sent, err := readBindings(c.body.one)
+	tags, sent, err := readBindings(c.body.One)
 	if err != nil {
 		return nil, err
 	}
@@ -221,36 +222,36 @@ func updateProject(c *call) (*answer, error) {
 		p.Tags = tags
 	}
 	c.s.put(p)
-	return ok(document{Data: c.projectResource(p)}), nil
+	return jsonapi.OK(jsonapi.Document{Data: c.projectResource(p)}), nil
 }
 
 // deleteProject answers DELETE /projects/:project_id.
-func deleteProject(c *call) (*answer, error) {
+func deleteProject(c *call) (*jsonapi.Answer, error) {
 	p, err := c.project(accessAdmin)
 	if err != nil {
 		return nil, err
 	}
 	if c.s.organizations[p.Org].DefaultProject == p.ID {
-		return nil, &apiError{status: 403, title: "forbidden", detail: "The default project cannot be deleted"}
+		return nil, &jsonapi.Error{Status: 403, Title: "forbidden", Detail: "The default project cannot be deleted"}
 	}
 	for _, w := range c.s.byName[p.Org] {
 		if w.Project == p.ID {
-			return nil, &apiError{status: 403, title: "forbidden", detail: "A project with workspaces cannot be deleted"}
+			return nil, &jsonapi.Error{Status: 403, Title: "forbidden", Detail: "A project with workspaces cannot be deleted"}
 		}
 	}
 	delete(c.s.projects, p.ID)
 	c.s.drop(p)
-	return noContent(), nil
+	return jsonapi.NoContent(), nil
 }
 
-func (c *call) projectResource(p *project) resource {
+func (c *call) projectResource(p *project) jsonapi.Resource {
 	admin := c.s.accessTo(c.who, p.Org) >= accessAdmin
 	attributes := map[string]any{}
-	showSettings(projectSettings, p.Settings, attributes)
+	jsonapi.ShowSettings(projectSettings, p.Settings, attributes)
 	if _, set := p.Settings["default-execution-mode"]; !set {
-		attributes["default-execution-mode"] = textSetting(c.s.organizations[p.Org].Settings, "default-execution-mode", "remote")
+		attributes["default-execution-mode"] = jsonapi.TextSetting(c.s.organizations[p.Org].Settings, "default-execution-mode", "remote")
 	}
-	own := textSetting(p.Settings, "default-execution-mode", "") != ""
+	own := jsonapi.TextSetting(p.Settings, "default-execution-mode", "") != ""
 	n := 0
 	for _, w := range c.s.byName[p.Org] {
 		if w.Project == p.ID {
@@ -259,7 +260,7 @@ func (c *call) projectResource(p *project) resource {
 	}
 	for k, v := range map[string]any{
 		"name":               p.Name,
-		"created-at":         timestamp(p.Created),
+		"created-at":         jsonapi.Timestamp(p.Created),
 		"workspace-count":    n,
 		"team-count":         0,
 		"stack-count":        0,
@@ -275,9 +276,9 @@ func (c *call) projectResource(p *project) resource {
 	} {
 		attributes[k] = v
 	}
-	return resource{ID: p.ID, Type: "projects", Attributes: attributes, Relationships: map[string]any{
-		"organization":           toOne(&ref{p.Org, "organizations"}, "/api/v2/organizations/"+p.Org),
-		"default-agent-pool":     toOne(c.s.assetRef(textSetting(p.Settings, "default-agent-pool-id", "")), ""),
-		"effective-tag-bindings": toMany(bindingRefs("effective-tag-bindings", p.ID, p.Tags)),
+	return jsonapi.Resource{ID: p.ID, Type: "projects", Attributes: attributes, Relationships: map[string]any{
+		"organization":           jsonapi.ToOne(&jsonapi.Ref{ID: p.Org, Type: "organizations"}, "/api/v2/organizations/"+p.Org),
+		"default-agent-pool":     jsonapi.ToOne(c.s.assetRef(jsonapi.TextSetting(p.Settings, "default-agent-pool-id", "")), ""),
+		"effective-tag-bindings": jsonapi.ToMany(bindingRefs("effective-tag-bindings", p.ID, p.Tags)),
 	}, Links: map[string]any{"self": "/api/v2/projects/" + p.ID}}
 }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"tfhaul/tfesim/jsonapi"
 	"time"
 )
 
@@ -58,7 +59,7 @@ func (l *limiter) take(h http.Header, user string, now time.Time) error {
 	// Rounded up: a client that waits exactly that long is let in.
 	h.Set("X-RateLimit-Reset", fmt.Sprintf("%.3f", (reset+time.Millisecond-1).Truncate(time.Millisecond).Seconds()))
 	if l.enforce && left < 0 {
-		return &apiError{status: http.StatusTooManyRequests, title: "Too many requests", detail: "You have exceeded the API's rate limit."}
+		return &jsonapi.Error{Status: http.StatusTooManyRequests, Title: "Too many requests", Detail: "You have exceeded the API's rate limit."}
 	}
 	return nil
 }

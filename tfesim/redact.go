@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"reflect"
+	"tfhaul/tfesim/jsonapi"
 )
 
 // blobPlanRedacted is the kind of a plan's redacted JSON.
@@ -13,13 +14,13 @@ const blobPlanRedacted blobKind = 'r'
 // getRedactedPlan answers GET /plans/:id/json-output-redacted, for everyone who may read the
 // run: 204 while there is none, then a redirect. Terraform and OpenTofu render a remote plan
 // from it.
-func getRedactedPlan(c *call) (*answer, error) {
+func getRedactedPlan(c *call) (*jsonapi.Answer, error) {
 	r, err := c.runOfPart("plan_id", "plan-")
 	if err != nil {
 		return nil, err
 	}
 	if r.Plan.Redacted == nil {
-		return noContent(), nil
+		return jsonapi.NoContent(), nil
 	}
 	return c.redirect(ticket{kind: blobPlanRedacted, version: r.ID}), nil
 }

@@ -1,15 +1,18 @@
 package tfesim
 
-import "strings"
+import (
+	"strings"
+	"tfhaul/tfesim/jsonapi"
+)
 
 // listResources answers GET /workspaces/:id/resources: the managed resource instances of the
 // current state version.
-func listResources(c *call) (*answer, error) {
+func listResources(c *call) (*jsonapi.Answer, error) {
 	w, err := c.workspace(accessRead)
 	if err != nil {
 		return nil, err
 	}
-	all := []resource{}
+	all := []jsonapi.Resource{}
 	if v := c.s.current(w, c.now); v != nil && c.s.processed(v, c.now) && c.who.mayStoreState() {
 		for _, r := range v.Contents.Resources {
 			if !r.Managed {
@@ -20,10 +23,10 @@ func listResources(c *call) (*answer, error) {
 			}
 		}
 	}
-	return list(c.r, all, asItIs, nil)
+	return jsonapi.List(c.r, all, jsonapi.Itself, nil)
 }
 
-func workspaceResourceOf(v *stateVersion, r contentResource, key string) resource {
+func workspaceResourceOf(v *stateVersion, r contentResource, key string) jsonapi.Resource {
 	// The API writes module paths without "module." and root ones without a module.
 	module := strings.TrimPrefix(strings.ReplaceAll(r.Module, ".module.", "."), "module.")
 	address := r.Type + "." + r.Name + key
@@ -38,11 +41,11 @@ func workspaceResourceOf(v *stateVersion, r contentResource, key string) resourc
 	if key != "" {
 		index = strings.Trim(key, `[]"`)
 	}
-	return resource{ID: "wsr-" + strings.TrimPrefix(tagID(v.Workspace+address), "tag-"), Type: "resources", Attributes: map[string]any{
+	return jsonapi.Resource{ID: "wsr-" + strings.TrimPrefix(tagID(v.Workspace+address), "tag-"), Type: "resources", Attributes: map[string]any{
 		"address":                      address,
 		"name":                         r.Name,
-		"created-at":                   timestamp(v.Created),
-		"updated-at":                   timestamp(v.Created),
+		"created-at":                   jsonapi.Timestamp(v.Created),
+		"updated-at":                   jsonapi.Timestamp(v.Created),
 		"module":                       module,
 		"provider":                     provider,
 		"provider-type":                r.Type,

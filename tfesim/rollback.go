@@ -1,12 +1,14 @@
 package tfesim
 
+import "tfhaul/tfesim/jsonapi"
+
 // receiveRollback reads the document of a rollback and copies the bytes of the version that it
 // names, before anything is locked: a state may be large.
 func receiveRollback(c *call) error {
 	if err := receiveDocument(c); err != nil {
 		return err
 	}
-	rel, err := c.body.one.related("rollback-state-version")
+	rel, err := c.body.One.Related("rollback-state-version")
 	if err != nil || rel == nil {
 		return err
 	}
@@ -29,7 +31,7 @@ func receiveRollback(c *call) error {
 		if *part.to, err = c.s.duplicate(part.from); err != nil {
 			in.discardUnlessKept()
 			c.incoming = nil
-			return errNotFound()
+			return jsonapi.NotFound()
 		}
 	}
 	return nil
@@ -58,37 +60,37 @@ func (s *Server) duplicate(b *blob) (*blob, error) {
 // rollBack answers PATCH /workspaces/:id/state-versions: a copy of an earlier state version
 // becomes the newest one. Serial, lineage and MD5 are those of the earlier version, so nothing
 // is compared with what is known now.
-func rollBack(c *call) (*answer, error) {
+func rollBack(c *call) (*jsonapi.Answer, error) {
 	s := c.s
 	w, err := c.workspace(accessWrite)
 	if err != nil {
 		return nil, err
 	}
 	if !c.who.mayStoreState() {
-		return nil, errNotFound()
+		return nil, jsonapi.NotFound()
 	}
-	if c.body.one.Type != "" && c.body.one.Type != "state-versions" {
-		return nil, errUnprocessable("data.type must be state-versions")
+	if c.body.One.Type != "" && c.body.One.Type != "state-versions" {
+		return nil, jsonapi.Unprocessable("data.type must be state-versions")
 	}
-	rel, err := c.body.one.related("rollback-state-version")
+	rel, err := c.body.One.Related("rollback-state-version")
 	if err != nil {
 		return nil, err
 	}
 	if rel == nil {
-		return nil, errMissing("rollback-state-version")
+		return nil, jsonapi.Missing("rollback-state-version")
 	}
 	from := c.rollbackSource(rel.ID)
 	if from == nil {
-		return nil, errNotFound()
+		return nil, jsonapi.NotFound()
 	}
-	v := &stateVersion{ID: newID("sv"), Workspace: w.ID, Serial: from.Serial, Lineage: from.Lineage, MD5: from.MD5,
-		Created: c.now, CreatedBy: c.who.ref}
+	v := &stateVersion{ID: jsonapi.NewID("sv"), Workspace: w.ID, Serial: from.Serial, Lineage: from.Lineage, MD5: from.MD5,
+		Created: c.now, CreatedBy: c.who.Ref}
 	if err := c.checkLock(w, v); err != nil {
 		return nil, err
 	}
 	in := c.incoming
 	if in == nil || in.state == nil || from.BackingData != backingDataKept || s.status(from, c.now) != statusFinalized {
-		return nil, errUnprocessable("the state version %s cannot be rolled back to: its state is not there", from.ID)
+		return nil, jsonapi.Unprocessable("the state version %s cannot be rolled back to: its state is not there", from.ID)
 	}
 	s.supersede(w)
 	in.kept = true
@@ -96,5 +98,5 @@ func rollBack(c *call) (*answer, error) {
 	s.addVersion(w, v)
 	s.arrive(v, in.state, in.read, c.now)
 	s.put(v)
-	return created(document{Data: c.versionResource(v)}), nil
+	return jsonapi.Created(jsonapi.Document{Data: c.versionResource(v)}), nil
 }

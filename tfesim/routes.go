@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"strings"
+	"tfhaul/tfesim/jsonapi"
 )
 
 // endpoints are all rows of the API that there are. What is not here is answered 404, as
@@ -173,15 +174,15 @@ func (s *Server) routes() {
 }
 
 // unknownPath answers what is not there: 401 for those the API does not know, 404 for others.
-func unknownPath(c *call) (*answer, error) {
+func unknownPath(c *call) (*jsonapi.Answer, error) {
 	if c.who == nil && strings.HasPrefix(c.r.URL.Path, apiPrefix+"/") {
-		return nil, errUnauthorized()
+		return nil, jsonapi.Unauthorized()
 	}
-	return nil, errNotFound()
+	return nil, jsonapi.NotFound()
 }
 
 // ping answers GET /ping: its headers are what clients want of it.
-func ping(*call) (*answer, error) { return noContent(), nil }
+func ping(*call) (*jsonapi.Answer, error) { return jsonapi.NoContent(), nil }
 
 // discover answers Terraform's service discovery.
 func discover(w http.ResponseWriter, _ *http.Request) {
@@ -193,10 +194,10 @@ func discover(w http.ResponseWriter, _ *http.Request) {
 		"tfe.v2.2":   apiPrefix + "/",
 	})
 	if err != nil {
-		writeError(w, err)
+		jsonapi.WriteError(w, err)
 		return
 	}
-	writeBody(w, http.StatusOK, "application/json", b)
+	jsonapi.WriteBody(w, http.StatusOK, "application/json", b)
 }
 
 // endpointName is how a mux pattern is called in records and counters:

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"tfhaul/tfesim/jsonapi"
 )
 
 // keepLog writes a finished log into a blob; nil when that fails, which leaves the log empty.
@@ -38,7 +39,7 @@ func (s *Server) getRunBlob(w http.ResponseWriter, r *http.Request, t ticket) {
 		}
 	})
 	if err != nil {
-		writeError(w, err)
+		jsonapi.WriteError(w, err)
 		return
 	}
 	if t.kind != blobPlanLog && t.kind != blobApplyLog {
@@ -97,5 +98,5 @@ func (s *Server) sendLog(w http.ResponseWriter, r *http.Request, b *blob, live *
 		text = slicePart(all, offset, limit)
 	}
 	w.Header().Set("Cache-Control", "private, no-store")
-	writeBody(w, http.StatusOK, "text/plain; charset=utf-8", text)
+	jsonapi.WriteBody(w, http.StatusOK, "text/plain; charset=utf-8", text)
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"slices"
+	"tfhaul/tfesim/jsonapi"
 	"time"
 )
 
@@ -50,7 +51,7 @@ func (s *Server) queuePlan(w *workspace, r *run) {
 
 // holdLock locks a workspace for a run.
 func (s *Server) holdLock(w *workspace, r *run) {
-	w.Lock = &lock{Holder: ref{r.ID, "runs"}, At: time.Now(), Cycle: newID("lock")}
+	w.Lock = &lock{Holder: jsonapi.Ref{ID: r.ID, Type: "runs"}, At: time.Now(), Cycle: jsonapi.NewID("lock")}
 	s.put(w)
 }
 
@@ -66,7 +67,7 @@ func (s *Server) finish(r *run, status string) {
 	if w == nil {
 		return
 	}
-	if w.Lock != nil && w.Lock.Holder == (ref{r.ID, "runs"}) {
+	if w.Lock != nil && w.Lock.Holder == (jsonapi.Ref{ID: r.ID, Type: "runs"}) {
 		s.release(w)
 		return
 	}
@@ -106,27 +107,27 @@ func (r *run) forceCancelable(now time.Time) bool {
 }
 
 // runAction answers POST /runs/:id/actions/…: 202, and what it does follows.
-func runAction(action string, may func(*call, *run) bool, do func(*call, *workspace, *run) error) func(*call) (*answer, error) {
-	return func(c *call) (*answer, error) {
+func runAction(action string, may func(*call, *run) bool, do func(*call, *workspace, *run) error) func(*call) (*jsonapi.Answer, error) {
+	return func(c *call) (*jsonapi.Answer, error) {
 		r, w, err := c.runNamed(accessWrite)
 		if err != nil {
 			return nil, err
 		}
 		if r.Status == "" || !c.who.mayStoreState() {
-			return nil, errNotFound()
+			return nil, jsonapi.NotFound()
 		}
 		if !may(c, r) {
-			return nil, errConflict(notAllowed)
+			return nil, jsonapi.Conflict(notAllowed)
 		}
 		if err := do(c, w, r); err != nil {
 			return nil, err
 		}
 		r.event(action)
-		if text := c.body.comment; text != "" {
-			r.Comments = append(r.Comments, comment{newID("wsc"), text})
+		if text := c.body.Comment; text != "" {
+			r.Comments = append(r.Comments, comment{jsonapi.NewID("wsc"), text})
 		}
 		c.s.put(r)
-		return &answer{status: http.StatusAccepted, body: json.RawMessage("null")}, nil
+		return &jsonapi.Answer{Status: http.StatusAccepted, Body: json.RawMessage("null")}, nil
 	}
 }
 
@@ -150,7 +151,7 @@ var (
 	forceCancelRun = runAction("force_canceled", func(c *call, r *run) bool { return r.forceCancelable(c.now) },
 		func(c *call, w *workspace, r *run) error {
 			if c.s.accessToWorkspace(c.who, w) < accessAdmin {
-				return errNotFound()
+				return jsonapi.NotFound()
 			}
 			c.s.cancel(r, runForceCanceled)
 			return nil
@@ -177,11 +178,11 @@ func (s *Server) cancel(r *run, status string) {
 func (c *call) confirm(w *workspace, r *run) error {
 	if r.Status == runPlannedAndSaved {
 		if w.Lock != nil {
-			return errConflict("%s: the workspace is locked by %s", notAllowed, c.s.holderText(w.Lock.Holder))
+			return jsonapi.Conflict("%s: the workspace is locked by %s", notAllowed, c.s.holderText(w.Lock.Holder))
 		}
 		c.s.holdLock(w, r)
 	}
-	by := c.who.ref
+	by := c.who.Ref
 	r.ConfirmedBy = &by
 	c.s.queueApply(r)
 	return nil
@@ -198,7 +199,7 @@ func (s *Server) queueApply(r *run) {
 // forceExecute ends what is before a run in its queue, and starts it.
 func (c *call) forceExecute(w *workspace, r *run) error {
 	if w.Lock != nil && w.Lock.Holder.Type != "runs" {
-		return errConflict("%s: the workspace is locked by %s", notAllowed, c.s.holderText(w.Lock.Holder))
+		return jsonapi.Conflict("%s: the workspace is locked by %s", notAllowed, c.s.holderText(w.Lock.Holder))
 	}
 	for _, other := range c.s.runsOf(w) {
 		if other == r || other.final() || c.s.speculative(other) {
@@ -206,7 +207,7 @@ func (c *call) forceExecute(w *workspace, r *run) error {
 		}
 		switch {
 		case other.Status == runApplying:
-			return errConflict(notAllowed + ": another run is being applied")
+			return jsonapi.Conflict(notAllowed + ": another run is being applied")
 		case other.discardable() && (other.Sequence < r.Sequence || other.Status == runPlanned):
 			c.s.finish(other, runDiscarded)
 		case other.cancelable() && other.Sequence < r.Sequence:

@@ -3,6 +3,7 @@ package tfesim
 import (
 	"encoding/json"
 	"slices"
+	"tfhaul/tfesim/jsonapi"
 	"time"
 )
 
@@ -40,8 +41,8 @@ type run struct {
 type runRecord struct {
 	Sequence      uint64
 	Configuration string
-	CreatedBy     ref
-	ConfirmedBy   *ref
+	CreatedBy     jsonapi.Ref
+	ConfirmedBy   *jsonapi.Ref
 	Message       string
 	Source        string
 	Version       string // of Terraform, as asked for
@@ -108,10 +109,10 @@ const (
 	phaseUnreachable = "unreachable"
 )
 
-var runSettings = []setting{
-	{"allow-config-generation", kindBool, false},
-	{"invoke-action-addrs", kindStrings, nil},
-	{"policy-paths", kindStrings, nil},
+var runSettings = []jsonapi.Setting{
+	{Name: "allow-config-generation", Kind: jsonapi.Bool, Default: false},
+	{Name: "invoke-action-addrs", Kind: jsonapi.Strings},
+	{Name: "policy-paths", Kind: jsonapi.Strings},
 }
 
 // final says that nothing will become of the run any more.
@@ -144,7 +145,7 @@ func (p *phase) set(status string) {
 }
 
 func (r *run) event(action string) {
-	r.Events = append(r.Events, runEvent{newID("re"), action, time.Now()})
+	r.Events = append(r.Events, runEvent{jsonapi.NewID("re"), action, time.Now()})
 }
 
 // runsOf are a workspace's runs, newest first, without those that only hold a lock.
@@ -175,24 +176,24 @@ func (s *Server) currentRun(w *workspace) *run {
 }
 
 // createRun answers POST /runs.
-func createRun(c *call) (*answer, error) {
-	it := c.body.one
+func createRun(c *call) (*jsonapi.Answer, error) {
+	it := c.body.One
 	if it.Type != "" && it.Type != "runs" {
-		return nil, errUnprocessable("data.type must be runs")
+		return nil, jsonapi.Unprocessable("data.type must be runs")
 	}
-	rel, err := it.related("workspace")
+	rel, err := it.Related("workspace")
 	if err != nil {
 		return nil, err
 	}
 	if rel == nil {
-		return nil, errMissing("workspace")
+		return nil, jsonapi.Missing("workspace")
 	}
 	w := c.s.workspaces[rel.ID]
 	if w == nil || c.s.accessToWorkspace(c.who, w) < accessWrite || !c.who.mayStoreState() {
-		return nil, errNotFound()
+		return nil, jsonapi.NotFound()
 	}
-	r := &run{ID: newID("run"), Workspace: w.ID, Created: c.now}
-	r.CreatedBy, r.Source, r.Message = c.who.ref, "tfe-api", "Triggered via API"
+	r := &run{ID: jsonapi.NewID("run"), Workspace: w.ID, Created: c.now}
+	r.CreatedBy, r.Source, r.Message = c.who.Ref, "tfe-api", "Triggered via API"
 	if err := c.readRunAttributes(w, r); err != nil {
 		return nil, err
 	}
@@ -201,14 +202,14 @@ func createRun(c *call) (*answer, error) {
 		return nil, err
 	}
 	if mode, _ := c.s.executionMode(w); mode == "local" {
-		return nil, errUnprocessable(textLocalMode)
+		return nil, jsonapi.Unprocessable(textLocalMode)
 	}
 	r.Configuration = v.ID
 	if v.Speculative {
 		r.PlanOnly = true
 	}
 	c.s.addRun(w, r)
-	return created(document{Data: c.runResource(r)}), nil
+	return jsonapi.Created(jsonapi.Document{Data: c.runResource(r)}), nil
 }
 
 // The texts with which a run is refused.
@@ -221,7 +222,7 @@ const (
 
 // runConfiguration is the configuration version that a new run names, or the workspace's.
 func (c *call) runConfiguration(w *workspace) (*configurationVersion, error) {
-	rel, err := c.body.one.related("configuration-version")
+	rel, err := c.body.One.Related("configuration-version")
 	if err != nil {
 		return nil, err
 	}
@@ -229,21 +230,21 @@ func (c *call) runConfiguration(w *workspace) (*configurationVersion, error) {
 		if v := c.s.usableConfiguration(w, c.now); v != nil {
 			return v, nil
 		}
-		return nil, errUnprocessable(textNoConfiguration)
+		return nil, jsonapi.Unprocessable(textNoConfiguration)
 	}
 	v := c.s.work.configurations[rel.ID]
 	if v == nil || v.Workspace != w.ID {
-		return nil, errNotFound()
+		return nil, jsonapi.NotFound()
 	}
 	if c.s.configurationStatus(v, c.now) != configurationUploaded || v.BackingData != backingDataKept {
-		return nil, errUnprocessable(textUnusable, v.ID)
+		return nil, jsonapi.Unprocessable(textUnusable, v.ID)
 	}
 	return v, nil
 }
 
 // readRunAttributes fills a run with what the document asks for.
 func (c *call) readRunAttributes(w *workspace, r *run) error {
-	it := c.body.one
+	it := c.body.One
 	var err error
 	refresh := true
 	for _, attribute := range []struct {
@@ -252,46 +253,46 @@ func (c *call) readRunAttributes(w *workspace, r *run) error {
 		def  bool
 	}{
 		{"allow-empty-apply", &r.EmptyApply, false},
-		{"auto-apply", &r.AutoApply, boolSetting(w.Settings, "auto-apply", false)},
+		{"auto-apply", &r.AutoApply, jsonapi.BoolSetting(w.Settings, "auto-apply", false)},
 		{"is-destroy", &r.Destroy, false},
 		{"plan-only", &r.PlanOnly, false},
 		{"refresh", &refresh, true},
 		{"refresh-only", &r.RefreshOnly, false},
 		{"save-plan", &r.SavePlan, false},
 	} {
-		if *attribute.into, err = it.boolean(attribute.name, attribute.def); err != nil {
+		if *attribute.into, err = it.Bool(attribute.name, attribute.def); err != nil {
 			return err
 		}
 	}
 	r.NoRefresh = !refresh
-	if it.has("message") {
-		if r.Message, err = it.str("message"); err != nil {
+	if it.Has("message") {
+		if r.Message, err = it.Text("message"); err != nil {
 			return err
 		}
 	}
-	r.Version = textSetting(w.Settings, "terraform-version", c.s.options.TerraformVersion)
-	asked, err := it.str("terraform-version")
+	r.Version = jsonapi.TextSetting(w.Settings, "terraform-version", c.s.options.TerraformVersion)
+	asked, err := it.Text("terraform-version")
 	switch {
 	case err != nil:
 		return err
 	case asked != "" && !r.PlanOnly:
-		return errUnprocessable(textVersionPlanOnly)
+		return jsonapi.Unprocessable(textVersionPlanOnly)
 	case asked != "" && !c.s.offersTerraform(asked):
-		return errInvalid("terraform-version", "Terraform version is not included in the list")
+		return jsonapi.Invalid("terraform-version", "Terraform version is not included in the list")
 	case asked != "":
 		r.Version = asked
 	}
 	for name, into := range map[string]any{"target-addrs": &r.Targets, "replace-addrs": &r.Replaces, "variables": &r.Variables} {
-		if it.has(name) && json.Unmarshal(it.Attributes[name], into) != nil {
-			return errInvalid(name, "%s is not of the form the API describes", name)
+		if it.Has(name) && json.Unmarshal(it.Attributes[name], into) != nil {
+			return jsonapi.Invalid(name, "%s is not of the form the API describes", name)
 		}
 	}
 	for _, v := range r.Variables {
 		if !validVariableName(v.Key) {
-			return errInvalid("variables", "Variables must have names that Terraform takes")
+			return jsonapi.Invalid("variables", "Variables must have names that Terraform takes")
 		}
 	}
-	r.Settings, err = applySettings(runSettings, nil, it)
+	r.Settings, err = jsonapi.ApplySettings(runSettings, nil, it)
 	return err
 }
 
@@ -300,11 +301,11 @@ func (s *Server) queueUploaded(w *workspace, v *configurationVersion) {
 	if mode, _ := s.executionMode(w); mode == "local" {
 		return
 	}
-	r := &run{ID: newID("run"), Workspace: w.ID, Created: time.Now()}
+	r := &run{ID: jsonapi.NewID("run"), Workspace: w.ID, Created: time.Now()}
 	r.Configuration, r.Source, r.Message = v.ID, "tfe-configuration-version", "Queued by an upload"
 	r.PlanOnly = v.Speculative
-	r.AutoApply = boolSetting(w.Settings, "auto-apply", false)
-	r.Version = textSetting(w.Settings, "terraform-version", s.options.TerraformVersion)
+	r.AutoApply = jsonapi.BoolSetting(w.Settings, "auto-apply", false)
+	r.Version = jsonapi.TextSetting(w.Settings, "terraform-version", s.options.TerraformVersion)
 	s.addRun(w, r)
 }
 
@@ -324,17 +325,17 @@ func (s *Server) addRun(w *workspace, r *run) {
 func (c *call) runNamed(need access) (*run, *workspace, error) {
 	r := c.s.runs[c.r.PathValue("run_id")]
 	if r == nil {
-		return nil, nil, errNotFound()
+		return nil, nil, jsonapi.NotFound()
 	}
 	w := c.s.workspaces[r.Workspace]
 	if w == nil || c.s.accessToWorkspace(c.who, w) < need {
-		return nil, nil, errNotFound()
+		return nil, nil, jsonapi.NotFound()
 	}
 	return r, w, nil
 }
 
 // getRun answers GET /runs/:id.
-func getRun(c *call) (*answer, error) {
+func getRun(c *call) (*jsonapi.Answer, error) {
 	r, _, err := c.runNamed(accessRead)
 	if err != nil {
 		return nil, err
@@ -343,5 +344,5 @@ func getRun(c *call) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return ok(document{Data: c.runResource(r), Included: included}), nil
+	return jsonapi.OK(jsonapi.Document{Data: c.runResource(r), Included: included}), nil
 }

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"tfhaul/tfesim/jsonapi"
 	"time"
 )
 
@@ -13,7 +14,7 @@ func (r *run) planID() string  { return "plan-" + strings.TrimPrefix(r.ID, "run-
 func (r *run) applyID() string { return "apply-" + strings.TrimPrefix(r.ID, "run-") }
 
 // listRuns answers GET /workspaces/:id/runs, newest first.
-func listRuns(c *call) (*answer, error) {
+func listRuns(c *call) (*jsonapi.Answer, error) {
 	w, err := c.workspace(accessRead)
 	if err != nil {
 		return nil, err
@@ -22,13 +23,13 @@ func listRuns(c *call) (*answer, error) {
 }
 
 // listOrganizationRuns answers GET /organizations/:organization/runs, which tells no totals.
-func listOrganizationRuns(c *call) (*answer, error) {
+func listOrganizationRuns(c *call) (*jsonapi.Answer, error) {
 	o, err := c.organization()
 	if err != nil {
 		return nil, err
 	}
 	q := c.r.URL.Query()
-	pools, names := splitList(q.Get("filter[agent_pool_names]")), splitList(q.Get("filter[workspace_names]"))
+	pools, names := jsonapi.SplitList(q.Get("filter[agent_pool_names]")), jsonapi.SplitList(q.Get("filter[workspace_names]"))
 	var all []*run
 	for _, w := range c.s.byName[o.Name] {
 		named := len(names) == 0 || slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, w.Name) })
@@ -45,7 +46,7 @@ func listOrganizationRuns(c *call) (*answer, error) {
 }
 
 // listRunQueue answers GET /organizations/:organization/runs/queue: what waits or is worked on.
-func listRunQueue(c *call) (*answer, error) {
+func listRunQueue(c *call) (*jsonapi.Answer, error) {
 	o, err := c.organization()
 	if err != nil {
 		return nil, err
@@ -61,7 +62,7 @@ func listRunQueue(c *call) (*answer, error) {
 }
 
 // getCapacity answers GET /organizations/:organization/capacity.
-func getCapacity(c *call) (*answer, error) {
+func getCapacity(c *call) (*jsonapi.Answer, error) {
 	o, err := c.organization()
 	if err != nil {
 		return nil, err
@@ -77,14 +78,14 @@ func getCapacity(c *call) (*answer, error) {
 			}
 		}
 	}
-	return ok(document{Data: resource{ID: o.Name, Type: "organization-capacity",
+	return jsonapi.OK(jsonapi.Document{Data: jsonapi.Resource{ID: o.Name, Type: "organization-capacity",
 		Attributes: map[string]any{"pending": pending, "running": running}}}), nil
 }
 
-func (c *call) runPage(all []*run, totals bool) (*answer, error) {
-	a, err := list(c.r, all, c.runResource, c.runIncludes)
+func (c *call) runPage(all []*run, totals bool) (*jsonapi.Answer, error) {
+	a, err := jsonapi.List(c.r, all, c.runResource, c.runIncludes)
 	if err == nil && !totals {
-		pagination := a.body.(document).Meta.(map[string]any)["pagination"].(map[string]any)
+		pagination := a.Body.(jsonapi.Document).Meta.(map[string]any)["pagination"].(map[string]any)
 		delete(pagination, "total-count")
 		delete(pagination, "total-pages")
 	}
@@ -94,8 +95,8 @@ func (c *call) runPage(all []*run, totals bool) (*answer, error) {
 // runsUnwanted says which runs the search and filter parameters leave out.
 func (c *call) runsUnwanted() func(*run) bool {
 	q := c.r.URL.Query()
-	statuses, sources := splitList(q.Get("filter[status]")), splitList(q.Get("filter[source]"))
-	operations := splitList(q.Get("filter[operation]"))
+	statuses, sources := jsonapi.SplitList(q.Get("filter[status]")), jsonapi.SplitList(q.Get("filter[source]"))
+	operations := jsonapi.SplitList(q.Get("filter[operation]"))
 	user, commit, basic := q.Get("search[user]"), q.Get("search[commit]"), q.Get("search[basic]")
 	group := q.Get("filter[status_group]")
 	outside := func(list []string, value string) bool { return len(list) > 0 && !slices.Contains(list, value) }
@@ -134,11 +135,11 @@ func (s *Server) operation(r *run) string {
 }
 
 // runIncludes returns the resources that the include parameter asks for.
-func (c *call) runIncludes(r *run) ([]resource, error) {
+func (c *call) runIncludes(r *run) ([]jsonapi.Resource, error) {
 	s := c.s
 	w := s.workspaces[r.Workspace]
-	var out []resource
-	for _, name := range includes(c.r) {
+	var out []jsonapi.Resource
+	for _, name := range jsonapi.Includes(c.r) {
 		switch name {
 		case "":
 		case "plan":
@@ -158,7 +159,7 @@ func (c *call) runIncludes(r *run) ([]resource, error) {
 		case "cost_estimate", "task_stages", "task-stages", "policy_checks", "run_events", "tf_policy_evaluations":
 			// Known to the API; there is never one here.
 		default:
-			return nil, errInclude(name)
+			return nil, jsonapi.BadInclude(name)
 		}
 	}
 	return out, nil
@@ -173,7 +174,7 @@ func isoTimes(times map[string]time.Time) map[string]any {
 	return out
 }
 
-func (c *call) runResource(r *run) resource {
+func (c *call) runResource(r *run) jsonapi.Resource {
 	s := c.s
 	self := "/api/v2/runs/" + r.ID
 	if r.Status == "" {
@@ -185,7 +186,7 @@ func (c *call) runResource(r *run) resource {
 	times := isoTimes(r.Times)
 	times["plan-queueable-at"] = r.Created.UTC().Format(time.RFC3339)
 	attributes := map[string]any{}
-	showSettings(runSettings, r.Settings, attributes)
+	jsonapi.ShowSettings(runSettings, r.Settings, attributes)
 	maps.Copy(attributes, map[string]any{
 		"actions": map[string]any{
 			"is-cancelable":       r.cancelable(),
@@ -196,7 +197,7 @@ func (c *call) runResource(r *run) resource {
 		"allow-empty-apply":         r.EmptyApply,
 		"auto-apply":                r.AutoApply,
 		"canceled-at":               nil,
-		"created-at":                timestamp(r.Created),
+		"created-at":                jsonapi.Timestamp(r.Created),
 		"force-cancel-available-at": nil,
 		"has-changes":               r.Plan.HasChanges,
 		"is-destroy":                r.Destroy,
@@ -225,41 +226,41 @@ func (c *call) runResource(r *run) resource {
 		"variables":         r.Variables,
 	})
 	if !r.Canceled.IsZero() {
-		attributes["canceled-at"] = timestamp(r.Canceled)
-		attributes["force-cancel-available-at"] = timestamp(r.Canceled.Add(forceCancelAfter))
+		attributes["canceled-at"] = jsonapi.Timestamp(r.Canceled)
+		attributes["force-cancel-available-at"] = jsonapi.Timestamp(r.Canceled.Add(forceCancelAfter))
 	}
-	var events, comments []ref
+	var events, comments []jsonapi.Ref
 	for _, e := range r.Events {
-		events = append(events, ref{e.ID, "run-events"})
+		events = append(events, jsonapi.Ref{ID: e.ID, Type: "run-events"})
 	}
 	for _, m := range r.Comments {
-		comments = append(comments, ref{m.ID, "comments"})
+		comments = append(comments, jsonapi.Ref{ID: m.ID, Type: "comments"})
 	}
-	return resource{ID: r.ID, Type: "runs", Attributes: attributes, Relationships: map[string]any{
-		"workspace":             toOne(&ref{r.Workspace, "workspaces"}, ""),
-		"configuration-version": toOne(configurationRef(s.work.configurations[r.Configuration]), self+"/configuration-version"),
-		"plan":                  toOne(&ref{r.planID(), "plans"}, self+"/plan"),
-		"apply":                 toOne(&ref{r.applyID(), "applies"}, self+"/apply"),
-		"created-by":            toOne(s.actor(&r.CreatedBy), self+"/created-by"),
-		"confirmed-by":          toOne(s.actor(r.ConfirmedBy), ""),
-		"run-events":            toMany(events),
-		"comments":              toMany(comments),
-		"policy-checks":         toMany(nil),
-		"task-stages":           toMany(nil),
+	return jsonapi.Resource{ID: r.ID, Type: "runs", Attributes: attributes, Relationships: map[string]any{
+		"workspace":             jsonapi.ToOne(&jsonapi.Ref{ID: r.Workspace, Type: "workspaces"}, ""),
+		"configuration-version": jsonapi.ToOne(configurationRef(s.work.configurations[r.Configuration]), self+"/configuration-version"),
+		"plan":                  jsonapi.ToOne(&jsonapi.Ref{ID: r.planID(), Type: "plans"}, self+"/plan"),
+		"apply":                 jsonapi.ToOne(&jsonapi.Ref{ID: r.applyID(), Type: "applies"}, self+"/apply"),
+		"created-by":            jsonapi.ToOne(s.actor(&r.CreatedBy), self+"/created-by"),
+		"confirmed-by":          jsonapi.ToOne(s.actor(r.ConfirmedBy), ""),
+		"run-events":            jsonapi.ToMany(events),
+		"comments":              jsonapi.ToMany(comments),
+		"policy-checks":         jsonapi.ToMany(nil),
+		"task-stages":           jsonapi.ToMany(nil),
 	}, Links: map[string]any{"self": self}}
 }
 
 // heldRunResource is what is known of a run that only holds a lock.
-func heldRunResource(r *run) resource {
-	return resource{ID: r.ID, Type: "runs", Attributes: map[string]any{
+func heldRunResource(r *run) jsonapi.Resource {
+	return jsonapi.Resource{ID: r.ID, Type: "runs", Attributes: map[string]any{
 		"status":     runApplying,
-		"created-at": timestamp(r.Created),
+		"created-at": jsonapi.Timestamp(r.Created),
 		"message":    "Triggered via API",
 		"source":     "tfe-api",
 		"is-destroy": false,
 		"plan-only":  false,
 	}, Relationships: map[string]any{
-		"workspace": toOne(&ref{r.Workspace, "workspaces"}, ""),
+		"workspace": jsonapi.ToOne(&jsonapi.Ref{ID: r.Workspace, Type: "workspaces"}, ""),
 	}, Links: map[string]any{"self": "/api/v2/runs/" + r.ID}}
 }
 
@@ -278,21 +279,21 @@ func (s *Server) position(r *run) int {
 }
 
 // getPlan answers GET /plans/:id and GET /runs/:id/plan.
-func getPlan(c *call) (*answer, error) {
+func getPlan(c *call) (*jsonapi.Answer, error) {
 	r, err := c.runOfPart("plan_id", "plan-")
 	if err != nil {
 		return nil, err
 	}
-	return ok(document{Data: c.planResource(r)}), nil
+	return jsonapi.OK(jsonapi.Document{Data: c.planResource(r)}), nil
 }
 
 // getApply answers GET /applies/:id and GET /runs/:id/apply.
-func getApply(c *call) (*answer, error) {
+func getApply(c *call) (*jsonapi.Answer, error) {
 	r, err := c.runOfPart("apply_id", "apply-")
 	if err != nil {
 		return nil, err
 	}
-	return ok(document{Data: c.applyResource(r)}), nil
+	return jsonapi.OK(jsonapi.Document{Data: c.applyResource(r)}), nil
 }
 
 // runOfPart finds the run whose plan or apply the path names.
@@ -301,34 +302,34 @@ func (c *call) runOfPart(variable, prefix string) (*run, error) {
 	if part := c.r.PathValue(variable); part != "" {
 		suffix, found := strings.CutPrefix(part, prefix)
 		if !found {
-			return nil, errNotFound()
+			return nil, jsonapi.NotFound()
 		}
 		id = "run-" + suffix
 	}
 	r := c.s.runs[id]
 	if r == nil || r.Status == "" || c.s.accessToWorkspace(c.who, c.s.workspaces[r.Workspace]) < accessRead {
-		return nil, errNotFound()
+		return nil, jsonapi.NotFound()
 	}
 	return r, nil
 }
 
 // getPlanJSON answers GET /plans/:id/json-output, for the workspace's administrators: 204
 // while there is none, then a redirect to an address that works for a minute.
-func getPlanJSON(c *call) (*answer, error) {
+func getPlanJSON(c *call) (*jsonapi.Answer, error) {
 	r, err := c.runOfPart("plan_id", "plan-")
 	if err != nil {
 		return nil, err
 	}
 	if c.s.options.HYOK || c.s.accessToWorkspace(c.who, c.s.workspaces[r.Workspace]) < accessAdmin {
-		return nil, errNotFound()
+		return nil, jsonapi.NotFound()
 	}
 	if r.Plan.JSON == nil {
-		return noContent(), nil
+		return jsonapi.NoContent(), nil
 	}
 	return c.redirect(ticket{kind: blobPlanJSON, version: r.ID}), nil
 }
 
-func (c *call) planResource(r *run) resource {
+func (c *call) planResource(r *run) jsonapi.Resource {
 	attributes := c.phaseAttributes(r, &r.Plan, blobPlanLog)
 	attributes["has-changes"] = r.Plan.HasChanges
 	attributes["generated-configuration"] = false
@@ -337,23 +338,23 @@ func (c *call) planResource(r *run) resource {
 	if r.Plan.JSON != nil && !c.s.options.HYOK {
 		links["json-output"] = self + "/json-output"
 	}
-	return resource{ID: r.planID(), Type: "plans", Attributes: attributes,
-		Relationships: map[string]any{"exports": toMany(nil)}, Links: links}
+	return jsonapi.Resource{ID: r.planID(), Type: "plans", Attributes: attributes,
+		Relationships: map[string]any{"exports": jsonapi.ToMany(nil)}, Links: links}
 }
 
-func (c *call) applyResource(r *run) resource {
-	return resource{ID: r.applyID(), Type: "applies", Attributes: c.phaseAttributes(r, &r.Apply, blobApplyLog),
-		Relationships: map[string]any{"state-versions": toMany(c.s.versionsOfRun(r))},
+func (c *call) applyResource(r *run) jsonapi.Resource {
+	return jsonapi.Resource{ID: r.applyID(), Type: "applies", Attributes: c.phaseAttributes(r, &r.Apply, blobApplyLog),
+		Relationships: map[string]any{"state-versions": jsonapi.ToMany(c.s.versionsOfRun(r))},
 		Links:         map[string]any{"self": "/api/v2/applies/" + r.applyID()}}
 }
 
 // versionsOfRun are the state versions that a run made.
-func (s *Server) versionsOfRun(r *run) []ref {
-	var refs []ref
+func (s *Server) versionsOfRun(r *run) []jsonapi.Ref {
+	var refs []jsonapi.Ref
 	if w := s.workspaces[r.Workspace]; w != nil {
 		for _, v := range w.versions {
 			if v.Run == r.ID {
-				refs = append(refs, ref{v.ID, "state-versions"})
+				refs = append(refs, jsonapi.Ref{ID: v.ID, Type: "state-versions"})
 			}
 		}
 	}
@@ -371,7 +372,7 @@ func (c *call) phaseAttributes(r *run, p *phase, log blobKind) map[string]any {
 	return map[string]any{
 		"status":                        p.Status,
 		"status-timestamps":             times,
-		"log-read-url":                  origin(c.r) + blobPath + c.s.seal(ticket{kind: log, version: r.ID, expires: c.now.Add(downloadLife).Unix()}),
+		"log-read-url":                  jsonapi.Origin(c.r) + blobPath + c.s.seal(ticket{kind: log, version: r.ID, expires: c.now.Add(downloadLife).Unix()}),
 		"resource-additions":            p.Additions,
 		"resource-changes":              p.Changes,
 		"resource-destructions":         p.Destructions,
@@ -382,43 +383,43 @@ func (c *call) phaseAttributes(r *run, p *phase, log blobKind) map[string]any {
 }
 
 // getRunConfiguration answers GET /runs/:id/configuration-version.
-func getRunConfiguration(c *call) (*answer, error) {
+func getRunConfiguration(c *call) (*jsonapi.Answer, error) {
 	r, _, err := c.runNamed(accessRead)
 	if err != nil {
 		return nil, err
 	}
 	v := c.s.work.configurations[r.Configuration]
 	if v == nil {
-		return nil, errNotFound()
+		return nil, jsonapi.NotFound()
 	}
-	return ok(document{Data: c.configurationResource(v)}), nil
+	return jsonapi.OK(jsonapi.Document{Data: c.configurationResource(v)}), nil
 }
 
 // listRunEvents answers GET /runs/:id/run-events.
-func listRunEvents(c *call) (*answer, error) {
+func listRunEvents(c *call) (*jsonapi.Answer, error) {
 	r, _, err := c.runNamed(accessRead)
 	if err != nil {
 		return nil, err
 	}
-	data := []resource{}
+	data := []jsonapi.Resource{}
 	for _, e := range r.Events {
-		data = append(data, resource{ID: e.ID, Type: "run-events", Attributes: map[string]any{
-			"action": e.Action, "created-at": timestamp(e.At), "description": nil,
-		}, Relationships: map[string]any{"run": toOne(&ref{r.ID, "runs"}, "")}})
+		data = append(data, jsonapi.Resource{ID: e.ID, Type: "run-events", Attributes: map[string]any{
+			"action": e.Action, "created-at": jsonapi.Timestamp(e.At), "description": nil,
+		}, Relationships: map[string]any{"run": jsonapi.ToOne(&jsonapi.Ref{ID: r.ID, Type: "runs"}, "")}})
 	}
-	return ok(document{Data: data}), nil
+	return jsonapi.OK(jsonapi.Document{Data: data}), nil
 }
 
 // listNothing answers lists of what there never is here, such as a run's policy checks.
-func listNothing(c *call) (*answer, error) {
+func listNothing(c *call) (*jsonapi.Answer, error) {
 	if _, _, err := c.runNamed(accessRead); err != nil {
 		return nil, err
 	}
-	return list(c.r, []resource{}, asItIs, nil)
+	return jsonapi.List(c.r, []jsonapi.Resource{}, jsonapi.Itself, nil)
 }
 
 // getComment answers GET /comments/:id.
-func getComment(c *call) (*answer, error) {
+func getComment(c *call) (*jsonapi.Answer, error) {
 	id := c.r.PathValue("comment_id")
 	for _, r := range c.s.runs {
 		for _, m := range r.Comments {
@@ -426,43 +427,43 @@ func getComment(c *call) (*answer, error) {
 				continue
 			}
 			if c.s.accessToWorkspace(c.who, c.s.workspaces[r.Workspace]) < accessRead {
-				return nil, errNotFound()
+				return nil, jsonapi.NotFound()
 			}
-			return ok(document{Data: commentResource(m)}), nil
+			return jsonapi.OK(jsonapi.Document{Data: commentResource(m)}), nil
 		}
 	}
-	return nil, errNotFound()
+	return nil, jsonapi.NotFound()
 }
 
 // listComments answers GET /runs/:id/comments.
-func listComments(c *call) (*answer, error) {
+func listComments(c *call) (*jsonapi.Answer, error) {
 	r, _, err := c.runNamed(accessRead)
 	if err != nil {
 		return nil, err
 	}
-	data := []resource{}
+	data := []jsonapi.Resource{}
 	for _, m := range r.Comments {
 		data = append(data, commentResource(m))
 	}
-	return ok(document{Data: data}), nil
+	return jsonapi.OK(jsonapi.Document{Data: data}), nil
 }
 
-func commentResource(m comment) resource {
-	return resource{ID: m.ID, Type: "comments", Attributes: map[string]any{"body": m.Body}}
+func commentResource(m comment) jsonapi.Resource {
+	return jsonapi.Resource{ID: m.ID, Type: "comments", Attributes: map[string]any{"body": m.Body}}
 }
 
 // runRef is a relationship to a run; nil for none.
-func runRef(r *run) *ref {
+func runRef(r *run) *jsonapi.Ref {
 	if r == nil {
 		return nil
 	}
-	return &ref{r.ID, "runs"}
+	return &jsonapi.Ref{ID: r.ID, Type: "runs"}
 }
 
 // currentRunIncludes are the resources for a workspace's include of its current run or
 // configuration version.
-func (c *call) currentRunIncludes(w *workspace, name string) []resource {
-	var out []resource
+func (c *call) currentRunIncludes(w *workspace, name string) []jsonapi.Resource {
+	var out []jsonapi.Resource
 	if strings.HasPrefix(name, "current_configuration_version") {
 		if v := c.s.currentConfiguration(w); v != nil {
 			out = append(out, c.configurationResource(v))

@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"tfhaul/tfesim/jsonapi"
 	"time"
 )
 
@@ -194,7 +195,7 @@ type call struct {
 	r    *http.Request
 	now  time.Time
 	who  *principal
-	body *payload
+	body *jsonapi.Payload
 	// incoming is the state version that a request brings, its state already in a blob.
 	incoming *incomingVersion
 }
@@ -206,7 +207,7 @@ type endpoint struct {
 	// document for methods that have one.
 	receive func(*call) error
 	// handle answers while Server.mu is held.
-	handle func(*call) (*answer, error)
+	handle func(*call) (*jsonapi.Answer, error)
 	// anonymous endpoints need no token.
 	anonymous bool
 }
@@ -229,29 +230,29 @@ func (s *Server) serve(e endpoint) http.HandlerFunc {
 		s.mu.Unlock()
 		s.announce(w.Header())
 		if err := s.limiter.take(w.Header(), c.limitKey(), c.now); err != nil {
-			writeError(w, err)
+			jsonapi.WriteError(w, err)
 			return
 		}
 		if c.who == nil && !e.anonymous {
-			writeError(w, errUnauthorized())
+			jsonapi.WriteError(w, jsonapi.Unauthorized())
 			return
 		}
 		a, err := s.answer(c, e)
 		if err != nil {
-			writeError(w, err)
+			jsonapi.WriteError(w, err)
 			return
 		}
-		a.write(w)
+		a.Write(w)
 	}
 }
 
-func (s *Server) answer(c *call, e endpoint) (a *answer, err error) {
+func (s *Server) answer(c *call, e endpoint) (a *jsonapi.Answer, err error) {
 	receive := e.receive
 	if receive == nil {
 		receive = receiveDocument
 	}
 	if s.store.broken() {
-		return nil, errBroken()
+		return nil, jsonapi.Broken()
 	}
 	if err := receive(c); err != nil {
 		return nil, err
@@ -261,7 +262,7 @@ func (s *Server) answer(c *call, e endpoint) (a *answer, err error) {
 	}
 	// What was changed is on disk before it is acknowledged.
 	if s.do(func() { c.now = time.Now(); a, err = e.handle(c) }) != nil {
-		return nil, errBroken()
+		return nil, jsonapi.Broken()
 	}
 	return a, err
 }
@@ -273,7 +274,7 @@ func receiveDocument(c *call) error {
 	default:
 		return nil
 	}
-	p, err := readPayload(c.r.Body)
+	p, err := jsonapi.ReadPayload(c.r.Body)
 	c.body = p
 	return err
 }
@@ -304,6 +305,6 @@ func (s *Server) announce(h http.Header) {
 
 // writeProxyTooLarge is how a proxy in front of the API refuses a large body.
 func writeProxyTooLarge(w http.ResponseWriter) {
-	writeBody(w, http.StatusRequestEntityTooLarge, "text/html",
+	jsonapi.WriteBody(w, http.StatusRequestEntityTooLarge, "text/html",
 		[]byte("<html>\r\n<head><title>413 Request Entity Too Large</title></head>\r\n<body>\r\n<center><h1>413 Request Entity Too Large</h1></center>\r\n</body>\r\n</html>\r\n"))
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"tfhaul/tfesim/jsonapi"
 	"time"
 )
 
@@ -16,7 +17,7 @@ type stateVersion struct {
 	Lineage   string // "" when the client sent none
 	MD5       string
 	Created   time.Time
-	CreatedBy ref
+	CreatedBy jsonapi.Ref
 	Run       string
 	// Arrived is when the state's bytes were there; zero while they are announced only.
 	Arrived time.Time
@@ -91,7 +92,7 @@ func (s *Server) stillPending(w *workspace, now time.Time) bool {
 // already in blobs.
 type incomingVersion struct {
 	s       *Server
-	item    item
+	item    jsonapi.Item
 	state   *blob
 	json    *blob
 	outputs *blob
@@ -109,10 +110,10 @@ func receiveVersion(c *call) error {
 		sinks[a] = &lateBlob{store: c.s.blobs}
 		writers[a] = sinks[a]
 	}
-	p, err := readPayload(newDiverter(c.r.Body, writers))
+	p, err := jsonapi.ReadPayload(newDiverter(c.r.Body, writers))
 	in := &incomingVersion{s: c.s}
 	if err == nil {
-		in.item = p.one
+		in.item = p.One
 		for a, to := range map[string]**blob{"state": &in.state, "json-state": &in.json, "json-state-outputs": &in.outputs} {
 			if *to, err = sinks[a].finish(); err != nil {
 				break
@@ -153,20 +154,20 @@ const (
 
 // createVersion answers POST /workspaces/:id/state-versions. The server judges the
 // attributes that were sent, not the file.
-func createVersion(c *call) (*answer, error) {
+func createVersion(c *call) (*jsonapi.Answer, error) {
 	s, in := c.s, c.incoming
 	w, err := c.workspace(accessWrite)
 	if err != nil {
 		return nil, err
 	}
 	if !c.who.mayStoreState() {
-		return nil, errNotFound()
+		return nil, jsonapi.NotFound()
 	}
 	v, err := c.readVersionAttributes(w)
 	if err != nil {
 		return nil, err
 	}
-	force, err := in.item.boolean("force", false)
+	force, err := in.item.Bool("force", false)
 	if err != nil {
 		return nil, err
 	}
@@ -179,9 +180,9 @@ func createVersion(c *call) (*answer, error) {
 	}
 	if in.state != nil && in.state.MD5 != v.MD5 {
 		if s.options.Personality == Lax {
-			return nil, &apiError{status: 500, empty: true}
+			return nil, &jsonapi.Error{Status: 500, Empty: true}
 		}
-		return nil, errBadRequest(textMD5Content)
+		return nil, jsonapi.BadRequest(textMD5Content)
 	}
 
 	s.supersede(w)
@@ -192,7 +193,7 @@ func createVersion(c *call) (*answer, error) {
 		s.arrive(v, in.state, in.read, c.now)
 	}
 	s.put(v)
-	return created(document{Data: c.versionResource(v)}), nil
+	return jsonapi.Created(jsonapi.Document{Data: c.versionResource(v)}), nil
 }
 
 // supersede discards the versions whose bytes never came, because a newer one is there.
@@ -210,50 +211,50 @@ func (s *Server) supersede(w *workspace) {
 func (c *call) readVersionAttributes(w *workspace) (*stateVersion, error) {
 	it := c.incoming.item
 	if it.Type != "" && it.Type != "state-versions" {
-		return nil, errUnprocessable("data.type must be state-versions")
+		return nil, jsonapi.Unprocessable("data.type must be state-versions")
 	}
-	v := &stateVersion{ID: newID("sv"), Workspace: w.ID, Created: c.now, CreatedBy: c.who.ref}
+	v := &stateVersion{ID: jsonapi.NewID("sv"), Workspace: w.ID, Created: c.now, CreatedBy: c.who.Ref}
 	for _, name := range []string{"serial", "md5"} {
-		if !it.has(name) {
-			return nil, errMissing(name)
+		if !it.Has(name) {
+			return nil, jsonapi.Missing(name)
 		}
 	}
 	var err error
-	if v.Serial, err = it.integer("serial"); err != nil {
+	if v.Serial, err = it.Integer("serial"); err != nil {
 		return nil, err
 	}
 	if v.Serial < 0 {
-		return nil, errInvalid("serial", "serial must not be negative")
+		return nil, jsonapi.Invalid("serial", "serial must not be negative")
 	}
-	if v.MD5, err = it.str("md5"); err != nil {
+	if v.MD5, err = it.Text("md5"); err != nil {
 		return nil, err
 	}
 	v.MD5 = strings.ToLower(v.MD5)
 	if !validMD5(v.MD5) {
-		return nil, errInvalid("md5", textUnprocessed, "md5", "MD5 in hex")
+		return nil, jsonapi.Invalid("md5", textUnprocessed, "md5", "MD5 in hex")
 	}
-	if v.Lineage, err = it.str("lineage"); err != nil {
+	if v.Lineage, err = it.Text("lineage"); err != nil {
 		return nil, err
 	}
 	inlineOnly := c.s.options.InlineOnly || c.s.options.Personality == OldTFE
-	if c.incoming.state == nil && (inlineOnly || it.has("state")) {
-		return nil, errMissing("state")
+	if c.incoming.state == nil && (inlineOnly || it.Has("state")) {
+		return nil, jsonapi.Missing("state")
 	}
 	return v, c.readRun(w, v)
 }
 
 // readRun takes the relationship to the run that made the state.
 func (c *call) readRun(w *workspace, v *stateVersion) error {
-	rel, err := c.incoming.item.related("run")
+	rel, err := c.incoming.item.Related("run")
 	if err != nil || rel == nil {
 		return err
 	}
 	r := c.s.runs[rel.ID]
 	if r == nil || r.Workspace != w.ID {
-		return errUnprocessable("the run %s is not a run of this workspace", strings.ToValidUTF8(rel.ID, "?"))
+		return jsonapi.Unprocessable("the run %s is not a run of this workspace", strings.ToValidUTF8(rel.ID, "?"))
 	}
-	if w.Lock != nil && w.Lock.Holder != (ref{r.ID, "runs"}) {
-		return errConflict("only the run that holds the lock of this workspace may be associated with a state version")
+	if w.Lock != nil && w.Lock.Holder != (jsonapi.Ref{ID: r.ID, Type: "runs"}) {
+		return jsonapi.Conflict("only the run that holds the lock of this workspace may be associated with a state version")
 	}
 	v.Run = r.ID
 	return nil
@@ -266,11 +267,11 @@ func (c *call) checkLock(w *workspace, v *stateVersion) error {
 		return nil
 	}
 	if w.Lock == nil {
-		return errConflict(textNotLocked)
+		return jsonapi.Conflict(textNotLocked)
 	}
 	// Naming the run that holds the lock is not enough: its own token must.
-	if w.Lock.Holder != c.who.ref {
-		return errConflict(textLockedBy, c.s.holderText(w.Lock.Holder))
+	if w.Lock.Holder != c.who.Ref {
+		return jsonapi.Conflict(textLockedBy, c.s.holderText(w.Lock.Holder))
 	}
 	v.Cycle = w.Lock.Cycle
 	v.Intermediate = c.s.promotesAtUnlock()
@@ -287,20 +288,20 @@ func (s *Server) checkAgainstKnown(w *workspace, v *stateVersion, force bool) er
 	if was == nil {
 		return nil
 	}
-	refused := &apiError{}
+	refused := &jsonapi.Error{}
 	lax := s.options.Personality == Lax
 	switch {
 	case !lax && !force && was.Lineage != "" && v.Lineage != "" && v.Lineage != was.Lineage:
-		return errConflict(textLineage, s.options.Personality.product())
+		return jsonapi.Conflict(textLineage, s.options.Personality.product())
 	case !force && v.Serial < was.Serial:
-		refused = &apiError{status: 412, title: "Precondition Failed", detail: textSerial}
+		refused = &jsonapi.Error{Status: 412, Title: "Precondition Failed", Detail: textSerial}
 	case v.Serial == was.Serial && v.MD5 != was.MD5 && !force:
-		refused = errConflict(textMD5Known)
+		refused = jsonapi.Conflict(textMD5Known)
 	default:
 		return nil
 	}
 	if lax {
-		refused.status, refused.title = 500, "Internal Server Error"
+		refused.Status, refused.Title = 500, "Internal Server Error"
 	}
 	return refused
 }
@@ -319,17 +320,17 @@ func (s *Server) arrive(v *stateVersion, state *blob, read contents, now time.Ti
 }
 
 // listVersions answers GET /state-versions, newest first.
-func listVersions(c *call) (*answer, error) {
+func listVersions(c *call) (*jsonapi.Answer, error) {
 	q := c.r.URL.Query()
 	org, name := q.Get("filter[organization][name]"), q.Get("filter[workspace][name]")
 	for filter, v := range map[string]string{"filter[organization][name]": org, "filter[workspace][name]": name} {
 		if v == "" {
-			return nil, errBadRequest("The parameter %s is required", filter)
+			return nil, jsonapi.BadRequest("The parameter %s is required", filter)
 		}
 	}
 	w := c.s.workspaceNamed(org, name)
 	if w == nil || c.s.accessToWorkspace(c.who, w) < accessRead || !c.who.mayStoreState() {
-		return nil, errNotFound()
+		return nil, jsonapi.NotFound()
 	}
 	status := q.Get("filter[status]")
 	var all []*stateVersion
@@ -338,24 +339,24 @@ func listVersions(c *call) (*answer, error) {
 			all = append(all, v)
 		}
 	}
-	return list(c.r, all, c.versionResource, c.versionIncludes)
+	return jsonapi.List(c.r, all, c.versionResource, c.versionIncludes)
 }
 
 // currentVersion answers GET /workspaces/:id/current-state-version.
-func currentVersion(c *call) (*answer, error) {
+func currentVersion(c *call) (*jsonapi.Answer, error) {
 	w, err := c.workspace(accessRead)
 	if err != nil {
 		return nil, err
 	}
 	v := c.s.current(w, c.now)
 	if v == nil || !c.who.mayStoreState() {
-		return nil, errNotFound()
+		return nil, jsonapi.NotFound()
 	}
 	return c.showVersion(v)
 }
 
 // getVersion answers GET /state-versions/:id.
-func getVersion(c *call) (*answer, error) {
+func getVersion(c *call) (*jsonapi.Answer, error) {
 	v, err := c.version(accessRead)
 	if err != nil {
 		return nil, err
@@ -367,22 +368,22 @@ func getVersion(c *call) (*answer, error) {
 func (c *call) version(need access) (*stateVersion, error) {
 	v := c.s.versions[c.r.PathValue("state_version_id")]
 	if v == nil || !c.who.mayStoreState() || c.s.accessToWorkspace(c.who, c.s.workspaces[v.Workspace]) < need {
-		return nil, errNotFound()
+		return nil, jsonapi.NotFound()
 	}
 	return v, nil
 }
 
-func (c *call) showVersion(v *stateVersion) (*answer, error) {
+func (c *call) showVersion(v *stateVersion) (*jsonapi.Answer, error) {
 	included, err := c.versionIncludes(v)
 	if err != nil {
 		return nil, err
 	}
-	return ok(document{Data: c.versionResource(v), Included: included}), nil
+	return jsonapi.OK(jsonapi.Document{Data: c.versionResource(v), Included: included}), nil
 }
 
 // versionResource is a state version as the API shows it. Lineage, MD5 and the state itself
 // are write-only.
-func (c *call) versionResource(v *stateVersion) resource {
+func (c *call) versionResource(v *stateVersion) jsonapi.Resource {
 	s := c.s
 	status := s.status(v, c.now)
 	self := "/api/v2/state-versions/" + v.ID
@@ -391,7 +392,7 @@ func (c *call) versionResource(v *stateVersion) resource {
 		size = v.State.Size
 	}
 	attributes := map[string]any{
-		"created-at":                     timestamp(v.Created),
+		"created-at":                     jsonapi.Timestamp(v.Created),
 		"serial":                         v.Serial,
 		"size":                           size,
 		"status":                         status,
@@ -430,22 +431,22 @@ func (c *call) versionResource(v *stateVersion) resource {
 		v.Contents.describe(attributes)
 	}
 	relationships := map[string]any{
-		"run":        toOne(nil, ""),
-		"created-by": toOne(s.actor(&v.CreatedBy), self+"/created-by"),
-		"workspace":  toOne(&ref{v.Workspace, "workspaces"}, ""),
-		"outputs":    toMany(c.outputRefs(v)),
+		"run":        jsonapi.ToOne(nil, ""),
+		"created-by": jsonapi.ToOne(s.actor(&v.CreatedBy), self+"/created-by"),
+		"workspace":  jsonapi.ToOne(&jsonapi.Ref{ID: v.Workspace, Type: "workspaces"}, ""),
+		"outputs":    jsonapi.ToMany(c.outputRefs(v)),
 	}
 	if v.Run != "" {
-		relationships["run"] = toOne(&ref{v.Run, "runs"}, "/api/v2/runs/"+v.Run)
+		relationships["run"] = jsonapi.ToOne(&jsonapi.Ref{ID: v.Run, Type: "runs"}, "/api/v2/runs/"+v.Run)
 	}
-	return resource{ID: v.ID, Type: "state-versions", Attributes: attributes, Relationships: relationships,
+	return jsonapi.Resource{ID: v.ID, Type: "state-versions", Attributes: attributes, Relationships: relationships,
 		Links: map[string]any{"self": self}}
 }
 
 // versionIncludes returns the resources that the include parameter asks for.
-func (c *call) versionIncludes(v *stateVersion) ([]resource, error) {
-	var out []resource
-	for _, name := range includes(c.r) {
+func (c *call) versionIncludes(v *stateVersion) ([]jsonapi.Resource, error) {
+	var out []jsonapi.Resource
+	for _, name := range jsonapi.Includes(c.r) {
 		switch name {
 		case "":
 		case "created_by":
@@ -460,7 +461,7 @@ func (c *call) versionIncludes(v *stateVersion) ([]resource, error) {
 			}
 		case "run.created_by", "run.configuration_version":
 		default:
-			return nil, errInclude(name)
+			return nil, jsonapi.BadInclude(name)
 		}
 	}
 	return out, nil

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"tfhaul/tfesim/jsonapi"
 )
 
 // A tagFilter is one filter[tagged][N][key] with its value; an empty value fits every value.
@@ -52,8 +53,8 @@ func bind(have []binding, more ...binding) []binding {
 
 // readBindings reads the tag-bindings relationship of a document; sent says whether there was
 // one.
-func readBindings(it item) (tags []binding, sent bool, err error) {
-	items, sent, err := it.relatedItems("tag-bindings")
+func readBindings(it jsonapi.Item) (tags []binding, sent bool, err error) {
+	items, sent, err := it.RelatedItems("tag-bindings")
 	if err != nil || !sent {
 		return nil, sent, err
 	}
@@ -62,39 +63,39 @@ func readBindings(it item) (tags []binding, sent bool, err error) {
 }
 
 // bindingsOf adds the bindings that a client sent to those there are.
-func bindingsOf(tags []binding, items []item) ([]binding, error) {
+func bindingsOf(tags []binding, items []jsonapi.Item) ([]binding, error) {
 	for _, b := range items {
-		key, err := b.str("key")
+		key, err := b.Text("key")
 		if err != nil {
 			return nil, err
 		}
-		value, err := b.str("value")
+		value, err := b.Text("value")
 		if err != nil {
 			return nil, err
 		}
 		if key == "" {
-			return nil, errInvalid("key", "Key can't be blank")
+			return nil, jsonapi.Invalid("key", "Key can't be blank")
 		}
 		tags = bind(tags, binding{key, value})
 	}
 	if len(tags) > maxBindings {
-		return nil, errUnprocessable("Tag bindings cannot exceed %d bindings per resource", maxBindings)
+		return nil, jsonapi.Unprocessable("Tag bindings cannot exceed %d bindings per resource", maxBindings)
 	}
 	return tags, nil
 }
 
-func bindingRefs(kind, owner string, tags []binding) []ref {
-	refs := []ref{}
+func bindingRefs(kind, owner string, tags []binding) []jsonapi.Ref {
+	refs := []jsonapi.Ref{}
 	for _, b := range tags {
-		refs = append(refs, ref{tagID(owner + b.Key), kind})
+		refs = append(refs, jsonapi.Ref{ID: tagID(owner + b.Key), Type: kind})
 	}
 	return refs
 }
 
-func bindingResources(kind, owner string, tags []binding) []resource {
-	out := []resource{}
+func bindingResources(kind, owner string, tags []binding) []jsonapi.Resource {
+	out := []jsonapi.Resource{}
 	for _, b := range tags {
-		out = append(out, resource{ID: tagID(owner + b.Key), Type: kind, Attributes: map[string]any{
+		out = append(out, jsonapi.Resource{ID: tagID(owner + b.Key), Type: kind, Attributes: map[string]any{
 			"key": b.Key, "value": b.Value,
 		}})
 	}
@@ -116,29 +117,29 @@ func (s *Server) effectiveTags(w *workspace) []binding {
 }
 
 // tagResource is a flat tag of an organization.
-func (s *Server) tagResource(org, name string) resource {
+func (s *Server) tagResource(org, name string) jsonapi.Resource {
 	n := 0
 	for _, w := range s.byName[org] {
 		if slices.Contains(w.TagNames, name) {
 			n++
 		}
 	}
-	return resource{ID: tagID(org + "/" + name), Type: "tags", Attributes: map[string]any{
+	return jsonapi.Resource{ID: tagID(org + "/" + name), Type: "tags", Attributes: map[string]any{
 		"name": name, "created-at": nil, "instance-count": n,
-	}, Relationships: map[string]any{"organization": toOne(&ref{org, "organizations"}, "")}}
+	}, Relationships: map[string]any{"organization": jsonapi.ToOne(&jsonapi.Ref{ID: org, Type: "organizations"}, "")}}
 }
 
 // readTagNames reads flat tags, by name or by the id of a tag that the organization has.
-func (s *Server) readTagNames(org string, items []item) ([]string, error) {
+func (s *Server) readTagNames(org string, items []jsonapi.Item) ([]string, error) {
 	var names []string
 	for _, it := range items {
-		name, err := it.str("name")
+		name, err := it.Text("name")
 		if err != nil {
 			return nil, err
 		}
 		if name == "" && it.ID != "" {
 			if name = s.tagNamed(org, it.ID); name == "" {
-				return nil, errNotFound()
+				return nil, jsonapi.NotFound()
 			}
 		}
 		if err := checkTagName(name); err != nil {
@@ -156,9 +157,9 @@ func (s *Server) readTagNames(org string, items []item) ([]string, error) {
 func checkTagName(name string) error {
 	switch {
 	case name == "":
-		return errInvalid("name", "Name can't be blank")
+		return jsonapi.Invalid("name", "Name can't be blank")
 	case !validName(strings.ReplaceAll(name, ":", "-"), maxTagName):
-		return errInvalid("name", "Name can only include letters, numbers, colons, hyphens, and underscores.")
+		return jsonapi.Invalid("name", "Name can only include letters, numbers, colons, hyphens, and underscores.")
 	}
 	return nil
 }
@@ -178,28 +179,28 @@ func (s *Server) tagNamed(org, id string) string {
 }
 
 // listTags answers GET /workspaces/:id/relationships/tags.
-func listTags(c *call) (*answer, error) {
+func listTags(c *call) (*jsonapi.Answer, error) {
 	w, err := c.workspace(accessRead)
 	if err != nil {
 		return nil, err
 	}
 	query := strings.ToLower(c.r.URL.Query().Get("name"))
-	data := []resource{}
+	data := []jsonapi.Resource{}
 	for _, name := range slices.Sorted(slices.Values(w.TagNames)) {
 		if strings.Contains(name, query) {
 			data = append(data, c.s.tagResource(w.Org, name))
 		}
 	}
-	return list(c.r, data, asItIs, nil)
+	return jsonapi.List(c.r, data, jsonapi.Itself, nil)
 }
 
 // addTags answers POST /workspaces/:id/relationships/tags.
-func addTags(c *call) (*answer, error) {
+func addTags(c *call) (*jsonapi.Answer, error) {
 	w, err := c.workspace(accessAdmin)
 	if err != nil {
 		return nil, err
 	}
-	names, err := c.s.readTagNames(w.Org, c.body.many)
+	names, err := c.s.readTagNames(w.Org, c.body.Many)
 	if err != nil {
 		return nil, err
 	}
@@ -209,45 +210,45 @@ func addTags(c *call) (*answer, error) {
 		}
 	}
 	c.s.put(w)
-	return noContent(), nil
+	return jsonapi.NoContent(), nil
 }
 
 // removeTags answers DELETE /workspaces/:id/relationships/tags.
-func removeTags(c *call) (*answer, error) {
+func removeTags(c *call) (*jsonapi.Answer, error) {
 	w, err := c.workspace(accessAdmin)
 	if err != nil {
 		return nil, err
 	}
-	names, err := c.s.readTagNames(w.Org, c.body.many)
+	names, err := c.s.readTagNames(w.Org, c.body.Many)
 	if err != nil {
 		return nil, err
 	}
 	w.TagNames = slices.DeleteFunc(slices.Clone(w.TagNames), func(n string) bool { return slices.Contains(names, n) })
 	c.s.put(w)
-	return noContent(), nil
+	return jsonapi.NoContent(), nil
 }
 
 // listBindings answers GET /workspaces/:id/tag-bindings.
-func listBindings(c *call) (*answer, error) {
+func listBindings(c *call) (*jsonapi.Answer, error) {
 	w, err := c.workspace(accessRead)
 	if err != nil {
 		return nil, err
 	}
-	return ok(document{Data: bindingResources("tag-bindings", w.ID, w.Tags)}), nil
+	return jsonapi.OK(jsonapi.Document{Data: bindingResources("tag-bindings", w.ID, w.Tags)}), nil
 }
 
 // listEffectiveBindings answers GET /workspaces/:id/effective-tag-bindings.
-func listEffectiveBindings(c *call) (*answer, error) {
+func listEffectiveBindings(c *call) (*jsonapi.Answer, error) {
 	w, err := c.workspace(accessRead)
 	if err != nil {
 		return nil, err
 	}
-	return ok(document{Data: c.s.effectiveTagResources(w)}), nil
+	return jsonapi.OK(jsonapi.Document{Data: c.s.effectiveTagResources(w)}), nil
 }
 
 // effectiveTagResources are a workspace's effective tag bindings, inherited ones with a link
 // to where they come from.
-func (s *Server) effectiveTagResources(w *workspace) []resource {
+func (s *Server) effectiveTagResources(w *workspace) []jsonapi.Resource {
 	data := bindingResources("effective-tag-bindings", w.ID, s.effectiveTags(w))
 	for i := range data {
 		if own := slices.ContainsFunc(w.Tags, func(b binding) bool { return b.Key == data[i].Attributes["key"] }); !own {
@@ -259,43 +260,43 @@ func (s *Server) effectiveTagResources(w *workspace) []resource {
 
 // addBindings answers PATCH /workspaces/:id/tag-bindings: keys that are there get the new
 // value.
-func addBindings(c *call) (*answer, error) {
+func addBindings(c *call) (*jsonapi.Answer, error) {
 	w, err := c.workspace(accessAdmin)
 	if err != nil {
 		return nil, err
 	}
-	tags, err := bindingsOf(w.Tags, c.body.many)
+	tags, err := bindingsOf(w.Tags, c.body.Many)
 	if err != nil {
 		return nil, err
 	}
 	w.Tags = tags
 	c.s.put(w)
-	return ok(document{Data: bindingResources("tag-bindings", w.ID, w.Tags)}), nil
+	return jsonapi.OK(jsonapi.Document{Data: bindingResources("tag-bindings", w.ID, w.Tags)}), nil
 }
 
 // listProjectBindings answers GET /projects/:project_id/tag-bindings and
 // …/effective-tag-bindings.
-func listProjectBindings(kind string) func(*call) (*answer, error) {
-	return func(c *call) (*answer, error) {
+func listProjectBindings(kind string) func(*call) (*jsonapi.Answer, error) {
+	return func(c *call) (*jsonapi.Answer, error) {
 		p, err := c.project(accessRead)
 		if err != nil {
 			return nil, err
 		}
-		return ok(document{Data: bindingResources(kind, p.ID, p.Tags)}), nil
+		return jsonapi.OK(jsonapi.Document{Data: bindingResources(kind, p.ID, p.Tags)}), nil
 	}
 }
 
 // addProjectBindings answers PATCH /projects/:project_id/tag-bindings.
-func addProjectBindings(c *call) (*answer, error) {
+func addProjectBindings(c *call) (*jsonapi.Answer, error) {
 	p, err := c.project(accessAdmin)
 	if err != nil {
 		return nil, err
 	}
-	tags, err := bindingsOf(p.Tags, c.body.many)
+	tags, err := bindingsOf(p.Tags, c.body.Many)
 	if err != nil {
 		return nil, err
 	}
 	p.Tags = tags
 	c.s.put(p)
-	return ok(document{Data: bindingResources("tag-bindings", p.ID, p.Tags)}), nil
+	return jsonapi.OK(jsonapi.Document{Data: bindingResources("tag-bindings", p.ID, p.Tags)}), nil
 }

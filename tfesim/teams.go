@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+	"tfhaul/tfesim/jsonapi"
 	"time"
 )
 
@@ -27,7 +28,7 @@ func (g grant) level() access {
 }
 
 // organizationAccess reads a team's organization-wide rights, as far as this server has them.
-func organizationAccess(it item) access {
+func organizationAccess(it jsonapi.Item) access {
 	var rights struct {
 		ManageWorkspaces bool `json:"manage-workspaces"`
 		ManageProjects   bool `json:"manage-projects"`
@@ -52,7 +53,7 @@ func (c *call) ownedOrganization() (*organization, error) {
 		return nil, err
 	}
 	if !c.s.owns(c.who, o.Name) && c.who.org != o {
-		return nil, errNotFound()
+		return nil, jsonapi.NotFound()
 	}
 	return o, nil
 }
@@ -61,19 +62,19 @@ func (c *call) ownedOrganization() (*organization, error) {
 func (c *call) team() (*team, error) {
 	t := c.s.teams[c.r.PathValue("team_id")]
 	if t == nil || !(c.s.owns(c.who, t.Org) || (c.who.org != nil && c.who.org.Name == t.Org)) {
-		return nil, errNotFound()
+		return nil, jsonapi.NotFound()
 	}
 	return t, nil
 }
 
 // listTeams answers GET /organizations/:organization/teams.
-func listTeams(c *call) (*answer, error) {
+func listTeams(c *call) (*jsonapi.Answer, error) {
 	o, err := c.organization()
 	if err != nil {
 		return nil, err
 	}
 	q := c.r.URL.Query()
-	names, query := splitList(q.Get("filter[names]")), q.Get("q")
+	names, query := jsonapi.SplitList(q.Get("filter[names]")), q.Get("q")
 	var all []*team
 	for _, t := range c.s.teams {
 		if t.Org == o.Name && (len(names) == 0 || slices.Contains(names, t.Name)) && strings.Contains(t.Name, query) {
@@ -81,50 +82,50 @@ func listTeams(c *call) (*answer, error) {
 		}
 	}
 	slices.SortFunc(all, func(a, b *team) int { return strings.Compare(a.Name, b.Name) })
-	return list(c.r, all, c.s.teamResource, nil)
+	return jsonapi.List(c.r, all, c.s.teamResource, nil)
 }
 
 // createTeam answers POST /organizations/:organization/teams.
-func createTeam(c *call) (*answer, error) {
+func createTeam(c *call) (*jsonapi.Answer, error) {
 	o, err := c.ownedOrganization()
 	if err != nil {
 		return nil, err
 	}
-	name, err := c.body.one.str("name")
+	name, err := c.body.One.Text("name")
 	if err != nil {
 		return nil, err
 	}
 	if !validName(name, 90) {
-		return nil, errInvalid("name", "Name can only include letters, numbers, -, and _.")
+		return nil, jsonapi.Invalid("name", "Name can only include letters, numbers, -, and _.")
 	}
 	for _, t := range c.s.teams {
 		if t.Org == o.Name && t.Name == name {
-			return nil, errInvalid("name", "Name has already been taken")
+			return nil, jsonapi.Invalid("name", "Name has already been taken")
 		}
 	}
-	return created(document{Data: c.s.teamResource(c.s.newTeam(o, name, organizationAccess(c.body.one), ""))}), nil
+	return jsonapi.Created(jsonapi.Document{Data: c.s.teamResource(c.s.newTeam(o, name, organizationAccess(c.body.One), ""))}), nil
 }
 
 // getTeam answers GET /teams/:id.
-func getTeam(c *call) (*answer, error) {
+func getTeam(c *call) (*jsonapi.Answer, error) {
 	t, err := c.team()
 	if err != nil {
 		return nil, err
 	}
-	return ok(document{Data: c.s.teamResource(t)}), nil
+	return jsonapi.OK(jsonapi.Document{Data: c.s.teamResource(t)}), nil
 }
 
 // deleteTeam answers DELETE /teams/:id.
-func deleteTeam(c *call) (*answer, error) {
+func deleteTeam(c *call) (*jsonapi.Answer, error) {
 	t, err := c.team()
 	if err != nil {
 		return nil, err
 	}
 	if t.Name == "owners" {
-		return nil, &apiError{status: 403, title: "forbidden", detail: "The owners team cannot be deleted"}
+		return nil, &jsonapi.Error{Status: 403, Title: "forbidden", Detail: "The owners team cannot be deleted"}
 	}
 	c.s.deleteTeam(t)
-	return noContent(), nil
+	return jsonapi.NoContent(), nil
 }
 
 // deleteTeam takes a team, its memberships, grants and tokens away.
@@ -143,10 +144,10 @@ func (s *Server) deleteTeam(t *team) {
 			s.put(w)
 		}
 	}
-	s.deleteTokens(ref{t.ID, "teams"})
+	s.deleteTokens(jsonapi.Ref{ID: t.ID, Type: "teams"})
 }
 
-func (s *Server) deleteTokens(holder ref) {
+func (s *Server) deleteTokens(holder jsonapi.Ref) {
 	for secret, t := range s.tokens {
 		if t.Holder == holder {
 			delete(s.tokens, secret)
@@ -156,14 +157,14 @@ func (s *Server) deleteTokens(holder ref) {
 }
 
 // teamResource is a team; include=locked_by shows it too.
-func (s *Server) teamResource(t *team) resource {
+func (s *Server) teamResource(t *team) jsonapi.Resource {
 	members := 0
 	for _, u := range s.users {
 		if slices.Contains(u.Teams, t.ID) {
 			members++
 		}
 	}
-	return resource{ID: t.ID, Type: "teams", Attributes: map[string]any{
+	return jsonapi.Resource{ID: t.ID, Type: "teams", Attributes: map[string]any{
 		"name":                          t.Name,
 		"users-count":                   members,
 		"visibility":                    "organization",
@@ -178,39 +179,39 @@ func (s *Server) teamResource(t *team) resource {
 		},
 		"permissions": map[string]any{"can-destroy": t.Name != "owners", "can-update-membership": true},
 	}, Relationships: map[string]any{
-		"organization": toOne(&ref{t.Org, "organizations"}, ""),
+		"organization": jsonapi.ToOne(&jsonapi.Ref{ID: t.Org, Type: "organizations"}, ""),
 	}, Links: map[string]any{"self": "/api/v2/teams/" + t.ID}}
 }
 
 // grantAccess answers POST /team-workspaces.
-func grantAccess(c *call) (*answer, error) {
-	it := c.body.one
-	teamRef, err := it.related("team")
+func grantAccess(c *call) (*jsonapi.Answer, error) {
+	it := c.body.One
+	teamRef, err := it.Related("team")
 	if err != nil {
 		return nil, err
 	}
-	workspaceRef, err := it.related("workspace")
+	workspaceRef, err := it.Related("workspace")
 	if err != nil {
 		return nil, err
 	}
-	name, err := it.str("access")
+	name, err := it.Text("access")
 	if err != nil {
 		return nil, err
 	}
 	if teamRef == nil || workspaceRef == nil {
-		return nil, errUnprocessable("the relationships team and workspace are required")
+		return nil, jsonapi.Unprocessable("the relationships team and workspace are required")
 	}
 	t, w := c.s.teams[teamRef.ID], c.s.workspaces[workspaceRef.ID]
 	if t == nil || w == nil || t.Org != w.Org || c.s.accessToWorkspace(c.who, w) < accessAdmin {
-		return nil, errNotFound()
+		return nil, jsonapi.NotFound()
 	}
 	if !slices.Contains([]string{"read", "plan", "write", "admin", "custom"}, name) {
-		return nil, errInvalid("access", "Access is not included in the list")
+		return nil, jsonapi.Invalid("access", "Access is not included in the list")
 	}
-	g := grant{ID: newID("tws"), Team: t.ID, Name: name, Given: c.now}
+	g := grant{ID: jsonapi.NewID("tws"), Team: t.ID, Name: name, Given: c.now}
 	w.Grants = append(slices.Clone(w.Grants), g)
 	c.s.put(w)
-	return created(document{Data: grantResource(w, g)}), nil
+	return jsonapi.Created(jsonapi.Document{Data: grantResource(w, g)}), nil
 }
 
 // findGrant finds the grant that the path names, for admins of its workspace.
@@ -222,51 +223,51 @@ func (c *call) findGrant() (*workspace, grant, error) {
 			}
 		}
 	}
-	return nil, grant{}, errNotFound()
+	return nil, grant{}, jsonapi.NotFound()
 }
 
 // getGrant answers GET /team-workspaces/:id.
-func getGrant(c *call) (*answer, error) {
+func getGrant(c *call) (*jsonapi.Answer, error) {
 	w, g, err := c.findGrant()
 	if err != nil {
 		return nil, err
 	}
-	return ok(document{Data: grantResource(w, g)}), nil
+	return jsonapi.OK(jsonapi.Document{Data: grantResource(w, g)}), nil
 }
 
 // revokeAccess answers DELETE /team-workspaces/:id.
-func revokeAccess(c *call) (*answer, error) {
+func revokeAccess(c *call) (*jsonapi.Answer, error) {
 	w, g, err := c.findGrant()
 	if err != nil {
 		return nil, err
 	}
 	w.Grants = slices.DeleteFunc(slices.Clone(w.Grants), func(other grant) bool { return other.ID == g.ID })
 	c.s.put(w)
-	return noContent(), nil
+	return jsonapi.NoContent(), nil
 }
 
 // listGrants answers GET /team-workspaces.
-func listGrants(c *call) (*answer, error) {
+func listGrants(c *call) (*jsonapi.Answer, error) {
 	w := c.s.workspaces[c.r.URL.Query().Get("filter[workspace][id]")]
 	if w == nil || c.s.accessToWorkspace(c.who, w) < accessAdmin {
-		return nil, errNotFound()
+		return nil, jsonapi.NotFound()
 	}
-	return list(c.r, w.Grants, func(g grant) resource {
+	return jsonapi.List(c.r, w.Grants, func(g grant) jsonapi.Resource {
 		return grantResource(w, g)
 	}, nil)
 }
 
-func grantResource(w *workspace, g grant) resource {
+func grantResource(w *workspace, g grant) jsonapi.Resource {
 	write := g.level() >= accessWrite
 	state := "read"
 	if write {
 		state = "write"
 	}
-	return resource{ID: g.ID, Type: "team-workspaces", Attributes: map[string]any{
+	return jsonapi.Resource{ID: g.ID, Type: "team-workspaces", Attributes: map[string]any{
 		"access": g.Name, "state-versions": state, "workspace-locking": write, "run-tasks": g.level() >= accessAdmin,
 		"runs": map[bool]string{true: "apply", false: "read"}[write], "variables": state, "sentinel-mocks": "none",
 	}, Relationships: map[string]any{
-		"team":      toOne(&ref{g.Team, "teams"}, ""),
-		"workspace": toOne(&ref{w.ID, "workspaces"}, ""),
+		"team":      jsonapi.ToOne(&jsonapi.Ref{ID: g.Team, Type: "teams"}, ""),
+		"workspace": jsonapi.ToOne(&jsonapi.Ref{ID: w.ID, Type: "workspaces"}, ""),
 	}, Links: map[string]any{"self": "/api/v2/team-workspaces/" + g.ID}}
 }

@@ -3,6 +3,7 @@ package tfesim
 import (
 	"slices"
 	"strings"
+	"tfhaul/tfesim/jsonapi"
 
 	"github.com/hashicorp/go-version"
 )
@@ -39,9 +40,9 @@ func released(v *version.Version) bool {
 
 // listTerraformVersions answers GET /admin/terraform-versions, which only site administrators
 // may ask. It is there when Options.OfferedTerraform says which versions there are.
-func listTerraformVersions(c *call) (*answer, error) {
+func listTerraformVersions(c *call) (*jsonapi.Answer, error) {
 	if c.who.user == nil || !c.who.user.Admin || c.s.options.OfferedTerraform == nil {
-		return nil, errNotFound()
+		return nil, jsonapi.NotFound()
 	}
 	q := c.r.URL.Query()
 	exact, part := q.Get("filter[version]"), q.Get("search[version]")
@@ -51,8 +52,8 @@ func listTerraformVersions(c *call) (*answer, error) {
 			all = append(all, v)
 		}
 	}
-	return list(c.r, all, func(v string) resource {
-		return resource{ID: "tool-" + tagID(v), Type: "terraform-versions", Attributes: map[string]any{
+	return jsonapi.List(c.r, all, func(v string) jsonapi.Resource {
+		return jsonapi.Resource{ID: "tool-" + tagID(v), Type: "terraform-versions", Attributes: map[string]any{
 			"version": v, "enabled": true, "official": true, "beta": strings.Contains(v, "-"), "deprecated": false, "usage": 0,
 		}}
 	}, nil)

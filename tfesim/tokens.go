@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"slices"
 	"strings"
+	"tfhaul/tfesim/jsonapi"
 	"time"
 )
 
@@ -32,7 +33,7 @@ func (t *token) sameDescription(d *string) bool {
 }
 
 // tokensOf returns a holder's tokens, the oldest first.
-func (s *Server) tokensOf(holder ref) []*token {
+func (s *Server) tokensOf(holder jsonapi.Ref) []*token {
 	var all []*token
 	for _, t := range s.tokens {
 		if t.Holder == holder {
@@ -44,7 +45,7 @@ func (s *Server) tokensOf(holder ref) []*token {
 }
 
 // plainToken is the token without description that a team or an organization may have one of.
-func (s *Server) plainToken(holder ref) *token {
+func (s *Server) plainToken(holder jsonapi.Ref) *token {
 	for _, t := range s.tokensOf(holder) {
 		if t.Description == nil {
 			return t
@@ -60,140 +61,140 @@ func (s *Server) deleteToken(t *token) {
 
 // createTeamToken answers POST /teams/:id/authentication-token: a new token replaces the one
 // without description that there was.
-func createTeamToken(c *call) (*answer, error) {
+func createTeamToken(c *call) (*jsonapi.Answer, error) {
 	t, err := c.team()
 	if err != nil {
 		return nil, err
 	}
-	return c.makeToken(ref{t.ID, "teams"}, nil)
+	return c.makeToken(jsonapi.Ref{ID: t.ID, Type: "teams"}, nil)
 }
 
 // createNamedTeamToken answers POST /teams/:id/authentication-tokens: one token more, of a
 // description that no other token of the team has.
-func createNamedTeamToken(c *call) (*answer, error) {
+func createNamedTeamToken(c *call) (*jsonapi.Answer, error) {
 	t, err := c.team()
 	if err != nil {
 		return nil, err
 	}
-	holder := ref{t.ID, "teams"}
-	if !c.body.one.has("description") {
+	holder := jsonapi.Ref{ID: t.ID, Type: "teams"}
+	if !c.body.One.Has("description") {
 		return c.makeToken(holder, nil)
 	}
-	description, err := c.body.one.str("description")
+	description, err := c.body.One.Text("description")
 	if err != nil {
 		return nil, err
 	}
 	for _, other := range c.s.tokensOf(holder) {
 		if other.sameDescription(&description) {
-			return nil, &apiError{status: 422, title: "invalid attributes", detail: "Validation failed: Description has already been taken"}
+			return nil, &jsonapi.Error{Status: 422, Title: "invalid attributes", Detail: "Validation failed: Description has already been taken"}
 		}
 	}
 	return c.makeToken(holder, &description)
 }
 
 // createOrganizationToken answers POST /organizations/:organization/authentication-token.
-func createOrganizationToken(c *call) (*answer, error) {
+func createOrganizationToken(c *call) (*jsonapi.Answer, error) {
 	o, err := c.ownedOrganization()
 	if err != nil {
 		return nil, err
 	}
-	return c.makeToken(ref{o.Name, "organizations"}, nil)
+	return c.makeToken(jsonapi.Ref{ID: o.Name, Type: "organizations"}, nil)
 }
 
 // makeToken makes a token and shows its secret, which no other answer does.
-func (c *call) makeToken(holder ref, description *string) (*answer, error) {
+func (c *call) makeToken(holder jsonapi.Ref, description *string) (*jsonapi.Answer, error) {
 	expires := c.now.AddDate(tokenYears, 0, 0)
-	if at, err := c.body.one.str("expired-at"); err != nil {
+	if at, err := c.body.One.Text("expired-at"); err != nil {
 		return nil, err
 	} else if at != "" {
 		if expires, err = time.Parse(time.RFC3339, at); err != nil {
-			return nil, errInvalid("expired-at", "expired-at must be a time")
+			return nil, jsonapi.Invalid("expired-at", "expired-at must be a time")
 		}
 	}
 	if was := c.s.plainToken(holder); was != nil && description == nil {
 		c.s.deleteToken(was)
 	}
 	t := c.s.newToken(holder, expires)
-	t.Description, t.Created, t.CreatedBy = description, c.now, c.who.ref
+	t.Description, t.Created, t.CreatedBy = description, c.now, c.who.Ref
 	c.s.put(t)
 	shown := c.tokenResource(t)
 	shown.Attributes["token"] = t.Secret
-	return created(document{Data: shown}), nil
+	return jsonapi.Created(jsonapi.Document{Data: shown}), nil
 }
 
 // tokenResource is a token without its secret.
-func (c *call) tokenResource(t *token) resource {
+func (c *call) tokenResource(t *token) jsonapi.Resource {
 	at := func(when time.Time) any {
 		if when.IsZero() {
 			return nil
 		}
-		return timestamp(when)
+		return jsonapi.Timestamp(when)
 	}
 	var description any
 	if t.Description != nil {
 		description = *t.Description
 	}
-	relationships := map[string]any{"created-by": toOne(c.s.actor(&t.CreatedBy), "")}
+	relationships := map[string]any{"created-by": jsonapi.ToOne(c.s.actor(&t.CreatedBy), "")}
 	if t.Holder.Type == "teams" {
-		relationships["team"] = toOne(&t.Holder, "")
+		relationships["team"] = jsonapi.ToOne(&t.Holder, "")
 	}
-	return resource{ID: t.id(), Type: "authentication-tokens", Attributes: map[string]any{
+	return jsonapi.Resource{ID: t.id(), Type: "authentication-tokens", Attributes: map[string]any{
 		"created-at": at(t.Created), "last-used-at": at(t.Used), "description": description, "expired-at": at(t.Expires), "token": nil,
 	}, Relationships: relationships}
 }
 
 // plainTokenOf answers GET of …/authentication-token.
-func (c *call) plainTokenOf(holder ref) (*answer, error) {
+func (c *call) plainTokenOf(holder jsonapi.Ref) (*jsonapi.Answer, error) {
 	t := c.s.plainToken(holder)
 	if t == nil {
-		return nil, errNotFound()
+		return nil, jsonapi.NotFound()
 	}
-	return ok(document{Data: c.tokenResource(t)}), nil
+	return jsonapi.OK(jsonapi.Document{Data: c.tokenResource(t)}), nil
 }
 
 // dropPlainToken answers DELETE of …/authentication-token.
-func (c *call) dropPlainToken(holder ref) (*answer, error) {
+func (c *call) dropPlainToken(holder jsonapi.Ref) (*jsonapi.Answer, error) {
 	t := c.s.plainToken(holder)
 	if t == nil {
-		return nil, errNotFound()
+		return nil, jsonapi.NotFound()
 	}
 	c.s.deleteToken(t)
-	return noContent(), nil
+	return jsonapi.NoContent(), nil
 }
 
 // ofTeam makes a handler of the team that the path names.
-func ofTeam(do func(*call, ref) (*answer, error)) func(*call) (*answer, error) {
-	return func(c *call) (*answer, error) {
+func ofTeam(do func(*call, jsonapi.Ref) (*jsonapi.Answer, error)) func(*call) (*jsonapi.Answer, error) {
+	return func(c *call) (*jsonapi.Answer, error) {
 		t, err := c.team()
 		if err != nil {
 			return nil, err
 		}
-		return do(c, ref{t.ID, "teams"})
+		return do(c, jsonapi.Ref{ID: t.ID, Type: "teams"})
 	}
 }
 
 // ofOrganization makes a handler of the organization that the path names, for its owners.
-func ofOrganization(do func(*call, ref) (*answer, error)) func(*call) (*answer, error) {
-	return func(c *call) (*answer, error) {
+func ofOrganization(do func(*call, jsonapi.Ref) (*jsonapi.Answer, error)) func(*call) (*jsonapi.Answer, error) {
+	return func(c *call) (*jsonapi.Answer, error) {
 		o, err := c.ownedOrganization()
 		if err != nil {
 			return nil, err
 		}
-		return do(c, ref{o.Name, "organizations"})
+		return do(c, jsonapi.Ref{ID: o.Name, Type: "organizations"})
 	}
 }
 
 // listTokens answers GET /teams/:id/authentication-tokens.
-func (c *call) listTokens(holder ref) (*answer, error) {
+func (c *call) listTokens(holder jsonapi.Ref) (*jsonapi.Answer, error) {
 	return c.tokenPage(c.s.tokensOf(holder))
 }
 
-func (c *call) tokenPage(all []*token) (*answer, error) {
-	return list(c.r, all, c.tokenResource, nil)
+func (c *call) tokenPage(all []*token) (*jsonapi.Answer, error) {
+	return jsonapi.List(c.r, all, c.tokenResource, nil)
 }
 
 // listTeamTokens answers GET /organizations/:organization/team-tokens.
-func listTeamTokens(c *call) (*answer, error) {
+func listTeamTokens(c *call) (*jsonapi.Answer, error) {
 	o, err := c.ownedOrganization()
 	if err != nil {
 		return nil, err
@@ -218,7 +219,7 @@ func listTeamTokens(c *call) (*answer, error) {
 	}
 	order := orders[sort]
 	if order == nil {
-		return nil, errBadRequest("%q is not a valid sort parameter", q.Get("sort"))
+		return nil, jsonapi.BadRequest("%q is not a valid sort parameter", q.Get("sort"))
 	}
 	slices.SortFunc(all, func(a, b *token) int {
 		return cmp.Or(order(a, b), a.Created.Compare(b.Created), strings.Compare(a.id(), b.id()))
@@ -243,24 +244,24 @@ func (c *call) tokenByID() (*token, error) {
 			return t, nil
 		}
 	}
-	return nil, errNotFound()
+	return nil, jsonapi.NotFound()
 }
 
 // getToken answers GET /authentication-tokens/:id.
-func getToken(c *call) (*answer, error) {
+func getToken(c *call) (*jsonapi.Answer, error) {
 	t, err := c.tokenByID()
 	if err != nil {
 		return nil, err
 	}
-	return ok(document{Data: c.tokenResource(t)}), nil
+	return jsonapi.OK(jsonapi.Document{Data: c.tokenResource(t)}), nil
 }
 
 // deleteTokenCall answers DELETE /authentication-tokens/:id.
-func deleteTokenCall(c *call) (*answer, error) {
+func deleteTokenCall(c *call) (*jsonapi.Answer, error) {
 	t, err := c.tokenByID()
 	if err != nil {
 		return nil, err
 	}
 	c.s.deleteToken(t)
-	return noContent(), nil
+	return jsonapi.NoContent(), nil
 }

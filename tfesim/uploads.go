@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"tfhaul/tfesim/jsonapi"
 	"time"
 )
 
@@ -110,7 +111,7 @@ func (c *call) uploadAddress(v *stateVersion, kind blobKind) any {
 	if c.s.accessToWorkspace(c.who, c.s.workspaces[v.Workspace]) < accessWrite {
 		return nil
 	}
-	return origin(c.r) + blobPath + c.s.seal(ticket{upload: true, kind: kind, version: v.ID})
+	return jsonapi.Origin(c.r) + blobPath + c.s.seal(ticket{upload: true, kind: kind, version: v.ID})
 }
 
 func (c *call) downloadAddress(v *stateVersion, kind blobKind) any {
@@ -122,11 +123,11 @@ func (c *call) downloadAddress(v *stateVersion, kind blobKind) any {
 	}
 	if c.s.options.HostedState {
 		if kind == blobState {
-			return origin(c.r) + hostedPath + v.ID + "/hosted_state"
+			return jsonapi.Origin(c.r) + hostedPath + v.ID + "/hosted_state"
 		}
-		return origin(c.r) + hostedPath + v.ID + "/hosted_json_state"
+		return jsonapi.Origin(c.r) + hostedPath + v.ID + "/hosted_json_state"
 	}
-	return origin(c.r) + blobPath + c.s.seal(ticket{kind: kind, version: v.ID, expires: c.now.Add(downloadLife).Unix()})
+	return jsonapi.Origin(c.r) + blobPath + c.s.seal(ticket{kind: kind, version: v.ID, expires: c.now.Add(downloadLife).Unix()})
 }
 
 // hostedPath is where the API's own host gives states.
@@ -134,17 +135,17 @@ const hostedPath = "/api/state-versions/"
 
 // getHosted answers the address of a version's bytes on the API's own host with a redirect to a
 // signed address.
-func getHosted(kind blobKind) func(*call) (*answer, error) {
-	return func(c *call) (*answer, error) {
+func getHosted(kind blobKind) func(*call) (*jsonapi.Answer, error) {
+	return func(c *call) (*jsonapi.Answer, error) {
 		v, err := c.version(accessRead)
 		if err != nil {
 			return nil, err
 		}
 		if v.BackingData != "" || v.blob(kind) == nil {
-			return nil, errNotFound()
+			return nil, jsonapi.NotFound()
 		}
-		to := cmp.Or(c.s.options.BlobOrigin, origin(c.r)) + blobPath + c.s.seal(ticket{kind: kind, version: v.ID, expires: c.now.Add(downloadLife).Unix()})
-		return &answer{status: http.StatusFound, header: http.Header{"Location": {to}}}, nil
+		to := cmp.Or(c.s.options.BlobOrigin, jsonapi.Origin(c.r)) + blobPath + c.s.seal(ticket{kind: kind, version: v.ID, expires: c.now.Add(downloadLife).Unix()})
+		return &jsonapi.Answer{Status: http.StatusFound, Header: http.Header{"Location": {to}}}, nil
 	}
 }
 
@@ -182,7 +183,7 @@ func (s *Server) putBlob(w http.ResponseWriter, r *http.Request) {
 	}
 	if err := s.keepUpload(t, b, read); err != nil {
 		s.removeBlobs(b)
-		writeError(w, err)
+		jsonapi.WriteError(w, err)
 		return
 	}
 	w.WriteHeader(http.StatusOK)
@@ -210,10 +211,10 @@ func (s *Server) keepUpload(t ticket, b *blob, read contents) error {
 		v := s.awaiting(t)
 		switch {
 		case v == nil:
-			refused = errForbidden()
+			refused = jsonapi.Forbidden()
 			return
 		case t.kind == blobState && b.MD5 != v.MD5 && s.options.Personality != Lax:
-			refused = errBadRequest(textMD5Content)
+			refused = jsonapi.BadRequest(textMD5Content)
 			return
 		case t.kind == blobState:
 			s.arrive(v, b, read, time.Now())
@@ -260,7 +261,7 @@ func (s *Server) downloadVersion(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	c := &call{s: s, r: r, now: time.Now(), who: s.authenticate(r)}
 	var v *stateVersion
-	err := error(errUnauthorized())
+	err := error(jsonapi.Unauthorized())
 	if c.who != nil {
 		v, err = c.version(accessRead)
 	}
@@ -272,7 +273,7 @@ func (s *Server) downloadVersion(w http.ResponseWriter, r *http.Request) {
 	}
 	s.mu.Unlock()
 	if err != nil {
-		writeError(w, err)
+		jsonapi.WriteError(w, err)
 		return
 	}
 	s.sendBlob(w, b)

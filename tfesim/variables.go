@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+	"tfhaul/tfesim/jsonapi"
 )
 
 // A variable is one of a workspace's: a Terraform input variable, or a variable of the
@@ -26,15 +27,15 @@ const (
 
 func (v *variable) place() (string, string) { return "variables", v.ID }
 
-func (v *variable) sensitive() bool { return boolSetting(v.Settings, "sensitive", false) }
+func (v *variable) sensitive() bool { return jsonapi.BoolSetting(v.Settings, "sensitive", false) }
 
 // hcl says that the value is an expression and not a string.
-func (v *variable) hcl() bool { return boolSetting(v.Settings, "hcl", false) }
+func (v *variable) hcl() bool { return jsonapi.BoolSetting(v.Settings, "hcl", false) }
 
-var variableSettings = []setting{
-	{"description", kindString, nil},
-	{"hcl", kindBool, false},
-	{"sensitive", kindBool, false},
+var variableSettings = []jsonapi.Setting{
+	{Name: "description", Kind: jsonapi.String},
+	{Name: "hcl", Kind: jsonapi.Bool, Default: false},
+	{Name: "sensitive", Kind: jsonapi.Bool, Default: false},
 }
 
 // variablesOf are a workspace's variables in the order of their creation.
@@ -50,34 +51,34 @@ func (s *Server) variablesOf(w *workspace) []*variable {
 }
 
 // listVariables answers GET /workspaces/:id/vars.
-func listVariables(c *call) (*answer, error) {
+func listVariables(c *call) (*jsonapi.Answer, error) {
 	w, err := c.workspace(accessRead)
 	if err != nil {
 		return nil, err
 	}
-	return list(c.r, c.s.variablesOf(w), variableResource, nil)
+	return jsonapi.List(c.r, c.s.variablesOf(w), variableResource, nil)
 }
 
 // createVariable answers POST /workspaces/:id/vars.
-func createVariable(c *call) (*answer, error) {
+func createVariable(c *call) (*jsonapi.Answer, error) {
 	w, err := c.workspace(accessWrite)
 	if err != nil {
 		return nil, err
 	}
 	c.s.work.sequence++
-	v := &variable{ID: newID("var"), Workspace: w.ID, Sequence: c.s.work.sequence}
+	v := &variable{ID: jsonapi.NewID("var"), Workspace: w.ID, Sequence: c.s.work.sequence}
 	if err := c.changeVariable(w, v); err != nil {
 		return nil, err
 	}
 	c.s.work.variables[v.ID] = v
 	c.s.put(v)
-	return created(document{Data: variableResource(v)}), nil
+	return jsonapi.Created(jsonapi.Document{Data: variableResource(v)}), nil
 }
 
 // addVariable makes a variable of a key that the workspace does not have.
 func (s *Server) addVariable(w *workspace, category, key, value string) {
 	s.work.sequence++
-	v := &variable{ID: newID("var"), Workspace: w.ID, Sequence: s.work.sequence, Key: key, Value: value, Category: category, Version: newUUID()}
+	v := &variable{ID: jsonapi.NewID("var"), Workspace: w.ID, Sequence: s.work.sequence, Key: key, Value: value, Category: category, Version: jsonapi.NewUUID()}
 	s.work.variables[v.ID] = v
 	s.put(v)
 }
@@ -90,22 +91,22 @@ func (c *call) variable(need access) (*workspace, *variable, error) {
 	}
 	v := c.s.work.variables[c.r.PathValue("variable_id")]
 	if v == nil || v.Workspace != w.ID {
-		return nil, nil, errNotFound()
+		return nil, nil, jsonapi.NotFound()
 	}
 	return w, v, nil
 }
 
 // getVariable answers GET /workspaces/:id/vars/:variable_id.
-func getVariable(c *call) (*answer, error) {
+func getVariable(c *call) (*jsonapi.Answer, error) {
 	_, v, err := c.variable(accessRead)
 	if err != nil {
 		return nil, err
 	}
-	return ok(document{Data: variableResource(v)}), nil
+	return jsonapi.OK(jsonapi.Document{Data: variableResource(v)}), nil
 }
 
 // updateVariable answers PATCH /workspaces/:id/vars/:variable_id.
-func updateVariable(c *call) (*answer, error) {
+func updateVariable(c *call) (*jsonapi.Answer, error) {
 	w, v, err := c.variable(accessWrite)
 	if err != nil {
 		return nil, err
@@ -116,64 +117,64 @@ func updateVariable(c *call) (*answer, error) {
 	}
 	*v = changed
 	c.s.put(v)
-	return ok(document{Data: variableResource(v)}), nil
+	return jsonapi.OK(jsonapi.Document{Data: variableResource(v)}), nil
 }
 
 // deleteVariable answers DELETE /workspaces/:id/vars/:variable_id.
-func deleteVariable(c *call) (*answer, error) {
+func deleteVariable(c *call) (*jsonapi.Answer, error) {
 	_, v, err := c.variable(accessWrite)
 	if err != nil {
 		return nil, err
 	}
 	delete(c.s.work.variables, v.ID)
 	c.s.drop(v)
-	return noContent(), nil
+	return jsonapi.NoContent(), nil
 }
 
 // changeVariable applies a document to a variable, or says what is wrong with it.
 func (c *call) changeVariable(w *workspace, v *variable) error {
-	it := c.body.one
+	it := c.body.One
 	for name, field := range map[string]*string{"key": &v.Key, "value": &v.Value, "category": &v.Category} {
-		if !it.has(name) {
+		if !it.Has(name) {
 			continue
 		}
-		text, err := it.str(name)
+		text, err := it.Text(name)
 		if err != nil {
 			return err
 		}
 		*field = text
 	}
-	settings, err := applySettings(variableSettings, v.Settings, it)
+	settings, err := jsonapi.ApplySettings(variableSettings, v.Settings, it)
 	if err != nil {
 		return err
 	}
 	switch {
 	case v.Key == "":
-		return errInvalid("key", "Key can't be blank")
+		return jsonapi.Invalid("key", "Key can't be blank")
 	case v.Category != categoryTerraform && v.Category != categoryEnv:
-		return errInvalid("category", "Category is not included in the list")
-	case v.sensitive() && !boolSetting(settings, "sensitive", false):
-		return errInvalid("sensitive", "Sensitive cannot be changed once it is true")
+		return jsonapi.Invalid("category", "Category is not included in the list")
+	case v.sensitive() && !jsonapi.BoolSetting(settings, "sensitive", false):
+		return jsonapi.Invalid("sensitive", "Sensitive cannot be changed once it is true")
 	case strings.ContainsAny(v.Key, "=\x00\n") || strings.ContainsRune(v.Value, 0):
-		return errInvalid("key", "Key must not hold =, line ends or NUL")
+		return jsonapi.Invalid("key", "Key must not hold =, line ends or NUL")
 	}
 	for _, other := range c.s.variablesOf(w) {
 		if other.ID != v.ID && other.Key == v.Key && other.Category == v.Category {
-			return errInvalid("key", "Key has already been taken")
+			return jsonapi.Invalid("key", "Key has already been taken")
 		}
 	}
-	v.Settings, v.Version = settings, newUUID()
+	v.Settings, v.Version = settings, jsonapi.NewUUID()
 	return nil
 }
 
 // variableResource shows a variable; the value of a sensitive one is write-only.
-func variableResource(v *variable) resource {
+func variableResource(v *variable) jsonapi.Resource {
 	attributes := map[string]any{"key": v.Key, "value": v.Value, "category": v.Category, "version-id": v.Version}
-	showSettings(variableSettings, v.Settings, attributes)
+	jsonapi.ShowSettings(variableSettings, v.Settings, attributes)
 	if v.sensitive() {
 		attributes["value"] = nil
 	}
-	return resource{ID: v.ID, Type: "vars", Attributes: attributes,
-		Relationships: map[string]any{"configurable": toOne(&ref{v.Workspace, "workspaces"}, "/api/v2/workspaces/"+v.Workspace)},
+	return jsonapi.Resource{ID: v.ID, Type: "vars", Attributes: attributes,
+		Relationships: map[string]any{"configurable": jsonapi.ToOne(&jsonapi.Ref{ID: v.Workspace, Type: "workspaces"}, "/api/v2/workspaces/"+v.Workspace)},
 		Links:         map[string]any{"self": "/api/v2/workspaces/" + v.Workspace + "/vars/" + v.ID}}
 }

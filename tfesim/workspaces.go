@@ -3,34 +3,35 @@ package tfesim
 import (
 	"encoding/json"
 	"strings"
+	"tfhaul/tfesim/jsonapi"
 )
 
-var workspaceSettings = []setting{
-	{"agent-pool-id", kindString, nil},
-	{"allow-destroy-plan", kindBool, true},
-	{"assessments-enabled", kindBool, false},
-	{"auto-apply", kindBool, false},
-	{"auto-apply-run-trigger", kindBool, false},
-	{"auto-destroy-at", kindString, nil},
-	{"auto-destroy-activity-duration", kindString, nil},
-	{"inherits-project-auto-destroy", kindBool, true},
-	{"description", kindString, nil},
-	{"environment", kindString, "default"},
-	{"execution-mode", kindString, nil},
-	{"file-triggers-enabled", kindBool, true},
-	{"global-remote-state", kindBool, false},
-	{"project-remote-state", kindBool, false},
-	{"migration-environment", kindString, nil},
-	{"queue-all-runs", kindBool, false},
-	{"source", kindString, "tfe-api"},
-	{"source-name", kindString, nil},
-	{"source-url", kindString, nil},
-	{"speculative-enabled", kindBool, true},
-	{"structured-run-output-enabled", kindBool, true},
-	{"terraform-version", kindString, nil},
-	{"trigger-patterns", kindStrings, []string{}},
-	{"trigger-prefixes", kindStrings, []string{}},
-	{"working-directory", kindString, nil},
+var workspaceSettings = []jsonapi.Setting{
+	{Name: "agent-pool-id", Kind: jsonapi.String},
+	{Name: "allow-destroy-plan", Kind: jsonapi.Bool, Default: true},
+	{Name: "assessments-enabled", Kind: jsonapi.Bool, Default: false},
+	{Name: "auto-apply", Kind: jsonapi.Bool, Default: false},
+	{Name: "auto-apply-run-trigger", Kind: jsonapi.Bool, Default: false},
+	{Name: "auto-destroy-at", Kind: jsonapi.String},
+	{Name: "auto-destroy-activity-duration", Kind: jsonapi.String},
+	{Name: "inherits-project-auto-destroy", Kind: jsonapi.Bool, Default: true},
+	{Name: "description", Kind: jsonapi.String},
+	{Name: "environment", Kind: jsonapi.String, Default: "default"},
+	{Name: "execution-mode", Kind: jsonapi.String},
+	{Name: "file-triggers-enabled", Kind: jsonapi.Bool, Default: true},
+	{Name: "global-remote-state", Kind: jsonapi.Bool, Default: false},
+	{Name: "project-remote-state", Kind: jsonapi.Bool, Default: false},
+	{Name: "migration-environment", Kind: jsonapi.String},
+	{Name: "queue-all-runs", Kind: jsonapi.Bool, Default: false},
+	{Name: "source", Kind: jsonapi.String, Default: "tfe-api"},
+	{Name: "source-name", Kind: jsonapi.String},
+	{Name: "source-url", Kind: jsonapi.String},
+	{Name: "speculative-enabled", Kind: jsonapi.Bool, Default: true},
+	{Name: "structured-run-output-enabled", Kind: jsonapi.Bool, Default: true},
+	{Name: "terraform-version", Kind: jsonapi.String},
+	{Name: "trigger-patterns", Kind: jsonapi.Strings, Default: []string{}},
+	{Name: "trigger-prefixes", Kind: jsonapi.Strings, Default: []string{}},
+	{Name: "working-directory", Kind: jsonapi.String},
 }
 
 // workspace finds the workspace that the path names, by id or by organization and name, if
@@ -42,7 +43,7 @@ func (c *call) workspace(need access) (*workspace, error) {
 		w = c.s.workspaceNamed(c.r.PathValue("organization"), name)
 	}
 	if w == nil || c.s.accessToWorkspace(c.who, w) < need {
-		return nil, errNotFound()
+		return nil, jsonapi.NotFound()
 	}
 	return w, nil
 }
@@ -50,15 +51,15 @@ func (c *call) workspace(need access) (*workspace, error) {
 // executionMode is the workspace's own mode, or what it inherits: the project's, then the
 // organization's.
 func (s *Server) executionMode(w *workspace) (mode string, own bool) {
-	if mode := textSetting(w.Settings, "execution-mode", ""); mode != "" {
+	if mode := jsonapi.TextSetting(w.Settings, "execution-mode", ""); mode != "" {
 		return mode, true
 	}
 	if p := s.projects[w.Project]; p != nil {
-		if mode := textSetting(p.Settings, "default-execution-mode", ""); mode != "" {
+		if mode := jsonapi.TextSetting(p.Settings, "default-execution-mode", ""); mode != "" {
 			return mode, false
 		}
 	}
-	return textSetting(s.organizations[w.Org].Settings, "default-execution-mode", "remote"), false
+	return jsonapi.TextSetting(s.organizations[w.Org].Settings, "default-execution-mode", "remote"), false
 }
 
 // agentPool is the id of the workspace's own agent pool, or of the one it inherits.
@@ -67,8 +68,8 @@ func (s *Server) agentPool(w *workspace) string {
 	switch {
 	case mode != "agent":
 		return ""
-	case own && textSetting(w.Settings, "agent-pool-id", "") != "":
-		return textSetting(w.Settings, "agent-pool-id", "")
+	case own && jsonapi.TextSetting(w.Settings, "agent-pool-id", "") != "":
+		return jsonapi.TextSetting(w.Settings, "agent-pool-id", "")
 	}
 	return s.defaultAgentPool(w)
 }
@@ -76,33 +77,33 @@ func (s *Server) agentPool(w *workspace) string {
 // defaultAgentPool is the id of the agent pool that a workspace in agent mode has when it names
 // none: the project's, then the organization's.
 func (s *Server) defaultAgentPool(w *workspace) string {
-	if p := s.projects[w.Project]; p != nil && textSetting(p.Settings, "default-execution-mode", "") != "" {
-		return textSetting(p.Settings, "default-agent-pool-id", "")
+	if p := s.projects[w.Project]; p != nil && jsonapi.TextSetting(p.Settings, "default-execution-mode", "") != "" {
+		return jsonapi.TextSetting(p.Settings, "default-agent-pool-id", "")
 	}
-	return textSetting(s.organizations[w.Org].Settings, defaultPool, "")
+	return jsonapi.TextSetting(s.organizations[w.Org].Settings, defaultPool, "")
 }
 
 // checkAgentPool refuses a document that asks for agent mode without any pool to run in, or that
 // names a pool which the organization does not have.
-func (c *call) checkAgentPool(w *workspace, it item) error {
-	if it.sent("agent-pool-id") {
-		id := textSetting(w.Settings, "agent-pool-id", "")
+func (c *call) checkAgentPool(w *workspace, it jsonapi.Item) error {
+	if it.Sent("agent-pool-id") {
+		id := jsonapi.TextSetting(w.Settings, "agent-pool-id", "")
 		if a := c.s.assets[id]; id != "" && (a == nil || a.Kind != agentPools || a.Org != w.Org) {
-			return errNotFound()
+			return jsonapi.NotFound()
 		}
 	}
-	mode, err := it.str("execution-mode")
+	mode, err := it.Text("execution-mode")
 	if err != nil {
 		return err
 	}
 	if mode == "agent" && c.s.agentPool(w) == "" {
-		return errInvalid("agent-pool", "Agent pool must be specified for workspaces in agent execution mode")
+		return jsonapi.Invalid("agent-pool", "Agent pool must be specified for workspaces in agent execution mode")
 	}
 	return nil
 }
 
 // getWorkspace answers GET /workspaces/:id and GET /organizations/:organization/workspaces/:name.
-func getWorkspace(c *call) (*answer, error) {
+func getWorkspace(c *call) (*jsonapi.Answer, error) {
 	w, err := c.workspace(accessRead)
 	if err != nil {
 		return nil, err
@@ -110,19 +111,19 @@ func getWorkspace(c *call) (*answer, error) {
 	return c.showWorkspace(w)
 }
 
-func (c *call) showWorkspace(w *workspace) (*answer, error) {
+func (c *call) showWorkspace(w *workspace) (*jsonapi.Answer, error) {
 	included, err := c.workspaceIncludes(w)
 	if err != nil {
 		return nil, err
 	}
-	return ok(document{Data: c.workspaceResource(w), Included: included}), nil
+	return jsonapi.OK(jsonapi.Document{Data: c.workspaceResource(w), Included: included}), nil
 }
 
 // workspaceIncludes returns the resources that the include parameter asks for.
-func (c *call) workspaceIncludes(w *workspace) ([]resource, error) {
+func (c *call) workspaceIncludes(w *workspace) ([]jsonapi.Resource, error) {
 	s := c.s
-	var out []resource
-	for _, name := range includes(c.r) {
+	var out []jsonapi.Resource
+	for _, name := range jsonapi.Includes(c.r) {
 		switch name {
 		case "":
 		case "organization":
@@ -145,7 +146,7 @@ func (c *call) workspaceIncludes(w *workspace) ([]resource, error) {
 			out = append(out, s.effectiveTagResources(w)...)
 		case "readme":
 			if w.Readme != "" {
-				out = append(out, resource{ID: tagID(w.ID), Type: "workspace-readme", Attributes: map[string]any{"raw-markdown": w.Readme}})
+				out = append(out, jsonapi.Resource{ID: tagID(w.ID), Type: "workspace-readme", Attributes: map[string]any{"raw-markdown": w.Readme}})
 			}
 		case "current_run", "current-run", "current_run.plan", "current_run.configuration_version",
 			"current_run.configuration_version.ingress_attributes", "current_configuration_version",
@@ -154,14 +155,14 @@ func (c *call) workspaceIncludes(w *workspace) ([]resource, error) {
 		case "current_assessment_result", "vars", "agent_pool", "ssh_key":
 			// Known to the API; there is never one here.
 		default:
-			return nil, errInclude(name)
+			return nil, jsonapi.BadInclude(name)
 		}
 	}
 	return out, nil
 }
 
 // workspaceOutputs are the current version's outputs as a workspace includes them.
-func (c *call) workspaceOutputs(w *workspace) []resource {
+func (c *call) workspaceOutputs(w *workspace) []jsonapi.Resource {
 	v := c.s.current(w, c.now)
 	if v == nil || !c.who.mayStoreState() {
 		return nil
@@ -175,23 +176,23 @@ func (c *call) workspaceOutputs(w *workspace) []resource {
 }
 
 // createWorkspace answers POST /organizations/:organization/workspaces.
-func createWorkspace(c *call) (*answer, error) {
+func createWorkspace(c *call) (*jsonapi.Answer, error) {
 	o, err := c.organization()
 	if err != nil {
 		return nil, err
 	}
 	if c.s.accessTo(c.who, o.Name) < accessAdmin {
-		return nil, errNotFound()
+		return nil, jsonapi.NotFound()
 	}
-	w := &workspace{ID: newID("ws"), Org: o.Name, Project: o.DefaultProject, Created: c.now, Updated: c.now,
+	w := &workspace{ID: jsonapi.NewID("ws"), Org: o.Name, Project: o.DefaultProject, Created: c.now, Updated: c.now,
 		Settings: map[string]json.RawMessage{}}
-	setText(w.Settings, "terraform-version", c.s.options.TerraformVersion)
+	jsonapi.SetText(w.Settings, "terraform-version", c.s.options.TerraformVersion)
 	c.s.shareNewState(w)
 	if err := c.change(w); err != nil {
 		return nil, err
 	}
 	c.s.addWorkspace(w)
-	return created(document{Data: c.workspaceResource(w)}), nil
+	return jsonapi.Created(jsonapi.Document{Data: c.workspaceResource(w)}), nil
 }
 
 func (s *Server) addWorkspace(w *workspace) {
@@ -201,7 +202,7 @@ func (s *Server) addWorkspace(w *workspace) {
 }
 
 // updateWorkspace answers PATCH /workspaces/:id, and the same by name.
-func updateWorkspace(c *call) (*answer, error) {
+func updateWorkspace(c *call) (*jsonapi.Answer, error) {
 	w, err := c.workspace(accessAdmin)
 	if err != nil {
 		return nil, err
@@ -222,14 +223,14 @@ func updateWorkspace(c *call) (*answer, error) {
 // change applies a document to a workspace, or says what is wrong with it. The workspace must
 // be a copy: it is partly changed when there is an error.
 func (c *call) change(w *workspace) error {
-	it := c.body.one
+	it := c.body.One
 	if it.Type != "" && it.Type != "workspaces" {
-		return errUnprocessable("data.type must be workspaces")
+		return jsonapi.Unprocessable("data.type must be workspaces")
 	}
 	if err := c.changeName(w, it); err != nil {
 		return err
 	}
-	settings, err := applySettings(workspaceSettings, w.Settings, it)
+	settings, err := jsonapi.ApplySettings(workspaceSettings, w.Settings, it)
 	if err != nil {
 		return err
 	}
@@ -239,21 +240,21 @@ func (c *call) change(w *workspace) error {
 	if err := exclusiveTriggers(settings, it); err != nil {
 		return err
 	}
-	if boolSetting(settings, "global-remote-state", false) && boolSetting(settings, "project-remote-state", false) {
-		return errInvalid("project-remote-state", "Project remote state cannot be enabled when global remote state sharing is enabled")
+	if jsonapi.BoolSetting(settings, "global-remote-state", false) && jsonapi.BoolSetting(settings, "project-remote-state", false) {
+		return jsonapi.Invalid("project-remote-state", "Project remote state cannot be enabled when global remote state sharing is enabled")
 	}
-	if d := textSetting(settings, "auto-destroy-activity-duration", ""); d != "" && !validDuration(d) {
+	if d := jsonapi.TextSetting(settings, "auto-destroy-activity-duration", ""); d != "" && !validDuration(d) {
 		return errDuration()
 	}
 	w.Settings = settings
 
-	p, err := it.related("project")
+	p, err := it.Related("project")
 	if err != nil {
 		return err
 	}
 	if p != nil {
 		if known := c.s.projects[p.ID]; known == nil || known.Org != w.Org {
-			return errNotFound()
+			return jsonapi.NotFound()
 		}
 		w.Project = p.ID
 	}
@@ -267,7 +268,7 @@ func (c *call) change(w *workspace) error {
 	if sent {
 		w.Tags = tags
 	}
-	names, sent, err := it.relatedItems("tags")
+	names, sent, err := it.RelatedItems("tags")
 	if err != nil {
 		return err
 	}
@@ -279,20 +280,20 @@ func (c *call) change(w *workspace) error {
 	return nil
 }
 
-func (c *call) changeName(w *workspace, it item) error {
-	name, err := it.str("name")
+func (c *call) changeName(w *workspace, it jsonapi.Item) error {
+	name, err := it.Text("name")
 	if err != nil {
 		return err
 	}
 	switch taken := c.s.workspaceNamed(w.Org, name); {
-	case name == "" && w.Name != "" && !it.sent("name"):
+	case name == "" && w.Name != "" && !it.Sent("name"):
 		return nil
 	case name == "":
-		return errInvalid("name", "Name can't be blank")
+		return jsonapi.Invalid("name", "Name can't be blank")
 	case !validName(name, mostWorkspaceName):
-		return errInvalid("name", "Name can only include letters, numbers, -, and _.")
+		return jsonapi.Invalid("name", "Name can only include letters, numbers, -, and _.")
 	case taken != nil && taken.ID != w.ID:
-		return errInvalid("name", "Name has already been taken")
+		return jsonapi.Invalid("name", "Name has already been taken")
 	}
 	w.Name = name
 	return nil
@@ -300,40 +301,40 @@ func (c *call) changeName(w *workspace, it item) error {
 
 // changeExecutionMode keeps the execution mode, the old "operations" switch and the
 // overwrites block in step.
-func (c *call) changeExecutionMode(settings map[string]json.RawMessage, it item) error {
-	mode, err := it.str("execution-mode")
+func (c *call) changeExecutionMode(settings map[string]json.RawMessage, it jsonapi.Item) error {
+	mode, err := it.Text("execution-mode")
 	if err != nil {
 		return err
 	}
-	if it.has("operations") {
-		remote, err := it.boolean("operations", true)
+	if it.Has("operations") {
+		remote, err := it.Bool("operations", true)
 		if err != nil {
 			return err
 		}
 		if mode == "" {
-			setText(settings, "execution-mode", map[bool]string{true: "remote", false: "local"}[remote])
+			jsonapi.SetText(settings, "execution-mode", map[bool]string{true: "remote", false: "local"}[remote])
 		}
 	}
-	version, err := it.str("terraform-version")
+	version, err := it.Text("terraform-version")
 	if err != nil {
 		return err
 	}
 	if version != "" && !c.s.offersTerraform(version) {
-		return errInvalid("terraform-version", "Terraform version is not included in the list")
+		return jsonapi.Invalid("terraform-version", "Terraform version is not included in the list")
 	}
 	switch mode {
 	case "", "remote", "local", "agent":
 	default:
-		return errInvalid("execution-mode", "Execution mode is not included in the list")
+		return jsonapi.Invalid("execution-mode", "Execution mode is not included in the list")
 	}
-	if !it.has("setting-overwrites") {
+	if !it.Has("setting-overwrites") {
 		return nil
 	}
 	var overwrites struct {
 		ExecutionMode *bool `json:"execution-mode"`
 	}
 	if json.Unmarshal(it.Attributes["setting-overwrites"], &overwrites) != nil {
-		return errInvalid("setting-overwrites", "setting-overwrites must be an object")
+		return jsonapi.Invalid("setting-overwrites", "setting-overwrites must be an object")
 	}
 	if overwrites.ExecutionMode != nil && !*overwrites.ExecutionMode {
 		delete(settings, "execution-mode")
@@ -342,18 +343,18 @@ func (c *call) changeExecutionMode(settings map[string]json.RawMessage, it item)
 }
 
 // deleteWorkspaceCall answers DELETE /workspaces/:id, and the same by name.
-func deleteWorkspaceCall(c *call) (*answer, error) {
+func deleteWorkspaceCall(c *call) (*jsonapi.Answer, error) {
 	w, err := c.workspace(accessAdmin)
 	if err != nil {
 		return nil, err
 	}
 	c.s.deleteWorkspace(w)
-	return noContent(), nil
+	return jsonapi.NoContent(), nil
 }
 
 // safeDeleteWorkspace answers POST …/actions/safe-delete: only a workspace without lock,
 // without a pending state and without managed resources is deleted.
-func safeDeleteWorkspace(c *call) (*answer, error) {
+func safeDeleteWorkspace(c *call) (*jsonapi.Answer, error) {
 	w, err := c.workspace(accessAdmin)
 	if err != nil {
 		return nil, err
@@ -361,14 +362,14 @@ func safeDeleteWorkspace(c *call) (*answer, error) {
 	v := c.s.current(w, c.now)
 	switch {
 	case w.Lock != nil:
-		return nil, errConflict("Workspace is currently locked.")
+		return nil, jsonapi.Conflict("Workspace is currently locked.")
 	case c.s.stillPending(w, c.now), v != nil && !c.s.processed(v, c.now):
-		return nil, errConflict("Workspace is still being processed.")
+		return nil, jsonapi.Conflict("Workspace is still being processed.")
 	case v != nil && v.Contents.ManagedCount > 0:
-		return nil, errConflict("Workspace is not safe to delete: it still manages resources.")
+		return nil, jsonapi.Conflict("Workspace is not safe to delete: it still manages resources.")
 	}
 	c.s.deleteWorkspace(w)
-	return noContent(), nil
+	return jsonapi.NoContent(), nil
 }
 
 func (s *Server) deleteWorkspace(w *workspace) {

@@ -4,10 +4,11 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"tfhaul/tfesim/jsonapi"
 )
 
 // listWorkspaces answers GET /organizations/:organization/workspaces.
-func listWorkspaces(c *call) (*answer, error) {
+func listWorkspaces(c *call) (*jsonapi.Answer, error) {
 	o, err := c.organization()
 	if err != nil {
 		return nil, err
@@ -16,7 +17,7 @@ func listWorkspaces(c *call) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return list(c.r, all, c.workspaceResource, c.workspaceIncludes)
+	return jsonapi.List(c.r, all, c.workspaceResource, c.workspaceIncludes)
 }
 
 // searchWorkspaces finds and sorts what the search and filter parameters ask for.
@@ -24,10 +25,10 @@ func (c *call) searchWorkspaces(o *organization) ([]*workspace, error) {
 	q := c.r.URL.Query()
 	name := strings.ToLower(q.Get("search[name]"))
 	wildcard := strings.ToLower(q.Get("search[wildcard-name]"))
-	tags, without := splitList(strings.ToLower(q.Get("search[tags]"))), splitList(strings.ToLower(q.Get("search[exclude-tags]")))
+	tags, without := jsonapi.SplitList(strings.ToLower(q.Get("search[tags]"))), jsonapi.SplitList(strings.ToLower(q.Get("search[exclude-tags]")))
 	project := q.Get("filter[project][id]")
 	bindings := bindingFilters(q)
-	statuses := splitList(q.Get("filter[current-run][status]"))
+	statuses := jsonapi.SplitList(q.Get("filter[current-run][status]"))
 	var all []*workspace
 	for _, w := range c.s.byName[o.Name] {
 		lower := strings.ToLower(w.Name)
@@ -59,7 +60,7 @@ func (c *call) searchWorkspaces(o *organization) ([]*workspace, error) {
 			slices.Reverse(all)
 		}
 	default:
-		return nil, errBadRequest("%q is not a valid sort parameter", sort)
+		return nil, jsonapi.BadRequest("%q is not a valid sort parameter", sort)
 	}
 	return all, nil
 }

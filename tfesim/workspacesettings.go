@@ -1,14 +1,17 @@
 package tfesim
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"tfhaul/tfesim/jsonapi"
+)
 
 // exclusiveTriggers keeps one of trigger-patterns and trigger-prefixes: setting one clears
 // the other, as the real server does.
-func exclusiveTriggers(settings map[string]json.RawMessage, it item) error {
+func exclusiveTriggers(settings map[string]json.RawMessage, it jsonapi.Item) error {
 	patterns, prefixes := listsSomething(it, "trigger-patterns"), listsSomething(it, "trigger-prefixes")
 	switch {
 	case patterns && prefixes:
-		return errInvalid("trigger-patterns", "Trigger patterns and trigger prefixes cannot be set at the same time")
+		return jsonapi.Invalid("trigger-patterns", "Trigger patterns and trigger prefixes cannot be set at the same time")
 	case patterns:
 		delete(settings, "trigger-prefixes")
 	case prefixes:
@@ -18,7 +21,7 @@ func exclusiveTriggers(settings map[string]json.RawMessage, it item) error {
 }
 
 // listsSomething reports whether a document sets the attribute to a list that is not empty.
-func listsSomething(it item, attribute string) bool {
+func listsSomething(it jsonapi.Item, attribute string) bool {
 	var list []string
 	raw, sent := it.Attributes[attribute]
 	return sent && json.Unmarshal(raw, &list) == nil && len(list) > 0

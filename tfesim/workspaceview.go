@@ -1,10 +1,12 @@
 package tfesim
 
+import "tfhaul/tfesim/jsonapi"
+
 // workspaceResource is a workspace as the asker may see it.
-func (c *call) workspaceResource(w *workspace) resource {
+func (c *call) workspaceResource(w *workspace) jsonapi.Resource {
 	s := c.s
 	attributes := map[string]any{}
-	showSettings(workspaceSettings, w.Settings, attributes)
+	jsonapi.ShowSettings(workspaceSettings, w.Settings, attributes)
 	mode, own := s.executionMode(w)
 	current := s.current(w, c.now)
 	resources := 0
@@ -13,7 +15,7 @@ func (c *call) workspaceResource(w *workspace) resource {
 	}
 	// Key/value tags are not among the names: they are the relationship tag-bindings.
 	tagNames := append([]string{}, w.TagNames...)
-	if boolSetting(w.Settings, "inherits-project-auto-destroy", true) && w.Settings["auto-destroy-activity-duration"] == nil {
+	if jsonapi.BoolSetting(w.Settings, "inherits-project-auto-destroy", true) && w.Settings["auto-destroy-activity-duration"] == nil {
 		if d, set := s.projects[w.Project].Settings["auto-destroy-activity-duration"]; set {
 			attributes["auto-destroy-activity-duration"] = d
 		}
@@ -23,9 +25,9 @@ func (c *call) workspaceResource(w *workspace) resource {
 		"execution-mode":            mode,
 		"operations":                mode != "local",
 		"setting-overwrites":        map[string]any{"execution-mode": own, "agent-pool": own},
-		"created-at":                timestamp(w.Created),
-		"updated-at":                timestamp(w.Updated),
-		"latest-change-at":          timestamp(w.Updated),
+		"created-at":                jsonapi.Timestamp(w.Created),
+		"updated-at":                jsonapi.Timestamp(w.Updated),
+		"latest-change-at":          jsonapi.Timestamp(w.Updated),
 		"locked":                    w.Lock != nil,
 		"locked-reason":             "",
 		"hyok-enabled":              s.options.HYOK,
@@ -47,27 +49,27 @@ func (c *call) workspaceResource(w *workspace) resource {
 	}
 	related := "/api/v2/workspaces/" + w.ID
 	relationships := map[string]any{
-		"organization":                  toOne(&ref{w.Org, "organizations"}, "/api/v2/organizations/"+w.Org),
-		"current-run":                   toOne(runRef(s.currentRun(w)), ""),
-		"latest-run":                    toOne(runRef(s.currentRun(w)), ""),
-		"current-configuration-version": toOne(configurationRef(s.currentConfiguration(w)), ""),
-		"agent-pool":                    toOne(s.assetRef(s.agentPool(w)), ""),
-		"ssh-key":                       toOne(s.assetRef(w.SSHKey), ""),
-		"readme":                        toOne(nil, ""),
-		"outputs":                       toMany(nil),
+		"organization":                  jsonapi.ToOne(&jsonapi.Ref{ID: w.Org, Type: "organizations"}, "/api/v2/organizations/"+w.Org),
+		"current-run":                   jsonapi.ToOne(runRef(s.currentRun(w)), ""),
+		"latest-run":                    jsonapi.ToOne(runRef(s.currentRun(w)), ""),
+		"current-configuration-version": jsonapi.ToOne(configurationRef(s.currentConfiguration(w)), ""),
+		"agent-pool":                    jsonapi.ToOne(s.assetRef(s.agentPool(w)), ""),
+		"ssh-key":                       jsonapi.ToOne(s.assetRef(w.SSHKey), ""),
+		"readme":                        jsonapi.ToOne(nil, ""),
+		"outputs":                       jsonapi.ToMany(nil),
 		"remote-state-consumers":        map[string]any{"links": map[string]any{"related": related + "/relationships/remote-state-consumers"}},
-		"tag-bindings":                  toMany(bindingRefs("tag-bindings", w.ID, w.Tags)),
-		"effective-tag-bindings":        toMany(bindingRefs("effective-tag-bindings", w.ID, s.effectiveTags(w))),
+		"tag-bindings":                  jsonapi.ToMany(bindingRefs("tag-bindings", w.ID, w.Tags)),
+		"effective-tag-bindings":        jsonapi.ToMany(bindingRefs("effective-tag-bindings", w.ID, s.effectiveTags(w))),
 	}
 	if w.Readme != "" {
-		relationships["readme"] = toOne(&ref{tagID(w.ID), "workspace-readme"}, "")
+		relationships["readme"] = jsonapi.ToOne(&jsonapi.Ref{ID: tagID(w.ID), Type: "workspace-readme"}, "")
 	}
 	if outputs := c.workspaceOutputs(w); outputs != nil {
-		var refs []ref
+		var refs []jsonapi.Ref
 		for _, o := range outputs {
-			refs = append(refs, ref{o.ID, o.Type})
+			refs = append(refs, jsonapi.Ref{ID: o.ID, Type: o.Type})
 		}
-		relationships["outputs"] = toMany(refs)
+		relationships["outputs"] = jsonapi.ToMany(refs)
 	}
 	if s.options.Personality == Lax {
 		// It names neither the holder nor the current state version, and knows no projects.
@@ -76,14 +78,14 @@ func (c *call) workspaceResource(w *workspace) resource {
 		if w.Lock != nil {
 			attributes["locked-reason"] = w.Lock.Reason
 		}
-		relationships["project"] = toOne(&ref{w.Project, "projects"}, "/api/v2/projects/"+w.Project)
-		relationships["locked-by"] = toOne(lockedByRef(w.Lock), "")
-		relationships["current-state-version"] = toOne(nil, related+"/current-state-version")
+		relationships["project"] = jsonapi.ToOne(&jsonapi.Ref{ID: w.Project, Type: "projects"}, "/api/v2/projects/"+w.Project)
+		relationships["locked-by"] = jsonapi.ToOne(lockedByRef(w.Lock), "")
+		relationships["current-state-version"] = jsonapi.ToOne(nil, related+"/current-state-version")
 		if current != nil {
-			relationships["current-state-version"] = toOne(&ref{current.ID, "state-versions"}, related+"/current-state-version")
+			relationships["current-state-version"] = jsonapi.ToOne(&jsonapi.Ref{ID: current.ID, Type: "state-versions"}, related+"/current-state-version")
 		}
 	}
-	return resource{ID: w.ID, Type: "workspaces", Attributes: attributes, Relationships: relationships,
+	return jsonapi.Resource{ID: w.ID, Type: "workspaces", Attributes: attributes, Relationships: relationships,
 		Links: map[string]any{
 			"self":      "/api/v2/organizations/" + w.Org + "/workspaces/" + w.Name,
 			"self-html": "/app/" + w.Org + "/workspaces/" + w.Name,

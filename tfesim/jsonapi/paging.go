@@ -1,4 +1,4 @@
-package tfesim
+package jsonapi
 
 import (
 	"maps"
@@ -39,7 +39,7 @@ func page[T any](r *http.Request, all []T) (part []T, links, meta map[string]any
 		v := maps.Clone(q)
 		v.Set("page[number]", strconv.Itoa(n))
 		v.Set("page[size]", strconv.Itoa(size))
-		return origin(r) + r.URL.Path + "?" + v.Encode()
+		return Origin(r) + r.URL.Path + "?" + v.Encode()
 	}
 	var prev, next any
 	links = map[string]any{"self": at(number), "first": at(1), "last": at(pages), "prev": nil, "next": nil}
@@ -69,21 +69,21 @@ func pageParameter(q url.Values, name string, def int) (int, error) {
 	}
 	n, err := strconv.Atoi(s)
 	if err != nil || n < 1 {
-		return 0, errBadRequest("%s must be a positive number", name)
+		return 0, BadRequest("%s must be a positive number", name)
 	}
 	return n, nil
 }
 
-// list answers the page that the request asks for of all, each shown by show. include, which
-// may be nil, finds the resources that go with one; each of them is included once.
-func list[T any](r *http.Request, all []T, show func(T) resource, include func(T) ([]resource, error)) (*answer, error) {
+// List answers with the page of all that the request asks for. show renders one element. include,
+// which may be nil, returns the resources to include with it; each of them is included once.
+func List[T any](r *http.Request, all []T, show func(T) Resource, include func(T) ([]Resource, error)) (*Answer, error) {
 	part, links, meta, err := page(r, all)
 	if err != nil {
 		return nil, err
 	}
-	data := []resource{}
-	var included []resource
-	seen := map[ref]bool{}
+	data := []Resource{}
+	var included []Resource
+	seen := map[Ref]bool{}
 	for _, one := range part {
 		data = append(data, show(one))
 		if include == nil {
@@ -94,14 +94,14 @@ func list[T any](r *http.Request, all []T, show func(T) resource, include func(T
 			return nil, err
 		}
 		for _, i := range more {
-			if id := (ref{i.ID, i.Type}); !seen[id] {
+			if id := (Ref{i.ID, i.Type}); !seen[id] {
 				seen[id] = true
 				included = append(included, i)
 			}
 		}
 	}
-	return ok(document{Data: data, Included: included, Links: links, Meta: meta}), nil
+	return OK(Document{Data: data, Included: included, Links: links, Meta: meta}), nil
 }
 
-// asItIs shows a resource in a list of resources.
-func asItIs(r resource) resource { return r }
+// Itself is the show function for lists of resources.
+func Itself(r Resource) Resource { return r }

@@ -1,15 +1,16 @@
-package tfesim
+package jsonapi
 
 import "crypto/rand"
 
 const idAlphabet = "ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz123456789"
 
-// newID makes an id as the API's look: a prefix and 16 letters and digits.
-func newID(prefix string) string {
-	return prefix + "-" + randomText(16)
+// NewID returns a new id in the API's form: a prefix, a hyphen and 16 letters and digits.
+func NewID(prefix string) string {
+	return prefix + "-" + RandomText(16)
 }
 
-func randomText(n int) string {
+// RandomText returns n random letters and digits.
+func RandomText(n int) string {
 	b := make([]byte, n)
 	rand.Read(b)
 	for i := range b {
@@ -18,8 +19,8 @@ func randomText(n int) string {
 	return string(b)
 }
 
-// newUUID makes a random UUID, the form of a team's external id.
-func newUUID() string {
+// NewUUID returns a random UUID.
+func NewUUID() string {
 	const digits = "0123456789abcdef"
 	b := make([]byte, 36)
 	rand.Read(b)
