@@ -3,6 +3,7 @@ package tfesim
 import (
 	"slices"
 	"strings"
+
 	"tfhaul/tfesim/jsonapi"
 )
 

@@ -9,8 +9,10 @@ import (
 	"net/http"
 	"strings"
 	"sync/atomic"
-	"tfhaul/tfesim/jsonapi"
 	"time"
+
+	"tfhaul/tfesim/blobs"
+	"tfhaul/tfesim/jsonapi"
 )
 
 // An atlasVersion is what the first API knows of a configuration version besides.
@@ -99,8 +101,8 @@ func (s *Server) writeAtlas(w http.ResponseWriter, a *jsonapi.Answer) {
 	switch body := a.Body.(type) {
 	case nil:
 		w.WriteHeader(a.Status)
-	case *blob:
-		s.sendBlob(w, body)
+	case *blobs.Blob:
+		blobs.Send(w, s.blobs, body)
 	default:
 		b, err := json.Marshal(body)
 		if err != nil {
@@ -127,7 +129,7 @@ func writeAtlasError(w http.ResponseWriter, err error) {
 // atlasGetState answers GET /state/:user/:name: the raw state, or 204.
 func atlasGetState(c *call, w *workspace, _ []byte) (*jsonapi.Answer, error) {
 	v := c.s.current(w, c.now)
-	if v == nil || v.State == nil || v.BackingData != backingDataKept {
+	if v == nil || v.State == nil || v.BackingData != blobs.DataKept {
 		return jsonapi.NoContent(), nil
 	}
 	return &jsonapi.Answer{Status: http.StatusOK, Body: v.State, Header: http.Header{"Content-Md5": {base64MD5(v.State.MD5)}}}, nil
@@ -148,7 +150,7 @@ func atlasPutState(c *call, w *workspace, raw []byte) (*jsonapi.Answer, error) {
 	if err != nil {
 		return nil, jsonapi.Unprocessable("the state is not JSON")
 	}
-	b, err := keepBlob(c.s.blobs, bytes.NewReader(raw))
+	b, err := blobs.Keep(c.s.blobs, bytes.NewReader(raw))
 	if err != nil {
 		return nil, err
 	}
@@ -205,9 +207,9 @@ func atlasCreateVersion(c *call, w *workspace, raw []byte) (*jsonapi.Answer, err
 	}
 	c.s.addMissingVariables(w, document.Version.Variables)
 	c.s.addConfiguration(v)
-	token := c.s.seal(ticket{upload: true, kind: blobConfiguration, version: v.ID})
+	upload := c.s.signer.Address(jsonapi.Origin(c.r), blobs.Ticket{Upload: true, Kind: blobConfiguration, ID: v.ID})
 	return &jsonapi.Answer{Status: http.StatusOK, Body: map[string]any{
-		"version": v.Atlas.Number, "token": v.ID, "upload_path": jsonapi.Origin(c.r) + blobPath + token,
+		"version": v.Atlas.Number, "token": v.ID, "upload_path": upload,
 	}}, nil
 }
 

@@ -1,12 +1,8 @@
 package tfesim
 
-import "tfhaul/tfesim/jsonapi"
-
-// The states of a version's bytes. Only Terraform Enterprise has these actions.
-const (
-	backingDataKept        = ""
-	backingDataSoftDeleted = "backing_data_soft_deleted"
-	backingDataDeleted     = "backing_data_permanently_deleted"
+import (
+	"tfhaul/tfesim/blobs"
+	"tfhaul/tfesim/jsonapi"
 )
 
 // moveBackingData answers POST /state-versions/:id/actions/…_backing_data.
@@ -26,7 +22,7 @@ func moveBackingData(from, to string) func(*call) (*jsonapi.Answer, error) {
 			return nil, jsonapi.Unprocessable("transition not allowed")
 		}
 		v.BackingData = to
-		if to == backingDataDeleted {
+		if to == blobs.DataDeleted {
 			c.s.discard(v.State, v.JSON, v.Outputs)
 			v.State, v.JSON, v.Outputs = nil, nil, nil
 		}

@@ -14,6 +14,8 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
+
+	"tfhaul/tfesim/blobs"
 )
 
 // A store keeps the records in a bbolt file. Requests that change something at the same time
@@ -177,7 +179,7 @@ func (s *Server) load() error {
 	if s.store, err = openStore(s.options.Data); err != nil {
 		return err
 	}
-	files, err := newFileBlobs(filepath.Join(s.options.Data, "blobs"))
+	files, err := blobs.InFolder(filepath.Join(s.options.Data, "blobs"))
 	if err == nil {
 		s.blobs = files
 		err = s.loadRecords()
@@ -193,7 +195,7 @@ func (s *Server) load() error {
 
 func (s *Server) loadRecords() error {
 	err := s.store.db.View(func(tx *bolt.Tx) error {
-		s.secret = slices.Clone(tx.Bucket([]byte("server")).Get([]byte("secret")))
+		s.signer = slices.Clone(tx.Bucket([]byte("server")).Get([]byte("secret")))
 		return errors.Join(
 			loadBucket(tx, "organizations", s.organizations),
 			loadBucket(tx, "projects", s.projects),
@@ -210,10 +212,10 @@ func (s *Server) loadRecords() error {
 	if err != nil {
 		return err
 	}
-	if s.secret == nil {
-		s.secret = make([]byte, 32)
-		rand.Read(s.secret)
-		if err := s.store.commit([]change{{"server", "secret", s.secret}}); err != nil {
+	if s.signer == nil {
+		s.signer = make([]byte, 32)
+		rand.Read(s.signer)
+		if err := s.store.commit([]change{{"server", "secret", s.signer}}); err != nil {
 			return err
 		}
 	}
@@ -257,10 +259,10 @@ func (s *Server) link() error {
 }
 
 // dropOrphans removes bytes of which no record was acknowledged.
-func (s *Server) dropOrphans(files *fileBlobs) error {
+func (s *Server) dropOrphans(files *blobs.Folder) error {
 	held := map[string]bool{}
 	for _, v := range s.versions {
-		for _, b := range []*blob{v.State, v.JSON, v.Outputs} {
+		for _, b := range []*blobs.Blob{v.State, v.JSON, v.Outputs} {
 			if b != nil {
 				held[b.ID] = true
 			}
@@ -271,13 +273,13 @@ func (s *Server) dropOrphans(files *fileBlobs) error {
 			held[b.ID] = true
 		}
 	}
-	names, err := files.names()
+	names, err := files.IDs()
 	if err != nil {
 		return err
 	}
 	for _, name := range names {
 		if !held[name] {
-			if err := files.remove(name); err != nil {
+			if err := files.Remove(name); err != nil {
 				return err
 			}
 		}

@@ -11,16 +11,18 @@ import (
 	"net/http"
 	"path"
 	"strings"
-	"tfhaul/tfesim/jsonapi"
 	"time"
+
+	"tfhaul/tfesim/blobs"
+	"tfhaul/tfesim/jsonapi"
 )
 
 // The kinds of blob that configuration versions and runs have addresses for.
 const (
-	blobConfiguration blobKind = 'c'
-	blobPlanJSON      blobKind = 'p'
-	blobPlanLog       blobKind = 'l'
-	blobApplyLog      blobKind = 'a'
+	blobConfiguration blobs.Kind = 'c'
+	blobPlanJSON      blobs.Kind = 'p'
+	blobPlanLog       blobs.Kind = 'l'
+	blobApplyLog      blobs.Kind = 'a'
 )
 
 // The bounds of a configuration: of the archive as it is sent, of what is in it, and of how
@@ -36,7 +38,7 @@ const (
 
 // putConfiguration takes the archive of a configuration version, once: the bytes themselves,
 // or a form with the file in its field "data", as the first API had it.
-func (s *Server) putConfiguration(w http.ResponseWriter, r *http.Request, t ticket) {
+func (s *Server) putConfiguration(w http.ResponseWriter, r *http.Request, t blobs.Ticket) {
 	if !s.awaitsConfiguration(t) {
 		http.Error(w, "Forbidden", http.StatusForbidden)
 		return
@@ -46,7 +48,7 @@ func (s *Server) putConfiguration(w http.ResponseWriter, r *http.Request, t tick
 		jsonapi.WriteError(w, jsonapi.BadRequest("%v", err))
 		return
 	}
-	body, done := s.arrivingBytes(t.version, body)
+	body, done := s.arrivingBytes(t.ID, body)
 	defer done()
 	b, problem, err := s.takeArchive(io.LimitReader(body, maxArchive+1))
 	if err != nil {
@@ -88,8 +90,8 @@ func archiveOf(r *http.Request) (io.Reader, error) {
 
 // takeArchive writes the archive into a blob and reads it meanwhile. The problem is why it
 // cannot be used; the error, why it was not received.
-func (s *Server) takeArchive(body io.Reader) (b *blob, problem *archiveError, err error) {
-	writer, err := s.blobs.create()
+func (s *Server) takeArchive(body io.Reader) (b *blobs.Blob, problem *archiveError, err error) {
+	writer, err := s.blobs.Create()
 	if err != nil {
 		return nil, nil, err
 	}
@@ -98,10 +100,10 @@ func (s *Server) takeArchive(body io.Reader) (b *blob, problem *archiveError, er
 	// What follows the end of the archive, or of what could be read of it.
 	_, err = io.Copy(io.Discard, received)
 	if err == nil {
-		b, err = writer.finish()
+		b, err = writer.Finish()
 	}
 	if err != nil {
-		return nil, nil, errors.Join(err, writer.abort())
+		return nil, nil, errors.Join(err, writer.Abort())
 	}
 	if b.Size > maxArchive {
 		problem = &archiveError{errorTooLarge, fmt.Sprintf("The archive is larger than %d MiB.", maxArchive>>20)}
@@ -179,19 +181,19 @@ func leaves(name string) bool {
 
 // awaitsConfiguration says whether the archive that an upload address stands for is still to
 // come.
-func (s *Server) awaitsConfiguration(t ticket) bool {
+func (s *Server) awaitsConfiguration(t blobs.Ticket) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	v := s.work.configurations[t.version]
+	v := s.work.configurations[t.ID]
 	return v != nil && v.Arrived.IsZero()
 }
 
 // keepConfiguration makes an archive part of its version, and makes the run that it asks for.
 // When it returns nil they are on disk.
-func (s *Server) keepConfiguration(t ticket, b *blob, problem *archiveError) error {
+func (s *Server) keepConfiguration(t blobs.Ticket, b *blobs.Blob, problem *archiveError) error {
 	var refused error
 	err := s.do(func() {
-		v := s.work.configurations[t.version]
+		v := s.work.configurations[t.ID]
 		if v == nil || !v.Arrived.IsZero() {
 			refused = jsonapi.Forbidden()
 			return
@@ -210,9 +212,9 @@ func (s *Server) keepConfiguration(t ticket, b *blob, problem *archiveError) err
 }
 
 // redirect sends the client to a blob.
-func (c *call) redirect(t ticket) *jsonapi.Answer {
-	t.expires = c.now.Add(redirectLife).Unix()
-	return &jsonapi.Answer{Status: http.StatusFound, Header: http.Header{"Location": {jsonapi.Origin(c.r) + blobPath + c.s.seal(t)}}}
+func (c *call) redirect(t blobs.Ticket) *jsonapi.Answer {
+	t.Expires = c.now.Add(redirectLife).Unix()
+	return &jsonapi.Answer{Status: http.StatusFound, Header: http.Header{"Location": {c.s.signer.Address(jsonapi.Origin(c.r), t)}}}
 }
 
 // redirectLife is how long an address works to which the API redirects.

@@ -2,8 +2,10 @@ package tfesim
 
 import (
 	"slices"
-	"tfhaul/tfesim/jsonapi"
 	"time"
+
+	"tfhaul/tfesim/blobs"
+	"tfhaul/tfesim/jsonapi"
 )
 
 // A configurationVersion is one upload of a workspace's configuration files.
@@ -18,7 +20,7 @@ type configurationVersion struct {
 	// Provisional keeps it from becoming the workspace's current one.
 	AutoQueueRuns, Speculative, Provisional bool
 	Source                                  string
-	Archive                                 *blob
+	Archive                                 *blobs.Blob
 	// Error and ErrorMessage say why the upload could not be used.
 	Error, ErrorMessage string
 	Archived            bool
@@ -138,7 +140,7 @@ func createConfiguration(c *call) (*jsonapi.Answer, error) {
 	c.s.addConfiguration(v)
 	data := c.configurationResource(v)
 	// Only this answer tells the address: it is a secret that works once.
-	data.Attributes["upload-url"] = jsonapi.Origin(c.r) + blobPath + c.s.seal(ticket{upload: true, kind: blobConfiguration, version: v.ID})
+	data.Attributes["upload-url"] = c.s.signer.Address(jsonapi.Origin(c.r), blobs.Ticket{Upload: true, Kind: blobConfiguration, ID: v.ID})
 	return jsonapi.Created(jsonapi.Document{Data: data}), nil
 }
 
@@ -186,10 +188,10 @@ func downloadConfiguration(c *call) (*jsonapi.Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.s.configurationStatus(v, c.now) != configurationUploaded || v.BackingData != backingDataKept {
+	if c.s.configurationStatus(v, c.now) != configurationUploaded || v.BackingData != blobs.DataKept {
 		return nil, jsonapi.NotFound()
 	}
-	return c.redirect(ticket{kind: blobConfiguration, version: v.ID}), nil
+	return c.redirect(blobs.Ticket{Kind: blobConfiguration, ID: v.ID}), nil
 }
 
 const notAllowed = "transition not allowed"
@@ -231,7 +233,7 @@ func moveConfigurationData(from, to string) func(*call) (*jsonapi.Answer, error)
 			return nil, jsonapi.Conflict(notAllowed)
 		}
 		v.BackingData = to
-		if to == backingDataDeleted {
+		if to == blobs.DataDeleted {
 			c.s.discard(v.Archive)
 			v.Archive = nil
 		}

@@ -6,9 +6,11 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"tfhaul/tfesim/jsonapi"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"tfhaul/tfesim/blobs"
+	"tfhaul/tfesim/jsonapi"
 )
 
 // A stateHeader is what a state says of itself that its version says, too.
@@ -54,8 +56,8 @@ type contentOutput struct {
 }
 
 // readContents reads a blob in flat memory: resource instances are skipped as they come.
-func (s *Server) readContents(b *blob) contents {
-	f, err := s.blobs.open(b.ID)
+func (s *Server) readContents(b *blobs.Blob) contents {
+	f, err := s.blobs.Open(b.ID)
 	if err != nil {
 		s.warn("a state could not be read", err)
 		return contents{}

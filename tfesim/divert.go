@@ -9,8 +9,9 @@ import (
 	"errors"
 	"io"
 	"strconv"
-	"tfhaul/tfesim/jsonapi"
 	"unicode/utf8"
+
+	"tfhaul/tfesim/jsonapi"
 )
 
 // A diverter passes a JSON document on and takes the long base64 strings out of it: the

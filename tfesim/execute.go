@@ -16,8 +16,10 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
-	"tfhaul/tfesim/jsonapi"
 	"time"
+
+	"tfhaul/tfesim/blobs"
+	"tfhaul/tfesim/jsonapi"
 )
 
 // A job is all that executing a run takes, read while Server.mu was held.
@@ -26,9 +28,9 @@ type job struct {
 	workspace string
 	org       string
 	directory string // of the configuration, in which terraform runs
-	archive   *blob
-	state     *blob // nil for none
-	known     int64 // the serial of the newest state version, -1 for none
+	archive   *blobs.Blob
+	state     *blobs.Blob // nil for none
+	known     int64       // the serial of the newest state version, -1 for none
 	variables []variable
 }
 
@@ -172,7 +174,7 @@ func (s *Server) startPhase(x *execution, status string, part func(*run) *phase)
 
 // endPhase records how a phase ended: finished, canceled or errored. The leftovers are dropped
 // when the run is gone.
-func (s *Server) endPhase(x *execution, err error, part func(*run) *phase, finished func(*run), leftovers ...*blob) {
+func (s *Server) endPhase(x *execution, err error, part func(*run) *phase, finished func(*run), leftovers ...*blobs.Blob) {
 	if err != nil && x.ctx.Err() == nil {
 		fmt.Fprintf(&x.log, "\nError: %v\n", err)
 	}
@@ -271,8 +273,8 @@ func (s *Server) prepare(x *execution, j *job) (*folder, error) {
 }
 
 // unpack writes the files of an archive. os.Root keeps every one of them inside.
-func (s *Server) unpack(archive *blob, into string) error {
-	content, err := s.blobs.open(archive.ID)
+func (s *Server) unpack(archive *blobs.Blob, into string) error {
+	content, err := s.blobs.Open(archive.ID)
 	if err != nil {
 		return err
 	}
@@ -351,8 +353,8 @@ func hasConfiguration(dir string) bool {
 	return false
 }
 
-func (s *Server) copyBlob(b *blob, to string) error {
-	content, err := s.blobs.open(b.ID)
+func (s *Server) copyBlob(b *blobs.Blob, to string) error {
+	content, err := s.blobs.Open(b.ID)
 	if err != nil {
 		return err
 	}
@@ -471,8 +473,8 @@ type counts struct{ added, changed, destroyed, imported int }
 
 // A planned is what a plan came to.
 type planned struct {
-	json       *blob
-	redacted   *blob
+	json       *blobs.Blob
+	redacted   *blobs.Blob
 	hasChanges bool
 	about      counts
 }
@@ -556,24 +558,24 @@ func (s *Server) greet(x *execution, f *folder, j *job) error {
 }
 
 // showPlan writes the plan's JSON into a blob.
-func (s *Server) showPlan(x *execution, f *folder) (*blob, error) {
-	writer, err := s.blobs.create()
+func (s *Server) showPlan(x *execution, f *folder) (*blobs.Blob, error) {
+	writer, err := s.blobs.Create()
 	if err != nil {
 		return nil, err
 	}
 	code, err := s.terraform(x, f, writer, "show", "-json", f.path(planName))
 	if err = errors.Join(err, failed(code)); err == nil {
-		var b *blob
-		if b, err = writer.finish(); err == nil {
+		var b *blobs.Blob
+		if b, err = writer.Finish(); err == nil {
 			return b, nil
 		}
 	}
-	return nil, errors.Join(err, writer.abort())
+	return nil, errors.Join(err, writer.Abort())
 }
 
 // countChanges counts a plan's changes as the API tells them.
-func (s *Server) countChanges(b *blob) (counts, error) {
-	content, err := s.blobs.open(b.ID)
+func (s *Server) countChanges(b *blobs.Blob) (counts, error) {
+	content, err := s.blobs.Open(b.ID)
 	if err != nil {
 		return counts{}, err
 	}
@@ -646,7 +648,7 @@ func (s *Server) executeApply(x *execution, f *folder) (counts, error) {
 
 // A newState is the state that an apply wrote.
 type newState struct {
-	blob *blob
+	blob *blobs.Blob
 	stateHeader
 }
 
@@ -679,7 +681,7 @@ func (s *Server) takeState(f *folder, j *job) (*newState, error) {
 			return fmt.Appendf(nil, `  "serial": %d,`, header.Serial)
 		})
 	}
-	b, err := keepBlob(s.blobs, bytes.NewReader(raw))
+	b, err := blobs.Keep(s.blobs, bytes.NewReader(raw))
 	if err != nil {
 		return nil, err
 	}
@@ -691,8 +693,8 @@ func (s *Server) takeState(f *folder, j *job) (*newState, error) {
 }
 
 // same says whether a blob holds these bytes.
-func (s *Server) same(b *blob, raw []byte) bool {
-	content, err := s.blobs.open(b.ID)
+func (s *Server) same(b *blobs.Blob, raw []byte) bool {
+	content, err := s.blobs.Open(b.ID)
 	if err != nil {
 		return false
 	}

@@ -9,8 +9,9 @@ import (
 	"net/http"
 	"path"
 	"strconv"
-	"tfhaul/tfesim/jsonapi"
 	"time"
+
+	"tfhaul/tfesim/jsonapi"
 )
 
 // FaultKind says what goes wrong.

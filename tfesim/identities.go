@@ -4,8 +4,9 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"tfhaul/tfesim/jsonapi"
 	"time"
+
+	"tfhaul/tfesim/jsonapi"
 )
 
 // Identity names a ready-made identity, each with a token of its own. Team and organization

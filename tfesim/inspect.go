@@ -9,8 +9,10 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"tfhaul/tfesim/jsonapi"
 	"time"
+
+	"tfhaul/tfesim/blobs"
+	"tfhaul/tfesim/jsonapi"
 )
 
 // The methods in this file let a test arrange and look at what the server holds, past the API
@@ -114,7 +116,7 @@ func (s *Server) Seed(org, workspace string, raw []byte) (id string, err error) 
 
 // SeedVersion is Seed with the attributes given, for bytes that have none or others.
 func (s *Server) SeedVersion(org, workspace string, raw []byte, serial int64, lineage string) (id string, err error) {
-	b, err := keepBlob(s.blobs, bytes.NewReader(raw))
+	b, err := blobs.Keep(s.blobs, bytes.NewReader(raw))
 	if err != nil {
 		return "", err
 	}
@@ -151,7 +153,7 @@ func (s *Server) Current(org, workspace string) (raw []byte, serial int64, ok bo
 	if v == nil || v.State == nil {
 		return nil, 0, false
 	}
-	f, err := s.blobs.open(v.State.ID)
+	f, err := s.blobs.Open(v.State.ID)
 	if err != nil {
 		return nil, 0, false
 	}

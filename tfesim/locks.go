@@ -3,8 +3,9 @@ package tfesim
 import (
 	"net/http"
 	"strings"
-	"tfhaul/tfesim/jsonapi"
 	"time"
+
+	"tfhaul/tfesim/jsonapi"
 )
 
 // lockWorkspace answers POST /workspaces/:id/actions/lock. It is refused when anyone holds

@@ -3,8 +3,9 @@ package tfesim
 import (
 	"encoding/json"
 	"strings"
-	"tfhaul/tfesim/jsonapi"
 	"time"
+
+	"tfhaul/tfesim/jsonapi"
 )
 
 // The records below are what the server holds. All are read and written under Server.mu, and

@@ -4,8 +4,9 @@ import (
 	"encoding/json"
 	"sort"
 	"strings"
-	"tfhaul/tfesim/jsonapi"
 	"time"
+
+	"tfhaul/tfesim/jsonapi"
 )
 
 var organizationSettings = []jsonapi.Setting{

@@ -2,6 +2,7 @@ package tfesim
 
 import (
 	"encoding/json"
+
 	"tfhaul/tfesim/jsonapi"
 )
 

@@ -5,8 +5,9 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
-	"tfhaul/tfesim/jsonapi"
 	"time"
+
+	"tfhaul/tfesim/jsonapi"
 )
 
 var projectSettings = []jsonapi.Setting{

@@ -5,8 +5,9 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
-	"tfhaul/tfesim/jsonapi"
 	"time"
+
+	"tfhaul/tfesim/jsonapi"
 )
 
 // announcedLimit is what the real server allows a user a second.

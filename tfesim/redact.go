@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"reflect"
+
+	"tfhaul/tfesim/blobs"
 	"tfhaul/tfesim/jsonapi"
 )
 
 // blobPlanRedacted is the kind of a plan's redacted JSON.
-const blobPlanRedacted blobKind = 'r'
+const blobPlanRedacted blobs.Kind = 'r'
 
 // getRedactedPlan answers GET /plans/:id/json-output-redacted, for everyone who may read the
 // run: 204 while there is none, then a redirect. Terraform and OpenTofu render a remote plan
@@ -22,17 +24,17 @@ func getRedactedPlan(c *call) (*jsonapi.Answer, error) {
 	if r.Plan.Redacted == nil {
 		return jsonapi.NoContent(), nil
 	}
-	return c.redirect(ticket{kind: blobPlanRedacted, version: r.ID}), nil
+	return c.redirect(blobs.Ticket{Kind: blobPlanRedacted, ID: r.ID}), nil
 }
 
 // redactPlan makes the redacted form of a plan: its changes without sensitive values, and the
 // schemas by which a client renders them.
-func (s *Server) redactPlan(x *execution, f *folder, plan *blob) (*blob, error) {
+func (s *Server) redactPlan(x *execution, f *folder, plan *blobs.Blob) (*blobs.Blob, error) {
 	var schemas bytes.Buffer
 	if code, err := s.terraform(x, f, &schemas, "providers", "schema", "-json"); err != nil || code != 0 {
 		return nil, errors.Join(err, failed(code))
 	}
-	content, err := s.blobs.open(plan.ID)
+	content, err := s.blobs.Open(plan.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +47,7 @@ func (s *Server) redactPlan(x *execution, f *folder, plan *blob) (*blob, error) 
 	if err != nil {
 		return nil, err
 	}
-	return keepBlob(s.blobs, bytes.NewReader(document))
+	return blobs.Keep(s.blobs, bytes.NewReader(document))
 }
 
 func decodeNumbers(r interface{ Read([]byte) (int, error) }, into any) error {

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"tfhaul/tfesim/blobs"
 )
 
 // A Request is what the server remembers of a request: never a body, a token or a signed
@@ -150,8 +152,8 @@ func (s *Server) delay(ctx context.Context) bool {
 func (s *Server) describe(r *http.Request, pattern string) Request {
 	q := Request{Endpoint: endpointName(pattern), Method: r.Method, Path: r.URL.Path, Query: r.URL.RawQuery,
 		Host: r.Host, Authorization: r.Header.Get("Authorization") != "", Time: time.Now()}
-	if isBlobPath(q.Path) {
-		q.Path, q.Query = blobPath, ""
+	if blobs.IsPath(q.Path) {
+		q.Path, q.Query = blobs.Path, ""
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -2,6 +2,7 @@ package tfesim
 
 import (
 	"strings"
+
 	"tfhaul/tfesim/jsonapi"
 )
 

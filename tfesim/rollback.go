@@ -1,6 +1,9 @@
 package tfesim
 
-import "tfhaul/tfesim/jsonapi"
+import (
+	"tfhaul/tfesim/blobs"
+	"tfhaul/tfesim/jsonapi"
+)
 
 // receiveRollback reads the document of a rollback and copies the bytes of the version that it
 // names, before anything is locked: a state may be large.
@@ -14,7 +17,7 @@ func receiveRollback(c *call) error {
 	}
 	c.s.mu.Lock()
 	from := c.rollbackSource(rel.ID)
-	var state, jsonState, outputs *blob
+	var state, jsonState, outputs *blobs.Blob
 	in := &incomingVersion{s: c.s}
 	if from != nil {
 		state, jsonState, outputs, in.read = from.State, from.JSON, from.Outputs, from.Contents
@@ -22,8 +25,8 @@ func receiveRollback(c *call) error {
 	c.s.mu.Unlock()
 	c.incoming = in
 	for _, part := range []struct {
-		from *blob
-		to   **blob
+		from *blobs.Blob
+		to   **blobs.Blob
 	}{{state, &in.state}, {jsonState, &in.json}, {outputs, &in.outputs}} {
 		if part.from == nil {
 			continue
@@ -48,13 +51,13 @@ func (c *call) rollbackSource(id string) *stateVersion {
 }
 
 // duplicate copies a blob.
-func (s *Server) duplicate(b *blob) (*blob, error) {
-	content, err := s.blobs.open(b.ID)
+func (s *Server) duplicate(b *blobs.Blob) (*blobs.Blob, error) {
+	content, err := s.blobs.Open(b.ID)
 	if err != nil {
 		return nil, err
 	}
 	defer content.Close()
-	return keepBlob(s.blobs, content)
+	return blobs.Keep(s.blobs, content)
 }
 
 // rollBack answers PATCH /workspaces/:id/state-versions: a copy of an earlier state version
@@ -89,7 +92,7 @@ func rollBack(c *call) (*jsonapi.Answer, error) {
 		return nil, err
 	}
 	in := c.incoming
-	if in == nil || in.state == nil || from.BackingData != backingDataKept || s.status(from, c.now) != statusFinalized {
+	if in == nil || in.state == nil || from.BackingData != blobs.DataKept || s.status(from, c.now) != statusFinalized {
 		return nil, jsonapi.Unprocessable("the state version %s cannot be rolled back to: its state is not there", from.ID)
 	}
 	s.supersede(w)

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"net/http"
 	"strings"
+
+	"tfhaul/tfesim/blobs"
 	"tfhaul/tfesim/jsonapi"
 )
 
@@ -103,9 +105,9 @@ func endpoints() []endpoint {
 		{pattern: "GET /state-versions", handle: listVersions},
 		{pattern: "GET " + sv, handle: getVersion},
 		{pattern: "GET " + sv + "/outputs", handle: listOutputs},
-		{pattern: "POST " + sv + "/actions/soft_delete_backing_data", handle: moveBackingData(backingDataKept, backingDataSoftDeleted)},
-		{pattern: "POST " + sv + "/actions/restore_backing_data", handle: moveBackingData(backingDataSoftDeleted, backingDataKept)},
-		{pattern: "POST " + sv + "/actions/permanently_delete_backing_data", handle: moveBackingData(backingDataSoftDeleted, backingDataDeleted)},
+		{pattern: "POST " + sv + "/actions/soft_delete_backing_data", handle: moveBackingData(blobs.DataKept, blobs.DataSoftDeleted)},
+		{pattern: "POST " + sv + "/actions/restore_backing_data", handle: moveBackingData(blobs.DataSoftDeleted, blobs.DataKept)},
+		{pattern: "POST " + sv + "/actions/permanently_delete_backing_data", handle: moveBackingData(blobs.DataSoftDeleted, blobs.DataDeleted)},
 		{pattern: "GET /state-version-outputs/{output_id}", handle: getOutput},
 
 		{pattern: "GET " + ws + "/vars", handle: listVariables},
@@ -120,9 +122,9 @@ func endpoints() []endpoint {
 		{pattern: "GET " + cv + "/ingress-attributes", handle: getIngress},
 		{pattern: "GET " + cv + "/download", handle: downloadConfiguration},
 		{pattern: "POST " + cv + "/actions/archive", handle: archiveConfiguration},
-		{pattern: "POST " + cv + "/actions/soft_delete_backing_data", handle: moveConfigurationData(backingDataKept, backingDataSoftDeleted)},
-		{pattern: "POST " + cv + "/actions/restore_backing_data", handle: moveConfigurationData(backingDataSoftDeleted, backingDataKept)},
-		{pattern: "POST " + cv + "/actions/permanently_delete_backing_data", handle: moveConfigurationData(backingDataSoftDeleted, backingDataDeleted)},
+		{pattern: "POST " + cv + "/actions/soft_delete_backing_data", handle: moveConfigurationData(blobs.DataKept, blobs.DataSoftDeleted)},
+		{pattern: "POST " + cv + "/actions/restore_backing_data", handle: moveConfigurationData(blobs.DataSoftDeleted, blobs.DataKept)},
+		{pattern: "POST " + cv + "/actions/permanently_delete_backing_data", handle: moveConfigurationData(blobs.DataSoftDeleted, blobs.DataDeleted)},
 
 		{pattern: "POST /runs", handle: createRun},
 		{pattern: "GET " + ws + "/runs", handle: listRuns},
@@ -159,9 +161,9 @@ func (s *Server) routes() {
 		s.mux.HandleFunc(method+" "+apiPrefix+path, s.serve(e))
 	}
 	s.mux.HandleFunc("GET /.well-known/terraform.json", discover)
-	s.mux.HandleFunc("PUT "+blobPath+"{token}", s.putBlob)
-	s.mux.HandleFunc("POST "+blobPath+"{token}", s.putBlob)
-	s.mux.HandleFunc("GET "+blobPath+"{token}", s.getBlob)
+	s.mux.HandleFunc("PUT "+blobs.Path+"{token}", s.putBlob)
+	s.mux.HandleFunc("POST "+blobs.Path+"{token}", s.putBlob)
+	s.mux.HandleFunc("GET "+blobs.Path+"{token}", s.getBlob)
 	if s.options.HostedState {
 		s.mux.HandleFunc("GET "+hostedPath+"{state_version_id}/hosted_state", s.serve(endpoint{handle: getHosted(blobState)}))
 		s.mux.HandleFunc("GET "+hostedPath+"{state_version_id}/hosted_json_state", s.serve(endpoint{handle: getHosted(blobJSON)}))

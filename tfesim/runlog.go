@@ -5,12 +5,14 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+
+	"tfhaul/tfesim/blobs"
 	"tfhaul/tfesim/jsonapi"
 )
 
 // keepLog writes a finished log into a blob; nil when that fails, which leaves the log empty.
-func (s *Server) keepLog(text []byte) *blob {
-	b, err := keepBlob(s.blobs, bytes.NewReader(marked(text)))
+func (s *Server) keepLog(text []byte) *blobs.Blob {
+	b, err := blobs.Keep(s.blobs, bytes.NewReader(marked(text)))
 	if err != nil {
 		s.warn("a log could not be kept", err)
 	}
@@ -26,31 +28,31 @@ func marked(text []byte) []byte {
 }
 
 // getRunBlob answers GET on the addresses of a configuration, a plan's JSON and the logs.
-func (s *Server) getRunBlob(w http.ResponseWriter, r *http.Request, t ticket) {
-	var b *blob
+func (s *Server) getRunBlob(w http.ResponseWriter, r *http.Request, t blobs.Ticket) {
+	var b *blobs.Blob
 	var live *liveLog
 	err := s.do(func() {
-		if t.kind == blobConfiguration {
-			if v := s.work.configurations[t.version]; v != nil && v.BackingData == backingDataKept {
+		if t.Kind == blobConfiguration {
+			if v := s.work.configurations[t.ID]; v != nil && v.BackingData == blobs.DataKept {
 				b = v.Archive
 			}
-		} else if run := s.runs[t.version]; run != nil {
-			b, live = s.runBlob(run, t.kind)
+		} else if run := s.runs[t.ID]; run != nil {
+			b, live = s.runBlob(run, t.Kind)
 		}
 	})
 	if err != nil {
 		jsonapi.WriteError(w, err)
 		return
 	}
-	if t.kind != blobPlanLog && t.kind != blobApplyLog {
-		s.sendBlob(w, b)
+	if t.Kind != blobPlanLog && t.Kind != blobApplyLog {
+		blobs.Send(w, s.blobs, b)
 		return
 	}
 	s.sendLog(w, r, b, live)
 }
 
 // runBlob is what a run holds of a kind, or the log that is being written.
-func (s *Server) runBlob(r *run, kind blobKind) (*blob, *liveLog) {
+func (s *Server) runBlob(r *run, kind blobs.Kind) (*blobs.Blob, *liveLog) {
 	p, executed := &r.Plan, r.Plan.Status == phaseRunning
 	switch kind {
 	case blobPlanJSON:
@@ -70,7 +72,7 @@ func (s *Server) runBlob(r *run, kind blobKind) (*blob, *liveLog) {
 
 // sendLog answers the part of a log that the offset and limit parameters name. A log that has
 // not begun is empty.
-func (s *Server) sendLog(w http.ResponseWriter, r *http.Request, b *blob, live *liveLog) {
+func (s *Server) sendLog(w http.ResponseWriter, r *http.Request, b *blobs.Blob, live *liveLog) {
 	number := func(name string) int64 {
 		n, err := strconv.ParseInt(r.URL.Query().Get(name), 10, 64)
 		if err != nil {
@@ -84,7 +86,7 @@ func (s *Server) sendLog(w http.ResponseWriter, r *http.Request, b *blob, live *
 	case live != nil:
 		text = live.part(offset, limit)
 	case b != nil:
-		content, err := s.blobs.open(b.ID)
+		content, err := s.blobs.Open(b.ID)
 		if err != nil {
 			http.Error(w, "Not Found", http.StatusNotFound)
 			return

@@ -4,8 +4,9 @@ import (
 	"encoding/json"
 	"net/http"
 	"slices"
-	"tfhaul/tfesim/jsonapi"
 	"time"
+
+	"tfhaul/tfesim/jsonapi"
 )
 
 // advance starts what can start in a workspace: every plan that cannot be applied, which

@@ -3,8 +3,10 @@ package tfesim
 import (
 	"encoding/json"
 	"slices"
-	"tfhaul/tfesim/jsonapi"
 	"time"
+
+	"tfhaul/tfesim/blobs"
+	"tfhaul/tfesim/jsonapi"
 )
 
 // The statuses of a run that occur here.
@@ -88,10 +90,10 @@ type runEvent struct {
 type phase struct {
 	Status string // "" while it has none
 	Times  map[string]time.Time
-	Log    *blob
-	JSON   *blob // of a plan
+	Log    *blobs.Blob
+	JSON   *blobs.Blob // of a plan
 	// Redacted is the plan as clients render it, without sensitive values.
-	Redacted *blob
+	Redacted *blobs.Blob
 	// What the plan holds, and what the apply did.
 	HasChanges                                bool
 	Additions, Changes, Destructions, Imports int
@@ -236,7 +238,7 @@ func (c *call) runConfiguration(w *workspace) (*configurationVersion, error) {
 	if v == nil || v.Workspace != w.ID {
 		return nil, jsonapi.NotFound()
 	}
-	if c.s.configurationStatus(v, c.now) != configurationUploaded || v.BackingData != backingDataKept {
+	if c.s.configurationStatus(v, c.now) != configurationUploaded || v.BackingData != blobs.DataKept {
 		return nil, jsonapi.Unprocessable(textUnusable, v.ID)
 	}
 	return v, nil

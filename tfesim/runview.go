@@ -5,8 +5,10 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"tfhaul/tfesim/jsonapi"
 	"time"
+
+	"tfhaul/tfesim/blobs"
+	"tfhaul/tfesim/jsonapi"
 )
 
 // planID and applyID are the ids of a run's parts.
@@ -326,7 +328,7 @@ func getPlanJSON(c *call) (*jsonapi.Answer, error) {
 	if r.Plan.JSON == nil {
 		return jsonapi.NoContent(), nil
 	}
-	return c.redirect(ticket{kind: blobPlanJSON, version: r.ID}), nil
+	return c.redirect(blobs.Ticket{Kind: blobPlanJSON, ID: r.ID}), nil
 }
 
 func (c *call) planResource(r *run) jsonapi.Resource {
@@ -361,7 +363,7 @@ func (s *Server) versionsOfRun(r *run) []jsonapi.Ref {
 	return refs
 }
 
-func (c *call) phaseAttributes(r *run, p *phase, log blobKind) map[string]any {
+func (c *call) phaseAttributes(r *run, p *phase, log blobs.Kind) map[string]any {
 	times := map[string]any{}
 	for status, name := range map[string]string{phaseQueued: "queued-at", phaseRunning: "started-at",
 		phaseFinished: "finished-at", phaseErrored: "errored-at", phaseCanceled: "canceled-at"} {
@@ -372,7 +374,7 @@ func (c *call) phaseAttributes(r *run, p *phase, log blobKind) map[string]any {
 	return map[string]any{
 		"status":                        p.Status,
 		"status-timestamps":             times,
-		"log-read-url":                  jsonapi.Origin(c.r) + blobPath + c.s.seal(ticket{kind: log, version: r.ID, expires: c.now.Add(downloadLife).Unix()}),
+		"log-read-url":                  c.s.signer.Address(jsonapi.Origin(c.r), blobs.Ticket{Kind: log, ID: r.ID, Expires: c.now.Add(blobs.DownloadLife).Unix()}),
 		"resource-additions":            p.Additions,
 		"resource-changes":              p.Changes,
 		"resource-destructions":         p.Destructions,

@@ -14,8 +14,10 @@ import (
 	"net/http"
 	"slices"
 	"sync"
-	"tfhaul/tfesim/jsonapi"
 	"time"
+
+	"tfhaul/tfesim/blobs"
+	"tfhaul/tfesim/jsonapi"
 )
 
 // Options say what a Server is like. The zero value is a current Terraform Enterprise with one
@@ -98,9 +100,9 @@ type Server struct {
 	mux     *http.ServeMux
 	limiter *limiter
 	record  recorder
-	blobs   blobStore
-	store   *store // nil in memory
-	secret  []byte // signs blob addresses
+	blobs   blobs.Store
+	store   *store       // nil in memory
+	signer  blobs.Signer // of blob addresses
 
 	late     sync.WaitGroup // requests that a fault has postponed
 	done     chan struct{}  // closed by Close: lets hanging requests go
@@ -117,10 +119,10 @@ type Server struct {
 	runs          map[string]*run
 	assets        map[string]*asset
 	tokens        map[string]*token
-	work          *work    // what runs need
-	sequence      uint64   // of the newest state version
-	changes       []change // of the request that holds mu
-	garbage       []*blob  // to be removed once the changes are on disk
+	work          *work         // what runs need
+	sequence      uint64        // of the newest state version
+	changes       []change      // of the request that holds mu
+	garbage       []*blobs.Blob // to be removed once the changes are on disk
 }
 
 // New makes a server, and loads what Options.Data holds.

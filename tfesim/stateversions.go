@@ -5,8 +5,10 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"tfhaul/tfesim/jsonapi"
 	"time"
+
+	"tfhaul/tfesim/blobs"
+	"tfhaul/tfesim/jsonapi"
 )
 
 type stateVersion struct {
@@ -26,9 +28,9 @@ type stateVersion struct {
 	Cycle        string
 	// Discarded versions were superseded before their bytes arrived.
 	Discarded bool
-	State     *blob
-	JSON      *blob // json-state
-	Outputs   *blob // json-state-outputs
+	State     *blobs.Blob
+	JSON      *blobs.Blob // json-state
+	Outputs   *blobs.Blob // json-state-outputs
 	Contents  contents
 	// BackingData is one of the states in backingdata.go.
 	BackingData string
@@ -93,9 +95,9 @@ func (s *Server) stillPending(w *workspace, now time.Time) bool {
 type incomingVersion struct {
 	s       *Server
 	item    jsonapi.Item
-	state   *blob
-	json    *blob
-	outputs *blob
+	state   *blobs.Blob
+	json    *blobs.Blob
+	outputs *blobs.Blob
 	read    contents
 	kept    bool
 }
@@ -104,25 +106,25 @@ type incomingVersion struct {
 // held in memory.
 func receiveVersion(c *call) error {
 	attributes := []string{"state", "json-state", "json-state-outputs"}
-	sinks := map[string]*lateBlob{}
+	sinks := map[string]*blobs.Late{}
 	writers := map[string]io.Writer{}
 	for _, a := range attributes {
-		sinks[a] = &lateBlob{store: c.s.blobs}
+		sinks[a] = &blobs.Late{Store: c.s.blobs}
 		writers[a] = sinks[a]
 	}
 	p, err := jsonapi.ReadPayload(newDiverter(c.r.Body, writers))
 	in := &incomingVersion{s: c.s}
 	if err == nil {
 		in.item = p.One
-		for a, to := range map[string]**blob{"state": &in.state, "json-state": &in.json, "json-state-outputs": &in.outputs} {
-			if *to, err = sinks[a].finish(); err != nil {
+		for a, to := range map[string]**blobs.Blob{"state": &in.state, "json-state": &in.json, "json-state-outputs": &in.outputs} {
+			if *to, err = sinks[a].Finish(); err != nil {
 				break
 			}
 		}
 	}
 	if err != nil {
 		for _, sink := range sinks {
-			sink.abort()
+			sink.Abort()
 		}
 		in.discardUnlessKept()
 		return err
@@ -315,7 +317,7 @@ func (s *Server) addVersion(w *workspace, v *stateVersion) {
 }
 
 // arrive makes the bytes part of the version.
-func (s *Server) arrive(v *stateVersion, state *blob, read contents, now time.Time) {
+func (s *Server) arrive(v *stateVersion, state *blobs.Blob, read contents, now time.Time) {
 	v.State, v.Contents, v.Arrived = state, read, now
 }
 

@@ -3,6 +3,8 @@ package tfesim
 import (
 	"crypto/rand"
 	"encoding/json"
+
+	"tfhaul/tfesim/blobs"
 )
 
 // A stored is a record that is kept on disk.
@@ -50,8 +52,8 @@ func (s *Server) drop(r stored) {
 
 // discard notes that no record will hold the bytes any more once the noted changes are on
 // disk.
-func (s *Server) discard(blobs ...*blob) {
-	s.garbage = append(s.garbage, blobs...)
+func (s *Server) discard(gone ...*blobs.Blob) {
+	s.garbage = append(s.garbage, gone...)
 }
 
 // commit hands the noted changes over, in the order of the requests that made them, and
@@ -87,9 +89,9 @@ func (s *Server) do(f func()) error {
 // open prepares the blobs and, with Options.Data, loads what was kept.
 func (s *Server) open() error {
 	if s.options.Data == "" {
-		s.blobs = newMemoryBlobs()
-		s.secret = make([]byte, 32)
-		rand.Read(s.secret)
+		s.blobs = blobs.InMemory()
+		s.signer = make([]byte, 32)
+		rand.Read(s.signer)
 		return nil
 	}
 	return s.load()

@@ -4,8 +4,9 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
-	"tfhaul/tfesim/jsonapi"
 	"time"
+
+	"tfhaul/tfesim/jsonapi"
 )
 
 // A grant gives a team access to one workspace, beside what it may in all of them.

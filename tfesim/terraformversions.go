@@ -3,9 +3,10 @@ package tfesim
 import (
 	"slices"
 	"strings"
-	"tfhaul/tfesim/jsonapi"
 
 	"github.com/hashicorp/go-version"
+
+	"tfhaul/tfesim/jsonapi"
 )
 
 // offersTerraform says whether a workspace may be given this Terraform version: an exact one

@@ -6,8 +6,9 @@ import (
 	"encoding/hex"
 	"slices"
 	"strings"
-	"tfhaul/tfesim/jsonapi"
 	"time"
+
+	"tfhaul/tfesim/jsonapi"
 )
 
 // tokenYears is how long a token lives whose expiry the client leaves to the server.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+
 	"tfhaul/tfesim/jsonapi"
 )
 

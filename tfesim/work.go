@@ -5,6 +5,8 @@ import (
 	"sync/atomic"
 
 	bolt "go.etcd.io/bbolt"
+
+	"tfhaul/tfesim/blobs"
 )
 
 // work is what a Server holds for runs. Its maps are read and written under Server.mu.
@@ -41,8 +43,8 @@ func (k *work) load(tx *bolt.Tx) error {
 }
 
 // blobs are the bytes that its records and the runs hold.
-func (s *Server) workBlobs() []*blob {
-	var all []*blob
+func (s *Server) workBlobs() []*blobs.Blob {
+	var all []*blobs.Blob
 	for _, v := range s.work.configurations {
 		all = append(all, v.Archive)
 	}

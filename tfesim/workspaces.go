@@ -3,6 +3,7 @@ package tfesim
 import (
 	"encoding/json"
 	"strings"
+
 	"tfhaul/tfesim/jsonapi"
 )
 

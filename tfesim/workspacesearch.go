@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+
 	"tfhaul/tfesim/jsonapi"
 )
 

@@ -1,6 +1,6 @@
 //go:build !windows
 
-package tfesim
+package blobs
 
 import "os"
 
