@@ -21,7 +21,22 @@ type Lease struct {
 	over   bool       // released, lost, or kept on purpose
 	seen   Instant    // when the request was sent whose answer last showed the lock as ours
 	unsure bool       // the last look could not tell whose the lock is
+	ended  Ending
 }
+
+// An Ending is what a release knows of the requests that it took.
+type Ending struct {
+	// Took is how long after the last request was sent it was known to have taken
+	// effect. It may have been effective at any time between.
+	Took time.Duration
+	// Outstanding says that a request before the last got no answer, and may still take
+	// effect: then it releases a lock that another process of our identity holds.
+	Outstanding bool
+}
+
+// Late reports whether another process of our identity may have held the lock when the
+// release took effect, for it was under way for longer than a lock is trusted.
+func (e Ending) Late() bool { return e.Took > MaxAge }
 
 func newLease(l Locker, c Clock, seen Instant) *Lease {
 	return &Lease{locker: l, clock: c, seen: seen, releasing: make(chan struct{}, 1)}
@@ -86,6 +101,13 @@ func (l *Lease) Unsure() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.unsure
+}
+
+// Ending is about the release, once that has succeeded.
+func (l *Lease) Ending() Ending {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.ended
 }
 
 // saw notes an answer that shows the lock as ours, or does not tell whose it is.
@@ -179,7 +201,7 @@ func (l *Lease) Release(ctx context.Context) error {
 		err := r.attempt(ctx)
 		switch {
 		case err == nil, errors.Is(err, errReleased):
-			l.Keep()
+			l.end(Ending{l.clock.Now().Since(r.sent), err == nil && r.lost != nil})
 			return nil
 		case errors.Is(err, ErrNotHeld):
 			l.Keep()
@@ -199,7 +221,8 @@ func (l *Lease) Release(ctx context.Context) error {
 // A release is one call of Release.
 type release struct {
 	*Lease
-	lost error // a reply to Unlock was, which may have taken effect
+	lost error   // a reply to Unlock was, which may have taken effect
+	sent Instant // when the last Unlock was
 }
 
 // attempt tries once. After a lost reply it looks at the holder first.
@@ -234,6 +257,9 @@ func (r *release) ready(ctx context.Context) error {
 	case r.lost != nil && errors.Is(err, ErrNotHeld):
 		return errReleased
 	}
+	if err == nil {
+		r.sent = r.clock.Now()
+	}
 	return err
 }
 
@@ -263,6 +289,13 @@ func (l *Lease) Keep() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.over = true
+}
+
+// end ends the lease of a lock that was released.
+func (l *Lease) end(e Ending) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.over, l.ended = true, e
 }
 
 // Held reports whether the lock is still ours to release.

@@ -45,7 +45,7 @@ func (x *execution) freeLeft(ctx context.Context, lock HeldLock) {
 	}
 	was := "An earlier run of this haul was cut off while " + what + " was locked by it"
 	if x.past().sending && (elsewhere || x.result.Relation == "") && x.OnFailure != ClearLock {
-		x.reportLeft(lock, was+", and may have sent its state. The workspace may still be locked: what it holds was not looked at. See tfhaul history, then free it: "+lock.UnlockCommand())
+		x.stays(lock, was+", and may have sent its state. The workspace may still be locked: what it holds was not looked at. See tfhaul history, then free it: "+lock.UnlockCommand())
 		return
 	}
 	freed, err := x.unlock(ctx, x.Organization, x.Move.Workspace, lock.WorkspaceID, func(id string) bool {
@@ -57,20 +57,25 @@ func (x *execution) freeLeft(ctx context.Context, lock HeldLock) {
 		// It was given back, or taken from us, and another user's is left alone. So is
 		// that of another move of this run.
 	case err != nil:
-		x.reportLeft(lock, fmt.Sprintf("%s, and it could not be unlocked: %v. To free it: %s", was, err, lock.UnlockCommand()))
+		x.stays(lock, fmt.Sprintf("%s, and it could not be unlocked: %v. To free it: %s", was, err, lock.UnlockCommand()))
 	default:
 		x.record(Event{Event: EventUnlocked, WorkspaceID: lock.WorkspaceID})
 		if freed.Freed {
-			x.note("%s; it is unlocked now.", was)
+			x.note("%s. %s", was, freed.Message)
 		}
 	}
 }
 
-// reportLeft reports a lock that stays after the move's own steps have ended.
-func (x *execution) reportLeft(lock HeldLock, message string) {
+// stays reports a lock that stays after the move's own steps have ended.
+func (x *execution) stays(lock HeldLock, message string) {
 	x.result.Locked, x.result.UnlockCommand = true, lock.UnlockCommand()
+	x.failLater(CodeLockLeft, message)
+}
+
+// failLater makes a failure of a move that had succeeded until then.
+func (x *execution) failLater(code Code, message string) {
 	if x.result.Outcome == Moved || x.result.Outcome == AlreadyThere {
-		x.result.Outcome, x.result.Code, x.result.Message = Failed, CodeLockLeft, x.result.Message+" "+message
+		x.result.Outcome, x.result.Code, x.result.Message = Failed, code, x.result.Message+" "+message
 		return
 	}
 	x.note("%s", message)

@@ -266,22 +266,61 @@ func (x *execution) giveLockBack(ctx context.Context, lease *lockwait.Lease, wor
 		return left
 	default:
 		x.record(x.lockEvent(EventUnlocked))
-		if age := lease.Age(); age > lockwait.MaxAge && !lease.Unsure() {
-			x.note("The server answered the unlock %s after the lock was last seen as this haul's. If another process with the same account had taken the lock meanwhile, its lock was released.", age.Round(time.Second))
-		}
 	}
-	if now := x.lock.now; x.sent != nil && now != "" && !strings.EqualFold(now, x.Move.Workspace) && work == nil {
+	return x.unlockedLate(lease, x.afterUnlock(ctx, work))
+}
+
+// afterUnlock is the part of steps 7 and 9 that comes after the unlock. work is what
+// ended the work under the lock.
+func (x *execution) afterUnlock(ctx context.Context, work error) error {
+	if work != nil {
+		return work
+	}
+	if now := x.lock.now; x.sent != nil && now != "" && !strings.EqualFold(now, x.Move.Workspace) {
 		return &stop{code: CodeRenamed, message: fmt.Sprintf(
 			"The state arrived as %s and was verified, but the workspace was renamed meanwhile: it is %s/%s now. Check that this is where the state belongs.",
 			x.sent.ID, x.Organization, now)}
 	}
-	if work != nil || x.settled() {
-		return work
+	if x.settled() {
+		return nil
 	}
 	if err := x.verifyCurrent(ctx); err != nil {
 		return err
 	}
 	return x.checkSource(ctx)
+}
+
+// unlockedLate reports an unlock that may have released the lock of another process with
+// the same account, or that may do so later. Another reason to fail comes first.
+func (x *execution) unlockedLate(lease *lockwait.Lease, other error) error {
+	ending := lease.Ending()
+	if ending.Outstanding {
+		x.note("The reply to an unlock request was lost, and another request unlocked the workspace. If the first one takes effect later, it releases a lock that another process with the same account has taken by then.")
+	}
+	switch {
+	case other != nil && ending.Late():
+		x.note("%s", lateUnlock(ending))
+	case other != nil:
+	case ending.Late():
+		return &stop{code: CodeUnproven, message: x.arrivedMessage() + " " + lateUnlock(ending)}
+	case x.late && lease.Unsure():
+		return &stop{code: CodeUnproven, message: x.arrivedMessage() +
+			" But the reply to the upload came late or was lost, and the server does not say who holds the lock: whether another process with the same account had taken it meanwhile, and its state was overwritten, is not proven. Compare the workspace's versions: tfhaul history " + x.result.Target}
+	}
+	return other
+}
+
+// lateUnlock is the sentence about an unlock that took long.
+func lateUnlock(e lockwait.Ending) string {
+	return fmt.Sprintf("The unlock was under way for %s. Whether it released this haul's lock is not proven: if another process with the same account had taken the lock meanwhile, its lock was released. Check that no other process was working on this workspace.", e.Took.Round(time.Second))
+}
+
+// arrivedMessage says what was proven of the state.
+func (x *execution) arrivedMessage() string {
+	if x.settled() {
+		return x.result.Message
+	}
+	return x.movedMessage()
 }
 
 // underTheRunsLock moves under the lock of the run whose token we have.

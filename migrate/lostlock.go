@@ -38,7 +38,7 @@ func (x *execution) lookOnceMore(ctx context.Context) {
 		x.result.LockRequestLost = x.lock.lost > 1
 		x.note("A lock request whose reply was lost took effect late; the workspace is unlocked again.")
 	case err != nil:
-		x.reportLeft(lock, fmt.Sprintf("A lock request whose reply was lost may have locked the workspace, and it could not be unlocked: %v. To free it: %s", err, lock.UnlockCommand()))
+		x.stays(lock, fmt.Sprintf("A lock request whose reply was lost may have locked the workspace, and it could not be unlocked: %v. To free it: %s", err, lock.UnlockCommand()))
 	default:
 		x.note("The reply to a lock request was lost. If it takes effect later, the workspace stays locked by this haul; to look, and free it: %s", lock.UnlockCommand())
 	}
@@ -51,9 +51,13 @@ func (x *execution) releaseLate(ctx context.Context) (ours bool, err error) {
 	if err != nil || !holder.Ours {
 		return false, err
 	}
-	err = lockwait.Resume(x.lock, x.Clock, looked).Release(ctx)
+	lease := lockwait.Resume(x.lock, x.Clock, looked)
+	err = lease.Release(ctx)
 	if errors.Is(err, lockwait.ErrNotHeld) {
 		return false, nil // another user was faster
+	}
+	if ending := lease.Ending(); ending.Late() {
+		x.failLater(CodeUnproven, lateUnlock(ending))
 	}
 	return true, err
 }

@@ -66,7 +66,8 @@ func (e *Engine) unlock(ctx context.Context, organization, workspace, id string,
 		return u, fmt.Errorf("%w: it is held by %s (%q); only they, or an administrator of the workspace, may lift it", ErrNotOurs, ws.Holder, ws.Holder.Reason)
 	}
 	// Where the server does not tell the reason, it still lets only the holder unlock.
-	if err := lockwait.Resume(lock, e.Clock, read).Release(ctx); err != nil {
+	lease := lockwait.Resume(lock, e.Clock, read)
+	if err := lease.Release(ctx); err != nil {
 		switch {
 		case errors.Is(err, lockwait.ErrNotHeld):
 			err = fmt.Errorf("%w: %w", ErrNotOurs, err)
@@ -76,5 +77,8 @@ func (e *Engine) unlock(ctx context.Context, organization, workspace, id string,
 		return u, err
 	}
 	u.Freed, u.Message = true, "The workspace is unlocked."
+	if ending := lease.Ending(); ending.Late() {
+		u.Message += " " + lateUnlock(ending)
+	}
 	return u, nil
 }
