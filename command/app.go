@@ -20,10 +20,16 @@ import (
 
 // Run runs the program with args, of which the first is its name, and returns its
 // exit code; environ holds NAME=VALUE. Results go to stdout, all else to stderr.
-// When ctx ends, no move begins any more, and those that hold a lock are finished. See
-// Abandonable for those who cannot wait for that. A panic ends the run with exit code
-// 1, after what may be left locked has been reported.
+// When ctx ends, no move begins any more, and those that hold a lock are finished. A
+// panic ends the run with exit code 1, after what may be left locked has been reported.
 func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, environ []string) int {
+	return RunUntil(ctx, nil, args, stdin, stdout, stderr, environ)
+}
+
+// RunUntil is Run for those who cannot wait for moves to finish: when abandon is closed,
+// it reports on stderr what may be left locked and returns. What was under way keeps
+// running, so the process must end.
+func RunUntil(ctx context.Context, abandon <-chan struct{}, args []string, stdin io.Reader, stdout, stderr io.Writer, environ []string) int {
 	p := &process{
 		stdin: stdin, stdout: &terminal{w: stdout}, stderr: &terminal{w: stderr}, environ: environ,
 		held: &heldLocks{}, leftovers: &leftovers{},
@@ -47,7 +53,7 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		case <-stopped:
 			stopped = nil
 			p.tellStopping()
-		case <-abandoned(ctx):
+		case <-abandon:
 			p.abandon()
 			return exitInterrupted
 		case c := <-crashed:
@@ -84,20 +90,6 @@ func (p *process) tellCrash(c crash.Panic) {
 	for _, frame := range c.Frames {
 		fmt.Fprintf(p.stderr, "  %s\n", frame)
 	}
-}
-
-type abandonKey struct{}
-
-// Abandonable makes a context for Run. When abandon is closed, Run returns at
-// once, and says on stderr what may be left locked. What was under way is left
-// running: the process must end.
-func Abandonable(ctx context.Context, abandon <-chan struct{}) context.Context {
-	return context.WithValue(ctx, abandonKey{}, abandon)
-}
-
-func abandoned(ctx context.Context) <-chan struct{} {
-	abandon, _ := ctx.Value(abandonKey{}).(<-chan struct{})
-	return abandon
 }
 
 // A process is what a run of the program has been given.

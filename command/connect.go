@@ -50,7 +50,7 @@ func (p *process) connector(c *cli.Context) (connector, error) {
 
 // workspaceAddress reads [HOST/]ORG/WORKSPACE.
 func (p *process) workspaceAddress(given string) (target.Address, error) {
-	address, err := target.ParseAddress(given, true, p.getenv)
+	address, err := target.ParseWorkspace(given, p.getenv)
 	if err != nil {
 		return address, &usageError{err.Error()}
 	}

@@ -82,9 +82,30 @@ func haulFlags() []cli.Flag {
 // manifestExt is how the name of a manifest ends.
 const manifestExt = ".hcl"
 
-// hauling reads the arguments and flags of a command that takes sources, and one
-// that takes a manifest, too.
-func (p *process) hauling(c *cli.Context, takesManifest bool) (hauling, error) {
+// haulOfSources reads the arguments and flags of a command that takes sources.
+func (p *process) haulOfSources(c *cli.Context) (hauling, error) {
+	h, err := p.hauling(c)
+	if err != nil {
+		return h, err
+	}
+	return h, h.takeSources(c)
+}
+
+// haulOfManifest reads the arguments and flags of a command that takes a manifest, or
+// sources.
+func (p *process) haulOfManifest(c *cli.Context) (hauling, error) {
+	h, err := p.hauling(c)
+	switch {
+	case err != nil:
+		return h, err
+	case slices.ContainsFunc(h.sources, isManifest):
+		return h, h.takeManifest()
+	}
+	return h, h.takeSources(c)
+}
+
+// hauling reads the flags. What goes where is left to takeSources and takeManifest.
+func (p *process) hauling(c *cli.Context) (hauling, error) {
 	h := hauling{
 		sources: c.Args().Slice(), mapFile: c.String("map"),
 		find:    source.FindOptions{Include: c.StringSlice("include"), Exclude: c.StringSlice("exclude"), Stdin: p.stdin, Connections: &source.Connections{}},
@@ -109,10 +130,7 @@ func (p *process) hauling(c *cli.Context, takesManifest bool) (hauling, error) {
 	if h.namer, err = source.ParseNamer(c.String("workspace-name")); err != nil {
 		return h, &usageError{err.Error()}
 	}
-	if takesManifest && slices.ContainsFunc(h.sources, isManifest) {
-		return h, h.takeManifest()
-	}
-	return h, h.takeSources(c)
+	return h, nil
 }
 
 func isManifest(ref string) bool {
@@ -157,7 +175,7 @@ func (h *hauling) takeSources(c *cli.Context) error {
 
 // organizationAddress reads [HOST/]ORG.
 func (p *process) organizationAddress(given string) (target.Address, error) {
-	address, err := target.ParseAddress(given, false, p.getenv)
+	address, err := target.ParseOrganization(given, p.getenv)
 	if err != nil {
 		return address, &usageError{err.Error()}
 	}

@@ -219,7 +219,7 @@ func checkWorkspace(name string) error {
 	if strings.ContainsAny(name, "/@?#") { // which mean something in an address
 		return usagef("it names the workspace %q: its name consists of letters, digits, - and _", name)
 	}
-	_, err := target.ParseAddress(target.DefaultHost+"/organization/"+name, true, func(string) string { return "" })
+	_, err := target.ParseWorkspace(target.DefaultHost+"/organization/"+name, func(string) string { return "" })
 	if bad, ok := errors.AsType[*target.AddressError](err); ok {
 		return usagef("it %s", bad.Reason)
 	}

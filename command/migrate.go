@@ -56,7 +56,7 @@ would change; 2 with --dry-run --detailed-exitcode: there is work to do; 4 the c
 			jsonFlag(),
 		),
 		Action: func(c *cli.Context) error {
-			h, err := p.hauling(c, true)
+			h, err := p.haulOfManifest(c)
 			if err != nil {
 				return err
 			}

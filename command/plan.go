@@ -47,7 +47,7 @@ not be found out; 4 the command line or the configuration is wrong; 130 interrup
 			jsonFlag(),
 		),
 		Action: func(c *cli.Context) error {
-			h, err := p.hauling(c, false)
+			h, err := p.haulOfSources(c)
 			if err != nil {
 				return err
 			}

@@ -83,7 +83,7 @@ Exit codes: as those of tfhaul plan.`,
 }
 
 func (p *process) parseRehearsal(c *cli.Context) (*rehearsal, error) {
-	h, err := p.hauling(c, true)
+	h, err := p.haulOfManifest(c)
 	if err != nil {
 		return nil, err
 	}

@@ -203,12 +203,15 @@ func (v *verifyJournal) sourceOf(ctx context.Context, name string) (source.Objec
 // if they name this host.
 func (p *process) recordedAddress(recorded string) (target.Address, error) {
 	// A move that had no workspace's name ends with the slash.
-	organization, unnamed := strings.CutSuffix(recorded, "/")
-	address, err := target.ParseAddress(organization, !unnamed, p.getenv)
+	parse := target.ParseWorkspace
+	if unnamed, ok := strings.CutSuffix(recorded, "/"); ok {
+		recorded, parse = unnamed, target.ParseOrganization
+	}
+	address, err := parse(recorded, p.getenv)
 	if err != nil {
 		return address, err
 	}
-	if usual, err := target.ParseAddress(address.Organization, false, p.getenv); err == nil && usual.Host == address.Host {
+	if usual, err := target.ParseOrganization(address.Organization, p.getenv); err == nil && usual.Host == address.Host {
 		address.Scheme = usual.Scheme
 	}
 	return address, nil

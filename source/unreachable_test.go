@@ -94,7 +94,7 @@ var askers = map[string]func(t *testing.T, at string, o source.FindOptions) erro
 		return err
 	},
 	"target": func(t *testing.T, at string, o source.FindOptions) error {
-		address, err := target.ParseAddress(strings.TrimPrefix(at, "https://")+"/acme/net", true, func(string) string { return "" })
+		address, err := target.ParseWorkspace(strings.TrimPrefix(at, "https://")+"/acme/net", func(string) string { return "" })
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -79,71 +79,88 @@ var permittedName = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 // documentation recommends at most 90; today's servers take this many.
 const maxWorkspaceName = 260
 
-// ParseAddress reads [HOST/]ORG/WORKSPACE, or [HOST/]ORG unless needWorkspace. HOST may carry a scheme
-// and a port; http is refused for any host but this machine. Without HOST the variables TFE_ADDRESS
-// and TFE_HOSTNAME decide, in this order, then DefaultHost; env looks a variable up (os.Getenv). Every
-// error is an *AddressError.
-func ParseAddress(s string, needWorkspace bool, env func(string) string) (Address, error) {
-	form, names := "[HOST/]ORG", 1
-	if needWorkspace {
-		form, names = "[HOST/]ORG/WORKSPACE", 2
+// The forms of an address.
+const (
+	organizationForm = "[HOST/]ORG"
+	workspaceForm    = "[HOST/]ORG/WORKSPACE"
+)
+
+// ParseOrganization reads [HOST/]ORG, as ParseWorkspace does.
+func ParseOrganization(s string, env func(string) string) (Address, error) {
+	a, names, err := splitAddress(s, organizationForm, env)
+	if err != nil {
+		return Address{}, err
 	}
-	refuse := func(reason string, args ...any) (Address, error) {
-		return Address{}, &AddressError{Given: s, Reason: fmt.Sprintf(reason, args...)}
+	a.Organization = names[0]
+	if !permittedName.MatchString(a.Organization) {
+		return Address{}, refused(s, "names the organization %q: its name consists of letters, digits, - and _", a.Organization)
 	}
+	return a, nil
+}
+
+// ParseWorkspace reads [HOST/]ORG/WORKSPACE. HOST may carry a scheme and a port; http is
+// refused for any host but this machine. Without HOST the variables TFE_ADDRESS and
+// TFE_HOSTNAME decide, in this order, then DefaultHost; env looks a variable up
+// (os.Getenv). Every error is an *AddressError.
+func ParseWorkspace(s string, env func(string) string) (Address, error) {
+	a, names, err := splitAddress(s, workspaceForm, env)
+	if err != nil {
+		return Address{}, err
+	}
+	a.Organization, a.Workspace = names[0], names[1]
+	switch {
+	case !permittedName.MatchString(a.Organization):
+		hint := ""
+		if strings.Contains(a.Organization, ".") {
+			hint = "; if that is the host, the organization is missing: write " + workspaceForm
+		}
+		return Address{}, refused(s, "names the organization %q: its name consists of letters, digits, - and _%s", a.Organization, hint)
+	case !permittedName.MatchString(a.Workspace):
+		return Address{}, refused(s, "names the workspace %q: its name consists of letters, digits, - and _", a.Workspace)
+	case len(a.Workspace) > maxWorkspaceName:
+		return Address{}, refused(s, "names a workspace of %d characters: at most %d are allowed", len(a.Workspace), maxWorkspaceName)
+	}
+	return a, nil
+}
+
+func refused(given, reason string, args ...any) error {
+	return &AddressError{Given: given, Reason: fmt.Sprintf(reason, args...)}
+}
+
+// splitAddress reads the host of an address, and returns the names that follow it: as
+// many as the form has.
+func splitAddress(s, form string, env func(string) string) (Address, []string, error) {
 	if s == "" {
-		return refuse("is empty: write %s", form)
+		return Address{}, nil, refused(s, "is empty: write %s", form)
 	}
 	if strings.ContainsAny(s, "@?#") {
-		return Address{}, &AddressError{Reason: fmt.Sprintf("has a part that does not belong there (a user name, a query or a fragment): write %s, and give the token as TFE_TOKEN", form)}
+		return Address{}, nil, refused("", "has a part that does not belong there (a user name, a query or a fragment): write %s, and give the token as TFE_TOKEN", form)
 	}
 	scheme, rest, hasScheme := strings.Cut(s, "://")
 	if !hasScheme {
 		scheme, rest = "", s
 	}
+	names := strings.Count(form, "/") // one of them belongs to the host
 	parts := strings.Split(strings.TrimSuffix(rest, "/"), "/")
-	if hasScheme && len(parts) > 2 && parts[1] == "app" {
-		return refuse("is a page for browsers: %s", insteadOfPage(parts, form))
-	}
-	if hasScheme && len(parts) != names+1 || len(parts) < names || len(parts) > names+1 {
-		return refuse("is not of the form %s", form)
+	switch {
+	case hasScheme && len(parts) > 2 && parts[1] == "app":
+		return Address{}, nil, refused(s, "is a page for browsers: %s", insteadOfPage(parts, form))
+	case hasScheme && len(parts) != names+1, len(parts) < names, len(parts) > names+1:
+		return Address{}, nil, refused(s, "is not of the form %s", form)
+	case len(parts) == names:
+		a, err := defaultHost(env)
+		return a, parts, err
+	case !hasScheme && !strings.ContainsAny(parts[0], ".:") && parts[0] != "localhost":
+		// acme/net where only an organization is wanted, far more often than a host called acme.
+		return Address{}, nil, refused(s, "names %q as its host: write %s, and a host without a dot as https://%s/…", parts[0], form, parts[0])
 	}
 	a := Address{Scheme: strings.ToLower(scheme)}
-	if len(parts) == names {
-		var err error
-		if a, err = defaultHost(env); err != nil {
-			return Address{}, err
-		}
-	} else {
-		if !hasScheme && !strings.ContainsAny(parts[0], ".:") && parts[0] != "localhost" {
-			// acme/net where only an organization is wanted, far more often than a host called acme.
-			return refuse("names %q as its host: write %s, and a host without a dot as https://%s/…", parts[0], form, parts[0])
-		}
-		host, reason := normalHost(a.Scheme, parts[0])
-		if reason != "" {
-			return refuse("%s", reason)
-		}
-		a.Host = host
-		parts = parts[1:]
+	host, reason := normalHost(a.Scheme, parts[0])
+	if reason != "" {
+		return Address{}, nil, refused(s, "%s", reason)
 	}
-	a.Organization = parts[0]
-	if !permittedName.MatchString(a.Organization) {
-		hint := ""
-		if needWorkspace && strings.Contains(a.Organization, ".") {
-			hint = "; if that is the host, the organization is missing: write " + form
-		}
-		return refuse("names the organization %q: its name consists of letters, digits, - and _%s", a.Organization, hint)
-	}
-	if needWorkspace {
-		a.Workspace = parts[1]
-		switch {
-		case !permittedName.MatchString(a.Workspace):
-			return refuse("names the workspace %q: its name consists of letters, digits, - and _", a.Workspace)
-		case len(a.Workspace) > maxWorkspaceName:
-			return refuse("names a workspace of %d characters: at most %d are allowed", len(a.Workspace), maxWorkspaceName)
-		}
-	}
-	return a, nil
+	a.Host = host
+	return a, parts[1:], nil
 }
 
 // insteadOfPage says what to write for https://HOST/app/ORG/workspaces/WORKSPACE.

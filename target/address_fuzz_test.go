@@ -17,14 +17,18 @@ func FuzzParseAddress(f *testing.F) {
 		f.Add(seed, "", true)
 		f.Add(seed, "https://tfe.example.com", false)
 	}
-	f.Fuzz(func(t *testing.T, given, variable string, needWorkspace bool) {
+	f.Fuzz(func(t *testing.T, given, variable string, ofWorkspace bool) {
 		env := func(name string) string {
 			if name == "TFE_ADDRESS" {
 				return variable
 			}
 			return ""
 		}
-		a, err := ParseAddress(given, needWorkspace, env)
+		parse := ParseOrganization
+		if ofWorkspace {
+			parse = ParseWorkspace
+		}
+		a, err := parse(given, env)
 		if err != nil {
 			if _, ok := errors.AsType[*AddressError](err); !ok {
 				t.Fatalf("%T: %v", err, err)
@@ -34,15 +38,15 @@ func FuzzParseAddress(f *testing.F) {
 			}
 			return
 		}
-		if a.Host == "" || !permittedName.MatchString(a.Organization) || needWorkspace != (a.Workspace != "") || a.Workspace != "" && !permittedName.MatchString(a.Workspace) {
+		if a.Host == "" || !permittedName.MatchString(a.Organization) || ofWorkspace != (a.Workspace != "") || a.Workspace != "" && !permittedName.MatchString(a.Workspace) {
 			t.Fatalf("%q was taken as %+v", given, a)
 		}
 		if strings.ContainsAny(a.Host, "/@?# \x00") || a.Scheme != "" && a.Scheme != "https" && a.Scheme != "http" {
 			t.Fatalf("%q was taken as %+v", given, a)
 		}
-		again, err := ParseAddress(a.Scheme+"://"+a.Host+"/"+a.Organization+strings.TrimSuffix("/"+a.Workspace, "/"), needWorkspace, env)
+		again, err := parse(a.Scheme+"://"+a.Host+"/"+a.Organization+strings.TrimSuffix("/"+a.Workspace, "/"), env)
 		if a.Scheme == "" {
-			again, err = ParseAddress("https://"+a.Host+"/"+a.Organization+strings.TrimSuffix("/"+a.Workspace, "/"), needWorkspace, env)
+			again, err = parse("https://"+a.Host+"/"+a.Organization+strings.TrimSuffix("/"+a.Workspace, "/"), env)
 			again.Scheme = ""
 		}
 		if err != nil || again != a {

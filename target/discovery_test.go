@@ -110,7 +110,7 @@ func TestAnAddressWithASchemeIsNotDiscovered(t *testing.T) {
 		"http://127.0.0.1:8080/acme":        "http://127.0.0.1:8080/api/v2/",
 		"http://[::1]:8080/acme":            "http://[::1]:8080/api/v2/",
 	} {
-		addr, err := ParseAddress(given, false, environment())
+		addr, err := ParseOrganization(given, environment())
 		if err != nil {
 			t.Fatal(err)
 		}

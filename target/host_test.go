@@ -13,7 +13,7 @@ func TestHostIsWhatTheUserAddressed(t *testing.T) {
 		"tfe.example.com:8443/acme/net":  "tfe.example.com:8443",
 		"http://127.0.0.1:8080/acme/net": "http://127.0.0.1:8080",
 	} {
-		address, err := ParseAddress(given, true, func(string) string { return "" })
+		address, err := ParseWorkspace(given, func(string) string { return "" })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -24,7 +24,7 @@ func TestHostIsWhatTheUserAddressed(t *testing.T) {
 		if got := client.Host(); got != want {
 			t.Errorf("%s: the client says %q, want %q", given, got, want)
 		}
-		if again, err := ParseAddress(client.Host()+"/acme/net", true, func(string) string { return "" }); err != nil || again != address {
+		if again, err := ParseWorkspace(client.Host()+"/acme/net", func(string) string { return "" }); err != nil || again != address {
 			t.Errorf("%s: what the client says leads to %v (%v)", given, again, err)
 		}
 	}
