@@ -226,6 +226,24 @@ func (j job) countRequests(t *testing.T) int {
 
 func (j job) sweep(t *testing.T, b blow, k int) {
 	s := j.stage(t)
+	first := s.strike(t, b, k)
+	s.judge(t, first)
+
+	_, ended := s.start(t)
+	if second := <-ended; second.exit != 0 {
+		t.Errorf("the second run: exit %d\n%s", second.exit, second.output)
+	}
+	s.wantDone(t)
+	if t.Failed() {
+		t.Logf("the first run: exit %d\n%s", first.exit, first.output)
+		journal, err := os.ReadFile(s.journal)
+		t.Logf("the journal (%v):\n%s", err, journal)
+	}
+}
+
+// strike runs the job's command, and deals the blow at its k-th request.
+func (s *stage) strike(t *testing.T, b blow, k int) ending {
+	t.Helper()
 	if b.lost {
 		s.Inject(tfesim.Fault{Nth: k, Kind: tfesim.FaultReset})
 	}
@@ -255,19 +273,8 @@ func (j job) sweep(t *testing.T, b blow, k int) {
 	close(started)
 	first := <-ended
 	close(gone)
-	s.judge(t, first)
-
 	s.ClearFaults()
-	_, ended = s.start(t)
-	if second := <-ended; second.exit != 0 {
-		t.Errorf("the second run: exit %d\n%s", second.exit, second.output)
-	}
-	s.wantDone(t)
-	if t.Failed() {
-		t.Logf("the first run: exit %d\n%s", first.exit, first.output)
-		journal, err := os.ReadFile(s.journal)
-		t.Logf("the journal (%v):\n%s", err, journal)
-	}
+	return first
 }
 
 // judge looks at what a blow has left: old bytes or new ones, and no lock that
