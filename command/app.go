@@ -112,6 +112,7 @@ type process struct {
 
 	// typed are the flags that stand on the command line, and not in a variable.
 	typed map[string]bool
+	json  bool // --json
 }
 
 // getenv looks a variable up; "" where it is not set.
@@ -173,7 +174,7 @@ func (p *process) app() *cli.App {
 	for _, c := range app.Commands {
 		c.HideHelp = true
 		c.CustomHelpTemplate = commandHelp
-		c.Before = p.setLogLevel
+		c.Before = p.commonFlags
 		c.OnUsageError = onUsageError
 		logLevel := logLevelFlag()
 		logLevel.Hidden = true // listed by tfhaul --help
@@ -187,7 +188,9 @@ func logLevelFlag() *cli.StringFlag {
 	return textFlag("log-level", "warn", "log to stderr from `LEVEL` on: debug, info, warn or error")
 }
 
-func (p *process) setLogLevel(c *cli.Context) error {
+// commonFlags reads the flags that commands have in common.
+func (p *process) commonFlags(c *cli.Context) error {
+	p.json = c.Bool("json")
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(c.String("log-level"))); err != nil {
 		return usagef("%s cannot be %q: it is debug, info, warn or error", p.originOf("log-level"), c.String("log-level"))

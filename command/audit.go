@@ -25,7 +25,6 @@ type takeInventory struct {
 	sources []string
 	options audit.Options
 	all     bool
-	json    bool
 	csv     bool
 	html    string         // a file
 	force   bool           // replaces one that is not ours
@@ -63,7 +62,7 @@ read; 4 there is no such source.`,
 			if !c.Args().Present() {
 				return usagef("SOURCE is missing: tfhaul audit SOURCE… (more: tfhaul audit --help)")
 			}
-			a := &takeInventory{process: p, sources: c.Args().Slice(), all: c.Bool("all"), json: c.Bool("json"), csv: c.Bool("csv"), force: c.Bool("force")}
+			a := &takeInventory{process: p, sources: c.Args().Slice(), all: c.Bool("all"), csv: c.Bool("csv"), force: c.Bool("force")}
 			var err error
 			if a.html, err = reportPath(c, "html"); err != nil {
 				return err
@@ -113,7 +112,7 @@ func (a *takeInventory) aim(c *cli.Context) (*hauling, error) {
 	if slices.Contains(a.sources, "-") {
 		return nil, usagef("standard input can be read only once: with --target, save it to a file and name that")
 	}
-	h := &hauling{sources: a.sources, mapFile: c.String("map"), find: a.options.Find, parallelism: migrate.DefaultParallelism, json: a.json}
+	h := &hauling{sources: a.sources, mapFile: c.String("map"), find: a.options.Find, parallelism: migrate.DefaultParallelism}
 	h.options.Create = c.Bool("create")
 	var err error
 	if h.connector, err = a.connector(c); err != nil {

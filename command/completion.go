@@ -1,7 +1,6 @@
 package command
 
 import (
-	"context"
 	_ "embed"
 	"io"
 
@@ -18,13 +17,6 @@ var (
 	//go:embed completion/tfhaul.ps1
 	powershellCompletion string
 )
-
-// A printCompletion prints a shell's completion script.
-type printCompletion struct {
-	*process
-	app   *cli.App
-	shell string
-}
 
 func (p *process) completionCommand() *cli.Command {
 	return &cli.Command{
@@ -43,15 +35,15 @@ Examples:
 			if err != nil {
 				return err
 			}
-			return (&printCompletion{p, c.App, args[0]}).Run(c.Context)
+			return p.printCompletion(c.App, args[0])
 		},
 	}
 }
 
-// Run prints the script.
-func (s *printCompletion) Run(context.Context) error {
+// printCompletion prints a shell's completion script.
+func (p *process) printCompletion(app *cli.App, shell string) error {
 	var script string
-	switch s.shell {
+	switch shell {
 	case "bash":
 		script = bashCompletion
 	case "zsh":
@@ -60,12 +52,12 @@ func (s *printCompletion) Run(context.Context) error {
 		script = powershellCompletion
 	case "fish":
 		var err error
-		if script, err = s.app.ToFishCompletion(); err != nil {
+		if script, err = app.ToFishCompletion(); err != nil {
 			return err
 		}
 	default:
-		return usagef("there is no completion for the shell %q: it is bash, zsh, fish or powershell", s.shell)
+		return usagef("there is no completion for the shell %q: it is bash, zsh, fish or powershell", shell)
 	}
-	_, err := io.WriteString(s.stdout, script)
+	_, err := io.WriteString(p.stdout, script)
 	return err
 }

@@ -19,7 +19,6 @@ type configure struct {
 	limit       int
 	speculative bool
 	noQueue     bool
-	json        bool
 }
 
 func (p *process) configCommand() *cli.Command {
@@ -54,7 +53,7 @@ wrong; 130 interrupted.`,
 
 // runConfig reads which of the three is wanted.
 func (p *process) runConfig(c *cli.Context) error {
-	o := &configure{limit: c.Int("limit"), speculative: c.Bool("speculative"), noQueue: c.Bool("no-queue"), json: c.Bool("json")}
+	o := &configure{limit: c.Int("limit"), speculative: c.Bool("speculative"), noQueue: c.Bool("no-queue")}
 	wants := map[string][]string{
 		"list": {"list", "[HOST/]ORG/WORKSPACE"},
 		"show": {"show", "CV-ID", "[HOST/]ORG/WORKSPACE"},

@@ -40,7 +40,7 @@ func (p *process) pushAtlas(c *cli.Context, n connector, dir, given string, wron
 			return usagef("--%s is not known to the API %s", flag, apiAtlas)
 		}
 	}
-	o := atlasPush{connector: n, dir: dir, json: c.Bool("json")}
+	o := atlasPush{connector: n, dir: dir}
 	var ok bool
 	if o.user, o.name, ok = strings.Cut(given, "/"); !ok || o.user == "" || o.name == "" || strings.Contains(o.name, "/") {
 		return usagef("the target of --api %s is USER/NAME, and not %q; the server is ATLAS_ADDRESS", apiAtlas, given)
@@ -77,7 +77,6 @@ type atlasPush struct {
 	connector
 	dir, user, name     string
 	variables, metadata map[string]string
-	json                bool
 }
 
 // Run packs, pushes and reports.
@@ -105,12 +104,7 @@ func (o *atlasPush) Run(ctx context.Context) error {
 	}
 	shown := report.AtlasVersion{Target: client.Host() + "/" + o.user + "/" + o.name, Version: pushed.Version, Size: packed.Size,
 		Received: pushed.Received, Files: packed.Files, LeftOut: packed.LeftOut}
-	if o.json {
-		err = report.AtlasVersionJSON(o.stdout, shown)
-	} else {
-		err = report.ShowAtlasVersion(o.stdout, o.stdout.style(), shown)
-	}
-	if err != nil {
+	if err := show(o.process, shown, report.AtlasVersionJSON, report.ShowAtlasVersion); err != nil {
 		return err
 	}
 	if pushed.Received >= 0 && pushed.Received != packed.Size {

@@ -28,7 +28,7 @@ const demoOrg = "demo"
 // A demo moves sample states into a server of its own.
 type demo struct {
 	*process
-	keep, json bool
+	keep bool
 
 	dir     string // temporary, removed at the end
 	server  *tfesim.Server
@@ -59,7 +59,7 @@ Exit codes: 0 everything ended as it should; 1 something did not.`,
 			if err := noArguments(c); err != nil {
 				return err
 			}
-			return (&demo{process: p, keep: c.Bool("keep"), json: c.Bool("json")}).Run(c.Context)
+			return (&demo{process: p, keep: c.Bool("keep")}).Run(c.Context)
 		},
 	}
 }

@@ -34,7 +34,6 @@ type hauling struct {
 	journal       string
 	detailed      bool
 	all           bool // show every row
-	json          bool
 }
 
 // searchFlags say which snapshots go into which workspaces.
@@ -111,7 +110,7 @@ func (p *process) hauling(c *cli.Context) (hauling, error) {
 		find:    source.FindOptions{Include: c.StringSlice("include"), Exclude: c.StringSlice("exclude"), Stdin: p.stdin, Connections: &source.Connections{}},
 		replace: c.StringSlice("replace"), bump: c.StringSlice("bump-serial"),
 		parallelism: c.Int("parallelism"), failFast: c.Bool("fail-fast"), journal: c.String("journal"),
-		detailed: c.Bool("detailed-exitcode"), all: c.Bool("all"), json: c.Bool("json"),
+		detailed: c.Bool("detailed-exitcode"), all: c.Bool("all"),
 	}
 	if h.parallelism < 1 {
 		return h, usagef("--parallelism cannot be %d: at least one move runs at a time", h.parallelism)

@@ -31,7 +31,6 @@ const redrawEvery = 150 * time.Millisecond
 type haulProgress struct {
 	*process
 	doing string // reading, moving or comparing
-	json  bool
 
 	mu      sync.Mutex
 	total   int
@@ -47,13 +46,13 @@ type haulProgress struct {
 }
 
 // startProgress begins to tell of so many moves. The caller ends it.
-func (p *process) startProgress(doing string, total int, json bool) *haulProgress {
+func (p *process) startProgress(doing string, total int) *haulProgress {
 	g := &haulProgress{
-		process: p, doing: doing, total: total, json: json,
+		process: p, doing: doing, total: total,
 		count: map[migrate.Outcome]int{}, waiting: map[string]string{}, start: time.Now(), stop: make(chan struct{}),
 	}
 	switch {
-	case p.stderr.interactive && !json:
+	case p.stderr.interactive && !p.json:
 		g.draw(redrawEvery)
 	default:
 		g.ticking.Go(g.tick)

@@ -29,7 +29,8 @@ func TestHaulTellsNowAndThen(t *testing.T) {
 		t.Run(fmt.Sprintf("json %v", asJSON), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				p, stderr := quietProcess()
-				g := p.startProgress(moving, 100, asJSON)
+				p.json = asJSON
+				g := p.startProgress(moving, 100)
 				for i := range 40 {
 					g.ended(migrate.Result{Source: "s", Target: fmt.Sprintf("h/o/w%d", i), Outcome: migrate.Moved})
 				}
@@ -86,7 +87,7 @@ func wantEvents(t *testing.T, text string) {
 func TestBarsDoNotBlock(t *testing.T) {
 	t.Parallel()
 	p, stderr := quietProcess()
-	g := p.startProgress(moving, 4000, false)
+	g := p.startProgress(moving, 4000)
 	g.draw(100 * time.Microsecond)
 	var moves sync.WaitGroup
 	for i := range 8 {

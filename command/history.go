@@ -15,7 +15,6 @@ type listHistory struct {
 	connector
 	address target.Address
 	limit   int
-	json    bool
 }
 
 func (p *process) historyCommand() *cli.Command {
@@ -37,7 +36,7 @@ Examples:
 			if err != nil {
 				return err
 			}
-			h := &listHistory{limit: c.Int("limit"), json: c.Bool("json")}
+			h := &listHistory{limit: c.Int("limit")}
 			if h.address, err = p.workspaceAddress(args[0]); err != nil {
 				return err
 			}

@@ -1,7 +1,6 @@
 package command
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -11,11 +10,6 @@ import (
 
 // manSection is that of programs for users.
 const manSection = 1
-
-// A printMan prints the manual page.
-type printMan struct {
-	*process
-}
 
 func (p *process) manCommand() *cli.Command {
 	return &cli.Command{
@@ -28,15 +22,15 @@ func (p *process) manCommand() *cli.Command {
 			if err := noArguments(c); err != nil {
 				return err
 			}
-			return (&printMan{p}).Run(c.Context)
+			return p.printMan()
 		},
 	}
 }
 
-// Run prints the page. urfave/cli's page has a command's usage and no
-// description, which is where ours teaches: so the description stands there, too.
-func (m *printMan) Run(context.Context) error {
-	app := m.app()
+// printMan prints the page. urfave/cli's page has a command's usage but no description,
+// which is where ours teaches, so the description is added to the usage.
+func (p *process) printMan() error {
+	app := p.app()
 	for _, c := range app.Commands {
 		c.UsageText = fmt.Sprintf("%s\n\n%s", c.UsageText, c.Description)
 	}
@@ -45,6 +39,6 @@ func (m *printMan) Run(context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = io.WriteString(m.stdout, page)
+	_, err = io.WriteString(p.stdout, page)
 	return err
 }

@@ -74,6 +74,9 @@ would change; 2 with --dry-run --detailed-exitcode: there is work to do; 4 the c
 
 // Run plans, asks, moves and reports.
 func (m *migration) Run(ctx context.Context) error {
+	if m.options.DryRun {
+		return (&planner{hauling: m.hauling}).Run(ctx)
+	}
 	start := time.Now()
 	pairing, err := m.pair(ctx)
 	if err != nil {
@@ -85,12 +88,6 @@ func (m *migration) Run(ctx context.Context) error {
 	}
 	defer client.Close()
 	haul := m.haul(client)
-	if m.options.DryRun {
-		if haul.Past, err = m.past(); err != nil {
-			return err
-		}
-		return m.tellPlan(ctx, haul, pairing, start)
-	}
 	record, err := m.openRecord()
 	if err != nil {
 		return err
@@ -112,24 +109,6 @@ func (m *migration) Run(ctx context.Context) error {
 		m.prove(ctx, client, haul, plan, results)
 	}
 	return m.tellHauled(ctx, m.view(plan, results, pairing, start), record, pairing)
-}
-
-// tellPlan is what a dry run does instead of moving.
-func (m *migration) tellPlan(ctx context.Context, haul *migrate.Haul, pairing *pairing, start time.Time) error {
-	plan, err := m.plan(ctx, haul, pairing)
-	if err != nil {
-		return err
-	}
-	view := m.view(plan, plan.Results(), pairing, start)
-	if m.json {
-		err = report.HaulJSON(m.stdout, view)
-	} else {
-		err = report.Plan(m.stdout, m.stdout.style(), view)
-	}
-	if err != nil {
-		return err
-	}
-	return ended(m.code(ctx, view.Results, pairing))
 }
 
 // agree tells what is to be done, and asks whether it shall be.
@@ -154,7 +133,7 @@ func (m *migration) agree(ctx context.Context, plan *migrate.Plan, pairing *pair
 
 // run has the moves carried out, and tells how far that is.
 func (m *migration) run(ctx context.Context, haul *migrate.Haul, plan *migrate.Plan) []migrate.Result {
-	progress := m.startProgress(moving, len(plan.Moves), m.json)
+	progress := m.startProgress(moving, len(plan.Moves))
 	defer progress.end()
 	haul.Ended, haul.Engine.Observe = progress.ended, progress.observe
 	results, _ := haul.Run(ctx, plan) // the causes are told with the results
@@ -168,13 +147,7 @@ func (m *migration) tellHauled(ctx context.Context, view report.Haul, record *re
 	if code != exitDone {
 		view.Continue = m.again(record.path)
 	}
-	var err error
-	if m.json {
-		err = report.HaulJSON(m.stdout, view)
-	} else {
-		err = report.Hauled(m.stdout, m.stdout.style(), view)
-	}
-	if err != nil {
+	if err := show(m.process, view, report.HaulJSON, report.Hauled); err != nil {
 		return err
 	}
 	return ended(code)

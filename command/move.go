@@ -109,7 +109,6 @@ type moveOne struct {
 	run           string
 	journal       string
 	detailed      bool
-	json          bool
 }
 
 func (p *process) moveCommand() *cli.Command {
@@ -150,7 +149,7 @@ func (p *process) parseMove(c *cli.Context) (*moveOne, error) {
 		return nil, err
 	}
 	m := &moveOne{source: args[0], run: c.String("run"), journal: c.String("journal"),
-		detailed: c.Bool("detailed-exitcode"), json: c.Bool("json")}
+		detailed: c.Bool("detailed-exitcode")}
 	if m.address, err = p.workspaceAddress(args[1]); err != nil {
 		return nil, err
 	}
@@ -177,7 +176,7 @@ func (m *moveOne) Run(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := m.show(result); err != nil {
+	if err := show(m.process, result, report.MoveJSON, report.Move); err != nil {
 		return err
 	}
 	return ended(codeOfResults(ctx, []migrate.Result{result}, m.detailed))
@@ -230,13 +229,6 @@ func failedEarly(ref string, address target.Address, err error) (migrate.Result,
 		r.Code = migrate.CodeUnreadable
 	}
 	return r, r.Code != ""
-}
-
-func (m *moveOne) show(result migrate.Result) error {
-	if m.json {
-		return report.MoveJSON(m.stdout, result)
-	}
-	return report.Move(m.stdout, m.stdout.style(), result)
 }
 
 // mostListed is how many objects an error names.

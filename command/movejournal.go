@@ -159,7 +159,7 @@ func readLeftLock(path string) (*leftLock, error) {
 }
 
 // listLeftLocks lists what moves without --journal left to free. It changes nothing.
-func (p *process) listLeftLocks(ctx context.Context, asJSON bool) error {
+func (p *process) listLeftLocks(ctx context.Context) error {
 	dir, err := p.stateDir()
 	if err != nil {
 		return usagef("cannot look for the journals of moves: %v. Name a journal: tfhaul unlock JOURNAL", err)
@@ -188,10 +188,7 @@ func (p *process) listLeftLocks(ctx context.Context, asJSON bool) error {
 			left = append(left, l.LeftLock)
 		}
 	}
-	if asJSON {
-		return report.LeftLocksJSON(p.stdout, left)
-	}
-	return report.LeftLocks(p.stdout, p.stdout.style(), left)
+	return show(p, left, report.LeftLocksJSON, report.LeftLocks)
 }
 
 // globEscaped quotes what means something in a pattern.

@@ -93,12 +93,7 @@ func (l *planner) Run(ctx context.Context) error {
 			return err
 		}
 	}
-	if l.json {
-		err = report.HaulJSON(l.stdout, view)
-	} else {
-		err = report.Plan(l.stdout, l.stdout.style(), view)
-	}
-	if err != nil {
+	if err := show(l.process, view, report.HaulJSON, report.Plan); err != nil {
 		return err
 	}
 	l.tellManifest(plan)
@@ -139,7 +134,7 @@ func readJournal(path string) (*migrate.Ledger, error) {
 
 // plan has a haul planned, and tells how far that is.
 func (h *hauling) plan(ctx context.Context, haul *migrate.Haul, pairing *pairing) (*migrate.Plan, error) {
-	progress := h.startProgress(reading, len(pairing.moves), h.json)
+	progress := h.startProgress(reading, len(pairing.moves))
 	defer progress.end()
 	haul.Decided = progress.ended
 	moves := pairing.moves

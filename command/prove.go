@@ -23,7 +23,6 @@ type proveOne struct {
 	local   bool
 	logs    bool
 	timeout time.Duration // of the run
-	json    bool
 }
 
 func (p *process) proveCommand() *cli.Command {
@@ -67,7 +66,7 @@ Exit codes: 0 proven; 3 changes, which need a decision; 1 unproven; 4 the comman
 }
 
 func (p *process) parseProve(c *cli.Context) (*proveOne, error) {
-	o := &proveOne{local: c.Bool("local"), logs: c.Bool("logs"), timeout: c.Duration("run-timeout"), json: c.Bool("json")}
+	o := &proveOne{local: c.Bool("local"), logs: c.Bool("logs"), timeout: c.Duration("run-timeout")}
 	o.request = prove.Request{Run: c.String("run"), ConfigurationVersion: c.String("configuration-version"), UpgradeState: c.Bool("upgrade-state")}
 	if err := o.checkFlags(); err != nil {
 		return nil, err
@@ -144,12 +143,7 @@ func (o *proveOne) Run(ctx context.Context) error {
 	} else {
 		result = prover.Prove(ctx, o.request)
 	}
-	if o.json {
-		err = report.ProofJSON(o.stdout, result)
-	} else {
-		err = report.Proof(o.stdout, o.stdout.style(), result)
-	}
-	if err != nil {
+	if err := show(o.process, result, report.ProofJSON, report.Proof); err != nil {
 		return err
 	}
 	return ended(codeOfProof(result))

@@ -143,12 +143,7 @@ func (r *rehearsal) Run(ctx context.Context) (err error) {
 		view.Findings, view.Results = real.Findings, together(real, view.Results)
 	}
 	view.APICalls, view.Seconds = r.calls, time.Since(start).Seconds()
-	if r.json {
-		err = report.HaulJSON(r.stdout, view)
-	} else {
-		err = report.Plan(r.stdout, r.stdout.style(), view)
-	}
-	if err != nil {
+	if err := show(r.process, view, report.HaulJSON, report.Plan); err != nil {
 		return err
 	}
 	return ended(r.code(ctx, view.Results, pairing))
@@ -324,7 +319,7 @@ func (r *rehearsal) play(ctx context.Context, client *target.Client, moves []mig
 	if err != nil {
 		return nil, err
 	}
-	progress := r.startProgress("rehearsing", len(plan.Moves), r.json)
+	progress := r.startProgress("rehearsing", len(plan.Moves))
 	defer progress.end()
 	haul.Engine.Observe = progress.observe
 	haul.Ended = func(result migrate.Result) {

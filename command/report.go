@@ -15,7 +15,6 @@ type tellHaul struct {
 	*process
 	journal     string
 	html, junit string
-	json        bool
 	force       bool // replaces files that are not ours
 }
 
@@ -44,7 +43,7 @@ Exit codes: 0 the report was made, whatever it tells; 1 it could not be written;
 			if err != nil {
 				return err
 			}
-			t := &tellHaul{process: p, journal: args[0], json: c.Bool("json"), force: c.Bool("force")}
+			t := &tellHaul{process: p, journal: args[0], force: c.Bool("force")}
 			if t.html, err = reportPath(c, "html"); err != nil {
 				return err
 			}

@@ -22,7 +22,6 @@ type simulation struct {
 	options tfesim.Options
 	listen  string
 	envFile string
-	json    bool
 }
 
 func (p *process) simCommand() *cli.Command {
@@ -76,7 +75,7 @@ func (p *process) parseSim(c *cli.Context) (*simulation, error) {
 	if err != nil {
 		return nil, usagef("--personality cannot be %q: it is tfe, hcp, old-tfe or lax", c.String("personality"))
 	}
-	s := &simulation{process: p, listen: c.String("listen"), envFile: c.String("env-file"), json: c.Bool("json")}
+	s := &simulation{process: p, listen: c.String("listen"), envFile: c.String("env-file")}
 	s.options = tfesim.Options{
 		Personality: personality, Organizations: c.StringSlice("org"), Data: c.String("data"),
 		Latency: c.Duration("latency"), RateLimit: c.Int("rate"),

@@ -57,6 +57,14 @@ func (p *process) understandsANSI() bool {
 	return runtime.GOOS != "windows" || p.getenv("WT_SESSION") != "" || p.getenv("TERM") != ""
 }
 
+// show prints a value: as JSON with --json, else for a person.
+func show[T any](p *process, value T, document func(io.Writer, T) error, view func(io.Writer, report.Style, T) error) error {
+	if p.json {
+		return document(p.stdout, value)
+	}
+	return view(p.stdout, p.stdout.style(), value)
+}
+
 // style is how a view is to be drawn here: on a terminal, in its width.
 func (t *terminal) style() report.Style {
 	s := report.Style{Colour: t.colour}

@@ -22,7 +22,6 @@ type unlocker struct {
 	journal string         // where the candidates are read from; or
 	address target.Address // the one candidate, of
 	haul    string         // this haul
-	json    bool
 }
 
 func (p *process) unlockCommand() *cli.Command {
@@ -51,7 +50,7 @@ Exit codes: 0 all of them are free, or listed; 3 another user holds one; 1 one c
 		}, append(connectFlags(), jsonFlag())...),
 		Action: func(c *cli.Context) error {
 			if c.NArg() == 0 && c.String("haul") == "" {
-				return p.listLeftLocks(c.Context, c.Bool("json"))
+				return p.listLeftLocks(c.Context)
 			}
 			u, err := p.parseUnlock(c)
 			if err != nil {
@@ -63,7 +62,7 @@ Exit codes: 0 all of them are free, or listed; 3 another user holds one; 1 one c
 }
 
 func (p *process) parseUnlock(c *cli.Context) (*unlocker, error) {
-	u := &unlocker{haul: c.String("haul"), json: c.Bool("json")}
+	u := &unlocker{haul: c.String("haul")}
 	what := "JOURNAL"
 	if u.haul != "" {
 		what = "[HOST/]ORG/WORKSPACE"
@@ -105,12 +104,7 @@ func (u *unlocker) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if u.json {
-		err = report.UnlockingsJSON(u.stdout, unlockings)
-	} else {
-		err = report.Unlockings(u.stdout, u.stdout.style(), unlockings)
-	}
-	if err != nil {
+	if err := show(u.process, unlockings, report.UnlockingsJSON, report.Unlockings); err != nil {
 		return err
 	}
 	return ended(codeOfUnlockings(ctx, unlockings))

@@ -16,7 +16,6 @@ type verifyOne struct {
 	source  string
 	address target.Address
 	deep    bool
-	json    bool
 }
 
 func (p *process) verifyCommand() *cli.Command {
@@ -59,7 +58,7 @@ Exit codes: 0 the same bytes; 3 not the same, and the message says how they stan
 			if err != nil {
 				return err
 			}
-			v := &verifyOne{source: args[0], deep: c.Bool("deep"), json: c.Bool("json")}
+			v := &verifyOne{source: args[0], deep: c.Bool("deep")}
 			if v.address, err = p.workspaceAddress(args[1]); err != nil {
 				return err
 			}

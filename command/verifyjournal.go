@@ -25,11 +25,11 @@ type verifyJournal struct {
 	connector
 	journal     string
 	connections *source.Connections
-	all, json   bool
+	all         bool
 }
 
 func (p *process) parseVerifyJournal(c *cli.Context) (*verifyJournal, error) {
-	v := &verifyJournal{journal: c.Args().First(), connections: &source.Connections{}, all: c.Bool("all"), json: c.Bool("json")}
+	v := &verifyJournal{journal: c.Args().First(), connections: &source.Connections{}, all: c.Bool("all")}
 	parallelism := c.Int("parallelism")
 	if parallelism < 1 {
 		return nil, usagef("--parallelism cannot be %d: at least one workspace is looked at at a time", parallelism)
@@ -147,7 +147,7 @@ func listKnown(ctx context.Context, moves []recordedMove) {
 
 // recheckAll looks at many workspaces at a time.
 func (v *verifyJournal) recheckAll(ctx context.Context, moves []recordedMove) []migrate.Result {
-	progress := v.startProgress(comparing, len(moves), v.json)
+	progress := v.startProgress(comparing, len(moves))
 	defer progress.end()
 	results := make([]migrate.Result, len(moves))
 	var group errgroup.Group

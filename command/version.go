@@ -1,7 +1,6 @@
 package command
 
 import (
-	"context"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -46,11 +45,6 @@ func buildVersion() Version {
 // userAgent names this program to servers.
 func userAgent() string { return "tfhaul/" + buildVersion().Version }
 
-type showVersion struct {
-	*process
-	json bool
-}
-
 func (p *process) versionCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "version",
@@ -63,25 +57,24 @@ func (p *process) versionCommand() *cli.Command {
 			if err := noArguments(c); err != nil {
 				return err
 			}
-			return (&showVersion{p, c.Bool("json")}).Run(c.Context)
+			if p.json {
+				return report.JSON(p.stdout, buildVersion())
+			}
+			_, err := fmt.Fprintln(p.stdout, buildVersion())
+			return err
 		},
 	}
 }
 
-// Run prints the version.
-func (v *showVersion) Run(context.Context) error {
-	built := buildVersion()
-	if v.json {
-		return report.JSON(v.stdout, built)
-	}
+// String is the version for a person.
+func (v Version) String() string {
 	commit := ""
-	if built.Commit != "" {
-		commit = " (commit " + built.Commit
-		if built.Modified {
+	if v.Commit != "" {
+		commit = " (commit " + v.Commit
+		if v.Modified {
 			commit += ", modified"
 		}
 		commit += ")"
 	}
-	_, err := fmt.Fprintf(v.stdout, "tfhaul %s%s, %s, %s\n", built.Version, commit, built.Go, built.Platform)
-	return err
+	return fmt.Sprintf("tfhaul %s%s, %s, %s", v.Version, commit, v.Go, v.Platform)
 }
