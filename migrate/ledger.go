@@ -32,6 +32,10 @@ type Ledger struct {
 
 type moveKey struct{ source, target string }
 
+// folded returns the key under which a move is found: organizations and workspaces whose
+// names differ only in case are one.
+func (k moveKey) folded() moveKey { return moveKey{k.source, foldName(k.target)} }
+
 // An entry is what the ledger knows of one move.
 type entry struct {
 	moveKey
@@ -80,10 +84,10 @@ func (l *Ledger) Add(e Event) {
 		return // of no single move
 	}
 	key := moveKey{e.Source, e.Target}
-	m := l.moves[key]
+	m := l.moves[key.folded()]
 	if m == nil {
 		m = &entry{moveKey: key, begun: e.Snapshot}
-		l.moves[key] = m
+		l.moves[key.folded()] = m
 		l.order = append(l.order, m)
 	}
 	switch e.Event {
@@ -196,7 +200,7 @@ type LockLedger struct {
 	lost  locks // where a lock request may still take effect
 }
 
-// locks are workspaces by target: several where a workspace was renamed or deleted, and
+// locks are workspaces by folded target: several where a workspace was renamed or deleted, and
 // another has its name.
 type locks map[string][]HeldLock
 
@@ -206,22 +210,25 @@ func (l *locks) add(h HeldLock) {
 		*l = locks{}
 	}
 	l.drop(h.Target, h.WorkspaceID)
-	(*l)[h.Target] = append((*l)[h.Target], h)
+	(*l)[foldName(h.Target)] = append(l.of(h.Target), h)
 }
 
 // drop removes a workspace; all of the target where its id is not known.
 func (l locks) drop(target, id string) {
-	left := slices.DeleteFunc(l[target], func(h HeldLock) bool { return h.is(id) })
+	left := slices.DeleteFunc(l.of(target), func(h HeldLock) bool { return h.is(id) })
 	if len(left) == 0 {
-		delete(l, target)
+		delete(l, foldName(target))
 		return
 	}
-	l[target] = left
+	l[foldName(target)] = left
 }
+
+// of returns those of a target.
+func (l locks) of(target string) []HeldLock { return l[foldName(target)] }
 
 // has reports whether a workspace is among them.
 func (l locks) has(target, id string) bool {
-	return slices.ContainsFunc(l[target], func(h HeldLock) bool { return h.is(id) })
+	return slices.ContainsFunc(l.of(target), func(h HeldLock) bool { return h.is(id) })
 }
 
 // sorted returns all, by name.
@@ -272,8 +279,8 @@ func (l *LockLedger) LostRequests() []HeldLock {
 
 // left returns the workspaces behind a target that are locked, or may be.
 func (l *LockLedger) left(target string) []HeldLock {
-	all := slices.Clone(l.locks[target])
-	for _, h := range l.lost[target] {
+	all := slices.Clone(l.locks.of(target))
+	for _, h := range l.lost.of(target) {
 		if !l.locks.has(target, h.WorkspaceID) {
 			all = append(all, h)
 		}
@@ -305,7 +312,7 @@ func (x *execution) past() entry {
 	if x.Past == nil {
 		return entry{}
 	}
-	if m := x.Past.moves[moveKey{x.result.Source, x.result.Target}]; m != nil {
+	if m := x.Past.moves[x.key().folded()]; m != nil {
 		return *m
 	}
 	return entry{}

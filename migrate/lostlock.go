@@ -14,7 +14,7 @@ func (x *execution) lockRequestLost() { x.record(x.lockEvent(EventLockRequestLos
 
 // noteLostLock puts into the result that a lock request may still take effect.
 func (x *execution) noteLostLock() {
-	earlier := x.Past != nil && len(x.Past.lost[x.result.Target]) > 0
+	earlier := x.Past != nil && len(x.Past.lost.of(x.result.Target)) > 0
 	if earlier || x.lock != nil && x.lock.outstanding(x.lease != nil) {
 		x.result.LockRequestLost = true
 	}

@@ -58,7 +58,7 @@ func (h *Haul) provenBefore(r Result) *prove.Result {
 	if h.Past == nil {
 		return nil
 	}
-	past := h.Past.moves[moveKey{r.Source, r.Target}]
+	past := h.Past.moves[moveKey{r.Source, r.Target}.folded()]
 	if past == nil || past.proof == nil || past.proof.Verdict != prove.Proven || past.provenOf != r.StateVersionID {
 		return nil
 	}
