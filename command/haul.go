@@ -27,13 +27,12 @@ type hauling struct {
 	namer    *source.Namer
 	mapFile  string // and which of it is taken; "" for all
 
-	replace, bump []string // workspaces
-	allow         []allowance
-	parallelism   int
-	failFast      bool
-	journal       string
-	detailed      bool
-	all           bool // show every row
+	permissions []permission
+	parallelism int
+	failFast    bool
+	journal     string
+	detailed    bool
+	all         bool // show every row
 }
 
 // searchFlags say which snapshots go into which workspaces.
@@ -107,8 +106,7 @@ func (p *process) haulOfManifest(c *cli.Context) (hauling, error) {
 func (p *process) hauling(c *cli.Context) (hauling, error) {
 	h := hauling{
 		sources: c.Args().Slice(), mapFile: c.String("map"),
-		find:    source.FindOptions{Include: c.StringSlice("include"), Exclude: c.StringSlice("exclude"), Stdin: p.stdin, Connections: &source.Connections{}},
-		replace: c.StringSlice("replace"), bump: c.StringSlice("bump-serial"),
+		find:        source.FindOptions{Include: c.StringSlice("include"), Exclude: c.StringSlice("exclude"), Stdin: p.stdin, Connections: &source.Connections{}},
 		parallelism: c.Int("parallelism"), failFast: c.Bool("fail-fast"), journal: c.String("journal"),
 		detailed: c.Bool("detailed-exitcode"), all: c.Bool("all"),
 	}
@@ -116,7 +114,7 @@ func (p *process) hauling(c *cli.Context) (hauling, error) {
 		return h, usagef("--parallelism cannot be %d: at least one move runs at a time", h.parallelism)
 	}
 	var err error
-	if h.allow, err = p.allowances(c); err != nil {
+	if h.permissions, err = p.permissions(c); err != nil {
 		return h, err
 	}
 	if h.connector, err = p.connector(c); err != nil {
@@ -152,7 +150,7 @@ func (h *hauling) takeManifest() error {
 		}
 	}
 	// Nor do variables decide.
-	h.options.Settings, h.replace, h.bump, h.allow = migrate.Settings{}, nil, nil, nil
+	h.options.Settings, h.permissions = migrate.Settings{}, nil
 	h.manifest, h.sources = h.sources[0], nil
 	return nil
 }
@@ -188,50 +186,6 @@ func (h *hauling) haul(client *target.Client) *migrate.Haul {
 		Engine:       &migrate.Engine{Target: client, Options: h.options},
 		Organization: h.address.Organization, Parallelism: h.parallelism, FailFast: h.failFast,
 	}
-}
-
-// permit gives the moves into the workspaces that --replace, --bump-serial and --allow name
-// what the user permits. Permission for a workspace that no move goes into is a
-// mistake.
-func (h *hauling) permit(moves []migrate.Move) error {
-	into := map[string][]*migrate.Move{} // by the name in lower case
-	var names []string
-	for i := range moves {
-		if moves[i].Unnamed {
-			continue
-		}
-		key := strings.ToLower(moves[i].Workspace)
-		into[key] = append(into[key], &moves[i])
-		names = append(names, moves[i].Workspace)
-	}
-	type permission struct {
-		flag       string
-		workspaces []string
-		permit     func(*migrate.Move)
-	}
-	permissions := []permission{
-		{"replace", h.replace, func(m *migrate.Move) { m.Replace = true }},
-		{"bump-serial", h.bump, func(m *migrate.Move) { m.Bump = true }},
-	}
-	for _, a := range h.allow {
-		permissions = append(permissions, permission{"allow", []string{a.workspace}, func(m *migrate.Move) { allow(m, a.code) }})
-	}
-	for _, p := range permissions {
-		for _, workspace := range p.workspaces {
-			found := into[strings.ToLower(workspace)]
-			if found == nil {
-				slices.Sort(names)
-				return usagef("--%s names the workspace %q, and no move goes there%s", p.flag, workspace, didYouMean(closest(workspace, slices.Compact(names))))
-			}
-			for _, m := range found {
-				if err := permittedFor(m, p.flag, workspace); err != nil {
-					return err
-				}
-				p.permit(m)
-			}
-		}
-	}
-	return nil
 }
 
 // whatToSay makes of an error that ended a haul before any move what the user can

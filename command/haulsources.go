@@ -54,7 +54,7 @@ func (h *hauling) pair(ctx context.Context) (*pairing, error) {
 	if err != nil {
 		return nil, err
 	}
-	return p, h.permit(p.moves)
+	return p, permit(p.moves, h.permissions)
 }
 
 // move is one snapshot's, into the haul's organization.

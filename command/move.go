@@ -100,15 +100,12 @@ var planning = map[string]bool{"plan": true, "rehearse": true}
 // A moveOne moves one snapshot into one workspace.
 type moveOne struct {
 	connector
-	source        string
-	address       target.Address
-	options       migrate.Options
-	replace, bump bool
-	allow         []migrate.Code
-	permittedFor  string // the workspace's name, as these have it
-	run           string
-	journal       string
-	detailed      bool
+	source   string
+	address  target.Address
+	move     migrate.Move // without its object
+	options  migrate.Options
+	journal  string
+	detailed bool
 }
 
 func (p *process) moveCommand() *cli.Command {
@@ -148,23 +145,22 @@ func (p *process) parseMove(c *cli.Context) (*moveOne, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &moveOne{source: args[0], run: c.String("run"), journal: c.String("journal"),
-		detailed: c.Bool("detailed-exitcode")}
+	m := &moveOne{source: args[0], journal: c.String("journal"), detailed: c.Bool("detailed-exitcode")}
 	if m.address, err = p.workspaceAddress(args[1]); err != nil {
 		return nil, err
 	}
+	m.move = migrate.Move{Organization: m.address.Organization, Workspace: m.address.Workspace, Run: c.String("run")}
 	if m.options, err = p.moveOptions(c); err != nil {
 		return nil, err
 	}
 	if m.connector, err = p.connector(c); err != nil {
 		return nil, err
 	}
-	m.replace, m.bump = len(c.StringSlice("replace")) > 0, len(c.StringSlice("bump-serial")) > 0
-	if m.allow, err = p.allowedFor(c, m.address.Workspace); err != nil {
+	permissions, err := p.permissions(c)
+	if err != nil {
 		return nil, err
 	}
-	m.permittedFor, err = p.permittedName(c, m.address.Workspace)
-	return m, err
+	return m, permitOne(&m.move, permissions)
 }
 
 // Run moves and reports.
@@ -184,8 +180,8 @@ func (m *moveOne) Run(ctx context.Context) error {
 
 // findAndMove prepares an engine and has it move what it finds.
 func (m *moveOne) findAndMove(ctx context.Context) (migrate.Result, error) {
-	object, err := m.findOne(ctx, m.source)
-	if err != nil {
+	var err error
+	if m.move.Object, err = m.findOne(ctx, m.source); err != nil {
 		return migrate.Result{}, err
 	}
 	client, err := m.connect(ctx, m.address)
@@ -212,10 +208,7 @@ func (m *moveOne) findAndMove(ctx context.Context) (migrate.Result, error) {
 		defer func() { _ = journal.Close() }()
 		engine.Journal, engine.Haul, engine.Past = journal, journal.Haul(), past
 	}
-	return engine.Move(ctx, migrate.Move{
-		Object: object, Organization: m.address.Organization, Workspace: m.address.Workspace,
-		Replace: m.replace, Bump: m.bump, Allow: m.allow, PermittedFor: m.permittedFor, Run: m.run,
-	}), nil
+	return engine.Move(ctx, m.move), nil
 }
 
 // failedEarly is the result of a move, or verification, that failed before the

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -8,38 +9,103 @@ import (
 	"tfhaul/migrate"
 )
 
-// permittedFor keeps the name for which the user permits something, as it was written. Whether it
-// is the workspace's is known when the server has been asked.
-func permittedFor(m *migrate.Move, flag, workspace string) error {
+// A permission is what --replace, --bump-serial or --allow grants to moves into a
+// workspace.
+type permission struct {
+	flag, origin string // origin: the flag, or its variable
+	workspace    string // as the user wrote it
+	rest         string // of the flag's value
+	grant        func(*migrate.Move)
+}
+
+// permissions reads the flags.
+func (p *process) permissions(c *cli.Context) ([]permission, error) {
+	var all []permission
+	add := func(flag, workspace, rest string, grant func(*migrate.Move)) {
+		all = append(all, permission{flag, p.originOf(flag), workspace, rest, grant})
+	}
+	for _, workspace := range c.StringSlice("replace") {
+		add("replace", workspace, "", func(m *migrate.Move) { m.Replace = true })
+	}
+	for _, workspace := range c.StringSlice("bump-serial") {
+		add("bump-serial", workspace, "", func(m *migrate.Move) { m.Bump = true })
+	}
+	for _, given := range c.StringSlice("allow") {
+		workspace, code, ok := strings.Cut(given, "=")
+		if !ok || workspace == "" {
+			return nil, usagef("%s is %q: write WORKSPACE=CODE, such as network=%s", p.originOf("allow"), given, migrate.CodeUnusable)
+		}
+		if err := migrate.CheckAllow(code); err != nil {
+			return nil, usagef("%s is %q: %v", p.originOf("allow"), given, err)
+		}
+		add("allow", workspace, "="+code, func(m *migrate.Move) { allow(m, migrate.Code(code)) })
+	}
+	return all, nil
+}
+
+// allow adds a code to those that do not stop a move.
+func allow(m *migrate.Move, code migrate.Code) {
+	if !slices.Contains(m.Allow, code) {
+		m.Allow = append(m.Allow, code)
+	}
+}
+
+// to grants the permission to a move, and keeps the workspace's name as the user wrote it.
+// Whether that is the name on the server is known when the server has been asked.
+func (q permission) to(m *migrate.Move) error {
 	if m.PermittedFor == "" && (m.Replace || m.Bump || len(m.Allow) > 0) {
 		m.PermittedFor = m.Workspace // by the manifest
 	}
-	if m.PermittedFor != "" && m.PermittedFor != workspace {
-		return usagef("--%s names the workspace %q, and it was also written %q: write its name as the server has it", flag, workspace, m.PermittedFor)
+	if m.PermittedFor != "" && m.PermittedFor != q.workspace {
+		return usagef("%s names the workspace %q, and it was also written %q: write its name as the server has it", q.origin, q.workspace, m.PermittedFor)
 	}
-	m.PermittedFor = workspace
+	m.PermittedFor = q.workspace
+	q.grant(m)
 	return nil
 }
 
-// permissionFlags name workspaces.
-var permissionFlags = []string{"replace", "bump-serial", "allow"}
-
-// permittedName is the workspace's name as the flags that permit something write it; "" where
-// there are none. They may differ from the target in case, until the server is asked.
-func (p *process) permittedName(c *cli.Context, workspace string) (string, error) {
-	name := ""
-	for _, flag := range permissionFlags {
-		for _, given := range c.StringSlice(flag) {
-			given, _, _ = strings.Cut(given, "=")
-			switch {
-			case !strings.EqualFold(given, workspace):
-				return "", usagef("%s names the workspace %q, and the target is %q: write --%s=%s, if that is what you want",
-					p.originOf(flag), given, workspace, flag, workspace)
-			case name != "" && given != name:
-				return "", usagef("%s names the workspace %q, and it was also written %q: write its name as the server has it", p.originOf(flag), given, name)
-			}
-			name = given
+// permitOne grants what the flags permit to the only move. They must name its
+// workspace, if perhaps in another case.
+func permitOne(m *migrate.Move, permissions []permission) error {
+	for _, q := range permissions {
+		if !strings.EqualFold(q.workspace, m.Workspace) {
+			return usagef("%s names the workspace %q, and the target is %q: write --%s=%s%s, if that is what you want",
+				q.origin, q.workspace, m.Workspace, q.flag, m.Workspace, q.rest)
+		}
+		if err := q.to(m); err != nil {
+			return err
 		}
 	}
-	return name, nil
+	return nil
+}
+
+// permit grants what the flags permit to the moves into the workspaces that they name.
+// Permission for a workspace that no move goes into is a mistake.
+func permit(moves []migrate.Move, permissions []permission) error {
+	if len(permissions) == 0 {
+		return nil
+	}
+	into := map[string][]*migrate.Move{} // by the name in lower case
+	var names []string
+	for i := range moves {
+		if moves[i].Unnamed {
+			continue
+		}
+		key := strings.ToLower(moves[i].Workspace)
+		into[key] = append(into[key], &moves[i])
+		names = append(names, moves[i].Workspace)
+	}
+	for _, q := range permissions {
+		found := into[strings.ToLower(q.workspace)]
+		if found == nil {
+			slices.Sort(names)
+			return usagef("%s names the workspace %q, and no move goes there%s", q.origin, q.workspace, didYouMean(closest(q.workspace, slices.Compact(names))))
+		}
+		for _, m := range found {
+			if err := q.to(m); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
