@@ -341,7 +341,7 @@ func tfhaul(t *testing.T, args ...string) run {
 func TestVersion(t *testing.T) {
 	t.Parallel()
 	var v command.Version
-	if r := tfhaul(t, "version", "--json"); r.code != 0 || json.Unmarshal([]byte(r.stdout), &v) != nil || v.Go != runtime.Version() {
+	if r := tfhaul(t, "version", "--json"); r.code != 0 || json.Unmarshal([]byte(r.stdout), &v) != nil || v.Go != runtime.Version() || !strings.Contains(r.stdout, `"format": "tfhaul/1"`) {
 		t.Errorf("exit code %d: %s%s", r.code, r.stdout, r.stderr)
 	}
 	for _, args := range [][]string{{"version"}, {"--version"}, {"-v"}} {

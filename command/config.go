@@ -127,7 +127,7 @@ func (o *configure) Run(ctx context.Context, what, subject string) error {
 }
 
 func (o *configure) list(ctx context.Context, client *target.Client, ws *target.Workspace) error {
-	h := report.ConfigurationHistory{Target: client.Host() + "/" + ws.Organization + "/" + ws.Name}
+	h := report.ConfigurationHistory{Target: client.Host() + "/" + ws.Organization + "/" + ws.Name, ConfigurationVersions: []report.ConfigurationVersion{}}
 	for v, err := range client.ConfigurationVersions(ctx, ws) {
 		if err != nil {
 			return err
@@ -139,7 +139,7 @@ func (o *configure) list(ctx context.Context, client *target.Client, ws *target.
 		h.ConfigurationVersions = append(h.ConfigurationVersions, shownConfiguration(v))
 	}
 	if o.json {
-		return report.ConfigurationsJSON(o.stdout, h)
+		return report.JSON(o.stdout, h)
 	}
 	return report.Configurations(o.stdout, o.stdout.style(), h, time.Local)
 }
@@ -156,7 +156,7 @@ func shownConfiguration(v *target.ConfigurationVersion) report.ConfigurationVers
 
 func (o *configure) show(v report.ConfigurationVersion) error {
 	if o.json {
-		return report.ConfigurationJSON(o.stdout, v)
+		return report.JSON(o.stdout, v)
 	}
 	return report.Configuration(o.stdout, o.stdout.style(), v, time.Local)
 }

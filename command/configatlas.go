@@ -104,7 +104,7 @@ func (o *atlasPush) Run(ctx context.Context) error {
 	}
 	shown := report.AtlasVersion{Target: client.Host() + "/" + o.user + "/" + o.name, Version: pushed.Version, Size: packed.Size,
 		Received: pushed.Received, Files: packed.Files, LeftOut: packed.LeftOut}
-	if err := show(o.process, shown, report.AtlasVersionJSON, report.ShowAtlasVersion); err != nil {
+	if err := show(o.process, shown, report.JSON, report.ShowAtlasVersion); err != nil {
 		return err
 	}
 	if pushed.Received >= 0 && pushed.Received != packed.Size {

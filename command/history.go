@@ -60,13 +60,13 @@ func (h *listHistory) Run(ctx context.Context) error {
 		return err
 	}
 	if h.json {
-		return report.HistoryJSON(h.stdout, history)
+		return report.JSON(h.stdout, history)
 	}
 	return report.ShowHistory(h.stdout, h.stdout.style(), history, time.Local)
 }
 
 func (h *listHistory) read(ctx context.Context, client *target.Client) (report.History, error) {
-	history := report.History{Target: client.Host() + "/" + h.address.Organization + "/" + h.address.Workspace}
+	history := report.History{Target: client.Host() + "/" + h.address.Organization + "/" + h.address.Workspace, StateVersions: []report.StateVersion{}}
 	workspace, err := client.Workspace(ctx, h.address.Organization, h.address.Workspace)
 	if err != nil {
 		return history, err

@@ -172,7 +172,7 @@ func (m *moveOne) Run(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := show(m.process, result, report.MoveJSON, report.Move); err != nil {
+	if err := show(m.process, result, report.JSON, report.Move); err != nil {
 		return err
 	}
 	return ended(codeOfResults(ctx, []migrate.Result{result}, m.detailed))

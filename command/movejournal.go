@@ -149,6 +149,7 @@ func readLeftLock(path string) (*leftLock, error) {
 	l := &leftLock{locks: len(held) + len(sources), lost: len(lost)}
 	l.Journal, l.Haul, l.UnlockCommand = path, ledger.Haul(), "tfhaul unlock "+shellWord(path)
 	l.Since, _ = ledger.Times()
+	l.Workspaces = []string{}
 	for _, lock := range append(held, lost...) {
 		l.Workspaces = append(l.Workspaces, lock.Target)
 	}
@@ -168,7 +169,7 @@ func (p *process) listLeftLocks(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	left := []report.LeftLock{}
+	var left []report.LeftLock
 	for _, path := range paths {
 		if ctx.Err() != nil {
 			return ctx.Err()

@@ -143,7 +143,7 @@ func (o *proveOne) Run(ctx context.Context) error {
 	} else {
 		result = prover.Prove(ctx, o.request)
 	}
-	if err := show(o.process, result, report.ProofJSON, report.Proof); err != nil {
+	if err := show(o.process, result, report.JSON, report.Proof); err != nil {
 		return err
 	}
 	return ended(codeOfProof(result))

@@ -156,10 +156,9 @@ func (s *simulation) reason(err error) string {
 func (s *simulation) announce(running *tfesim.Running) error {
 	if s.json {
 		return report.JSON(s.stdout, struct {
-			Format  string `json:"format"`
 			Address string `json:"address"`
 			EnvFile string `json:"env_file,omitempty"`
-		}{report.Format, running.URL(), s.envFile})
+		}{running.URL(), s.envFile})
 	}
 	if _, err := fmt.Fprintln(s.stdout, running.URL()); err != nil {
 		return err

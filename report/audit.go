@@ -17,7 +17,6 @@ import (
 // InventoryJSON writes the document of an audit.
 func InventoryJSON(w io.Writer, i *audit.Inventory) error {
 	d := newDocument(w)
-	d.put("format", Format)
 	d.put("taken", i.Taken.UTC().Truncate(time.Second))
 	putList(d, "sources", i.Sources)
 	d.put("summary", i.Summary())
@@ -38,8 +37,7 @@ func Inventory(w io.Writer, s Style, i *audit.Inventory, all bool) error {
 	s.snapshots(&b, i, all)
 	s.findings(&b, i.Findings)
 	s.inventorySummary(&b, i, summary)
-	_, err := w.Write(b.Bytes())
-	return err
+	return flush(w, &b)
 }
 
 // snapshots draws the table.
@@ -74,13 +72,13 @@ func (s Style) snapshots(b *bytes.Buffer, i *audit.Inventory, all bool) {
 		if terraform == "" && sn.Known() {
 			terraform = fmt.Sprintf("format %d", sn.Format)
 		}
-		row := []string{plainLine(sn.Source), serial, resources, Size(sn.Size), plainwords.Brief(plainLine(terraform)), Age(sn)}
+		row := []string{PlainLine(sn.Source), serial, resources, Size(sn.Size), plainwords.Brief(PlainLine(terraform)), Age(sn)}
 		if targets {
 			workspace, relation := "", ""
 			if sn.Target != nil {
 				workspace, relation = strings.TrimPrefix(sn.Target.Workspace, prefix), sn.Target.Standing()
 			}
-			row = append(row, plainLine(workspace), plainLine(relation))
+			row = append(row, PlainLine(workspace), PlainLine(relation))
 		}
 		t.rows = append(t.rows, append(row, gravest(sn.Findings)))
 	}
@@ -142,9 +140,9 @@ func gravest(codes []audit.Code) string {
 	case 0:
 		return ""
 	case 1:
-		return plainLine(string(codes[0]))
+		return PlainLine(string(codes[0]))
 	}
-	return fmt.Sprintf("%s +%d", plainLine(string(codes[0])), len(codes)-1)
+	return fmt.Sprintf("%s +%d", PlainLine(string(codes[0])), len(codes)-1)
 }
 
 // commonTarget is the host and organization that all targets share, with a slash
@@ -164,24 +162,15 @@ const mostPlaces = 6
 
 // findings draws the findings, a paragraph a code, the heaviest last.
 func (s Style) findings(b *bytes.Buffer, findings []audit.Finding) {
-	type group struct {
+	type kind struct {
 		severity audit.Severity
 		code     audit.Code
-		findings []audit.Finding
 	}
-	var groups []*group
-	for _, f := range findings {
-		k := len(groups) - 1
-		if k < 0 || groups[k].code != f.Code || groups[k].severity != f.Severity {
-			groups = append(groups, &group{severity: f.Severity, code: f.Code})
-			k++
-		}
-		groups[k].findings = append(groups[k].findings, f)
-	}
+	groups := groupBy(findings, func(f audit.Finding) kind { return kind{f.Severity, f.Code} })
 	slices.Reverse(groups)
 	for _, g := range groups {
-		fmt.Fprintf(b, "%s %s (%d)\n", s.severity(g.severity), s.Strong(plainLine(string(g.code))), len(g.findings))
-		s.groupsOfAdvice(b, g.findings)
+		fmt.Fprintf(b, "%s %s (%d)\n", s.severity(g.key.severity), s.Strong(PlainLine(string(g.key.code))), len(g.of))
+		s.groupsOfAdvice(b, g.of)
 		b.WriteByte('\n')
 	}
 }
@@ -189,30 +178,15 @@ func (s Style) findings(b *bytes.Buffer, findings []audit.Finding) {
 // groupsOfAdvice draws what was found and then what to do about it, once for all to
 // which the same applies.
 func (s Style) groupsOfAdvice(b *bytes.Buffer, findings []audit.Finding) {
-	order, groups := alike(findings, func(f audit.Finding) string { return f.Advice })
-	for i, advice := range order {
-		if i == mostPlaces && len(order) > mostPlaces+1 {
-			fmt.Fprintf(b, "  … and %d more kinds; --json has them all\n", len(order)-i)
-			return
-		}
-		s.places(b, groups[advice])
-		if advice != "" {
-			s.hanging(b, "  → ", advice, quoted.FindAllString(advice, -1)...)
+	groups := groupBy(findings, func(f audit.Finding) string { return f.Advice })
+	shown := atMost(len(groups), mostPlaces)
+	for _, g := range groups[:shown] {
+		s.places(b, g.of)
+		if g.key != "" {
+			s.hanging(b, "  → ", g.key, quoted.FindAllString(g.key, -1)...)
 		}
 	}
-}
-
-// alike puts together the findings of which the same is said, and tells in which order
-// that is said first.
-func alike(findings []audit.Finding, said func(audit.Finding) string) (order []string, groups map[string][]audit.Finding) {
-	groups = map[string][]audit.Finding{}
-	for _, f := range findings {
-		if groups[said(f)] == nil {
-			order = append(order, said(f))
-		}
-		groups[said(f)] = append(groups[said(f)], f)
-	}
-	return order, groups
+	andMore(b, len(groups)-shown, " kinds"+inJSON)
 }
 
 // quoted is what stands in quotation marks, mostly a command.
@@ -221,22 +195,15 @@ var quoted = regexp.MustCompile(`"[^"]+"`)
 // places tells where something was found, and what: once, where it is the same
 // everywhere.
 func (s Style) places(b *bytes.Buffer, findings []audit.Finding) {
-	order, about := alike(findings, func(f audit.Finding) string { return f.Message })
-	for i, message := range order {
-		if i == mostPlaces && len(order) > mostPlaces+1 {
-			fmt.Fprintf(b, "  … and %d more; --json has them all\n", len(order)-i)
-			return
-		}
-		s.indented(b, "  ", message)
+	groups := groupBy(findings, func(f audit.Finding) string { return f.Message })
+	shown := atMost(len(groups), mostPlaces)
+	for _, g := range groups[:shown] {
+		s.indented(b, "  ", g.key)
 		told := 0
-		for _, f := range about[message] {
+		for _, f := range g.of {
 			for k, name := range f.Sources {
 				if told++; told <= mostPlaces {
-					standing := plainLine(f.CopyStanding(k))
-					if standing != "" {
-						standing = "  " + standing
-					}
-					fmt.Fprintf(b, "    %s%s\n", plainLine(name), s.Faint(standing))
+					fmt.Fprintf(b, "    %s%s\n", PlainLine(name), s.Faint(labelled("  ", PlainLine(f.CopyStanding(k)))))
 				}
 			}
 		}
@@ -244,11 +211,12 @@ func (s Style) places(b *bytes.Buffer, findings []audit.Finding) {
 			fmt.Fprintf(b, "    … and %d more\n", told-mostPlaces)
 		}
 	}
+	andMore(b, len(groups)-shown, inJSON)
 }
 
 // severity draws a severity in its colour.
 func (s Style) severity(v audit.Severity) string {
-	text := plainLine(string(v))
+	text := PlainLine(string(v))
 	switch v {
 	case audit.SeverityError:
 		return s.Bad(text)
@@ -315,7 +283,7 @@ func most(names []string, counts map[string]int, limit int) string {
 			parts = append(parts, fmt.Sprintf("%d others (%s)", len(names)-i, plainwords.Grouped(rest)))
 			break
 		}
-		parts = append(parts, fmt.Sprintf("%s (%s)", plainwords.Brief(strings.TrimPrefix(plainLine(cmp.Or(name, "unknown")), PublicRegistry)), plainwords.Grouped(counts[name])))
+		parts = append(parts, fmt.Sprintf("%s (%s)", plainwords.Brief(strings.TrimPrefix(PlainLine(cmp.Or(name, "unknown")), PublicRegistry)), plainwords.Grouped(counts[name])))
 	}
 	return strings.Join(parts, ", ")
 }

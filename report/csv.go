@@ -83,7 +83,7 @@ func inventoryRow(sn *audit.Snapshot, heaviest audit.Severity) []string {
 
 // cellText makes a text harmless to a spreadsheet and to a terminal.
 func cellText(text string) string {
-	text = plainLine(text)
+	text = PlainLine(text)
 	// The wide ones count where text is Japanese or Chinese.
 	if strings.IndexAny(text, "=+-@|%＝＋－＠") == 0 {
 		return "'" + text

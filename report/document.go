@@ -4,8 +4,30 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 )
+
+// Format names the JSON documents of this program, and their version.
+const Format = "tfhaul/1"
+
+// JSON writes the document of one object for scripts: the format, then the object's members.
+func JSON[T any](w io.Writer, object T) error {
+	var text bytes.Buffer
+	if err := indentedEncoder(&text, "").Encode(object); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "{\n%s\"format\": %q,%s", memberIndent, Format, text.Bytes()[len("{"):])
+	return err
+}
+
+// indentedEncoder returns an encoder of what stands at an indent.
+func indentedEncoder(w io.Writer, indent string) *json.Encoder {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	e.SetIndent(indent, "  ")
+	return e
+}
 
 // A document is a JSON object that is written member by member, and its lists element by
 // element: what it takes is the memory of one element, however many there are. The
@@ -26,20 +48,13 @@ const (
 	elementIndent = "    "
 )
 
-// newDocument begins a document. The caller ends it.
+// newDocument begins a document with its format. The caller ends it.
 func newDocument(w io.Writer) *document {
 	d := &document{w: bufio.NewWriterSize(w, 32<<10)}
-	d.member, d.element = d.encoder(memberIndent), d.encoder(elementIndent)
+	d.member, d.element = indentedEncoder(&d.text, memberIndent), indentedEncoder(&d.text, elementIndent)
 	d.write("{")
+	d.put("format", Format)
 	return d
-}
-
-// encoder makes an encoder of what stands at an indent.
-func (d *document) encoder(indent string) *json.Encoder {
-	e := json.NewEncoder(&d.text)
-	e.SetEscapeHTML(false)
-	e.SetIndent(indent, "  ")
-	return e
 }
 
 // put writes a member.

@@ -66,7 +66,6 @@ func HaulJSON(w io.Writer, h Haul) error {
 		locked[i] = l.Target
 	}
 	d := newDocument(w)
-	d.put("format", Format)
 	d.put("target", h.Target)
 	d.put("summary", Summarize(h.Results))
 	if proofs := SummarizeProofs(h.Results); proofs != nil {
@@ -101,8 +100,7 @@ func Plan(w io.Writer, s Style, h Haul) error {
 	if h.Rehearsal != nil {
 		s.indented(&b, "", h.Rehearsal.text())
 	}
-	_, err := w.Write(b.Bytes())
-	return err
+	return flush(w, &b)
 }
 
 // PlanSummary tells a person, before the question whether it shall be done, what a
@@ -113,8 +111,7 @@ func PlanSummary(w io.Writer, s Style, h Haul) error {
 	s.leftOut(&b, h)
 	s.kinds(&b, h)
 	s.lastLine(&b, h)
-	_, err := w.Write(b.Bytes())
-	return err
+	return flush(w, &b)
 }
 
 // kinds says of every outcome how many there are of which kind.
@@ -138,16 +135,15 @@ func Hauled(w io.Writer, s Style, h Haul) error {
 	s.lastLine(&b, h)
 	s.proofLine(&b, h.Results)
 	if h.Seconds > 0 {
-		fmt.Fprintf(&b, "%s in %s\n", plainwords.Counted(h.APICalls, "API call"), Seconds(h.Seconds))
+		fmt.Fprintln(&b, cost(h.APICalls, h.Seconds))
 	}
 	if h.Journal != "" {
-		fmt.Fprintf(&b, "Journal: %s\n", plainLine(h.Journal))
+		fmt.Fprintf(&b, "Journal: %s\n", PlainLine(h.Journal))
 	}
 	if h.Continue != "" {
-		fmt.Fprintf(&b, "To continue: %s\n", plainLine(h.Continue))
+		fmt.Fprintf(&b, "To continue: %s\n", PlainLine(h.Continue))
 	}
-	_, err := w.Write(b.Bytes())
-	return err
+	return flush(w, &b)
 }
 
 // Verified tells a person whether workspaces still hold what a haul has moved.
@@ -156,9 +152,8 @@ func Verified(w io.Writer, s Style, h Haul) error {
 	var b bytes.Buffer
 	s.tables(&b, h)
 	s.lastLine(&b, h)
-	fmt.Fprintf(&b, "%s in %s\n", plainwords.Counted(h.APICalls, "API call"), Seconds(h.Seconds))
-	_, err := w.Write(b.Bytes())
-	return err
+	fmt.Fprintln(&b, cost(h.APICalls, h.Seconds))
+	return flush(w, &b)
 }
 
 // The rows that are shown of each kind in a table that would be longer than
@@ -184,9 +179,7 @@ func (s Style) tables(b *bytes.Buffer, h Haul) {
 		}
 		fmt.Fprintf(b, "%s (%d)%s\n", s.outcome(outcome), len(group), title)
 		s.rows(b, shown)
-		if hidden := len(group) - len(shown); hidden > 0 {
-			fmt.Fprintf(b, "  … and %d more; --all shows them, --json has them\n", hidden)
-		}
+		andMore(b, len(group)-len(shown), inAll)
 		if outcome == migrate.Failed {
 			s.causes(b, group)
 		} else {
@@ -211,7 +204,7 @@ func ofOutcome(results []migrate.Result, outcome migrate.Outcome) []migrate.Resu
 // kindOf is what a result is counted as within its outcome: its reason or, where
 // there is none, its relation.
 func kindOf(r migrate.Result) string {
-	return plainLine(cmp.Or(string(r.Code), string(r.Relation), "not read"))
+	return PlainLine(cmp.Or(string(r.Code), string(r.Relation), "not read"))
 }
 
 // kindsOf counts the kinds of the results of an outcome, the most frequent first.
@@ -222,11 +215,7 @@ func kindsOf(results []migrate.Result, outcome migrate.Outcome) string {
 			count[kindOf(results[i])]++
 		}
 	}
-	var parts []string
-	for _, kind := range plainwords.MostFrequent(count) {
-		parts = append(parts, fmt.Sprintf("%d %s", count[kind], kind))
-	}
-	return strings.Join(parts, ", ")
+	return numbers(plainwords.MostFrequent(count), count, PlainLine)
 }
 
 // firstOfKinds are the first few results of each kind.
@@ -262,15 +251,13 @@ func (s Style) causes(b *bytes.Buffer, group []migrate.Result) {
 		commands = append(commands, r.UnlockCommand)
 	}
 	if all, ok := migrate.Causes(group).(*multierror.Error); ok {
-		for i, err := range all.Errors {
-			if i == mostSentences {
-				fmt.Fprintf(b, "  … and %d more causes; --json has them all\n", len(all.Errors)-i)
-				break
-			}
+		shown := min(len(all.Errors), mostSentences)
+		for _, err := range all.Errors[:shown] {
 			if cause, ok := err.(*migrate.CauseError); ok {
 				s.indented(b, "  ", causeText(cause, prefix), commands...)
 			}
 		}
+		andMore(b, len(all.Errors)-shown, " causes"+inJSON)
 	}
 	var notes []migrate.Result
 	for _, r := range group {
@@ -281,11 +268,8 @@ func (s Style) causes(b *bytes.Buffer, group []migrate.Result) {
 }
 
 func causeText(c *migrate.CauseError, prefix string) string {
-	who := strings.TrimPrefix(c.Targets[0], prefix)
-	if more := len(c.Targets) - 1; more > 0 {
-		who = fmt.Sprintf("%s and %d more", who, more)
-	}
-	return strings.TrimSpace(plainLine(who) + ": " + c.Text + " " + c.Advice)
+	who := andOthers(strings.TrimPrefix(c.Targets[0], prefix), len(c.Targets))
+	return strings.TrimSpace(PlainLine(who) + ": " + c.Text + " " + c.Advice)
 }
 
 // mostFindings is how many findings of one code are told in full.
@@ -294,31 +278,24 @@ const mostFindings = 6
 // haulFindings draws the findings, a paragraph a code, errors last. Name collisions
 // stand with the moves that they stop.
 func (s Style) haulFindings(b *bytes.Buffer, h Haul) {
-	byCode := map[string][]migrate.Finding{}
-	var order []string
-	for _, f := range h.Findings {
-		if byCode[f.Code] == nil {
-			order = append(order, f.Code)
-		}
-		byCode[f.Code] = append(byCode[f.Code], f)
-	}
-	slices.SortStableFunc(order, func(a, b string) int {
-		return heavy(byCode[a][0].Severity) - heavy(byCode[b][0].Severity)
+	groups := groupBy(h.Findings, func(f migrate.Finding) string { return f.Code })
+	slices.SortStableFunc(groups, func(a, b group[string, migrate.Finding]) int {
+		return heavy(a.of[0].Severity) - heavy(b.of[0].Severity)
 	})
-	for _, code := range order {
-		findings := byCode[code]
-		severity := s.Odd(plainLine(string(findings[0].Severity)))
-		if heavy(findings[0].Severity) > 0 {
-			severity = s.Bad(plainLine(string(findings[0].Severity)))
+	for _, g := range groups {
+		severity := s.Odd(PlainLine(string(g.of[0].Severity)))
+		if heavy(g.of[0].Severity) > 0 {
+			severity = s.Bad(PlainLine(string(g.of[0].Severity)))
 		}
-		fmt.Fprintf(b, "%s %s (%d)\n", severity, s.Strong(plainLine(code)), len(findings))
-		for i, f := range findings {
-			if i == mostFindings && len(findings) > mostFindings+1 && !h.All {
-				fmt.Fprintf(b, "  … and %d more; --all shows them, --json has them\n", len(findings)-i)
-				break
-			}
+		fmt.Fprintf(b, "%s %s (%d)\n", severity, s.Strong(PlainLine(g.key)), len(g.of))
+		shown := len(g.of)
+		if !h.All {
+			shown = atMost(shown, mostFindings)
+		}
+		for _, f := range g.of[:shown] {
 			s.indented(b, "  ", f.Message)
 		}
+		andMore(b, len(g.of)-shown, inAll)
 		b.WriteByte('\n')
 	}
 }
@@ -337,27 +314,22 @@ func (s Style) leftOut(b *bytes.Buffer, h Haul) {
 		return
 	}
 	byCode := map[string]int{}
+	var look []migrate.LeftOut
 	for _, l := range h.LeftOut {
 		byCode[l.Code]++
-	}
-	var parts []string
-	for _, code := range plainwords.MostFrequent(byCode) {
-		parts = append(parts, fmt.Sprintf("%d %s", byCode[code], plainLine(code)))
-	}
-	s.indented(b, "", fmt.Sprintf("left out (%d): %s", len(h.LeftOut), strings.Join(parts, ", ")))
-	told := 0
-	for _, l := range h.LeftOut {
-		if !l.MayBeState() && !h.All {
-			continue
+		if h.All || l.MayBeState() {
+			look = append(look, l)
 		}
-		if told++; told > mostFindings && !h.All {
-			continue
-		}
+	}
+	s.indented(b, "", fmt.Sprintf("left out (%d): %s", len(h.LeftOut), numbers(plainwords.MostFrequent(byCode), byCode, PlainLine)))
+	shown := len(look)
+	if !h.All {
+		shown = min(shown, mostFindings)
+	}
+	for _, l := range look[:shown] {
 		s.indented(b, "  ", l.Source+" "+l.Message)
 	}
-	if told > mostFindings && !h.All {
-		fmt.Fprintf(b, "  … and %d more; --all shows them, --json has them\n", told-mostFindings)
-	}
+	andMore(b, len(look)-shown, inAll)
 	b.WriteByte('\n')
 }
 
@@ -367,15 +339,13 @@ func (s Style) heldLocks(b *bytes.Buffer, h Haul) {
 		return
 	}
 	fmt.Fprintf(b, "%s\n", s.Bad(fmt.Sprintf("%s locked by this haul, or may be:", subject(len(h.HeldLocks)))))
-	for i, l := range h.HeldLocks {
-		if i == mostSentences {
-			fmt.Fprintf(b, "  … and %d more\n", len(h.HeldLocks)-i)
-			break
-		}
-		fmt.Fprintf(b, "  %s\n", plainLine(l.Target))
+	shown := min(len(h.HeldLocks), mostSentences)
+	for _, l := range h.HeldLocks[:shown] {
+		fmt.Fprintf(b, "  %s\n", PlainLine(l.Target))
 	}
+	andMore(b, len(h.HeldLocks)-shown, "")
 	if h.Journal != "" {
-		fmt.Fprintf(b, "To free them: tfhaul unlock %s; or continue the haul, which frees them, too\n", plainLine(h.Journal))
+		fmt.Fprintf(b, "To free them: tfhaul unlock %s; or continue the haul, which frees them, too\n", PlainLine(h.Journal))
 	}
 	b.WriteByte('\n')
 }
@@ -391,7 +361,7 @@ func subject(n int) string {
 func (s Style) lastLine(b *bytes.Buffer, h Haul) {
 	into := ""
 	if h.Target != "" {
-		into = " (into " + plainLine(h.Target) + ")"
+		into = " (into " + PlainLine(h.Target) + ")"
 	}
 	s.summaryLine(b, Summarize(h.Results), into)
 }

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"tfhaul/migrate"
-	"tfhaul/plainwords"
 	"tfhaul/prove"
 )
 
@@ -30,15 +29,7 @@ func SummarizeProofs(results []migrate.Result) ProofSummary {
 }
 
 func (s ProofSummary) text(style Style) string {
-	total := 0
-	var parts []string
-	for _, v := range prove.Verdicts {
-		if n := s[v]; n > 0 {
-			total += n
-			parts = append(parts, fmt.Sprintf("%d %s", n, style.verdict(v)))
-		}
-	}
-	return plainwords.Counted(total, "proof") + ": " + strings.Join(parts, ", ")
+	return tally("proof", prove.Verdicts, s, style.verdict)
 }
 
 // proofLine is the summary of the proofs, where there are any.
@@ -73,15 +64,13 @@ func (s Style) proofs(b *bytes.Buffer, h Haul) {
 			if n := len(r.Proof.Changes); n > 0 {
 				changes = fmt.Sprint(n)
 			}
-			t.rows = append(t.rows, []string{plainLine(strings.TrimPrefix(r.Target, prefix)), plainLine(string(r.Proof.Code)), changes, plainLine(r.Proof.RunID)})
+			t.rows = append(t.rows, []string{PlainLine(strings.TrimPrefix(r.Target, prefix)), PlainLine(string(r.Proof.Code)), changes, PlainLine(r.Proof.RunID)})
 		}
 		t.write(b, s, "  ")
-		if hidden := len(group) - len(shown); hidden > 0 {
-			fmt.Fprintf(b, "  … and %d more; --all shows them, --json has them\n", hidden)
-		}
+		andMore(b, len(group)-len(shown), inAll)
 		if verdict != prove.Proven {
 			for _, r := range shown[:min(len(shown), mostSentences)] {
-				s.indented(b, "  ", plainLine(strings.TrimPrefix(r.Target, prefix))+": "+r.Proof.Message)
+				s.indented(b, "  ", PlainLine(strings.TrimPrefix(r.Target, prefix))+": "+r.Proof.Message)
 			}
 		}
 		b.WriteByte('\n')

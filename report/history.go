@@ -30,25 +30,8 @@ type StateVersion struct {
 	Status           string    `json:"status"`
 }
 
-// HistoryJSON writes the document of a history.
-func HistoryJSON(w io.Writer, h History) error {
-	if h.StateVersions == nil {
-		h.StateVersions = []StateVersion{}
-	}
-	return JSON(w, struct {
-		Format string `json:"format"`
-		History
-	}{Format, h})
-}
-
 // ShowHistory tells a person of a history. Times are those of the location.
 func ShowHistory(w io.Writer, s Style, h History, location *time.Location) error {
-	var b bytes.Buffer
-	if len(h.StateVersions) == 0 {
-		fmt.Fprintf(&b, "%s has no state version\n", plainLine(h.Target))
-		_, err := w.Write(b.Bytes())
-		return err
-	}
 	t := table{columns: []column{{}, {title: "SERIAL", right: true}, {title: "STATE VERSION"}, {title: "CREATED"}, {title: "SIZE", right: true},
 		{title: "TERRAFORM", elastic: true}, {title: "STATUS", elastic: true}, {title: "RUN", elastic: true}}}
 	for _, v := range h.StateVersions {
@@ -59,17 +42,32 @@ func ShowHistory(w io.Writer, s Style, h History, location *time.Location) error
 		if v.Size > 0 {
 			size = Size(v.Size)
 		}
-		t.rows = append(t.rows, []string{marker, fmt.Sprint(v.Serial), plainLine(v.ID),
-			v.CreatedAt.In(location).Format("2006-01-02 15:04:05 -0700"), size,
-			plainLine(v.TerraformVersion), plainLine(v.Status), plainLine(v.Run)})
+		t.rows = append(t.rows, []string{marker, fmt.Sprint(v.Serial), PlainLine(v.ID),
+			when(v.CreatedAt, location), size,
+			PlainLine(v.TerraformVersion), PlainLine(v.Status), PlainLine(v.Run)})
+	}
+	return s.versions(w, t, h.Target, "state version", "; * is current", h.More)
+}
+
+// versions draws the versions of something, newest first, and says whether there are more.
+func (s Style) versions(w io.Writer, t table, target, noun, note string, more bool) error {
+	var b bytes.Buffer
+	if len(t.rows) == 0 {
+		fmt.Fprintf(&b, "%s has no %s\n", PlainLine(target), noun)
+		return flush(w, &b)
 	}
 	t.write(&b, s, "")
-	switch {
-	case h.More:
-		fmt.Fprintf(&b, "%s: the newest %d; * is current; --limit 0 shows all\n", plainLine(h.Target), len(h.StateVersions))
-	default:
-		fmt.Fprintf(&b, "%s: %s; * is current\n", plainLine(h.Target), plainwords.Counted(len(h.StateVersions), "state version"))
+	count := plainwords.Counted(len(t.rows), noun)
+	if more {
+		count, note = fmt.Sprintf("the newest %d", len(t.rows)), note+"; --limit 0 shows all"
 	}
-	_, err := w.Write(b.Bytes())
-	return err
+	fmt.Fprintf(&b, "%s: %s%s\n", PlainLine(target), count, note)
+	return flush(w, &b)
+}
+
+func when(t time.Time, location *time.Location) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.In(location).Format("2006-01-02 15:04:05 -0700")
 }

@@ -15,14 +15,14 @@ import (
 // is skipped. A move whose proof was asked for passes only when it was proven.
 func HaulJUnit(w io.Writer, h HaulReport) error {
 	results := h.All()
-	suite := junitSuite{Name: "tfhaul " + xmlText(h.Haul), Tests: len(results), Cases: make([]junitCase, 0, len(results))}
+	suite := junitSuite{Name: "tfhaul " + Plain(h.Haul), Tests: len(results), Cases: make([]junitCase, 0, len(results))}
 	if !h.Started.IsZero() {
 		suite.Timestamp = h.Started.UTC().Format("2006-01-02T15:04:05")
 		suite.Time = junitSeconds(h.Ended.Sub(h.Started).Seconds())
 	}
 	for _, r := range results {
-		c := junitCase{Name: xmlText(r.Source), Class: xmlText(r.Target), Time: junitSeconds(r.Seconds)}
-		why := &junitWhy{Type: xmlText(string(r.Code)), Message: xmlText(r.Message)}
+		c := junitCase{Name: Plain(r.Source), Class: Plain(r.Target), Time: junitSeconds(r.Seconds)}
+		why := &junitWhy{Type: Plain(string(r.Code)), Message: Plain(r.Message)}
 		switch r.Outcome {
 		case migrate.Refused:
 			c.Failure = why
@@ -35,7 +35,7 @@ func HaulJUnit(w io.Writer, h HaulReport) error {
 			suite.Skipped++
 		}
 		if r.Proof != nil && r.Arrived() {
-			why := &junitWhy{Type: "proof-" + xmlText(cmp.Or(string(r.Proof.Code), string(r.Proof.Verdict))), Message: xmlText(r.Proof.Message)}
+			why := &junitWhy{Type: "proof-" + Plain(cmp.Or(string(r.Proof.Code), string(r.Proof.Verdict))), Message: Plain(r.Proof.Message)}
 			switch r.Proof.Verdict {
 			case prove.Changes:
 				c.Failure = why
@@ -46,7 +46,7 @@ func HaulJUnit(w io.Writer, h HaulReport) error {
 			}
 		}
 		if r.Locked {
-			c.Out = "The workspace is still locked. To free it: " + xmlText(r.UnlockCommand)
+			c.Out = "The workspace is still locked. To free it: " + Plain(r.UnlockCommand)
 		}
 		suite.Cases = append(suite.Cases, c)
 	}
@@ -94,6 +94,3 @@ type junitWhy struct {
 }
 
 func junitSeconds(s float64) string { return fmt.Sprintf("%.3f", s) }
-
-// xmlText is a text without what XML cannot hold.
-func xmlText(text string) string { return Plain(text) }

@@ -23,15 +23,9 @@ type LeftLock struct {
 
 // LeftLocksJSON writes the document of what moves left to free.
 func LeftLocksJSON(w io.Writer, left []LeftLock) error {
-	for i := range left {
-		if left[i].Workspaces == nil {
-			left[i].Workspaces = []string{}
-		}
-	}
-	return JSON(w, struct {
-		Format   string     `json:"format"`
-		Journals []LeftLock `json:"journals"`
-	}{Format, left})
+	d := newDocument(w)
+	putList(d, "journals", left)
+	return d.end()
 }
 
 // LeftLocks tells a person what moves left to free.
@@ -42,10 +36,10 @@ func LeftLocks(w io.Writer, s Style, left []LeftLock) error {
 	}
 	for _, l := range left {
 		for _, at := range append(l.Workspaces, l.Sources...) {
-			fmt.Fprintf(&b, "%s: %s\n", s.Odd("may be locked"), plainLine(at))
+			fmt.Fprintf(&b, "%s: %s\n", s.Odd("may be locked"), PlainLine(at))
 		}
 		if len(l.Workspaces)+len(l.Sources) == 0 {
-			fmt.Fprintf(&b, "%s: %s\n", s.Good("not locked yet"), plainLine(l.Journal))
+			fmt.Fprintf(&b, "%s: %s\n", s.Good("not locked yet"), PlainLine(l.Journal))
 		}
 		when := "The move began " + l.Since.Local().Format(time.DateTime)
 		if l.Running {
@@ -54,6 +48,5 @@ func LeftLocks(w io.Writer, s Style, left []LeftLock) error {
 		}
 		s.indented(&b, "  ", when+". To free what it holds: "+l.UnlockCommand)
 	}
-	_, err := w.Write(b.Bytes())
-	return err
+	return flush(w, &b)
 }

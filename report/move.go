@@ -7,19 +7,7 @@ import (
 	"strings"
 
 	"tfhaul/migrate"
-	"tfhaul/plainwords"
 )
-
-// Format names the JSON documents of this program, and their version.
-const Format = "tfhaul/1"
-
-// MoveJSON writes the document of one move.
-func MoveJSON(w io.Writer, r migrate.Result) error {
-	return JSON(w, struct {
-		Format string `json:"format"`
-		migrate.Result
-	}{Format, r})
-}
 
 // Move tells a person of one move: what became of it, why, and what to do next.
 func Move(w io.Writer, s Style, r migrate.Result) error {
@@ -41,9 +29,9 @@ func (s Style) move(w io.Writer, head string, r migrate.Result) error {
 	var b bytes.Buffer
 	const indent = "  "
 	if r.Code != "" {
-		head += " (" + plainLine(string(r.Code)) + ")"
+		head += " (" + PlainLine(string(r.Code)) + ")"
 	}
-	fmt.Fprintf(&b, "%s: %s → %s\n", head, plainLine(r.Source), plainLine(r.Target))
+	fmt.Fprintf(&b, "%s: %s → %s\n", head, PlainLine(r.Source), PlainLine(r.Target))
 	s.indented(&b, indent, r.Message, r.UnlockCommand)
 	if facts := moveFacts(r); facts != "" {
 		s.indented(&b, indent, facts)
@@ -55,38 +43,31 @@ func (s Style) move(w io.Writer, head string, r migrate.Result) error {
 		s.indented(&b, indent, "What was there before is kept in "+r.Backup)
 	}
 	if r.Locked && r.UnlockCommand != "" && !strings.Contains(r.Message, r.UnlockCommand) {
-		fmt.Fprintf(&b, "%s%s %s\n", indent, s.Bad("The workspace is still locked by this haul. To free it:"), plainLine(r.UnlockCommand))
+		fmt.Fprintf(&b, "%s%s %s\n", indent, s.Bad("The workspace is still locked by this haul. To free it:"), PlainLine(r.UnlockCommand))
 	}
-	_, err := w.Write(b.Bytes())
-	return err
+	return flush(w, &b)
 }
 
 // moveFacts is a line of what identifies the snapshot, and what the move cost.
 func moveFacts(r migrate.Result) string {
-	var facts []string
-	if sn := r.Snapshot; sn != nil {
-		// Of what could not be read, 0 is no serial.
-		if sn.Format > 0 && (sn.Serial > 0 || r.Relation != "") {
-			facts = append(facts, fmt.Sprintf("serial %d", sn.Serial))
-		}
-		facts = append(facts, Size(sn.Size))
-		if sn.TerraformVersion != "" {
-			facts = append(facts, "Terraform "+sn.TerraformVersion)
-		}
-		if sn.Lineage != "" {
-			facts = append(facts, "lineage "+sn.Lineage)
-		}
-		if sn.MD5 != "" {
-			facts = append(facts, "MD5 "+sn.MD5)
-		}
+	serial, size, took, created := "", "", "", ""
+	sn := r.Snapshot
+	if sn == nil {
+		sn = &migrate.Snapshot{}
+	} else {
+		size = Size(sn.Size)
+	}
+	// Of what could not be read, 0 is no serial.
+	if sn.Format > 0 && (sn.Serial > 0 || r.Relation != "") {
+		serial = fmt.Sprintf("serial %d", sn.Serial)
 	}
 	if r.Created {
-		facts = append(facts, "workspace created")
+		created = "workspace created"
 	}
 	if r.APICalls > 0 {
-		facts = append(facts, fmt.Sprintf("%s in %s", plainwords.Counted(r.APICalls, "API call"), Seconds(r.Seconds)))
+		took = cost(r.APICalls, r.Seconds)
 	}
-	return strings.Join(facts, " · ")
+	return dotted(serial, size, labelled("Terraform ", sn.TerraformVersion), labelled("lineage ", sn.Lineage), labelled("MD5 ", sn.MD5), created, took)
 }
 
 // word is what an outcome is called.
@@ -94,7 +75,7 @@ func (s Style) word(o migrate.Outcome) string {
 	if word := s.words[o]; word != "" {
 		return word
 	}
-	return strings.ReplaceAll(plainLine(string(o)), "-", " ")
+	return strings.ReplaceAll(PlainLine(string(o)), "-", " ")
 }
 
 // outcome draws an outcome in its colour.

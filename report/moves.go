@@ -10,7 +10,6 @@ import (
 	"github.com/mattn/go-runewidth"
 
 	"tfhaul/migrate"
-	"tfhaul/plainwords"
 )
 
 // Summary counts outcomes.
@@ -29,17 +28,7 @@ func Summarize(results []migrate.Result) Summary {
 func (s Summary) String() string { return s.text(Style{}) }
 
 func (s Summary) text(style Style) string {
-	total := 0
-	var parts []string
-	for _, o := range s.Outcomes() {
-		total += s[o]
-		parts = append(parts, fmt.Sprintf("%d %s", s[o], style.outcome(o)))
-	}
-	text := plainwords.Counted(total, "move")
-	if len(parts) > 0 {
-		text += ": " + strings.Join(parts, ", ")
-	}
-	return text
+	return tally("move", s.Outcomes(), s, style.outcome)
 }
 
 // Outcomes are those that occur: the known ones in the engine's order, then the
@@ -63,7 +52,6 @@ func (s Summary) Outcomes() []migrate.Outcome {
 // MovesJSON writes the document of many moves.
 func MovesJSON(w io.Writer, results []migrate.Result) error {
 	d := newDocument(w)
-	d.put("format", Format)
 	d.put("summary", Summarize(results))
 	putList(d, "moves", results)
 	return d.end()
@@ -77,12 +65,11 @@ func Moves(w io.Writer, s Style, results []migrate.Result) error {
 	var b bytes.Buffer
 	summary := Summarize(results)
 	for _, outcome := range groupOrder(summary) {
-		s.group(&b, outcome, ofOutcome(results, outcome))
+		s.outcomeTable(&b, outcome, ofOutcome(results, outcome))
 		b.WriteByte('\n')
 	}
 	s.summaryLine(&b, summary, "")
-	_, err := w.Write(b.Bytes())
-	return err
+	return flush(w, &b)
 }
 
 // summaryLine says how many there are of which outcome, in colour where it fits.
@@ -119,9 +106,9 @@ func Attention(o migrate.Outcome) int {
 // mostSentences is how many different sentences stand below a table.
 const mostSentences = 25
 
-// group draws one outcome's table and its sentences. Rows of one code stand
+// outcomeTable draws one outcome's table and its sentences. Rows of one code stand
 // together, in the order in which they came.
-func (s Style) group(b *bytes.Buffer, outcome migrate.Outcome, group []migrate.Result) {
+func (s Style) outcomeTable(b *bytes.Buffer, outcome migrate.Outcome, group []migrate.Result) {
 	fmt.Fprintf(b, "%s (%d)\n", s.outcome(outcome), len(group))
 	if isCoded(group) {
 		slices.SortStableFunc(group, func(a, b migrate.Result) int { return strings.Compare(string(a.Code), string(b.Code)) })
@@ -167,7 +154,7 @@ func (s Style) rows(b *bytes.Buffer, group []migrate.Result) {
 			why += ", created"
 		}
 		t.rows = append(t.rows, []string{
-			withoutParameters(plainLine(r.Source)), plainLine(strings.TrimPrefix(r.Target, prefix)), plainLine(why), serial, size,
+			withoutParameters(PlainLine(r.Source)), PlainLine(strings.TrimPrefix(r.Target, prefix)), PlainLine(why), serial, size,
 		})
 	}
 	t.write(b, s, "  ")
@@ -177,37 +164,37 @@ func (s Style) rows(b *bytes.Buffer, group []migrate.Result) {
 // is no name for one.
 func calledIn(r migrate.Result, prefix string) string {
 	if r.Code == migrate.CodeNoName {
-		return withoutParameters(plainLine(r.Source))
+		return withoutParameters(PlainLine(r.Source))
 	}
-	return plainLine(strings.TrimPrefix(r.Target, prefix))
+	return PlainLine(strings.TrimPrefix(r.Target, prefix))
 }
 
 // sentences tells why, once for all moves of which the same is said, and at most so
 // many different ones.
-func (s Style) sentences(b *bytes.Buffer, group []migrate.Result, prefix string, most int) {
-	about := map[string][]string{} // workspaces by sentence
-	var order, commands []string
-	for _, r := range group {
+func (s Style) sentences(b *bytes.Buffer, results []migrate.Result, prefix string, most int) {
+	type said struct{ text, of string }
+	var all []said
+	var commands []string
+	for _, r := range results {
 		commands = append(commands, r.UnlockCommand)
 		for _, text := range attentionTexts(r) {
-			if about[text] == nil {
-				order = append(order, text)
-			}
-			about[text] = append(about[text], calledIn(r, prefix))
+			all = append(all, said{text, calledIn(r, prefix)})
 		}
 	}
-	for i, text := range order {
-		if i == most && len(order) > most+1 {
-			fmt.Fprintf(b, "  … and %d more; --json has them all\n", len(order)-i)
-			break
-		}
-		places := about[text]
-		who := places[0]
-		if len(places) > 1 {
-			who = fmt.Sprintf("%s and %d more", who, len(places)-1)
-		}
-		s.indented(b, "  ", who+": "+text, commands...)
+	groups := groupBy(all, func(s said) string { return s.text })
+	shown := atMost(len(groups), most)
+	for _, g := range groups[:shown] {
+		s.indented(b, "  ", andOthers(g.of[0].of, len(g.of))+": "+g.key, commands...)
 	}
+	andMore(b, len(groups)-shown, inJSON)
+}
+
+// andOthers names the first of n.
+func andOthers(first string, n int) string {
+	if n == 1 {
+		return first
+	}
+	return fmt.Sprintf("%s and %d more", first, n-1)
 }
 
 // attentionTexts are the sentences of a result that a person should read: of what

@@ -165,7 +165,7 @@ func TestHistory(t *testing.T) {
 		t.Fatal(err)
 	}
 	golden(t, "history.txt", text.Bytes())
-	if err := report.HistoryJSON(&document, history); err != nil {
+	if err := report.JSON(&document, history); err != nil {
 		t.Fatal(err)
 	}
 	golden(t, "history.json", document.Bytes())
@@ -191,7 +191,7 @@ func TestUnlockings(t *testing.T) {
 
 func TestJSONOfMoves(t *testing.T) {
 	var one, many, none bytes.Buffer
-	if err := report.MoveJSON(&one, results()[0]); err != nil {
+	if err := report.JSON(&one, results()[0]); err != nil {
 		t.Fatal(err)
 	}
 	golden(t, "move.json", one.Bytes())

@@ -5,7 +5,7 @@
 package report
 
 import (
-	"encoding/json"
+	"bytes"
 	"fmt"
 	"io"
 	"strings"
@@ -60,9 +60,7 @@ func Plain(text string) string {
 }
 
 // PlainLine is Plain for what must stay on its line.
-func PlainLine(text string) string { return plainLine(text) }
-
-func plainLine(text string) string {
+func PlainLine(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r == '\n' || r == '\t' {
 			return utf8.RuneError
@@ -166,10 +164,8 @@ func (s Style) paragraph(w io.Writer, first, indent, text string, commands ...st
 	}
 }
 
-// JSON writes a document for scripts.
-func JSON(w io.Writer, document any) error {
-	encoder := json.NewEncoder(w)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(document)
+// flush writes a text in one piece.
+func flush(w io.Writer, text *bytes.Buffer) error {
+	_, err := text.WriteTo(w)
+	return err
 }

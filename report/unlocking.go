@@ -27,14 +27,10 @@ func UnlockingsJSON(w io.Writer, unlockings []Unlocking) error {
 	for _, u := range unlockings {
 		summary[u.Outcome]++
 	}
-	if unlockings == nil {
-		unlockings = []Unlocking{}
-	}
-	return JSON(w, struct {
-		Format     string         `json:"format"`
-		Summary    map[string]int `json:"summary"`
-		Workspaces []Unlocking    `json:"workspaces"`
-	}{Format, summary, unlockings})
+	d := newDocument(w)
+	d.put("summary", summary)
+	putList(d, "workspaces", unlockings)
+	return d.end()
 }
 
 // Unlockings tells a person what became of locks.
@@ -47,9 +43,8 @@ func Unlockings(w io.Writer, s Style, unlockings []Unlocking) error {
 		word := map[string]string{
 			Freed: s.Good("freed"), Free: s.Good("free"), NotOurs: s.Odd("not ours"), StillLocked: s.Bad("not freed"),
 		}[u.Outcome]
-		fmt.Fprintf(&b, "%s: %s\n", word, plainLine(u.Target))
+		fmt.Fprintf(&b, "%s: %s\n", word, PlainLine(u.Target))
 		s.indented(&b, "  ", u.Message)
 	}
-	_, err := w.Write(b.Bytes())
-	return err
+	return flush(w, &b)
 }
