@@ -7,20 +7,11 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
-	"strings"
-	"sync/atomic"
 	"time"
 
 	"tfhaul/tfesim/blobs"
 	"tfhaul/tfesim/jsonapi"
 )
-
-// An atlasVersion is what the first API knows of a configuration version besides.
-type atlasVersion struct {
-	Number    int
-	Metadata  map[string]string
-	Variables map[string]string
-}
 
 // atlasRoutes registers the first API, as Atlas had it: states and configuration versions of
 // users, which are the organizations here, by names, which are those of workspaces.
@@ -32,9 +23,9 @@ func (s *Server) atlasRoutes() {
 	)
 	s.mux.HandleFunc("GET "+state, s.atlas(accessRead, atlasGetState))
 	s.mux.HandleFunc("PUT "+state, s.atlas(accessWrite, atlasPutState))
-	s.mux.HandleFunc("POST "+of, s.atlas(accessWrite, atlasCreateVersion))
-	s.mux.HandleFunc("GET "+of+"/latest", s.atlas(accessRead, atlasLatestVersion))
-	s.mux.HandleFunc("GET "+of+"/progress/{token}", s.atlas(accessRead, atlasProgress))
+	s.mux.HandleFunc("POST "+of, s.atlas(accessWrite, ofRuns(s.runs.CreateAtlasVersion)))
+	s.mux.HandleFunc("GET "+of+"/latest", s.atlas(accessRead, ofRuns(s.runs.LatestAtlasVersion)))
+	s.mux.HandleFunc("GET "+of+"/progress/{token}", s.atlas(accessRead, ofRuns(s.runs.AtlasProgress)))
 }
 
 // maxAtlasState bounds a state that the first API takes: it is held in memory.
@@ -42,6 +33,13 @@ const maxAtlasState = 64 << 20
 
 // An atlasHandler answers a request of the first API about a workspace.
 type atlasHandler func(c *call, w *workspace, body []byte) (*jsonapi.Answer, error)
+
+// ofRuns has a request answered by the package that knows configuration versions.
+func ofRuns(handle func(Call, Workspace, []byte) (*jsonapi.Answer, error)) atlasHandler {
+	return func(c *call, w *workspace, body []byte) (*jsonapi.Answer, error) {
+		return handle(c, c.s.runWorkspace(w), body)
+	}
+}
 
 // atlas is the way of a request of the first API: its token is in a header of its own, its
 // errors are plain strings. The body is read before anything is locked.
@@ -176,101 +174,4 @@ func atlasPutState(c *call, w *workspace, raw []byte) (*jsonapi.Answer, error) {
 	c.s.addVersion(w, v)
 	c.s.put(v)
 	return &jsonapi.Answer{Status: http.StatusOK}, nil
-}
-
-// atlasCreateVersion answers POST /configurations/:user/:name/versions. Its variables become
-// the workspace's where that has none of the name, as terraform push had it.
-func atlasCreateVersion(c *call, w *workspace, raw []byte) (*jsonapi.Answer, error) {
-	var document struct {
-		Version *struct {
-			Metadata  map[string]string `json:"metadata"`
-			Variables map[string]string `json:"variables"`
-		} `json:"version"`
-	}
-	if err := json.Unmarshal(raw, &document); err != nil {
-		return nil, jsonapi.Unprocessable("the document is not one of a version: metadata and variables are maps of strings")
-	}
-	if document.Version == nil {
-		return nil, jsonapi.Missing("version")
-	}
-	for key := range document.Version.Variables {
-		if !validVariableName(key) {
-			return nil, jsonapi.Unprocessable("%q cannot name a variable", strings.ToValidUTF8(key, "?"))
-		}
-	}
-	v := &configurationVersion{ID: jsonapi.NewID("cv"), Workspace: w.ID, Created: c.now, Source: "atlas", AutoQueueRuns: true}
-	v.Atlas = &atlasVersion{Number: 1, Metadata: document.Version.Metadata, Variables: document.Version.Variables}
-	for _, other := range c.s.configurationsOf(w) {
-		if other.Atlas != nil {
-			v.Atlas.Number = max(v.Atlas.Number, other.Atlas.Number+1)
-		}
-	}
-	c.s.addMissingVariables(w, document.Version.Variables)
-	c.s.addConfiguration(v)
-	upload := c.s.signer.Address(jsonapi.Origin(c.r), blobs.Ticket{Upload: true, Kind: blobConfiguration, ID: v.ID})
-	return &jsonapi.Answer{Status: http.StatusOK, Body: map[string]any{
-		"version": v.Atlas.Number, "token": v.ID, "upload_path": upload,
-	}}, nil
-}
-
-// addMissingVariables gives a workspace the Terraform variables that it does not have yet.
-func (s *Server) addMissingVariables(w *workspace, values map[string]string) {
-	have := map[string]bool{}
-	for _, v := range s.variablesOf(w) {
-		have[v.Key] = have[v.Key] || v.Category == categoryTerraform
-	}
-	for key, value := range values {
-		if !have[key] {
-			s.addVariable(w, categoryTerraform, key, value)
-		}
-	}
-}
-
-// atlasLatestVersion answers GET /configurations/:user/:name/versions/latest.
-func atlasLatestVersion(c *call, w *workspace, _ []byte) (*jsonapi.Answer, error) {
-	for _, v := range c.s.configurationsOf(w) {
-		if v.Atlas != nil {
-			return &jsonapi.Answer{Status: http.StatusOK, Body: map[string]any{"version": map[string]any{
-				"version": v.Atlas.Number, "metadata": v.Atlas.Metadata, "variables": v.Atlas.Variables, "tf_vars": []any{},
-			}}}, nil
-		}
-	}
-	return nil, jsonapi.NotFound()
-}
-
-// atlasProgress answers GET …/versions/progress/:token with the bytes that have arrived. The
-// documentation does not show the answer's shape.
-func atlasProgress(c *call, w *workspace, _ []byte) (*jsonapi.Answer, error) {
-	v := c.s.work.configurations[c.r.PathValue("token")]
-	if v == nil || v.Workspace != w.ID || v.Atlas == nil {
-		return nil, jsonapi.NotFound()
-	}
-	received := int64(0)
-	switch arriving := c.s.work.arriving[v.ID]; {
-	case v.Archive != nil:
-		received = v.Archive.Size
-	case arriving != nil:
-		received = arriving.Load()
-	}
-	return &jsonapi.Answer{Status: http.StatusOK, Body: map[string]any{"progress": received}}, nil
-}
-
-// arrivingBytes counts the bytes of an upload while they come.
-func (s *Server) arrivingBytes(id string, body io.Reader) (counted io.Reader, done func()) {
-	n := new(atomic.Int64)
-	s.mu.Lock()
-	s.work.arriving[id] = n
-	s.mu.Unlock()
-	return io.TeeReader(body, countWriter{n}), func() {
-		s.mu.Lock()
-		delete(s.work.arriving, id)
-		s.mu.Unlock()
-	}
-}
-
-type countWriter struct{ n *atomic.Int64 }
-
-func (c countWriter) Write(p []byte) (int, error) {
-	c.n.Add(int64(len(p)))
-	return len(p), nil
 }

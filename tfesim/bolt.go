@@ -1,7 +1,6 @@
 package tfesim
 
 import (
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -37,7 +36,7 @@ type batch struct {
 	err     error
 }
 
-var buckets = append([]string{"organizations", "projects", "workspaces", "state-versions", "users", "teams", "runs", "assets", "tokens", "server"}, workBuckets...)
+var buckets = append([]string{"organizations", "projects", "workspaces", "state-versions", "users", "teams", "assets", "tokens", "server"}, Buckets...)
 
 func openStore(folder string) (*store, error) {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
@@ -173,53 +172,54 @@ func (s *Server) closeStore() error {
 	return s.store.close()
 }
 
-// load opens Options.Data and reads every record.
+// signer reads the key of the blob addresses, or makes it.
+func (s *store) signer() (key blobs.Signer, err error) {
+	err = s.db.View(func(tx *bolt.Tx) error {
+		key = slices.Clone(tx.Bucket([]byte("server")).Get([]byte("secret")))
+		return nil
+	})
+	if key == nil && err == nil {
+		key = newSigner()
+		err = s.commit([]change{{"server", "secret", key}})
+	}
+	return key, err
+}
+
+// load reads every record of Options.Data, and deletes the blobs that none refers to.
 func (s *Server) load() error {
-	var err error
-	if s.store, err = openStore(s.options.Data); err != nil {
-		return err
+	if s.store == nil {
+		return nil
 	}
-	files, err := blobs.InFolder(filepath.Join(s.options.Data, "blobs"))
+	err := s.store.db.View(s.loadRecords)
 	if err == nil {
-		s.blobs = files
-		err = s.loadRecords()
+		err = s.link()
 	}
 	if err == nil {
-		err = s.dropOrphans(files)
+		err = s.dropOrphans(s.blobs.(*blobs.Folder))
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("tfesim: loading the folder %s: %w", s.options.Data, err), s.store.close())
+		return fmt.Errorf("tfesim: loading the folder %s: %w", s.options.Data, err)
 	}
 	return nil
 }
 
-func (s *Server) loadRecords() error {
-	err := s.store.db.View(func(tx *bolt.Tx) error {
-		s.signer = slices.Clone(tx.Bucket([]byte("server")).Get([]byte("secret")))
-		return errors.Join(
-			loadBucket(tx, "organizations", s.organizations),
-			loadBucket(tx, "projects", s.projects),
-			loadBucket(tx, "workspaces", s.workspaces),
-			loadBucket(tx, "state-versions", s.versions),
-			loadBucket(tx, "users", s.users),
-			loadBucket(tx, "teams", s.teams),
-			loadBucket(tx, "runs", s.runs),
-			loadBucket(tx, "assets", s.assets),
-			loadBucket(tx, "tokens", s.tokens),
-			s.work.load(tx),
-		)
-	})
-	if err != nil {
-		return err
+func (s *Server) loadRecords(tx *bolt.Tx) error {
+	err := errors.Join(
+		loadBucket(tx, "organizations", s.organizations),
+		loadBucket(tx, "projects", s.projects),
+		loadBucket(tx, "workspaces", s.workspaces),
+		loadBucket(tx, "state-versions", s.versions),
+		loadBucket(tx, "users", s.users),
+		loadBucket(tx, "teams", s.teams),
+		loadBucket(tx, "assets", s.assets),
+		loadBucket(tx, "tokens", s.tokens),
+	)
+	for _, bucket := range Buckets {
+		err = errors.Join(err, tx.Bucket([]byte(bucket)).ForEach(func(k, v []byte) error {
+			return s.runs.Load(bucket, string(k), v)
+		}))
 	}
-	if s.signer == nil {
-		s.signer = make([]byte, 32)
-		rand.Read(s.signer)
-		if err := s.store.commit([]change{{"server", "secret", s.signer}}); err != nil {
-			return err
-		}
-	}
-	return s.link()
+	return err
 }
 
 func loadBucket[T any](tx *bolt.Tx, bucket string, into map[string]*T) error {
@@ -268,7 +268,7 @@ func (s *Server) dropOrphans(files *blobs.Folder) error {
 			}
 		}
 	}
-	for _, b := range s.workBlobs() {
+	for _, b := range s.runs.Blobs() {
 		if b != nil {
 			held[b.ID] = true
 		}

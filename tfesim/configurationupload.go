@@ -36,10 +36,11 @@ const (
 	multipartField = "data"
 )
 
-// putConfiguration takes the archive of a configuration version, once: the bytes themselves,
-// or a form with the file in its field "data", as the first API had it.
-func (s *Server) putConfiguration(w http.ResponseWriter, r *http.Request, t blobs.Ticket) {
-	if !s.awaitsConfiguration(t) {
+// Receive answers an upload to the address of a ticket that is not the host's own. It takes the
+// archive of a configuration version, once: the bytes themselves, or a form with the file in its
+// field "data", as the first API had it. It is called with the host unlocked.
+func (s *Service) Receive(w http.ResponseWriter, r *http.Request, t blobs.Ticket) {
+	if t.Kind != blobConfiguration || !s.awaitsConfiguration(t) {
 		http.Error(w, "Forbidden", http.StatusForbidden)
 		return
 	}
@@ -57,7 +58,7 @@ func (s *Server) putConfiguration(w http.ResponseWriter, r *http.Request, t blob
 		return
 	}
 	if err := s.keepConfiguration(t, b, problem); err != nil {
-		s.removeBlobs(b)
+		s.discard(b)
 		jsonapi.WriteError(w, err)
 		return
 	}
@@ -90,8 +91,8 @@ func archiveOf(r *http.Request) (io.Reader, error) {
 
 // takeArchive writes the archive into a blob and reads it meanwhile. The problem is why it
 // cannot be used; the error, why it was not received.
-func (s *Server) takeArchive(body io.Reader) (b *blobs.Blob, problem *archiveError, err error) {
-	writer, err := s.blobs.Create()
+func (s *Service) takeArchive(body io.Reader) (b *blobs.Blob, problem *archiveError, err error) {
+	writer, err := s.options.Blobs.Create()
 	if err != nil {
 		return nil, nil, err
 	}
@@ -181,19 +182,21 @@ func leaves(name string) bool {
 
 // awaitsConfiguration says whether the archive that an upload address stands for is still to
 // come.
-func (s *Server) awaitsConfiguration(t blobs.Ticket) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	v := s.work.configurations[t.ID]
-	return v != nil && v.Arrived.IsZero()
+func (s *Service) awaitsConfiguration(t blobs.Ticket) (awaits bool) {
+	// Nothing is written to disk.
+	_ = s.host.Do(func() {
+		v := s.configurations[t.ID]
+		awaits = v != nil && v.Arrived.IsZero()
+	})
+	return awaits
 }
 
 // keepConfiguration makes an archive part of its version, and makes the run that it asks for.
 // When it returns nil they are on disk.
-func (s *Server) keepConfiguration(t blobs.Ticket, b *blobs.Blob, problem *archiveError) error {
+func (s *Service) keepConfiguration(t blobs.Ticket, b *blobs.Blob, problem *archiveError) error {
 	var refused error
-	err := s.do(func() {
-		v := s.work.configurations[t.ID]
+	err := s.host.Do(func() {
+		v := s.configurations[t.ID]
 		if v == nil || !v.Arrived.IsZero() {
 			refused = jsonapi.Forbidden()
 			return
@@ -201,20 +204,20 @@ func (s *Server) keepConfiguration(t blobs.Ticket, b *blobs.Blob, problem *archi
 		v.Archive, v.Arrived = b, time.Now()
 		if problem != nil {
 			v.Error, v.ErrorMessage, v.Archive = problem.code, problem.message, nil
-			s.discard(b)
+			s.host.Discard(b)
 		}
 		s.put(v)
 		if problem == nil && v.AutoQueueRuns {
-			s.queueUploaded(s.workspaces[v.Workspace], v)
+			s.queueUploaded(v)
 		}
 	})
 	return cmp.Or(refused, err)
 }
 
 // redirect sends the client to a blob.
-func (c *call) redirect(t blobs.Ticket) *jsonapi.Answer {
-	t.Expires = c.now.Add(redirectLife).Unix()
-	return &jsonapi.Answer{Status: http.StatusFound, Header: http.Header{"Location": {c.s.signer.Address(jsonapi.Origin(c.r), t)}}}
+func (c *runCall) redirect(t blobs.Ticket) *jsonapi.Answer {
+	t.Expires = c.Now().Add(redirectLife).Unix()
+	return &jsonapi.Answer{Status: http.StatusFound, Header: http.Header{"Location": {c.s.options.Signer.Address(jsonapi.Origin(c.Request()), t)}}}
 }
 
 // redirectLife is how long an address works to which the API redirects.

@@ -28,8 +28,6 @@ type configurationVersion struct {
 	Atlas               *atlasVersion // of the first API's; nil for others
 }
 
-func (v *configurationVersion) place() (string, string) { return "configuration-versions", v.ID }
-
 // The statuses of a configuration version.
 const (
 	configurationPending  = "pending"
@@ -40,7 +38,7 @@ const (
 
 // configurationStatus is what the status is at a moment: processing takes
 // Options.ProcessingDelay from the upload.
-func (s *Server) configurationStatus(v *configurationVersion, now time.Time) string {
+func (s *Service) configurationStatus(v *configurationVersion, now time.Time) string {
 	switch {
 	case v.Archived:
 		return configurationArchived
@@ -53,10 +51,10 @@ func (s *Server) configurationStatus(v *configurationVersion, now time.Time) str
 }
 
 // configurationsOf are a workspace's configuration versions, newest first.
-func (s *Server) configurationsOf(w *workspace) []*configurationVersion {
+func (s *Service) configurationsOf(workspace string) []*configurationVersion {
 	var all []*configurationVersion
-	for _, v := range s.work.configurations {
-		if v.Workspace == w.ID {
+	for _, v := range s.configurations {
+		if v.Workspace == workspace {
 			all = append(all, v)
 		}
 	}
@@ -66,8 +64,8 @@ func (s *Server) configurationsOf(w *workspace) []*configurationVersion {
 
 // currentConfiguration is the newest of a workspace that is neither speculative nor
 // provisional, whether it was uploaded or not.
-func (s *Server) currentConfiguration(w *workspace) *configurationVersion {
-	for _, v := range s.configurationsOf(w) {
+func (s *Service) currentConfiguration(workspace string) *configurationVersion {
+	for _, v := range s.configurationsOf(workspace) {
 		if !v.Speculative && !v.Provisional && !v.Archived {
 			return v
 		}
@@ -76,8 +74,8 @@ func (s *Server) currentConfiguration(w *workspace) *configurationVersion {
 }
 
 // usableConfiguration is the newest that a run which names none can use.
-func (s *Server) usableConfiguration(w *workspace, now time.Time) *configurationVersion {
-	for _, v := range s.configurationsOf(w) {
+func (s *Service) usableConfiguration(workspace string, now time.Time) *configurationVersion {
+	for _, v := range s.configurationsOf(workspace) {
 		if !v.Speculative && !v.Provisional && s.configurationStatus(v, now) == configurationUploaded {
 			return v
 		}
@@ -86,21 +84,21 @@ func (s *Server) usableConfiguration(w *workspace, now time.Time) *configuration
 }
 
 // listConfigurations answers GET /workspaces/:id/configuration-versions, newest first.
-func listConfigurations(c *call) (*jsonapi.Answer, error) {
-	w, err := c.workspace(accessRead)
+func listConfigurations(c *runCall) (*jsonapi.Answer, error) {
+	w, err := c.Workspace(Read)
 	if err != nil {
 		return nil, err
 	}
 	if err := c.checkConfigurationIncludes(); err != nil {
 		return nil, err
 	}
-	return jsonapi.List(c.r, c.s.configurationsOf(w), c.configurationResource, nil)
+	return jsonapi.List(c.Request(), c.s.configurationsOf(w.ID), c.configurationResource, nil)
 }
 
 // checkConfigurationIncludes accepts what the API knows. There is never an ingress here: that
 // is where a version came from when a VCS sent it.
-func (c *call) checkConfigurationIncludes() error {
-	for _, name := range jsonapi.Includes(c.r) {
+func (c *runCall) checkConfigurationIncludes() error {
+	for _, name := range jsonapi.Includes(c.Request()) {
 		switch name {
 		case "", "ingress_attributes", "ingress-attributes", "run":
 		default:
@@ -111,19 +109,19 @@ func (c *call) checkConfigurationIncludes() error {
 }
 
 // createConfiguration answers POST /workspaces/:id/configuration-versions.
-func createConfiguration(c *call) (*jsonapi.Answer, error) {
-	w, err := c.workspace(accessWrite)
+func createConfiguration(c *runCall) (*jsonapi.Answer, error) {
+	w, err := c.Workspace(Write)
 	if err != nil {
 		return nil, err
 	}
-	if !c.who.mayStoreState() {
+	if !c.MayRun() {
 		return nil, jsonapi.NotFound()
 	}
-	it := c.body.One
+	it := c.Body().One
 	if it.Type != "" && it.Type != "configuration-versions" {
 		return nil, jsonapi.Unprocessable("data.type must be configuration-versions")
 	}
-	v := &configurationVersion{ID: jsonapi.NewID("cv"), Workspace: w.ID, Created: c.now, Source: "tfe-api"}
+	v := &configurationVersion{ID: jsonapi.NewID("cv"), Workspace: w.ID, Created: c.Now(), Source: "tfe-api"}
 	for _, attribute := range []struct {
 		name string
 		into *bool
@@ -140,29 +138,29 @@ func createConfiguration(c *call) (*jsonapi.Answer, error) {
 	c.s.addConfiguration(v)
 	data := c.configurationResource(v)
 	// Only this answer tells the address: it is a secret that works once.
-	data.Attributes["upload-url"] = c.s.signer.Address(jsonapi.Origin(c.r), blobs.Ticket{Upload: true, Kind: blobConfiguration, ID: v.ID})
+	data.Attributes["upload-url"] = c.s.options.Signer.Address(jsonapi.Origin(c.Request()), blobs.Ticket{Upload: true, Kind: blobConfiguration, ID: v.ID})
 	return jsonapi.Created(jsonapi.Document{Data: data}), nil
 }
 
-func (s *Server) addConfiguration(v *configurationVersion) {
-	s.work.sequence++
-	v.Sequence = s.work.sequence
-	s.work.configurations[v.ID] = v
+func (s *Service) addConfiguration(v *configurationVersion) {
+	s.sequence++
+	v.Sequence = s.sequence
+	s.configurations[v.ID] = v
 	s.put(v)
 }
 
 // configuration finds the configuration version that the path names.
-func (c *call) configuration(need access) (*configurationVersion, error) {
-	v := c.s.work.configurations[c.r.PathValue("configuration_version_id")]
-	if v == nil || c.s.accessToWorkspace(c.who, c.s.workspaces[v.Workspace]) < need {
+func (c *runCall) configuration(need Access) (*configurationVersion, error) {
+	v := c.s.configurations[c.Request().PathValue("configuration_version_id")]
+	if v == nil || !c.May(need, v.Workspace) {
 		return nil, jsonapi.NotFound()
 	}
 	return v, nil
 }
 
 // getConfiguration answers GET /configuration-versions/:id.
-func getConfiguration(c *call) (*jsonapi.Answer, error) {
-	v, err := c.configuration(accessRead)
+func getConfiguration(c *runCall) (*jsonapi.Answer, error) {
+	v, err := c.configuration(Read)
 	if err != nil {
 		return nil, err
 	}
@@ -174,8 +172,8 @@ func getConfiguration(c *call) (*jsonapi.Answer, error) {
 
 // getIngress answers GET /configuration-versions/:id/ingress-attributes: there are none of
 // what the API uploaded.
-func getIngress(c *call) (*jsonapi.Answer, error) {
-	if _, err := c.configuration(accessRead); err != nil {
+func getIngress(c *runCall) (*jsonapi.Answer, error) {
+	if _, err := c.configuration(Read); err != nil {
 		return nil, err
 	}
 	return nil, jsonapi.NotFound()
@@ -183,12 +181,12 @@ func getIngress(c *call) (*jsonapi.Answer, error) {
 
 // downloadConfiguration answers GET /configuration-versions/:id/download with a redirect to
 // the archive.
-func downloadConfiguration(c *call) (*jsonapi.Answer, error) {
-	v, err := c.configuration(accessRead)
+func downloadConfiguration(c *runCall) (*jsonapi.Answer, error) {
+	v, err := c.configuration(Read)
 	if err != nil {
 		return nil, err
 	}
-	if c.s.configurationStatus(v, c.now) != configurationUploaded || v.BackingData != blobs.DataKept {
+	if c.s.configurationStatus(v, c.Now()) != configurationUploaded || v.BackingData != blobs.DataKept {
 		return nil, jsonapi.NotFound()
 	}
 	return c.redirect(blobs.Ticket{Kind: blobConfiguration, ID: v.ID}), nil
@@ -197,22 +195,21 @@ func downloadConfiguration(c *call) (*jsonapi.Answer, error) {
 const notAllowed = "transition not allowed"
 
 // archiveConfiguration answers POST /configuration-versions/:id/actions/archive.
-func archiveConfiguration(c *call) (*jsonapi.Answer, error) {
-	v, err := c.configuration(accessWrite)
+func archiveConfiguration(c *runCall) (*jsonapi.Answer, error) {
+	v, err := c.configuration(Write)
 	if err != nil {
 		return nil, err
 	}
-	w := c.s.workspaces[v.Workspace]
 	switch {
-	case c.s.currentConfiguration(w) == v:
+	case c.s.currentConfiguration(v.Workspace) == v:
 		return nil, jsonapi.Conflict(notAllowed + ": configuration could not be archived because it is current")
-	case c.s.configurationStatus(v, c.now) != configurationUploaded:
+	case c.s.configurationStatus(v, c.Now()) != configurationUploaded:
 		return nil, jsonapi.Conflict(notAllowed)
-	case slices.ContainsFunc(c.s.runsOf(w), func(r *run) bool { return r.Configuration == v.ID && !r.final() }):
+	case slices.ContainsFunc(c.s.runsOf(v.Workspace), func(r *run) bool { return r.Configuration == v.ID && !r.final() }):
 		return nil, jsonapi.Conflict(notAllowed + ": configuration could not be archived because runs in progress use it")
 	}
 	v.Archived = true
-	c.s.discard(v.Archive)
+	c.s.host.Discard(v.Archive)
 	v.Archive = nil
 	c.s.put(v)
 	return &jsonapi.Answer{Status: 202}, nil
@@ -220,21 +217,21 @@ func archiveConfiguration(c *call) (*jsonapi.Answer, error) {
 
 // moveConfigurationData answers the actions on the archive of a configuration version, which
 // Terraform Enterprise alone has. The current one's cannot be deleted.
-func moveConfigurationData(from, to string) func(*call) (*jsonapi.Answer, error) {
-	return func(c *call) (*jsonapi.Answer, error) {
-		v, err := c.configuration(accessAdmin)
+func moveConfigurationData(from, to string) func(*runCall) (*jsonapi.Answer, error) {
+	return func(c *runCall) (*jsonapi.Answer, error) {
+		v, err := c.configuration(Administer)
 		if err != nil {
 			return nil, err
 		}
-		if c.s.options.Personality == HCP {
+		if !c.s.options.BackingDataActions {
 			return nil, jsonapi.NotFound()
 		}
-		if v.BackingData != from || c.s.currentConfiguration(c.s.workspaces[v.Workspace]) == v {
+		if v.BackingData != from || c.s.currentConfiguration(v.Workspace) == v {
 			return nil, jsonapi.Conflict(notAllowed)
 		}
 		v.BackingData = to
 		if to == blobs.DataDeleted {
-			c.s.discard(v.Archive)
+			c.s.host.Discard(v.Archive)
 			v.Archive = nil
 		}
 		c.s.put(v)
@@ -242,8 +239,8 @@ func moveConfigurationData(from, to string) func(*call) (*jsonapi.Answer, error)
 	}
 }
 
-func (c *call) configurationResource(v *configurationVersion) jsonapi.Resource {
-	status := c.s.configurationStatus(v, c.now)
+func (c *runCall) configurationResource(v *configurationVersion) jsonapi.Resource {
+	status := c.s.configurationStatus(v, c.Now())
 	timestamps := map[string]any{"queued-at": jsonapi.Timestamp(v.Created)}
 	attributes := map[string]any{
 		"auto-queue-runs":   v.AutoQueueRuns,

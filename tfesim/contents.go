@@ -59,7 +59,7 @@ type contentOutput struct {
 func (s *Server) readContents(b *blobs.Blob) contents {
 	f, err := s.blobs.Open(b.ID)
 	if err != nil {
-		s.warn("a state could not be read", err)
+		s.options.Logger.Warn("a state could not be read", "error", err)
 		return contents{}
 	}
 	defer f.Close()

@@ -19,7 +19,6 @@ import (
 	"time"
 
 	"tfhaul/tfesim/blobs"
-	"tfhaul/tfesim/jsonapi"
 )
 
 // A job is all that executing a run takes, read while Server.mu was held.
@@ -38,28 +37,22 @@ type job struct {
 const longestRun = 2 * time.Hour
 
 // jobOf reads what a run needs. The error says why it cannot be executed.
-func (s *Server) jobOf(r *run) (*job, error) {
-	w := s.workspaces[r.Workspace]
-	v := s.work.configurations[r.Configuration]
-	if w == nil || v == nil || v.Archive == nil {
+func (s *Service) jobOf(r *run) (*job, error) {
+	w, there := s.host.Workspace(r.Workspace)
+	v := s.configurations[r.Configuration]
+	if !there || v == nil || v.Archive == nil {
 		return nil, errors.New("the configuration version of this run is gone")
 	}
-	j := &job{run: *r, workspace: w.Name, org: w.Org, archive: v.Archive, known: -1,
-		directory: jsonapi.TextSetting(w.Settings, "working-directory", "")}
-	if sv := s.current(w, time.Now()); sv != nil {
-		j.state = sv.State
-	}
-	if sv := known(w); sv != nil {
-		j.known = sv.Serial
-	}
-	for _, v := range s.variablesOf(w) {
+	j := &job{run: *r, workspace: w.Name, org: w.Org, archive: v.Archive, directory: w.WorkingDirectory}
+	j.state, j.known = s.host.CurrentState(w.ID)
+	for _, v := range s.variablesOf(w.ID) {
 		j.variables = append(j.variables, *v)
 	}
 	return j, nil
 }
 
 // plan executes a run's plan.
-func (s *Server) plan(x *execution) {
+func (s *Service) plan(x *execution) {
 	if !s.takeTurn(x) {
 		return
 	}
@@ -75,7 +68,7 @@ func (s *Server) plan(x *execution) {
 	if f != nil && (err != nil || j.run.PlanOnly) {
 		f.remove()
 	} else if f != nil {
-		s.work.executor.keep(x.run, f.dir)
+		s.executor.keep(x.run, f.dir)
 	}
 	s.endPhase(x, err, func(r *run) *phase { return &r.Plan }, func(r *run) {
 		r.Plan.JSON, r.Plan.Redacted = outcome.json, outcome.redacted
@@ -87,18 +80,18 @@ func (s *Server) plan(x *execution) {
 
 // takeTurn locks the workspace for a run that may change it. When somebody else has locked it
 // meanwhile, the run waits again.
-func (s *Server) takeTurn(x *execution) bool {
+func (s *Service) takeTurn(x *execution) bool {
 	mine := true
-	err := s.do(func() {
+	err := s.host.Do(func() {
 		r := s.runs[x.run]
 		if r == nil || x.ctx.Err() != nil || s.plansAside(r) {
 			return
 		}
-		w := s.workspaces[r.Workspace]
-		if mine = w.Lock == nil; mine {
-			s.holdLock(w, r)
+		w, _ := s.host.Workspace(r.Workspace)
+		if mine = w.LockedBy == nil; mine {
+			s.host.Lock(w.ID, r.ID)
 		} else {
-			s.work.executor.ended(x)
+			s.executor.ended(x)
 			s.setStatus(r, runPending)
 		}
 	})
@@ -106,7 +99,7 @@ func (s *Server) takeTurn(x *execution) bool {
 }
 
 // planned decides how a run goes on whose plan is finished.
-func (s *Server) planned(r *run) {
+func (s *Service) planned(r *run) {
 	switch {
 	case s.speculative(r), !r.Plan.HasChanges && !r.EmptyApply:
 		s.finish(r, runPlannedAndFinished)
@@ -121,12 +114,12 @@ func (s *Server) planned(r *run) {
 }
 
 // apply executes a run's apply.
-func (s *Server) apply(x *execution) {
+func (s *Service) apply(x *execution) {
 	j := s.startPhase(x, runApplying, func(r *run) *phase { return &r.Apply })
 	if j == nil {
 		return
 	}
-	var made *newState
+	var made *State
 	var did counts
 	f, err := s.planFolder(x, j)
 	if err == nil {
@@ -138,7 +131,7 @@ func (s *Server) apply(x *execution) {
 		}
 	}
 	if made != nil {
-		s.keepState(j.run, made)
+		err = errors.Join(err, s.host.AddState(j.run.Workspace, *made))
 	}
 	s.endPhase(x, err, func(r *run) *phase { return &r.Apply }, func(r *run) {
 		r.Apply.Additions, r.Apply.Changes, r.Apply.Destructions, r.Apply.Imports = did.added, did.changed, did.destroyed, did.imported
@@ -147,21 +140,21 @@ func (s *Server) apply(x *execution) {
 }
 
 // startPhase moves a run to its next status; nil when there is nothing to be executed any more.
-func (s *Server) startPhase(x *execution, status string, part func(*run) *phase) *job {
+func (s *Service) startPhase(x *execution, status string, part func(*run) *phase) *job {
 	var j *job
 	// A server that cannot write answers nothing any more.
-	_ = s.do(func() {
+	_ = s.host.Do(func() {
 		r := s.runs[x.run]
 		switch {
-		case r == nil || s.work.executor.closing():
-			s.work.executor.ended(x)
+		case r == nil || s.executor.closing():
+			s.executor.ended(x)
 		case x.ctx.Err() != nil:
-			s.work.executor.ended(x)
+			s.executor.ended(x)
 			s.cancel(r, runCanceled)
 		default:
 			var err error
 			if j, err = s.jobOf(r); err != nil {
-				s.work.executor.ended(x)
+				s.executor.ended(x)
 				s.fail(r, "Error: "+err.Error())
 				return
 			}
@@ -174,18 +167,18 @@ func (s *Server) startPhase(x *execution, status string, part func(*run) *phase)
 
 // endPhase records how a phase ended: finished, canceled or errored. The leftovers are dropped
 // when the run is gone.
-func (s *Server) endPhase(x *execution, err error, part func(*run) *phase, finished func(*run), leftovers ...*blobs.Blob) {
+func (s *Service) endPhase(x *execution, err error, part func(*run) *phase, finished func(*run), leftovers ...*blobs.Blob) {
 	if err != nil && x.ctx.Err() == nil {
 		fmt.Fprintf(&x.log, "\nError: %v\n", err)
 	}
 	log := s.keepLog(x.log.part(0, 0))
 	// As in startPhase.
-	_ = s.do(func() {
+	_ = s.host.Do(func() {
 		r := s.runs[x.run]
-		s.work.executor.ended(x)
-		if r == nil || s.work.executor.closing() {
+		s.executor.ended(x)
+		if r == nil || s.executor.closing() {
 			// What was being done is lost; the next start finds it so.
-			s.discard(append(leftovers, log)...)
+			s.host.Discard(append(leftovers, log)...)
 			return
 		}
 		p := part(r)
@@ -239,11 +232,11 @@ const (
 )
 
 // prepare makes the folder of a run: the configuration, the state, the variables.
-func (s *Server) prepare(x *execution, j *job) (*folder, error) {
+func (s *Service) prepare(x *execution, j *job) (*folder, error) {
 	if s.options.NoRuns != "" {
 		return nil, errors.New(s.options.NoRuns)
 	}
-	if s.work.executor.terraform == "" {
+	if s.executor.terraform == "" {
 		return nil, errors.New("this server executes runs by the terraform on its PATH, and there is none: nothing was planned")
 	}
 	dir, err := os.MkdirTemp("", "tfesim-run-*") // 0700
@@ -273,8 +266,8 @@ func (s *Server) prepare(x *execution, j *job) (*folder, error) {
 }
 
 // unpack writes the files of an archive. os.Root keeps every one of them inside.
-func (s *Server) unpack(archive *blobs.Blob, into string) error {
-	content, err := s.blobs.Open(archive.ID)
+func (s *Service) unpack(archive *blobs.Blob, into string) error {
+	content, err := s.options.Blobs.Open(archive.ID)
 	if err != nil {
 		return err
 	}
@@ -353,8 +346,8 @@ func hasConfiguration(dir string) bool {
 	return false
 }
 
-func (s *Server) copyBlob(b *blobs.Blob, to string) error {
-	content, err := s.blobs.Open(b.ID)
+func (s *Service) copyBlob(b *blobs.Blob, to string) error {
+	content, err := s.options.Blobs.Open(b.ID)
 	if err != nil {
 		return err
 	}
@@ -369,13 +362,13 @@ func (s *Server) copyBlob(b *blobs.Blob, to string) error {
 
 // writeSettings writes what terraform is told: its backend, where providers are, and the
 // variables.
-func (s *Server) writeSettings(f *folder, j *job) error {
+func (s *Service) writeSettings(f *folder, j *job) error {
 	backend := "terraform {\n  backend \"local\" {\n    path = " + quoteHCL(f.state(j.workspace)) +
 		"\n    workspace_dir = " + quoteHCL(f.path("states")) + "\n  }\n}\n"
 	// Without a mirror there is no way to install a provider: nothing is fetched.
 	rc := "provider_installation {\n}\n"
-	if s.work.executor.mirror != "" {
-		mirror, err := filepath.Abs(s.work.executor.mirror)
+	if s.executor.mirror != "" {
+		mirror, err := filepath.Abs(s.executor.mirror)
 		if err != nil {
 			return err
 		}
@@ -424,7 +417,7 @@ var inherited = []string{"PATH", "LANG", "LC_ALL", "TZ", "SystemRoot", "SYSTEMRO
 
 // environment is that of a run: nothing of this process's own but what is needed to run, then
 // the workspace's variables, then what keeps the run in its folder.
-func (s *Server) environment(f *folder, j *job) []string {
+func (s *Service) environment(f *folder, j *job) []string {
 	var env []string
 	for _, name := range inherited {
 		if value, ok := os.LookupEnv(name); ok {
@@ -446,10 +439,10 @@ func (s *Server) environment(f *folder, j *job) []string {
 }
 
 // terraform runs the program in the folder; its output goes to the log, or to stdout.
-func (s *Server) terraform(x *execution, f *folder, stdout io.Writer, args ...string) (code int, err error) {
+func (s *Service) terraform(x *execution, f *folder, stdout io.Writer, args ...string) (code int, err error) {
 	ctx, cancel := context.WithTimeout(x.ctx, longestRun)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, s.work.executor.terraform, args...)
+	cmd := exec.CommandContext(ctx, s.executor.terraform, args...)
 	cmd.Dir, cmd.Env = f.work, f.env
 	cmd.Stdout, cmd.Stderr = stdout, &x.log
 	if runtime.GOOS != "windows" {
@@ -487,7 +480,7 @@ func (p planned) counts() (added, changed, destroyed, imported int) {
 var errFailed = errors.New("terraform ended with an error")
 
 // executePlan initialises, plans, and shows the plan as JSON.
-func (s *Server) executePlan(x *execution, f *folder, j *job) (planned, error) {
+func (s *Service) executePlan(x *execution, f *folder, j *job) (planned, error) {
 	if err := s.greet(x, f, j); err != nil {
 		return planned{}, err
 	}
@@ -518,12 +511,12 @@ func (s *Server) executePlan(x *execution, f *folder, j *job) (planned, error) {
 	}
 	about, err := s.countChanges(shown)
 	if err != nil {
-		s.removeBlobs(shown)
+		s.discard(shown)
 		return planned{}, err
 	}
 	redacted, err := s.redactPlan(x, f, shown)
 	if err != nil {
-		s.removeBlobs(shown)
+		s.discard(shown)
 		return planned{}, err
 	}
 	return planned{json: shown, redacted: redacted, hasChanges: code == 2, about: about}, nil
@@ -538,7 +531,7 @@ func failed(code int) error {
 
 // greet begins the log as the real one begins, and says so when the workspace asks for another
 // Terraform than there is.
-func (s *Server) greet(x *execution, f *folder, j *job) error {
+func (s *Service) greet(x *execution, f *folder, j *job) error {
 	var out strings.Builder
 	if code, err := s.terraform(x, f, &out, "version", "-json"); err != nil || code != 0 {
 		return errors.Join(err, failed(code))
@@ -558,8 +551,8 @@ func (s *Server) greet(x *execution, f *folder, j *job) error {
 }
 
 // showPlan writes the plan's JSON into a blob.
-func (s *Server) showPlan(x *execution, f *folder) (*blobs.Blob, error) {
-	writer, err := s.blobs.Create()
+func (s *Service) showPlan(x *execution, f *folder) (*blobs.Blob, error) {
+	writer, err := s.options.Blobs.Create()
 	if err != nil {
 		return nil, err
 	}
@@ -574,8 +567,8 @@ func (s *Server) showPlan(x *execution, f *folder) (*blobs.Blob, error) {
 }
 
 // countChanges counts a plan's changes as the API tells them.
-func (s *Server) countChanges(b *blobs.Blob) (counts, error) {
-	content, err := s.blobs.Open(b.ID)
+func (s *Service) countChanges(b *blobs.Blob) (counts, error) {
+	content, err := s.options.Blobs.Open(b.ID)
 	if err != nil {
 		return counts{}, err
 	}
@@ -615,8 +608,8 @@ func (s *Server) countChanges(b *blobs.Blob) (counts, error) {
 }
 
 // planFolder is the folder of a run's plan, found again for its apply.
-func (s *Server) planFolder(x *execution, j *job) (*folder, error) {
-	dir := s.work.executor.folder(x.run)
+func (s *Service) planFolder(x *execution, j *job) (*folder, error) {
+	dir := s.executor.folder(x.run)
 	if dir == "" {
 		return nil, errors.New("the plan of this run is gone")
 	}
@@ -634,7 +627,7 @@ func (s *Server) planFolder(x *execution, j *job) (*folder, error) {
 var appliedLine = regexp.MustCompile(`Resources: (?:(\d+) imported, )?(\d+) added, (\d+) changed, (\d+) destroyed`)
 
 // executeApply applies the plan.
-func (s *Server) executeApply(x *execution, f *folder) (counts, error) {
+func (s *Service) executeApply(x *execution, f *folder) (counts, error) {
 	code, err := s.terraform(x, f, &x.log, "apply", "-input=false", "-no-color", f.path(planName))
 	var did counts
 	if m := appliedLine.FindSubmatch(x.log.part(0, 0)); m != nil {
@@ -646,19 +639,13 @@ func (s *Server) executeApply(x *execution, f *folder) (counts, error) {
 	return did, errors.Join(err, failed(code))
 }
 
-// A newState is the state that an apply wrote.
-type newState struct {
-	blob *blobs.Blob
-	stateHeader
-}
-
 // serialLine is the serial in the header of a state as terraform writes it.
 var serialLine = regexp.MustCompile(`(?m)^  "serial": \d+,$`)
 
 // takeState reads the state that terraform left; nil when it is the one that was there. A
 // state that was only rewritten, in a newer format or by a newer version, keeps its serial:
 // that becomes the next one, as a version of its own must have.
-func (s *Server) takeState(f *folder, j *job) (*newState, error) {
+func (s *Service) takeState(f *folder, j *job) (*State, error) {
 	raw, err := os.ReadFile(f.state(j.workspace))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
@@ -666,8 +653,11 @@ func (s *Server) takeState(f *folder, j *job) (*newState, error) {
 	if err != nil {
 		return nil, err
 	}
-	header, err := readStateHeader(raw)
-	if err != nil {
+	var header struct {
+		Serial  int64  `json:"serial"`
+		Lineage string `json:"lineage"`
+	}
+	if err := json.Unmarshal(raw, &header); err != nil {
 		return nil, errors.New("the state that terraform wrote could not be read")
 	}
 	if j.state != nil && header.Serial <= j.known && !s.same(j.state, raw) {
@@ -681,42 +671,30 @@ func (s *Server) takeState(f *folder, j *job) (*newState, error) {
 			return fmt.Appendf(nil, `  "serial": %d,`, header.Serial)
 		})
 	}
-	b, err := blobs.Keep(s.blobs, bytes.NewReader(raw))
+	b, err := blobs.Keep(s.options.Blobs, bytes.NewReader(raw))
 	if err != nil {
 		return nil, err
 	}
 	if j.state != nil && b.MD5 == j.state.MD5 {
-		s.removeBlobs(b)
+		s.discard(b)
 		return nil, nil
 	}
-	return &newState{b, header}, nil
+	return &State{Blob: b, Serial: header.Serial, Lineage: header.Lineage, Run: j.run.ID, CreatedBy: j.run.CreatedBy}, nil
+}
+
+// discard deletes blobs that no record refers to.
+func (s *Service) discard(gone ...*blobs.Blob) {
+	// What cannot be deleted now is deleted at the next start.
+	_ = s.host.Do(func() { s.host.Discard(gone...) })
 }
 
 // same says whether a blob holds these bytes.
-func (s *Server) same(b *blobs.Blob, raw []byte) bool {
-	content, err := s.blobs.Open(b.ID)
+func (s *Service) same(b *blobs.Blob, raw []byte) bool {
+	content, err := s.options.Blobs.Open(b.ID)
 	if err != nil {
 		return false
 	}
 	defer content.Close()
 	held, err := io.ReadAll(content)
 	return err == nil && string(held) == string(raw)
-}
-
-// keepState makes a state the workspace's current version.
-func (s *Server) keepState(r run, made *newState) {
-	now := time.Now()
-	v := &stateVersion{ID: jsonapi.NewID("sv"), Workspace: r.Workspace, Serial: made.Serial, Lineage: made.Lineage, MD5: made.blob.MD5,
-		Created: now, CreatedBy: r.CreatedBy, Run: r.ID}
-	s.arrive(v, made.blob, s.readContents(made.blob), now)
-	// As in startPhase.
-	_ = s.do(func() {
-		w := s.workspaces[r.Workspace]
-		if w == nil {
-			s.discard(made.blob)
-			return
-		}
-		s.addVersion(w, v)
-		s.put(v)
-	})
 }

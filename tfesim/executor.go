@@ -26,10 +26,10 @@ type executor struct {
 // defaultRuns is how many runs are executed at a time.
 const defaultRuns = 2
 
-func newExecutor(o Options) *executor {
+func newExecutor(o runOptions) *executor {
 	x := &executor{mirror: o.ProviderMirror, current: map[string]*execution{}, folders: map[string]string{}}
 	x.ctx, x.end = context.WithCancel(context.Background())
-	slots := o.Runs
+	slots := o.Parallel
 	if slots <= 0 {
 		slots = defaultRuns
 	}
@@ -39,7 +39,7 @@ func newExecutor(o Options) *executor {
 		name = "terraform"
 	}
 	// Without one, runs end errored and say so.
-	if path, err := exec.LookPath(name); err == nil && name != NoTerraform {
+	if path, err := exec.LookPath(name); err == nil && name != noTerraform {
 		x.terraform = path
 	}
 	return x

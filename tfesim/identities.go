@@ -53,7 +53,8 @@ type principal struct {
 	user     *user         // user tokens
 	team     *team         // team tokens
 	org      *organization // organization tokens
-	run      *run          // run tokens
+	// runs is the workspace of the run, for run tokens.
+	runs string
 }
 
 // seedIdentities makes the ready-made users, teams and tokens.
@@ -180,7 +181,7 @@ func (s *Server) principal(holder jsonapi.Ref) *principal {
 		}
 		p.identity = Organization
 	case "runs":
-		if p.run = s.runs[holder.ID]; p.run == nil {
+		if p.runs = s.runs.WorkspaceOf(holder.ID); p.runs == "" {
 			return nil
 		}
 	default:
@@ -232,8 +233,8 @@ func (s *Server) accessTo(p *principal, org string) access {
 // accessToWorkspace is accessTo, with what teams were granted for this workspace, and write
 // access to its own workspace for a run.
 func (s *Server) accessToWorkspace(p *principal, w *workspace) access {
-	if p.run != nil {
-		if p.run.Workspace == w.ID {
+	if p.runs != "" {
+		if p.runs == w.ID {
 			return accessWrite
 		}
 		return accessNone
@@ -255,8 +256,8 @@ func (s *Server) belongs(p *principal, org string) bool {
 		return true
 	case p.team != nil:
 		return p.team.Org == org
-	case p.run != nil:
-		w := s.workspaces[p.run.Workspace]
+	case p.runs != "":
+		w := s.workspaces[p.runs]
 		return w != nil && w.Org == org
 	case p.user != nil:
 		return slices.ContainsFunc(p.user.Teams, func(id string) bool { return s.teams[id] != nil && s.teams[id].Org == org })
@@ -349,9 +350,9 @@ func (s *Server) userResource(p *principal) jsonapi.Resource {
 	case p.org != nil:
 		id = "user-" + strings.TrimPrefix(p.org.ID, "org-")
 		name = "api-org-" + p.org.Name
-	case p.run != nil:
-		id = "user-" + strings.TrimPrefix(p.run.ID, "run-")
-		name = "api-run-" + p.run.ID
+	case p.runs != "":
+		id = "user-" + strings.TrimPrefix(p.ID, "run-")
+		name = "api-run-" + p.ID
 	}
 	return jsonapi.Resource{ID: id, Type: "users", Attributes: map[string]any{
 		"username":           name,

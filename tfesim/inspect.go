@@ -3,6 +3,7 @@ package tfesim
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -242,9 +243,8 @@ func (s *Server) LockByRun(org, workspace string) (runID string, err error) {
 		if w.Lock != nil {
 			return fmt.Errorf("tfesim: %s/%s is locked already", org, workspace)
 		}
-		r := s.newRun(w, time.Now())
-		runID = r.ID
-		return s.setLock(w, jsonapi.Ref{ID: r.ID, Type: "runs"}, "")
+		runID = s.runs.AddLockHolder(w.ID)
+		return s.setLock(w, jsonapi.Ref{ID: runID, Type: "runs"}, "")
 	})
 	return runID, err
 }
@@ -253,7 +253,7 @@ func (s *Server) LockByRun(org, workspace string) (runID string, err error) {
 func (s *Server) RunToken(runID string) (string, error) {
 	var t *token
 	err := s.do(func() {
-		if s.runs[runID] != nil {
+		if s.runs.WorkspaceOf(runID) != "" {
 			t = s.newToken(jsonapi.Ref{ID: runID, Type: "runs"}, time.Time{})
 		}
 	})
@@ -267,8 +267,7 @@ func (s *Server) setLock(w *workspace, holder jsonapi.Ref, reason string) error 
 	if w.Lock != nil {
 		return fmt.Errorf("tfesim: %s/%s is locked already", w.Org, w.Name)
 	}
-	w.Lock = &lock{Holder: holder, Reason: reason, At: time.Now(), Cycle: jsonapi.NewID("lock")}
-	s.put(w)
+	s.lock(w, holder, reason, time.Now())
 	return nil
 }
 
@@ -329,11 +328,43 @@ func (s *Server) ExpireToken(secret string) error {
 
 // SetTerraformVersion sets a workspace's Terraform version.
 func (s *Server) SetTerraformVersion(org, workspace, version string) error {
+	return s.set(org, workspace, "terraform-version", version)
+}
+
+// SetWorkingDirectory sets the directory of the configuration in which a workspace's runs are
+// executed.
+func (s *Server) SetWorkingDirectory(org, workspace, directory string) error {
+	return s.set(org, workspace, "working-directory", directory)
+}
+
+func (s *Server) set(org, workspace, name, value string) error {
 	return s.arrange(org, workspace, func(w *workspaceRecord) error {
-		settings := maps.Clone(w.Settings)
-		jsonapi.SetText(settings, "terraform-version", version)
-		w.Settings = settings
+		w.Settings = maps.Clone(w.Settings)
+		jsonapi.SetText(w.Settings, name, value)
 		s.put(w)
 		return nil
 	})
+}
+
+// AwaitRun waits until a run has one of the statuses, or is over, and returns its status then.
+func (s *Server) AwaitRun(ctx context.Context, runID string, statuses ...string) (string, error) {
+	return s.runs.Await(ctx, runID, statuses...)
+}
+
+// SetVariable sets a workspace's variable of the category "terraform" or "env".
+func (s *Server) SetVariable(org, workspace, category, key, value string) error {
+	return s.arrange(org, workspace, func(w *workspaceRecord) error {
+		s.runs.SetVariable(w.ID, category, key, value)
+		return nil
+	})
+}
+
+// Runs returns a workspace's runs, newest first.
+func (s *Server) Runs(org, workspace string) []RunInfo {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if w := s.workspaceNamed(org, workspace); w != nil {
+		return s.runs.List(w.ID)
+	}
+	return nil
 }

@@ -25,9 +25,14 @@ func lockWorkspace(c *call) (*jsonapi.Answer, error) {
 		}
 		return nil, jsonapi.Conflict("Unable to lock workspace. The workspace is already locked.")
 	}
-	w.Lock = &lock{Holder: c.who.Ref, Reason: reason, At: c.now, Cycle: jsonapi.NewID("lock")}
-	c.s.put(w)
+	c.s.lock(w, c.who.Ref, reason, c.now)
 	return c.lockAnswer(w), nil
+}
+
+// lock locks an unlocked workspace.
+func (s *Server) lock(w *workspace, holder jsonapi.Ref, reason string, now time.Time) {
+	w.Lock = &lock{Holder: holder, Reason: reason, At: now, Cycle: jsonapi.NewID("lock")}
+	s.put(w)
 }
 
 // lockReason reads {"reason":"…"}, which is not a JSON:API document; go-tfe sends it as an
@@ -82,7 +87,7 @@ func (s *Server) release(w *workspace) {
 	cycle := w.Lock.Cycle
 	w.Lock = nil
 	s.put(w)
-	defer s.advance(w) // a run may be waiting for it
+	defer s.runs.Advance(w.ID) // a run may be waiting for it
 
 	var newest *stateVersion
 	for _, v := range w.versions {
@@ -137,16 +142,9 @@ func (c *call) lockedByResource(l *lock) []jsonapi.Resource {
 		return nil
 	case p.team != nil:
 		return []jsonapi.Resource{c.s.teamResource(p.team)}
-	case p.run != nil:
-		return []jsonapi.Resource{c.runResource(p.run)}
+	case p.runs != "":
+		shown, _ := c.s.runs.Resource(c, p.ID)
+		return []jsonapi.Resource{shown}
 	}
 	return []jsonapi.Resource{c.s.userResource(p)}
-}
-
-// newRun makes a run that can hold a workspace's lock.
-func (s *Server) newRun(w *workspace, now time.Time) *run {
-	r := &run{ID: jsonapi.NewID("run"), Workspace: w.ID, Created: now}
-	s.runs[r.ID] = r
-	s.put(r)
-	return r
 }

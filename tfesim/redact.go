@@ -16,7 +16,7 @@ const blobPlanRedacted blobs.Kind = 'r'
 // getRedactedPlan answers GET /plans/:id/json-output-redacted, for everyone who may read the
 // run: 204 while there is none, then a redirect. Terraform and OpenTofu render a remote plan
 // from it.
-func getRedactedPlan(c *call) (*jsonapi.Answer, error) {
+func getRedactedPlan(c *runCall) (*jsonapi.Answer, error) {
 	r, err := c.runOfPart("plan_id", "plan-")
 	if err != nil {
 		return nil, err
@@ -29,12 +29,12 @@ func getRedactedPlan(c *call) (*jsonapi.Answer, error) {
 
 // redactPlan makes the redacted form of a plan: its changes without sensitive values, and the
 // schemas by which a client renders them.
-func (s *Server) redactPlan(x *execution, f *folder, plan *blobs.Blob) (*blobs.Blob, error) {
+func (s *Service) redactPlan(x *execution, f *folder, plan *blobs.Blob) (*blobs.Blob, error) {
 	var schemas bytes.Buffer
 	if code, err := s.terraform(x, f, &schemas, "providers", "schema", "-json"); err != nil || code != 0 {
 		return nil, errors.Join(err, failed(code))
 	}
-	content, err := s.blobs.Open(plan.ID)
+	content, err := s.options.Blobs.Open(plan.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +47,7 @@ func (s *Server) redactPlan(x *execution, f *folder, plan *blobs.Blob) (*blobs.B
 	if err != nil {
 		return nil, err
 	}
-	return blobs.Keep(s.blobs, bytes.NewReader(document))
+	return blobs.Keep(s.options.Blobs, bytes.NewReader(document))
 }
 
 func decodeNumbers(r interface{ Read([]byte) (int, error) }, into any) error {

@@ -169,15 +169,7 @@ func (s *Server) describe(r *http.Request, pattern string) Request {
 }
 
 func (s *Server) log(q Request, status int) {
-	if s.options.Logger != nil {
-		s.options.Logger.Info("request", "method", q.Method, "endpoint", q.Endpoint, "status", status, "identity", string(q.Identity))
-	}
-}
-
-func (s *Server) warn(text string, err error) {
-	if s.options.Logger != nil {
-		s.options.Logger.Warn(text, "error", err)
-	}
+	s.options.Logger.Info("request", "method", q.Method, "endpoint", q.Endpoint, "status", status, "identity", string(q.Identity))
 }
 
 // A statusWriter notes the status that is written.

@@ -9,8 +9,8 @@ import (
 	"tfhaul/tfesim/jsonapi"
 )
 
-// endpoints are all rows of the API that there are. What is not here is answered 404, as
-// docs/sim.md lists.
+// endpoints are the rows of the API apart from those of runs. What is in neither is answered 404,
+// as docs/sim.md lists.
 func endpoints() []endpoint {
 	const (
 		org       = "/organizations/{organization}"
@@ -18,8 +18,6 @@ func endpoints() []endpoint {
 		ws        = "/workspaces/{workspace_id}"
 		sv        = "/state-versions/{state_version_id}"
 		projectID = "/projects/{project_id}"
-		cv        = "/configuration-versions/{configuration_version_id}"
-		runID     = "/runs/{run_id}"
 	)
 	return []endpoint{
 		{pattern: "GET /ping", handle: ping, anonymous: true},
@@ -109,46 +107,6 @@ func endpoints() []endpoint {
 		{pattern: "POST " + sv + "/actions/restore_backing_data", handle: moveBackingData(blobs.DataSoftDeleted, blobs.DataKept)},
 		{pattern: "POST " + sv + "/actions/permanently_delete_backing_data", handle: moveBackingData(blobs.DataSoftDeleted, blobs.DataDeleted)},
 		{pattern: "GET /state-version-outputs/{output_id}", handle: getOutput},
-
-		{pattern: "GET " + ws + "/vars", handle: listVariables},
-		{pattern: "POST " + ws + "/vars", handle: createVariable},
-		{pattern: "GET " + ws + "/vars/{variable_id}", handle: getVariable},
-		{pattern: "PATCH " + ws + "/vars/{variable_id}", handle: updateVariable},
-		{pattern: "DELETE " + ws + "/vars/{variable_id}", handle: deleteVariable},
-
-		{pattern: "GET " + ws + "/configuration-versions", handle: listConfigurations},
-		{pattern: "POST " + ws + "/configuration-versions", handle: createConfiguration},
-		{pattern: "GET " + cv, handle: getConfiguration},
-		{pattern: "GET " + cv + "/ingress-attributes", handle: getIngress},
-		{pattern: "GET " + cv + "/download", handle: downloadConfiguration},
-		{pattern: "POST " + cv + "/actions/archive", handle: archiveConfiguration},
-		{pattern: "POST " + cv + "/actions/soft_delete_backing_data", handle: moveConfigurationData(blobs.DataKept, blobs.DataSoftDeleted)},
-		{pattern: "POST " + cv + "/actions/restore_backing_data", handle: moveConfigurationData(blobs.DataSoftDeleted, blobs.DataKept)},
-		{pattern: "POST " + cv + "/actions/permanently_delete_backing_data", handle: moveConfigurationData(blobs.DataSoftDeleted, blobs.DataDeleted)},
-
-		{pattern: "POST /runs", handle: createRun},
-		{pattern: "GET " + ws + "/runs", handle: listRuns},
-		{pattern: "GET " + org + "/runs", handle: listOrganizationRuns},
-		{pattern: "GET " + org + "/runs/queue", handle: listRunQueue},
-		{pattern: "GET " + org + "/capacity", handle: getCapacity},
-		{pattern: "GET " + runID, handle: getRun},
-		{pattern: "GET " + runID + "/configuration-version", handle: getRunConfiguration},
-		{pattern: "GET " + runID + "/plan", handle: getPlan},
-		{pattern: "GET " + runID + "/apply", handle: getApply},
-		{pattern: "GET " + runID + "/run-events", handle: listRunEvents},
-		{pattern: "GET " + runID + "/comments", handle: listComments},
-		{pattern: "GET " + runID + "/policy-checks", handle: listNothing},
-		{pattern: "GET " + runID + "/task-stages", handle: listNothing},
-		{pattern: "POST " + runID + "/actions/apply", handle: applyRun},
-		{pattern: "POST " + runID + "/actions/cancel", handle: cancelRun},
-		{pattern: "POST " + runID + "/actions/discard", handle: discardRun},
-		{pattern: "POST " + runID + "/actions/force-cancel", handle: forceCancelRun},
-		{pattern: "POST " + runID + "/actions/force-execute", handle: forceExecuteRun},
-		{pattern: "GET /plans/{plan_id}", handle: getPlan},
-		{pattern: "GET /plans/{plan_id}/json-output", handle: getPlanJSON},
-		{pattern: "GET /plans/{plan_id}/json-output-redacted", handle: getRedactedPlan},
-		{pattern: "GET /applies/{apply_id}", handle: getApply},
-		{pattern: "GET /comments/{comment_id}", handle: getComment},
 	}
 }
 
@@ -156,7 +114,11 @@ const apiPrefix = "/api/v2"
 
 // routes registers the API, the blob addresses, discovery, and the 404 for everything else.
 func (s *Server) routes() {
-	for _, e := range endpoints() {
+	all := endpoints()
+	for _, e := range s.runs.Endpoints() {
+		all = append(all, endpoint{pattern: e.Pattern, handle: func(c *call) (*jsonapi.Answer, error) { return e.Handle(c) }})
+	}
+	for _, e := range all {
 		method, path, _ := strings.Cut(e.pattern, " ")
 		s.mux.HandleFunc(method+" "+apiPrefix+path, s.serve(e))
 	}

@@ -11,10 +11,10 @@ import (
 )
 
 // keepLog writes a finished log into a blob; nil when that fails, which leaves the log empty.
-func (s *Server) keepLog(text []byte) *blobs.Blob {
-	b, err := blobs.Keep(s.blobs, bytes.NewReader(marked(text)))
+func (s *Service) keepLog(text []byte) *blobs.Blob {
+	b, err := blobs.Keep(s.options.Blobs, bytes.NewReader(marked(text)))
 	if err != nil {
-		s.warn("a log could not be kept", err)
+		s.options.Logger.Warn("a log could not be kept", "error", err)
 	}
 	return b
 }
@@ -27,13 +27,14 @@ func marked(text []byte) []byte {
 	return append(text, endOfText...)
 }
 
-// getRunBlob answers GET on the addresses of a configuration, a plan's JSON and the logs.
-func (s *Server) getRunBlob(w http.ResponseWriter, r *http.Request, t blobs.Ticket) {
+// Send answers a download from the address of a ticket that is not the host's own: a
+// configuration, a plan's JSON or a log. It is called with the host unlocked.
+func (s *Service) Send(w http.ResponseWriter, r *http.Request, t blobs.Ticket) {
 	var b *blobs.Blob
 	var live *liveLog
-	err := s.do(func() {
+	err := s.host.Do(func() {
 		if t.Kind == blobConfiguration {
-			if v := s.work.configurations[t.ID]; v != nil && v.BackingData == blobs.DataKept {
+			if v := s.configurations[t.ID]; v != nil && v.BackingData == blobs.DataKept {
 				b = v.Archive
 			}
 		} else if run := s.runs[t.ID]; run != nil {
@@ -45,14 +46,14 @@ func (s *Server) getRunBlob(w http.ResponseWriter, r *http.Request, t blobs.Tick
 		return
 	}
 	if t.Kind != blobPlanLog && t.Kind != blobApplyLog {
-		blobs.Send(w, s.blobs, b)
+		blobs.Send(w, s.options.Blobs, b)
 		return
 	}
 	s.sendLog(w, r, b, live)
 }
 
 // runBlob is what a run holds of a kind, or the log that is being written.
-func (s *Server) runBlob(r *run, kind blobs.Kind) (*blobs.Blob, *liveLog) {
+func (s *Service) runBlob(r *run, kind blobs.Kind) (*blobs.Blob, *liveLog) {
 	p, executed := &r.Plan, r.Plan.Status == phaseRunning
 	switch kind {
 	case blobPlanJSON:
@@ -63,7 +64,7 @@ func (s *Server) runBlob(r *run, kind blobs.Kind) (*blobs.Blob, *liveLog) {
 		p, executed = &r.Apply, r.Apply.Status == phaseRunning
 	}
 	if p.Log == nil && executed {
-		if live, ok := s.work.executor.liveLogOf(r.ID); ok {
+		if live, ok := s.executor.liveLogOf(r.ID); ok {
 			return nil, live
 		}
 	}
@@ -72,7 +73,7 @@ func (s *Server) runBlob(r *run, kind blobs.Kind) (*blobs.Blob, *liveLog) {
 
 // sendLog answers the part of a log that the offset and limit parameters name. A log that has
 // not begun is empty.
-func (s *Server) sendLog(w http.ResponseWriter, r *http.Request, b *blobs.Blob, live *liveLog) {
+func (s *Service) sendLog(w http.ResponseWriter, r *http.Request, b *blobs.Blob, live *liveLog) {
 	number := func(name string) int64 {
 		n, err := strconv.ParseInt(r.URL.Query().Get(name), 10, 64)
 		if err != nil {
@@ -86,7 +87,7 @@ func (s *Server) sendLog(w http.ResponseWriter, r *http.Request, b *blobs.Blob, 
 	case live != nil:
 		text = live.part(offset, limit)
 	case b != nil:
-		content, err := s.blobs.Open(b.ID)
+		content, err := s.options.Blobs.Open(b.ID)
 		if err != nil {
 			http.Error(w, "Not Found", http.StatusNotFound)
 			return

@@ -9,12 +9,16 @@ import (
 	"tfhaul/tfesim/jsonapi"
 )
 
-// advance starts what can start in a workspace: every plan that cannot be applied, which
+// Advance starts what can start in a workspace: every plan that cannot be applied, which
 // ignores locks, and, when nothing else is going on there and nobody has locked it, the run
 // that has waited longest.
-func (s *Server) advance(w *workspace) {
-	all := s.runsOf(w)
-	busy := w.Lock != nil
+func (s *Service) Advance(workspace string) {
+	w, there := s.host.Workspace(workspace)
+	if !there {
+		return
+	}
+	all := s.runsOf(workspace)
+	busy := w.LockedBy != nil
 	for _, r := range all {
 		if !s.plansAside(r) && !r.final() && r.Status != runPending {
 			busy = true
@@ -35,48 +39,38 @@ func (s *Server) advance(w *workspace) {
 }
 
 // plansAside says that the run's plan needs no turn: it changes nothing, or only saves a plan.
-func (s *Server) plansAside(r *run) bool {
+func (s *Service) plansAside(r *run) bool {
 	return s.speculative(r) || r.SavePlan && (r.Status == runPending || r.Status == runPlanQueued || r.Status == runPlanning || r.Status == runPlannedAndSaved)
 }
 
 // queuePlan hands a run to the executor. A workspace whose runs agents execute waits for one:
 // there are none here.
-func (s *Server) queuePlan(w *workspace, r *run) {
+func (s *Service) queuePlan(w Workspace, r *run) {
 	s.setStatus(r, runPlanQueued)
 	r.Plan.set(phaseQueued)
-	if mode, _ := s.executionMode(w); mode == "agent" {
+	if w.ExecutionMode == "agent" {
 		return
 	}
-	s.work.executor.begin(r.ID, s.plan)
-}
-
-// holdLock locks a workspace for a run.
-func (s *Server) holdLock(w *workspace, r *run) {
-	w.Lock = &lock{Holder: jsonapi.Ref{ID: r.ID, Type: "runs"}, At: time.Now(), Cycle: jsonapi.NewID("lock")}
-	s.put(w)
+	s.executor.begin(r.ID, s.plan)
 }
 
 // finish ends a run: its lock goes, and the next one may start.
-func (s *Server) finish(r *run, status string) {
+func (s *Service) finish(r *run, status string) {
 	s.setStatus(r, status)
 	if r.Apply.Status == phasePending {
 		r.Apply.set(phaseUnreachable)
 	}
 	s.put(r)
-	s.work.executor.discard(r.ID)
-	w := s.workspaces[r.Workspace]
-	if w == nil {
+	s.executor.discard(r.ID)
+	if w, there := s.host.Workspace(r.Workspace); there && w.LockedBy != nil && w.LockedBy.Ref == r.ref() {
+		s.host.Unlock(r.Workspace) // which advances the queue
 		return
 	}
-	if w.Lock != nil && w.Lock.Holder == (jsonapi.Ref{ID: r.ID, Type: "runs"}) {
-		s.release(w)
-		return
-	}
-	s.advance(w)
+	s.Advance(r.Workspace)
 }
 
 // fail ends a run whose plan or apply did not come to its end.
-func (s *Server) fail(r *run, why string) {
+func (s *Service) fail(r *run, why string) {
 	p := &r.Plan
 	if r.Apply.Status == phaseQueued || r.Apply.Status == phaseRunning {
 		p = &r.Apply
@@ -108,23 +102,24 @@ func (r *run) forceCancelable(now time.Time) bool {
 }
 
 // runAction answers POST /runs/:id/actions/…: 202, and what it does follows.
-func runAction(action string, may func(*call, *run) bool, do func(*call, *workspace, *run) error) func(*call) (*jsonapi.Answer, error) {
-	return func(c *call) (*jsonapi.Answer, error) {
-		r, w, err := c.runNamed(accessWrite)
+func runAction(action string, may func(*runCall, *run) bool, do func(*runCall, Workspace, *run) error) func(*runCall) (*jsonapi.Answer, error) {
+	return func(c *runCall) (*jsonapi.Answer, error) {
+		r, err := c.runNamed(Write)
 		if err != nil {
 			return nil, err
 		}
-		if r.Status == "" || !c.who.mayStoreState() {
+		if r.Status == "" || !c.MayRun() {
 			return nil, jsonapi.NotFound()
 		}
 		if !may(c, r) {
 			return nil, jsonapi.Conflict(notAllowed)
 		}
+		w, _ := c.s.host.Workspace(r.Workspace)
 		if err := do(c, w, r); err != nil {
 			return nil, err
 		}
 		r.event(action)
-		if text := c.body.Comment; text != "" {
+		if text := c.Body().Comment; text != "" {
 			r.Comments = append(r.Comments, comment{jsonapi.NewID("wsc"), text})
 		}
 		c.s.put(r)
@@ -134,37 +129,37 @@ func runAction(action string, may func(*call, *run) bool, do func(*call, *worksp
 
 // The actions on runs.
 var (
-	applyRun = runAction("confirmed", func(_ *call, r *run) bool { return r.confirmable() }, (*call).confirm)
+	applyRun = runAction("confirmed", func(_ *runCall, r *run) bool { return r.confirmable() }, (*runCall).confirm)
 
-	discardRun = runAction("discarded", func(_ *call, r *run) bool { return r.discardable() },
-		func(c *call, _ *workspace, r *run) error {
+	discardRun = runAction("discarded", func(_ *runCall, r *run) bool { return r.discardable() },
+		func(c *runCall, _ Workspace, r *run) error {
 			c.s.finish(r, runDiscarded)
 			return nil
 		})
 
-	cancelRun = runAction("canceled", func(_ *call, r *run) bool { return r.cancelable() },
-		func(c *call, _ *workspace, r *run) error {
-			r.Canceled = c.now
+	cancelRun = runAction("canceled", func(_ *runCall, r *run) bool { return r.cancelable() },
+		func(c *runCall, _ Workspace, r *run) error {
+			r.Canceled = c.Now()
 			c.s.cancel(r, runCanceled)
 			return nil
 		})
 
-	forceCancelRun = runAction("force_canceled", func(c *call, r *run) bool { return r.forceCancelable(c.now) },
-		func(c *call, w *workspace, r *run) error {
-			if c.s.accessToWorkspace(c.who, w) < accessAdmin {
+	forceCancelRun = runAction("force_canceled", func(c *runCall, r *run) bool { return r.forceCancelable(c.Now()) },
+		func(c *runCall, w Workspace, r *run) error {
+			if !c.May(Administer, w.ID) {
 				return jsonapi.NotFound()
 			}
 			c.s.cancel(r, runForceCanceled)
 			return nil
 		})
 
-	forceExecuteRun = runAction("force_executed", func(_ *call, r *run) bool { return r.Status == runPending }, (*call).forceExecute)
+	forceExecuteRun = runAction("force_executed", func(_ *runCall, r *run) bool { return r.Status == runPending }, (*runCall).forceExecute)
 )
 
 // cancel stops what the executor does of a run; that ends the run. One that it has not begun
 // ends at once.
-func (s *Server) cancel(r *run, status string) {
-	if status == runCanceled && s.work.executor.stop(r.ID) {
+func (s *Service) cancel(r *run, status string) {
+	if status == runCanceled && s.executor.stop(r.ID) {
 		return
 	}
 	if r.Apply.Status == phaseQueued || r.Apply.Status == phaseRunning {
@@ -176,33 +171,33 @@ func (s *Server) cancel(r *run, status string) {
 }
 
 // confirm has a planned run applied.
-func (c *call) confirm(w *workspace, r *run) error {
+func (c *runCall) confirm(w Workspace, r *run) error {
 	if r.Status == runPlannedAndSaved {
-		if w.Lock != nil {
-			return jsonapi.Conflict("%s: the workspace is locked by %s", notAllowed, c.s.holderText(w.Lock.Holder))
+		if w.LockedBy != nil {
+			return jsonapi.Conflict("%s: the workspace is locked by %s", notAllowed, w.LockedBy.Text)
 		}
-		c.s.holdLock(w, r)
+		c.s.host.Lock(w.ID, r.ID)
 	}
-	by := c.who.Ref
+	by := c.Asker()
 	r.ConfirmedBy = &by
 	c.s.queueApply(r)
 	return nil
 }
 
 // queueApply hands a planned run to the executor again.
-func (s *Server) queueApply(r *run) {
+func (s *Service) queueApply(r *run) {
 	s.setStatus(r, runConfirmed)
 	s.setStatus(r, runApplyQueued)
 	r.Apply.set(phaseQueued)
-	s.work.executor.begin(r.ID, s.apply)
+	s.executor.begin(r.ID, s.apply)
 }
 
 // forceExecute ends what is before a run in its queue, and starts it.
-func (c *call) forceExecute(w *workspace, r *run) error {
-	if w.Lock != nil && w.Lock.Holder.Type != "runs" {
-		return jsonapi.Conflict("%s: the workspace is locked by %s", notAllowed, c.s.holderText(w.Lock.Holder))
+func (c *runCall) forceExecute(w Workspace, r *run) error {
+	if w.LockedBy != nil && w.LockedBy.Type != "runs" {
+		return jsonapi.Conflict("%s: the workspace is locked by %s", notAllowed, w.LockedBy.Text)
 	}
-	for _, other := range c.s.runsOf(w) {
+	for _, other := range c.s.runsOf(w.ID) {
 		if other == r || other.final() || c.s.speculative(other) {
 			continue
 		}
@@ -212,7 +207,7 @@ func (c *call) forceExecute(w *workspace, r *run) error {
 		case other.discardable() && (other.Sequence < r.Sequence || other.Status == runPlanned):
 			c.s.finish(other, runDiscarded)
 		case other.cancelable() && other.Sequence < r.Sequence:
-			other.Canceled = c.now
+			other.Canceled = c.Now()
 			c.s.cancel(other, runCanceled)
 		}
 	}

@@ -121,21 +121,21 @@ var runSettings = []jsonapi.Setting{
 func (r *run) final() bool { return r.Status == "" || slices.Contains(finalStatuses, r.Status) }
 
 // speculative says that the run can never be applied.
-func (s *Server) speculative(r *run) bool {
-	v := s.work.configurations[r.Configuration]
+func (s *Service) speculative(r *run) bool {
+	v := s.configurations[r.Configuration]
 	return r.PlanOnly || v != nil && v.Speculative
 }
 
 // setStatus moves the run to a status.
-func (s *Server) setStatus(r *run, status string) {
+func (s *Service) setStatus(r *run, status string) {
 	r.Status = status
 	if r.Times == nil {
 		r.Times = map[string]time.Time{}
 	}
 	r.Times[status] = time.Now()
 	s.put(r)
-	close(s.work.moved)
-	s.work.moved = make(chan struct{})
+	close(s.moved)
+	s.moved = make(chan struct{})
 }
 
 func (p *phase) set(status string) {
@@ -151,10 +151,10 @@ func (r *run) event(action string) {
 }
 
 // runsOf are a workspace's runs, newest first, without those that only hold a lock.
-func (s *Server) runsOf(w *workspace) []*run {
+func (s *Service) runsOf(workspace string) []*run {
 	var all []*run
 	for _, r := range s.runs {
-		if r.Workspace == w.ID && r.Status != "" {
+		if r.Workspace == workspace && r.Status != "" {
 			all = append(all, r)
 		}
 	}
@@ -164,8 +164,8 @@ func (s *Server) runsOf(w *workspace) []*run {
 
 // currentRun is the run of the workspace that is being worked on, or else the newest that was
 // not only a plan.
-func (s *Server) currentRun(w *workspace) *run {
-	all := slices.DeleteFunc(s.runsOf(w), s.speculative)
+func (s *Service) currentRun(workspace string) *run {
+	all := slices.DeleteFunc(s.runsOf(workspace), s.speculative)
 	for _, r := range slices.Backward(all) {
 		if !r.final() && r.Status != runPending && r.Status != runPlannedAndSaved {
 			return r
@@ -178,8 +178,8 @@ func (s *Server) currentRun(w *workspace) *run {
 }
 
 // createRun answers POST /runs.
-func createRun(c *call) (*jsonapi.Answer, error) {
-	it := c.body.One
+func createRun(c *runCall) (*jsonapi.Answer, error) {
+	it := c.Body().One
 	if it.Type != "" && it.Type != "runs" {
 		return nil, jsonapi.Unprocessable("data.type must be runs")
 	}
@@ -190,12 +190,12 @@ func createRun(c *call) (*jsonapi.Answer, error) {
 	if rel == nil {
 		return nil, jsonapi.Missing("workspace")
 	}
-	w := c.s.workspaces[rel.ID]
-	if w == nil || c.s.accessToWorkspace(c.who, w) < accessWrite || !c.who.mayStoreState() {
+	w, there := c.s.host.Workspace(rel.ID)
+	if !there || !c.May(Write, w.ID) || !c.MayRun() {
 		return nil, jsonapi.NotFound()
 	}
-	r := &run{ID: jsonapi.NewID("run"), Workspace: w.ID, Created: c.now}
-	r.CreatedBy, r.Source, r.Message = c.who.Ref, "tfe-api", "Triggered via API"
+	r := &run{ID: jsonapi.NewID("run"), Workspace: w.ID, Created: c.Now()}
+	r.CreatedBy, r.Source, r.Message = c.Asker(), "tfe-api", "Triggered via API"
 	if err := c.readRunAttributes(w, r); err != nil {
 		return nil, err
 	}
@@ -203,14 +203,14 @@ func createRun(c *call) (*jsonapi.Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if mode, _ := c.s.executionMode(w); mode == "local" {
+	if w.ExecutionMode == "local" {
 		return nil, jsonapi.Unprocessable(textLocalMode)
 	}
 	r.Configuration = v.ID
 	if v.Speculative {
 		r.PlanOnly = true
 	}
-	c.s.addRun(w, r)
+	c.s.addRun(r)
 	return jsonapi.Created(jsonapi.Document{Data: c.runResource(r)}), nil
 }
 
@@ -223,30 +223,30 @@ const (
 )
 
 // runConfiguration is the configuration version that a new run names, or the workspace's.
-func (c *call) runConfiguration(w *workspace) (*configurationVersion, error) {
-	rel, err := c.body.One.Related("configuration-version")
+func (c *runCall) runConfiguration(w Workspace) (*configurationVersion, error) {
+	rel, err := c.Body().One.Related("configuration-version")
 	if err != nil {
 		return nil, err
 	}
 	if rel == nil {
-		if v := c.s.usableConfiguration(w, c.now); v != nil {
+		if v := c.s.usableConfiguration(w.ID, c.Now()); v != nil {
 			return v, nil
 		}
 		return nil, jsonapi.Unprocessable(textNoConfiguration)
 	}
-	v := c.s.work.configurations[rel.ID]
+	v := c.s.configurations[rel.ID]
 	if v == nil || v.Workspace != w.ID {
 		return nil, jsonapi.NotFound()
 	}
-	if c.s.configurationStatus(v, c.now) != configurationUploaded || v.BackingData != blobs.DataKept {
+	if c.s.configurationStatus(v, c.Now()) != configurationUploaded || v.BackingData != blobs.DataKept {
 		return nil, jsonapi.Unprocessable(textUnusable, v.ID)
 	}
 	return v, nil
 }
 
 // readRunAttributes fills a run with what the document asks for.
-func (c *call) readRunAttributes(w *workspace, r *run) error {
-	it := c.body.One
+func (c *runCall) readRunAttributes(w Workspace, r *run) error {
+	it := c.Body().One
 	var err error
 	refresh := true
 	for _, attribute := range []struct {
@@ -255,7 +255,7 @@ func (c *call) readRunAttributes(w *workspace, r *run) error {
 		def  bool
 	}{
 		{"allow-empty-apply", &r.EmptyApply, false},
-		{"auto-apply", &r.AutoApply, jsonapi.BoolSetting(w.Settings, "auto-apply", false)},
+		{"auto-apply", &r.AutoApply, w.AutoApply},
 		{"is-destroy", &r.Destroy, false},
 		{"plan-only", &r.PlanOnly, false},
 		{"refresh", &refresh, true},
@@ -272,14 +272,14 @@ func (c *call) readRunAttributes(w *workspace, r *run) error {
 			return err
 		}
 	}
-	r.Version = jsonapi.TextSetting(w.Settings, "terraform-version", c.s.options.TerraformVersion)
+	r.Version = w.TerraformVersion
 	asked, err := it.Text("terraform-version")
 	switch {
 	case err != nil:
 		return err
 	case asked != "" && !r.PlanOnly:
 		return jsonapi.Unprocessable(textVersionPlanOnly)
-	case asked != "" && !c.s.offersTerraform(asked):
+	case asked != "" && !c.s.host.OffersTerraform(asked):
 		return jsonapi.Invalid("terraform-version", "Terraform version is not included in the list")
 	case asked != "":
 		r.Version = asked
@@ -299,46 +299,42 @@ func (c *call) readRunAttributes(w *workspace, r *run) error {
 }
 
 // queueUploaded makes the run that an upload asks for. A workspace that runs nothing gets none.
-func (s *Server) queueUploaded(w *workspace, v *configurationVersion) {
-	if mode, _ := s.executionMode(w); mode == "local" {
+func (s *Service) queueUploaded(v *configurationVersion) {
+	w, there := s.host.Workspace(v.Workspace)
+	if !there || w.ExecutionMode == "local" {
 		return
 	}
 	r := &run{ID: jsonapi.NewID("run"), Workspace: w.ID, Created: time.Now()}
 	r.Configuration, r.Source, r.Message = v.ID, "tfe-configuration-version", "Queued by an upload"
 	r.PlanOnly = v.Speculative
-	r.AutoApply = jsonapi.BoolSetting(w.Settings, "auto-apply", false)
-	r.Version = jsonapi.TextSetting(w.Settings, "terraform-version", s.options.TerraformVersion)
-	s.addRun(w, r)
+	r.AutoApply, r.Version = w.AutoApply, w.TerraformVersion
+	s.addRun(r)
 }
 
 // addRun puts a run into its workspace's queue.
-func (s *Server) addRun(w *workspace, r *run) {
-	s.work.sequence++
-	r.Sequence = s.work.sequence
+func (s *Service) addRun(r *run) {
+	s.sequence++
+	r.Sequence = s.sequence
 	s.runs[r.ID] = r
 	r.Plan.set(phasePending)
 	r.Apply.set(phasePending)
 	r.event("queued")
 	s.setStatus(r, runPending)
-	s.advance(w)
+	s.Advance(r.Workspace)
 }
 
 // runNamed finds the run that the path names.
-func (c *call) runNamed(need access) (*run, *workspace, error) {
-	r := c.s.runs[c.r.PathValue("run_id")]
-	if r == nil {
-		return nil, nil, jsonapi.NotFound()
+func (c *runCall) runNamed(need Access) (*run, error) {
+	r := c.s.runs[c.Request().PathValue("run_id")]
+	if r == nil || !c.May(need, r.Workspace) {
+		return nil, jsonapi.NotFound()
 	}
-	w := c.s.workspaces[r.Workspace]
-	if w == nil || c.s.accessToWorkspace(c.who, w) < need {
-		return nil, nil, jsonapi.NotFound()
-	}
-	return r, w, nil
+	return r, nil
 }
 
 // getRun answers GET /runs/:id.
-func getRun(c *call) (*jsonapi.Answer, error) {
-	r, _, err := c.runNamed(accessRead)
+func getRun(c *runCall) (*jsonapi.Answer, error) {
+	r, err := c.runNamed(Read)
 	if err != nil {
 		return nil, err
 	}

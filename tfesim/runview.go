@@ -16,47 +16,43 @@ func (r *run) planID() string  { return "plan-" + strings.TrimPrefix(r.ID, "run-
 func (r *run) applyID() string { return "apply-" + strings.TrimPrefix(r.ID, "run-") }
 
 // listRuns answers GET /workspaces/:id/runs, newest first.
-func listRuns(c *call) (*jsonapi.Answer, error) {
-	w, err := c.workspace(accessRead)
+func listRuns(c *runCall) (*jsonapi.Answer, error) {
+	w, err := c.Workspace(Read)
 	if err != nil {
 		return nil, err
 	}
-	return c.runPage(slices.DeleteFunc(c.s.runsOf(w), c.runsUnwanted()), true)
+	return c.runPage(slices.DeleteFunc(c.s.runsOf(w.ID), c.runsUnwanted()), true)
 }
 
 // listOrganizationRuns answers GET /organizations/:organization/runs, which tells no totals.
-func listOrganizationRuns(c *call) (*jsonapi.Answer, error) {
-	o, err := c.organization()
+func listOrganizationRuns(c *runCall) (*jsonapi.Answer, error) {
+	_, workspaces, err := c.Organization()
 	if err != nil {
 		return nil, err
 	}
-	q := c.r.URL.Query()
+	q := c.Request().URL.Query()
 	pools, names := jsonapi.SplitList(q.Get("filter[agent_pool_names]")), jsonapi.SplitList(q.Get("filter[workspace_names]"))
 	var all []*run
-	for _, w := range c.s.byName[o.Name] {
+	for _, w := range workspaces {
 		named := len(names) == 0 || slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, w.Name) })
-		if c.s.accessToWorkspace(c.who, w) < accessRead || !named {
-			continue
+		if named && c.May(Read, w.ID) && (len(pools) == 0 || slices.Contains(pools, w.AgentPool)) {
+			all = append(all, c.s.runsOf(w.ID)...)
 		}
-		if a := c.s.assets[c.s.agentPool(w)]; len(pools) > 0 && (a == nil || !slices.Contains(pools, a.Name)) {
-			continue
-		}
-		all = append(all, c.s.runsOf(w)...)
 	}
 	slices.SortFunc(all, func(a, b *run) int { return int(b.Sequence) - int(a.Sequence) })
 	return c.runPage(slices.DeleteFunc(all, c.runsUnwanted()), false)
 }
 
 // listRunQueue answers GET /organizations/:organization/runs/queue: what waits or is worked on.
-func listRunQueue(c *call) (*jsonapi.Answer, error) {
-	o, err := c.organization()
+func listRunQueue(c *runCall) (*jsonapi.Answer, error) {
+	_, workspaces, err := c.Organization()
 	if err != nil {
 		return nil, err
 	}
 	var all []*run
-	for _, w := range c.s.byName[o.Name] {
-		if c.s.accessToWorkspace(c.who, w) >= accessRead {
-			all = append(all, slices.DeleteFunc(c.s.runsOf(w), (*run).final)...)
+	for _, w := range workspaces {
+		if c.May(Read, w.ID) {
+			all = append(all, slices.DeleteFunc(c.s.runsOf(w.ID), (*run).final)...)
 		}
 	}
 	slices.SortFunc(all, func(a, b *run) int { return int(a.Sequence) - int(b.Sequence) })
@@ -64,14 +60,14 @@ func listRunQueue(c *call) (*jsonapi.Answer, error) {
 }
 
 // getCapacity answers GET /organizations/:organization/capacity.
-func getCapacity(c *call) (*jsonapi.Answer, error) {
-	o, err := c.organization()
+func getCapacity(c *runCall) (*jsonapi.Answer, error) {
+	org, workspaces, err := c.Organization()
 	if err != nil {
 		return nil, err
 	}
 	pending, running := 0, 0
-	for _, w := range c.s.byName[o.Name] {
-		for _, r := range c.s.runsOf(w) {
+	for _, w := range workspaces {
+		for _, r := range c.s.runsOf(w.ID) {
 			switch r.Status {
 			case runPending, runPlanQueued, runApplyQueued:
 				pending++
@@ -80,12 +76,12 @@ func getCapacity(c *call) (*jsonapi.Answer, error) {
 			}
 		}
 	}
-	return jsonapi.OK(jsonapi.Document{Data: jsonapi.Resource{ID: o.Name, Type: "organization-capacity",
+	return jsonapi.OK(jsonapi.Document{Data: jsonapi.Resource{ID: org, Type: "organization-capacity",
 		Attributes: map[string]any{"pending": pending, "running": running}}}), nil
 }
 
-func (c *call) runPage(all []*run, totals bool) (*jsonapi.Answer, error) {
-	a, err := jsonapi.List(c.r, all, c.runResource, c.runIncludes)
+func (c *runCall) runPage(all []*run, totals bool) (*jsonapi.Answer, error) {
+	a, err := jsonapi.List(c.Request(), all, c.runResource, c.runIncludes)
 	if err == nil && !totals {
 		pagination := a.Body.(jsonapi.Document).Meta.(map[string]any)["pagination"].(map[string]any)
 		delete(pagination, "total-count")
@@ -95,8 +91,8 @@ func (c *call) runPage(all []*run, totals bool) (*jsonapi.Answer, error) {
 }
 
 // runsUnwanted says which runs the search and filter parameters leave out.
-func (c *call) runsUnwanted() func(*run) bool {
-	q := c.r.URL.Query()
+func (c *runCall) runsUnwanted() func(*run) bool {
+	q := c.Request().URL.Query()
 	statuses, sources := jsonapi.SplitList(q.Get("filter[status]")), jsonapi.SplitList(q.Get("filter[source]"))
 	operations := jsonapi.SplitList(q.Get("filter[operation]"))
 	user, commit, basic := q.Get("search[user]"), q.Get("search[commit]"), q.Get("search[basic]")
@@ -108,9 +104,9 @@ func (c *call) runsUnwanted() func(*run) bool {
 			return true
 		case commit != "": // nothing comes from a VCS here
 			return true
-		case user != "" && c.s.holderName(r.CreatedBy) != user:
+		case user != "" && c.s.host.HolderName(r.CreatedBy) != user:
 			return true
-		case user == "" && basic != "" && basic != r.ID && !strings.Contains(r.Message, basic) && c.s.holderName(r.CreatedBy) != basic:
+		case user == "" && basic != "" && basic != r.ID && !strings.Contains(r.Message, basic) && c.s.host.HolderName(r.CreatedBy) != basic:
 			return true
 		case group == "final" && !r.final(), group == "non_final" && r.final(), group == "discardable" && r.Status != runPlanned:
 			return true
@@ -120,7 +116,7 @@ func (c *call) runsUnwanted() func(*run) bool {
 }
 
 // operation is what kind of run it is, as filters name it.
-func (s *Server) operation(r *run) string {
+func (s *Service) operation(r *run) string {
 	switch {
 	case s.speculative(r):
 		return "plan_only"
@@ -137,11 +133,10 @@ func (s *Server) operation(r *run) string {
 }
 
 // runIncludes returns the resources that the include parameter asks for.
-func (c *call) runIncludes(r *run) ([]jsonapi.Resource, error) {
+func (c *runCall) runIncludes(r *run) ([]jsonapi.Resource, error) {
 	s := c.s
-	w := s.workspaces[r.Workspace]
 	var out []jsonapi.Resource
-	for _, name := range jsonapi.Includes(c.r) {
+	for _, name := range jsonapi.Includes(c.Request()) {
 		switch name {
 		case "":
 		case "plan":
@@ -149,13 +144,13 @@ func (c *call) runIncludes(r *run) ([]jsonapi.Resource, error) {
 		case "apply":
 			out = append(out, c.applyResource(r))
 		case "created_by":
-			if p := s.principal(r.CreatedBy); p != nil {
-				out = append(out, s.userResource(p))
+			if user, known := s.host.User(r.CreatedBy); known {
+				out = append(out, user)
 			}
 		case "workspace":
-			out = append(out, c.workspaceResource(w))
+			out = append(out, c.WorkspaceResource(r.Workspace))
 		case "configuration_version", "configuration_version.ingress_attributes":
-			if v := s.work.configurations[r.Configuration]; v != nil {
+			if v := s.configurations[r.Configuration]; v != nil {
 				out = append(out, c.configurationResource(v))
 			}
 		case "cost_estimate", "task_stages", "task-stages", "policy_checks", "run_events", "tf_policy_evaluations":
@@ -176,15 +171,13 @@ func isoTimes(times map[string]time.Time) map[string]any {
 	return out
 }
 
-func (c *call) runResource(r *run) jsonapi.Resource {
+func (c *runCall) runResource(r *run) jsonapi.Resource {
 	s := c.s
 	self := "/api/v2/runs/" + r.ID
 	if r.Status == "" {
 		return heldRunResource(r)
 	}
-	w := s.workspaces[r.Workspace]
-	may := s.accessToWorkspace(c.who, w)
-	write, admin := may >= accessWrite && c.who.mayStoreState(), may >= accessAdmin && c.who.mayStoreState()
+	write, admin := c.May(Write, r.Workspace) && c.MayRun(), c.May(Administer, r.Workspace) && c.MayRun()
 	times := isoTimes(r.Times)
 	times["plan-queueable-at"] = r.Created.UTC().Format(time.RFC3339)
 	attributes := map[string]any{}
@@ -194,7 +187,7 @@ func (c *call) runResource(r *run) jsonapi.Resource {
 			"is-cancelable":       r.cancelable(),
 			"is-confirmable":      r.confirmable(),
 			"is-discardable":      r.discardable(),
-			"is-force-cancelable": r.forceCancelable(c.now),
+			"is-force-cancelable": r.forceCancelable(c.Now()),
 		},
 		"allow-empty-apply":         r.EmptyApply,
 		"auto-apply":                r.AutoApply,
@@ -240,7 +233,7 @@ func (c *call) runResource(r *run) jsonapi.Resource {
 	}
 	return jsonapi.Resource{ID: r.ID, Type: "runs", Attributes: attributes, Relationships: map[string]any{
 		"workspace":             jsonapi.ToOne(&jsonapi.Ref{ID: r.Workspace, Type: "workspaces"}, ""),
-		"configuration-version": jsonapi.ToOne(configurationRef(s.work.configurations[r.Configuration]), self+"/configuration-version"),
+		"configuration-version": jsonapi.ToOne(configurationRef(s.configurations[r.Configuration]), self+"/configuration-version"),
 		"plan":                  jsonapi.ToOne(&jsonapi.Ref{ID: r.planID(), Type: "plans"}, self+"/plan"),
 		"apply":                 jsonapi.ToOne(&jsonapi.Ref{ID: r.applyID(), Type: "applies"}, self+"/apply"),
 		"created-by":            jsonapi.ToOne(s.actor(&r.CreatedBy), self+"/created-by"),
@@ -267,7 +260,7 @@ func heldRunResource(r *run) jsonapi.Resource {
 }
 
 // position is how many runs of the workspace come before it; 0 for one that is not waiting.
-func (s *Server) position(r *run) int {
+func (s *Service) position(r *run) int {
 	if r.Status != runPending {
 		return 0
 	}
@@ -281,7 +274,7 @@ func (s *Server) position(r *run) int {
 }
 
 // getPlan answers GET /plans/:id and GET /runs/:id/plan.
-func getPlan(c *call) (*jsonapi.Answer, error) {
+func getPlan(c *runCall) (*jsonapi.Answer, error) {
 	r, err := c.runOfPart("plan_id", "plan-")
 	if err != nil {
 		return nil, err
@@ -290,7 +283,7 @@ func getPlan(c *call) (*jsonapi.Answer, error) {
 }
 
 // getApply answers GET /applies/:id and GET /runs/:id/apply.
-func getApply(c *call) (*jsonapi.Answer, error) {
+func getApply(c *runCall) (*jsonapi.Answer, error) {
 	r, err := c.runOfPart("apply_id", "apply-")
 	if err != nil {
 		return nil, err
@@ -299,9 +292,9 @@ func getApply(c *call) (*jsonapi.Answer, error) {
 }
 
 // runOfPart finds the run whose plan or apply the path names.
-func (c *call) runOfPart(variable, prefix string) (*run, error) {
-	id := c.r.PathValue("run_id")
-	if part := c.r.PathValue(variable); part != "" {
+func (c *runCall) runOfPart(variable, prefix string) (*run, error) {
+	id := c.Request().PathValue("run_id")
+	if part := c.Request().PathValue(variable); part != "" {
 		suffix, found := strings.CutPrefix(part, prefix)
 		if !found {
 			return nil, jsonapi.NotFound()
@@ -309,7 +302,7 @@ func (c *call) runOfPart(variable, prefix string) (*run, error) {
 		id = "run-" + suffix
 	}
 	r := c.s.runs[id]
-	if r == nil || r.Status == "" || c.s.accessToWorkspace(c.who, c.s.workspaces[r.Workspace]) < accessRead {
+	if r == nil || r.Status == "" || !c.May(Read, r.Workspace) {
 		return nil, jsonapi.NotFound()
 	}
 	return r, nil
@@ -317,12 +310,12 @@ func (c *call) runOfPart(variable, prefix string) (*run, error) {
 
 // getPlanJSON answers GET /plans/:id/json-output, for the workspace's administrators: 204
 // while there is none, then a redirect to an address that works for a minute.
-func getPlanJSON(c *call) (*jsonapi.Answer, error) {
+func getPlanJSON(c *runCall) (*jsonapi.Answer, error) {
 	r, err := c.runOfPart("plan_id", "plan-")
 	if err != nil {
 		return nil, err
 	}
-	if c.s.options.HYOK || c.s.accessToWorkspace(c.who, c.s.workspaces[r.Workspace]) < accessAdmin {
+	if c.s.options.HYOK || !c.May(Administer, r.Workspace) {
 		return nil, jsonapi.NotFound()
 	}
 	if r.Plan.JSON == nil {
@@ -331,7 +324,7 @@ func getPlanJSON(c *call) (*jsonapi.Answer, error) {
 	return c.redirect(blobs.Ticket{Kind: blobPlanJSON, ID: r.ID}), nil
 }
 
-func (c *call) planResource(r *run) jsonapi.Resource {
+func (c *runCall) planResource(r *run) jsonapi.Resource {
 	attributes := c.phaseAttributes(r, &r.Plan, blobPlanLog)
 	attributes["has-changes"] = r.Plan.HasChanges
 	attributes["generated-configuration"] = false
@@ -344,26 +337,13 @@ func (c *call) planResource(r *run) jsonapi.Resource {
 		Relationships: map[string]any{"exports": jsonapi.ToMany(nil)}, Links: links}
 }
 
-func (c *call) applyResource(r *run) jsonapi.Resource {
+func (c *runCall) applyResource(r *run) jsonapi.Resource {
 	return jsonapi.Resource{ID: r.applyID(), Type: "applies", Attributes: c.phaseAttributes(r, &r.Apply, blobApplyLog),
-		Relationships: map[string]any{"state-versions": jsonapi.ToMany(c.s.versionsOfRun(r))},
+		Relationships: map[string]any{"state-versions": jsonapi.ToMany(c.s.host.StateVersions(r.Workspace, r.ID))},
 		Links:         map[string]any{"self": "/api/v2/applies/" + r.applyID()}}
 }
 
-// versionsOfRun are the state versions that a run made.
-func (s *Server) versionsOfRun(r *run) []jsonapi.Ref {
-	var refs []jsonapi.Ref
-	if w := s.workspaces[r.Workspace]; w != nil {
-		for _, v := range w.versions {
-			if v.Run == r.ID {
-				refs = append(refs, jsonapi.Ref{ID: v.ID, Type: "state-versions"})
-			}
-		}
-	}
-	return refs
-}
-
-func (c *call) phaseAttributes(r *run, p *phase, log blobs.Kind) map[string]any {
+func (c *runCall) phaseAttributes(r *run, p *phase, log blobs.Kind) map[string]any {
 	times := map[string]any{}
 	for status, name := range map[string]string{phaseQueued: "queued-at", phaseRunning: "started-at",
 		phaseFinished: "finished-at", phaseErrored: "errored-at", phaseCanceled: "canceled-at"} {
@@ -374,7 +354,7 @@ func (c *call) phaseAttributes(r *run, p *phase, log blobs.Kind) map[string]any 
 	return map[string]any{
 		"status":                        p.Status,
 		"status-timestamps":             times,
-		"log-read-url":                  c.s.signer.Address(jsonapi.Origin(c.r), blobs.Ticket{Kind: log, ID: r.ID, Expires: c.now.Add(blobs.DownloadLife).Unix()}),
+		"log-read-url":                  c.s.options.Signer.Address(jsonapi.Origin(c.Request()), blobs.Ticket{Kind: log, ID: r.ID, Expires: c.Now().Add(blobs.DownloadLife).Unix()}),
 		"resource-additions":            p.Additions,
 		"resource-changes":              p.Changes,
 		"resource-destructions":         p.Destructions,
@@ -385,12 +365,12 @@ func (c *call) phaseAttributes(r *run, p *phase, log blobs.Kind) map[string]any 
 }
 
 // getRunConfiguration answers GET /runs/:id/configuration-version.
-func getRunConfiguration(c *call) (*jsonapi.Answer, error) {
-	r, _, err := c.runNamed(accessRead)
+func getRunConfiguration(c *runCall) (*jsonapi.Answer, error) {
+	r, err := c.runNamed(Read)
 	if err != nil {
 		return nil, err
 	}
-	v := c.s.work.configurations[r.Configuration]
+	v := c.s.configurations[r.Configuration]
 	if v == nil {
 		return nil, jsonapi.NotFound()
 	}
@@ -398,8 +378,8 @@ func getRunConfiguration(c *call) (*jsonapi.Answer, error) {
 }
 
 // listRunEvents answers GET /runs/:id/run-events.
-func listRunEvents(c *call) (*jsonapi.Answer, error) {
-	r, _, err := c.runNamed(accessRead)
+func listRunEvents(c *runCall) (*jsonapi.Answer, error) {
+	r, err := c.runNamed(Read)
 	if err != nil {
 		return nil, err
 	}
@@ -413,22 +393,22 @@ func listRunEvents(c *call) (*jsonapi.Answer, error) {
 }
 
 // listNothing answers lists of what there never is here, such as a run's policy checks.
-func listNothing(c *call) (*jsonapi.Answer, error) {
-	if _, _, err := c.runNamed(accessRead); err != nil {
+func listNothing(c *runCall) (*jsonapi.Answer, error) {
+	if _, err := c.runNamed(Read); err != nil {
 		return nil, err
 	}
-	return jsonapi.List(c.r, []jsonapi.Resource{}, jsonapi.Itself, nil)
+	return jsonapi.List(c.Request(), []jsonapi.Resource{}, jsonapi.Itself, nil)
 }
 
 // getComment answers GET /comments/:id.
-func getComment(c *call) (*jsonapi.Answer, error) {
-	id := c.r.PathValue("comment_id")
+func getComment(c *runCall) (*jsonapi.Answer, error) {
+	id := c.Request().PathValue("comment_id")
 	for _, r := range c.s.runs {
 		for _, m := range r.Comments {
 			if m.ID != id {
 				continue
 			}
-			if c.s.accessToWorkspace(c.who, c.s.workspaces[r.Workspace]) < accessRead {
+			if !c.May(Read, r.Workspace) {
 				return nil, jsonapi.NotFound()
 			}
 			return jsonapi.OK(jsonapi.Document{Data: commentResource(m)}), nil
@@ -438,8 +418,8 @@ func getComment(c *call) (*jsonapi.Answer, error) {
 }
 
 // listComments answers GET /runs/:id/comments.
-func listComments(c *call) (*jsonapi.Answer, error) {
-	r, _, err := c.runNamed(accessRead)
+func listComments(c *runCall) (*jsonapi.Answer, error) {
+	r, err := c.runNamed(Read)
 	if err != nil {
 		return nil, err
 	}
@@ -454,49 +434,16 @@ func commentResource(m comment) jsonapi.Resource {
 	return jsonapi.Resource{ID: m.ID, Type: "comments", Attributes: map[string]any{"body": m.Body}}
 }
 
-// runRef is a relationship to a run; nil for none.
-func runRef(r *run) *jsonapi.Ref {
-	if r == nil {
+// ref is the run as a relationship.
+func (r *run) ref() jsonapi.Ref { return jsonapi.Ref{ID: r.ID, Type: "runs"} }
+
+// actor is the user who did something as a relationship; nil for nobody.
+func (s *Service) actor(who *jsonapi.Ref) *jsonapi.Ref {
+	if who == nil {
 		return nil
 	}
-	return &jsonapi.Ref{ID: r.ID, Type: "runs"}
-}
-
-// currentRunIncludes are the resources for a workspace's include of its current run or
-// configuration version.
-func (c *call) currentRunIncludes(w *workspace, name string) []jsonapi.Resource {
-	var out []jsonapi.Resource
-	if strings.HasPrefix(name, "current_configuration_version") {
-		if v := c.s.currentConfiguration(w); v != nil {
-			out = append(out, c.configurationResource(v))
-		}
-		return out
+	if user, known := s.host.User(*who); known {
+		return &jsonapi.Ref{ID: user.ID, Type: "users"}
 	}
-	r := c.s.currentRun(w)
-	if r == nil {
-		return nil
-	}
-	out = append(out, c.runResource(r))
-	switch v := c.s.work.configurations[r.Configuration]; {
-	case name == "current_run.plan":
-		out = append(out, c.planResource(r))
-	case strings.HasPrefix(name, "current_run.configuration_version") && v != nil:
-		out = append(out, c.configurationResource(v))
-	}
-	return out
-}
-
-// currentRunStatus and currentRunTime are of a workspace's current run; zero for none.
-func (s *Server) currentRunStatus(w *workspace) string {
-	if r := s.currentRun(w); r != nil {
-		return r.Status
-	}
-	return ""
-}
-
-func (s *Server) currentRunTime(w *workspace) time.Time {
-	if r := s.currentRun(w); r != nil {
-		return r.Created
-	}
-	return time.Time{}
+	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"slices"
 	"sync"
@@ -91,7 +92,7 @@ type Options struct {
 }
 
 // NoTerraform is the Options.Terraform of a server that executes no runs.
-const NoTerraform = "none"
+const NoTerraform = noTerraform
 
 // A Server holds organizations, workspaces and state versions and answers the API. It is safe
 // for use by many goroutines.
@@ -116,10 +117,9 @@ type Server struct {
 	versions      map[string]*stateVersion
 	users         map[string]*user
 	teams         map[string]*team
-	runs          map[string]*run
+	runs          *Service
 	assets        map[string]*asset
 	tokens        map[string]*token
-	work          *work         // what runs need
 	sequence      uint64        // of the newest state version
 	changes       []change      // of the request that holds mu
 	garbage       []*blobs.Blob // to be removed once the changes are on disk
@@ -135,6 +135,9 @@ func New(o Options) (*Server, error) {
 	}
 	if o.TerraformVersion == "" {
 		o.TerraformVersion = "1.11.4"
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	for _, name := range o.Organizations {
 		if !validName(name, 40) {
@@ -155,13 +158,26 @@ func New(o Options) (*Server, error) {
 		versions:      map[string]*stateVersion{},
 		users:         map[string]*user{},
 		teams:         map[string]*team{},
-		runs:          map[string]*run{},
 		assets:        map[string]*asset{},
 		tokens:        map[string]*token{},
-		work:          newWork(o),
 	}
 	if err := s.open(); err != nil {
 		return nil, err
+	}
+	s.runs = newService(runHost{s}, runOptions{
+		Terraform:          o.Terraform,
+		ProviderMirror:     o.ProviderMirror,
+		NoRuns:             o.NoRuns,
+		Parallel:           o.Runs,
+		ProcessingDelay:    o.ProcessingDelay,
+		HYOK:               o.HYOK,
+		BackingDataActions: o.Personality != HCP,
+		Blobs:              s.blobs,
+		Signer:             s.signer,
+		Logger:             o.Logger,
+	})
+	if err := s.load(); err != nil {
+		return nil, errors.Join(err, s.closeStore())
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -173,7 +189,7 @@ func New(o Options) (*Server, error) {
 			s.seedTeams(s.newOrganization(name, "owner@example.com", o.ExecutionMode))
 		}
 	}
-	s.resume()
+	s.runs.Resume(maps.Keys(s.workspaces))
 	if err := s.commit()(); err != nil {
 		return nil, errors.Join(err, s.closeStore())
 	}
@@ -187,7 +203,7 @@ func New(o Options) (*Server, error) {
 func (s *Server) Close() error {
 	s.doneOnce.Do(func() { close(s.done) })
 	s.late.Wait()
-	s.work.executor.close()
+	s.runs.Close()
 	return s.closeStore()
 }
 

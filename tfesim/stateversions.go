@@ -251,14 +251,13 @@ func (c *call) readRun(w *workspace, v *stateVersion) error {
 	if err != nil || rel == nil {
 		return err
 	}
-	r := c.s.runs[rel.ID]
-	if r == nil || r.Workspace != w.ID {
+	if c.s.runs.WorkspaceOf(rel.ID) != w.ID {
 		return jsonapi.Unprocessable("the run %s is not a run of this workspace", strings.ToValidUTF8(rel.ID, "?"))
 	}
-	if w.Lock != nil && w.Lock.Holder != (jsonapi.Ref{ID: r.ID, Type: "runs"}) {
+	if w.Lock != nil && w.Lock.Holder != (jsonapi.Ref{ID: rel.ID, Type: "runs"}) {
 		return jsonapi.Conflict("only the run that holds the lock of this workspace may be associated with a state version")
 	}
-	v.Run = r.ID
+	v.Run = rel.ID
 	return nil
 }
 
@@ -458,8 +457,8 @@ func (c *call) versionIncludes(v *stateVersion) ([]jsonapi.Resource, error) {
 		case "outputs":
 			out = append(out, c.outputResources(v, false)...)
 		case "run":
-			if r := c.s.runs[v.Run]; r != nil {
-				out = append(out, c.runResource(r))
+			if shown, known := c.s.runs.Resource(c, v.Run); known {
+				out = append(out, shown)
 			}
 		case "run.created_by", "run.configuration_version":
 		default:

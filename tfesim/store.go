@@ -3,6 +3,9 @@ package tfesim
 import (
 	"crypto/rand"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
 
 	"tfhaul/tfesim/blobs"
 )
@@ -18,7 +21,6 @@ func (w *workspace) place() (string, string)    { return "workspaces", w.ID }
 func (v *stateVersion) place() (string, string) { return "state-versions", v.ID }
 func (u *user) place() (string, string)         { return "users", u.ID }
 func (t *team) place() (string, string)         { return "teams", t.ID }
-func (r *run) place() (string, string)          { return "runs", r.ID }
 func (a *asset) place() (string, string)        { return "assets", a.ID }
 func (t *token) place() (string, string)        { return "tokens", t.Secret }
 
@@ -30,11 +32,15 @@ type change struct {
 
 // put notes that a record has changed; commit writes it.
 func (s *Server) put(r stored) {
+	bucket, key := r.place()
+	s.putRecord(bucket, key, r)
+}
+
+func (s *Server) putRecord(bucket, key string, record any) {
 	if s.store == nil {
 		return
 	}
-	bucket, key := r.place()
-	b, err := json.Marshal(r)
+	b, err := json.Marshal(record)
 	if err != nil {
 		panic(err) // records are plain data
 	}
@@ -43,10 +49,14 @@ func (s *Server) put(r stored) {
 
 // drop notes that a record is gone.
 func (s *Server) drop(r stored) {
+	bucket, key := r.place()
+	s.dropRecord(bucket, key)
+}
+
+func (s *Server) dropRecord(bucket, key string) {
 	if s.store == nil {
 		return
 	}
-	bucket, key := r.place()
 	s.changes = append(s.changes, change{bucket, key, nil})
 }
 
@@ -68,7 +78,7 @@ func (s *Server) commit() (wait func() error) {
 	}
 	return func() error {
 		if err := written(); err != nil {
-			s.warn("the folder could not be written", err)
+			s.options.Logger.Warn("the folder could not be written", "error", err)
 			return err
 		}
 		s.removeBlobs(garbage...)
@@ -86,13 +96,28 @@ func (s *Server) do(f func()) error {
 	return wait()
 }
 
-// open prepares the blobs and, with Options.Data, loads what was kept.
+// open opens Options.Data and its blobs, or prepares to keep everything in memory.
 func (s *Server) open() error {
 	if s.options.Data == "" {
 		s.blobs = blobs.InMemory()
-		s.signer = make([]byte, 32)
-		rand.Read(s.signer)
+		s.signer = newSigner()
 		return nil
 	}
-	return s.load()
+	var err error
+	if s.store, err = openStore(s.options.Data); err != nil {
+		return err
+	}
+	if s.blobs, err = blobs.InFolder(filepath.Join(s.options.Data, "blobs")); err == nil {
+		s.signer, err = s.store.signer()
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("tfesim: loading the folder %s: %w", s.options.Data, err), s.closeStore())
+	}
+	return nil
+}
+
+func newSigner() blobs.Signer {
+	key := make([]byte, 32)
+	rand.Read(key)
+	return key
 }

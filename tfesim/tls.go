@@ -81,9 +81,7 @@ type logWriter struct{ s *Server }
 
 // Write implements io.Writer.
 func (l logWriter) Write(p []byte) (int, error) {
-	if l.s.options.Logger != nil {
-		l.s.options.Logger.Debug("http", "message", string(bytes.TrimSpace(p)))
-	}
+	l.s.options.Logger.Debug("http", "message", string(bytes.TrimSpace(p)))
 	return len(p), nil
 }
 

@@ -65,8 +65,8 @@ func getHosted(kind blobs.Kind) func(*call) (*jsonapi.Answer, error) {
 // putBlob answers PUT on an upload address. It takes the bytes of a version once.
 func (s *Server) putBlob(w http.ResponseWriter, r *http.Request) {
 	t, valid := s.signer.Unseal(r.PathValue("token"))
-	if valid && t.Upload && t.Kind == blobConfiguration {
-		s.putConfiguration(w, r, t)
+	if valid && t.Upload && t.Kind != blobState && t.Kind != blobJSON {
+		s.runs.Receive(w, r, t)
 		return
 	}
 	if !valid || !t.Upload || !s.awaits(t) {
@@ -147,7 +147,7 @@ func (s *Server) getBlob(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if t.Kind != blobState && t.Kind != blobJSON {
-		s.getRunBlob(w, r, t)
+		s.runs.Send(w, r, t)
 		return
 	}
 	s.mu.Lock()
@@ -198,7 +198,7 @@ func (s *Server) removeBlobs(gone ...*blobs.Blob) {
 	for _, b := range gone {
 		if b != nil {
 			if err := s.blobs.Remove(b.ID); err != nil {
-				s.warn("a blob could not be removed", err)
+				s.options.Logger.Warn("a blob could not be removed", "error", err)
 			}
 		}
 	}

@@ -26,8 +26,6 @@ const (
 	categoryEnv       = "env"
 )
 
-func (v *variable) place() (string, string) { return "variables", v.ID }
-
 func (v *variable) sensitive() bool { return jsonapi.BoolSetting(v.Settings, "sensitive", false) }
 
 // hcl says that the value is an expression and not a string.
@@ -40,10 +38,10 @@ var variableSettings = []jsonapi.Setting{
 }
 
 // variablesOf are a workspace's variables in the order of their creation.
-func (s *Server) variablesOf(w *workspace) []*variable {
+func (s *Service) variablesOf(workspace string) []*variable {
 	var all []*variable
-	for _, v := range s.work.variables {
-		if v.Workspace == w.ID {
+	for _, v := range s.variables {
+		if v.Workspace == workspace {
 			all = append(all, v)
 		}
 	}
@@ -52,54 +50,54 @@ func (s *Server) variablesOf(w *workspace) []*variable {
 }
 
 // listVariables answers GET /workspaces/:id/vars.
-func listVariables(c *call) (*jsonapi.Answer, error) {
-	w, err := c.workspace(accessRead)
+func listVariables(c *runCall) (*jsonapi.Answer, error) {
+	w, err := c.Workspace(Read)
 	if err != nil {
 		return nil, err
 	}
-	return jsonapi.List(c.r, c.s.variablesOf(w), variableResource, nil)
+	return jsonapi.List(c.Request(), c.s.variablesOf(w.ID), variableResource, nil)
 }
 
 // createVariable answers POST /workspaces/:id/vars.
-func createVariable(c *call) (*jsonapi.Answer, error) {
-	w, err := c.workspace(accessWrite)
+func createVariable(c *runCall) (*jsonapi.Answer, error) {
+	w, err := c.Workspace(Write)
 	if err != nil {
 		return nil, err
 	}
-	c.s.work.sequence++
-	v := &variable{ID: jsonapi.NewID("var"), Workspace: w.ID, Sequence: c.s.work.sequence}
+	c.s.sequence++
+	v := &variable{ID: jsonapi.NewID("var"), Workspace: w.ID, Sequence: c.s.sequence}
 	if err := c.changeVariable(w, v); err != nil {
 		return nil, err
 	}
-	c.s.work.variables[v.ID] = v
+	c.s.variables[v.ID] = v
 	c.s.put(v)
 	return jsonapi.Created(jsonapi.Document{Data: variableResource(v)}), nil
 }
 
 // addVariable makes a variable of a key that the workspace does not have.
-func (s *Server) addVariable(w *workspace, category, key, value string) {
-	s.work.sequence++
-	v := &variable{ID: jsonapi.NewID("var"), Workspace: w.ID, Sequence: s.work.sequence, Key: key, Value: value, Category: category, Version: jsonapi.NewUUID()}
-	s.work.variables[v.ID] = v
+func (s *Service) addVariable(workspace, category, key, value string) {
+	s.sequence++
+	v := &variable{ID: jsonapi.NewID("var"), Workspace: workspace, Sequence: s.sequence, Key: key, Value: value, Category: category, Version: jsonapi.NewUUID()}
+	s.variables[v.ID] = v
 	s.put(v)
 }
 
 // variable finds the variable that the path names, and its workspace.
-func (c *call) variable(need access) (*workspace, *variable, error) {
-	w, err := c.workspace(need)
+func (c *runCall) variable(need Access) (Workspace, *variable, error) {
+	w, err := c.Workspace(need)
 	if err != nil {
-		return nil, nil, err
+		return Workspace{}, nil, err
 	}
-	v := c.s.work.variables[c.r.PathValue("variable_id")]
+	v := c.s.variables[c.Request().PathValue("variable_id")]
 	if v == nil || v.Workspace != w.ID {
-		return nil, nil, jsonapi.NotFound()
+		return Workspace{}, nil, jsonapi.NotFound()
 	}
 	return w, v, nil
 }
 
 // getVariable answers GET /workspaces/:id/vars/:variable_id.
-func getVariable(c *call) (*jsonapi.Answer, error) {
-	_, v, err := c.variable(accessRead)
+func getVariable(c *runCall) (*jsonapi.Answer, error) {
+	_, v, err := c.variable(Read)
 	if err != nil {
 		return nil, err
 	}
@@ -107,8 +105,8 @@ func getVariable(c *call) (*jsonapi.Answer, error) {
 }
 
 // updateVariable answers PATCH /workspaces/:id/vars/:variable_id.
-func updateVariable(c *call) (*jsonapi.Answer, error) {
-	w, v, err := c.variable(accessWrite)
+func updateVariable(c *runCall) (*jsonapi.Answer, error) {
+	w, v, err := c.variable(Write)
 	if err != nil {
 		return nil, err
 	}
@@ -122,19 +120,19 @@ func updateVariable(c *call) (*jsonapi.Answer, error) {
 }
 
 // deleteVariable answers DELETE /workspaces/:id/vars/:variable_id.
-func deleteVariable(c *call) (*jsonapi.Answer, error) {
-	_, v, err := c.variable(accessWrite)
+func deleteVariable(c *runCall) (*jsonapi.Answer, error) {
+	_, v, err := c.variable(Write)
 	if err != nil {
 		return nil, err
 	}
-	delete(c.s.work.variables, v.ID)
+	delete(c.s.variables, v.ID)
 	c.s.drop(v)
 	return jsonapi.NoContent(), nil
 }
 
 // changeVariable applies a document to a variable, or says what is wrong with it.
-func (c *call) changeVariable(w *workspace, v *variable) error {
-	it := c.body.One
+func (c *runCall) changeVariable(w Workspace, v *variable) error {
+	it := c.Body().One
 	for name, field := range map[string]*string{"key": &v.Key, "value": &v.Value, "category": &v.Category} {
 		if !it.Has(name) {
 			continue
@@ -159,7 +157,7 @@ func (c *call) changeVariable(w *workspace, v *variable) error {
 	case strings.ContainsAny(v.Key, "=\x00\n") || strings.ContainsRune(v.Value, 0):
 		return jsonapi.Invalid("key", "Key must not hold =, line ends or NUL")
 	}
-	for _, other := range c.s.variablesOf(w) {
+	for _, other := range c.s.variablesOf(w.ID) {
 		if other.ID != v.ID && other.Key == v.Key && other.Category == v.Category {
 			return jsonapi.Invalid("key", "Key has already been taken")
 		}

@@ -152,7 +152,7 @@ func (c *call) workspaceIncludes(w *workspace) ([]jsonapi.Resource, error) {
 		case "current_run", "current-run", "current_run.plan", "current_run.configuration_version",
 			"current_run.configuration_version.ingress_attributes", "current_configuration_version",
 			"current_configuration_version.ingress_attributes":
-			out = append(out, c.currentRunIncludes(w, name)...)
+			out = append(out, s.runs.Included(c, w.ID, name)...)
 		case "current_assessment_result", "vars", "agent_pool", "ssh_key":
 			// Known to the API; there is never one here.
 		default:
@@ -377,7 +377,7 @@ func (s *Server) deleteWorkspace(w *workspace) {
 	for _, v := range w.versions {
 		s.dropVersion(v)
 	}
-	s.forget(w)
+	s.runs.Forget(w.ID)
 	delete(s.workspaces, w.ID)
 	delete(s.byName[w.Org], strings.ToLower(w.Name))
 	s.drop(w)

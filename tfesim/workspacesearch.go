@@ -36,7 +36,7 @@ func (c *call) searchWorkspaces(o *organization) ([]*workspace, error) {
 		has := func(tag string) bool { return slices.Contains(w.TagNames, tag) }
 		if c.s.accessToWorkspace(c.who, w) >= accessRead && strings.Contains(lower, name) &&
 			(wildcard == "" || wildcardFits(wildcard, lower)) &&
-			(len(statuses) == 0 || slices.Contains(statuses, c.s.currentRunStatus(w))) &&
+			(len(statuses) == 0 || slices.Contains(statuses, c.s.currentRun(w).Status)) &&
 			(project == "" || w.Project == project) && bindingsFit(c.s.effectiveTags(w), bindings) &&
 			!slices.ContainsFunc(tags, func(t string) bool { return !has(t) }) && !slices.ContainsFunc(without, has) {
 			all = append(all, w)
@@ -48,7 +48,7 @@ func (c *call) searchWorkspaces(o *organization) ([]*workspace, error) {
 		slices.SortFunc(all, order)
 	case "current-run.created-at", "-current-run.created-at":
 		slices.SortFunc(all, func(a, b *workspace) int {
-			return cmp.Or(c.s.currentRunTime(a).Compare(c.s.currentRunTime(b)), order(a, b))
+			return cmp.Or(c.s.currentRun(a).Created.Compare(c.s.currentRun(b).Created), order(a, b))
 		})
 		if sort[0] == '-' {
 			slices.Reverse(all)
@@ -64,6 +64,14 @@ func (c *call) searchWorkspaces(o *organization) ([]*workspace, error) {
 		return nil, jsonapi.BadRequest("%q is not a valid sort parameter", sort)
 	}
 	return all, nil
+}
+
+// currentRun is the workspace's current run; zero for none.
+func (s *Server) currentRun(w *workspace) RunInfo {
+	if r := s.runs.Current(w.ID); r != nil {
+		return *r
+	}
+	return RunInfo{}
 }
 
 // wildcardFits matches "*-prod", "prod-*" and "*prod*".

@@ -48,11 +48,12 @@ func (c *call) workspaceResource(w *workspace) jsonapi.Resource {
 		attributes[k] = v
 	}
 	related := "/api/v2/workspaces/" + w.ID
+	run := s.runs.Current(w.ID).Ref()
 	relationships := map[string]any{
 		"organization":                  jsonapi.ToOne(&jsonapi.Ref{ID: w.Org, Type: "organizations"}, "/api/v2/organizations/"+w.Org),
-		"current-run":                   jsonapi.ToOne(runRef(s.currentRun(w)), ""),
-		"latest-run":                    jsonapi.ToOne(runRef(s.currentRun(w)), ""),
-		"current-configuration-version": jsonapi.ToOne(configurationRef(s.currentConfiguration(w)), ""),
+		"current-run":                   jsonapi.ToOne(run, ""),
+		"latest-run":                    jsonapi.ToOne(run, ""),
+		"current-configuration-version": jsonapi.ToOne(s.runs.CurrentConfiguration(w.ID), ""),
 		"agent-pool":                    jsonapi.ToOne(s.assetRef(s.agentPool(w)), ""),
 		"ssh-key":                       jsonapi.ToOne(s.assetRef(w.SSHKey), ""),
 		"readme":                        jsonapi.ToOne(nil, ""),
