@@ -11,6 +11,7 @@ import (
 
 	"tfhaul/tfesim/blobs"
 	"tfhaul/tfesim/jsonapi"
+	"tfhaul/tfesim/runs"
 )
 
 // atlasRoutes registers the first API, as Atlas had it: states and configuration versions of
@@ -35,7 +36,7 @@ const maxAtlasState = 64 << 20
 type atlasHandler func(c *call, w *workspace, body []byte) (*jsonapi.Answer, error)
 
 // ofRuns has a request answered by the package that knows configuration versions.
-func ofRuns(handle func(Call, Workspace, []byte) (*jsonapi.Answer, error)) atlasHandler {
+func ofRuns(handle func(runs.Call, runs.Workspace, []byte) (*jsonapi.Answer, error)) atlasHandler {
 	return func(c *call, w *workspace, body []byte) (*jsonapi.Answer, error) {
 		return handle(c, c.s.runWorkspace(w), body)
 	}

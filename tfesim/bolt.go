@@ -15,6 +15,7 @@ import (
 	bolterrors "go.etcd.io/bbolt/errors"
 
 	"tfhaul/tfesim/blobs"
+	"tfhaul/tfesim/runs"
 )
 
 // A store keeps the records in a bbolt file. Requests that change something at the same time
@@ -36,7 +37,7 @@ type batch struct {
 	err     error
 }
 
-var buckets = append([]string{"organizations", "projects", "workspaces", "state-versions", "users", "teams", "assets", "tokens", "server"}, Buckets...)
+var buckets = append([]string{"organizations", "projects", "workspaces", "state-versions", "users", "teams", "assets", "tokens", "server"}, runs.Buckets...)
 
 func openStore(folder string) (*store, error) {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
@@ -214,7 +215,7 @@ func (s *Server) loadRecords(tx *bolt.Tx) error {
 		loadBucket(tx, "assets", s.assets),
 		loadBucket(tx, "tokens", s.tokens),
 	)
-	for _, bucket := range Buckets {
+	for _, bucket := range runs.Buckets {
 		err = errors.Join(err, tx.Bucket([]byte(bucket)).ForEach(func(k, v []byte) error {
 			return s.runs.Load(bucket, string(k), v)
 		}))

@@ -14,6 +14,7 @@ import (
 
 	"tfhaul/tfesim/blobs"
 	"tfhaul/tfesim/jsonapi"
+	"tfhaul/tfesim/runs"
 )
 
 // The methods in this file let a test arrange and look at what the server holds, past the API
@@ -358,6 +359,9 @@ func (s *Server) SetVariable(org, workspace, category, key, value string) error 
 		return nil
 	})
 }
+
+// RunInfo is what the server holds of a run.
+type RunInfo = runs.Info
 
 // Runs returns a workspace's runs, newest first.
 func (s *Server) Runs(org, workspace string) []RunInfo {

@@ -6,34 +6,27 @@ import (
 
 	"tfhaul/tfesim/blobs"
 	"tfhaul/tfesim/jsonapi"
+	"tfhaul/tfesim/runs"
 )
 
-// A runHost is the Server as its runs see it.
+// A runHost is the Server as its runs see it: a runs.Host.
 type runHost struct{ s *Server }
 
-// Do implements runs.Host.
-func (h runHost) Do(f func()) error { return h.s.do(f) }
-
-// Put implements runs.Host.
+func (h runHost) Do(f func()) error                  { return h.s.do(f) }
 func (h runHost) Put(bucket, key string, record any) { h.s.putRecord(bucket, key, record) }
+func (h runHost) Drop(bucket, key string)            { h.s.dropRecord(bucket, key) }
+func (h runHost) Discard(gone ...*blobs.Blob)        { h.s.discard(gone...) }
 
-// Drop implements runs.Host.
-func (h runHost) Drop(bucket, key string) { h.s.dropRecord(bucket, key) }
-
-// Discard implements runs.Host.
-func (h runHost) Discard(gone ...*blobs.Blob) { h.s.discard(gone...) }
-
-// Workspace implements runs.Host.
-func (h runHost) Workspace(id string) (Workspace, bool) {
+func (h runHost) Workspace(id string) (runs.Workspace, bool) {
 	if w := h.s.workspaces[id]; w != nil {
 		return h.s.runWorkspace(w), true
 	}
-	return Workspace{}, false
+	return runs.Workspace{}, false
 }
 
 // runWorkspace is what runs know of a workspace.
-func (s *Server) runWorkspace(w *workspace) Workspace {
-	view := Workspace{ID: w.ID, Org: w.Org, Name: w.Name,
+func (s *Server) runWorkspace(w *workspace) runs.Workspace {
+	view := runs.Workspace{ID: w.ID, Org: w.Org, Name: w.Name,
 		TerraformVersion: jsonapi.TextSetting(w.Settings, "terraform-version", s.options.TerraformVersion),
 		WorkingDirectory: jsonapi.TextSetting(w.Settings, "working-directory", ""),
 		AutoApply:        jsonapi.BoolSetting(w.Settings, "auto-apply", false),
@@ -43,20 +36,17 @@ func (s *Server) runWorkspace(w *workspace) Workspace {
 		view.AgentPool = pool.Name
 	}
 	if w.Lock != nil {
-		view.LockedBy = &LockHolder{Ref: w.Lock.Holder, Text: s.holderText(w.Lock.Holder)}
+		view.LockedBy = &runs.LockHolder{Ref: w.Lock.Holder, Text: s.holderText(w.Lock.Holder)}
 	}
 	return view
 }
 
-// Lock implements runs.Host.
 func (h runHost) Lock(workspace, run string) {
 	h.s.lock(h.s.workspaces[workspace], jsonapi.Ref{ID: run, Type: "runs"}, "", time.Now())
 }
 
-// Unlock implements runs.Host.
 func (h runHost) Unlock(workspace string) { h.s.release(h.s.workspaces[workspace]) }
 
-// CurrentState implements runs.Host.
 func (h runHost) CurrentState(workspace string) (state *blobs.Blob, newest int64) {
 	w := h.s.workspaces[workspace]
 	newest = -1
@@ -69,8 +59,7 @@ func (h runHost) CurrentState(workspace string) (state *blobs.Blob, newest int64
 	return state, newest
 }
 
-// AddState implements runs.Host.
-func (h runHost) AddState(workspace string, state State) error {
+func (h runHost) AddState(workspace string, state runs.State) error {
 	now := time.Now()
 	v := &stateVersion{ID: jsonapi.NewID("sv"), Workspace: workspace, Serial: state.Serial, Lineage: state.Lineage,
 		MD5: state.Blob.MD5, Created: now, CreatedBy: state.CreatedBy, Run: state.Run}
@@ -86,7 +75,6 @@ func (h runHost) AddState(workspace string, state State) error {
 	})
 }
 
-// StateVersions implements runs.Host.
 func (h runHost) StateVersions(workspace, run string) []jsonapi.Ref {
 	var refs []jsonapi.Ref
 	for _, v := range h.s.workspaces[workspace].versions {
@@ -97,10 +85,8 @@ func (h runHost) StateVersions(workspace, run string) []jsonapi.Ref {
 	return refs
 }
 
-// OffersTerraform implements runs.Host.
 func (h runHost) OffersTerraform(version string) bool { return h.s.offersTerraform(version) }
 
-// User implements runs.Host.
 func (h runHost) User(who jsonapi.Ref) (jsonapi.Resource, bool) {
 	if p := h.s.principal(who); p != nil {
 		return h.s.userResource(p), true
@@ -108,45 +94,36 @@ func (h runHost) User(who jsonapi.Ref) (jsonapi.Resource, bool) {
 	return jsonapi.Resource{}, false
 }
 
-// HolderName implements runs.Host.
 func (h runHost) HolderName(who jsonapi.Ref) string { return h.s.holderName(who) }
 
-// Request implements runs.Call.
+// The methods below make a call a runs.Call.
+
 func (c *call) Request() *http.Request { return c.r }
-
-// Now implements runs.Call.
-func (c *call) Now() time.Time { return c.now }
-
-// Body implements runs.Call.
+func (c *call) Now() time.Time         { return c.now }
 func (c *call) Body() *jsonapi.Payload { return c.body }
+func (c *call) Asker() jsonapi.Ref     { return c.who.Ref }
 
-// Asker implements runs.Call.
-func (c *call) Asker() jsonapi.Ref { return c.who.Ref }
-
-// May implements runs.Call.
-func (c *call) May(do Access, workspace string) bool {
+func (c *call) May(do runs.Access, workspace string) bool {
 	w := c.s.workspaces[workspace]
 	return w != nil && c.s.accessToWorkspace(c.who, w) >= accessFor(do)
 }
 
-func accessFor(do Access) access {
-	return [...]access{Read: accessRead, Write: accessWrite, Administer: accessAdmin}[do]
+// accessFor is the access that runs ask for.
+func accessFor(do runs.Access) access {
+	return [...]access{runs.Read: accessRead, runs.Write: accessWrite, runs.Administer: accessAdmin}[do]
 }
 
-// MayRun implements runs.Call.
 func (c *call) MayRun() bool { return c.who.mayStoreState() }
 
-// Workspace implements runs.Call.
-func (c *call) Workspace(need Access) (Workspace, error) {
+func (c *call) Workspace(need runs.Access) (runs.Workspace, error) {
 	w, err := c.workspace(accessFor(need))
 	if err != nil {
-		return Workspace{}, err
+		return runs.Workspace{}, err
 	}
 	return c.s.runWorkspace(w), nil
 }
 
-// Organization implements runs.Call.
-func (c *call) Organization() (name string, workspaces []Workspace, err error) {
+func (c *call) Organization() (name string, workspaces []runs.Workspace, err error) {
 	o, err := c.organization()
 	if err != nil {
 		return "", nil, err
@@ -157,7 +134,6 @@ func (c *call) Organization() (name string, workspaces []Workspace, err error) {
 	return o.Name, workspaces, nil
 }
 
-// WorkspaceResource implements runs.Call.
 func (c *call) WorkspaceResource(id string) jsonapi.Resource {
 	return c.workspaceResource(c.s.workspaces[id])
 }

@@ -19,6 +19,7 @@ import (
 
 	"tfhaul/tfesim/blobs"
 	"tfhaul/tfesim/jsonapi"
+	"tfhaul/tfesim/runs"
 )
 
 // Options say what a Server is like. The zero value is a current Terraform Enterprise with one
@@ -92,7 +93,7 @@ type Options struct {
 }
 
 // NoTerraform is the Options.Terraform of a server that executes no runs.
-const NoTerraform = noTerraform
+const NoTerraform = runs.NoTerraform
 
 // A Server holds organizations, workspaces and state versions and answers the API. It is safe
 // for use by many goroutines.
@@ -117,7 +118,7 @@ type Server struct {
 	versions      map[string]*stateVersion
 	users         map[string]*user
 	teams         map[string]*team
-	runs          *Service
+	runs          *runs.Service
 	assets        map[string]*asset
 	tokens        map[string]*token
 	sequence      uint64        // of the newest state version
@@ -164,7 +165,7 @@ func New(o Options) (*Server, error) {
 	if err := s.open(); err != nil {
 		return nil, err
 	}
-	s.runs = newService(runHost{s}, runOptions{
+	s.runs = runs.New(runHost{s}, runs.Options{
 		Terraform:          o.Terraform,
 		ProviderMirror:     o.ProviderMirror,
 		NoRuns:             o.NoRuns,

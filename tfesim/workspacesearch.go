@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"tfhaul/tfesim/jsonapi"
+	"tfhaul/tfesim/runs"
 )
 
 // listWorkspaces answers GET /organizations/:organization/workspaces.
@@ -67,11 +68,11 @@ func (c *call) searchWorkspaces(o *organization) ([]*workspace, error) {
 }
 
 // currentRun is the workspace's current run; zero for none.
-func (s *Server) currentRun(w *workspace) RunInfo {
+func (s *Server) currentRun(w *workspace) runs.Info {
 	if r := s.runs.Current(w.ID); r != nil {
 		return *r
 	}
-	return RunInfo{}
+	return runs.Info{}
 }
 
 // wildcardFits matches "*-prod", "prod-*" and "*prod*".

@@ -1,4 +1,4 @@
-package tfesim
+package runs
 
 import (
 	"encoding/json"
@@ -16,7 +16,7 @@ func (r *run) planID() string  { return "plan-" + strings.TrimPrefix(r.ID, "run-
 func (r *run) applyID() string { return "apply-" + strings.TrimPrefix(r.ID, "run-") }
 
 // listRuns answers GET /workspaces/:id/runs, newest first.
-func listRuns(c *runCall) (*jsonapi.Answer, error) {
+func listRuns(c *call) (*jsonapi.Answer, error) {
 	w, err := c.Workspace(Read)
 	if err != nil {
 		return nil, err
@@ -25,7 +25,7 @@ func listRuns(c *runCall) (*jsonapi.Answer, error) {
 }
 
 // listOrganizationRuns answers GET /organizations/:organization/runs, which tells no totals.
-func listOrganizationRuns(c *runCall) (*jsonapi.Answer, error) {
+func listOrganizationRuns(c *call) (*jsonapi.Answer, error) {
 	_, workspaces, err := c.Organization()
 	if err != nil {
 		return nil, err
@@ -44,7 +44,7 @@ func listOrganizationRuns(c *runCall) (*jsonapi.Answer, error) {
 }
 
 // listRunQueue answers GET /organizations/:organization/runs/queue: what waits or is worked on.
-func listRunQueue(c *runCall) (*jsonapi.Answer, error) {
+func listRunQueue(c *call) (*jsonapi.Answer, error) {
 	_, workspaces, err := c.Organization()
 	if err != nil {
 		return nil, err
@@ -60,7 +60,7 @@ func listRunQueue(c *runCall) (*jsonapi.Answer, error) {
 }
 
 // getCapacity answers GET /organizations/:organization/capacity.
-func getCapacity(c *runCall) (*jsonapi.Answer, error) {
+func getCapacity(c *call) (*jsonapi.Answer, error) {
 	org, workspaces, err := c.Organization()
 	if err != nil {
 		return nil, err
@@ -80,7 +80,7 @@ func getCapacity(c *runCall) (*jsonapi.Answer, error) {
 		Attributes: map[string]any{"pending": pending, "running": running}}}), nil
 }
 
-func (c *runCall) runPage(all []*run, totals bool) (*jsonapi.Answer, error) {
+func (c *call) runPage(all []*run, totals bool) (*jsonapi.Answer, error) {
 	a, err := jsonapi.List(c.Request(), all, c.runResource, c.runIncludes)
 	if err == nil && !totals {
 		pagination := a.Body.(jsonapi.Document).Meta.(map[string]any)["pagination"].(map[string]any)
@@ -91,7 +91,7 @@ func (c *runCall) runPage(all []*run, totals bool) (*jsonapi.Answer, error) {
 }
 
 // runsUnwanted says which runs the search and filter parameters leave out.
-func (c *runCall) runsUnwanted() func(*run) bool {
+func (c *call) runsUnwanted() func(*run) bool {
 	q := c.Request().URL.Query()
 	statuses, sources := jsonapi.SplitList(q.Get("filter[status]")), jsonapi.SplitList(q.Get("filter[source]"))
 	operations := jsonapi.SplitList(q.Get("filter[operation]"))
@@ -133,7 +133,7 @@ func (s *Service) operation(r *run) string {
 }
 
 // runIncludes returns the resources that the include parameter asks for.
-func (c *runCall) runIncludes(r *run) ([]jsonapi.Resource, error) {
+func (c *call) runIncludes(r *run) ([]jsonapi.Resource, error) {
 	s := c.s
 	var out []jsonapi.Resource
 	for _, name := range jsonapi.Includes(c.Request()) {
@@ -171,7 +171,7 @@ func isoTimes(times map[string]time.Time) map[string]any {
 	return out
 }
 
-func (c *runCall) runResource(r *run) jsonapi.Resource {
+func (c *call) runResource(r *run) jsonapi.Resource {
 	s := c.s
 	self := "/api/v2/runs/" + r.ID
 	if r.Status == "" {
@@ -274,7 +274,7 @@ func (s *Service) position(r *run) int {
 }
 
 // getPlan answers GET /plans/:id and GET /runs/:id/plan.
-func getPlan(c *runCall) (*jsonapi.Answer, error) {
+func getPlan(c *call) (*jsonapi.Answer, error) {
 	r, err := c.runOfPart("plan_id", "plan-")
 	if err != nil {
 		return nil, err
@@ -283,7 +283,7 @@ func getPlan(c *runCall) (*jsonapi.Answer, error) {
 }
 
 // getApply answers GET /applies/:id and GET /runs/:id/apply.
-func getApply(c *runCall) (*jsonapi.Answer, error) {
+func getApply(c *call) (*jsonapi.Answer, error) {
 	r, err := c.runOfPart("apply_id", "apply-")
 	if err != nil {
 		return nil, err
@@ -292,7 +292,7 @@ func getApply(c *runCall) (*jsonapi.Answer, error) {
 }
 
 // runOfPart finds the run whose plan or apply the path names.
-func (c *runCall) runOfPart(variable, prefix string) (*run, error) {
+func (c *call) runOfPart(variable, prefix string) (*run, error) {
 	id := c.Request().PathValue("run_id")
 	if part := c.Request().PathValue(variable); part != "" {
 		suffix, found := strings.CutPrefix(part, prefix)
@@ -310,7 +310,7 @@ func (c *runCall) runOfPart(variable, prefix string) (*run, error) {
 
 // getPlanJSON answers GET /plans/:id/json-output, for the workspace's administrators: 204
 // while there is none, then a redirect to an address that works for a minute.
-func getPlanJSON(c *runCall) (*jsonapi.Answer, error) {
+func getPlanJSON(c *call) (*jsonapi.Answer, error) {
 	r, err := c.runOfPart("plan_id", "plan-")
 	if err != nil {
 		return nil, err
@@ -324,7 +324,7 @@ func getPlanJSON(c *runCall) (*jsonapi.Answer, error) {
 	return c.redirect(blobs.Ticket{Kind: blobPlanJSON, ID: r.ID}), nil
 }
 
-func (c *runCall) planResource(r *run) jsonapi.Resource {
+func (c *call) planResource(r *run) jsonapi.Resource {
 	attributes := c.phaseAttributes(r, &r.Plan, blobPlanLog)
 	attributes["has-changes"] = r.Plan.HasChanges
 	attributes["generated-configuration"] = false
@@ -337,13 +337,13 @@ func (c *runCall) planResource(r *run) jsonapi.Resource {
 		Relationships: map[string]any{"exports": jsonapi.ToMany(nil)}, Links: links}
 }
 
-func (c *runCall) applyResource(r *run) jsonapi.Resource {
+func (c *call) applyResource(r *run) jsonapi.Resource {
 	return jsonapi.Resource{ID: r.applyID(), Type: "applies", Attributes: c.phaseAttributes(r, &r.Apply, blobApplyLog),
 		Relationships: map[string]any{"state-versions": jsonapi.ToMany(c.s.host.StateVersions(r.Workspace, r.ID))},
 		Links:         map[string]any{"self": "/api/v2/applies/" + r.applyID()}}
 }
 
-func (c *runCall) phaseAttributes(r *run, p *phase, log blobs.Kind) map[string]any {
+func (c *call) phaseAttributes(r *run, p *phase, log blobs.Kind) map[string]any {
 	times := map[string]any{}
 	for status, name := range map[string]string{phaseQueued: "queued-at", phaseRunning: "started-at",
 		phaseFinished: "finished-at", phaseErrored: "errored-at", phaseCanceled: "canceled-at"} {
@@ -365,7 +365,7 @@ func (c *runCall) phaseAttributes(r *run, p *phase, log blobs.Kind) map[string]a
 }
 
 // getRunConfiguration answers GET /runs/:id/configuration-version.
-func getRunConfiguration(c *runCall) (*jsonapi.Answer, error) {
+func getRunConfiguration(c *call) (*jsonapi.Answer, error) {
 	r, err := c.runNamed(Read)
 	if err != nil {
 		return nil, err
@@ -378,7 +378,7 @@ func getRunConfiguration(c *runCall) (*jsonapi.Answer, error) {
 }
 
 // listRunEvents answers GET /runs/:id/run-events.
-func listRunEvents(c *runCall) (*jsonapi.Answer, error) {
+func listRunEvents(c *call) (*jsonapi.Answer, error) {
 	r, err := c.runNamed(Read)
 	if err != nil {
 		return nil, err
@@ -393,7 +393,7 @@ func listRunEvents(c *runCall) (*jsonapi.Answer, error) {
 }
 
 // listNothing answers lists of what there never is here, such as a run's policy checks.
-func listNothing(c *runCall) (*jsonapi.Answer, error) {
+func listNothing(c *call) (*jsonapi.Answer, error) {
 	if _, err := c.runNamed(Read); err != nil {
 		return nil, err
 	}
@@ -401,7 +401,7 @@ func listNothing(c *runCall) (*jsonapi.Answer, error) {
 }
 
 // getComment answers GET /comments/:id.
-func getComment(c *runCall) (*jsonapi.Answer, error) {
+func getComment(c *call) (*jsonapi.Answer, error) {
 	id := c.Request().PathValue("comment_id")
 	for _, r := range c.s.runs {
 		for _, m := range r.Comments {
@@ -418,7 +418,7 @@ func getComment(c *runCall) (*jsonapi.Answer, error) {
 }
 
 // listComments answers GET /runs/:id/comments.
-func listComments(c *runCall) (*jsonapi.Answer, error) {
+func listComments(c *call) (*jsonapi.Answer, error) {
 	r, err := c.runNamed(Read)
 	if err != nil {
 		return nil, err

@@ -1,4 +1,4 @@
-package tfesim
+package runs
 
 import (
 	"archive/tar"
@@ -38,7 +38,7 @@ const (
 
 // Receive answers an upload to the address of a ticket that is not the host's own. It takes the
 // archive of a configuration version, once: the bytes themselves, or a form with the file in its
-// field "data", as the first API had it. It is called with the host unlocked.
+// field "data", as the first API had it. Call it with the host unlocked.
 func (s *Service) Receive(w http.ResponseWriter, r *http.Request, t blobs.Ticket) {
 	if t.Kind != blobConfiguration || !s.awaitsConfiguration(t) {
 		http.Error(w, "Forbidden", http.StatusForbidden)
@@ -215,7 +215,7 @@ func (s *Service) keepConfiguration(t blobs.Ticket, b *blobs.Blob, problem *arch
 }
 
 // redirect sends the client to a blob.
-func (c *runCall) redirect(t blobs.Ticket) *jsonapi.Answer {
+func (c *call) redirect(t blobs.Ticket) *jsonapi.Answer {
 	t.Expires = c.Now().Add(redirectLife).Unix()
 	return &jsonapi.Answer{Status: http.StatusFound, Header: http.Header{"Location": {c.s.options.Signer.Address(jsonapi.Origin(c.Request()), t)}}}
 }

@@ -1,4 +1,4 @@
-package tfesim
+package runs
 
 import (
 	"context"
@@ -26,7 +26,7 @@ type executor struct {
 // defaultRuns is how many runs are executed at a time.
 const defaultRuns = 2
 
-func newExecutor(o runOptions) *executor {
+func newExecutor(o Options) *executor {
 	x := &executor{mirror: o.ProviderMirror, current: map[string]*execution{}, folders: map[string]string{}}
 	x.ctx, x.end = context.WithCancel(context.Background())
 	slots := o.Parallel
@@ -39,7 +39,7 @@ func newExecutor(o runOptions) *executor {
 		name = "terraform"
 	}
 	// Without one, runs end errored and say so.
-	if path, err := exec.LookPath(name); err == nil && name != noTerraform {
+	if path, err := exec.LookPath(name); err == nil && name != NoTerraform {
 		x.terraform = path
 	}
 	return x

@@ -1,4 +1,8 @@
-package tfesim
+// Package runs is the part of tfesim that holds configuration versions, variables, runs and plans,
+// and executes runs with the real terraform or says in their logs why it does not. It knows no
+// user, token, state version or disk: workspaces, permissions, locks and storage belong to a Host,
+// which tfesim implements.
+package runs
 
 import (
 	"encoding/json"
@@ -11,17 +15,18 @@ import (
 	"tfhaul/tfesim/blobs"
 )
 
-// runOptions say how a Service behaves.
-type runOptions struct {
-	// Terraform is the program that executes runs; "" is the terraform on PATH, NoTerraform
-	// none. Without one, runs end errored.
+// Options configure a Service.
+type Options struct {
+	// Terraform is the program that executes runs: "" means the terraform on PATH, and
+	// NoTerraform none. Without one, runs end errored.
 	Terraform string
-	// ProviderMirror is the filesystem mirror from which runs install providers. "": they have
-	// only the provider that is built into Terraform.
+	// ProviderMirror is the filesystem mirror from which runs install providers. Without one,
+	// they have only the provider that is built into Terraform.
 	ProviderMirror string
-	// NoRuns, when it is not empty, is why no run is executed. Their logs say so.
+	// NoRuns is the reason why no run is executed, which the logs of runs give. "" means that
+	// runs are executed.
 	NoRuns string
-	// Parallel is how many runs are executed at the same time; 0 is 2.
+	// Parallel is the maximum number of runs that are executed at the same time. 0 means 2.
 	Parallel int
 	// ProcessingDelay is how long an uploaded configuration stays pending.
 	ProcessingDelay time.Duration
@@ -30,20 +35,21 @@ type runOptions struct {
 	// BackingDataActions allows deleting the archives of configuration versions.
 	BackingDataActions bool
 
+	// Blobs stores archives, plans and logs, and Signer signs their addresses.
 	Blobs  blobs.Store
 	Signer blobs.Signer
+	// Logger receives warnings. It must not be nil.
 	Logger *slog.Logger
 }
 
-// noTerraform is the program of a Service that executes no runs.
-const noTerraform = "none"
+// NoTerraform is the Options.Terraform of a Service that executes no runs.
+const NoTerraform = "none"
 
 // A Service holds the configuration versions, variables and runs of a host's workspaces, and
-// executes the runs. Unless their comments say otherwise, its methods are called with the host
-// locked.
+// executes the runs. Call its methods with the host locked, unless their comments say otherwise.
 type Service struct {
 	host           Host
-	options        runOptions
+	options        Options
 	configurations map[string]*configurationVersion
 	variables      map[string]*variable
 	runs           map[string]*run
@@ -55,8 +61,8 @@ type Service struct {
 	moved chan struct{}
 }
 
-// newService returns a Service without records.
-func newService(host Host, o runOptions) *Service {
+// New returns a Service without records.
+func New(host Host, o Options) *Service {
 	return &Service{
 		host:           host,
 		options:        o,
@@ -69,12 +75,11 @@ func newService(host Host, o runOptions) *Service {
 	}
 }
 
-// Close ends the runs that are being executed and waits for them. It is called with the host
-// unlocked.
+// Close stops the runs that are being executed and waits for them. Call it with the host unlocked.
 func (s *Service) Close() { s.executor.close() }
 
-// A keptRecord is a record that the host keeps.
-type keptRecord interface {
+// A record is a record that the host keeps.
+type record interface {
 	place() (bucket, key string)
 }
 
@@ -91,12 +96,12 @@ func (r *run) place() (string, string)                  { return runBucket, r.ID
 func (v *configurationVersion) place() (string, string) { return configurationBucket, v.ID }
 func (v *variable) place() (string, string)             { return variableBucket, v.ID }
 
-func (s *Service) put(r keptRecord) {
+func (s *Service) put(r record) {
 	bucket, key := r.place()
 	s.host.Put(bucket, key, r)
 }
 
-func (s *Service) drop(r keptRecord) {
+func (s *Service) drop(r record) {
 	bucket, key := r.place()
 	s.host.Drop(bucket, key)
 }
@@ -123,7 +128,7 @@ func add[T any](to map[string]*T, key string, record []byte) error {
 	return nil
 }
 
-// Blobs returns the blobs that the records refer to.
+// Blobs returns all blobs that the records refer to. Some elements are nil.
 func (s *Service) Blobs() []*blobs.Blob {
 	var all []*blobs.Blob
 	for _, v := range s.configurations {
@@ -135,8 +140,8 @@ func (s *Service) Blobs() []*blobs.Blob {
 	return all
 }
 
-// Resume continues with the loaded records. A run that was being executed ends errored, and one
-// that was queued waits again.
+// Resume continues with the loaded records, once all of them are loaded. A run that was being
+// executed ends errored, and one that was queued waits again.
 func (s *Service) Resume(workspaces iter.Seq[string]) {
 	for _, v := range s.configurations {
 		s.sequence = max(s.sequence, v.Sequence)

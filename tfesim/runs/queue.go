@@ -1,4 +1,4 @@
-package tfesim
+package runs
 
 import (
 	"encoding/json"
@@ -102,8 +102,8 @@ func (r *run) forceCancelable(now time.Time) bool {
 }
 
 // runAction answers POST /runs/:id/actions/…: 202, and what it does follows.
-func runAction(action string, may func(*runCall, *run) bool, do func(*runCall, Workspace, *run) error) func(*runCall) (*jsonapi.Answer, error) {
-	return func(c *runCall) (*jsonapi.Answer, error) {
+func runAction(action string, may func(*call, *run) bool, do func(*call, Workspace, *run) error) func(*call) (*jsonapi.Answer, error) {
+	return func(c *call) (*jsonapi.Answer, error) {
 		r, err := c.runNamed(Write)
 		if err != nil {
 			return nil, err
@@ -129,23 +129,23 @@ func runAction(action string, may func(*runCall, *run) bool, do func(*runCall, W
 
 // The actions on runs.
 var (
-	applyRun = runAction("confirmed", func(_ *runCall, r *run) bool { return r.confirmable() }, (*runCall).confirm)
+	applyRun = runAction("confirmed", func(_ *call, r *run) bool { return r.confirmable() }, (*call).confirm)
 
-	discardRun = runAction("discarded", func(_ *runCall, r *run) bool { return r.discardable() },
-		func(c *runCall, _ Workspace, r *run) error {
+	discardRun = runAction("discarded", func(_ *call, r *run) bool { return r.discardable() },
+		func(c *call, _ Workspace, r *run) error {
 			c.s.finish(r, runDiscarded)
 			return nil
 		})
 
-	cancelRun = runAction("canceled", func(_ *runCall, r *run) bool { return r.cancelable() },
-		func(c *runCall, _ Workspace, r *run) error {
+	cancelRun = runAction("canceled", func(_ *call, r *run) bool { return r.cancelable() },
+		func(c *call, _ Workspace, r *run) error {
 			r.Canceled = c.Now()
 			c.s.cancel(r, runCanceled)
 			return nil
 		})
 
-	forceCancelRun = runAction("force_canceled", func(c *runCall, r *run) bool { return r.forceCancelable(c.Now()) },
-		func(c *runCall, w Workspace, r *run) error {
+	forceCancelRun = runAction("force_canceled", func(c *call, r *run) bool { return r.forceCancelable(c.Now()) },
+		func(c *call, w Workspace, r *run) error {
 			if !c.May(Administer, w.ID) {
 				return jsonapi.NotFound()
 			}
@@ -153,7 +153,7 @@ var (
 			return nil
 		})
 
-	forceExecuteRun = runAction("force_executed", func(_ *runCall, r *run) bool { return r.Status == runPending }, (*runCall).forceExecute)
+	forceExecuteRun = runAction("force_executed", func(_ *call, r *run) bool { return r.Status == runPending }, (*call).forceExecute)
 )
 
 // cancel stops what the executor does of a run; that ends the run. One that it has not begun
@@ -171,7 +171,7 @@ func (s *Service) cancel(r *run, status string) {
 }
 
 // confirm has a planned run applied.
-func (c *runCall) confirm(w Workspace, r *run) error {
+func (c *call) confirm(w Workspace, r *run) error {
 	if r.Status == runPlannedAndSaved {
 		if w.LockedBy != nil {
 			return jsonapi.Conflict("%s: the workspace is locked by %s", notAllowed, w.LockedBy.Text)
@@ -193,7 +193,7 @@ func (s *Service) queueApply(r *run) {
 }
 
 // forceExecute ends what is before a run in its queue, and starts it.
-func (c *runCall) forceExecute(w Workspace, r *run) error {
+func (c *call) forceExecute(w Workspace, r *run) error {
 	if w.LockedBy != nil && w.LockedBy.Type != "runs" {
 		return jsonapi.Conflict("%s: the workspace is locked by %s", notAllowed, w.LockedBy.Text)
 	}

@@ -1,4 +1,4 @@
-package tfesim
+package runs
 
 import (
 	"bytes"
@@ -28,7 +28,7 @@ func marked(text []byte) []byte {
 }
 
 // Send answers a download from the address of a ticket that is not the host's own: a
-// configuration, a plan's JSON or a log. It is called with the host unlocked.
+// configuration, a plan's JSON or a log. Call it with the host unlocked.
 func (s *Service) Send(w http.ResponseWriter, r *http.Request, t blobs.Ticket) {
 	var b *blobs.Blob
 	var live *liveLog

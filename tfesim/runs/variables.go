@@ -1,7 +1,8 @@
-package tfesim
+package runs
 
 import (
 	"encoding/json"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -50,7 +51,7 @@ func (s *Service) variablesOf(workspace string) []*variable {
 }
 
 // listVariables answers GET /workspaces/:id/vars.
-func listVariables(c *runCall) (*jsonapi.Answer, error) {
+func listVariables(c *call) (*jsonapi.Answer, error) {
 	w, err := c.Workspace(Read)
 	if err != nil {
 		return nil, err
@@ -59,7 +60,7 @@ func listVariables(c *runCall) (*jsonapi.Answer, error) {
 }
 
 // createVariable answers POST /workspaces/:id/vars.
-func createVariable(c *runCall) (*jsonapi.Answer, error) {
+func createVariable(c *call) (*jsonapi.Answer, error) {
 	w, err := c.Workspace(Write)
 	if err != nil {
 		return nil, err
@@ -83,7 +84,7 @@ func (s *Service) addVariable(workspace, category, key, value string) {
 }
 
 // variable finds the variable that the path names, and its workspace.
-func (c *runCall) variable(need Access) (Workspace, *variable, error) {
+func (c *call) variable(need Access) (Workspace, *variable, error) {
 	w, err := c.Workspace(need)
 	if err != nil {
 		return Workspace{}, nil, err
@@ -96,7 +97,7 @@ func (c *runCall) variable(need Access) (Workspace, *variable, error) {
 }
 
 // getVariable answers GET /workspaces/:id/vars/:variable_id.
-func getVariable(c *runCall) (*jsonapi.Answer, error) {
+func getVariable(c *call) (*jsonapi.Answer, error) {
 	_, v, err := c.variable(Read)
 	if err != nil {
 		return nil, err
@@ -105,7 +106,7 @@ func getVariable(c *runCall) (*jsonapi.Answer, error) {
 }
 
 // updateVariable answers PATCH /workspaces/:id/vars/:variable_id.
-func updateVariable(c *runCall) (*jsonapi.Answer, error) {
+func updateVariable(c *call) (*jsonapi.Answer, error) {
 	w, v, err := c.variable(Write)
 	if err != nil {
 		return nil, err
@@ -120,7 +121,7 @@ func updateVariable(c *runCall) (*jsonapi.Answer, error) {
 }
 
 // deleteVariable answers DELETE /workspaces/:id/vars/:variable_id.
-func deleteVariable(c *runCall) (*jsonapi.Answer, error) {
+func deleteVariable(c *call) (*jsonapi.Answer, error) {
 	_, v, err := c.variable(Write)
 	if err != nil {
 		return nil, err
@@ -131,7 +132,7 @@ func deleteVariable(c *runCall) (*jsonapi.Answer, error) {
 }
 
 // changeVariable applies a document to a variable, or says what is wrong with it.
-func (c *runCall) changeVariable(w Workspace, v *variable) error {
+func (c *call) changeVariable(w Workspace, v *variable) error {
 	it := c.Body().One
 	for name, field := range map[string]*string{"key": &v.Key, "value": &v.Value, "category": &v.Category} {
 		if !it.Has(name) {
@@ -176,4 +177,9 @@ func variableResource(v *variable) jsonapi.Resource {
 	return jsonapi.Resource{ID: v.ID, Type: "vars", Attributes: attributes,
 		Relationships: map[string]any{"configurable": jsonapi.ToOne(&jsonapi.Ref{ID: v.Workspace, Type: "workspaces"}, "/api/v2/workspaces/"+v.Workspace)},
 		Links:         map[string]any{"self": "/api/v2/workspaces/" + v.Workspace + "/vars/" + v.ID}}
+}
+
+// validVariableName says whether Terraform takes the name.
+func validVariableName(name string) bool {
+	return regexp.MustCompile(`^[\pL_][\pL\pN_-]*$`).MatchString(name)
 }

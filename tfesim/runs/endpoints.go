@@ -1,4 +1,4 @@
-package tfesim
+package runs
 
 import (
 	"tfhaul/tfesim/blobs"
@@ -16,7 +16,7 @@ func (s *Service) Endpoints() []Endpoint {
 	var all []Endpoint
 	for _, e := range []struct {
 		pattern string
-		handle  func(*runCall) (*jsonapi.Answer, error)
+		handle  func(*call) (*jsonapi.Answer, error)
 	}{
 		{"GET " + ws + "/vars", listVariables},
 		{"POST " + ws + "/vars", createVariable},
@@ -56,7 +56,7 @@ func (s *Service) Endpoints() []Endpoint {
 		{"GET /applies/{apply_id}", getApply},
 		{"GET /comments/{comment_id}", getComment},
 	} {
-		all = append(all, Endpoint{e.pattern, func(c Call) (*jsonapi.Answer, error) { return e.handle(&runCall{c, s}) }})
+		all = append(all, Endpoint{e.pattern, func(c Call) (*jsonapi.Answer, error) { return e.handle(&call{c, s}) }})
 	}
 	return all
 }

@@ -1,4 +1,4 @@
-package tfesim
+package runs
 
 import (
 	"encoding/json"
@@ -18,7 +18,7 @@ type atlasVersion struct {
 	Variables map[string]string
 }
 
-// atlasCreateVersion answers POST /configurations/:user/:name/versions. Its variables become
+// CreateAtlasVersion answers POST /configurations/:user/:name/versions. Its variables become
 // the workspace's where that has none of the name, as terraform push had it.
 func (s *Service) CreateAtlasVersion(c Call, w Workspace, raw []byte) (*jsonapi.Answer, error) {
 	var document struct {
@@ -66,7 +66,7 @@ func (s *Service) addMissingVariables(w Workspace, values map[string]string) {
 	}
 }
 
-// atlasLatestVersion answers GET /configurations/:user/:name/versions/latest.
+// LatestAtlasVersion answers GET /configurations/:user/:name/versions/latest.
 func (s *Service) LatestAtlasVersion(_ Call, w Workspace, _ []byte) (*jsonapi.Answer, error) {
 	for _, v := range s.configurationsOf(w.ID) {
 		if v.Atlas != nil {
@@ -78,7 +78,7 @@ func (s *Service) LatestAtlasVersion(_ Call, w Workspace, _ []byte) (*jsonapi.An
 	return nil, jsonapi.NotFound()
 }
 
-// atlasProgress answers GET …/versions/progress/:token with the bytes that have arrived. The
+// AtlasProgress answers GET …/versions/progress/:token with the bytes that have arrived. The
 // documentation does not show the answer's shape.
 func (s *Service) AtlasProgress(c Call, w Workspace, _ []byte) (*jsonapi.Answer, error) {
 	v := s.configurations[c.Request().PathValue("token")]

@@ -1,4 +1,4 @@
-package tfesim
+package runs
 
 import (
 	"archive/tar"
@@ -404,11 +404,6 @@ func quoteHCL(text string) string {
 	}
 	quoted := strings.NewReplacer(`\u003c`, "<", `\u003e`, ">", `\u0026`, "&").Replace(string(b))
 	return strings.NewReplacer("${", "$${", "%{", "%%{").Replace(quoted)
-}
-
-// validVariableName says whether Terraform takes the name.
-func validVariableName(name string) bool {
-	return regexp.MustCompile(`^[\pL_][\pL\pN_-]*$`).MatchString(name)
 }
 
 // inherited are the variables of this process that terraform needs to run at all; no other

@@ -1,4 +1,4 @@
-package tfesim
+package runs
 
 import (
 	"slices"
@@ -84,7 +84,7 @@ func (s *Service) usableConfiguration(workspace string, now time.Time) *configur
 }
 
 // listConfigurations answers GET /workspaces/:id/configuration-versions, newest first.
-func listConfigurations(c *runCall) (*jsonapi.Answer, error) {
+func listConfigurations(c *call) (*jsonapi.Answer, error) {
 	w, err := c.Workspace(Read)
 	if err != nil {
 		return nil, err
@@ -97,7 +97,7 @@ func listConfigurations(c *runCall) (*jsonapi.Answer, error) {
 
 // checkConfigurationIncludes accepts what the API knows. There is never an ingress here: that
 // is where a version came from when a VCS sent it.
-func (c *runCall) checkConfigurationIncludes() error {
+func (c *call) checkConfigurationIncludes() error {
 	for _, name := range jsonapi.Includes(c.Request()) {
 		switch name {
 		case "", "ingress_attributes", "ingress-attributes", "run":
@@ -109,7 +109,7 @@ func (c *runCall) checkConfigurationIncludes() error {
 }
 
 // createConfiguration answers POST /workspaces/:id/configuration-versions.
-func createConfiguration(c *runCall) (*jsonapi.Answer, error) {
+func createConfiguration(c *call) (*jsonapi.Answer, error) {
 	w, err := c.Workspace(Write)
 	if err != nil {
 		return nil, err
@@ -150,7 +150,7 @@ func (s *Service) addConfiguration(v *configurationVersion) {
 }
 
 // configuration finds the configuration version that the path names.
-func (c *runCall) configuration(need Access) (*configurationVersion, error) {
+func (c *call) configuration(need Access) (*configurationVersion, error) {
 	v := c.s.configurations[c.Request().PathValue("configuration_version_id")]
 	if v == nil || !c.May(need, v.Workspace) {
 		return nil, jsonapi.NotFound()
@@ -159,7 +159,7 @@ func (c *runCall) configuration(need Access) (*configurationVersion, error) {
 }
 
 // getConfiguration answers GET /configuration-versions/:id.
-func getConfiguration(c *runCall) (*jsonapi.Answer, error) {
+func getConfiguration(c *call) (*jsonapi.Answer, error) {
 	v, err := c.configuration(Read)
 	if err != nil {
 		return nil, err
@@ -172,7 +172,7 @@ func getConfiguration(c *runCall) (*jsonapi.Answer, error) {
 
 // getIngress answers GET /configuration-versions/:id/ingress-attributes: there are none of
 // what the API uploaded.
-func getIngress(c *runCall) (*jsonapi.Answer, error) {
+func getIngress(c *call) (*jsonapi.Answer, error) {
 	if _, err := c.configuration(Read); err != nil {
 		return nil, err
 	}
@@ -181,7 +181,7 @@ func getIngress(c *runCall) (*jsonapi.Answer, error) {
 
 // downloadConfiguration answers GET /configuration-versions/:id/download with a redirect to
 // the archive.
-func downloadConfiguration(c *runCall) (*jsonapi.Answer, error) {
+func downloadConfiguration(c *call) (*jsonapi.Answer, error) {
 	v, err := c.configuration(Read)
 	if err != nil {
 		return nil, err
@@ -195,7 +195,7 @@ func downloadConfiguration(c *runCall) (*jsonapi.Answer, error) {
 const notAllowed = "transition not allowed"
 
 // archiveConfiguration answers POST /configuration-versions/:id/actions/archive.
-func archiveConfiguration(c *runCall) (*jsonapi.Answer, error) {
+func archiveConfiguration(c *call) (*jsonapi.Answer, error) {
 	v, err := c.configuration(Write)
 	if err != nil {
 		return nil, err
@@ -217,8 +217,8 @@ func archiveConfiguration(c *runCall) (*jsonapi.Answer, error) {
 
 // moveConfigurationData answers the actions on the archive of a configuration version, which
 // Terraform Enterprise alone has. The current one's cannot be deleted.
-func moveConfigurationData(from, to string) func(*runCall) (*jsonapi.Answer, error) {
-	return func(c *runCall) (*jsonapi.Answer, error) {
+func moveConfigurationData(from, to string) func(*call) (*jsonapi.Answer, error) {
+	return func(c *call) (*jsonapi.Answer, error) {
 		v, err := c.configuration(Administer)
 		if err != nil {
 			return nil, err
@@ -239,7 +239,7 @@ func moveConfigurationData(from, to string) func(*runCall) (*jsonapi.Answer, err
 	}
 }
 
-func (c *runCall) configurationResource(v *configurationVersion) jsonapi.Resource {
+func (c *call) configurationResource(v *configurationVersion) jsonapi.Resource {
 	status := c.s.configurationStatus(v, c.Now())
 	timestamps := map[string]any{"queued-at": jsonapi.Timestamp(v.Created)}
 	attributes := map[string]any{

@@ -1,4 +1,4 @@
-package tfesim
+package runs
 
 import (
 	"net/http"
@@ -109,8 +109,8 @@ type Endpoint struct {
 	Handle  func(Call) (*jsonapi.Answer, error)
 }
 
-// A runCall is a Call while a Service answers it.
-type runCall struct {
+// A call is a Call while a Service answers it.
+type call struct {
 	Call
 	s *Service
 }

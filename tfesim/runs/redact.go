@@ -1,4 +1,4 @@
-package tfesim
+package runs
 
 import (
 	"bytes"
@@ -16,7 +16,7 @@ const blobPlanRedacted blobs.Kind = 'r'
 // getRedactedPlan answers GET /plans/:id/json-output-redacted, for everyone who may read the
 // run: 204 while there is none, then a redirect. Terraform and OpenTofu render a remote plan
 // from it.
-func getRedactedPlan(c *runCall) (*jsonapi.Answer, error) {
+func getRedactedPlan(c *call) (*jsonapi.Answer, error) {
 	r, err := c.runOfPart("plan_id", "plan-")
 	if err != nil {
 		return nil, err

@@ -1,4 +1,4 @@
-package tfesim
+package runs
 
 import (
 	"encoding/json"
@@ -178,7 +178,7 @@ func (s *Service) currentRun(workspace string) *run {
 }
 
 // createRun answers POST /runs.
-func createRun(c *runCall) (*jsonapi.Answer, error) {
+func createRun(c *call) (*jsonapi.Answer, error) {
 	it := c.Body().One
 	if it.Type != "" && it.Type != "runs" {
 		return nil, jsonapi.Unprocessable("data.type must be runs")
@@ -223,7 +223,7 @@ const (
 )
 
 // runConfiguration is the configuration version that a new run names, or the workspace's.
-func (c *runCall) runConfiguration(w Workspace) (*configurationVersion, error) {
+func (c *call) runConfiguration(w Workspace) (*configurationVersion, error) {
 	rel, err := c.Body().One.Related("configuration-version")
 	if err != nil {
 		return nil, err
@@ -245,7 +245,7 @@ func (c *runCall) runConfiguration(w Workspace) (*configurationVersion, error) {
 }
 
 // readRunAttributes fills a run with what the document asks for.
-func (c *runCall) readRunAttributes(w Workspace, r *run) error {
+func (c *call) readRunAttributes(w Workspace, r *run) error {
 	it := c.Body().One
 	var err error
 	refresh := true
@@ -324,7 +324,7 @@ func (s *Service) addRun(r *run) {
 }
 
 // runNamed finds the run that the path names.
-func (c *runCall) runNamed(need Access) (*run, error) {
+func (c *call) runNamed(need Access) (*run, error) {
 	r := c.s.runs[c.Request().PathValue("run_id")]
 	if r == nil || !c.May(need, r.Workspace) {
 		return nil, jsonapi.NotFound()
@@ -333,7 +333,7 @@ func (c *runCall) runNamed(need Access) (*run, error) {
 }
 
 // getRun answers GET /runs/:id.
-func getRun(c *runCall) (*jsonapi.Answer, error) {
+func getRun(c *call) (*jsonapi.Answer, error) {
 	r, err := c.runNamed(Read)
 	if err != nil {
 		return nil, err

@@ -1,4 +1,4 @@
-package tfesim
+package runs
 
 import (
 	"context"
@@ -35,12 +35,12 @@ func (s *Service) Resource(c Call, runID string) (shown jsonapi.Resource, ok boo
 	if r == nil {
 		return jsonapi.Resource{}, false
 	}
-	return (&runCall{c, s}).runResource(r), true
+	return (&call{c, s}).runResource(r), true
 }
 
 // Current returns a workspace's current run, or nil: the one that is being worked on, or else the
 // newest that was not only a plan.
-func (s *Service) Current(workspace string) *RunInfo {
+func (s *Service) Current(workspace string) *Info {
 	r := s.currentRun(workspace)
 	if r == nil {
 		return nil
@@ -58,7 +58,7 @@ func (s *Service) CurrentConfiguration(workspace string) *jsonapi.Ref {
 // Included returns the resources for an include parameter of a workspace that names its current
 // run or configuration version, or what belongs to them.
 func (s *Service) Included(in Call, workspace, name string) []jsonapi.Resource {
-	c := &runCall{in, s}
+	c := &call{in, s}
 	if strings.HasPrefix(name, "current_configuration_version") {
 		if v := s.currentConfiguration(workspace); v != nil {
 			return []jsonapi.Resource{c.configurationResource(v)}
@@ -79,8 +79,8 @@ func (s *Service) Included(in Call, workspace, name string) []jsonapi.Resource {
 	return out
 }
 
-// A RunInfo is what the server holds of a run.
-type RunInfo struct {
+// An Info is what the server holds of a run.
+type Info struct {
 	ID            string
 	Status        string
 	Configuration string // the id of its configuration version
@@ -90,28 +90,28 @@ type RunInfo struct {
 }
 
 // Ref returns the run as a relationship, or nil for no run.
-func (i *RunInfo) Ref() *jsonapi.Ref {
+func (i *Info) Ref() *jsonapi.Ref {
 	if i == nil {
 		return nil
 	}
 	return &jsonapi.Ref{ID: i.ID, Type: "runs"}
 }
 
-func (s *Service) info(r *run) RunInfo {
-	return RunInfo{ID: r.ID, Status: r.Status, Configuration: r.Configuration, PlanOnly: s.speculative(r), Message: r.Message, Created: r.Created}
+func (s *Service) info(r *run) Info {
+	return Info{ID: r.ID, Status: r.Status, Configuration: r.Configuration, PlanOnly: s.speculative(r), Message: r.Message, Created: r.Created}
 }
 
 // List returns a workspace's runs, newest first.
-func (s *Service) List(workspace string) []RunInfo {
-	var out []RunInfo
+func (s *Service) List(workspace string) []Info {
+	var out []Info
 	for _, r := range s.runsOf(workspace) {
 		out = append(out, s.info(r))
 	}
 	return out
 }
 
-// Await waits until a run has one of the statuses, or is over, and returns its status then. It is
-// called with the host unlocked.
+// Await waits until a run has one of the statuses, or is over, and returns its status then. Call it
+// with the host unlocked.
 func (s *Service) Await(ctx context.Context, runID string, statuses ...string) (string, error) {
 	for {
 		var r run
