@@ -5,13 +5,11 @@ package command
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
 	"io"
 	"log/slog"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -105,10 +103,6 @@ type process struct {
 	// offline: no server is asked, so the system's authorities are not read, which takes longer
 	// than many states.
 	offline bool
-	// trust holds the authorities of --ca-file and SSL_CERT_FILE, for every server; see connector.
-	trust *tls.Config
-	// silence is what --timeout allows every server; see connector.
-	silence time.Duration
 
 	// typed are the flags that stand on the command line, and not in a variable.
 	typed map[string]bool
@@ -210,6 +204,18 @@ func (p *process) missingCommand(c *cli.Context) error {
 	cli.HelpPrinter(p.stderr, appHelp, c.App)
 	fmt.Fprintln(p.stderr)
 	return usagef("which command?")
+}
+
+// action is the action of a command: it reads the arguments and flags, and runs what they
+// ask for.
+func action[T interface{ Run(context.Context) error }](read func(*cli.Context) (T, error)) cli.ActionFunc {
+	return func(c *cli.Context) error {
+		asked, err := read(c)
+		if err != nil {
+			return err
+		}
+		return asked.Run(c.Context)
+	}
 }
 
 // noArguments refuses arguments where a command takes none.

@@ -58,42 +58,45 @@ read; 4 there is no such source.`,
 			switchFlag("all", "show every snapshot, however many there are"),
 			jsonFlag(),
 		}, connectFlags()),
-		Action: func(c *cli.Context) error {
-			if !c.Args().Present() {
-				return usagef("SOURCE is missing: tfhaul audit SOURCE… (more: tfhaul audit --help)")
-			}
-			a := &takeInventory{process: p, sources: c.Args().Slice(), all: c.Bool("all"), csv: c.Bool("csv"), force: c.Bool("force")}
-			var err error
-			if a.html, err = reportPath(c, "html"); err != nil {
-				return err
-			}
-			a.options.OldestTerraform = c.String("oldest-terraform")
-			if _, err := version.NewVersion(a.options.OldestTerraform); err != nil {
-				return usagef("--oldest-terraform cannot be %q: it is a version such as 1.5.0", a.options.OldestTerraform)
-			}
-			if a.json && a.csv {
-				return usagef("--json and --csv both want stdout: name one of them")
-			}
-			p.offline = c.String("target") == "" && !slices.ContainsFunc(a.sources, func(ref string) bool { return strings.Contains(ref, "://") })
-			if _, err := p.connector(c); err != nil {
-				return err
-			}
-			a.options.Find = source.FindOptions{Include: c.StringSlice("include"), Exclude: c.StringSlice("exclude"), Stdin: p.stdin, TLS: p.trust, Timeout: p.silence, Connections: &source.Connections{}}
-			if c.String("target") != "" {
-				if a.target, err = a.aim(c); err != nil {
-					return err
-				}
-			}
-			if c.String("fail-on") != "" {
-				severity, err := p.oneOf(c, "fail-on", "error", "warning", "info")
-				if err != nil {
-					return err
-				}
-				a.failOn = audit.Severity(severity)
-			}
-			return a.Run(c.Context)
-		},
+		Action: action(p.parseAudit),
 	}
+}
+
+func (p *process) parseAudit(c *cli.Context) (*takeInventory, error) {
+	if !c.Args().Present() {
+		return nil, usagef("SOURCE is missing: tfhaul audit SOURCE… (more: tfhaul audit --help)")
+	}
+	a := &takeInventory{process: p, sources: c.Args().Slice(), all: c.Bool("all"), csv: c.Bool("csv"), force: c.Bool("force")}
+	var err error
+	if a.html, err = reportPath(c, "html"); err != nil {
+		return nil, err
+	}
+	a.options.OldestTerraform = c.String("oldest-terraform")
+	if _, err := version.NewVersion(a.options.OldestTerraform); err != nil {
+		return nil, usagef("--oldest-terraform cannot be %q: it is a version such as 1.5.0", a.options.OldestTerraform)
+	}
+	if a.json && a.csv {
+		return nil, usagef("--json and --csv both want stdout: name one of them")
+	}
+	p.offline = c.String("target") == "" && !slices.ContainsFunc(a.sources, func(ref string) bool { return strings.Contains(ref, "://") })
+	connector, err := p.connector(c)
+	if err != nil {
+		return nil, err
+	}
+	a.options.Find = connector.find
+	if c.String("target") != "" {
+		if a.target, err = a.aim(c, connector); err != nil {
+			return nil, err
+		}
+	}
+	if c.String("fail-on") != "" {
+		severity, err := p.oneOf(c, "fail-on", "error", "warning", "info")
+		if err != nil {
+			return nil, err
+		}
+		a.failOn = audit.Severity(severity)
+	}
+	return a, nil
 }
 
 // auditSearchFlags are those of a plan, of which a target is not asked for here.
@@ -108,17 +111,13 @@ func auditSearchFlags() []cli.Flag {
 }
 
 // aim prepares the plan of a haul of what is audited.
-func (a *takeInventory) aim(c *cli.Context) (*hauling, error) {
+func (a *takeInventory) aim(c *cli.Context, n connector) (*hauling, error) {
 	if slices.Contains(a.sources, "-") {
 		return nil, usagef("standard input can be read only once: with --target, save it to a file and name that")
 	}
-	h := &hauling{sources: a.sources, mapFile: c.String("map"), find: a.options.Find, parallelism: migrate.DefaultParallelism}
-	h.options.Create = c.Bool("create")
+	h := &hauling{connector: n, sources: a.sources, mapFile: c.String("map")}
+	h.options.Create, h.parallelism = c.Bool("create"), migrate.DefaultParallelism
 	var err error
-	if h.connector, err = a.connector(c); err != nil {
-		return nil, err
-	}
-	h.connector.parallel = h.parallelism
 	if h.namer, err = source.ParseNamer(c.String("workspace-name")); err != nil {
 		return nil, &usageError{err.Error()}
 	}

@@ -77,8 +77,12 @@ func (p *process) runConfig(c *cli.Context) error {
 		if err := checkDirectory(args[1]); err != nil {
 			return err
 		}
-		if api, err := p.oneOf(c, "api", apiTFE, apiAtlas); err != nil || api == apiAtlas {
-			return p.pushAtlas(c, o.connector, args[1], args[2], err)
+		api, err := p.oneOf(c, "api", apiTFE, apiAtlas)
+		switch {
+		case err != nil:
+			return err
+		case api == apiAtlas:
+			return p.pushAtlas(c, o.connector, args[1], args[2])
 		}
 	}
 	if o.address, err = p.workspaceAddress(args[len(args)-1]); err != nil {

@@ -12,7 +12,6 @@ import (
 	"tfhaul/atlas"
 	"tfhaul/prove"
 	"tfhaul/report"
-	"tfhaul/target"
 )
 
 // The APIs that config push speaks.
@@ -30,11 +29,8 @@ func atlasFlags() []cli.Flag {
 	}
 }
 
-// pushAtlas pushes by Atlas's first API, unless the flag that says so is wrong.
-func (p *process) pushAtlas(c *cli.Context, n connector, dir, given string, wrong error) error {
-	if wrong != nil {
-		return wrong
-	}
+// pushAtlas pushes by Atlas's first API.
+func (p *process) pushAtlas(c *cli.Context, n connector, dir, given string) error {
 	for _, flag := range []string{"speculative", "no-queue"} {
 		if p.typed[flag] {
 			return usagef("--%s is not known to the API %s", flag, apiAtlas)
@@ -81,11 +77,7 @@ type atlasPush struct {
 
 // Run packs, pushes and reports.
 func (o *atlasPush) Run(ctx context.Context) error {
-	tls, err := target.TLSConfig(o.caFile, o.getenv)
-	if err != nil {
-		return &usageError{err.Error()}
-	}
-	client, err := atlas.New(atlas.Options{Address: o.getenv("ATLAS_ADDRESS"), Token: o.getenv("ATLAS_TOKEN"), TLS: tls, Timeout: o.timeout})
+	client, err := atlas.New(atlas.Options{Address: o.getenv("ATLAS_ADDRESS"), Token: o.getenv("ATLAS_TOKEN"), TLS: o.find.TLS, Timeout: o.timeout})
 	if err != nil {
 		return &usageError{err.Error()}
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"tfhaul/source"
 	"tfhaul/target"
 )
 
@@ -24,25 +25,30 @@ func connectFlags() []cli.Flag {
 // A connector makes clients of hosts: address, discovery, token, TLS.
 type connector struct {
 	*process
-	caFile, tokenFile string
-	timeout           time.Duration
-	rate              float64
-	// parallel is how many moves run at a time.
-	parallel int
+	tokenFile   string
+	timeout     time.Duration
+	rate        float64
+	parallelism int // moves at a time
+	// find says how sources are searched and reached.
+	find source.FindOptions
 }
 
 func (p *process) connector(c *cli.Context) (connector, error) {
 	n := connector{
-		process: p,
-		caFile:  c.String("ca-file"), tokenFile: c.String("token-file"),
-		timeout: c.Duration("timeout"), rate: c.Float64("rate"),
+		process:   p,
+		tokenFile: c.String("token-file"),
+		timeout:   c.Duration("timeout"), rate: c.Float64("rate"), parallelism: c.Int("parallelism"),
 	}
-	p.silence = n.timeout
-	if p.offline && n.caFile == "" {
+	n.find = source.FindOptions{
+		Include: c.StringSlice("include"), Exclude: c.StringSlice("exclude"), Stdin: p.stdin,
+		Timeout: n.timeout, Connections: &source.Connections{},
+	}
+	caFile := c.String("ca-file")
+	if p.offline && caFile == "" {
 		return n, nil
 	}
 	var err error
-	if p.trust, err = target.TLSConfig(n.caFile, p.getenv); err != nil {
+	if n.find.TLS, err = target.TLSConfig(caFile, p.getenv); err != nil {
 		return n, &usageError{err.Error()}
 	}
 	return n, nil
@@ -66,10 +72,7 @@ func (e *unreachableError) Unwrap() error { return e.error }
 // connect prepares a client of the host that an address names. Its errors are
 // *usageError for what the user has to put right, *unreachableError, and ctx's.
 func (n connector) connect(ctx context.Context, address target.Address) (*target.Client, error) {
-	tls, err := target.TLSConfig(n.caFile, n.getenv)
-	if err != nil {
-		return nil, &usageError{err.Error()}
-	}
+	tls := n.find.TLS.Clone()
 	token, err := target.FindToken(ctx, address.Host, target.CredentialOptions{
 		TokenFile: n.tokenFile, Environ: n.environ, Timeout: n.timeout,
 		Advise: func(advice string) { n.log.Warn(advice) },
@@ -95,7 +98,7 @@ func (n connector) connect(ctx context.Context, address target.Address) (*target
 
 	client, err := target.New(target.Options{
 		Host: address.Server(), API: api, Token: token.Secret(), TokenFrom: token.Origin(), TLS: tls, Rate: n.rate, Timeout: n.timeout,
-		Connections: 2 * max(n.parallel, 1), UserAgent: userAgent(), Logger: n.log,
+		Connections: 2 * max(n.parallelism, 1), UserAgent: userAgent(), Logger: n.log,
 	})
 	if err != nil {
 		return nil, &usageError{fmt.Sprintf("%s cannot be used: %v", address, err)}

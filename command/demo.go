@@ -141,7 +141,11 @@ func (d *demo) plant(s *demoSample) error {
 func (d *demo) connect(ctx context.Context) (*target.Client, error) {
 	own := *d.process
 	own.environ = []string{"TFE_TOKEN=" + d.server.Token(tfesim.Owner)}
-	n := connector{process: &own, caFile: d.envFile() + ".ca.pem", timeout: time.Minute, parallel: demoParallel}
+	tls, err := target.TLSConfig(d.envFile()+".ca.pem", own.getenv)
+	if err != nil {
+		return nil, err
+	}
+	n := connector{process: &own, timeout: time.Minute, parallelism: demoParallel, find: source.FindOptions{TLS: tls}}
 	address, err := own.workspaceAddress(d.running.Host() + "/" + demoOrg + "/any")
 	if err != nil {
 		return nil, err
@@ -170,7 +174,7 @@ func (d *demo) moveAll(ctx context.Context, samples []demoSample) ([]migrate.Res
 	for i := range samples {
 		group.Go(func() error {
 			defer crash.Catch(ctx)
-			object, err := d.findOne(ctx, samples[i].path(d.dir))
+			object, err := findOne(ctx, samples[i].path(d.dir), source.FindOptions{})
 			if err != nil {
 				return err
 			}

@@ -23,12 +23,10 @@ type hauling struct {
 	options  migrate.Options
 	manifest string   // the file that says what goes where; or
 	sources  []string // what is searched,
-	find     source.FindOptions
 	namer    *source.Namer
 	mapFile  string // and which of it is taken; "" for all
 
 	permissions []permission
-	parallelism int
 	failFast    bool
 	journal     string
 	detailed    bool
@@ -106,12 +104,8 @@ func (p *process) haulOfManifest(c *cli.Context) (hauling, error) {
 func (p *process) hauling(c *cli.Context) (hauling, error) {
 	h := hauling{
 		sources: c.Args().Slice(), mapFile: c.String("map"),
-		find:        source.FindOptions{Include: c.StringSlice("include"), Exclude: c.StringSlice("exclude"), Stdin: p.stdin, Connections: &source.Connections{}},
-		parallelism: c.Int("parallelism"), failFast: c.Bool("fail-fast"), journal: c.String("journal"),
+		failFast: c.Bool("fail-fast"), journal: c.String("journal"),
 		detailed: c.Bool("detailed-exitcode"), all: c.Bool("all"),
-	}
-	if h.parallelism < 1 {
-		return h, usagef("--parallelism cannot be %d: at least one move runs at a time", h.parallelism)
 	}
 	var err error
 	if h.permissions, err = p.permissions(c); err != nil {
@@ -120,7 +114,9 @@ func (p *process) hauling(c *cli.Context) (hauling, error) {
 	if h.connector, err = p.connector(c); err != nil {
 		return h, err
 	}
-	h.connector.parallel, h.find.TLS, h.find.Timeout = h.parallelism, h.trust, h.silence
+	if h.parallelism < 1 {
+		return h, usagef("--parallelism cannot be %d: at least one move runs at a time", h.parallelism)
+	}
 	if h.options, err = p.moveOptions(c); err != nil {
 		return h, err
 	}

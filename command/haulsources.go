@@ -120,13 +120,11 @@ func (h *hauling) search(ctx context.Context) ([]source.Object, []migrate.LeftOu
 	taken, told := map[string]bool{}, map[string]bool{}
 	for _, ref := range h.sources {
 		listing, err := source.Find(ctx, ref, h.find)
-		if listing != nil {
-			for _, s := range listing.Skipped {
-				if !told[s.Name] {
-					leftOut = append(leftOut, migrate.LeftOut{Source: source.Printable(s.Name), Code: s.Code, Message: s.Reason})
-				}
-				told[s.Name] = true
+		for _, l := range leftOutOf(listing) {
+			if !told[l.Source] {
+				leftOut = append(leftOut, l)
 			}
+			told[l.Source] = true
 		}
 		if err := sourceProblem(ctx, err, leftOut); err != nil {
 			return nil, nil, err
@@ -139,6 +137,17 @@ func (h *hauling) search(ctx context.Context) ([]source.Object, []migrate.LeftOu
 		}
 	}
 	return objects, leftOut, nil
+}
+
+// leftOutOf lists what a search skipped. A search that failed may have no listing.
+func leftOutOf(listing *source.Listing) []migrate.LeftOut {
+	var leftOut []migrate.LeftOut
+	if listing != nil {
+		for _, s := range listing.Skipped {
+			leftOut = append(leftOut, migrate.LeftOut{Source: source.Printable(s.Name), Code: s.Code, Message: s.Reason})
+		}
+	}
+	return leftOut
 }
 
 // sourceProblem makes of an error of finding what the user can act on.

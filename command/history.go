@@ -31,21 +31,21 @@ Examples:
 		Flags: append([]cli.Flag{
 			countFlag("limit", 20, "show the newest `N`; 0 for all"),
 		}, append(connectFlags(), jsonFlag())...),
-		Action: func(c *cli.Context) error {
-			args, err := exactly(c, "[HOST/]ORG/WORKSPACE")
-			if err != nil {
-				return err
-			}
-			h := &listHistory{limit: c.Int("limit")}
-			if h.address, err = p.workspaceAddress(args[0]); err != nil {
-				return err
-			}
-			if h.connector, err = p.connector(c); err != nil {
-				return err
-			}
-			return h.Run(c.Context)
-		},
+		Action: action(p.parseHistory),
 	}
+}
+
+func (p *process) parseHistory(c *cli.Context) (*listHistory, error) {
+	args, err := exactly(c, "[HOST/]ORG/WORKSPACE")
+	if err != nil {
+		return nil, err
+	}
+	h := &listHistory{limit: c.Int("limit")}
+	if h.address, err = p.workspaceAddress(args[0]); err != nil {
+		return nil, err
+	}
+	h.connector, err = p.connector(c)
+	return h, err
 }
 
 // Run lists and shows.

@@ -55,21 +55,23 @@ would change; 2 with --dry-run --detailed-exitcode: there is work to do; 4 the c
 			durationFlag("run-timeout", prove.DefaultTimeout, "with --prove: wait for a run so long, and cancel it then"),
 			jsonFlag(),
 		),
-		Action: func(c *cli.Context) error {
-			h, err := p.haulOfManifest(c)
-			if err != nil {
-				return err
-			}
-			m := &migration{hauling: h, yes: c.Bool("yes")}
-			if m.proofs, err = p.haulProofs(c); err != nil {
-				return err
-			}
-			if !m.yes && !m.options.DryRun && !m.canAsk() {
-				return usagef("there is no terminal to ask on whether it shall be done: add --yes, or --dry-run to see what would be done")
-			}
-			return m.Run(c.Context)
-		},
+		Action: action(p.parseMigration),
 	}
+}
+
+func (p *process) parseMigration(c *cli.Context) (*migration, error) {
+	h, err := p.haulOfManifest(c)
+	if err != nil {
+		return nil, err
+	}
+	m := &migration{hauling: h, yes: c.Bool("yes")}
+	if m.proofs, err = p.haulProofs(c); err != nil {
+		return nil, err
+	}
+	if !m.yes && !m.options.DryRun && !m.canAsk() {
+		return nil, usagef("there is no terminal to ask on whether it shall be done: add --yes, or --dry-run to see what would be done")
+	}
+	return m, nil
 }
 
 // Run plans, asks, moves and reports.

@@ -129,14 +129,8 @@ Examples:
 
 Exit codes: 0 moved, or already there; 1 failed; 2 with --dry-run --detailed-exitcode: it would be moved;
 3 refused, and needs a decision; 4 the command line or the configuration is wrong; 130 interrupted.`,
-		Flags: append(append(flags, connectFlags()...), jsonFlag()),
-		Action: func(c *cli.Context) error {
-			m, err := p.parseMove(c)
-			if err != nil {
-				return err
-			}
-			return m.Run(c.Context)
-		},
+		Flags:  append(append(flags, connectFlags()...), jsonFlag()),
+		Action: action(p.parseMove),
 	}
 }
 
@@ -181,7 +175,7 @@ func (m *moveOne) Run(ctx context.Context) error {
 // findAndMove prepares an engine and has it move what it finds.
 func (m *moveOne) findAndMove(ctx context.Context) (migrate.Result, error) {
 	var err error
-	if m.move.Object, err = m.findOne(ctx, m.source); err != nil {
+	if m.move.Object, err = findOne(ctx, m.source, m.find); err != nil {
 		return migrate.Result{}, err
 	}
 	client, err := m.connect(ctx, m.address)
@@ -228,21 +222,11 @@ func failedEarly(ref string, address target.Address, err error) (migrate.Result,
 const mostListed = 20
 
 // findOne finds the one state that a SOURCE names.
-func (p *process) findOne(ctx context.Context, ref string) (source.Object, error) {
-	found, err := source.Find(ctx, ref, source.FindOptions{Stdin: p.stdin, TLS: p.trust, Timeout: p.silence})
+func findOne(ctx context.Context, ref string, o source.FindOptions) (source.Object, error) {
+	found, err := source.Find(ctx, ref, o)
 	switch {
-	case ctx.Err() != nil:
-		return nil, ctx.Err()
-	case serverToBlame(err):
-		return nil, err
 	case err != nil:
-		message := err.Error()
-		if found != nil {
-			for _, skip := range found.Skipped {
-				message += fmt.Sprintf("\n  skipped %s: %s", report.PlainLine(skip.Name), report.PlainLine(skip.Reason))
-			}
-		}
-		return nil, &usageError{message}
+		return nil, sourceProblem(ctx, err, leftOutOf(found))
 	case len(found.Objects) == 1:
 		return found.Objects[0], nil
 	}

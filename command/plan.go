@@ -46,25 +46,23 @@ not be found out; 4 the command line or the configuration is wrong; 130 interrup
 			switchFlag("force", "with --out: replace the file where there is one"),
 			jsonFlag(),
 		),
-		Action: func(c *cli.Context) error {
-			h, err := p.haulOfSources(c)
-			if err != nil {
-				return err
-			}
-			l := &planner{hauling: h, out: c.String("out"), force: c.Bool("force")}
-			if l.out != "" && !l.force {
-				if _, err := os.Lstat(l.out); !errors.Is(err, fs.ErrNotExist) {
-					return usagef("there is a file %s already, and somebody may have edited it: name another, or add --force", l.out)
-				}
-			}
-			if l.out != "" {
-				if err := mustBeReplaceable(l.out, true); err != nil {
-					return err
-				}
-			}
-			return l.Run(c.Context)
-		},
+		Action: action(p.parsePlan),
 	}
+}
+
+func (p *process) parsePlan(c *cli.Context) (*planner, error) {
+	h, err := p.haulOfSources(c)
+	if err != nil {
+		return nil, err
+	}
+	l := &planner{hauling: h, out: c.String("out"), force: c.Bool("force")}
+	if l.out == "" {
+		return l, nil
+	}
+	if _, err := os.Lstat(l.out); !l.force && !errors.Is(err, fs.ErrNotExist) {
+		return nil, usagef("there is a file %s already, and somebody may have edited it: name another, or add --force", l.out)
+	}
+	return l, mustBeReplaceable(l.out, l.force)
 }
 
 // Run plans and reports.

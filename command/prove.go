@@ -55,13 +55,7 @@ Exit codes: 0 proven; 3 changes, which need a decision; 1 unproven; 4 the comman
 			switchFlag("logs", "show Terraform's log of the plan on stderr as it grows"),
 			durationFlag("run-timeout", prove.DefaultTimeout, "wait for a run so long, its time in the queue included, and cancel it then"),
 		}, append(connectFlags(), jsonFlag())...),
-		Action: func(c *cli.Context) error {
-			o, err := p.parseProve(c)
-			if err != nil {
-				return err
-			}
-			return o.Run(c.Context)
-		},
+		Action: action(p.parseProve),
 	}
 }
 

@@ -71,14 +71,8 @@ Examples:
   tfhaul rehearse . --create --rate 0 --latency 0 --json
 
 Exit codes: as those of tfhaul plan.`,
-		Flags: flags,
-		Action: func(c *cli.Context) error {
-			r, err := p.parseRehearsal(c)
-			if err != nil {
-				return err
-			}
-			return r.Run(c.Context)
-		},
+		Flags:  flags,
+		Action: action(p.parseRehearsal),
 	}
 }
 

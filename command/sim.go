@@ -57,13 +57,7 @@ Examples:
 			fileFlag("env-file", "once it answers, write the variables that make clients use it to `FILE`"),
 			jsonFlag(),
 		},
-		Action: func(c *cli.Context) error {
-			s, err := p.parseSim(c)
-			if err != nil {
-				return err
-			}
-			return s.Run(c.Context)
-		},
+		Action: action(p.parseSim),
 	}
 }
 

@@ -52,11 +52,7 @@ Exit codes: 0 all of them are free, or listed; 3 another user holds one; 1 one c
 			if c.NArg() == 0 && c.String("haul") == "" {
 				return p.listLeftLocks(c.Context)
 			}
-			u, err := p.parseUnlock(c)
-			if err != nil {
-				return err
-			}
-			return u.Run(c.Context)
+			return action(p.parseUnlock)(c)
 		},
 	}
 }
@@ -184,7 +180,7 @@ func (u *unlocker) unlockSources(ctx context.Context, journal *migrate.Journal, 
 
 // freeSource frees one source's own lock.
 func (u *unlocker) freeSource(ctx context.Context, lock migrate.SourceLock) error {
-	found, err := source.Find(ctx, lock.Source, source.FindOptions{TLS: u.trust, Timeout: u.silence})
+	found, err := source.Find(ctx, lock.Source, u.find)
 	if err != nil {
 		return err
 	}

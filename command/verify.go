@@ -45,29 +45,24 @@ Exit codes: 0 the same bytes; 3 not the same, and the message says how they stan
 		}, append(connectFlags(), jsonFlag())...),
 		Action: func(c *cli.Context) error {
 			if c.NArg() == 1 {
-				if c.Bool("deep") {
-					return usagef("--deep compares one state: tfhaul verify --deep SOURCE [HOST/]ORG/WORKSPACE")
-				}
-				j, err := p.parseVerifyJournal(c)
-				if err != nil {
-					return err
-				}
-				return j.Run(c.Context)
+				return action(p.parseVerifyJournal)(c)
 			}
-			args, err := exactly(c, "SOURCE", "[HOST/]ORG/WORKSPACE")
-			if err != nil {
-				return err
-			}
-			v := &verifyOne{source: args[0], deep: c.Bool("deep")}
-			if v.address, err = p.workspaceAddress(args[1]); err != nil {
-				return err
-			}
-			if v.connector, err = p.connector(c); err != nil {
-				return err
-			}
-			return v.Run(c.Context)
+			return action(p.parseVerify)(c)
 		},
 	}
+}
+
+func (p *process) parseVerify(c *cli.Context) (*verifyOne, error) {
+	args, err := exactly(c, "SOURCE", "[HOST/]ORG/WORKSPACE")
+	if err != nil {
+		return nil, err
+	}
+	v := &verifyOne{source: args[0], deep: c.Bool("deep")}
+	if v.address, err = p.workspaceAddress(args[1]); err != nil {
+		return nil, err
+	}
+	v.connector, err = p.connector(c)
+	return v, err
 }
 
 // Run compares and reports.
@@ -92,7 +87,7 @@ func (v *verifyOne) Run(ctx context.Context) error {
 }
 
 func (v *verifyOne) findAndVerify(ctx context.Context) (migrate.Result, error) {
-	object, err := v.findOne(ctx, v.source)
+	object, err := findOne(ctx, v.source, v.find)
 	if err != nil {
 		return migrate.Result{}, err
 	}

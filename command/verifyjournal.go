@@ -23,21 +23,23 @@ import (
 // A verifyJournal compares everything again that a haul has moved.
 type verifyJournal struct {
 	connector
-	journal     string
-	connections *source.Connections
-	all         bool
+	journal string
+	all     bool
 }
 
 func (p *process) parseVerifyJournal(c *cli.Context) (*verifyJournal, error) {
-	v := &verifyJournal{journal: c.Args().First(), connections: &source.Connections{}, all: c.Bool("all")}
-	parallelism := c.Int("parallelism")
-	if parallelism < 1 {
-		return nil, usagef("--parallelism cannot be %d: at least one workspace is looked at at a time", parallelism)
+	if c.Bool("deep") {
+		return nil, usagef("--deep compares one state: tfhaul verify --deep SOURCE [HOST/]ORG/WORKSPACE")
 	}
+	v := &verifyJournal{journal: c.Args().First(), all: c.Bool("all")}
 	var err error
-	v.connector, err = p.connector(c)
-	v.connector.parallel = parallelism
-	return v, err
+	if v.connector, err = p.connector(c); err != nil {
+		return nil, err
+	}
+	if v.parallelism < 1 {
+		return nil, usagef("--parallelism cannot be %d: at least one workspace is looked at at a time", v.parallelism)
+	}
+	return v, nil
 }
 
 // A recordedMove is a move of the journal, and where it went.
@@ -151,7 +153,7 @@ func (v *verifyJournal) recheckAll(ctx context.Context, moves []recordedMove) []
 	defer progress.end()
 	results := make([]migrate.Result, len(moves))
 	var group errgroup.Group
-	group.SetLimit(v.parallel)
+	group.SetLimit(v.parallelism)
 	for i, m := range moves {
 		if ctx.Err() != nil {
 			break
@@ -188,7 +190,7 @@ func (v *verifyJournal) sourceOf(ctx context.Context, name string) (source.Objec
 	if name == "-" {
 		return nil, nil
 	}
-	found, err := source.Find(ctx, name, source.FindOptions{Connections: v.connections, TLS: v.trust, Timeout: v.silence})
+	found, err := source.Find(ctx, name, v.find)
 	switch {
 	case err != nil:
 		return nil, err
