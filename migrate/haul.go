@@ -109,7 +109,11 @@ func (h *Haul) Run(ctx context.Context, plan *Plan) ([]Result, error) {
 	r.running.Wait()
 	r.lookOnceMore(ctx)
 	results := plan.Results()
-	return results, Causes(results)
+	var causes *multierror.Error
+	for _, cause := range Causes(results) {
+		causes = multierror.Append(causes, cause)
+	}
+	return results, causes.ErrorOrNil()
 }
 
 func (h *Haul) parallelism() int { return cmp.Or(max(h.Parallelism, 0), DefaultParallelism) }
@@ -232,15 +236,14 @@ func (r *haulRun) ended(i int, result Result) {
 	}
 }
 
-// Causes groups what failed by its cause: nil when nothing did, else a
-// *multierror.Error of one error a cause.
-func Causes(results []Result) error {
+// Causes groups what failed by its cause, the most frequent first.
+func Causes(results []Result) []*CauseError {
 	type cause struct {
 		code         Code
 		text, advice string
 	}
-	hit := map[cause][]string{}
-	var order []cause
+	known := map[cause]*CauseError{}
+	var all []*CauseError
 	for _, r := range results {
 		if r.Outcome != Failed {
 			continue
@@ -249,17 +252,14 @@ func Causes(results []Result) error {
 		if r.cause != "" {
 			c.text, c.advice = plainwords.Sentence(r.cause), advice[r.Code]
 		}
-		if hit[c] == nil {
-			order = append(order, c)
+		if known[c] == nil {
+			known[c] = &CauseError{Code: c.code, Text: c.text, Advice: c.advice}
+			all = append(all, known[c])
 		}
-		hit[c] = append(hit[c], r.Target)
+		known[c].Targets = append(known[c].Targets, r.Target)
 	}
-	slices.SortStableFunc(order, func(a, b cause) int { return len(hit[b]) - len(hit[a]) })
-	var all *multierror.Error
-	for _, c := range order {
-		all = multierror.Append(all, &CauseError{Code: c.code, Text: c.text, Advice: c.advice, Targets: hit[c]})
-	}
-	return all.ErrorOrNil()
+	slices.SortStableFunc(all, func(a, b *CauseError) int { return len(b.Targets) - len(a.Targets) })
+	return all
 }
 
 // A CauseError is one cause and all the moves that failed of it.

@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/hashicorp/go-multierror"
-
 	"tfhaul/migrate"
 	"tfhaul/plainwords"
 )
@@ -250,15 +248,12 @@ func (s Style) causes(b *bytes.Buffer, group []migrate.Result) {
 	for _, r := range group {
 		commands = append(commands, r.UnlockCommand)
 	}
-	if all, ok := migrate.Causes(group).(*multierror.Error); ok {
-		shown := min(len(all.Errors), mostSentences)
-		for _, err := range all.Errors[:shown] {
-			if cause, ok := err.(*migrate.CauseError); ok {
-				s.indented(b, "  ", causeText(cause, prefix), commands...)
-			}
-		}
-		andMore(b, len(all.Errors)-shown, " causes"+inJSON)
+	causes := migrate.Causes(group)
+	shown := min(len(causes), mostSentences)
+	for _, cause := range causes[:shown] {
+		s.indented(b, "  ", causeText(cause, prefix), commands...)
 	}
+	andMore(b, len(causes)-shown, " causes"+inJSON)
 	var notes []migrate.Result
 	for _, r := range group {
 		r.Code, r.Locked = "", false // said already, or said of all locks at the end

@@ -120,7 +120,7 @@ func (a *auditPage) fillRows() {
 	a.declareFacets()
 	for k := range i.Snapshots {
 		sn := &i.Snapshots[k]
-		row := pageRow{Facts: a.factsOf(sn), Facets: a.facetsOf(k, sn), Findings: a.concerned[k]}
+		row := pageRow{Facts: a.factsOf(auditFacts(sn)), Facets: a.facetsOf(k, sn), Findings: a.concerned[k]}
 		badges := []int{}
 		for _, c := range sn.Findings {
 			badges = append(badges, a.badge(report.PlainLine(string(c)), "", 0))
@@ -212,35 +212,37 @@ func (a *auditPage) facetsOf(k int, sn *audit.Snapshot) []int {
 	return list
 }
 
-// factsOf are the values of a section, in the order of the labels.
-func (a *auditPage) factsOf(sn *audit.Snapshot) []string {
-	facts := []string{report.PlainLine(sn.Kind), report.PlainLine(sn.Workspace), report.PlainLine(sn.TerraformVersion), "", "", report.PlainLine(sn.Lineage), sn.MD5, report.Size(sn.Size), "",
-		"", "", "", "", "", "", "", "", "", ""}
+// auditFacts are the values of a section, by their labels.
+func auditFacts(sn *audit.Snapshot) map[string]string {
+	facts := map[string]string{
+		"Kind": report.PlainLine(sn.Kind), "Terraform workspace": report.PlainLine(sn.Workspace), "Terraform version": report.PlainLine(sn.TerraformVersion),
+		"Lineage": report.PlainLine(sn.Lineage), "MD5": sn.MD5, "Size": report.Size(sn.Size),
+	}
 	if sn.Size >= 1024 {
-		facts[7] = fmt.Sprintf("%s (%s bytes)", report.Size(sn.Size), plainwords.Grouped(int(sn.Size)))
+		facts["Size"] = fmt.Sprintf("%s (%s bytes)", report.Size(sn.Size), plainwords.Grouped(int(sn.Size)))
 	}
 	if sn.Known() {
-		facts[3], facts[4] = fmt.Sprint(sn.Format), fmt.Sprint(sn.Serial)
+		facts["State format"], facts["Serial"] = fmt.Sprint(sn.Format), fmt.Sprint(sn.Serial)
 	}
 	if !sn.Modified.IsZero() {
-		facts[8] = fmt.Sprintf("%s (%s ago)", sn.Modified.UTC().Format("2006-01-02 15:04:05 MST"), report.Age(sn))
+		facts["Last written"] = fmt.Sprintf("%s (%s ago)", sn.Modified.UTC().Format("2006-01-02 15:04:05 MST"), report.Age(sn))
 	}
 	if sn.IsState() {
-		facts[9] = fmt.Sprintf("%s managed, %s data", plainwords.Grouped(sn.Managed), plainwords.Grouped(sn.Data))
-		facts[10], facts[11] = plainwords.Grouped(sn.Instances), plainwords.Grouped(sn.Modules)
-		facts[12] = fmt.Sprintf("%s, %d sensitive", plainwords.Counted(sn.Outputs, "output"), sn.SensitiveOutputs)
-		facts[13] = plainwords.Grouped(sn.SensitiveAttributes)
+		facts["Resources"] = fmt.Sprintf("%s managed, %s data", plainwords.Grouped(sn.Managed), plainwords.Grouped(sn.Data))
+		facts["Instances"], facts["Modules"] = plainwords.Grouped(sn.Instances), plainwords.Grouped(sn.Modules)
+		facts["Outputs"] = fmt.Sprintf("%s, %d sensitive", plainwords.Counted(sn.Outputs, "output"), sn.SensitiveOutputs)
+		facts["Sensitive attributes"] = plainwords.Grouped(sn.SensitiveAttributes)
 		if sn.Tainted+sn.Deposed > 0 {
-			facts[14] = fmt.Sprintf("%d tainted, %d deposed", sn.Tainted, sn.Deposed)
+			facts["Tainted, deposed"] = fmt.Sprintf("%d tainted, %d deposed", sn.Tainted, sn.Deposed)
 		}
 		if sn.Checks > 0 {
-			facts[15] = fmt.Sprintf("%d, %d not passed", sn.Checks, sn.FailedChecks)
+			facts["Checks"] = fmt.Sprintf("%d, %d not passed", sn.Checks, sn.FailedChecks)
 		}
 		var providers []string
 		for _, p := range sn.Providers {
 			providers = append(providers, fmt.Sprintf("%s (%s)", report.PlainLine(p.Address), plainwords.Grouped(p.Resources)))
 		}
-		facts[16] = strings.Join(providers, "\n")
+		facts["Providers"] = strings.Join(providers, "\n")
 	}
 	if l := sn.Lock; l != nil {
 		parts := []string{cmp.Or(l.Who, "somebody")}
@@ -253,16 +255,16 @@ func (a *auditPage) factsOf(sn *audit.Snapshot) []string {
 		if l.ID != "" {
 			parts = append(parts, "ID "+l.ID)
 		}
-		facts[17] = report.PlainLine(strings.Join(parts, ", "))
+		facts["Locked"] = report.PlainLine(strings.Join(parts, ", "))
 	}
 	if t := sn.Target; t != nil {
 		parts := []string{report.PlainLine(t.Workspace), report.PlainLine(strings.ReplaceAll(t.Outcome, "-", " "))}
 		if t.Relation != "" {
 			parts = append(parts, report.PlainLine(t.Relation))
 		}
-		facts[18] = strings.Join(parts, ", ")
+		facts["Would go to"] = strings.Join(parts, ", ")
 		if t.Code != "" {
-			facts[18] += "\n" + htmlText(t.Message)
+			facts["Would go to"] += "\n" + htmlText(t.Message)
 		}
 	}
 	return facts

@@ -103,7 +103,7 @@ func (p *haulPage) fillRows() {
 		}
 		p.table.Rows[k] = pageRow{
 			Cells: []any{report.PlainLine(r.Source), report.PlainLine(strings.TrimPrefix(r.Target, prefix)), p.badgesOf(r), report.PlainLine(string(r.Relation)), serial, size, calls, took},
-			Facts: haulFacts(r), Facets: p.facetsOf(r),
+			Facts: p.factsOf(haulFacts(r)), Facets: p.facetsOf(r),
 		}
 	}
 }
@@ -144,34 +144,36 @@ func (p *haulPage) facetsOf(r migrate.Result) []int {
 	return list
 }
 
-// haulFacts are the values of a move's section, in the order of the labels.
-func haulFacts(r migrate.Result) []string {
+// haulFacts are the values of a move's section, by their labels.
+func haulFacts(r migrate.Result) map[string]string {
 	notes := make([]string, len(r.Notes))
 	for i, n := range r.Notes {
 		notes[i] = htmlText(n)
 	}
-	facts := []string{report.PlainLine(r.Target), outcomeText(r.Outcome), report.PlainLine(string(r.Code)), htmlText(r.Message), strings.Join(notes, "\n"), report.PlainLine(r.StateVersionID),
-		"", "", "", "", "", "", "", report.PlainLine(r.Backup), "", "", ""}
+	facts := map[string]string{
+		"Workspace": report.PlainLine(r.Target), "Outcome": outcomeText(r.Outcome), "Because": report.PlainLine(string(r.Code)), "What happened": htmlText(r.Message),
+		"Notes": strings.Join(notes, "\n"), "State version": report.PlainLine(r.StateVersionID), "Backup of what was there": report.PlainLine(r.Backup),
+	}
 	if sn := r.Snapshot; sn != nil {
 		if sn.Format > 0 {
-			facts[6] = fmt.Sprint(sn.Serial)
+			facts["Serial"] = fmt.Sprint(sn.Serial)
 		}
-		facts[8], facts[9], facts[10], facts[11] = report.PlainLine(sn.Lineage), report.PlainLine(sn.MD5), report.Size(sn.Size), report.PlainLine(sn.TerraformVersion)
+		facts["Lineage"], facts["MD5"], facts["Size"], facts["Terraform version"] = report.PlainLine(sn.Lineage), report.PlainLine(sn.MD5), report.Size(sn.Size), report.PlainLine(sn.TerraformVersion)
 	}
 	if r.BumpedTo > 0 {
-		facts[7] = fmt.Sprintf("%d, raised as asked", r.BumpedTo)
+		facts["Serial sent"] = fmt.Sprintf("%d, raised as asked", r.BumpedTo)
 	}
 	if r.Created {
-		facts[12] = "by this move"
+		facts["Workspace created"] = "by this move"
 	}
 	if r.Locked {
-		facts[14] = "yes; to free it: " + report.PlainLine(r.UnlockCommand)
+		facts["Still locked"] = "yes; to free it: " + report.PlainLine(r.UnlockCommand)
 	}
 	if r.Proof != nil {
-		facts[16] = report.PlainLine(string(r.Proof.Verdict)) + ": " + htmlText(r.Proof.Message)
+		facts["Proof"] = report.PlainLine(string(r.Proof.Verdict)) + ": " + htmlText(r.Proof.Message)
 	}
 	if r.Outcome != report.CutOff {
-		facts[15] = fmt.Sprintf("%s, %s", report.Seconds(r.Seconds), plainwords.Counted(r.APICalls, "API call"))
+		facts["Took"] = fmt.Sprintf("%s, %s", report.Seconds(r.Seconds), plainwords.Counted(r.APICalls, "API call"))
 	}
 	return facts
 }

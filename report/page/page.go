@@ -184,6 +184,15 @@ type pageFinding struct {
 	Places   []string `json:"places"`
 }
 
+// factsOf puts the values of a section into the order of their labels.
+func (p *page) factsOf(values map[string]string) []string {
+	facts := make([]string, len(p.table.Facts))
+	for i, label := range p.table.Facts {
+		facts[i] = values[label]
+	}
+	return facts
+}
+
 // A pageRow is a row and its section. A cell is a string, a number, nil, or a list of badges.
 type pageRow struct {
 	Cells    []any    `json:"cells"`
