@@ -245,6 +245,10 @@ func (x *execution) giveLockBack(ctx context.Context, lease *lockwait.Lease, wor
 		if work == nil && x.late {
 			return x.tookEffectLate(released)
 		}
+		if inherited := !x.lock.granted && x.lock.lost == 0; inherited && work == nil && x.settled() {
+			return &stop{code: CodeUnproven, message: fmt.Sprintf(
+				"The server showed the workspace as still locked by an earlier run of this haul, and when that lock was to be released it was gone (%v). What the server showed of the state may be as old. Nothing was sent; move again.", released)}
+		}
 		x.note("The lock was taken from us while we worked (%v).", released)
 	case released != nil && work != nil && x.awaiting != nil && target.CodeOf(released) == target.StillPending:
 		x.result.Locked = true // and no command of ours frees it
