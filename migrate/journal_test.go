@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -119,6 +120,41 @@ func TestMovesAreCutOffWithoutAnOutcome(t *testing.T) {
 	l := migrate.NewLedger(events)
 	if done, cut := l.Results(), l.CutOff(); len(done) != 1 || done[0].Source != "a" || len(cut) != 1 || cut[0].Source != "b" || cut[0].Target != "h/o/b" || cut[0].Snapshot.Serial != 3 {
 		t.Errorf("done %v, cut off %v", done, cut)
+	}
+}
+
+// A journal that an earlier version wrote until it was killed under a lock is continued,
+// and nothing in it is lost. The file is never written again.
+func TestJournalOfAnEarlierVersion(t *testing.T) {
+	text, err := os.ReadFile("testdata/journal-of-an-earlier-version.jsonl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "haul.jsonl")
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	journal, past := openJournal(t, path)
+	defer journal.Close()
+	const haul, at = "20261128-151638-bb06f98640fc", "tfe.example.com/demo/"
+	if journal.Haul() != haul {
+		t.Errorf("it is the journal of haul %q", journal.Haul())
+	}
+	want := []migrate.HeldLock{
+		{Target: at + "ws-2", Haul: haul, WorkspaceID: "ws-5CzDvd1m1SZB3Mgd", Sure: true},
+		{Target: at + "ws-4", Haul: haul, WorkspaceID: "ws-DYqS3k7PtkYTR7TP"},
+	}
+	if held := past.HeldLocks(); !slices.Equal(held, want) {
+		t.Errorf("held locks %v, want %v", held, want)
+	}
+	arrived := 0
+	for _, r := range past.Recorded() {
+		if r.Arrived != nil && r.Pin != nil && r.WorkspaceID != "" {
+			arrived++
+		}
+	}
+	if ended, cut := len(past.Results()), len(past.CutOff()); ended != 2 || cut != 2 || arrived != 1 {
+		t.Errorf("%d moves ended, %d were cut off, %d arrived, want 2, 2 and 1", ended, cut, arrived)
 	}
 }
 
