@@ -122,7 +122,7 @@ func TestCreateStateVersionAnswers(t *testing.T) {
 				test.identity = tfesim.Owner
 			}
 			before := len(s.Versions("demo", "net"))
-			status, header, body := s.send(t, test.identity, "POST", "/workspaces/"+id+"/state-versions", test.body)
+			status, header, body := s.Send(t, test.identity, "POST", "/workspaces/"+id+"/state-versions", test.body)
 			if status != test.status {
 				t.Fatalf("answered %d, want %d", status, test.status)
 			}
@@ -171,7 +171,7 @@ func TestStateVersionHasNoWriteOnlyAttributes(t *testing.T) {
 		t.Fatal(err)
 	}
 	raw := state(1, lineage)
-	_, _, body := s.send(t, tfesim.Owner, "POST", "/workspaces/"+id+"/state-versions", versionDocument(1, md5Of(raw), lineage, raw, ""))
+	_, _, body := s.Send(t, tfesim.Owner, "POST", "/workspaces/"+id+"/state-versions", versionDocument(1, md5Of(raw), lineage, raw, ""))
 	var d struct {
 		Data struct {
 			Attributes map[string]any `json:"attributes"`
@@ -204,7 +204,7 @@ func TestAnswersSayWhatServerThisIs(t *testing.T) {
 	} {
 		t.Run(test.personality.String(), func(t *testing.T) {
 			s := start(t, tfesim.Options{Personality: test.personality})
-			status, h, _ := s.send(t, "", "GET", "/ping", "")
+			status, h, _ := s.Send(t, "", "GET", "/ping", "")
 			if status != http.StatusNoContent {
 				t.Errorf("ping: %d", status)
 			}
@@ -213,7 +213,7 @@ func TestAnswersSayWhatServerThisIs(t *testing.T) {
 					t.Errorf("%s: %v, want %v", name, got, want)
 				}
 			}
-			c := s.as(t, tfesim.Owner)
+			c := s.As(t, tfesim.Owner)
 			if c.IsCloud() != (test.personality == tfesim.HCP) {
 				t.Errorf("go-tfe takes it for a cloud: %v", c.IsCloud())
 			}
@@ -223,7 +223,7 @@ func TestAnswersSayWhatServerThisIs(t *testing.T) {
 
 func TestDiscovery(t *testing.T) {
 	s := start(t, tfesim.Options{})
-	status, _, body := s.send(t, "", "GET", s.running.URL()+"/.well-known/terraform.json", "")
+	status, _, body := s.Send(t, "", "GET", s.Running.URL()+"/.well-known/terraform.json", "")
 	var services map[string]string
 	if err := json.Unmarshal([]byte(body), &services); status != 200 || err != nil {
 		t.Fatalf("%d, %v", status, err)

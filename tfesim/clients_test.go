@@ -3,8 +3,6 @@ package tfesim_test
 import (
 	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -32,14 +30,14 @@ func TestRelationshipWithoutIDIsIgnored(t *testing.T) {
 		"no field": `"run":{"data":{"type":"runs"}}`,
 	} {
 		body := strings.Replace(versionDocument(1, md5Of(raw), lineage, raw, ""), `"attributes"`, `"relationships":{`+relationship+`},"attributes"`, 1)
-		if status, _, text := s.send(t, tfesim.Owner, "POST", "/workspaces/"+id+"/state-versions", body); status != http.StatusCreated {
+		if status, _, text := s.Send(t, tfesim.Owner, "POST", "/workspaces/"+id+"/state-versions", body); status != http.StatusCreated {
 			t.Errorf("%s: status %d, want 201: %s", name, status, text)
 		}
 	}
 	if got, _, _ := s.Current("demo", "net"); string(got) != string(raw) {
 		t.Error("the workspace does not hold the state that was sent")
 	}
-	status, _, text := s.send(t, tfesim.Owner, "POST", "/organizations/demo/workspaces",
+	status, _, text := s.Send(t, tfesim.Owner, "POST", "/organizations/demo/workspaces",
 		`{"data":{"type":"workspaces","attributes":{"name":"app"},"relationships":{"project":{"data":{"type":"projects","id":""}}}}}`)
 	if status != http.StatusCreated {
 		t.Errorf("a workspace in a project without an id: status %d, want 201: %s", status, text)
@@ -48,7 +46,7 @@ func TestRelationshipWithoutIDIsIgnored(t *testing.T) {
 
 func (s *sim) workspaceID(t *testing.T, name string) string {
 	t.Helper()
-	ws, err := s.as(t, tfesim.Owner).Workspaces.Read(t.Context(), "demo", name)
+	ws, err := s.As(t, tfesim.Owner).Workspaces.Read(t.Context(), "demo", name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +55,7 @@ func (s *sim) workspaceID(t *testing.T, name string) string {
 
 func TestNamesIgnoreCase(t *testing.T) {
 	s := start(t, tfesim.Options{})
-	c := s.as(t, tfesim.Owner)
+	c := s.As(t, tfesim.Owner)
 	made, err := c.Workspaces.Create(t.Context(), "Demo", tfe.WorkspaceCreateOptions{Name: tfe.String("Net")})
 	if err != nil {
 		t.Fatal(err)
@@ -129,7 +127,7 @@ func TestOrganizationNameOfKeptDataIgnoresCase(t *testing.T) {
 
 func TestKeyValueTagsAreNotTagNames(t *testing.T) {
 	s := start(t, tfesim.Options{})
-	c := s.as(t, tfesim.Owner)
+	c := s.As(t, tfesim.Owner)
 	ws, err := c.Workspaces.Create(t.Context(), "demo", tfe.WorkspaceCreateOptions{Name: tfe.String("net"), Tags: []*tfe.Tag{{Name: "core"}}})
 	if err != nil {
 		t.Fatal(err)
@@ -175,11 +173,11 @@ func TestFlatTagNamesAreChecked(t *testing.T) {
 		"": 422, "env=prod": 422, "a b": 422, "a.b": 422, "größe": 422, "a/b": 422, strings.Repeat("a", 256): 422,
 	} {
 		body := fmt.Sprintf(`{"data":[{"type":"tags","attributes":{"name":%q}}]}`, name)
-		if status, _, text := s.send(t, tfesim.Owner, "POST", "/workspaces/"+id+"/relationships/tags", body); status != want {
+		if status, _, text := s.Send(t, tfesim.Owner, "POST", "/workspaces/"+id+"/relationships/tags", body); status != want {
 			t.Errorf("the tag %q: status %d, want %d: %s", name, status, want, text)
 		}
 		created := fmt.Sprintf(`{"data":{"type":"workspaces","attributes":{"name":"w%d"},"relationships":{"tags":{"data":[{"type":"tags","attributes":{"name":%q}}]}}}}`, len(s.Workspaces("demo")), name)
-		status, _, text := s.send(t, tfesim.Owner, "POST", "/organizations/demo/workspaces", created)
+		status, _, text := s.Send(t, tfesim.Owner, "POST", "/organizations/demo/workspaces", created)
 		if (status == http.StatusCreated) != (want == 204) {
 			t.Errorf("a workspace with the tag %q: status %d: %s", name, status, text)
 		}
@@ -188,7 +186,7 @@ func TestFlatTagNamesAreChecked(t *testing.T) {
 
 func TestProjectList(t *testing.T) {
 	s := start(t, tfesim.Options{})
-	c := s.as(t, tfesim.Owner)
+	c := s.As(t, tfesim.Owner)
 	for _, name := range []string{"Networking", "Apps"} {
 		if _, err := c.Projects.Create(t.Context(), "demo", tfe.ProjectCreateOptions{Name: name}); err != nil {
 			t.Fatal(err)
@@ -217,7 +215,7 @@ func TestProjectList(t *testing.T) {
 
 func TestTriggersClearEachOther(t *testing.T) {
 	s := start(t, tfesim.Options{})
-	c := s.as(t, tfesim.Owner)
+	c := s.As(t, tfesim.Owner)
 	ws, err := c.Workspaces.Create(t.Context(), "demo", tfe.WorkspaceCreateOptions{Name: tfe.String("net"), TriggerPrefixes: []string{"modules"}})
 	if err != nil {
 		t.Fatal(err)
@@ -228,7 +226,7 @@ func TestTriggersClearEachOther(t *testing.T) {
 		{`"trigger-prefixes":["a"]`, "a", ""},
 		{`"trigger-patterns":null`, "a", ""},
 	} {
-		status, _, text := s.send(t, tfesim.Owner, "PATCH", "/workspaces/"+ws.ID, `{"data":{"type":"workspaces","attributes":{`+step.attribute+`}}}`)
+		status, _, text := s.Send(t, tfesim.Owner, "PATCH", "/workspaces/"+ws.ID, `{"data":{"type":"workspaces","attributes":{`+step.attribute+`}}}`)
 		if status != http.StatusOK {
 			t.Fatalf("%s: status %d: %s", step.attribute, status, text)
 		}
@@ -240,7 +238,7 @@ func TestTriggersClearEachOther(t *testing.T) {
 			t.Errorf("after %s: prefixes %q, patterns %q", step.attribute, got.TriggerPrefixes, got.TriggerPatterns)
 		}
 	}
-	if status, _, _ := s.send(t, tfesim.Owner, "PATCH", "/workspaces/"+ws.ID,
+	if status, _, _ := s.Send(t, tfesim.Owner, "PATCH", "/workspaces/"+ws.ID,
 		`{"data":{"type":"workspaces","attributes":{"trigger-prefixes":["a"],"trigger-patterns":["b"]}}}`); status != 422 {
 		t.Errorf("both: status %d, want 422", status)
 	}
@@ -257,7 +255,7 @@ func TestGlobalRemoteStateOfNewWorkspaces(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := start(t, test.options)
-			c := s.as(t, tfesim.Owner)
+			c := s.As(t, tfesim.Owner)
 			ws, err := c.Workspaces.Create(t.Context(), "demo", tfe.WorkspaceCreateOptions{Name: tfe.String("net")})
 			if err != nil || ws.GlobalRemoteState != test.want {
 				t.Errorf("the default is %v (%v), want %v", ws.GlobalRemoteState, err, test.want)
@@ -285,7 +283,7 @@ func TestUploadUnderLockOfRunNeedsItsToken(t *testing.T) {
 	for name, relationship := range map[string]string{"without the run": "", "naming the run": run} {
 		body := strings.Replace(versionDocument(1, md5Of(raw), lineage, raw, ""), `"attributes"`,
 			`"relationships":{"run":{"data":{"type":"runs","id":"`+relationship+`"}}},"attributes"`, 1)
-		status, _, text := s.send(t, tfesim.Owner, "POST", "/workspaces/"+id+"/state-versions", body)
+		status, _, text := s.Send(t, tfesim.Owner, "POST", "/workspaces/"+id+"/state-versions", body)
 		if want := "This workspace is locked by Run " + run + " and"; status != http.StatusConflict || !strings.Contains(text, want) {
 			t.Errorf("%s: status %d: %s", name, status, text)
 		}
@@ -313,7 +311,7 @@ func TestRollback(t *testing.T) {
 			}
 			id := s.workspaceID(t, "net")
 			back := func(who tfesim.Identity, version string) int {
-				status, _, _ := s.send(t, who, "PATCH", "/workspaces/"+id+"/state-versions",
+				status, _, _ := s.Send(t, who, "PATCH", "/workspaces/"+id+"/state-versions",
 					`{"data":{"type":"state-versions","relationships":{"rollback-state-version":{"data":{"type":"state-versions","id":"`+version+`"}}}}}`)
 				return status
 			}
@@ -341,7 +339,7 @@ func TestRollback(t *testing.T) {
 			if got := back(tfesim.Owner, old); got != 201 {
 				t.Fatalf("status %d, want 201", got)
 			}
-			if _, err := s.as(t, tfesim.Owner).Workspaces.Unlock(t.Context(), id); err != nil {
+			if _, err := s.As(t, tfesim.Owner).Workspaces.Unlock(t.Context(), id); err != nil {
 				t.Fatal(err)
 			}
 			if got, serial, _ := s.Current("demo", "net"); string(got) != string(first) || serial != 1 {
@@ -353,7 +351,7 @@ func TestRollback(t *testing.T) {
 
 func TestTeamTokensAreReadBack(t *testing.T) {
 	s := start(t, tfesim.Options{})
-	c := s.as(t, tfesim.Owner)
+	c := s.As(t, tfesim.Owner)
 	team, err := c.Teams.Create(t.Context(), "demo", tfe.TeamCreateOptions{Name: tfe.String("ci")})
 	if err != nil {
 		t.Fatal(err)
@@ -377,12 +375,12 @@ func TestTeamTokensAreReadBack(t *testing.T) {
 	if _, err := c.TeamTokens.CreateWithOptions(t.Context(), team.ID, tfe.TeamTokenCreateOptions{Description: tfe.String("deploy")}); err == nil {
 		t.Error("two tokens have one description")
 	}
-	status, _, text := s.send(t, tfesim.Owner, "GET", "/teams/"+team.ID+"/authentication-tokens", "")
+	status, _, text := s.Send(t, tfesim.Owner, "GET", "/teams/"+team.ID+"/authentication-tokens", "")
 	if n := strings.Count(text, `"type":"authentication-tokens"`); status != 200 || n != 3 || strings.Contains(text, ".atlasv1.") {
 		t.Errorf("the list: status %d, %d tokens, want 3 without their secrets", status, n)
 	}
 	for _, who := range []tfesim.Identity{tfesim.SecondUser, tfesim.Outsider} {
-		if status, _, _ := s.send(t, who, "GET", "/authentication-tokens/"+plain.ID, ""); status != 404 {
+		if status, _, _ := s.Send(t, who, "GET", "/authentication-tokens/"+plain.ID, ""); status != 404 {
 			t.Errorf("%s reads the token: status %d", who, status)
 		}
 	}
@@ -399,12 +397,12 @@ func TestTeamTokensAreReadBack(t *testing.T) {
 
 func (s *sim) sendWith(t *testing.T, token, method, path string) (int, http.Header, string) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, s.running.URL()+"/api/v2"+path, nil)
+	req, err := http.NewRequestWithContext(t.Context(), method, s.Running.URL()+"/api/v2"+path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	req.Header.Set("Authorization", "Bearer "+token)
-	client := s.running.Client()
+	client := s.Running.Client()
 	defer client.CloseIdleConnections()
 	resp, err := client.Do(req)
 	if err != nil {
@@ -412,61 +410,4 @@ func (s *sim) sendWith(t *testing.T, token, method, path string) (int, http.Head
 	}
 	defer resp.Body.Close()
 	return resp.StatusCode, resp.Header, ""
-}
-
-// A server that refuses runs says so in the run's log and executes nothing.
-func TestNoRunsRefusesToExecute(t *testing.T) {
-	marker := filepath.Join(t.TempDir(), "executed")
-	s := start(t, tfesim.Options{NoRuns: "runs are off here"})
-	c := s.as(t, tfesim.Owner)
-	ws := s.workspace(t, c, "net")
-	cv := s.uploaded(t, c, ws, tfe.ConfigurationVersionCreateOptions{}, "main.tf",
-		`data "external" "x" { program = ["touch", "`+marker+`"] }`)
-	r := s.run(t, c, tfe.RunCreateOptions{Workspace: ws, ConfigurationVersion: cv})
-	r = s.await(t, c, r, "errored")
-	if log := planLog(t, c, r); !strings.Contains(log, "Error: runs are off here") {
-		t.Errorf("the log says %q", log)
-	}
-	if _, err := os.Stat(marker); !os.IsNotExist(err) {
-		t.Error("the configuration was executed")
-	}
-}
-
-// The redacted plan has what clients render, and no sensitive value.
-func TestRedactedPlan(t *testing.T) {
-	needTerraform(t)
-	s := start(t, tfesim.Options{})
-	c := s.as(t, tfesim.Owner)
-	ws := s.workspace(t, c, "net")
-	cv := s.uploaded(t, c, ws, tfe.ConfigurationVersionCreateOptions{}, "main.tf", `
-variable "password" {
-  default   = "hunter2-is-secret"
-  sensitive = true
-}
-resource "terraform_data" "a" { input = { plain = "visible", password = var.password, count = sensitive(4711) } }
-output "password" {
-  value     = var.password
-  sensitive = true
-}`)
-	r := s.await(t, c, s.run(t, c, tfe.RunCreateOptions{Workspace: ws, ConfigurationVersion: cv}), "planned")
-	status, _, text := s.follow(t, tfesim.ReadOnly, "/plans/"+r.Plan.ID+"/json-output-redacted")
-	if status != 200 {
-		t.Fatalf("status %d, want 200", status)
-	}
-	for _, secret := range []string{"hunter2", "4711"} {
-		if strings.Contains(text, secret) {
-			t.Error("the redacted plan holds a sensitive value")
-		}
-	}
-	for _, want := range []string{`"plan_format_version":"1`, `"provider_schemas":{"terraform.io/builtin/terraform"`, `"visible"`, `"after_sensitive"`} {
-		if !strings.Contains(text, want) {
-			t.Errorf("the redacted plan lacks %s", want)
-		}
-	}
-}
-
-// follow makes a GET that may be redirected.
-func (s *sim) follow(t *testing.T, id tfesim.Identity, path string) (int, http.Header, string) {
-	t.Helper()
-	return s.send(t, id, "GET", path, "")
 }

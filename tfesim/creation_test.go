@@ -14,7 +14,7 @@ import (
 // create makes a workspace as go-tfe does.
 func (s *sim) create(t *testing.T, o tfe.WorkspaceCreateOptions) (*tfe.Workspace, error) {
 	t.Helper()
-	return s.as(t, tfesim.Owner).Workspaces.Create(t.Context(), "demo", o)
+	return s.As(t, tfesim.Owner).Workspaces.Create(t.Context(), "demo", o)
 }
 
 func TestTerraformVersionsThatAreOffered(t *testing.T) {
@@ -38,25 +38,25 @@ func TestTerraformVersionsThatAreOffered(t *testing.T) {
 		}
 	}
 	s := start(t, tfesim.Options{OfferedTerraform: list})
-	got, err := s.as(t, tfesim.SiteAdmin).Admin.TerraformVersions.List(t.Context(), nil)
+	got, err := s.As(t, tfesim.SiteAdmin).Admin.TerraformVersions.List(t.Context(), nil)
 	if err != nil || len(got.Items) != 2 || got.Items[0].Version != "1.11.4" || !got.Items[0].Enabled {
 		t.Errorf("a site administrator's list: %+v, %v", got, err)
 	}
-	if _, err := s.as(t, tfesim.Owner).Admin.TerraformVersions.List(t.Context(), nil); !errors.Is(err, tfe.ErrResourceNotFound) {
+	if _, err := s.As(t, tfesim.Owner).Admin.TerraformVersions.List(t.Context(), nil); !errors.Is(err, tfe.ErrResourceNotFound) {
 		t.Errorf("an owner's list: %v", err)
 	}
 }
 
 func TestAgentModeNeedsAPool(t *testing.T) {
 	s := start(t, tfesim.Options{})
-	owner := s.as(t, tfesim.Owner)
+	owner := s.As(t, tfesim.Owner)
 	// go-tfe itself refuses agent mode without a pool, so the request is made by hand.
 	agent := func(name, pool string) (int, string) {
 		attributes := fmt.Sprintf(`"name":%q,"execution-mode":"agent"`, name)
 		if pool != "" {
 			attributes += fmt.Sprintf(`,"agent-pool-id":%q`, pool)
 		}
-		status, _, body := s.send(t, tfesim.Owner, "POST", "/organizations/demo/workspaces", `{"data":{"type":"workspaces","attributes":{`+attributes+`}}}`)
+		status, _, body := s.Send(t, tfesim.Owner, "POST", "/organizations/demo/workspaces", `{"data":{"type":"workspaces","attributes":{`+attributes+`}}}`)
 		return status, body
 	}
 	if status, body := agent("none", ""); status != 422 || !strings.Contains(body, "Agent pool must be specified") {
@@ -91,7 +91,7 @@ func TestTagBindingsAtCreation(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bindings, err := s.as(t, tfesim.Owner).Workspaces.ListTagBindings(t.Context(), w.ID)
+	bindings, err := s.As(t, tfesim.Owner).Workspaces.ListTagBindings(t.Context(), w.ID)
 	if err != nil || len(bindings) != 1 || bindings[0].Key != "env" || bindings[0].Value != "prod" {
 		t.Errorf("the bindings are %+v, %v", bindings, err)
 	}

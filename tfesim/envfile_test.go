@@ -25,7 +25,7 @@ func TestEnvFile(t *testing.T) {
 	s := start(t, tfesim.Options{Organizations: []string{"acme"}})
 	folder := t.TempDir()
 	file := filepath.Join(folder, "it's env")
-	if err := s.running.WriteEnvFile(file); err != nil {
+	if err := s.Running.WriteEnvFile(file); err != nil {
 		t.Fatal(err)
 	}
 	content, err := os.ReadFile(file)
@@ -44,7 +44,7 @@ func TestEnvFile(t *testing.T) {
 		env[m[1]] = strings.ReplaceAll(m[2], `'\''`, "'")
 	}
 	for name, want := range map[string]string{
-		"TFE_ADDRESS": s.running.URL(), "TFE_HOSTNAME": s.running.Host(), "TFE_ORG": "acme",
+		"TFE_ADDRESS": s.Running.URL(), "TFE_HOSTNAME": s.Running.Host(), "TFE_ORG": "acme",
 		"TFE_TOKEN": s.Token(tfesim.Owner), "TFE_TEAM_TOKEN": s.TeamToken("acme"), "TFE_ORG_TOKEN": s.OrganizationToken("acme"),
 	} {
 		if env[name] != want {
@@ -65,7 +65,7 @@ func TestEnvFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !bytes.Contains(bundle, s.running.CAPEM()) {
+	if !bytes.Contains(bundle, s.Running.CAPEM()) {
 		t.Error("SSL_CERT_FILE does not have the server's authority")
 	}
 	resp, err := clientTrusting(bundle).Get(env["TFE_ADDRESS"] + "/api/v2/ping")
@@ -73,7 +73,7 @@ func TestEnvFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	resp.Body.Close()
-	if err := s.running.Close(); err != nil {
+	if err := s.Running.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if left, err := os.ReadDir(folder); err != nil || len(left) != 0 {
@@ -83,12 +83,12 @@ func TestEnvFile(t *testing.T) {
 
 func TestCertificate(t *testing.T) {
 	s := start(t, tfesim.Options{})
-	_, port, err := net.SplitHostPort(s.running.Host())
+	_, port, err := net.SplitHostPort(s.Running.Host())
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, host := range []string{"localhost", "127.0.0.1"} {
-		client := s.running.Client()
+		client := s.Running.Client()
 		resp, err := client.Get("https://" + net.JoinHostPort(host, port) + "/api/v2/ping")
 		if err != nil {
 			t.Errorf("%s: %v", host, err)
@@ -107,13 +107,13 @@ func TestCertificate(t *testing.T) {
 		}
 		client.CloseIdleConnections()
 	}
-	block, rest := pem.Decode(s.running.CAPEM())
+	block, rest := pem.Decode(s.Running.CAPEM())
 	if block == nil || len(rest) > 0 {
 		t.Fatal("CAPEM is not one certificate")
 	}
 	// Whoever does not know the authority is not served.
 	var unknown x509.UnknownAuthorityError
-	if _, err := http.Get(s.running.URL()); !errors.As(err, &unknown) {
+	if _, err := http.Get(s.Running.URL()); !errors.As(err, &unknown) {
 		t.Errorf("a client that does not know the authority: %v", err)
 	}
 }
@@ -151,10 +151,10 @@ func TestEnvFileLeavesForeignFilesAlone(t *testing.T) {
 				t.Fatal(err)
 			}
 			var foreign *tfesim.ForeignFileError
-			if err := s.running.WriteEnvFile(file); !errors.As(err, &foreign) || foreign.Path != file+suffix {
+			if err := s.Running.WriteEnvFile(file); !errors.As(err, &foreign) || foreign.Path != file+suffix {
 				t.Fatalf("it was not refused: %v", err)
 			}
-			if err := s.running.Close(); err != nil {
+			if err := s.Running.Close(); err != nil {
 				t.Fatal(err)
 			}
 			if content, err := os.ReadFile(file + suffix); err != nil || string(content) != "alias ll='ls -l'\n" {
@@ -174,7 +174,7 @@ func TestEnvFileReplacesItsOwnAndEmptyFiles(t *testing.T) {
 	}
 	first, second := start(t, tfesim.Options{}), start(t, tfesim.Options{})
 	for _, s := range []*sim{first, second} {
-		if err := s.running.WriteEnvFile(file); err != nil {
+		if err := s.Running.WriteEnvFile(file); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -183,7 +183,7 @@ func TestEnvFileReplacesItsOwnAndEmptyFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The files are the second server's now, so the first one leaves them.
-	if err := first.running.Close(); err != nil {
+	if err := first.Running.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := os.ReadFile(file); err != nil || !bytes.Equal(got, want) {
@@ -193,7 +193,7 @@ func TestEnvFileReplacesItsOwnAndEmptyFiles(t *testing.T) {
 	if err := os.WriteFile(file, []byte("mine\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := second.running.Close(); err != nil {
+	if err := second.Running.Close(); err != nil {
 		t.Fatal(err)
 	}
 	entries, err := os.ReadDir(filepath.Dir(file))

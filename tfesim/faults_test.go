@@ -114,17 +114,17 @@ func TestFaults(t *testing.T) {
 		t.Run(test.name+" over HTTP/1", func(t *testing.T) {
 			s := start(t, tfesim.Options{})
 			pool := x509.NewCertPool()
-			pool.AppendCertsFromPEM(s.running.CAPEM())
+			pool.AppendCertsFromPEM(s.Running.CAPEM())
 			client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}, CheckRedirect: noRedirect}
 			defer client.CloseIdleConnections()
-			check(t, s.Server, client, s.running.URL(), test.fault, test.takesEffect, test.want)
+			check(t, s.Server, client, s.Running.URL(), test.fault, test.takesEffect, test.want)
 		})
 		t.Run(test.name+" over HTTP/2", func(t *testing.T) {
 			s := start(t, tfesim.Options{})
-			client := s.running.Client()
+			client := s.Running.Client()
 			client.CheckRedirect = noRedirect
 			defer client.CloseIdleConnections()
-			check(t, s.Server, client, s.running.URL(), test.fault, test.takesEffect, test.want)
+			check(t, s.Server, client, s.Running.URL(), test.fault, test.takesEffect, test.want)
 		})
 		t.Run(test.name+" in memory", func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -141,10 +141,10 @@ func TestFaults(t *testing.T) {
 func TestResetIsATCPReset(t *testing.T) {
 	s := start(t, tfesim.Options{})
 	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(s.running.CAPEM())
+	pool.AppendCertsFromPEM(s.Running.CAPEM())
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, DisableKeepAlives: true}}
 	s.Inject(tfesim.Fault{Kind: tfesim.FaultReset})
-	_, err := client.Post(s.running.URL()+"/api/v2/organizations", "application/vnd.api+json", strings.NewReader("{}"))
+	_, err := client.Post(s.Running.URL()+"/api/v2/organizations", "application/vnd.api+json", strings.NewReader("{}"))
 	if !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("the client saw %v", err)
 	}
@@ -206,7 +206,7 @@ func TestFaultsAreChosenByEndpointAndCount(t *testing.T) {
 	s.Inject(tfesim.Fault{Endpoint: "GET /organizations/:organization", Nth: 1, Times: -1, Status: 598})
 	var got []int
 	for _, path := range []string{"/organizations", "/ping", "/organizations", "/organizations/demo", "/organizations", "/organizations"} {
-		status, _, _ := s.send(t, tfesim.Owner, "GET", path, "")
+		status, _, _ := s.Send(t, tfesim.Owner, "GET", path, "")
 		got = append(got, status)
 	}
 	want := []int{200, 204, 599, 598, 599, 200}
@@ -216,7 +216,7 @@ func TestFaultsAreChosenByEndpointAndCount(t *testing.T) {
 		}
 	}
 	s.ClearFaults()
-	if status, _, _ := s.send(t, tfesim.Owner, "GET", "/organizations/demo", ""); status != 200 {
+	if status, _, _ := s.Send(t, tfesim.Owner, "GET", "/organizations/demo", ""); status != 200 {
 		t.Errorf("after ClearFaults: %d", status)
 	}
 }
@@ -227,7 +227,7 @@ func TestRequestsAreRecordedWithoutSecrets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := s.as(t, tfesim.Team)
+	c := s.As(t, tfesim.Team)
 	s.ResetRequests()
 	v, err := c.StateVersions.Read(t.Context(), id)
 	if err != nil {

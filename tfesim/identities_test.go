@@ -49,7 +49,7 @@ func TestIdentitiesMayDoWhatTheRealOnesMay(t *testing.T) {
 				{&got.update, "PATCH", ws, `{"data":{"type":"workspaces","attributes":{"description":"d"}}}`},
 				{&got.createOrganization, "POST", "/organizations", `{"data":{"type":"organizations","attributes":{"name":"mine","email":"a@example.com"}}}`},
 			} {
-				*step.status, _, _ = s.send(t, identity, step.method, step.path, step.body)
+				*step.status, _, _ = s.Send(t, identity, step.method, step.path, step.body)
 			}
 			if got != want {
 				t.Errorf("answered %+v, want %+v", got, want)
@@ -62,7 +62,7 @@ func TestTokensOfSeveralOrganizations(t *testing.T) {
 	s := start(t, tfesim.Options{Organizations: []string{"demo", "acme"}})
 	for _, org := range []string{"demo", "acme"} {
 		for token, want := range map[string]bool{s.TeamToken("demo"): org == "demo", s.TeamToken("acme"): org == "acme", s.OrganizationToken("acme"): org == "acme", s.Token(tfesim.Owner): true} {
-			_, err := s.withToken(t, token).Organizations.Read(t.Context(), org)
+			_, err := s.WithToken(t, token).Organizations.Read(t.Context(), org)
 			if (err == nil) != want {
 				t.Errorf("%s: %v", org, err)
 			}
@@ -75,7 +75,7 @@ func TestTokensOfSeveralOrganizations(t *testing.T) {
 
 func TestAccountOfATeamTokenIsAServiceUser(t *testing.T) {
 	s := start(t, tfesim.Options{})
-	u, err := s.as(t, tfesim.Team).Users.ReadCurrent(t.Context())
+	u, err := s.As(t, tfesim.Team).Users.ReadCurrent(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +86,7 @@ func TestAccountOfATeamTokenIsAServiceUser(t *testing.T) {
 
 func TestExpireTokenEndsIt(t *testing.T) {
 	s := start(t, tfesim.Options{})
-	c := s.as(t, tfesim.SecondUser)
+	c := s.As(t, tfesim.SecondUser)
 	if _, err := c.Users.ReadCurrent(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +116,7 @@ func TestRunCreatesVersionsOfItsWorkspace(t *testing.T) {
 	raw := state(1, lineage)
 	o := createOptions(1, raw)
 	o.Run = &tfe.Run{ID: run}
-	v, err := s.withToken(t, token).StateVersions.Upload(t.Context(), id, tfe.StateVersionUploadOptions{StateVersionCreateOptions: o, RawState: raw})
+	v, err := s.WithToken(t, token).StateVersions.Upload(t.Context(), id, tfe.StateVersionUploadOptions{StateVersionCreateOptions: o, RawState: raw})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +127,7 @@ func TestRunCreatesVersionsOfItsWorkspace(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.withToken(t, token).Workspaces.ReadByID(t.Context(), other); err != tfe.ErrResourceNotFound {
+	if _, err := s.WithToken(t, token).Workspaces.ReadByID(t.Context(), other); err != tfe.ErrResourceNotFound {
 		t.Errorf("the run reads another workspace: %v", err)
 	}
 }
@@ -139,7 +139,7 @@ func TestGrantGivesATeamAccessToOneWorkspace(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	c, ctx := s.as(t, tfesim.Owner), t.Context()
+	c, ctx := s.As(t, tfesim.Owner), t.Context()
 	team, err := c.Teams.Create(ctx, "demo", tfe.TeamCreateOptions{Name: tfe.String("net-team")})
 	if err != nil {
 		t.Fatal(err)
@@ -155,7 +155,7 @@ func TestGrantGivesATeamAccessToOneWorkspace(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mine := s.withToken(t, token.Token)
+	mine := s.WithToken(t, token.Token)
 	list, err := mine.Workspaces.List(ctx, "demo", nil)
 	if err != nil {
 		t.Fatal(err)

@@ -57,7 +57,7 @@ func TestUnlockIsForTheHolder(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			status, _, body := s.send(t, test.asker, "POST", "/workspaces/"+id+"/actions/"+test.action, "")
+			status, _, body := s.Send(t, test.asker, "POST", "/workspaces/"+id+"/actions/"+test.action, "")
 			if status != test.want {
 				t.Fatalf("answered %d, want %d", status, test.want)
 			}
@@ -82,7 +82,7 @@ func TestLockAnswersNameHolderReasonAndCurrentVersion(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			c, ctx := s.as(t, tfesim.Owner), t.Context()
+			c, ctx := s.As(t, tfesim.Owner), t.Context()
 			w, err := c.Workspaces.Read(ctx, "demo", "net")
 			if err != nil {
 				t.Fatal(err)
@@ -128,7 +128,7 @@ func TestLockReasonInBothForms(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if status, _, _ := s.send(t, tfesim.Owner, "POST", "/workspaces/"+id+"/actions/lock", body); status != 200 {
+		if status, _, _ := s.Send(t, tfesim.Owner, "POST", "/workspaces/"+id+"/actions/lock", body); status != 200 {
 			t.Fatalf("answered %d", status)
 		}
 		if h, _ := s.LockHolder("demo", "net"); h.Reason != "because" {
@@ -143,7 +143,7 @@ func TestPendingVersionBlocksUnlock(t *testing.T) {
 	for _, p := range []tfesim.Personality{tfesim.TFE, tfesim.HCP} {
 		t.Run(p.String(), func(t *testing.T) {
 			s := start(t, tfesim.Options{Personality: p})
-			c, ctx := s.as(t, tfesim.Owner), t.Context()
+			c, ctx := s.As(t, tfesim.Owner), t.Context()
 			id, err := s.AddWorkspace("demo", "net")
 			if err != nil {
 				t.Fatal(err)
@@ -156,14 +156,14 @@ func TestPendingVersionBlocksUnlock(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			status, _, body := s.send(t, tfesim.Owner, "POST", "/workspaces/"+id+"/actions/unlock", "")
+			status, _, body := s.Send(t, tfesim.Owner, "POST", "/workspaces/"+id+"/actions/unlock", "")
 			if status != 503 || !strings.Contains(errorsOf(t, body).Errors[0].Detail, "latest state version is still pending") {
 				t.Fatalf("unlock while pending: %d", status)
 			}
 			if _, err := c.Workspaces.Unlock(ctx, id); !errors.Is(err, tfe.ErrWorkspaceLockedStateVersionStillPending) {
 				t.Errorf("go-tfe does not recognise it: %v", err)
 			}
-			if status, _, _ := s.send(t, "", "PUT", v.UploadURL, string(raw)); status != 200 {
+			if status, _, _ := s.Send(t, "", "PUT", v.UploadURL, string(raw)); status != 200 {
 				t.Fatalf("upload: %d", status)
 			}
 			if _, err := c.Workspaces.Unlock(ctx, id); err != nil {
@@ -178,7 +178,7 @@ func TestPendingVersionBlocksUnlock(t *testing.T) {
 
 func TestForcedUnlockLeavesPendingVersionToBeSuperseded(t *testing.T) {
 	s := start(t, tfesim.Options{})
-	c, ctx := s.as(t, tfesim.Owner), t.Context()
+	c, ctx := s.As(t, tfesim.Owner), t.Context()
 	id, err := s.AddWorkspace("demo", "net")
 	if err != nil {
 		t.Fatal(err)
@@ -204,7 +204,7 @@ func TestForcedUnlockLeavesPendingVersionToBeSuperseded(t *testing.T) {
 	if err != nil || v.Status != tfe.StateVersionDiscarded {
 		t.Errorf("the abandoned version is %q, %v", v.Status, err)
 	}
-	if status, _, _ := s.send(t, "", "PUT", abandoned.UploadURL, string(state(9, lineage))); status != 403 {
+	if status, _, _ := s.Send(t, "", "PUT", abandoned.UploadURL, string(state(9, lineage))); status != 403 {
 		t.Errorf("the upload to a discarded version: %d", status)
 	}
 	if _, err := c.Workspaces.Unlock(ctx, id); err != nil {
@@ -223,7 +223,7 @@ func TestIntermediateVersionsOnHCP(t *testing.T) {
 			if _, err := s.Seed("demo", "net", state(1, lineage)); err != nil {
 				t.Fatal(err)
 			}
-			c, ctx := s.as(t, tfesim.Owner), t.Context()
+			c, ctx := s.As(t, tfesim.Owner), t.Context()
 			w, err := c.Workspaces.Read(ctx, "demo", "net")
 			if err != nil {
 				t.Fatal(err)
@@ -242,7 +242,7 @@ func TestIntermediateVersionsOnHCP(t *testing.T) {
 			}
 			// A lower serial than that of an intermediate version is stale too.
 			raw := state(3, lineage)
-			if status, _, _ := s.send(t, tfesim.Owner, "POST", "/workspaces/"+w.ID+"/state-versions", versionDocument(3, md5Of(raw), lineage, raw, "")); status != 412 {
+			if status, _, _ := s.Send(t, tfesim.Owner, "POST", "/workspaces/"+w.ID+"/state-versions", versionDocument(3, md5Of(raw), lineage, raw, "")); status != 412 {
 				t.Errorf("a serial lower than the intermediate one: %d", status)
 			}
 			if _, err := c.Workspaces.Unlock(ctx, w.ID); err != nil {

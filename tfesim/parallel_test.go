@@ -34,14 +34,14 @@ func TestSixtyFourClientsAtOnce(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			httpClient := s.running.Client()
+			httpClient := s.Running.Client()
 			defer httpClient.CloseIdleConnections()
 			identities := []tfesim.Identity{tfesim.Owner, tfesim.Team, tfesim.SiteAdmin}
 			var wg sync.WaitGroup
 			wins := make(chan int, 64)
 			for i := range 64 {
 				wg.Go(func() {
-					c, err := tfe.NewClient(&tfe.Config{Address: s.running.URL(), Token: s.Token(identities[i%len(identities)]), HTTPClient: httpClient})
+					c, err := tfe.NewClient(&tfe.Config{Address: s.Running.URL(), Token: s.Token(identities[i%len(identities)]), HTTPClient: httpClient})
 					if err != nil {
 						t.Error(err)
 						return

@@ -1,10 +1,11 @@
-// Package tfesim is an embedded HCP Terraform / Terraform Enterprise: an http.Handler that
-// answers the endpoints which tfhaul, go-tfe and Terraform itself use to keep state, with the
-// real server's rules, statuses and error texts. It is for tests, rehearsals and
-// demonstrations. Runs are executed by the real terraform, or not at all. It knows nothing of
-// tfhaul; the rules come from
-// HashiCorp's API documentation, go-tfe, Terraform's cloud backend and public issue threads,
-// and docs/sim.md lists which of them it has.
+// Package tfesim is an embedded HCP Terraform / Terraform Enterprise: an http.Handler that answers
+// the endpoints which tfhaul, go-tfe and Terraform use to keep state, with the real server's
+// rules, statuses and error texts. It is for tests, rehearsals and demonstrations, and knows
+// nothing about tfhaul. It holds organizations, projects, teams, tokens, workspaces, locks and
+// state versions; package runs holds what belongs to runs, and this package is its Host.
+//
+// The rules come from HashiCorp's API documentation, go-tfe, Terraform's cloud backend and public
+// issue threads. docs/sim.md lists which of them it follows.
 package tfesim
 
 import (

@@ -18,7 +18,7 @@ func TestStateVersionArrivesInlineAndBySignedUpload(t *testing.T) {
 			}
 			t.Run(p.String()+map[bool]string{true: " inline", false: " signed"}[inline], func(t *testing.T) {
 				s := start(t, tfesim.Options{Personality: p})
-				c, ctx := s.as(t, tfesim.Owner), t.Context()
+				c, ctx := s.As(t, tfesim.Owner), t.Context()
 				w, err := c.Workspaces.Create(ctx, "demo", tfe.WorkspaceCreateOptions{Name: tfe.String("net")})
 				if err != nil {
 					t.Fatal(err)

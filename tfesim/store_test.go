@@ -35,7 +35,7 @@ func TestDataSurvivesARestart(t *testing.T) {
 	folder := t.TempDir()
 	open := func() *sim { return start(t, tfesim.Options{Data: folder, Organizations: []string{"demo", "acme"}}) }
 	s := open()
-	c, ctx := s.as(t, tfesim.Owner), t.Context()
+	c, ctx := s.As(t, tfesim.Owner), t.Context()
 	w, err := c.Workspaces.Create(ctx, "acme", tfe.WorkspaceCreateOptions{Name: tfe.String("net"), Description: tfe.String("d"), Tags: []*tfe.Tag{{Name: "app"}}})
 	if err != nil {
 		t.Fatal(err)
@@ -54,7 +54,7 @@ func TestDataSurvivesARestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	token, versions := s.Token(tfesim.Owner), s.Versions("acme", "net")
-	if err := s.running.Close(); err != nil {
+	if err := s.Running.Close(); err != nil {
 		t.Fatal(err)
 	}
 
@@ -72,10 +72,10 @@ func TestDataSurvivesARestart(t *testing.T) {
 		t.Error("the current state is gone")
 	}
 	_, address, _ := strings.Cut(pending.UploadURL, "/_archivist/")
-	if status, _, _ := s.send(t, "", "PUT", s.running.URL()+"/_archivist/"+address, string(raw)); status != 200 {
+	if status, _, _ := s.Send(t, "", "PUT", s.Running.URL()+"/_archivist/"+address, string(raw)); status != 200 {
 		t.Errorf("the upload that was announced before: %d", status)
 	}
-	again, err := s.as(t, tfesim.Owner).Workspaces.Read(t.Context(), "acme", "net")
+	again, err := s.As(t, tfesim.Owner).Workspaces.Read(t.Context(), "acme", "net")
 	if err != nil {
 		t.Fatal(err)
 	}

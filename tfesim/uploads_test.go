@@ -23,7 +23,7 @@ func (s *sim) announce(t *testing.T, raw []byte) *tfe.StateVersion {
 	if err := s.Lock("demo", "net", tfesim.Owner, ""); err != nil {
 		t.Fatal(err)
 	}
-	v, err := s.as(t, tfesim.Owner).StateVersions.Create(t.Context(), id, createOptions(1, raw))
+	v, err := s.As(t, tfesim.Owner).StateVersions.Create(t.Context(), id, createOptions(1, raw))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,16 +40,16 @@ func TestUploadAddressWorksOnceAndIsHiddenThen(t *testing.T) {
 	if _, _, ok := s.Current("demo", "net"); ok {
 		t.Error("a version without bytes is current")
 	}
-	if status, _, _ := s.send(t, "", "PUT", v.UploadURL, string(raw)); status != 200 {
+	if status, _, _ := s.Send(t, "", "PUT", v.UploadURL, string(raw)); status != 200 {
 		t.Fatalf("the upload: %d", status)
 	}
-	if status, _, _ := s.send(t, "", "PUT", v.UploadURL, string(raw)); status != 403 {
+	if status, _, _ := s.Send(t, "", "PUT", v.UploadURL, string(raw)); status != 403 {
 		t.Errorf("the second upload: %d", status)
 	}
 	if got, _, ok := s.Current("demo", "net"); !ok || !bytes.Equal(got, raw) {
 		t.Error("the bytes are not there")
 	}
-	v, err := s.as(t, tfesim.Owner).StateVersions.Read(t.Context(), v.ID)
+	v, err := s.As(t, tfesim.Owner).StateVersions.Read(t.Context(), v.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +62,7 @@ func TestUploadThatFailsCanBeRepeated(t *testing.T) {
 	s := start(t, tfesim.Options{})
 	raw := state(1, lineage)
 	v := s.announce(t, raw)
-	status, _, body := s.send(t, "", "PUT", v.UploadURL, string(raw)+" ")
+	status, _, body := s.Send(t, "", "PUT", v.UploadURL, string(raw)+" ")
 	if status != 400 || errorsOf(t, body).Errors[0].Detail != "The MD5 parameter passed does not match the MD5 of the provided state" {
 		t.Errorf("bytes of another MD5: %d", status)
 	}
@@ -76,7 +76,7 @@ func TestUploadThatFailsCanBeRepeated(t *testing.T) {
 	if _, _, ok := s.Current("demo", "net"); ok {
 		t.Error("half an upload is current")
 	}
-	if status, _, _ := s.send(t, "", "PUT", v.UploadURL, string(raw)); status != 200 {
+	if status, _, _ := s.Send(t, "", "PUT", v.UploadURL, string(raw)); status != 200 {
 		t.Errorf("the repeated upload: %d", status)
 	}
 }
@@ -93,18 +93,18 @@ func TestBlobAddressesCannotBeMade(t *testing.T) {
 	forged[len(forged)-30] ^= 1
 	for name, address := range map[string]string{
 		"altered":    string(forged),
-		"empty":      s.running.URL() + "/_archivist/v1/object/",
-		"short":      s.running.URL() + "/_archivist/v1/object/AAAA",
-		"not base64": s.running.URL() + "/_archivist/v1/object/" + strings.Repeat("!", 80),
+		"empty":      s.Running.URL() + "/_archivist/v1/object/",
+		"short":      s.Running.URL() + "/_archivist/v1/object/AAAA",
+		"not base64": s.Running.URL() + "/_archivist/v1/object/" + strings.Repeat("!", 80),
 	} {
-		if status, _, _ := s.send(t, "", "PUT", address, string(raw)); status != 403 && status != 404 {
+		if status, _, _ := s.Send(t, "", "PUT", address, string(raw)); status != 403 && status != 404 {
 			t.Errorf("%s: PUT %d", name, status)
 		}
-		if status, _, _ := s.send(t, tfesim.Owner, "GET", address, ""); status != 403 && status != 404 {
+		if status, _, _ := s.Send(t, tfesim.Owner, "GET", address, ""); status != 403 && status != 404 {
 			t.Errorf("%s: GET %d", name, status)
 		}
 	}
-	if status, _, _ := s.send(t, "", "GET", v.UploadURL, ""); status != 403 {
+	if status, _, _ := s.Send(t, "", "GET", v.UploadURL, ""); status != 403 {
 		t.Errorf("an upload address was read: %d", status)
 	}
 }
@@ -112,7 +112,7 @@ func TestBlobAddressesCannotBeMade(t *testing.T) {
 func TestUploadAddressIsOnlyForWriters(t *testing.T) {
 	s := start(t, tfesim.Options{})
 	v := s.announce(t, state(1, lineage))
-	seen, err := s.as(t, tfesim.ReadOnly).StateVersions.Read(t.Context(), v.ID)
+	seen, err := s.As(t, tfesim.ReadOnly).StateVersions.Read(t.Context(), v.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +128,7 @@ func TestDownloadOfALaxServerWantsTheBearer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v, err := s.as(t, tfesim.Owner).StateVersions.Read(t.Context(), id)
+	v, err := s.As(t, tfesim.Owner).StateVersions.Read(t.Context(), id)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +136,7 @@ func TestDownloadOfALaxServerWantsTheBearer(t *testing.T) {
 		t.Fatal("the address is not relative")
 	}
 	for identity, want := range map[tfesim.Identity]int{"": 401, tfesim.Expired: 401, tfesim.Outsider: 404, tfesim.ReadOnly: 200} {
-		status, _, body := s.send(t, identity, "GET", s.running.URL()+v.DownloadURL, "")
+		status, _, body := s.Send(t, identity, "GET", s.Running.URL()+v.DownloadURL, "")
 		if status != want || (status == 200) != (body == string(raw)) {
 			t.Errorf("%q: %d, want %d", identity, status, want)
 		}
@@ -152,7 +152,7 @@ func TestJSONStateIsKeptBesideTheState(t *testing.T) {
 	if err := s.Lock("demo", "net", tfesim.Owner, ""); err != nil {
 		t.Fatal(err)
 	}
-	c, ctx := s.as(t, tfesim.Owner), t.Context()
+	c, ctx := s.As(t, tfesim.Owner), t.Context()
 	raw, shown := state(1, lineage), []byte(`{"format_version":"1.0"}`)
 	v, err := c.StateVersions.Upload(ctx, id, tfe.StateVersionUploadOptions{StateVersionCreateOptions: createOptions(1, raw), RawState: raw, RawJSONState: shown})
 	if err != nil {

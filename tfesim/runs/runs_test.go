@@ -1,4 +1,4 @@
-package tfesim_test
+package runs_test
 
 import (
 	"archive/tar"
@@ -19,7 +19,16 @@ import (
 
 	"tfhaul/fixtures/testenv"
 	"tfhaul/tfesim"
+	"tfhaul/tfesim/internal/simtest"
 )
+
+// A sim is a running server with clients.
+type sim struct{ *simtest.Sim }
+
+func start(t testing.TB, o tfesim.Options) *sim {
+	t.Helper()
+	return &sim{simtest.Start(t, o)}
+}
 
 // needTerraform skips, loudly, where there is no real one.
 func needTerraform(t *testing.T) {
@@ -139,7 +148,7 @@ func TestRunIsPlannedAndApplied(t *testing.T) {
 	needTerraform(t)
 	t.Parallel()
 	s := start(t, tfesim.Options{})
-	c := s.as(t, tfesim.Owner)
+	c := s.As(t, tfesim.Owner)
 	ws := s.workspace(t, c, "net")
 	cv := s.uploaded(t, c, ws, tfe.ConfigurationVersionCreateOptions{}, "main.tf", configuration)
 	if err := s.SetVariable("demo", "net", "terraform", "size", `5 "${quoted}" %{if}`); err != nil {
@@ -165,7 +174,7 @@ func TestRunIsPlannedAndApplied(t *testing.T) {
 	if h, _ := s.LockHolder("demo", "net"); h.Kind != "runs" || h.ID != first.ID {
 		t.Errorf("the workspace is locked by %+v", h)
 	}
-	status, _, body := s.send(t, tfesim.Owner, "POST", "/workspaces/"+ws.ID+"/actions/unlock", "")
+	status, _, body := s.Send(t, tfesim.Owner, "POST", "/workspaces/"+ws.ID+"/actions/unlock", "")
 	if status != http.StatusConflict || !strings.Contains(body, "The workspace is locked by Run "+first.ID) {
 		t.Errorf("unlocking it: %d %s", status, body)
 	}
@@ -200,7 +209,7 @@ func TestSpeculativeRunIgnoresLocks(t *testing.T) {
 	needTerraform(t)
 	t.Parallel()
 	s := start(t, tfesim.Options{})
-	c := s.as(t, tfesim.Owner)
+	c := s.As(t, tfesim.Owner)
 	ws := s.workspace(t, c, "net")
 	if err := s.Lock("demo", "net", tfesim.SecondUser, "mine"); err != nil {
 		t.Fatal(err)
@@ -221,7 +230,7 @@ func TestSpeculativeRunIgnoresLocks(t *testing.T) {
 	if err := json.Unmarshal(b, &plan); err != nil || len(plan.Changes) != 1 || plan.Changes[0].Address != "terraform_data.a" {
 		t.Errorf("the JSON of the plan: %d bytes, %+v, %v", len(b), plan, err)
 	}
-	if _, err := s.as(t, tfesim.SecondUser).Plans.ReadJSONOutput(t.Context(), r.Plan.ID); err != tfe.ErrResourceNotFound {
+	if _, err := s.As(t, tfesim.SecondUser).Plans.ReadJSONOutput(t.Context(), r.Plan.ID); err != tfe.ErrResourceNotFound {
 		t.Errorf("the JSON for one who may only write: %v", err)
 	}
 	if err := c.Runs.Apply(t.Context(), r.ID, tfe.RunApplyOptions{}); err == nil {
@@ -237,7 +246,7 @@ func TestEmptyApplyRewritesTheState(t *testing.T) {
 	needTerraform(t)
 	t.Parallel()
 	s := start(t, tfesim.Options{})
-	c := s.as(t, tfesim.Owner)
+	c := s.As(t, tfesim.Owner)
 	ws := s.workspace(t, c, "net")
 	cv := s.uploaded(t, c, ws, tfe.ConfigurationVersionCreateOptions{}, "main.tf", configuration)
 	r := s.run(t, c, tfe.RunCreateOptions{Workspace: ws, ConfigurationVersion: cv, AutoApply: tfe.Bool(true)})
@@ -269,7 +278,7 @@ func TestRunsThatCannotBePlanned(t *testing.T) {
 	needTerraform(t)
 	t.Parallel()
 	s := start(t, tfesim.Options{})
-	c := s.as(t, tfesim.Owner)
+	c := s.As(t, tfesim.Owner)
 	for _, tt := range []struct {
 		does  string
 		files []string
@@ -288,7 +297,7 @@ func TestRunsThatCannotBePlanned(t *testing.T) {
 			if log := planLog(t, c, r); !strings.Contains(log, tt.says) {
 				t.Errorf("the log does not say %q:\n%s", tt.says, log)
 			}
-			if status, _, _ := s.send(t, tfesim.Owner, "GET", "/plans/"+r.Plan.ID+"/json-output", ""); status != http.StatusNoContent {
+			if status, _, _ := s.Send(t, tfesim.Owner, "GET", "/plans/"+r.Plan.ID+"/json-output", ""); status != http.StatusNoContent {
 				t.Errorf("the JSON of a plan that there is not: %d", status)
 			}
 		})
@@ -301,7 +310,7 @@ func TestRunsSeeNothingOfTheHost(t *testing.T) {
 	t.Setenv("TF_VAR_size", "of the host")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "of the host")
 	s := start(t, tfesim.Options{})
-	c := s.as(t, tfesim.Owner)
+	c := s.As(t, tfesim.Owner)
 	ws := s.workspace(t, c, "net")
 	if err := s.SetVariable("demo", "net", "env", "TF_VAR_mine", "of the workspace"); err != nil {
 		t.Fatal(err)
@@ -335,7 +344,7 @@ resource "terraform_data" "a" {
 func TestWithoutTerraformRunsEndErrored(t *testing.T) {
 	t.Parallel()
 	s := start(t, tfesim.Options{Terraform: tfesim.NoTerraform})
-	c := s.as(t, tfesim.Owner)
+	c := s.As(t, tfesim.Owner)
 	ws := s.workspace(t, c, "net")
 	cv := s.uploaded(t, c, ws, tfe.ConfigurationVersionCreateOptions{}, "main.tf", configuration)
 	r := s.run(t, c, tfe.RunCreateOptions{Workspace: ws, ConfigurationVersion: cv})
@@ -351,7 +360,7 @@ func TestWithoutTerraformRunsEndErrored(t *testing.T) {
 func TestRunsAreRefused(t *testing.T) {
 	t.Parallel()
 	s := start(t, tfesim.Options{Terraform: tfesim.NoTerraform})
-	c := s.as(t, tfesim.Owner)
+	c := s.As(t, tfesim.Owner)
 	ws := s.workspace(t, c, "net")
 	create := func(ws, cv, more string) string {
 		configuration := ""
@@ -388,7 +397,7 @@ func TestRunsAreRefused(t *testing.T) {
 		{"with targets of a wrong type", tfesim.Owner, create(ws.ID, pending.ID, `"target-addrs":7`), 422, "target-addrs"},
 	} {
 		t.Run(tt.does, func(t *testing.T) {
-			status, _, body := s.send(t, tt.who, "POST", "/runs", tt.body)
+			status, _, body := s.Send(t, tt.who, "POST", "/runs", tt.body)
 			if status != tt.status || !strings.Contains(body, tt.says) {
 				t.Errorf("%d %s; want %d, %q", status, body, tt.status, tt.says)
 			}
@@ -404,7 +413,7 @@ func TestRunsEndWhenTheyAreCanceled(t *testing.T) {
 	needTerraform(t)
 	t.Parallel()
 	s := start(t, tfesim.Options{})
-	c := s.as(t, tfesim.Owner)
+	c := s.As(t, tfesim.Owner)
 	ws := s.workspace(t, c, "net")
 	started := filepath.Join(t.TempDir(), "started")
 	if err := s.SetVariable("demo", "net", "env", "STARTED", started); err != nil {
@@ -459,7 +468,7 @@ func TestUploadsOfConfigurations(t *testing.T) {
 	formType, formBody := form("data", good)
 	otherType, otherBody := form("file", good)
 	s := start(t, tfesim.Options{Terraform: tfesim.NoTerraform})
-	c := s.as(t, tfesim.Owner)
+	c := s.As(t, tfesim.Owner)
 	ws := s.workspace(t, c, "net")
 	for _, tt := range []struct {
 		does, method, contentType string
@@ -490,7 +499,7 @@ func TestUploadsOfConfigurations(t *testing.T) {
 					t.Fatal(err)
 				}
 				req.Header.Set("Content-Type", tt.contentType)
-				resp, err := s.running.Client().Do(req)
+				resp, err := s.Running.Client().Do(req)
 				if err != nil {
 					t.Fatal("the upload failed")
 				}
@@ -516,7 +525,7 @@ func TestArchivesWriteNothingOutside(t *testing.T) {
 	needTerraform(t)
 	t.Parallel()
 	s := start(t, tfesim.Options{})
-	c := s.as(t, tfesim.Owner)
+	c := s.As(t, tfesim.Owner)
 	ws := s.workspace(t, c, "net")
 	// Each link stays inside on the face of it; together they climb.
 	cv := s.uploaded(t, c, ws, tfe.ConfigurationVersionCreateOptions{Speculative: tfe.Bool(true)},
@@ -532,7 +541,7 @@ func TestArchivesWriteNothingOutside(t *testing.T) {
 func TestUploadsQueueRuns(t *testing.T) {
 	t.Parallel()
 	s := start(t, tfesim.Options{Terraform: tfesim.NoTerraform})
-	c := s.as(t, tfesim.Owner)
+	c := s.As(t, tfesim.Owner)
 	ws := s.workspace(t, c, "net")
 	if err := s.Lock("demo", "net", tfesim.Owner, "mine"); err != nil {
 		t.Fatal(err)
@@ -562,8 +571,8 @@ func TestRunsSurviveARestart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	first := &sim{s, running}
-	c := first.as(t, tfesim.Owner)
+	first := &sim{&simtest.Sim{Server: s, Running: running}}
+	c := first.As(t, tfesim.Owner)
 	ws := first.workspace(t, c, "net")
 	if err := s.SetVariable("demo", "net", "terraform", "size", "3"); err != nil {
 		t.Fatal(err)
@@ -578,7 +587,7 @@ func TestRunsSurviveARestart(t *testing.T) {
 	}
 
 	again := start(t, options)
-	c = again.as(t, tfesim.Owner)
+	c = again.As(t, tfesim.Owner)
 	if b, err := c.ConfigurationVersions.Download(t.Context(), cv.ID); err != nil || !bytes.Equal(b, archive(t, "main.tf", configuration)) {
 		t.Errorf("the archive is %d bytes, %v", len(b), err)
 	}
@@ -600,7 +609,7 @@ func TestRunsSurviveARestart(t *testing.T) {
 func TestLogsAreReadInParts(t *testing.T) {
 	t.Parallel()
 	s := start(t, tfesim.Options{Terraform: tfesim.NoTerraform})
-	c := s.as(t, tfesim.Owner)
+	c := s.As(t, tfesim.Owner)
 	ws := s.workspace(t, c, "net")
 	cv := s.uploaded(t, c, ws, tfe.ConfigurationVersionCreateOptions{}, "main.tf", configuration)
 	r := s.await(t, c, s.run(t, c, tfe.RunCreateOptions{Workspace: ws, ConfigurationVersion: cv}), "errored")
@@ -608,20 +617,71 @@ func TestLogsAreReadInParts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, _, whole := s.send(t, "", "GET", plan.LogReadURL, "")
+	_, _, whole := s.Send(t, "", "GET", plan.LogReadURL, "")
 	if !strings.HasPrefix(whole, "\x02") || !strings.HasSuffix(whole, "\x03") {
 		t.Errorf("the log has no markers: %q", whole)
 	}
-	_, _, part := s.send(t, "", "GET", plan.LogReadURL+"?offset=3&limit=5", "")
+	_, _, part := s.Send(t, "", "GET", plan.LogReadURL+"?offset=3&limit=5", "")
 	if part != whole[3:8] {
 		t.Errorf("a part of it is %q, want %q", part, whole[3:8])
 	}
-	if _, _, rest := s.send(t, "", "GET", plan.LogReadURL+"?offset=100000&limit=5", ""); rest != "" {
+	if _, _, rest := s.Send(t, "", "GET", plan.LogReadURL+"?offset=100000&limit=5", ""); rest != "" {
 		t.Errorf("beyond its end there is %q", rest)
 	}
 	for _, q := range s.Requests() {
 		if strings.Contains(q.Path+q.Query, "offset") || slices.Contains(strings.Split(q.Path, "/"), "object") && len(q.Path) > len("/_archivist/v1/object/") {
 			t.Errorf("a signed address is remembered")
+		}
+	}
+}
+
+// A server that refuses runs says so in the run's log and executes nothing.
+func TestNoRunsRefusesToExecute(t *testing.T) {
+	marker := filepath.Join(t.TempDir(), "executed")
+	s := start(t, tfesim.Options{NoRuns: "runs are off here"})
+	c := s.As(t, tfesim.Owner)
+	ws := s.workspace(t, c, "net")
+	cv := s.uploaded(t, c, ws, tfe.ConfigurationVersionCreateOptions{}, "main.tf",
+		`data "external" "x" { program = ["touch", "`+marker+`"] }`)
+	r := s.run(t, c, tfe.RunCreateOptions{Workspace: ws, ConfigurationVersion: cv})
+	r = s.await(t, c, r, "errored")
+	if log := planLog(t, c, r); !strings.Contains(log, "Error: runs are off here") {
+		t.Errorf("the log says %q", log)
+	}
+	if _, err := os.Stat(marker); !os.IsNotExist(err) {
+		t.Error("the configuration was executed")
+	}
+}
+
+// The redacted plan has what clients render, and no sensitive value.
+func TestRedactedPlan(t *testing.T) {
+	needTerraform(t)
+	s := start(t, tfesim.Options{})
+	c := s.As(t, tfesim.Owner)
+	ws := s.workspace(t, c, "net")
+	cv := s.uploaded(t, c, ws, tfe.ConfigurationVersionCreateOptions{}, "main.tf", `
+variable "password" {
+  default   = "hunter2-is-secret"
+  sensitive = true
+}
+resource "terraform_data" "a" { input = { plain = "visible", password = var.password, count = sensitive(4711) } }
+output "password" {
+  value     = var.password
+  sensitive = true
+}`)
+	r := s.await(t, c, s.run(t, c, tfe.RunCreateOptions{Workspace: ws, ConfigurationVersion: cv}), "planned")
+	status, _, text := s.Send(t, tfesim.ReadOnly, "GET", "/plans/"+r.Plan.ID+"/json-output-redacted", "")
+	if status != 200 {
+		t.Fatalf("status %d, want 200", status)
+	}
+	for _, secret := range []string{"hunter2", "4711"} {
+		if strings.Contains(text, secret) {
+			t.Error("the redacted plan holds a sensitive value")
+		}
+	}
+	for _, want := range []string{`"plan_format_version":"1`, `"provider_schemas":{"terraform.io/builtin/terraform"`, `"visible"`, `"after_sensitive"`} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the redacted plan lacks %s", want)
 		}
 	}
 }
