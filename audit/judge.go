@@ -204,7 +204,7 @@ func (j *judge) digestOf(f *file) {
 	case f.digestErr != nil:
 		j.about(f, CodeUnreadable, SeverityWarning, plainwords.Sentence("the digest that the backend keeps could not be read: "+cause(f.digestErr)),
 			"Terraform would not read the state either: mend the table's item, or give us the right to read it.")
-	case f.digest != "" && f.unreadable == nil && f.changed == nil && f.digest != f.MD5:
+	case f.digest != "" && f.unreadable == nil && f.changed == nil && f.MD5 != "" && f.digest != f.MD5:
 		j.about(f, CodeStaleDigest, SeverityError, fmt.Sprintf("The DynamoDB table holds the digest %s, and the state's is %s: Terraform refuses to read it.", f.digest, f.MD5),
 			"Someone wrote one without the other. Find out which is the right one: restore the object's earlier version, or set the table's item to the state's digest.")
 	}

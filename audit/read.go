@@ -152,6 +152,9 @@ func (f *file) read(ctx context.Context, ids *collector, now time.Time) error {
 	if closed := body.Close(); err == nil && closed != nil {
 		err = closed
 	}
+	if snapshot.MD5 == "" { // it was refused, and not read to its end
+		snapshot.Size = pin.Size
+	}
 	f.fill(snapshot)
 	f.unusable[0], f.unusable[1], _ = snapshot.Unusable()
 	f.openTofu[0], f.openTofu[1] = snapshot.OpenTofuProviders()

@@ -27,7 +27,8 @@ type Snapshot struct {
 	TerraformVersion string `json:"terraform_version"`
 	Serial           int64  `json:"serial"`
 	Lineage          string `json:"lineage"`
-	MD5              string `json:"md5"`
+	// MD5 is empty for a refused file that was not read to its end.
+	MD5 string `json:"md5,omitempty"`
 	// Size in bytes.
 	Size int64 `json:"size"`
 	// Modified is when the file was last written; zero where the source does not

@@ -153,7 +153,7 @@ func (x *execution) currentVersion(ctx context.Context, ws *target.Workspace) (*
 func (x *execution) inspect(ctx context.Context, version *target.StateVersion) (*holding, error) {
 	h := &holding{version: version}
 	err := x.download(ctx, version, func(body io.Reader) error {
-		snapshot, err := statefile.Read(body)
+		snapshot, err := statefile.ReadWhole(body) // a backup is compared with it
 		var strange *statefile.Error
 		if errors.As(err, &strange) {
 			h.snapshot, h.strange = snapshot, strange.Error()

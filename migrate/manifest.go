@@ -216,7 +216,7 @@ func (p *Plan) Manifest(hostname, organization string, s Settings) *Manifest {
 		default:
 			continue
 		}
-		if r.Snapshot != nil {
+		if r.Snapshot != nil && r.Snapshot.MD5 != "" {
 			move.Serial, move.MD5 = &r.Snapshot.Serial, &r.Snapshot.MD5
 		}
 		move.Relation = ifSet(string(r.Relation))

@@ -74,6 +74,9 @@ func readObject(ctx context.Context, object source.Object) (reading, error) {
 	if closed := body.Close(); err == nil && closed != nil {
 		err = closed
 	}
+	if snapshot.MD5 == "" { // it was refused, and not read to its end
+		snapshot.Size = pin.Size
+	}
 	r := reading{snapshot: snapshot, pin: pin}
 	var notState *statefile.Error
 	switch {

@@ -71,10 +71,10 @@ func ReadContent(r io.Reader) (*Content, error) {
 	d := &digester{scanner: s, content: new(Content)}
 	d.hash.SetSeed(distinctSeed)
 	refusal := d.file()
-	s.in.drain()
+	s.in.drain(maxRefused)
 	s.in.join()
 	switch {
-	case s.in.err != io.EOF:
+	case s.in.err != nil && s.in.err != io.EOF:
 		return nil, s.in.err
 	case refusal != nil:
 		return nil, refusal

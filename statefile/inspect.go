@@ -5,9 +5,18 @@ import (
 	"io"
 )
 
-// Inspect is [Read] that besides tells visitor, which may be nil, of every
-// resource and output.
+// maxRefused bounds what is read of a file after it was refused, in bytes: a file that
+// is not a state may have any size.
+const maxRefused = 4 << 20
+
+// Inspect is [Read] that also calls visitor, which may be nil, for every resource and
+// output.
 func Inspect(r io.Reader, visitor *Visitor) (*Snapshot, error) {
+	return inspect(r, visitor, maxRefused)
+}
+
+// inspect reads at most drain bytes, rounded up to chunks, after a refusal.
+func inspect(r io.Reader, visitor *Visitor, drain int64) (*Snapshot, error) {
 	s := newScanner(r)
 	defer s.release()
 	if visitor == nil {
@@ -17,19 +26,19 @@ func Inspect(r io.Reader, visitor *Visitor) (*Snapshot, error) {
 	d.resource.objects = make([]uint64, 0, 32)
 
 	refusal := d.read()
-	s.in.drain()
+	s.in.drain(drain)
 	s.in.join()
 	snapshot := d.snapshot()
+	if s.in.err == nil {
+		return snapshot, refusal // only a refused file is not read to its end
+	}
 	snapshot.Size = s.in.size
 	snapshot.MD5 = hex.EncodeToString(s.in.md5.Sum(nil))
-	switch {
-	case s.in.err != io.EOF:
+	if s.in.err != io.EOF {
 		// The file seems to end where the source failed.
 		return snapshot, s.in.err
-	case refusal != nil:
-		return snapshot, refusal
 	}
-	return snapshot, nil
+	return snapshot, refusal
 }
 
 // read reads the file, and says why it is no state if it is none.

@@ -5,6 +5,7 @@ import (
 	"crypto/md5"
 	"hash"
 	"io"
+	"math"
 )
 
 // chunkSize is how much is read and hashed at a time. Only tests change it.
@@ -133,9 +134,10 @@ func (in *intake) hash(b []byte) {
 	in.hashing++
 }
 
-// drain reads what is left of src, for the digest and the size.
-func (in *intake) drain() {
-	for in.next() != nil {
+// drain reads what is left of src, for the digest and the size, unless that is more than
+// most bytes.
+func (in *intake) drain(most int64) {
+	for end := in.size + min(most, math.MaxInt64-in.size); in.size < end && in.next() != nil; {
 	}
 }
 

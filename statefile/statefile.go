@@ -11,6 +11,7 @@ package statefile
 
 import (
 	"io"
+	"math"
 )
 
 // MaxSerial is the highest serial that is accepted: 2^53. Above it a serial
@@ -35,10 +36,11 @@ type Snapshot struct {
 	// for format 1, which has none, and for files that hold none.
 	Lineage string
 
-	// MD5 is the digest of all the bytes, in lowercase hex.
+	// MD5 is the digest of all the bytes, in lowercase hex. It is empty for a refused file
+	// that was not read to its end.
 	MD5 string
 
-	// Size counts all the bytes.
+	// Size counts all the bytes. It is 0 where MD5 is empty.
 	Size int64
 
 	// Contents counts what the state holds.
@@ -113,9 +115,9 @@ func (c *Contents) Resources() int { return c.Managed + c.Data + c.Other }
 // Read reads a state file to its end and says what it is.
 //
 // A file that is no state, or none that may be moved, is an [*Error]. Then the
-// Snapshot is not nil and holds what is known all the same: always MD5 and Size
-// of all the bytes; serial, lineage and the claimed format as far as they could
-// be read. Any other error comes from r, and MD5 and Size then cover the bytes that
+// Snapshot is not nil and holds what is known all the same: serial, lineage and the
+// claimed format as far as they could be read, and MD5 and Size unless more than 4 MiB
+// follow the place where it was refused, which are not read. Any other error comes from r, and MD5 and Size then cover the bytes that
 // could be read before it.
 //
 // It is one pass in flat memory (some hundred kilobytes, whatever
@@ -124,6 +126,12 @@ func (c *Contents) Resources() int { return c.Managed + c.Data + c.Other }
 // second goroutine, which has ended when Read returns. Read is safe for concurrent use.
 func Read(r io.Reader) (*Snapshot, error) {
 	return Inspect(r, nil)
+}
+
+// ReadWhole is [Read] that reads a refused file to its end, too, so that MD5 and Size are
+// always known.
+func ReadWhole(r io.Reader) (*Snapshot, error) {
+	return inspect(r, nil, math.MaxInt64)
 }
 
 // Empty reports whether there is nothing to move: neither resources nor outputs.

@@ -43,6 +43,58 @@ func TestBrokenFilesAreReadToTheirEnd(t *testing.T) {
 	}
 }
 
+// endless gives a beginning and then zeros, as sparse files do, and counts.
+type endless struct {
+	begin string
+	read  int64
+}
+
+func (e *endless) Read(p []byte) (int, error) {
+	n := copy(p, e.begin)
+	e.begin = e.begin[n:]
+	clear(p[n:])
+	e.read += int64(len(p))
+	return len(p), nil
+}
+
+func TestRefusedFilesAreNotReadToTheirEnd(t *testing.T) {
+	const most = 5 << 20
+	for name, begin := range map[string]string{
+		"zeros":              "",
+		"a zip archive":      "PK\x03\x04",
+		"encrypted":          "$ANSIBLE_VAULT;1.1;AES256\n",
+		"a state cut short":  `{"version":4,"serial":7,"lineage":"l","resources":[`,
+		"a state, then more": `{"version":4,"serial":7,"lineage":"l","terraform_version":"1.9.0"}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := &endless{begin: begin}
+			s, err := statefile.Read(in)
+			if _, refused := errors.AsType[*statefile.Error](err); !refused {
+				t.Fatalf("not refused: %v", err)
+			}
+			if in.read > most {
+				t.Errorf("read %d bytes, more than %d", in.read, most)
+			}
+			if s.MD5 != "" || s.Size != 0 {
+				t.Errorf("size %d, MD5 %q of a file that was not read to its end", s.Size, s.MD5)
+			}
+			in = &endless{begin: begin}
+			if _, err := statefile.ReadContent(in); err == nil || in.read > most {
+				t.Errorf("its content: read %d bytes: %v", in.read, err)
+			}
+		})
+	}
+}
+
+func TestReadWholeDigestsRefusedFilesOfAnySize(t *testing.T) {
+	const length = 9 << 20
+	s, err := statefile.ReadWhole(io.LimitReader(&endless{}, length))
+	sum := md5.Sum(make([]byte, length))
+	if err == nil || s.Size != length || s.MD5 != hex.EncodeToString(sum[:]) {
+		t.Errorf("size %d, MD5 %s, error %v", s.Size, s.MD5, err)
+	}
+}
+
 func TestErrorsOfLargeFilesHaveTheirLine(t *testing.T) {
 	data := fixtures.Spec{MinSize: 3 << 20}.Bytes()
 	// Break the last resource's first line.
