@@ -28,7 +28,7 @@ func (p *process) ask(ctx context.Context, question string) (bool, error) {
 	}
 	answered := make(chan answer, 1)
 	go func() {
-		text, err := bufio.NewReader(p.stdin).ReadString('\n')
+		text, err := bufio.NewReader(io.LimitReader(p.stdin, 1<<10)).ReadString('\n')
 		answered <- answer{text, err}
 	}()
 	select {

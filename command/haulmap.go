@@ -23,26 +23,32 @@ func readMap(path string) ([]mapLine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the map %q cannot be read: %w", path, withoutPath(err))
 	}
-	lines, err := parseMap(&bounded{from: file, left: maxMap}, path)
+	lines, err := parseMap(file, path)
 	if closed := file.Close(); err == nil && closed != nil {
 		err = closed
 	}
 	return lines, err
 }
 
-// maxMap bounds a map that is read, in bytes: 100,000 lines are some 15 MB.
-const maxMap = 64 << 20
+// The bounds of a map: lines, and fields of a line, take many times their bytes.
+const (
+	maxMapLines = 200_000
+	maxMapLine  = 2 << 20 // bytes, with the comments before it
+)
 
-// bounded fails where more is read than there may be.
-type bounded struct {
+// lineByLine fails where a line is longer than it may be.
+type lineByLine struct {
 	from io.Reader
-	left int64
+	left int // bytes until the line must have ended
 }
 
-func (b *bounded) Read(p []byte) (int, error) {
-	n, err := b.from.Read(p)
-	if b.left -= int64(n); b.left < 0 {
-		return 0, fmt.Errorf("it is larger than %d MB: is it a list of sources and workspaces?", maxMap>>20)
+// errLongLine is returned for a line of a map that is longer than it may be.
+var errLongLine = fmt.Errorf("a line is longer than %d MB: is it a list of sources and workspaces?", maxMapLine>>20)
+
+func (l *lineByLine) Read(p []byte) (int, error) {
+	n, err := l.from.Read(p)
+	if l.left -= n; l.left < 0 {
+		return 0, errLongLine
 	}
 	return n, err
 }
@@ -91,7 +97,8 @@ func plainQuote(err error) error {
 // parseMap reads lines of source,workspace; a first line that says so is a header,
 // and lines that begin with # are comments. Its errors name the line.
 func parseMap(r io.Reader, path string) ([]mapLine, error) {
-	in := bufio.NewReader(r)
+	line := &lineByLine{from: r, left: maxMapLine}
+	in := bufio.NewReader(line)
 	for _, head := range notCSV {
 		if begin, err := in.Peek(len(head)); err == nil && string(begin) == head {
 			return nil, fmt.Errorf("%s is not CSV in UTF-8: save it as that", path)
@@ -108,6 +115,7 @@ func parseMap(r io.Reader, path string) ([]mapLine, error) {
 	table.Comment, table.TrimLeadingSpace, table.FieldsPerRecord = '#', true, -1
 	var lines []mapLine
 	for first := true; ; first = false {
+		line.left = maxMapLine
 		record, err := table.Read()
 		if errors.Is(err, io.EOF) {
 			break
@@ -129,6 +137,9 @@ func parseMap(r io.Reader, path string) ([]mapLine, error) {
 			continue
 		case record[0] == "" || record[1] == "":
 			return nil, fmt.Errorf("%s:%d: neither the source nor the workspace may be empty", path, number)
+		}
+		if len(lines) == maxMapLines {
+			return nil, fmt.Errorf("%s has more than %d lines: split it into several maps", path, maxMapLines)
 		}
 		lines = append(lines, mapLine{number, record[0], record[1]})
 	}

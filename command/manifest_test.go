@@ -166,7 +166,7 @@ func TestMapsAreBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := h.tfhaul(t, "plan", "--target", org, "--map", path)
-	if r.code != 4 || !strings.Contains(r.stderr, "larger than 64 MB") {
+	if r.code != 4 || !strings.Contains(r.stderr, "a line is longer than 2 MB") {
 		t.Errorf("exit code %d: %s", r.code, r.stderr)
 	}
 }

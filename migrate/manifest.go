@@ -65,8 +65,9 @@ func (m *ManifestMove) Expectation() *Expectation {
 	return &Expectation{Serial: *m.Serial, MD5: *m.MD5}
 }
 
-// mostManifest bounds a manifest that is read: 100,000 moves are some 30 MB.
-const mostManifest = 64 << 20
+// mostManifest bounds a manifest that is read, in bytes: MaxManifestMoves with names of
+// 1 KB in all.
+const mostManifest = 32 << 20
 
 // ReadManifest reads a manifest; name is the file's, for messages. The error says
 // where the trouble is and what to do.
@@ -80,6 +81,9 @@ func ReadManifest(r io.Reader, name string) (*Manifest, error) {
 	}
 	if len(src) > mostManifest {
 		return nil, fmt.Errorf("the manifest %s is larger than %d MB", name, mostManifest>>20)
+	}
+	if err := checkTokens(src, name); err != nil {
+		return nil, err
 	}
 	if err := checkNesting(src, name); err != nil {
 		return nil, err
@@ -153,6 +157,9 @@ func (m *Manifest) check(name string) error {
 // WriteTo writes the manifest for a person to review, block by block: of each, HCL's
 // own writer holds some 20 KB.
 func (m *Manifest) WriteTo(w io.Writer) (int64, error) {
+	if n := len(m.Moves); n > MaxManifestMoves {
+		return 0, fmt.Errorf("it would hold %d moves, and tfhaul migrate reads at most %d: plan fewer states, with --include", n, MaxManifestMoves)
+	}
 	out := bufio.NewWriter(w)
 	file := hclwrite.NewEmptyFile()
 	target := file.Body().AppendNewBlock("target", nil).Body()

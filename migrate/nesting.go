@@ -8,10 +8,12 @@ import (
 )
 
 // The bounds of a manifest's expressions. HCL reads what is nested, and what is chained
-// with operators, by recursion; Go ends a process whose stack overflows.
+// with operators, by recursion; Go ends a process whose stack overflows. For lists its time
+// grows with the square of their length.
 const (
 	maxNesting   = 100
 	maxOperators = 1000
+	maxElements  = 10_000
 )
 
 // checkNesting refuses a manifest whose expressions are nested or chained too deeply
@@ -19,8 +21,8 @@ const (
 func checkNesting(src []byte, name string) error {
 	tokens, _ := hclsyntax.LexConfig(src, name, hcl.InitialPos) // the parser reports what is wrong
 	type level struct {
-		operators int
-		block     bool // a newline ends an expression here
+		operators, elements int
+		block               bool // a newline ends an expression here
 	}
 	levels := []level{{block: true}}
 	for _, t := range tokens {
@@ -35,6 +37,7 @@ func checkNesting(src []byte, name string) error {
 			}
 		case hclsyntax.TokenComma:
 			top.operators = 0
+			top.elements++
 		case hclsyntax.TokenNewline:
 			if top.block {
 				top.operators = 0
@@ -44,9 +47,9 @@ func checkNesting(src []byte, name string) error {
 		default:
 			top.operators++
 		}
-		if len(levels) > maxNesting || levels[len(levels)-1].operators > maxOperators {
-			return fmt.Errorf("%s:%d,%d: the expression is nested more than %d levels deep, or has more than %d operators: write plain values, as tfhaul plan --out does",
-				name, t.Range.Start.Line, t.Range.Start.Column, maxNesting, maxOperators)
+		if len(levels) > maxNesting || levels[len(levels)-1].operators > maxOperators || top.elements > maxElements {
+			return fmt.Errorf("%s:%d,%d: the expression is nested more than %d levels deep, or has more than %d operators or %d elements: write plain values, as tfhaul plan --out does",
+				name, t.Range.Start.Line, t.Range.Start.Column, maxNesting, maxOperators, maxElements)
 		}
 	}
 	return nil
