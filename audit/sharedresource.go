@@ -188,19 +188,13 @@ func (g *sharedGroup) finding() Finding {
 
 // types lists how many objects there are of each type, the most frequent first.
 func (g *sharedGroup) types() string {
-	names := plainwords.MostFrequent(g.kinds)
-	const named = 3
+	first, others := plainwords.First(plainwords.MostFrequent(g.kinds), g.kinds, 3)
 	var parts []string
-	rest := 0
-	for i, name := range names {
-		if i >= named && len(names) > named+1 {
-			rest += g.kinds[name]
-			continue
-		}
+	for _, name := range first {
 		parts = append(parts, fmt.Sprintf("%d %s", g.kinds[name], plainwords.Brief(name)))
 	}
-	if rest > 0 {
-		parts = append(parts, fmt.Sprintf("%d of other types", rest))
+	if others > 0 {
+		parts = append(parts, fmt.Sprintf("%d of other types", others))
 	}
 	return strings.Join(parts, ", ")
 }

@@ -59,6 +59,18 @@ func MostFrequent(counts map[string]int) []string {
 	})
 }
 
+// First returns the first names, and the sum of the counts of the others. It leaves out at
+// least two names, or none.
+func First(names []string, counts map[string]int, most int) (first []string, others int) {
+	if len(names) <= most+1 {
+		return names, 0
+	}
+	for _, name := range names[most:] {
+		others += counts[name]
+	}
+	return names[:most], others
+}
+
 // Brief bounds a name that stands in a sentence or a table: the author of a file can make
 // names of any length.
 func Brief(name string) string {

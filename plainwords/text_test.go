@@ -32,3 +32,30 @@ func TestBriefCutsBetweenCharacters(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+func TestFirstLeavesOutSeveralOrNone(t *testing.T) {
+	t.Parallel()
+	counts := map[string]int{"a": 9, "b": 7, "c": 7, "d": 1}
+	names := MostFrequent(counts)
+	if strings.Join(names, "") != "abcd" {
+		t.Errorf("in the order %q", names)
+	}
+	if first, others := First(names, counts, 3); len(first) != 4 || others != 0 {
+		t.Errorf("%q and %d others", first, others)
+	}
+	if first, others := First(names, counts, 2); len(first) != 2 || others != 8 {
+		t.Errorf("%q and %d others", first, others)
+	}
+}
+
+func TestNumbers(t *testing.T) {
+	t.Parallel()
+	for got, want := range map[string]string{
+		Counted(0, "file"): "0 files", Counted(1, "file"): "1 file", Counted(1234, "file"): "1234 files", Many(1, "state"): "1 state", Many(1234567, "state"): "1,234,567 states",
+		Grouped(999): "999", Grouped(-1000): "-1,000",
+	} {
+		if got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}

@@ -169,7 +169,7 @@ func (s Style) findings(b *bytes.Buffer, findings []audit.Finding) {
 	groups := groupBy(findings, func(f audit.Finding) kind { return kind{f.Severity, f.Code} })
 	slices.Reverse(groups)
 	for _, g := range groups {
-		fmt.Fprintf(b, "%s %s (%d)\n", s.severity(g.key.severity), s.Strong(PlainLine(string(g.key.code))), len(g.of))
+		fmt.Fprintf(b, "%s %s (%d)\n", s.severity(g.key.severity, PlainLine(string(g.key.severity))), s.Strong(PlainLine(string(g.key.code))), len(g.of))
 		s.groupsOfAdvice(b, g.of)
 		b.WriteByte('\n')
 	}
@@ -214,16 +214,12 @@ func (s Style) places(b *bytes.Buffer, findings []audit.Finding) {
 	andMore(b, len(groups)-shown, inJSON)
 }
 
-// severity draws a severity in its colour.
-func (s Style) severity(v audit.Severity) string {
-	text := PlainLine(string(v))
-	switch v {
-	case audit.SeverityError:
-		return s.Bad(text)
-	case audit.SeverityWarning:
-		return s.Odd(text)
+// severity draws a text in the colour of a severity.
+func (s Style) severity(v audit.Severity, text string) string {
+	if Tone(v) == "info" {
+		return s.Faint(text)
 	}
-	return s.Faint(text)
+	return s.toned(Tone(v), text)
 }
 
 // inventorySummary draws the last lines.
@@ -252,15 +248,9 @@ func (s Style) inventorySummary(b *bytes.Buffer, i *audit.Inventory, sum audit.S
 	var parts []string
 	for _, severity := range audit.Severities {
 		if n := sum.Findings[severity]; n > 0 {
-			word := plainwords.Many(n, string(severity))
+			word := s.severity(severity, plainwords.Many(n, string(severity)))
 			if severity == audit.SeverityInfo {
 				word = plainwords.Grouped(n) + " good to know"
-			}
-			switch severity {
-			case audit.SeverityError:
-				word = s.Bad(word)
-			case audit.SeverityWarning:
-				word = s.Odd(word)
 			}
 			parts = append(parts, word)
 		}
@@ -274,16 +264,12 @@ const PublicRegistry = "registry.terraform.io/"
 // most writes the first of many names with their counts.
 func most(names []string, counts map[string]int, limit int) string {
 	var parts []string
-	for i, name := range names {
-		if i == limit && len(names) > limit+1 {
-			rest := 0
-			for _, name := range names[i:] {
-				rest += counts[name]
-			}
-			parts = append(parts, fmt.Sprintf("%d others (%s)", len(names)-i, plainwords.Grouped(rest)))
-			break
-		}
+	first, others := plainwords.First(names, counts, limit)
+	for _, name := range first {
 		parts = append(parts, fmt.Sprintf("%s (%s)", plainwords.Brief(strings.TrimPrefix(PlainLine(cmp.Or(name, "unknown")), PublicRegistry)), plainwords.Grouped(counts[name])))
+	}
+	if hidden := len(names) - len(first); hidden > 0 {
+		parts = append(parts, fmt.Sprintf("%d others (%s)", hidden, plainwords.Grouped(others)))
 	}
 	return strings.Join(parts, ", ")
 }

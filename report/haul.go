@@ -278,10 +278,7 @@ func (s Style) haulFindings(b *bytes.Buffer, h Haul) {
 		return heavy(a.of[0].Severity) - heavy(b.of[0].Severity)
 	})
 	for _, g := range groups {
-		severity := s.Odd(PlainLine(string(g.of[0].Severity)))
-		if heavy(g.of[0].Severity) > 0 {
-			severity = s.Bad(PlainLine(string(g.of[0].Severity)))
-		}
+		severity := s.toned(Tone(g.of[0].Severity), PlainLine(string(g.of[0].Severity)))
 		fmt.Fprintf(b, "%s %s (%d)\n", severity, s.Strong(PlainLine(g.key)), len(g.of))
 		shown := len(g.of)
 		if !h.All {

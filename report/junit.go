@@ -7,7 +7,6 @@ import (
 	"io"
 
 	"tfhaul/migrate"
-	"tfhaul/prove"
 )
 
 // HaulJUnit writes a haul as JUnit XML, as CI systems read it: each move is a test.
@@ -23,27 +22,14 @@ func HaulJUnit(w io.Writer, h HaulReport) error {
 	for _, r := range results {
 		c := junitCase{Name: Plain(r.Source), Class: Plain(r.Target), Time: junitSeconds(r.Seconds)}
 		why := &junitWhy{Type: Plain(string(r.Code)), Message: Plain(r.Message)}
-		switch r.Outcome {
-		case migrate.Refused:
-			c.Failure = why
-			suite.Failures++
-		case migrate.Failed, CutOff:
-			c.Error = why
-			suite.Errors++
-		case migrate.Skipped, migrate.WouldMove:
+		suite.judge(&c, Tone(r.Outcome), why)
+		if r.Outcome == migrate.Skipped || r.Outcome == migrate.WouldMove {
 			c.Skipped = why
 			suite.Skipped++
 		}
 		if r.Proof != nil && r.Arrived() {
 			why := &junitWhy{Type: "proof-" + Plain(cmp.Or(string(r.Proof.Code), string(r.Proof.Verdict))), Message: Plain(r.Proof.Message)}
-			switch r.Proof.Verdict {
-			case prove.Changes:
-				c.Failure = why
-				suite.Failures++
-			case prove.Unproven:
-				c.Error = why
-				suite.Errors++
-			}
+			suite.judge(&c, Tone(r.Proof.Verdict), why)
 		}
 		if r.Locked {
 			c.Out = "The workspace is still locked. To free it: " + Plain(r.UnlockCommand)
@@ -60,6 +46,18 @@ func HaulJUnit(w io.Writer, h HaulReport) error {
 	}
 	_, err := io.WriteString(w, "\n")
 	return err
+}
+
+// judge counts a test that did not pass as a failure, or as an error.
+func (s *junitSuite) judge(c *junitCase, tone string, why *junitWhy) {
+	switch tone {
+	case "warning":
+		c.Failure = why
+		s.Failures++
+	case "error":
+		c.Error = why
+		s.Errors++
+	}
 }
 
 type junitSuites struct {

@@ -79,15 +79,4 @@ func (s Style) word(o migrate.Outcome) string {
 }
 
 // outcome draws an outcome in its colour.
-func (s Style) outcome(o migrate.Outcome) string {
-	text := s.word(o)
-	switch o {
-	case migrate.Moved, migrate.AlreadyThere:
-		return s.Good(text)
-	case migrate.Failed:
-		return s.Bad(text)
-	case migrate.Refused:
-		return s.Odd(text)
-	}
-	return s.Strong(text)
-}
+func (s Style) outcome(o migrate.Outcome) string { return s.toned(Tone(o), s.word(o)) }

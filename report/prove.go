@@ -36,18 +36,7 @@ func Proof(w io.Writer, s Style, r prove.Result) error {
 }
 
 // verdict draws a verdict in its colour.
-func (s Style) verdict(v prove.Verdict) string {
-	text := PlainLine(string(v))
-	switch v {
-	case prove.Proven:
-		return s.Good(text)
-	case prove.Changes:
-		return s.Odd(text)
-	case prove.Unproven:
-		return s.Bad(text)
-	}
-	return s.Strong(text)
-}
+func (s Style) verdict(v prove.Verdict) string { return s.toned(Tone(v), PlainLine(string(v))) }
 
 // proofFacts is a line of what the proof is about, and what it cost.
 func proofFacts(r prove.Result) string {

@@ -15,7 +15,9 @@ import (
 
 	"github.com/mattn/go-runewidth"
 
+	"tfhaul/audit"
 	"tfhaul/migrate"
+	"tfhaul/prove"
 )
 
 // A Style says how text is drawn.
@@ -43,6 +45,33 @@ func (s Style) Bad(text string) string    { return s.paint("31", text) }
 func (s Style) Odd(text string) string    { return s.paint("33", text) }
 func (s Style) Strong(text string) string { return s.paint("1", text) }
 func (s Style) Faint(text string) string  { return s.paint("2", text) }
+
+// Tone returns how an outcome, a verdict or a severity is: "good", "warning", "error", or
+// "info" for everything else. Pages call their styles so, too.
+func Tone[T ~string](of T) string {
+	switch string(of) {
+	case string(migrate.Moved), string(migrate.AlreadyThere), string(prove.Proven):
+		return "good"
+	case string(migrate.Refused), string(prove.Changes), string(audit.SeverityWarning):
+		return "warning"
+	case string(migrate.Failed), string(CutOff), string(prove.Unproven), string(audit.SeverityError):
+		return "error"
+	}
+	return "info"
+}
+
+// toned draws a text in the colour of a tone.
+func (s Style) toned(tone, text string) string {
+	switch tone {
+	case "good":
+		return s.Good(text)
+	case "warning":
+		return s.Odd(text)
+	case "error":
+		return s.Bad(text)
+	}
+	return s.Strong(text)
+}
 
 // Plain makes a text harmless to a terminal and to its reader: control characters, and
 // those that change the direction of text or cannot be seen, become "�". Newlines and

@@ -389,19 +389,14 @@ const mostProviders = 10
 func (a *auditPage) providerBars() []bar {
 	var bars []bar
 	names := plainwords.MostFrequent(a.summary.Providers)
-	for k, address := range names {
-		n := a.summary.Providers[address]
-		if k >= mostProviders && len(names) > mostProviders+1 {
-			rest := 0
-			for _, other := range names[k:] {
-				rest += a.summary.Providers[other]
-			}
-			bars = append(bars, newBar(fmt.Sprintf("%d others", len(names)-k), "", rest, ""))
-			break
-		}
+	first, others := plainwords.First(names, a.summary.Providers, mostProviders)
+	for _, address := range first {
 		label := report.PlainLine(address)
 		name := strings.TrimPrefix(strings.TrimPrefix(label, report.PublicRegistry), "terraform.io/")
-		bars = append(bars, newBar(plainwords.Brief(name), "", n, a.facets.address(facetProvider, label)))
+		bars = append(bars, newBar(plainwords.Brief(name), "", a.summary.Providers[address], a.facets.address(facetProvider, label)))
+	}
+	if hidden := len(names) - len(first); hidden > 0 {
+		bars = append(bars, newBar(fmt.Sprintf("%d others", hidden), "", others, ""))
 	}
 	return bars
 }

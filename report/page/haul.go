@@ -63,19 +63,6 @@ func (p *haulPage) build() {
 	p.fillPlots()
 }
 
-// toneOf is how an outcome is drawn.
-func toneOf(o migrate.Outcome) string {
-	switch o {
-	case migrate.Moved, migrate.AlreadyThere:
-		return "good"
-	case migrate.Failed, report.CutOff:
-		return "error"
-	case migrate.Refused:
-		return "warning"
-	}
-	return "info"
-}
-
 func outcomeText(o migrate.Outcome) string {
 	return strings.ReplaceAll(report.PlainLine(string(o)), "-", " ")
 }
@@ -113,7 +100,7 @@ func (p *haulPage) badgesOf(r migrate.Result) []int {
 	badge := func(text, tone string) int {
 		return p.badge(text, tone, map[string]int{"error": 100, "warning": 10, "info": 1}[tone])
 	}
-	list := []int{badge(outcomeText(r.Outcome), toneOf(r.Outcome))}
+	list := []int{badge(outcomeText(r.Outcome), report.Tone(r.Outcome))}
 	if r.Code != "" {
 		list = append(list, badge(report.PlainLine(string(r.Code)), "info"))
 	}
@@ -121,7 +108,7 @@ func (p *haulPage) badgesOf(r migrate.Result) []int {
 		list = append(list, badge("still locked", "error"))
 	}
 	if r.Proof != nil {
-		list = append(list, badge(report.PlainLine(string(r.Proof.Verdict)), toneOfVerdict(r.Proof.Verdict)))
+		list = append(list, badge(report.PlainLine(string(r.Proof.Verdict)), report.Tone(r.Proof.Verdict)))
 	}
 	return list
 }
@@ -186,7 +173,7 @@ func (p *haulPage) fillGroups() {
 	}
 	alike := map[key][]int{}
 	for k, r := range p.results {
-		if tone := toneOf(r.Outcome); tone != "good" && r.Outcome != migrate.WouldMove {
+		if tone := report.Tone(r.Outcome); tone != "good" && r.Outcome != migrate.WouldMove {
 			alike[key{r.Outcome, r.Code}] = append(alike[key{r.Outcome, r.Code}], k)
 		}
 	}
@@ -202,7 +189,7 @@ func (p *haulPage) fillGroups() {
 // moves of which it was said.
 func (p *haulPage) group(outcome migrate.Outcome, code migrate.Code, moves []int) findingGroup {
 	text := report.PlainLine(string(code))
-	g := findingGroup{Severity: outcomeText(outcome), Tone: toneOf(outcome), Code: text, Count: plainwords.Grouped(len(moves)), Filter: p.facets.address(facetCode, text)}
+	g := findingGroup{Severity: outcomeText(outcome), Tone: report.Tone(outcome), Code: text, Count: plainwords.Grouped(len(moves)), Filter: p.facets.address(facetCode, text)}
 	if code == "" {
 		g.Filter = p.facets.address(facetOutcome, outcomeText(outcome))
 	}
@@ -239,7 +226,7 @@ func (p *haulPage) fillTiles() {
 	for _, o := range []migrate.Outcome{migrate.Refused, migrate.Failed, report.CutOff, migrate.Skipped} {
 		if n := p.summary[o]; n > 0 {
 			name := outcomeText(o)
-			p.Tiles = append(p.Tiles, tile{Label: strings.ToUpper(name[:1]) + name[1:], Value: plainwords.Grouped(n), Tone: toneOf(o)})
+			p.Tiles = append(p.Tiles, tile{Label: strings.ToUpper(name[:1]) + name[1:], Value: plainwords.Grouped(n), Tone: report.Tone(o)})
 		}
 	}
 	if locked > 0 {
@@ -259,7 +246,7 @@ func (p *haulPage) fillPlots() {
 	var outcomes, codes, relations []bar
 	for _, o := range p.summary.Outcomes() {
 		label := outcomeText(o)
-		outcomes = append(outcomes, newBar(label, toneOf(o), p.summary[o], x.address(facetOutcome, label)))
+		outcomes = append(outcomes, newBar(label, report.Tone(o), p.summary[o], x.address(facetOutcome, label)))
 	}
 	for _, f := range x.facets {
 		b := newBar(f.Label, "", f.Count, x.address(f.Kind, f.Label))
@@ -291,15 +278,4 @@ func proofTile(s report.ProofSummary) tile {
 		t.Note = fmt.Sprintf("%d would change, %d unproven", s[prove.Changes], s[prove.Unproven])
 	}
 	return t
-}
-
-// toneOfVerdict is how a verdict is drawn.
-func toneOfVerdict(v prove.Verdict) string {
-	switch v {
-	case prove.Proven:
-		return "good"
-	case prove.Changes:
-		return "warning"
-	}
-	return "error"
 }
