@@ -150,7 +150,7 @@ func (a *takeInventory) Run(ctx context.Context) error {
 func (a *takeInventory) show(i *audit.Inventory) error {
 	var unwritten error
 	if a.html != "" {
-		unwritten = writeReport(a.html, a.force, func(w io.Writer) error { return page.Audit(w, i) })
+		unwritten = writeFile(a.html, a.force, func(w io.Writer) error { return page.Audit(w, i) })
 	}
 	return errors.Join(a.print(i), unwritten)
 }

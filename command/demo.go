@@ -72,12 +72,9 @@ func (d *demo) Run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(d.dir)) }()
 	// No rate limit is announced: the demo is not to take longer than it is interesting.
-	d.server, err = tfesim.New(tfesim.Options{Organizations: []string{demoOrg}, RateLimit: -1, NoRuns: runsRefused, Logger: d.log})
+	d.server, d.running, err = startServer(tfesim.Options{Organizations: []string{demoOrg}, RateLimit: -1, NoRuns: runsRefused, Logger: d.log}, "")
 	if err != nil {
 		return err
-	}
-	if d.running, err = d.server.Start(""); err != nil {
-		return errors.Join(err, d.server.Close())
 	}
 	defer func() { err = errors.Join(err, d.running.Close()) }()
 	if err := d.running.WriteEnvFile(d.envFile()); err != nil {

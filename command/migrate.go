@@ -2,10 +2,7 @@ package command
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"strings"
 	"time"
 
@@ -90,12 +87,12 @@ func (m *migration) Run(ctx context.Context) error {
 	}
 	defer client.Close()
 	haul := m.haul(client)
-	record, err := m.openRecord()
+	record, err := m.openRecord(m.journal)
 	if err != nil {
 		return err
 	}
 	defer record.close()
-	record.engage(haul)
+	record.engage(haul.Engine)
 	haul.TrustListing = m.yes && m.options.Create
 	plan, err := m.plan(ctx, haul, pairing)
 	if err != nil {
@@ -165,54 +162,4 @@ func (h *hauling) again(journal string) string {
 		words = append(words, "--journal", shellWord(journal))
 	}
 	return strings.Join(words, " ")
-}
-
-// A record is the journal of a haul while it is carried out.
-type record struct {
-	path    string
-	journal *migrate.Journal
-	past    *migrate.Ledger
-	held    *heldLocks
-	empty   bool // nothing was done: a new file is not left behind
-}
-
-// openRecord opens the journal, or begins one.
-func (m *migration) openRecord() (*record, error) {
-	r := &record{path: m.journal, held: m.held}
-	if r.path == "" {
-		r.path = "tfhaul-" + time.Now().Format("20060102-150405") + ".jsonl"
-		if _, err := os.Lstat(r.path); !errors.Is(err, fs.ErrNotExist) {
-			return nil, usagef("there is a journal %s already: continue it with --journal %s, or name another", r.path, r.path)
-		}
-	}
-	_, err := os.Lstat(r.path)
-	isNew := errors.Is(err, fs.ErrNotExist)
-	r.journal, r.past, err = migrate.OpenJournal(r.path)
-	if errors.Is(err, migrate.ErrJournalInUse) {
-		return nil, usagef("%v: the haul still runs; wait for its end, or stop it", err)
-	}
-	if err != nil {
-		return nil, usagef("%v", err)
-	}
-	r.empty = isNew
-	return r, nil
-}
-
-// engage has the haul recorded, and continued where it was begun before.
-func (r *record) engage(haul *migrate.Haul) {
-	haul.Journal, haul.Haul, haul.Past = r.journal, r.journal.Haul(), r.past
-	r.held.inherit(r.past)
-	r.past = nil // as large as the haul, and the engine has it
-}
-
-// keep says that the haul begins.
-func (r *record) keep() { r.empty = false }
-
-// close closes the journal. Every event is on the disk when it was appended.
-func (r *record) close() {
-	_ = r.journal.Close()
-	if r.empty {
-		// It names nothing but a haul that never was.
-		_ = os.Remove(r.path)
-	}
 }

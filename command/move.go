@@ -194,13 +194,13 @@ func (m *moveOne) findAndMove(ctx context.Context) (migrate.Result, error) {
 			defer m.endMoveJournal(journal, path)
 		}
 	default:
-		journal, past, err := migrate.OpenJournal(m.journal)
+		record, err := m.openRecord(m.journal)
 		if err != nil {
-			return migrate.Result{}, usagef("%v", err)
+			return migrate.Result{}, err
 		}
-		// Every event is on the disk when it was appended.
-		defer func() { _ = journal.Close() }()
-		engine.Journal, engine.Haul, engine.Past = journal, journal.Haul(), past
+		record.keep()
+		defer record.close()
+		record.engage(engine)
 	}
 	return engine.Move(ctx, m.move), nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"time"
@@ -110,26 +111,6 @@ func (h *hauling) past() (*migrate.Ledger, error) {
 	return readJournal(h.journal)
 }
 
-// readJournal reads a journal that nobody has to be kept from writing.
-func readJournal(path string) (*migrate.Ledger, error) {
-	// Opening a pipe would wait for its other end.
-	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() && !info.IsDir() {
-		return nil, usagef("the journal %q cannot be read: it is not a regular file", path)
-	}
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, usagef("the journal %q cannot be read: %v", path, withoutPath(err))
-	}
-	ledger, err := migrate.ReadLedger(file)
-	if closed := file.Close(); err == nil {
-		err = closed
-	}
-	if err != nil {
-		return nil, usagef("the journal %q cannot be used: %v", path, withoutPath(err))
-	}
-	return ledger, nil
-}
-
 // plan has a haul planned, and tells how far that is.
 func (h *hauling) plan(ctx context.Context, haul *migrate.Haul, pairing *pairing) (*migrate.Plan, error) {
 	progress := h.startProgress(reading, len(pairing.moves))
@@ -170,22 +151,10 @@ func (l *planner) writeManifest(plan *migrate.Plan) error {
 	if plan.Count(migrate.WouldMove) == 0 {
 		return nil // see tellManifest
 	}
-	flags := os.O_WRONLY | os.O_CREATE | os.O_EXCL
-	if l.force {
-		flags = os.O_WRONLY | os.O_CREATE | os.O_TRUNC
-	}
-	file, err := os.OpenFile(l.out, flags, 0o644)
-	if err != nil {
-		return fmt.Errorf("the manifest cannot be written: %w", err)
-	}
-	_, err = manifest.WriteTo(file)
-	if closed := file.Close(); err == nil {
-		err = closed
-	}
-	if err != nil {
-		return fmt.Errorf("the manifest cannot be written: %w", err)
-	}
-	return nil
+	return writeFile(l.out, l.force, func(w io.Writer) error {
+		_, err := manifest.WriteTo(w)
+		return err
+	})
 }
 
 // hostOf is an address's host as a manifest writes it: with the scheme where the

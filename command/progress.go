@@ -15,17 +15,11 @@ import (
 type progress struct {
 	*process
 	mu      sync.Mutex
-	waiting map[string]waitedFor // by target
-}
-
-// A waitedFor is who holds a lock, and since when we wait for it.
-type waitedFor struct {
-	holder string
-	since  time.Time
+	waiting map[string]string // who holds the lock, by target
 }
 
 func (p *process) progress() *progress {
-	return &progress{process: p, waiting: map[string]waitedFor{}}
+	return &progress{process: p, waiting: map[string]string{}}
 }
 
 // observe is told of every event of a move.
@@ -44,13 +38,13 @@ func (g *progress) observe(e migrate.Event) {
 	}
 }
 
-// wait tells who is waited for, when that is somebody new.
+// wait tells who is waited for, when that is another user.
 func (g *progress) wait(e migrate.Event) {
 	before, known := g.waiting[e.Target]
-	if known && before.holder == e.Holder {
+	if known && before == e.Holder {
 		return
 	}
-	g.waiting[e.Target] = waitedFor{e.Holder, e.Time}
+	g.waiting[e.Target] = e.Holder
 	if !g.stderr.interactive {
 		g.log.Warn("waiting for a lock", "workspace", e.Target, "holder", e.Holder)
 		return

@@ -195,19 +195,16 @@ func (r *rehearsal) stage(moves []migrate.Move, real *migrate.Plan) (client *tar
 	if err != nil {
 		return nil, nil, err
 	}
-	r.server, err = tfesim.New(tfesim.Options{NoRuns: runsRefused,
+	server, running, err := startServer(tfesim.Options{NoRuns: runsRefused,
 		Personality: personality, Organizations: []string{r.address.Organization},
 		RateLimit: limit, Latency: r.latency, TerraformVersion: "latest", Logger: r.log,
-	})
+	}, "")
 	if err != nil {
 		return nil, nil, err
 	}
+	r.server = server
 	if err := r.furnish(moves, real); err != nil {
-		return nil, nil, errors.Join(err, r.server.Close())
-	}
-	running, err := r.server.Start("")
-	if err != nil {
-		return nil, nil, errors.Join(err, r.server.Close())
+		return nil, nil, errors.Join(err, running.Close())
 	}
 	authorities := x509.NewCertPool()
 	authorities.AppendCertsFromPEM(running.CAPEM())

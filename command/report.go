@@ -67,12 +67,12 @@ func (t *tellHaul) Run() error {
 	told := report.HaulReport{Journal: t.journal, Haul: ledger.Haul(), Results: ledger.Results(), Unfinished: ledger.CutOff()}
 	told.Started, told.Ended = ledger.Times()
 	if t.html != "" {
-		if err := writeReport(t.html, t.force, func(w io.Writer) error { return page.Haul(w, told) }); err != nil {
+		if err := writeFile(t.html, t.force, func(w io.Writer) error { return page.Haul(w, told) }); err != nil {
 			return err
 		}
 	}
 	if t.junit != "" {
-		if err := writeReport(t.junit, t.force, func(w io.Writer) error { return report.HaulJUnit(w, told) }); err != nil {
+		if err := writeFile(t.junit, t.force, func(w io.Writer) error { return report.HaulJUnit(w, told) }); err != nil {
 			return err
 		}
 	}

@@ -27,33 +27,43 @@ func reportPath(c *cli.Context, flag string) (string, error) {
 	return path, mustBeReplaceable(path, c.Bool("force"))
 }
 
-// writeReport writes a file of a report whole or not at all: what stood there
-// before stays until all is written. Others may read it: it holds no secret.
-func writeReport(path string, force bool, write func(io.Writer) error) (err error) {
-	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
-		return writeInto(path, write) // a pipe, a terminal, /dev/stdout
-	}
+// writeFile writes a file for people whole or not at all: what was there before stays
+// until all is written. Others may read it: it holds no secret.
+func writeFile(path string, force bool, write func(io.Writer) error) error {
+	// It may have come while the content was made.
 	if err := mustBeReplaceable(path, force); err != nil {
-		return err // it came while the report was made
+		return err
 	}
-	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return fmt.Errorf("the report %q cannot be written: %w", path, withoutPath(err))
+	replace := replaceFile
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		replace = writeInto // a pipe, a terminal, /dev/stdout
 	}
-	defer func() {
-		if err != nil {
-			// The first error is the one to tell of.
-			_ = file.Close()
-			_ = os.Remove(file.Name())
-		}
-	}()
-	if err := errors.Join(write(file), file.Chmod(0o644), file.Close()); err != nil {
-		return fmt.Errorf("the report %q cannot be written: %w", path, withoutPath(err))
-	}
-	if err := os.Rename(file.Name(), path); err != nil {
-		return fmt.Errorf("the report %q cannot be put in its place: %w", path, withoutPath(err))
+	if err := replace(path, write); err != nil {
+		return fmt.Errorf("%q cannot be written: %w", path, withoutPath(err))
 	}
 	return nil
+}
+
+func replaceFile(path string, write func(io.Writer) error) error {
+	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	if err = errors.Join(write(file), file.Chmod(0o644), file.Close()); err == nil {
+		err = os.Rename(file.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(file.Name()) // the first error is the one to report
+	}
+	return err
+}
+
+func writeInto(path string, write func(io.Writer) error) error {
+	file, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(write(file), file.Close())
 }
 
 // reportMarks are in the first bytes of the reports that tfhaul writes: pages, and JUnit.
@@ -103,16 +113,4 @@ func beginningOf(path string) (string, error) {
 // forceFlag permits to replace what tfhaul did not write.
 func forceFlag(flags string) cli.Flag {
 	return switchFlag("force", "with "+flags+": replace a file that tfhaul did not write")
-}
-
-// writeInto writes to what is there and no regular file.
-func writeInto(path string, write func(io.Writer) error) error {
-	file, err := os.OpenFile(path, os.O_WRONLY, 0)
-	if err != nil {
-		return fmt.Errorf("the report %q cannot be written: %w", path, withoutPath(err))
-	}
-	if err := errors.Join(write(file), file.Close()); err != nil {
-		return fmt.Errorf("the report %q cannot be written: %w", path, withoutPath(err))
-	}
-	return nil
 }

@@ -107,13 +107,9 @@ func checkListen(address string) error {
 
 // Run serves until ctx ends, which is how it is meant to end.
 func (s *simulation) Run(ctx context.Context) (err error) {
-	server, err := tfesim.New(s.options)
+	_, running, err := startServer(s.options, s.listen)
 	if err != nil {
 		return &usageError{s.reason(err)}
-	}
-	running, err := server.Start(s.listen)
-	if err != nil {
-		return errors.Join(&usageError{s.reason(err)}, server.Close())
 	}
 	defer func() { err = errors.Join(err, running.Close()) }()
 	if s.envFile != "" {
@@ -130,6 +126,19 @@ func (s *simulation) Run(ctx context.Context) (err error) {
 	}
 	<-ctx.Done()
 	return nil
+}
+
+// startServer starts an embedded server, which the caller closes.
+func startServer(o tfesim.Options, listen string) (*tfesim.Server, *tfesim.Running, error) {
+	server, err := tfesim.New(o)
+	if err != nil {
+		return nil, nil, err
+	}
+	running, err := server.Start(listen)
+	if err != nil {
+		return nil, nil, errors.Join(err, server.Close())
+	}
+	return server, running, nil
 }
 
 // reason says why the server cannot be, and which flag is to blame.

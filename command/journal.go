@@ -1,0 +1,82 @@
+package command
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"time"
+
+	"tfhaul/migrate"
+)
+
+// readJournal reads a journal that nobody has to be kept from writing.
+func readJournal(path string) (*migrate.Ledger, error) {
+	// Opening a pipe would wait for its other end.
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() && !info.IsDir() {
+		return nil, usagef("the journal %q cannot be read: it is not a regular file", path)
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, usagef("the journal %q cannot be read: %v", path, withoutPath(err))
+	}
+	ledger, err := migrate.ReadLedger(file)
+	if closed := file.Close(); err == nil {
+		err = closed
+	}
+	if err != nil {
+		return nil, usagef("the journal %q cannot be used: %v", path, withoutPath(err))
+	}
+	return ledger, nil
+}
+
+// A record is the journal of a haul, or of a move with --journal, while it is carried
+// out.
+type record struct {
+	path    string
+	journal *migrate.Journal
+	past    *migrate.Ledger
+	held    *heldLocks
+	isNew   bool // it is not left behind unless it is kept
+}
+
+// openRecord opens a journal, or begins it. Without a path it begins one named after the
+// time.
+func (p *process) openRecord(path string) (*record, error) {
+	named := path != ""
+	if !named {
+		path = "tfhaul-" + time.Now().Format("20060102-150405") + ".jsonl"
+	}
+	r := &record{path: path, held: p.held}
+	_, err := os.Lstat(path)
+	r.isNew = errors.Is(err, fs.ErrNotExist)
+	if !named && !r.isNew {
+		return nil, usagef("there is a journal %s already: continue it with --journal %s, or name another", path, path)
+	}
+	r.journal, r.past, err = migrate.OpenJournal(path)
+	if errors.Is(err, migrate.ErrJournalInUse) {
+		return nil, usagef("%v: the haul still runs; wait for its end, or stop it", err)
+	}
+	if err != nil {
+		return nil, usagef("%v", err)
+	}
+	return r, nil
+}
+
+// engage makes an engine record what it does, and continue what was begun before.
+func (r *record) engage(engine *migrate.Engine) {
+	engine.Journal, engine.Haul, engine.Past = r.journal, r.journal.Haul(), r.past
+	r.held.inherit(r.past)
+	r.past = nil // as large as the haul, and the engine has it
+}
+
+// keep keeps the file, because moves begin.
+func (r *record) keep() { r.isNew = false }
+
+// close closes the journal. Every event is on the disk when it was appended.
+func (r *record) close() {
+	_ = r.journal.Close()
+	if r.isNew {
+		// It names nothing but a haul that never began.
+		_ = os.Remove(r.path)
+	}
+}
