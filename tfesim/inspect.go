@@ -347,7 +347,7 @@ func (s *Server) set(org, workspace, name, value string) error {
 	})
 }
 
-// AwaitRun waits until a run has one of the statuses, or is over, and returns its status then.
+// AwaitRun waits until a run has one of the statuses or has ended, and returns its status.
 func (s *Server) AwaitRun(ctx context.Context, runID string, statuses ...string) (string, error) {
 	return s.runs.Await(ctx, runID, statuses...)
 }
@@ -360,7 +360,7 @@ func (s *Server) SetVariable(org, workspace, category, key, value string) error 
 	})
 }
 
-// RunInfo is what the server holds of a run.
+// RunInfo describes a run.
 type RunInfo = runs.Info
 
 // Runs returns a workspace's runs, newest first.

@@ -14,7 +14,6 @@ const (
 	String
 	Strings
 	Number
-	Object
 )
 
 // A Setting is an attribute that the server keeps and returns without acting on it.
@@ -35,15 +34,13 @@ func (k Kind) accepts(raw json.RawMessage) bool {
 		return json.Unmarshal(raw, new(string)) == nil
 	case Strings:
 		return json.Unmarshal(raw, new([]string)) == nil
-	case Number:
-		return json.Unmarshal(raw, new(json.Number)) == nil
 	}
-	return json.Unmarshal(raw, new(map[string]json.RawMessage)) == nil
+	return json.Unmarshal(raw, new(json.Number)) == nil
 }
 
 // String names the kind as error texts do.
 func (k Kind) String() string {
-	return [...]string{"a boolean", "a string", "a list of strings", "a number", "an object"}[k]
+	return [...]string{"a boolean", "a string", "a list of strings", "a number"}[k]
 }
 
 // ApplySettings returns the settings of a record with those of a document applied, or says which

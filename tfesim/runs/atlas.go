@@ -11,15 +11,15 @@ import (
 	"tfhaul/tfesim/jsonapi"
 )
 
-// An atlasVersion is what the first API knows of a configuration version besides.
+// An atlasVersion holds the attributes that a configuration version has only in the first API.
 type atlasVersion struct {
 	Number    int
 	Metadata  map[string]string
 	Variables map[string]string
 }
 
-// CreateAtlasVersion answers POST /configurations/:user/:name/versions. Its variables become
-// the workspace's where that has none of the name, as terraform push had it.
+// CreateAtlasVersion answers POST /configurations/:user/:name/versions of the first API. As with
+// terraform push, the workspace gets the version's variables unless it already has them.
 func (s *Service) CreateAtlasVersion(c Call, w Workspace, raw []byte) (*jsonapi.Answer, error) {
 	var document struct {
 		Version *struct {
@@ -28,7 +28,7 @@ func (s *Service) CreateAtlasVersion(c Call, w Workspace, raw []byte) (*jsonapi.
 		} `json:"version"`
 	}
 	if err := json.Unmarshal(raw, &document); err != nil {
-		return nil, jsonapi.Unprocessable("the document is not one of a version: metadata and variables are maps of strings")
+		return nil, jsonapi.Unprocessable("the document does not describe a version: metadata and variables are maps of strings")
 	}
 	if document.Version == nil {
 		return nil, jsonapi.Missing("version")
@@ -53,7 +53,7 @@ func (s *Service) CreateAtlasVersion(c Call, w Workspace, raw []byte) (*jsonapi.
 	}}, nil
 }
 
-// addMissingVariables gives a workspace the Terraform variables that it does not have yet.
+// addMissingVariables adds the Terraform variables that a workspace does not have yet.
 func (s *Service) addMissingVariables(w Workspace, values map[string]string) {
 	have := map[string]bool{}
 	for _, v := range s.variablesOf(w.ID) {
@@ -66,7 +66,7 @@ func (s *Service) addMissingVariables(w Workspace, values map[string]string) {
 	}
 }
 
-// LatestAtlasVersion answers GET /configurations/:user/:name/versions/latest.
+// LatestAtlasVersion answers GET /configurations/:user/:name/versions/latest of the first API.
 func (s *Service) LatestAtlasVersion(_ Call, w Workspace, _ []byte) (*jsonapi.Answer, error) {
 	for _, v := range s.configurationsOf(w.ID) {
 		if v.Atlas != nil {
@@ -78,8 +78,8 @@ func (s *Service) LatestAtlasVersion(_ Call, w Workspace, _ []byte) (*jsonapi.An
 	return nil, jsonapi.NotFound()
 }
 
-// AtlasProgress answers GET …/versions/progress/:token with the bytes that have arrived. The
-// documentation does not show the answer's shape.
+// AtlasProgress answers GET …/versions/progress/:token of the first API with the number of bytes
+// that have arrived. The form of the answer is a guess: the documentation does not show it.
 func (s *Service) AtlasProgress(c Call, w Workspace, _ []byte) (*jsonapi.Answer, error) {
 	v := s.configurations[c.Request().PathValue("token")]
 	if v == nil || v.Workspace != w.ID || v.Atlas == nil {
@@ -95,7 +95,7 @@ func (s *Service) AtlasProgress(c Call, w Workspace, _ []byte) (*jsonapi.Answer,
 	return &jsonapi.Answer{Status: http.StatusOK, Body: map[string]any{"progress": received}}, nil
 }
 
-// arrivingBytes counts the bytes of an upload while they come.
+// arrivingBytes counts the bytes of an upload while they arrive.
 func (s *Service) arrivingBytes(id string, body io.Reader) (counted io.Reader, done func()) {
 	n := new(atomic.Int64)
 	// Nothing is written to disk.

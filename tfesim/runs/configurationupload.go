@@ -17,7 +17,7 @@ import (
 	"tfhaul/tfesim/jsonapi"
 )
 
-// The kinds of blob that configuration versions and runs have addresses for.
+// The kinds of blob addresses that configuration versions and runs have.
 const (
 	blobConfiguration blobs.Kind = 'c'
 	blobPlanJSON      blobs.Kind = 'p'
@@ -25,8 +25,7 @@ const (
 	blobApplyLog      blobs.Kind = 'a'
 )
 
-// The bounds of a configuration: of the archive as it is sent, of what is in it, and of how
-// many files that is.
+// The limits of a configuration: bytes of the archive, bytes unpacked, and number of entries.
 const (
 	maxArchive     = 256 << 20
 	maxUnpacked    = 1 << 30
@@ -53,7 +52,7 @@ func (s *Service) Receive(w http.ResponseWriter, r *http.Request, t blobs.Ticket
 	defer done()
 	b, problem, err := s.takeArchive(io.LimitReader(body, maxArchive+1))
 	if err != nil {
-		// The version stays pending: the same address may be tried again.
+		// The version stays pending, so the client may retry with the same address.
 		http.Error(w, "Bad Request", http.StatusBadRequest)
 		return
 	}
@@ -65,12 +64,12 @@ func (s *Service) Receive(w http.ResponseWriter, r *http.Request, t blobs.Ticket
 	w.WriteHeader(http.StatusOK)
 }
 
-// archiveOf is the reader of the archive that a request brings.
+// archiveOf returns the archive in a request.
 func archiveOf(r *http.Request) (io.Reader, error) {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || kind != "multipart/form-data" {
 		if r.Method == http.MethodPost {
-			return nil, errors.New("a POST brings a form with the file in its field " + multipartField)
+			return nil, errors.New("a POST needs a form with the file in the field " + multipartField)
 		}
 		return r.Body, nil
 	}
@@ -89,8 +88,8 @@ func archiveOf(r *http.Request) (io.Reader, error) {
 	}
 }
 
-// takeArchive writes the archive into a blob and reads it meanwhile. The problem is why it
-// cannot be used; the error, why it was not received.
+// takeArchive stores an archive and checks it on the way. problem says why it cannot be used, err
+// why it did not arrive.
 func (s *Service) takeArchive(body io.Reader) (b *blobs.Blob, problem *archiveError, err error) {
 	writer, err := s.options.Blobs.Create()
 	if err != nil {
@@ -98,7 +97,7 @@ func (s *Service) takeArchive(body io.Reader) (b *blobs.Blob, problem *archiveEr
 	}
 	received := io.TeeReader(body, writer)
 	problem = checkArchive(received)
-	// What follows the end of the archive, or of what could be read of it.
+	// The check stops at the end of the archive, or at the first problem.
 	_, err = io.Copy(io.Discard, received)
 	if err == nil {
 		b, err = writer.Finish()
@@ -121,13 +120,13 @@ func unusable(format string, args ...any) *archiveError {
 	return &archiveError{errorUnusable, fmt.Sprintf(format, args...)}
 }
 
-// checkArchive reads an archive to its end; nil when it can be unpacked safely.
+// checkArchive reads an archive and returns why it cannot be unpacked safely, or nil.
 func checkArchive(r io.Reader) *archiveError {
 	return eachEntry(r, func(*tar.Header, io.Reader) error { return nil })
 }
 
-// eachEntry visits the entries of a tar.gz. It stops at the first that would leave the folder
-// into which it is unpacked, and at the bounds.
+// eachEntry visits the entries of a tar.gz. It stops at the limits, and at the first entry that
+// would be unpacked outside the target folder.
 func eachEntry(r io.Reader, visit func(*tar.Header, io.Reader) error) *archiveError {
 	unzipped, err := gzip.NewReader(r)
 	if err != nil {
@@ -154,8 +153,8 @@ func eachEntry(r io.Reader, visit func(*tar.Header, io.Reader) error) *archiveEr
 	}
 }
 
-// checkEntry refuses names and links that lead out of the folder, on the face of them; what
-// leads out through another link, os.Root refuses.
+// checkEntry refuses names and links that lead out of the folder by themselves. os.Root refuses
+// those that lead out through other links.
 func checkEntry(h *tar.Header) *archiveError {
 	switch h.Typeflag {
 	case tar.TypeXGlobalHeader:
@@ -174,14 +173,13 @@ func checkEntry(h *tar.Header) *archiveError {
 	return nil
 }
 
-// leaves says whether a relative path climbs above where it starts.
+// leaves reports whether a relative path climbs above where it starts.
 func leaves(name string) bool {
 	clean := path.Clean(name)
 	return clean == ".." || strings.HasPrefix(clean, "../")
 }
 
-// awaitsConfiguration says whether the archive that an upload address stands for is still to
-// come.
+// awaitsConfiguration reports whether the archive for an upload address has not arrived yet.
 func (s *Service) awaitsConfiguration(t blobs.Ticket) (awaits bool) {
 	// Nothing is written to disk.
 	_ = s.host.Do(func() {
@@ -191,8 +189,7 @@ func (s *Service) awaitsConfiguration(t blobs.Ticket) (awaits bool) {
 	return awaits
 }
 
-// keepConfiguration makes an archive part of its version, and makes the run that it asks for.
-// When it returns nil they are on disk.
+// keepConfiguration adds an archive to its version, and queues the run that the version asks for.
 func (s *Service) keepConfiguration(t blobs.Ticket, b *blobs.Blob, problem *archiveError) error {
 	var refused error
 	err := s.host.Do(func() {
@@ -214,11 +211,11 @@ func (s *Service) keepConfiguration(t blobs.Ticket, b *blobs.Blob, problem *arch
 	return cmp.Or(refused, err)
 }
 
-// redirect sends the client to a blob.
+// redirect is the answer that sends the client to a blob.
 func (c *call) redirect(t blobs.Ticket) *jsonapi.Answer {
 	t.Expires = c.Now().Add(redirectLife).Unix()
 	return &jsonapi.Answer{Status: http.StatusFound, Header: http.Header{"Location": {c.s.options.Signer.Address(jsonapi.Origin(c.Request()), t)}}}
 }
 
-// redirectLife is how long an address works to which the API redirects.
+// redirectLife is how long the address of a redirect is valid.
 const redirectLife = time.Minute

@@ -14,18 +14,18 @@ type configurationVersion struct {
 	Workspace string
 	Sequence  uint64
 	Created   time.Time
-	// Arrived is when the archive was there and was read; zero before.
+	// Arrived is when the archive was received and checked. It is zero before.
 	Arrived time.Time
-	// AutoQueueRuns makes a run of the upload, Speculative allows none that can be applied,
-	// Provisional keeps it from becoming the workspace's current one.
+	// AutoQueueRuns queues a run after the upload, Speculative allows only runs that cannot be
+	// applied, and Provisional versions never become the workspace's current one.
 	AutoQueueRuns, Speculative, Provisional bool
 	Source                                  string
 	Archive                                 *blobs.Blob
-	// Error and ErrorMessage say why the upload could not be used.
+	// Error and ErrorMessage say why the archive cannot be used.
 	Error, ErrorMessage string
 	Archived            bool
-	BackingData         string        // as that of a state version
-	Atlas               *atlasVersion // of the first API's; nil for others
+	BackingData         string        // one of the blobs.Data constants
+	Atlas               *atlasVersion // of versions made through the first API
 }
 
 // The statuses of a configuration version.
@@ -36,8 +36,8 @@ const (
 	configurationArchived = "archived"
 )
 
-// configurationStatus is what the status is at a moment: processing takes
-// Options.ProcessingDelay from the upload.
+// configurationStatus returns the status at a moment: a version stays pending for
+// Options.ProcessingDelay after the upload.
 func (s *Service) configurationStatus(v *configurationVersion, now time.Time) string {
 	switch {
 	case v.Archived:
@@ -50,7 +50,7 @@ func (s *Service) configurationStatus(v *configurationVersion, now time.Time) st
 	return configurationUploaded
 }
 
-// configurationsOf are a workspace's configuration versions, newest first.
+// configurationsOf returns a workspace's configuration versions, newest first.
 func (s *Service) configurationsOf(workspace string) []*configurationVersion {
 	var all []*configurationVersion
 	for _, v := range s.configurations {
@@ -62,8 +62,8 @@ func (s *Service) configurationsOf(workspace string) []*configurationVersion {
 	return all
 }
 
-// currentConfiguration is the newest of a workspace that is neither speculative nor
-// provisional, whether it was uploaded or not.
+// currentConfiguration returns a workspace's newest version that is neither speculative nor
+// provisional, whether its archive has arrived or not.
 func (s *Service) currentConfiguration(workspace string) *configurationVersion {
 	for _, v := range s.configurationsOf(workspace) {
 		if !v.Speculative && !v.Provisional && !v.Archived {
@@ -73,7 +73,7 @@ func (s *Service) currentConfiguration(workspace string) *configurationVersion {
 	return nil
 }
 
-// usableConfiguration is the newest that a run which names none can use.
+// usableConfiguration returns the version for runs that name none.
 func (s *Service) usableConfiguration(workspace string, now time.Time) *configurationVersion {
 	for _, v := range s.configurationsOf(workspace) {
 		if !v.Speculative && !v.Provisional && s.configurationStatus(v, now) == configurationUploaded {
@@ -95,8 +95,8 @@ func listConfigurations(c *call) (*jsonapi.Answer, error) {
 	return jsonapi.List(c.Request(), c.s.configurationsOf(w.ID), c.configurationResource, nil)
 }
 
-// checkConfigurationIncludes accepts what the API knows. There is never an ingress here: that
-// is where a version came from when a VCS sent it.
+// checkConfigurationIncludes accepts the names that the API knows. Nothing is ever included: an
+// ingress exists only for versions from a VCS.
 func (c *call) checkConfigurationIncludes() error {
 	for _, name := range jsonapi.Includes(c.Request()) {
 		switch name {
@@ -137,7 +137,7 @@ func createConfiguration(c *call) (*jsonapi.Answer, error) {
 	}
 	c.s.addConfiguration(v)
 	data := c.configurationResource(v)
-	// Only this answer tells the address: it is a secret that works once.
+	// Only this answer has the address, because it is a secret and works once.
 	data.Attributes["upload-url"] = c.s.options.Signer.Address(jsonapi.Origin(c.Request()), blobs.Ticket{Upload: true, Kind: blobConfiguration, ID: v.ID})
 	return jsonapi.Created(jsonapi.Document{Data: data}), nil
 }
@@ -149,7 +149,7 @@ func (s *Service) addConfiguration(v *configurationVersion) {
 	s.put(v)
 }
 
-// configuration finds the configuration version that the path names.
+// configuration returns the configuration version that the path names.
 func (c *call) configuration(need Access) (*configurationVersion, error) {
 	v := c.s.configurations[c.Request().PathValue("configuration_version_id")]
 	if v == nil || !c.May(need, v.Workspace) {
@@ -170,8 +170,8 @@ func getConfiguration(c *call) (*jsonapi.Answer, error) {
 	return jsonapi.OK(jsonapi.Document{Data: c.configurationResource(v)}), nil
 }
 
-// getIngress answers GET /configuration-versions/:id/ingress-attributes: there are none of
-// what the API uploaded.
+// getIngress answers GET /configuration-versions/:id/ingress-attributes. Only versions from a VCS
+// have any.
 func getIngress(c *call) (*jsonapi.Answer, error) {
 	if _, err := c.configuration(Read); err != nil {
 		return nil, err
@@ -215,8 +215,8 @@ func archiveConfiguration(c *call) (*jsonapi.Answer, error) {
 	return &jsonapi.Answer{Status: 202}, nil
 }
 
-// moveConfigurationData answers the actions on the archive of a configuration version, which
-// Terraform Enterprise alone has. The current one's cannot be deleted.
+// moveConfigurationData answers the actions on the archive of a configuration version, which only
+// Terraform Enterprise has. They fail for the current version.
 func moveConfigurationData(from, to string) func(*call) (*jsonapi.Answer, error) {
 	return func(c *call) (*jsonapi.Answer, error) {
 		v, err := c.configuration(Administer)
@@ -270,7 +270,7 @@ func (c *call) configurationResource(v *configurationVersion) jsonapi.Resource {
 		Relationships: map[string]any{"ingress-attributes": jsonapi.ToOne(nil, self+"/ingress-attributes")}, Links: links}
 }
 
-// configurationRef is a relationship to a configuration version; nil for none.
+// configurationRef returns a relationship to a configuration version, or nil.
 func configurationRef(v *configurationVersion) *jsonapi.Ref {
 	if v == nil {
 		return nil

@@ -8,29 +8,28 @@ import (
 	"tfhaul/tfesim/blobs"
 )
 
-// A job is all that executing a run takes, read while Server.mu was held.
+// A job holds everything that executing a run needs, so that it need not hold the host's lock.
 type job struct {
 	run       run
 	workspace string
-	org       string
-	directory string // of the configuration, in which terraform runs
+	directory string // the working directory within the configuration
 	archive   *blobs.Blob
-	state     *blobs.Blob // nil for none
-	known     int64       // the serial of the newest state version, -1 for none
+	state     *blobs.Blob // nil when there is none
+	known     int64       // the serial of the newest state version, or -1
 	variables []variable
 }
 
-// longestRun is after how long an execution is ended.
+// longestRun is how long one call of terraform may take.
 const longestRun = 2 * time.Hour
 
-// jobOf reads what a run needs. The error says why it cannot be executed.
+// jobOf returns the job for a run, or why the run cannot be executed.
 func (s *Service) jobOf(r *run) (*job, error) {
 	w, there := s.host.Workspace(r.Workspace)
 	v := s.configurations[r.Configuration]
 	if !there || v == nil || v.Archive == nil {
 		return nil, errors.New("the configuration version of this run is gone")
 	}
-	j := &job{run: *r, workspace: w.Name, org: w.Org, archive: v.Archive, directory: w.WorkingDirectory}
+	j := &job{run: *r, workspace: w.Name, archive: v.Archive, directory: w.WorkingDirectory}
 	j.state, j.known = s.host.CurrentState(w.ID)
 	for _, v := range s.variablesOf(w.ID) {
 		j.variables = append(j.variables, *v)
@@ -60,13 +59,13 @@ func (s *Service) plan(x *execution) {
 	s.endPhase(x, err, func(r *run) *phase { return &r.Plan }, func(r *run) {
 		r.Plan.JSON, r.Plan.Redacted = outcome.json, outcome.redacted
 		r.Plan.HasChanges = outcome.hasChanges
-		r.Plan.Additions, r.Plan.Changes, r.Plan.Destructions, r.Plan.Imports = outcome.counts()
+		r.Plan.counts = outcome.counts
 		s.planned(r)
 	}, outcome.json, outcome.redacted)
 }
 
-// takeTurn locks the workspace for a run that may change it. When somebody else has locked it
-// meanwhile, the run waits again.
+// takeTurn locks the workspace for a run that may change it. If it is locked by now, the run goes
+// back to waiting.
 func (s *Service) takeTurn(x *execution) bool {
 	mine := true
 	err := s.host.Do(func() {
@@ -85,7 +84,7 @@ func (s *Service) takeTurn(x *execution) bool {
 	return err == nil && mine
 }
 
-// planned decides how a run goes on whose plan is finished.
+// planned decides what happens to a run after its plan has finished.
 func (s *Service) planned(r *run) {
 	switch {
 	case s.speculative(r), !r.Plan.HasChanges && !r.EmptyApply:
@@ -111,7 +110,7 @@ func (s *Service) apply(x *execution) {
 	f, err := s.planFolder(x, j)
 	if err == nil {
 		did, err = s.executeApply(x, f)
-		// Whatever terraform said, what it wrote is the state now.
+		// Even after an error, what terraform wrote is the new state.
 		var lost error
 		if made, lost = s.takeState(f, j); lost != nil {
 			err = errors.Join(err, lost)
@@ -121,15 +120,16 @@ func (s *Service) apply(x *execution) {
 		err = errors.Join(err, s.host.AddState(j.run.Workspace, *made))
 	}
 	s.endPhase(x, err, func(r *run) *phase { return &r.Apply }, func(r *run) {
-		r.Apply.Additions, r.Apply.Changes, r.Apply.Destructions, r.Apply.Imports = did.added, did.changed, did.destroyed, did.imported
+		r.Apply.counts = did
 		s.finish(r, runApplied)
 	})
 }
 
-// startPhase moves a run to its next status; nil when there is nothing to be executed any more.
+// startPhase moves a run to its next status and returns the job, or nil when there is nothing left
+// to execute.
 func (s *Service) startPhase(x *execution, status string, part func(*run) *phase) *job {
 	var j *job
-	// A server that cannot write answers nothing any more.
+	// After a failed write, the host answers every request with an error.
 	_ = s.host.Do(func() {
 		r := s.runs[x.run]
 		switch {
@@ -152,8 +152,8 @@ func (s *Service) startPhase(x *execution, status string, part func(*run) *phase
 	return j
 }
 
-// endPhase records how a phase ended: finished, canceled or errored. The leftovers are dropped
-// when the run is gone.
+// endPhase records how a phase ended: finished, canceled or errored. If the run is gone, leftovers
+// are deleted.
 func (s *Service) endPhase(x *execution, err error, part func(*run) *phase, finished func(*run), leftovers ...*blobs.Blob) {
 	if err != nil && x.ctx.Err() == nil {
 		fmt.Fprintf(&x.log, "\nError: %v\n", err)
@@ -164,7 +164,7 @@ func (s *Service) endPhase(x *execution, err error, part func(*run) *phase, fini
 		r := s.runs[x.run]
 		s.executor.ended(x)
 		if r == nil || s.executor.closing() {
-			// What was being done is lost; the next start finds it so.
+			// Resume ends the run at the next start.
 			s.host.Discard(append(leftovers, log)...)
 			return
 		}

@@ -7,10 +7,9 @@ import (
 	"sync"
 )
 
-// An executor executes runs by the real terraform, each in a folder of its own. It owns a
-// goroutine for each run that is being executed.
+// An executor executes runs with the real terraform, each in its own folder and goroutine.
 type executor struct {
-	terraform string // the program; "" when there is none
+	terraform string // the path of the program, or ""
 	mirror    string
 	slots     chan struct{}
 	running   sync.WaitGroup
@@ -19,11 +18,11 @@ type executor struct {
 
 	mu      sync.Mutex
 	current map[string]*execution // by run
-	folders map[string]string     // of planned runs that may be applied, by run
+	folders map[string]string     // by run; of plans that may be applied
 	closed  bool
 }
 
-// defaultRuns is how many runs are executed at a time.
+// defaultRuns is the default of Options.Parallel.
 const defaultRuns = 2
 
 func newExecutor(o Options) *executor {
@@ -38,14 +37,14 @@ func newExecutor(o Options) *executor {
 	if name == "" {
 		name = "terraform"
 	}
-	// Without one, runs end errored and say so.
+	// Without the program, runs end errored, and their logs say why.
 	if path, err := exec.LookPath(name); err == nil && name != NoTerraform {
 		x.terraform = path
 	}
 	return x
 }
 
-// An execution is a plan or an apply while it is being executed.
+// An execution is a plan or an apply in progress.
 type execution struct {
 	run    string
 	ctx    context.Context
@@ -53,7 +52,7 @@ type execution struct {
 	log    liveLog
 }
 
-// begin executes a part of a run as soon as a slot is free. It is called with Server.mu held.
+// begin executes a phase of a run as soon as a slot is free. It is called with the host locked.
 func (x *executor) begin(run string, do func(*execution)) {
 	e := &execution{run: run}
 	e.ctx, e.cancel = context.WithCancel(x.ctx)
@@ -75,7 +74,7 @@ func (x *executor) begin(run string, do func(*execution)) {
 	})
 }
 
-// ended forgets an execution. A run that goes on at once has another by then.
+// ended forgets an execution, unless the run has started another one by then.
 func (x *executor) ended(e *execution) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -84,7 +83,7 @@ func (x *executor) ended(e *execution) {
 	}
 }
 
-// stop ends what is being executed of a run; false when nothing is.
+// stop cancels the execution of a run and reports whether there was one.
 func (x *executor) stop(run string) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -95,15 +94,14 @@ func (x *executor) stop(run string) bool {
 	return e != nil
 }
 
-// closing says that the server ends, so that an execution that was cut off says nothing of
-// its run.
+// closing reports whether close was called. Executions that it cuts off must not change their runs.
 func (x *executor) closing() bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return x.closed
 }
 
-// liveLogOf is the log of what is being executed of a run.
+// liveLogOf returns the log of a run that is being executed.
 func (x *executor) liveLogOf(run string) (*liveLog, bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -120,26 +118,26 @@ func (x *executor) keep(run, folder string) {
 	x.folders[run] = folder
 }
 
-// folder is that of a plan; "" when there is none (any more).
+// folder returns the folder of a plan, or "".
 func (x *executor) folder(run string) string {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return x.folders[run]
 }
 
-// discard removes the folder of a run that is over.
+// discard removes the folder of a run that has ended.
 func (x *executor) discard(run string) {
 	x.mu.Lock()
 	folder := x.folders[run]
 	delete(x.folders, run)
 	x.mu.Unlock()
 	if folder != "" {
-		// What cannot be removed lies in the system's folder for such things, 0700.
+		// What cannot be removed stays in the system's temporary folder, mode 0700.
 		_ = os.RemoveAll(folder)
 	}
 }
 
-// close ends all executions, waits for them, and removes what they left.
+// close cancels all executions, waits for them, and removes their folders.
 func (x *executor) close() {
 	x.mu.Lock()
 	x.closed = true
@@ -154,22 +152,22 @@ func (x *executor) close() {
 	}
 }
 
-// A liveLog is a log that is being written, and read meanwhile.
+// A liveLog is a log that can be read while it is being written.
 type liveLog struct {
 	mu   sync.Mutex
 	text []byte
 	cut  bool
 }
 
-// maxLog bounds a log; the real server's are cut, too.
+// maxLog is the maximum size of a log in bytes. The real server truncates logs, too.
 const maxLog = 8 << 20
 
 const (
-	startOfText = "\x02" // how a log begins and ends
+	startOfText = "\x02" // the markers around a log
 	endOfText   = "\x03"
 )
 
-// Write implements io.Writer. What is beyond the bound is dropped.
+// Write implements io.Writer. It drops what exceeds maxLog.
 func (l *liveLog) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -182,12 +180,12 @@ func (l *liveLog) Write(p []byte) (int, error) {
 		l.text = append(l.text, p...)
 	case !l.cut:
 		l.cut = true
-		l.text = append(append(l.text, p[:room]...), "\n(the log is cut here)\n"...)
+		l.text = append(append(l.text, p[:room]...), "\n(the log is truncated here)\n"...)
 	}
 	return len(p), nil
 }
 
-// part is a piece of the log as it is now.
+// part returns a part of what has been written so far.
 func (l *liveLog) part(offset, limit int64) []byte {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -14,7 +14,7 @@ import (
 	"tfhaul/tfesim/blobs"
 )
 
-// A folder is where a run is executed: 0700, and removed afterwards.
+// A folder is where a run is executed. It has mode 0700 and is removed afterwards.
 type folder struct {
 	dir string // absolute
 	// work is where terraform runs.
@@ -23,37 +23,37 @@ type folder struct {
 }
 
 func (f *folder) remove() {
-	// What cannot be removed lies in the system's folder for such things, 0700.
+	// What cannot be removed stays in the system's temporary folder, mode 0700.
 	_ = os.RemoveAll(f.dir)
 }
 
-// state is where the local backend keeps the state of a workspace; terraform.workspace is the
-// workspace's name in a run.
+// state returns where the local backend keeps the state of a workspace. As in a real run,
+// terraform.workspace is the workspace's name.
 func (f *folder) state(workspace string) string {
 	return filepath.Join(f.dir, "states", workspace, stateName)
 }
 
 func (f *folder) path(name string) string { return filepath.Join(f.dir, name) }
 
-// The files of a folder beside the configuration.
+// The files in a folder next to the configuration.
 const (
 	stateName     = "terraform.tfstate"
 	planName      = "plan.bin"
 	variablesName = "workspace.tfvars"
 	runVarsName   = "run.tfvars"
 	rcName        = "terraform.rc"
-	workName      = "work" // names the folder in which terraform runs
-	// overrideName sorts behind every override file that a configuration may have.
+	workName      = "work" // its content is the working directory
+	// overrideName sorts after every override file that a configuration may have.
 	overrideName = "zzzz_tfesim_backend_override.tf"
 )
 
-// prepare makes the folder of a run: the configuration, the state, the variables.
+// prepare creates the folder of a run with the configuration, the state and the variables.
 func (s *Service) prepare(x *execution, j *job) (*folder, error) {
 	if s.options.NoRuns != "" {
 		return nil, errors.New(s.options.NoRuns)
 	}
 	if s.executor.terraform == "" {
-		return nil, errors.New("this server executes runs by the terraform on its PATH, and there is none: nothing was planned")
+		return nil, errors.New("this server has no terraform to execute runs with: nothing was planned")
 	}
 	dir, err := os.MkdirTemp("", "tfesim-run-*") // 0700
 	if err != nil {
@@ -81,7 +81,7 @@ func (s *Service) prepare(x *execution, j *job) (*folder, error) {
 	return f, nil
 }
 
-// unpack writes the files of an archive. os.Root keeps every one of them inside.
+// unpack writes the files of an archive. os.Root keeps all of them inside the folder.
 func (s *Service) unpack(archive *blobs.Blob, into string) error {
 	content, err := s.options.Blobs.Open(archive.ID)
 	if err != nil {
@@ -125,8 +125,8 @@ func unpackEntry(root *os.Root, h *tar.Header, r io.Reader) error {
 	return errors.Join(err, file.Close())
 }
 
-// choose finds the folder of the configuration in which terraform runs, and leaves nothing
-// there of a backend that it was initialised for.
+// choose finds the working directory in the configuration, and removes the traces of an earlier
+// init there.
 func (f *folder) choose(directory string) error {
 	if path.IsAbs(directory) || leaves(directory) {
 		return fmt.Errorf("the workspace's working directory %q leads out of the configuration", directory)
@@ -140,7 +140,7 @@ func (f *folder) choose(directory string) error {
 		return errors.New("setup failed: Terraform Enterprise detected a terraform.tfstate file in your working directory: it must not be part of the configuration")
 	}
 	if !hasConfiguration(f.work) {
-		// terraform would take the file with the backend for a configuration of nothing.
+		// With the backend override in it, terraform would accept the folder and plan nothing.
 		return errors.New("no configuration files: the configuration version holds no .tf file in the workspace's working directory")
 	}
 	for _, left := range []string{stateName, "environment"} {
@@ -151,7 +151,7 @@ func (f *folder) choose(directory string) error {
 	return os.WriteFile(f.path(workName), []byte(directory), 0o600)
 }
 
-// hasConfiguration says whether a folder holds a file of Terraform's.
+// hasConfiguration reports whether a folder contains Terraform files.
 func hasConfiguration(dir string) bool {
 	for _, pattern := range []string{"*.tf", "*.tf.json"} {
 		// The pattern is well-formed.
@@ -176,12 +176,11 @@ func (s *Service) copyBlob(b *blobs.Blob, to string) error {
 	return errors.Join(err, file.Close())
 }
 
-// writeSettings writes what terraform is told: its backend, where providers are, and the
-// variables.
+// writeSettings writes the backend, the CLI configuration and the variables for terraform.
 func (s *Service) writeSettings(f *folder, j *job) error {
 	backend := "terraform {\n  backend \"local\" {\n    path = " + quoteHCL(f.state(j.workspace)) +
 		"\n    workspace_dir = " + quoteHCL(f.path("states")) + "\n  }\n}\n"
-	// Without a mirror there is no way to install a provider: nothing is fetched.
+	// Without a mirror, terraform can install no provider: a run never downloads anything.
 	rc := "provider_installation {\n}\n"
 	if s.executor.mirror != "" {
 		mirror, err := filepath.Abs(s.executor.mirror)
@@ -212,7 +211,7 @@ func (s *Service) writeSettings(f *folder, j *job) error {
 	)
 }
 
-// quoteHCL is a text as a string of HCL without templates.
+// quoteHCL returns text as an HCL string without templates.
 func quoteHCL(text string) string {
 	b, err := json.Marshal(text)
 	if err != nil {
@@ -222,12 +221,12 @@ func quoteHCL(text string) string {
 	return strings.NewReplacer("${", "$${", "%{", "%%{").Replace(quoted)
 }
 
-// inherited are the variables of this process that terraform needs to run at all; no other
-// reaches a run.
+// inherited are the environment variables of this process that terraform needs. A run gets no
+// others.
 var inherited = []string{"PATH", "LANG", "LC_ALL", "TZ", "SystemRoot", "SYSTEMROOT", "ComSpec", "PATHEXT"}
 
-// environment is that of a run: nothing of this process's own but what is needed to run, then
-// the workspace's variables, then what keeps the run in its folder.
+// environment returns the environment of a run: the inherited variables, then the workspace's
+// variables, then those that keep the run in its folder.
 func (s *Service) environment(f *folder, j *job) []string {
 	var env []string
 	for _, name := range inherited {

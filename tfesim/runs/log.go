@@ -10,16 +10,16 @@ import (
 	"tfhaul/tfesim/jsonapi"
 )
 
-// keepLog writes a finished log into a blob; nil when that fails, which leaves the log empty.
+// keepLog stores a finished log. It returns nil when that fails; the log is empty then.
 func (s *Service) keepLog(text []byte) *blobs.Blob {
 	b, err := blobs.Keep(s.options.Blobs, bytes.NewReader(marked(text)))
 	if err != nil {
-		s.options.Logger.Warn("a log could not be kept", "error", err)
+		s.options.Logger.Warn("cannot store a log", "error", err)
 	}
 	return b
 }
 
-// marked is a log between its markers.
+// marked puts a log between its markers.
 func marked(text []byte) []byte {
 	if len(text) == 0 || text[0] != startOfText[0] {
 		text = append([]byte(startOfText), text...)
@@ -52,7 +52,7 @@ func (s *Service) Send(w http.ResponseWriter, r *http.Request, t blobs.Ticket) {
 	s.sendLog(w, r, b, live)
 }
 
-// runBlob is what a run holds of a kind, or the log that is being written.
+// runBlob returns a run's blob of a kind, or the log that is being written.
 func (s *Service) runBlob(r *run, kind blobs.Kind) (*blobs.Blob, *liveLog) {
 	p, executed := &r.Plan, r.Plan.Status == phaseRunning
 	switch kind {
@@ -71,8 +71,8 @@ func (s *Service) runBlob(r *run, kind blobs.Kind) (*blobs.Blob, *liveLog) {
 	return p.Log, nil
 }
 
-// sendLog answers the part of a log that the offset and limit parameters name. A log that has
-// not begun is empty.
+// sendLog sends the part of a log that the offset and limit parameters name. Before a phase
+// starts, its log is empty.
 func (s *Service) sendLog(w http.ResponseWriter, r *http.Request, b *blobs.Blob, live *liveLog) {
 	number := func(name string) int64 {
 		n, err := strconv.ParseInt(r.URL.Query().Get(name), 10, 64)

@@ -10,9 +10,9 @@ import (
 	"tfhaul/tfesim/jsonapi"
 )
 
-// The methods in this file are what the host's other parts ask about runs.
+// The methods in this file answer the host's questions about runs.
 
-// WorkspaceOf returns the id of the workspace that a run belongs to; "" when there is no such run.
+// WorkspaceOf returns the id of the workspace that a run belongs to, or "" for an unknown run.
 func (s *Service) WorkspaceOf(runID string) string {
 	if r := s.runs[runID]; r != nil {
 		return r.Workspace
@@ -20,8 +20,8 @@ func (s *Service) WorkspaceOf(runID string) string {
 	return ""
 }
 
-// AddLockHolder makes a run that can hold a workspace's lock and is never executed, and returns
-// its id.
+// AddLockHolder adds a run that is never executed and can hold its workspace's lock, and returns its
+// id.
 func (s *Service) AddLockHolder(workspace string) (runID string) {
 	r := &run{ID: jsonapi.NewID("run"), Workspace: workspace, Created: time.Now()}
 	s.runs[r.ID] = r
@@ -38,8 +38,8 @@ func (s *Service) Resource(c Call, runID string) (shown jsonapi.Resource, ok boo
 	return (&call{c, s}).runResource(r), true
 }
 
-// Current returns a workspace's current run, or nil: the one that is being worked on, or else the
-// newest that was not only a plan.
+// Current returns the active run of a workspace, or else its newest run that is not plan-only, or
+// nil.
 func (s *Service) Current(workspace string) *Info {
 	r := s.currentRun(workspace)
 	if r == nil {
@@ -55,8 +55,8 @@ func (s *Service) CurrentConfiguration(workspace string) *jsonapi.Ref {
 	return configurationRef(s.currentConfiguration(workspace))
 }
 
-// Included returns the resources for an include parameter of a workspace that names its current
-// run or configuration version, or what belongs to them.
+// Included returns what a workspace's include parameter asks for when it names the current run, the
+// current configuration version, or something that belongs to them.
 func (s *Service) Included(in Call, workspace, name string) []jsonapi.Resource {
 	c := &call{in, s}
 	if strings.HasPrefix(name, "current_configuration_version") {
@@ -79,7 +79,7 @@ func (s *Service) Included(in Call, workspace, name string) []jsonapi.Resource {
 	return out
 }
 
-// An Info is what the server holds of a run.
+// An Info describes a run.
 type Info struct {
 	ID            string
 	Status        string
@@ -110,7 +110,7 @@ func (s *Service) List(workspace string) []Info {
 	return out
 }
 
-// Await waits until a run has one of the statuses, or is over, and returns its status then. Call it
+// Await waits until a run has one of the statuses or has ended, and returns its status. Call it
 // with the host unlocked.
 func (s *Service) Await(ctx context.Context, runID string, statuses ...string) (string, error) {
 	for {

@@ -9,9 +9,8 @@ import (
 	"tfhaul/tfesim/jsonapi"
 )
 
-// Advance starts what can start in a workspace: every plan that cannot be applied, which
-// ignores locks, and, when nothing else is going on there and nobody has locked it, the run
-// that has waited longest.
+// Advance starts the runs of a workspace that can start: all plan-only runs, which ignore locks,
+// and the run that has waited longest, if no other run is active and the workspace is unlocked.
 func (s *Service) Advance(workspace string) {
 	w, there := s.host.Workspace(workspace)
 	if !there {
@@ -38,13 +37,14 @@ func (s *Service) Advance(workspace string) {
 	}
 }
 
-// plansAside says that the run's plan needs no turn: it changes nothing, or only saves a plan.
+// plansAside reports whether a run's plan need not wait for other runs, because the run changes
+// nothing or only saves its plan.
 func (s *Service) plansAside(r *run) bool {
 	return s.speculative(r) || r.SavePlan && (r.Status == runPending || r.Status == runPlanQueued || r.Status == runPlanning || r.Status == runPlannedAndSaved)
 }
 
-// queuePlan hands a run to the executor. A workspace whose runs agents execute waits for one:
-// there are none here.
+// queuePlan hands a run to the executor. In agent mode, a run waits for an agent forever: there are
+// none here.
 func (s *Service) queuePlan(w Workspace, r *run) {
 	s.setStatus(r, runPlanQueued)
 	r.Plan.set(phaseQueued)
@@ -54,7 +54,7 @@ func (s *Service) queuePlan(w Workspace, r *run) {
 	s.executor.begin(r.ID, s.plan)
 }
 
-// finish ends a run: its lock goes, and the next one may start.
+// finish ends a run, releases its lock and starts the next run.
 func (s *Service) finish(r *run, status string) {
 	s.setStatus(r, status)
 	if r.Apply.Status == phasePending {
@@ -69,7 +69,7 @@ func (s *Service) finish(r *run, status string) {
 	s.Advance(r.Workspace)
 }
 
-// fail ends a run whose plan or apply did not come to its end.
+// fail ends a run whose plan or apply could not be completed.
 func (s *Service) fail(r *run, why string) {
 	p := &r.Plan
 	if r.Apply.Status == phaseQueued || r.Apply.Status == phaseRunning {
@@ -82,7 +82,7 @@ func (s *Service) fail(r *run, why string) {
 	s.finish(r, runErrored)
 }
 
-// forceCancelAfter is how long after a cancel a run may be ended by force.
+// forceCancelAfter is how long after a cancel a run can be canceled by force.
 const forceCancelAfter = time.Minute
 
 func (r *run) cancelable() bool {
@@ -101,7 +101,7 @@ func (r *run) forceCancelable(now time.Time) bool {
 	return !r.Canceled.IsZero() && !r.final() && now.After(r.Canceled.Add(forceCancelAfter))
 }
 
-// runAction answers POST /runs/:id/actions/…: 202, and what it does follows.
+// runAction answers POST /runs/:id/actions/… with 202. Its effect may follow later.
 func runAction(action string, may func(*call, *run) bool, do func(*call, Workspace, *run) error) func(*call) (*jsonapi.Answer, error) {
 	return func(c *call) (*jsonapi.Answer, error) {
 		r, err := c.runNamed(Write)
@@ -156,8 +156,8 @@ var (
 	forceExecuteRun = runAction("force_executed", func(_ *call, r *run) bool { return r.Status == runPending }, (*call).forceExecute)
 )
 
-// cancel stops what the executor does of a run; that ends the run. One that it has not begun
-// ends at once.
+// cancel stops the execution of a run, which ends the run. A run that is not being executed ends
+// immediately.
 func (s *Service) cancel(r *run, status string) {
 	if status == runCanceled && s.executor.stop(r.ID) {
 		return
@@ -170,7 +170,7 @@ func (s *Service) cancel(r *run, status string) {
 	s.finish(r, status)
 }
 
-// confirm has a planned run applied.
+// confirm applies a planned run.
 func (c *call) confirm(w Workspace, r *run) error {
 	if r.Status == runPlannedAndSaved {
 		if w.LockedBy != nil {
@@ -184,7 +184,7 @@ func (c *call) confirm(w Workspace, r *run) error {
 	return nil
 }
 
-// queueApply hands a planned run to the executor again.
+// queueApply hands a planned run to the executor.
 func (s *Service) queueApply(r *run) {
 	s.setStatus(r, runConfirmed)
 	s.setStatus(r, runApplyQueued)
@@ -192,7 +192,7 @@ func (s *Service) queueApply(r *run) {
 	s.executor.begin(r.ID, s.apply)
 }
 
-// forceExecute ends what is before a run in its queue, and starts it.
+// forceExecute ends the runs that are ahead of a run in its queue, so that it starts.
 func (c *call) forceExecute(w Workspace, r *run) error {
 	if w.LockedBy != nil && w.LockedBy.Type != "runs" {
 		return jsonapi.Conflict("%s: the workspace is locked by %s", notAllowed, w.LockedBy.Text)

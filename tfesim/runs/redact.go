@@ -4,18 +4,19 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
 	"reflect"
 
 	"tfhaul/tfesim/blobs"
 	"tfhaul/tfesim/jsonapi"
 )
 
-// blobPlanRedacted is the kind of a plan's redacted JSON.
+// blobPlanRedacted is the kind of the address of a plan's redacted JSON.
 const blobPlanRedacted blobs.Kind = 'r'
 
-// getRedactedPlan answers GET /plans/:id/json-output-redacted, for everyone who may read the
-// run: 204 while there is none, then a redirect. Terraform and OpenTofu render a remote plan
-// from it.
+// getRedactedPlan answers GET /plans/:id/json-output-redacted, for everyone who may read the run:
+// with 204 before the plan has finished, then with a redirect. Terraform and OpenTofu render remote
+// plans from it.
 func getRedactedPlan(c *call) (*jsonapi.Answer, error) {
 	r, err := c.runOfPart("plan_id", "plan-")
 	if err != nil {
@@ -27,8 +28,8 @@ func getRedactedPlan(c *call) (*jsonapi.Answer, error) {
 	return c.redirect(blobs.Ticket{Kind: blobPlanRedacted, ID: r.ID}), nil
 }
 
-// redactPlan makes the redacted form of a plan: its changes without sensitive values, and the
-// schemas by which a client renders them.
+// redactPlan stores the redacted form of a plan: its changes without sensitive values, and the
+// schemas that a client needs to render them.
 func (s *Service) redactPlan(x *execution, f *folder, plan *blobs.Blob) (*blobs.Blob, error) {
 	var schemas bytes.Buffer
 	if code, err := s.terraform(x, f, &schemas, "providers", "schema", "-json"); err != nil || code != 0 {
@@ -41,7 +42,7 @@ func (s *Service) redactPlan(x *execution, f *folder, plan *blobs.Blob) (*blobs.
 	defer content.Close()
 	var shown, provided map[string]any
 	if err := errors.Join(decodeNumbers(content, &shown), decodeNumbers(&schemas, &provided)); err != nil {
-		return nil, errors.New("terraform's JSON of the plan could not be read")
+		return nil, errors.New("cannot read terraform's JSON of the plan")
 	}
 	document, err := json.Marshal(redacted(shown, provided))
 	if err != nil {
@@ -50,14 +51,14 @@ func (s *Service) redactPlan(x *execution, f *folder, plan *blobs.Blob) (*blobs.
 	return blobs.Keep(s.options.Blobs, bytes.NewReader(document))
 }
 
-func decodeNumbers(r interface{ Read([]byte) (int, error) }, into any) error {
+func decodeNumbers(r io.Reader, into any) error {
 	d := json.NewDecoder(r)
 	d.UseNumber()
 	return d.Decode(into)
 }
 
-// redacted is the document that clients read. Values outside of changes (variables, planned
-// values, the prior state, the configuration) are not in it at all.
+// redacted returns the document that clients read. It leaves out all values outside of changes:
+// variables, planned values, the prior state and the configuration.
 func redacted(plan, schemas map[string]any) map[string]any {
 	out := map[string]any{
 		"plan_format_version":     plan["format_version"],
@@ -91,18 +92,18 @@ func redactChange(change any) {
 	before, after := c["before"], c["after"]
 	c["before"] = redact(before, c["before_sensitive"], nil, redactedText)
 	c["after"] = redact(after, c["after_sensitive"], before, redactedChange)
-	// Configuration that was generated may hold any value.
+	// Generated configuration may contain any value.
 	delete(c, "generated_config")
 }
 
 const (
 	redactedText   = "REDACTED"
-	redactedChange = "REDACTED (changed)" // differs, so that a client still sees a change
+	redactedChange = "REDACTED (changed)" // clients must still see a change
 )
 
-// redact replaces what the mask marks as sensitive. A mask is true for all of a value, or has
-// the value's shape. The types of values stay, because clients read them by the schema. A
-// string becomes text, or redactedText where it equals the string that was there before.
+// redact replaces the values that mask marks as sensitive. A mask is true for a whole value, or has
+// the value's shape. Values keep their types, because clients decode them with the schema. A string
+// becomes text, or redactedText when it equals was.
 func redact(value, mask, was any, text string) any {
 	all, _ := mask.(bool)
 	switch v := value.(type) {

@@ -9,7 +9,7 @@ import (
 	"tfhaul/tfesim/jsonapi"
 )
 
-// The statuses of a run that occur here.
+// The statuses that runs have here.
 const (
 	runPending            = "pending"
 	runPlanQueued         = "plan_queued"
@@ -27,27 +27,22 @@ const (
 	runForceCanceled      = "force_canceled"
 )
 
-// finalStatuses are those of runs that are over.
+// finalStatuses are the statuses of runs that have ended.
 var finalStatuses = []string{runApplied, runPlannedAndFinished, runDiscarded, runErrored, runCanceled, runForceCanceled}
 
-// A run is a plan, and perhaps an apply, of a workspace. One without a Status was made to hold
-// a workspace's lock and is never executed.
+// A run is a plan of a workspace, and perhaps an apply. A run without a Status only holds its
+// workspace's lock and is never executed.
 type run struct {
-	ID        string
-	Workspace string
-	Created   time.Time
-	runRecord
-}
-
-// A runRecord is what is known of a run besides whose it is.
-type runRecord struct {
+	ID            string
+	Workspace     string
+	Created       time.Time
 	Sequence      uint64
 	Configuration string
 	CreatedBy     jsonapi.Ref
 	ConfirmedBy   *jsonapi.Ref
 	Message       string
 	Source        string
-	Version       string // of Terraform, as asked for
+	Version       string // of Terraform, as requested
 	AutoApply     bool
 	EmptyApply    bool
 	Destroy       bool
@@ -57,11 +52,11 @@ type runRecord struct {
 	RefreshOnly   bool
 	Targets       []string
 	Replaces      []string
-	Settings      map[string]json.RawMessage // what is only given back
+	Settings      map[string]json.RawMessage // attributes without effect
 	Variables     []runVariable
 
 	Status   string
-	Times    map[string]time.Time // when it got each status
+	Times    map[string]time.Time // by status, when the run got it
 	Canceled time.Time
 	Comments []comment
 	Events   []runEvent
@@ -69,7 +64,7 @@ type runRecord struct {
 	Apply    phase
 }
 
-// A runVariable is an input variable for one run; Value is an expression.
+// A runVariable is an input variable for one run. Its Value is an HCL expression.
 type runVariable struct {
 	Key   string `json:"key"`
 	Value string `json:"value"`
@@ -88,16 +83,18 @@ type runEvent struct {
 
 // A phase is a run's plan or its apply.
 type phase struct {
-	Status string // "" while it has none
+	Status string // one of the phase constants
 	Times  map[string]time.Time
 	Log    *blobs.Blob
-	JSON   *blobs.Blob // of a plan
-	// Redacted is the plan as clients render it, without sensitive values.
-	Redacted *blobs.Blob
-	// What the plan holds, and what the apply did.
-	HasChanges                                bool
-	Additions, Changes, Destructions, Imports int
+	JSON   *blobs.Blob // of plans
+	// Redacted is the JSON of a plan without sensitive values.
+	Redacted   *blobs.Blob
+	HasChanges bool
+	counts
 }
+
+// counts are how many resources a plan or an apply is about.
+type counts struct{ Additions, Changes, Destructions, Imports int }
 
 // The statuses of a plan and of an apply.
 const (
@@ -107,7 +104,7 @@ const (
 	phaseFinished = "finished"
 	phaseErrored  = "errored"
 	phaseCanceled = "canceled"
-	// phaseUnreachable is an apply that will never be.
+	// phaseUnreachable is the status of an apply that will never happen.
 	phaseUnreachable = "unreachable"
 )
 
@@ -117,16 +114,16 @@ var runSettings = []jsonapi.Setting{
 	{Name: "policy-paths", Kind: jsonapi.Strings},
 }
 
-// final says that nothing will become of the run any more.
+// final reports whether a run has ended.
 func (r *run) final() bool { return r.Status == "" || slices.Contains(finalStatuses, r.Status) }
 
-// speculative says that the run can never be applied.
+// speculative reports whether a run can never be applied.
 func (s *Service) speculative(r *run) bool {
 	v := s.configurations[r.Configuration]
 	return r.PlanOnly || v != nil && v.Speculative
 }
 
-// setStatus moves the run to a status.
+// setStatus gives a run a status.
 func (s *Service) setStatus(r *run, status string) {
 	r.Status = status
 	if r.Times == nil {
@@ -150,7 +147,7 @@ func (r *run) event(action string) {
 	r.Events = append(r.Events, runEvent{jsonapi.NewID("re"), action, time.Now()})
 }
 
-// runsOf are a workspace's runs, newest first, without those that only hold a lock.
+// runsOf returns a workspace's runs, newest first, without those that only hold a lock.
 func (s *Service) runsOf(workspace string) []*run {
 	var all []*run
 	for _, r := range s.runs {
@@ -162,8 +159,7 @@ func (s *Service) runsOf(workspace string) []*run {
 	return all
 }
 
-// currentRun is the run of the workspace that is being worked on, or else the newest that was
-// not only a plan.
+// currentRun returns the active run of a workspace, or else its newest run that is not plan-only.
 func (s *Service) currentRun(workspace string) *run {
 	all := slices.DeleteFunc(s.runsOf(workspace), s.speculative)
 	for _, r := range slices.Backward(all) {
@@ -214,7 +210,7 @@ func createRun(c *call) (*jsonapi.Answer, error) {
 	return jsonapi.Created(jsonapi.Document{Data: c.runResource(r)}), nil
 }
 
-// The texts with which a run is refused.
+// The texts of refusals.
 const (
 	textLocalMode       = "Operations are disabled for this workspace. Change its execution mode to \"remote\" or \"agent\" to use it for runs"
 	textNoConfiguration = "Configuration version is missing"
@@ -222,7 +218,7 @@ const (
 	textVersionPlanOnly = "Terraform version can only be set for plan-only runs"
 )
 
-// runConfiguration is the configuration version that a new run names, or the workspace's.
+// runConfiguration returns the configuration version that a new run names, or the workspace's.
 func (c *call) runConfiguration(w Workspace) (*configurationVersion, error) {
 	rel, err := c.Body().One.Related("configuration-version")
 	if err != nil {
@@ -244,7 +240,7 @@ func (c *call) runConfiguration(w Workspace) (*configurationVersion, error) {
 	return v, nil
 }
 
-// readRunAttributes fills a run with what the document asks for.
+// readRunAttributes sets the attributes of a new run from the document.
 func (c *call) readRunAttributes(w Workspace, r *run) error {
 	it := c.Body().One
 	var err error
@@ -286,19 +282,19 @@ func (c *call) readRunAttributes(w Workspace, r *run) error {
 	}
 	for name, into := range map[string]any{"target-addrs": &r.Targets, "replace-addrs": &r.Replaces, "variables": &r.Variables} {
 		if it.Has(name) && json.Unmarshal(it.Attributes[name], into) != nil {
-			return jsonapi.Invalid(name, "%s is not of the form the API describes", name)
+			return jsonapi.Invalid(name, "%s does not have the form that the API describes", name)
 		}
 	}
 	for _, v := range r.Variables {
 		if !validVariableName(v.Key) {
-			return jsonapi.Invalid("variables", "Variables must have names that Terraform takes")
+			return jsonapi.Invalid("variables", "Variables must have valid Terraform names")
 		}
 	}
 	r.Settings, err = jsonapi.ApplySettings(runSettings, nil, it)
 	return err
 }
 
-// queueUploaded makes the run that an upload asks for. A workspace that runs nothing gets none.
+// queueUploaded queues the run for an uploaded configuration, unless the workspace is in local mode.
 func (s *Service) queueUploaded(v *configurationVersion) {
 	w, there := s.host.Workspace(v.Workspace)
 	if !there || w.ExecutionMode == "local" {
@@ -311,7 +307,7 @@ func (s *Service) queueUploaded(v *configurationVersion) {
 	s.addRun(r)
 }
 
-// addRun puts a run into its workspace's queue.
+// addRun adds a run to its workspace's queue.
 func (s *Service) addRun(r *run) {
 	s.sequence++
 	r.Sequence = s.sequence
@@ -323,7 +319,7 @@ func (s *Service) addRun(r *run) {
 	s.Advance(r.Workspace)
 }
 
-// runNamed finds the run that the path names.
+// runNamed returns the run that the path names.
 func (c *call) runNamed(need Access) (*run, error) {
 	r := c.s.runs[c.Request().PathValue("run_id")]
 	if r == nil || !c.May(need, r.Workspace) {

@@ -349,7 +349,7 @@ func TestWithoutTerraformRunsEndErrored(t *testing.T) {
 	cv := s.uploaded(t, c, ws, tfe.ConfigurationVersionCreateOptions{}, "main.tf", configuration)
 	r := s.run(t, c, tfe.RunCreateOptions{Workspace: ws, ConfigurationVersion: cv})
 	r = s.await(t, c, r, "errored")
-	if log := planLog(t, c, r); !strings.Contains(log, "there is none: nothing was planned") {
+	if log := planLog(t, c, r); !strings.Contains(log, "this server has no terraform to execute runs with: nothing was planned") {
 		t.Errorf("the log: %s", log)
 	}
 	if locked := s.Locked("demo"); len(locked) > 0 {

@@ -53,8 +53,8 @@ type Service struct {
 	configurations map[string]*configurationVersion
 	variables      map[string]*variable
 	runs           map[string]*run
-	arriving       map[string]*atomic.Int64 // bytes of configurations that are being uploaded
-	// sequence is that of the newest configuration version, variable or run.
+	arriving       map[string]*atomic.Int64 // bytes received so far, by configuration version
+	// sequence is the highest one of all configuration versions, variables and runs.
 	sequence uint64
 	executor *executor
 	// moved is closed, and replaced, whenever a run changes its status.
@@ -78,7 +78,7 @@ func New(host Host, o Options) *Service {
 // Close stops the runs that are being executed and waits for them. Call it with the host unlocked.
 func (s *Service) Close() { s.executor.close() }
 
-// A record is a record that the host keeps.
+// A record is something that the host stores.
 type record interface {
 	place() (bucket, key string)
 }
@@ -116,7 +116,7 @@ func (s *Service) Load(bucket, key string, record []byte) error {
 	case variableBucket:
 		return add(s.variables, key, record)
 	}
-	return fmt.Errorf("there are no records of a kind %q", bucket)
+	return fmt.Errorf("unknown kind of record: %q", bucket)
 }
 
 func add[T any](to map[string]*T, key string, record []byte) error {
@@ -153,7 +153,7 @@ func (s *Service) Resume(workspaces iter.Seq[string]) {
 		s.sequence = max(s.sequence, r.Sequence)
 		switch r.Status {
 		case runPlanning, runPlanned, runPlannedAndSaved, runConfirmed, runApplying, runApplyQueued:
-			// The folder with its plan is gone, too.
+			// Its folder with the plan is gone, too.
 			s.fail(r, "Error: the server was restarted while it worked on this run")
 		case runPlanQueued:
 			r.Status = runPending

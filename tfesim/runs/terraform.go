@@ -19,7 +19,7 @@ import (
 	"tfhaul/tfesim/blobs"
 )
 
-// terraform runs the program in the folder; its output goes to the log, or to stdout.
+// terraform runs terraform in a folder. Its errors go to the log.
 func (s *Service) terraform(x *execution, f *folder, stdout io.Writer, args ...string) (code int, err error) {
 	ctx, cancel := context.WithTimeout(x.ctx, longestRun)
 	defer cancel()
@@ -27,7 +27,7 @@ func (s *Service) terraform(x *execution, f *folder, stdout io.Writer, args ...s
 	cmd.Dir, cmd.Env = f.work, f.env
 	cmd.Stdout, cmd.Stderr = stdout, &x.log
 	if runtime.GOOS != "windows" {
-		// terraform ends cleanly when it is interrupted, and is killed when it does not.
+		// Terraform exits cleanly on an interrupt. If it does not, it is killed after WaitDelay.
 		cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	}
 	cmd.WaitDelay = 20 * time.Second
@@ -42,25 +42,18 @@ func (s *Service) terraform(x *execution, f *folder, stdout io.Writer, args ...s
 	return 0, err
 }
 
-// A counts is how many resources a plan or an apply is about.
-type counts struct{ added, changed, destroyed, imported int }
-
-// A planned is what a plan came to.
+// A planned is the result of a plan.
 type planned struct {
 	json       *blobs.Blob
 	redacted   *blobs.Blob
 	hasChanges bool
-	about      counts
+	counts
 }
 
-func (p planned) counts() (added, changed, destroyed, imported int) {
-	return p.about.added, p.about.changed, p.about.destroyed, p.about.imported
-}
-
-// errFailed is that terraform said itself what went wrong.
+// errFailed is returned when terraform exits with an error, which is in the log.
 var errFailed = errors.New("terraform ended with an error")
 
-// executePlan initialises, plans, and shows the plan as JSON.
+// executePlan runs init and plan, and stores the plan as JSON.
 func (s *Service) executePlan(x *execution, f *folder, j *job) (planned, error) {
 	if err := s.greet(x, f, j); err != nil {
 		return planned{}, err
@@ -100,7 +93,7 @@ func (s *Service) executePlan(x *execution, f *folder, j *job) (planned, error) 
 		s.discard(shown)
 		return planned{}, err
 	}
-	return planned{json: shown, redacted: redacted, hasChanges: code == 2, about: about}, nil
+	return planned{json: shown, redacted: redacted, hasChanges: code == 2, counts: about}, nil
 }
 
 func failed(code int) error {
@@ -110,8 +103,8 @@ func failed(code int) error {
 	return errFailed
 }
 
-// greet begins the log as the real one begins, and says so when the workspace asks for another
-// Terraform than there is.
+// greet starts the log as the real server does. It says so when the workspace asks for another
+// version of Terraform.
 func (s *Service) greet(x *execution, f *folder, j *job) error {
 	var out strings.Builder
 	if code, err := s.terraform(x, f, &out, "version", "-json"); err != nil || code != 0 {
@@ -122,16 +115,16 @@ func (s *Service) greet(x *execution, f *folder, j *job) error {
 		Platform string `json:"platform"`
 	}
 	if err := json.Unmarshal([]byte(out.String()), &about); err != nil {
-		return errors.New("the terraform on PATH does not tell its version")
+		return errors.New("the terraform on PATH does not report its version")
 	}
 	fmt.Fprintf(&x.log, "Terraform v%s\non %s\n", about.Version, about.Platform)
 	if asked := j.run.Version; asked != about.Version && regexp.MustCompile(`^\d+\.\d+\.\d+`).MatchString(asked) {
-		fmt.Fprintf(&x.log, "(The workspace asks for Terraform %s; this server has %s and executes the run by that.)\n", asked, about.Version)
+		fmt.Fprintf(&x.log, "(The workspace asks for Terraform %s. This server executes the run with %s, the version it has.)\n", asked, about.Version)
 	}
 	return nil
 }
 
-// showPlan writes the plan's JSON into a blob.
+// showPlan stores the plan's JSON.
 func (s *Service) showPlan(x *execution, f *folder) (*blobs.Blob, error) {
 	writer, err := s.options.Blobs.Create()
 	if err != nil {
@@ -147,7 +140,7 @@ func (s *Service) showPlan(x *execution, f *folder) (*blobs.Blob, error) {
 	return nil, errors.Join(err, writer.Abort())
 }
 
-// countChanges counts a plan's changes as the API tells them.
+// countChanges counts a plan's changes the way the API does.
 func (s *Service) countChanges(b *blobs.Blob) (counts, error) {
 	content, err := s.options.Blobs.Open(b.ID)
 	if err != nil {
@@ -164,7 +157,7 @@ func (s *Service) countChanges(b *blobs.Blob) (counts, error) {
 		} `json:"resource_changes"`
 	}
 	if err := json.NewDecoder(content).Decode(&plan); err != nil {
-		return counts{}, errors.New("terraform's JSON of the plan could not be read")
+		return counts{}, errors.New("cannot read terraform's JSON of the plan")
 	}
 	var n counts
 	for _, r := range plan.ResourceChanges {
@@ -172,23 +165,23 @@ func (s *Service) countChanges(b *blobs.Blob) (counts, error) {
 			continue
 		}
 		if len(r.Change.Importing) > 0 && string(r.Change.Importing) != "null" {
-			n.imported++
+			n.Imports++
 		}
 		for _, action := range r.Change.Actions {
 			switch action {
 			case "create":
-				n.added++
+				n.Additions++
 			case "update":
-				n.changed++
+				n.Changes++
 			case "delete":
-				n.destroyed++
+				n.Destructions++
 			}
 		}
 	}
 	return n, nil
 }
 
-// planFolder is the folder of a run's plan, found again for its apply.
+// planFolder returns the folder in which a run was planned, for its apply.
 func (s *Service) planFolder(x *execution, j *job) (*folder, error) {
 	dir := s.executor.folder(x.run)
 	if dir == "" {
@@ -204,7 +197,7 @@ func (s *Service) planFolder(x *execution, j *job) (*folder, error) {
 	return f, nil
 }
 
-// appliedLine is what terraform says at the end of an apply.
+// appliedLine matches the last line of an apply.
 var appliedLine = regexp.MustCompile(`Resources: (?:(\d+) imported, )?(\d+) added, (\d+) changed, (\d+) destroyed`)
 
 // executeApply applies the plan.
@@ -212,20 +205,20 @@ func (s *Service) executeApply(x *execution, f *folder) (counts, error) {
 	code, err := s.terraform(x, f, &x.log, "apply", "-input=false", "-no-color", f.path(planName))
 	var did counts
 	if m := appliedLine.FindSubmatch(x.log.part(0, 0)); m != nil {
-		for i, into := range []*int{&did.imported, &did.added, &did.changed, &did.destroyed} {
-			// Digits, or nothing.
+		for i, into := range []*int{&did.Imports, &did.Additions, &did.Changes, &did.Destructions} {
+			// The match is digits or empty.
 			*into, _ = strconv.Atoi(string(m[i+1]))
 		}
 	}
 	return did, errors.Join(err, failed(code))
 }
 
-// serialLine is the serial in the header of a state as terraform writes it.
+// serialLine matches the serial in the header of a state that terraform wrote.
 var serialLine = regexp.MustCompile(`(?m)^  "serial": \d+,$`)
 
-// takeState reads the state that terraform left; nil when it is the one that was there. A
-// state that was only rewritten, in a newer format or by a newer version, keeps its serial:
-// that becomes the next one, as a version of its own must have.
+// takeState stores the state that terraform left, or returns nil when it did not change. Terraform
+// keeps the serial of a state that it only upgrades to a newer format or version. Such a state gets
+// the next serial, because a new state version needs one.
 func (s *Service) takeState(f *folder, j *job) (*State, error) {
 	raw, err := os.ReadFile(f.state(j.workspace))
 	if errors.Is(err, os.ErrNotExist) {
@@ -239,7 +232,7 @@ func (s *Service) takeState(f *folder, j *job) (*State, error) {
 		Lineage string `json:"lineage"`
 	}
 	if err := json.Unmarshal(raw, &header); err != nil {
-		return nil, errors.New("the state that terraform wrote could not be read")
+		return nil, errors.New("cannot read the state that terraform wrote")
 	}
 	if j.state != nil && header.Serial <= j.known && !s.same(j.state, raw) {
 		header.Serial = j.known + 1
@@ -269,7 +262,7 @@ func (s *Service) discard(gone ...*blobs.Blob) {
 	_ = s.host.Do(func() { s.host.Discard(gone...) })
 }
 
-// same says whether a blob holds these bytes.
+// same reports whether a blob holds these bytes.
 func (s *Service) same(b *blobs.Blob, raw []byte) bool {
 	content, err := s.options.Blobs.Open(b.ID)
 	if err != nil {

@@ -9,8 +9,7 @@ import (
 	"tfhaul/tfesim/jsonapi"
 )
 
-// A variable is one of a workspace's: a Terraform input variable, or a variable of the
-// environment in which its runs are executed.
+// A variable is an input variable of a workspace, or an environment variable of its runs.
 type variable struct {
 	ID        string
 	Workspace string
@@ -29,7 +28,7 @@ const (
 
 func (v *variable) sensitive() bool { return jsonapi.BoolSetting(v.Settings, "sensitive", false) }
 
-// hcl says that the value is an expression and not a string.
+// hcl reports whether the value is an expression instead of a string.
 func (v *variable) hcl() bool { return jsonapi.BoolSetting(v.Settings, "hcl", false) }
 
 var variableSettings = []jsonapi.Setting{
@@ -38,7 +37,7 @@ var variableSettings = []jsonapi.Setting{
 	{Name: "sensitive", Kind: jsonapi.Bool, Default: false},
 }
 
-// variablesOf are a workspace's variables in the order of their creation.
+// variablesOf returns a workspace's variables, oldest first.
 func (s *Service) variablesOf(workspace string) []*variable {
 	var all []*variable
 	for _, v := range s.variables {
@@ -75,7 +74,7 @@ func createVariable(c *call) (*jsonapi.Answer, error) {
 	return jsonapi.Created(jsonapi.Document{Data: variableResource(v)}), nil
 }
 
-// addVariable makes a variable of a key that the workspace does not have.
+// addVariable adds a variable. The workspace must not have one with the key.
 func (s *Service) addVariable(workspace, category, key, value string) {
 	s.sequence++
 	v := &variable{ID: jsonapi.NewID("var"), Workspace: workspace, Sequence: s.sequence, Key: key, Value: value, Category: category, Version: jsonapi.NewUUID()}
@@ -83,7 +82,7 @@ func (s *Service) addVariable(workspace, category, key, value string) {
 	s.put(v)
 }
 
-// variable finds the variable that the path names, and its workspace.
+// variable returns the variable that the path names, and its workspace.
 func (c *call) variable(need Access) (Workspace, *variable, error) {
 	w, err := c.Workspace(need)
 	if err != nil {
@@ -131,7 +130,7 @@ func deleteVariable(c *call) (*jsonapi.Answer, error) {
 	return jsonapi.NoContent(), nil
 }
 
-// changeVariable applies a document to a variable, or says what is wrong with it.
+// changeVariable applies the document to a variable, or returns what is wrong with it.
 func (c *call) changeVariable(w Workspace, v *variable) error {
 	it := c.Body().One
 	for name, field := range map[string]*string{"key": &v.Key, "value": &v.Value, "category": &v.Category} {
@@ -156,7 +155,7 @@ func (c *call) changeVariable(w Workspace, v *variable) error {
 	case v.sensitive() && !jsonapi.BoolSetting(settings, "sensitive", false):
 		return jsonapi.Invalid("sensitive", "Sensitive cannot be changed once it is true")
 	case strings.ContainsAny(v.Key, "=\x00\n") || strings.ContainsRune(v.Value, 0):
-		return jsonapi.Invalid("key", "Key must not hold =, line ends or NUL")
+		return jsonapi.Invalid("key", "Key must not contain =, line breaks or NUL")
 	}
 	for _, other := range c.s.variablesOf(w.ID) {
 		if other.ID != v.ID && other.Key == v.Key && other.Category == v.Category {
@@ -167,7 +166,7 @@ func (c *call) changeVariable(w Workspace, v *variable) error {
 	return nil
 }
 
-// variableResource shows a variable; the value of a sensitive one is write-only.
+// variableResource renders a variable, without the value if it is sensitive.
 func variableResource(v *variable) jsonapi.Resource {
 	attributes := map[string]any{"key": v.Key, "value": v.Value, "category": v.Category, "version-id": v.Version}
 	jsonapi.ShowSettings(variableSettings, v.Settings, attributes)
@@ -179,7 +178,7 @@ func variableResource(v *variable) jsonapi.Resource {
 		Links:         map[string]any{"self": "/api/v2/workspaces/" + v.Workspace + "/vars/" + v.ID}}
 }
 
-// validVariableName says whether Terraform takes the name.
+// validVariableName reports whether Terraform accepts the name.
 func validVariableName(name string) bool {
 	return regexp.MustCompile(`^[\pL_][\pL\pN_-]*$`).MatchString(name)
 }

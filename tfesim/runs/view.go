@@ -11,7 +11,7 @@ import (
 	"tfhaul/tfesim/jsonapi"
 )
 
-// planID and applyID are the ids of a run's parts.
+// planID and applyID return the ids of a run's plan and apply.
 func (r *run) planID() string  { return "plan-" + strings.TrimPrefix(r.ID, "run-") }
 func (r *run) applyID() string { return "apply-" + strings.TrimPrefix(r.ID, "run-") }
 
@@ -24,7 +24,7 @@ func listRuns(c *call) (*jsonapi.Answer, error) {
 	return c.runPage(slices.DeleteFunc(c.s.runsOf(w.ID), c.runsUnwanted()), true)
 }
 
-// listOrganizationRuns answers GET /organizations/:organization/runs, which tells no totals.
+// listOrganizationRuns answers GET /organizations/:organization/runs, which has no totals.
 func listOrganizationRuns(c *call) (*jsonapi.Answer, error) {
 	_, workspaces, err := c.Organization()
 	if err != nil {
@@ -43,7 +43,7 @@ func listOrganizationRuns(c *call) (*jsonapi.Answer, error) {
 	return c.runPage(slices.DeleteFunc(all, c.runsUnwanted()), false)
 }
 
-// listRunQueue answers GET /organizations/:organization/runs/queue: what waits or is worked on.
+// listRunQueue answers GET /organizations/:organization/runs/queue: the runs that have not ended.
 func listRunQueue(c *call) (*jsonapi.Answer, error) {
 	_, workspaces, err := c.Organization()
 	if err != nil {
@@ -90,7 +90,8 @@ func (c *call) runPage(all []*run, totals bool) (*jsonapi.Answer, error) {
 	return a, err
 }
 
-// runsUnwanted says which runs the search and filter parameters leave out.
+// runsUnwanted returns a function that reports whether the search and filter parameters exclude a
+// run.
 func (c *call) runsUnwanted() func(*run) bool {
 	q := c.Request().URL.Query()
 	statuses, sources := jsonapi.SplitList(q.Get("filter[status]")), jsonapi.SplitList(q.Get("filter[source]"))
@@ -102,7 +103,7 @@ func (c *call) runsUnwanted() func(*run) bool {
 		switch {
 		case outside(statuses, r.Status), outside(sources, r.Source), outside(operations, c.s.operation(r)):
 			return true
-		case commit != "": // nothing comes from a VCS here
+		case commit != "": // no run comes from a VCS here
 			return true
 		case user != "" && c.s.host.HolderName(r.CreatedBy) != user:
 			return true
@@ -115,7 +116,7 @@ func (c *call) runsUnwanted() func(*run) bool {
 	}
 }
 
-// operation is what kind of run it is, as filters name it.
+// operation returns the kind of a run as filters name it.
 func (s *Service) operation(r *run) string {
 	switch {
 	case s.speculative(r):
@@ -154,7 +155,7 @@ func (c *call) runIncludes(r *run) ([]jsonapi.Resource, error) {
 				out = append(out, c.configurationResource(v))
 			}
 		case "cost_estimate", "task_stages", "task-stages", "policy_checks", "run_events", "tf_policy_evaluations":
-			// Known to the API; there is never one here.
+			// The API knows these. Runs have none here.
 		default:
 			return nil, jsonapi.BadInclude(name)
 		}
@@ -162,7 +163,7 @@ func (c *call) runIncludes(r *run) ([]jsonapi.Resource, error) {
 	return out, nil
 }
 
-// isoTimes are the times of statuses as the API shows them: "planned-at".
+// isoTimes formats the times of statuses the way the API does: "planned-at".
 func isoTimes(times map[string]time.Time) map[string]any {
 	out := map[string]any{}
 	for status, at := range times {
@@ -245,7 +246,7 @@ func (c *call) runResource(r *run) jsonapi.Resource {
 	}, Links: map[string]any{"self": self}}
 }
 
-// heldRunResource is what is known of a run that only holds a lock.
+// heldRunResource renders a run that only holds a lock.
 func heldRunResource(r *run) jsonapi.Resource {
 	return jsonapi.Resource{ID: r.ID, Type: "runs", Attributes: map[string]any{
 		"status":     runApplying,
@@ -259,7 +260,7 @@ func heldRunResource(r *run) jsonapi.Resource {
 	}, Links: map[string]any{"self": "/api/v2/runs/" + r.ID}}
 }
 
-// position is how many runs of the workspace come before it; 0 for one that is not waiting.
+// position returns how many runs are ahead of a waiting run. It is 0 for other runs.
 func (s *Service) position(r *run) int {
 	if r.Status != runPending {
 		return 0
@@ -291,7 +292,7 @@ func getApply(c *call) (*jsonapi.Answer, error) {
 	return jsonapi.OK(jsonapi.Document{Data: c.applyResource(r)}), nil
 }
 
-// runOfPart finds the run whose plan or apply the path names.
+// runOfPart returns the run whose plan or apply the path names.
 func (c *call) runOfPart(variable, prefix string) (*run, error) {
 	id := c.Request().PathValue("run_id")
 	if part := c.Request().PathValue(variable); part != "" {
@@ -308,8 +309,8 @@ func (c *call) runOfPart(variable, prefix string) (*run, error) {
 	return r, nil
 }
 
-// getPlanJSON answers GET /plans/:id/json-output, for the workspace's administrators: 204
-// while there is none, then a redirect to an address that works for a minute.
+// getPlanJSON answers GET /plans/:id/json-output, for the workspace's administrators: with 204
+// before the plan has finished, then with a redirect to an address that is valid for a minute.
 func getPlanJSON(c *call) (*jsonapi.Answer, error) {
 	r, err := c.runOfPart("plan_id", "plan-")
 	if err != nil {
@@ -392,7 +393,7 @@ func listRunEvents(c *call) (*jsonapi.Answer, error) {
 	return jsonapi.OK(jsonapi.Document{Data: data}), nil
 }
 
-// listNothing answers lists of what there never is here, such as a run's policy checks.
+// listNothing answers lists that are always empty here, such as a run's policy checks.
 func listNothing(c *call) (*jsonapi.Answer, error) {
 	if _, err := c.runNamed(Read); err != nil {
 		return nil, err
@@ -434,10 +435,10 @@ func commentResource(m comment) jsonapi.Resource {
 	return jsonapi.Resource{ID: m.ID, Type: "comments", Attributes: map[string]any{"body": m.Body}}
 }
 
-// ref is the run as a relationship.
+// ref returns a reference to the run.
 func (r *run) ref() jsonapi.Ref { return jsonapi.Ref{ID: r.ID, Type: "runs"} }
 
-// actor is the user who did something as a relationship; nil for nobody.
+// actor returns a relationship to the user who did something, or nil.
 func (s *Service) actor(who *jsonapi.Ref) *jsonapi.Ref {
 	if who == nil {
 		return nil
