@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"tfhaul/crash"
 	"tfhaul/source"
 	"tfhaul/statefile"
 )
@@ -62,8 +63,12 @@ func (t *taking) read(ctx context.Context) error {
 	}
 	p := &progress{tell: t.Progress, total: len(t.files)}
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return t.readSome(ctx, local, t.Parallelism, p) })
 	group.Go(func() error {
+		defer crash.Catch(ctx)
+		return t.readSome(ctx, local, t.Parallelism, p)
+	})
+	group.Go(func() error {
+		defer crash.Catch(ctx)
 		// What the search saw of locks saves a request each, but not for long: first of all.
 		if err := each(ctx, remote, t.RemoteParallelism, func(ctx context.Context, i int) error { return t.files[i].readLock(ctx) }); err != nil {
 			return err
@@ -95,6 +100,7 @@ func each(ctx context.Context, files []int, parallelism int, do func(context.Con
 	var taken atomic.Int64
 	for range min(parallelism, len(files)) {
 		group.Go(func() error {
+			defer crash.Catch(ctx)
 			for ctx.Err() == nil {
 				k := int(taken.Add(1)) - 1
 				if k >= len(files) {

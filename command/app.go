@@ -40,10 +40,7 @@ func RunUntil(ctx context.Context, abandon <-chan struct{}, args []string, stdin
 		default: // one is enough to end the process
 		}
 	})
-	go func() {
-		defer crash.Catch(guarded)
-		code <- p.run(guarded, args)
-	}()
+	crash.Go(guarded, func() { code <- p.run(guarded, args) })
 	for stopped := ctx.Done(); ; {
 		select {
 		case c := <-code:

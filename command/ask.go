@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/term"
+
+	"tfhaul/crash"
 )
 
 // canAsk says whether a person sees questions and can answer them.
@@ -27,10 +29,10 @@ func (p *process) ask(ctx context.Context, question string) (bool, error) {
 		err  error
 	}
 	answered := make(chan answer, 1)
-	go func() {
+	crash.Go(ctx, func() {
 		text, err := bufio.NewReader(io.LimitReader(p.stdin, 1<<10)).ReadString('\n')
 		answered <- answer{text, err}
-	}()
+	})
 	select {
 	case <-ctx.Done():
 		fmt.Fprintln(p.stderr)

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
 
+	"tfhaul/crash"
 	"tfhaul/migrate"
 	"tfhaul/report"
 )
@@ -46,16 +48,19 @@ type haulProgress struct {
 }
 
 // startProgress begins to tell of so many moves. The caller ends it.
-func (p *process) startProgress(doing string, total int) *haulProgress {
+func (p *process) startProgress(ctx context.Context, doing string, total int) *haulProgress {
 	g := &haulProgress{
 		process: p, doing: doing, total: total,
 		count: map[migrate.Outcome]int{}, waiting: map[string]string{}, start: time.Now(), stop: make(chan struct{}),
 	}
 	switch {
 	case p.stderr.interactive && !p.json:
-		g.draw(redrawEvery)
+		g.draw(ctx, redrawEvery)
 	default:
-		g.ticking.Go(g.tick)
+		g.ticking.Go(func() {
+			defer crash.Catch(ctx)
+			g.tick()
+		})
 	}
 	return g
 }
@@ -249,10 +254,11 @@ func (g *haulProgress) detail() string {
 }
 
 // draw draws a bar that lines of the log go above.
-func (g *haulProgress) draw(every time.Duration) {
+func (g *haulProgress) draw(ctx context.Context, every time.Duration) {
 	g.bars = mpb.New(mpb.WithOutput(g.stderr.w), mpb.WithWidth(40), mpb.WithAutoRefresh(), mpb.WithRefreshRate(every))
 	locked := func(text func() string) decor.DecorFunc {
 		return func(decor.Statistics) string {
+			defer crash.Catch(ctx) // goroutines of the bar's call this
 			g.mu.Lock()
 			defer g.mu.Unlock()
 			return text()
@@ -261,6 +267,7 @@ func (g *haulProgress) draw(every time.Duration) {
 	g.bar = g.bars.New(int64(g.total), mpb.BarStyle().Lbound("[").Filler("=").Tip(">").Padding(" ").Rbound("]"),
 		mpb.AppendDecorators(decor.Any(locked(func() string { return " " + g.rate() }))),
 		mpb.BarExtender(mpb.BarFillerFunc(func(w io.Writer, s decor.Statistics) error {
+			defer crash.Catch(ctx)
 			g.mu.Lock()
 			defer g.mu.Unlock()
 			_, err := fmt.Fprintln(w, runewidth.Truncate(g.detail(), max(s.AvailableWidth, 20), "…"))

@@ -30,7 +30,7 @@ func TestHaulTellsNowAndThen(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				p, stderr := quietProcess()
 				p.json = asJSON
-				g := p.startProgress(moving, 100)
+				g := p.startProgress(t.Context(), moving, 100)
 				for i := range 40 {
 					g.ended(migrate.Result{Source: "s", Target: fmt.Sprintf("h/o/w%d", i), Outcome: migrate.Moved})
 				}
@@ -87,8 +87,8 @@ func wantEvents(t *testing.T, text string) {
 func TestBarsDoNotBlock(t *testing.T) {
 	t.Parallel()
 	p, stderr := quietProcess()
-	g := p.startProgress(moving, 4000)
-	g.draw(100 * time.Microsecond)
+	g := p.startProgress(t.Context(), moving, 4000)
+	g.draw(t.Context(), 100*time.Microsecond)
 	var moves sync.WaitGroup
 	for i := range 8 {
 		moves.Go(func() {

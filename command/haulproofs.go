@@ -42,7 +42,7 @@ func (m *migration) prove(ctx context.Context, client *target.Client, haul *migr
 			arrived++
 		}
 	}
-	progress := m.startProgress(proving, arrived)
+	progress := m.startProgress(ctx, proving, arrived)
 	defer progress.end()
 	prover := &prove.Prover{Target: client, Timeout: m.proofs.timeout, Temporary: m.leftovers.observe}
 	haul.Prove(ctx, plan, results, func(ctx context.Context, move migrate.Move, r migrate.Result) prove.Result {

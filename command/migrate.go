@@ -132,7 +132,7 @@ func (m *migration) agree(ctx context.Context, plan *migrate.Plan, pairing *pair
 
 // run has the moves carried out, and tells how far that is.
 func (m *migration) run(ctx context.Context, haul *migrate.Haul, plan *migrate.Plan) []migrate.Result {
-	progress := m.startProgress(moving, len(plan.Moves))
+	progress := m.startProgress(ctx, moving, len(plan.Moves))
 	defer progress.end()
 	haul.Ended, haul.Engine.Observe = progress.ended, progress.observe
 	results, _ := haul.Run(ctx, plan) // the causes are told with the results

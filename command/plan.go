@@ -113,7 +113,7 @@ func (h *hauling) past() (*migrate.Ledger, error) {
 
 // plan has a haul planned, and tells how far that is.
 func (h *hauling) plan(ctx context.Context, haul *migrate.Haul, pairing *pairing) (*migrate.Plan, error) {
-	progress := h.startProgress(reading, len(pairing.moves))
+	progress := h.startProgress(ctx, reading, len(pairing.moves))
 	defer progress.end()
 	haul.Decided = progress.ended
 	moves := pairing.moves

@@ -310,7 +310,7 @@ func (r *rehearsal) play(ctx context.Context, client *target.Client, moves []mig
 	if err != nil {
 		return nil, err
 	}
-	progress := r.startProgress("rehearsing", len(plan.Moves))
+	progress := r.startProgress(ctx, "rehearsing", len(plan.Moves))
 	defer progress.end()
 	haul.Engine.Observe = progress.observe
 	haul.Ended = func(result migrate.Result) {

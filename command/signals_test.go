@@ -253,6 +253,22 @@ func TestPanicUnderTheLockSaysWhatIsLocked(t *testing.T) {
 	}
 }
 
+// A panickingReader panics in the goroutine that reads a pipe.
+type panickingReader struct{}
+
+func (panickingReader) Read([]byte) (int, error) { panic("with a value that is not to be shown") }
+
+func TestPanicInAnotherGoroutineEndsAsAnyOther(t *testing.T) {
+	t.Parallel()
+	h := start(t, tfesim.Options{})
+	h.addWorkspace(t, "net")
+	var stdout, stderr bytes.Buffer
+	code := command.Run(t.Context(), []string{"tfhaul", "move", "-", org + "/net"}, panickingReader{}, &stdout, &stderr, h.environ)
+	if said := stderr.String(); code != 1 || !strings.Contains(said, "internal error, please report it: a panic with a string") || strings.Contains(said, "not to be shown") {
+		t.Errorf("exit code %d: %s%s", code, &stdout, said)
+	}
+}
+
 func TestSecondSignalStopsAtOnceAndTellsWhatIsLocked(t *testing.T) {
 	t.Parallel()
 	h := start(t, tfesim.Options{})

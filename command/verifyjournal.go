@@ -149,7 +149,7 @@ func listKnown(ctx context.Context, moves []recordedMove) {
 
 // recheckAll looks at many workspaces at a time.
 func (v *verifyJournal) recheckAll(ctx context.Context, moves []recordedMove) []migrate.Result {
-	progress := v.startProgress(comparing, len(moves))
+	progress := v.startProgress(ctx, comparing, len(moves))
 	defer progress.end()
 	results := make([]migrate.Result, len(moves))
 	var group errgroup.Group

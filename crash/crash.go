@@ -43,6 +43,14 @@ func Catch(ctx context.Context) {
 	select {}
 }
 
+// Go runs f in a goroutine of its own, with Catch.
+func Go(ctx context.Context, f func()) {
+	go func() {
+		defer Catch(ctx)
+		f()
+	}()
+}
+
 func reasonOf(value any) string {
 	if err, ok := value.(runtime.Error); ok {
 		return err.Error()

@@ -17,6 +17,7 @@ import (
 
 	slug "github.com/hashicorp/go-slug"
 
+	"tfhaul/crash"
 	"tfhaul/plainwords"
 )
 
@@ -212,11 +213,11 @@ func (b *bench) failed(ctx context.Context, said string, err error) error {
 func (b *bench) show(ctx context.Context, plan string) error {
 	r, w := io.Pipe()
 	shown := make(chan error, 1)
-	go func() {
+	crash.Go(ctx, func() {
 		_, err := b.run(ctx, w, "show", "-json", plan)
 		w.CloseWithError(err)
 		shown <- err
-	}()
+	})
 	err := b.result.judge(r, b.held.instances)
 	_ = r.CloseWithError(err) // which ends terraform, if it has not
 	if failure := <-shown; failure != nil && err == nil {

@@ -17,6 +17,7 @@ import (
 
 	slug "github.com/hashicorp/go-slug"
 
+	"tfhaul/crash"
 	"tfhaul/plainwords"
 	"tfhaul/target"
 )
@@ -93,11 +94,11 @@ func (s *summer) Write(b []byte) (int, error) {
 func openPackage(ctx context.Context, root string) io.ReadCloser {
 	r, w := io.Pipe()
 	done := make(chan struct{})
-	go func() {
-		defer close(done)
+	crash.Go(ctx, func() {
 		_, _, err := pack(ctx, root, w)
 		w.CloseWithError(err)
-	}()
+		close(done)
+	})
 	return &packing{r, done}
 }
 
@@ -120,11 +121,11 @@ func pack(ctx context.Context, root string, to io.Writer) (files int, leftOut []
 	}
 	r, w := io.Pipe()
 	done := make(chan struct{})
-	go func() {
-		defer close(done)
+	crash.Go(ctx, func() {
 		_, err := packer.Pack(root, w)
 		w.CloseWithError(err)
-	}()
+		close(done)
+	})
 	defer func() {
 		_ = r.Close() // which ends the packing, if it has not
 		<-done

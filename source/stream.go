@@ -7,6 +7,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"tfhaul/crash"
 )
 
 // newStdin returns the object that "-" names. Standard input that is a regular file is read again
@@ -118,10 +120,10 @@ func (s *stream) Place() Place { return s.place }
 func (s *stream) Open(ctx context.Context, _ *Pin) (io.ReadCloser, Pin, error) {
 	s.once.Do(func() {
 		s.done = make(chan struct{})
-		go func() {
-			defer close(s.done)
+		crash.Go(ctx, func() {
 			s.blocks, s.size, s.err = s.readAll()
-		}()
+			close(s.done)
+		})
 	})
 	select {
 	case <-s.done:

@@ -27,9 +27,9 @@ type intake struct {
 	size   int64 // bytes of them
 
 	md5     hash.Hash
-	toHash  chan []byte   // to the hashing goroutine; nil without one
-	hashed  chan struct{} // one for each chunk that it is done with
-	hashing int           // chunks that it is not done with
+	toHash  chan []byte // to the hashing goroutine; nil without one
+	hashed  chan any    // one for each chunk that it is done with: what it panicked with, or nil
+	hashing int         // chunks that it is not done with
 }
 
 // A chunk is a piece of the file and its place in it.
@@ -59,10 +59,19 @@ func (in *intake) join() {
 		return
 	}
 	close(in.toHash)
-	for ; in.hashing > 0; in.hashing-- {
-		<-in.hashed
-	}
 	in.toHash = nil
+	for in.hashing > 0 {
+		in.await()
+	}
+}
+
+// await waits until one more chunk is hashed. A panic continues here, where others than we
+// know what to do about it.
+func (in *intake) await() {
+	in.hashing--
+	if panicked := <-in.hashed; panicked != nil {
+		panic(panicked)
+	}
 }
 
 // next reads the next chunk, which stays as it is until next was called twice more. It
@@ -78,8 +87,7 @@ func (in *intake) next() *chunk {
 	c := &in.ring[in.latest]
 	// The chunk to overwrite must have left the hash.
 	if in.hashing == ringSize {
-		<-in.hashed
-		in.hashing--
+		in.await()
 	}
 	if cap(c.buf) < chunkSize {
 		c.buf = make([]byte, chunkSize)
@@ -122,16 +130,22 @@ func (in *intake) hash(b []byte) {
 			return
 		}
 		in.toHash = make(chan []byte, ringSize)
-		in.hashed = make(chan struct{}, ringSize)
-		go func(digest hash.Hash, chunks <-chan []byte, done chan<- struct{}) {
+		in.hashed = make(chan any, ringSize)
+		go func(digest hash.Hash, chunks <-chan []byte, done chan<- any) {
 			for b := range chunks {
-				digest.Write(b)
-				done <- struct{}{}
+				done <- write(digest, b)
 			}
 		}(in.md5, in.toHash, in.hashed)
 	}
 	in.toHash <- b
 	in.hashing++
+}
+
+// write returns what the digest panicked with, or nil.
+func write(digest hash.Hash, b []byte) (panicked any) {
+	defer func() { panicked = recover() }()
+	digest.Write(b)
+	return nil
 }
 
 // drain reads what is left of src, for the digest and the size, unless that is more than
