@@ -140,9 +140,9 @@ func gravest(codes []audit.Code) string {
 	case 0:
 		return ""
 	case 1:
-		return PlainLine(string(codes[0]))
+		return PlainLine(codes[0])
 	}
-	return fmt.Sprintf("%s +%d", PlainLine(string(codes[0])), len(codes)-1)
+	return fmt.Sprintf("%s +%d", PlainLine(codes[0]), len(codes)-1)
 }
 
 // commonTarget is the host and organization that all targets share, with a slash
@@ -166,11 +166,11 @@ func (s Style) findings(b *bytes.Buffer, findings []audit.Finding) {
 		severity audit.Severity
 		code     audit.Code
 	}
-	groups := groupBy(findings, func(f audit.Finding) kind { return kind{f.Severity, f.Code} })
+	groups := GroupBy(findings, func(f audit.Finding) kind { return kind{f.Severity, f.Code} })
 	slices.Reverse(groups)
 	for _, g := range groups {
-		fmt.Fprintf(b, "%s %s (%d)\n", s.severity(g.key.severity, PlainLine(string(g.key.severity))), s.Strong(PlainLine(string(g.key.code))), len(g.of))
-		s.groupsOfAdvice(b, g.of)
+		fmt.Fprintf(b, "%s %s (%d)\n", s.severity(g.Key.severity, PlainLine(g.Key.severity)), s.Strong(PlainLine(g.Key.code)), len(g.Of))
+		s.groupsOfAdvice(b, g.Of)
 		b.WriteByte('\n')
 	}
 }
@@ -178,12 +178,12 @@ func (s Style) findings(b *bytes.Buffer, findings []audit.Finding) {
 // groupsOfAdvice draws what was found and then what to do about it, once for all to
 // which the same applies.
 func (s Style) groupsOfAdvice(b *bytes.Buffer, findings []audit.Finding) {
-	groups := groupBy(findings, func(f audit.Finding) string { return f.Advice })
+	groups := GroupBy(findings, func(f audit.Finding) string { return f.Advice })
 	shown := atMost(len(groups), mostPlaces)
 	for _, g := range groups[:shown] {
-		s.places(b, g.of)
-		if g.key != "" {
-			s.hanging(b, "  → ", g.key, quoted.FindAllString(g.key, -1)...)
+		s.places(b, g.Of)
+		if g.Key != "" {
+			s.hanging(b, "  → ", g.Key, quoted.FindAllString(g.Key, -1)...)
 		}
 	}
 	andMore(b, len(groups)-shown, " kinds"+inJSON)
@@ -195,12 +195,12 @@ var quoted = regexp.MustCompile(`"[^"]+"`)
 // places tells where something was found, and what: once, where it is the same
 // everywhere.
 func (s Style) places(b *bytes.Buffer, findings []audit.Finding) {
-	groups := groupBy(findings, func(f audit.Finding) string { return f.Message })
+	groups := GroupBy(findings, func(f audit.Finding) string { return f.Message })
 	shown := atMost(len(groups), mostPlaces)
 	for _, g := range groups[:shown] {
-		s.indented(b, "  ", g.key)
+		s.indented(b, "  ", g.Key)
 		told := 0
-		for _, f := range g.of {
+		for _, f := range g.Of {
 			for k, name := range f.Sources {
 				if told++; told <= mostPlaces {
 					fmt.Fprintf(b, "    %s%s\n", PlainLine(name), s.Faint(labelled("  ", PlainLine(f.CopyStanding(k)))))

@@ -273,21 +273,21 @@ const mostFindings = 6
 // haulFindings draws the findings, a paragraph a code, errors last. Name collisions
 // stand with the moves that they stop.
 func (s Style) haulFindings(b *bytes.Buffer, h Haul) {
-	groups := groupBy(h.Findings, func(f migrate.Finding) string { return f.Code })
-	slices.SortStableFunc(groups, func(a, b group[string, migrate.Finding]) int {
-		return heavy(a.of[0].Severity) - heavy(b.of[0].Severity)
+	groups := GroupBy(h.Findings, func(f migrate.Finding) string { return f.Code })
+	slices.SortStableFunc(groups, func(a, b Group[string, migrate.Finding]) int {
+		return heavy(a.Of[0].Severity) - heavy(b.Of[0].Severity)
 	})
 	for _, g := range groups {
-		severity := s.toned(Tone(g.of[0].Severity), PlainLine(string(g.of[0].Severity)))
-		fmt.Fprintf(b, "%s %s (%d)\n", severity, s.Strong(PlainLine(g.key)), len(g.of))
-		shown := len(g.of)
+		severity := s.toned(Tone(g.Of[0].Severity), PlainLine(g.Of[0].Severity))
+		fmt.Fprintf(b, "%s %s (%d)\n", severity, s.Strong(PlainLine(g.Key)), len(g.Of))
+		shown := len(g.Of)
 		if !h.All {
 			shown = atMost(shown, mostFindings)
 		}
-		for _, f := range g.of[:shown] {
+		for _, f := range g.Of[:shown] {
 			s.indented(b, "  ", f.Message)
 		}
-		andMore(b, len(g.of)-shown, inAll)
+		andMore(b, len(g.Of)-shown, inAll)
 		b.WriteByte('\n')
 	}
 }

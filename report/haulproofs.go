@@ -64,7 +64,7 @@ func (s Style) proofs(b *bytes.Buffer, h Haul) {
 			if n := len(r.Proof.Changes); n > 0 {
 				changes = fmt.Sprint(n)
 			}
-			t.rows = append(t.rows, []string{PlainLine(strings.TrimPrefix(r.Target, prefix)), PlainLine(string(r.Proof.Code)), changes, PlainLine(r.Proof.RunID)})
+			t.rows = append(t.rows, []string{PlainLine(strings.TrimPrefix(r.Target, prefix)), PlainLine(r.Proof.Code), changes, PlainLine(r.Proof.RunID)})
 		}
 		t.write(b, s, "  ")
 		andMore(b, len(group)-len(shown), inAll)

@@ -9,7 +9,7 @@ import (
 	"tfhaul/plainwords"
 )
 
-// atMost is how many of n are shown: all, if not more than one were left out otherwise.
+// atMost returns how many of n to show: most, or all if that would leave out only one.
 func atMost(n, most int) int {
 	if n > most+1 {
 		return most
@@ -23,14 +23,14 @@ const (
 	inAll  = "; --all shows them, --json has them"
 )
 
-// andMore says below a list how many are left out, if any, and where they are.
+// andMore writes below a list how many items are left out, if any, and where to find them.
 func andMore(w io.Writer, n int, where string) {
 	if n > 0 {
 		fmt.Fprintf(w, "  … and %d more%s\n", n, where)
 	}
 }
 
-// dotted joins the facts that there are to a line.
+// dotted joins facts to a line and skips the empty ones.
 func dotted(facts ...string) string {
 	return strings.Join(slices.DeleteFunc(facts, func(fact string) bool { return fact == "" }), " · ")
 }
@@ -43,12 +43,12 @@ func labelled(label, text string) string {
 	return label + text
 }
 
-// cost says what something took.
+// cost returns what something took in calls and time.
 func cost(calls int, seconds float64) string {
 	return plainwords.Counted(calls, "API call") + " in " + Seconds(seconds)
 }
 
-// tally says how many there are of which kind: "12 moves: 9 moved, 3 refused".
+// tally counts by kind: "12 moves: 9 moved, 3 refused".
 func tally[K comparable](noun string, order []K, counts map[K]int, word func(K) string) string {
 	total := 0
 	for _, n := range counts {
@@ -57,7 +57,7 @@ func tally[K comparable](noun string, order []K, counts map[K]int, word func(K) 
 	return plainwords.Counted(total, noun) + labelled(": ", numbers(order, counts, word))
 }
 
-// numbers counts kinds: "9 moved, 3 refused".
+// numbers lists the counts of kinds: "9 moved, 3 refused".
 func numbers[K comparable](order []K, counts map[K]int, word func(K) string) string {
 	var parts []string
 	for _, kind := range order {
@@ -68,15 +68,15 @@ func numbers[K comparable](order []K, counts map[K]int, word func(K) string) str
 	return strings.Join(parts, ", ")
 }
 
-// A group is what has a key in common.
-type group[K comparable, T any] struct {
-	key K
-	of  []T
+// A Group is the items of a list that have a key in common.
+type Group[K comparable, T any] struct {
+	Key K
+	Of  []T
 }
 
-// groupBy groups a list by a key, in the order in which the keys first occur.
-func groupBy[K comparable, T any](list []T, key func(T) K) []group[K, T] {
-	var groups []group[K, T]
+// GroupBy groups a list by a key, in the order in which keys first occur.
+func GroupBy[K comparable, T any](list []T, key func(T) K) []Group[K, T] {
+	var groups []Group[K, T]
 	number := map[K]int{}
 	for _, item := range list {
 		k := key(item)
@@ -84,9 +84,9 @@ func groupBy[K comparable, T any](list []T, key func(T) K) []group[K, T] {
 		if !known {
 			n = len(groups)
 			number[k] = n
-			groups = append(groups, group[K, T]{key: k})
+			groups = append(groups, Group[K, T]{Key: k})
 		}
-		groups[n].of = append(groups[n].of, item)
+		groups[n].Of = append(groups[n].Of, item)
 	}
 	return groups
 }

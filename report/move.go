@@ -29,7 +29,7 @@ func (s Style) move(w io.Writer, head string, r migrate.Result) error {
 	var b bytes.Buffer
 	const indent = "  "
 	if r.Code != "" {
-		head += " (" + PlainLine(string(r.Code)) + ")"
+		head += " (" + PlainLine(r.Code) + ")"
 	}
 	fmt.Fprintf(&b, "%s: %s → %s\n", head, PlainLine(r.Source), PlainLine(r.Target))
 	s.indented(&b, indent, r.Message, r.UnlockCommand)
@@ -75,7 +75,7 @@ func (s Style) word(o migrate.Outcome) string {
 	if word := s.words[o]; word != "" {
 		return word
 	}
-	return strings.ReplaceAll(PlainLine(string(o)), "-", " ")
+	return strings.ReplaceAll(PlainLine(o), "-", " ")
 }
 
 // outcome draws an outcome in its colour.

@@ -181,10 +181,10 @@ func (s Style) sentences(b *bytes.Buffer, results []migrate.Result, prefix strin
 			all = append(all, said{text, calledIn(r, prefix)})
 		}
 	}
-	groups := groupBy(all, func(s said) string { return s.text })
+	groups := GroupBy(all, func(s said) string { return s.text })
 	shown := atMost(len(groups), most)
 	for _, g := range groups[:shown] {
-		s.indented(b, "  ", andOthers(g.of[0].of, len(g.of))+": "+g.key, commands...)
+		s.indented(b, "  ", andOthers(g.Of[0].of, len(g.Of))+": "+g.Key, commands...)
 	}
 	andMore(b, len(groups)-shown, inJSON)
 }

@@ -17,7 +17,7 @@ func Proof(w io.Writer, s Style, r prove.Result) error {
 	const indent = "  "
 	head := s.verdict(r.Verdict)
 	if r.Code != "" {
-		head += " (" + PlainLine(string(r.Code)) + ")"
+		head += " (" + PlainLine(r.Code) + ")"
 	}
 	fmt.Fprintf(&b, "%s: %s\n", head, PlainLine(r.Target))
 	s.indented(&b, indent, r.Message)
@@ -36,7 +36,7 @@ func Proof(w io.Writer, s Style, r prove.Result) error {
 }
 
 // verdict draws a verdict in its colour.
-func (s Style) verdict(v prove.Verdict) string { return s.toned(Tone(v), PlainLine(string(v))) }
+func (s Style) verdict(v prove.Verdict) string { return s.toned(Tone(v), PlainLine(v)) }
 
 // proofFacts is a line of what the proof is about, and what it cost.
 func proofFacts(r prove.Result) string {

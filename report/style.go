@@ -89,13 +89,13 @@ func Plain(text string) string {
 }
 
 // PlainLine is Plain for what must stay on its line.
-func PlainLine(text string) string {
+func PlainLine[T ~string](text T) string {
 	return strings.Map(func(r rune) rune {
 		if r == '\n' || r == '\t' {
 			return utf8.RuneError
 		}
 		return r
-	}, Plain(text))
+	}, Plain(string(text)))
 }
 
 // Size writes a number of bytes for people: "734 B", "47.1 KiB", "102 MiB".

@@ -46,7 +46,7 @@ var (
 
 const day = 24 * 60 * 60 // seconds
 
-// An auditPage is the page of an audit in the making.
+// An auditPage builds the page of an audit.
 type auditPage struct {
 	page
 	inventory *audit.Inventory
@@ -73,7 +73,7 @@ func (a *auditPage) build() {
 	a.fillPlots()
 }
 
-// indexFindings gives findings and their codes numbers.
+// indexFindings numbers the findings and their codes.
 func (a *auditPage) indexFindings() {
 	i := a.inventory
 	a.rows = map[string]int{}
@@ -84,8 +84,8 @@ func (a *auditPage) indexFindings() {
 	for n, f := range i.Findings {
 		tone := string(f.Severity)
 		// A code may have several severities; its badge has the heaviest.
-		a.badge(report.PlainLine(string(f.Code)), tone, weightOf(f.Severity))
-		finding := pageFinding{Severity: tone, Tone: tone, Code: report.PlainLine(string(f.Code)), Message: htmlText(f.Message), Advice: htmlText(f.Advice), Places: []string{}}
+		a.badge(report.PlainLine(f.Code), tone, weightOf(f.Severity))
+		finding := pageFinding{Severity: tone, Tone: tone, Code: report.PlainLine(f.Code), Message: htmlText(f.Message), Advice: htmlText(f.Advice), Places: []string{}}
 		for k, name := range f.Sources {
 			if k < mostSeeAlso {
 				finding.Places = append(finding.Places, report.PlainLine(name))
@@ -105,7 +105,7 @@ func weightOf(s audit.Severity) int {
 	return int(math.Pow10(2 * (len(audit.Severities) - 1 - slices.Index(audit.Severities, s))))
 }
 
-// fillRows makes the table and the sections.
+// fillRows fills the table and the sections.
 func (a *auditPage) fillRows() {
 	i := a.inventory
 	targets := slices.ContainsFunc(i.Snapshots, func(sn audit.Snapshot) bool { return sn.Target != nil })
@@ -123,7 +123,7 @@ func (a *auditPage) fillRows() {
 		row := pageRow{Facts: a.factsOf(auditFacts(sn)), Facets: a.facetsOf(k, sn), Findings: a.concerned[k]}
 		badges := []int{}
 		for _, c := range sn.Findings {
-			badges = append(badges, a.badge(report.PlainLine(string(c)), "", 0))
+			badges = append(badges, a.badge(report.PlainLine(c), "", 0))
 		}
 		slices.Sort(badges)
 		var serial, resources, written any
@@ -148,7 +148,7 @@ func (a *auditPage) fillRows() {
 	}
 }
 
-// declareFacets numbers the facets whose order means something.
+// declareFacets numbers the facets that have an order.
 func (a *auditPage) declareFacets() {
 	for _, s := range audit.Severities {
 		if a.summary.Findings[s] > 0 {
@@ -169,10 +169,10 @@ func (a *auditPage) declareFacets() {
 	ageScale.declare(&a.facets, facetAge)
 }
 
-// unknownRelease stands for the release of states that do not say what wrote them.
+// unknownRelease is the release of states that do not record what wrote them.
 const unknownRelease = "unknown"
 
-// release is the minor release of a version: 1.11 of 1.11.4.
+// release returns the minor release of a version: 1.11 for 1.11.4.
 func release(text string) string {
 	v, err := version.NewVersion(text)
 	if err != nil {
@@ -207,12 +207,12 @@ func (a *auditPage) facetsOf(k int, sn *audit.Snapshot) []int {
 		}
 	}
 	for _, c := range sn.Findings {
-		list = append(list, x.of(facetFinding, report.PlainLine(string(c))))
+		list = append(list, x.of(facetFinding, report.PlainLine(c)))
 	}
 	return list
 }
 
-// auditFacts are the values of a section, by their labels.
+// auditFacts returns the values of a section by label.
 func auditFacts(sn *audit.Snapshot) map[string]string {
 	facts := map[string]string{
 		"Kind": report.PlainLine(sn.Kind), "Terraform workspace": report.PlainLine(sn.Workspace), "Terraform version": report.PlainLine(sn.TerraformVersion),
@@ -295,25 +295,23 @@ func (a *auditPage) fillTiles() {
 }
 
 func (a *auditPage) fillGroups() {
-	counts := []int{}
-	for _, f := range a.inventory.Findings {
-		k := len(a.Groups) - 1
-		if k < 0 || a.Groups[k].Code != report.PlainLine(string(f.Code)) || a.Groups[k].Severity != string(f.Severity) {
-			a.Groups = append(a.Groups, findingGroup{Severity: string(f.Severity), Tone: string(f.Severity), Code: report.PlainLine(string(f.Code)), Gist: htmlText(f.Message), Filter: a.facets.address(facetFinding, report.PlainLine(string(f.Code)))})
-			counts = append(counts, 0)
-			k++
-		}
-		a.addToGroup(&a.Groups[k], f)
-		counts[k]++
-		a.Groups[k].Count = plainwords.Grouped(counts[k])
+	type kind struct {
+		severity audit.Severity
+		code     audit.Code
 	}
-	for k := range a.Groups {
-		a.Groups[k].adviseOnce()
+	for _, g := range report.GroupBy(a.inventory.Findings, func(f audit.Finding) kind { return kind{f.Severity, f.Code} }) {
+		severity, code := string(g.Key.severity), report.PlainLine(g.Key.code)
+		group := findingGroup{Severity: severity, Tone: severity, Code: code, Gist: htmlText(g.Of[0].Message), Count: plainwords.Grouped(len(g.Of)), Filter: a.facets.address(facetFinding, code)}
+		for _, f := range g.Of {
+			group.add(htmlText(f.Message), htmlText(f.Advice), a.places(f)...)
+		}
+		group.adviseOnce()
+		a.Groups = append(a.Groups, group)
 	}
 }
 
-// adviseOnce puts together the items to which the same advice applies, and leaves it at the
-// last of them; advice that applies to all of them is the group's.
+// adviseOnce puts items with the same advice next to each other and keeps it only at the
+// last of them. Advice that applies to all items moves to the group.
 func (g *findingGroup) adviseOnce() {
 	rank := map[string]int{}
 	for _, i := range g.Items {
@@ -332,8 +330,8 @@ func (g *findingGroup) adviseOnce() {
 	}
 }
 
-// addToGroup adds a finding to its group: to the item that says the same, if there is one.
-func (a *auditPage) addToGroup(g *findingGroup, f audit.Finding) {
+// places lists where something was found.
+func (a *auditPage) places(f audit.Finding) []findingPlace {
 	places := make([]findingPlace, len(f.Sources))
 	for n, name := range f.Sources {
 		places[n] = findingPlace{Name: report.PlainLine(name), Note: report.PlainLine(f.CopyStanding(n))}
@@ -341,7 +339,7 @@ func (a *auditPage) addToGroup(g *findingGroup, f audit.Finding) {
 			places[n].Row = fmt.Sprintf("row-%d", row)
 		}
 	}
-	g.add(htmlText(f.Message), htmlText(f.Advice), places...)
+	return places
 }
 
 func (a *auditPage) fillPlots() {
@@ -353,33 +351,19 @@ func (a *auditPage) fillPlots() {
 	if len(a.inventory.Findings) > 0 {
 		a.addPlot("How grave is what was found?", "Severity", "Findings", findings)
 	}
-	var relations []bar
-	for _, r := range plainwords.MostFrequent(s.Relations) {
-		label := report.PlainLine(r)
-		relations = append(relations, newBar(label, "", s.Relations[r], x.address(facetRelation, label)))
-	}
-	a.addPlot("How do they stand to the target?", "Relation", "States", relations)
-	var releases []bar
-	byRelease := map[string]int{}
-	var order []string
-	for _, v := range audit.NewestFirst(s.TerraformVersions) {
-		r := release(v)
-		if byRelease[r] == 0 {
-			order = append(order, r)
+	a.addPlot("How do they stand to the target?", "Relation", "States", x.longestFirst(facetRelation))
+	releases := x.bars(facetTerraform)
+	for i := range releases {
+		if releases[i].Label == unknownRelease {
+			releases[i].Label = "not said"
+		} else {
+			releases[i].Label = "Terraform " + releases[i].Label
 		}
-		byRelease[r] += s.TerraformVersions[v]
-	}
-	for _, r := range order {
-		label := "Terraform " + r
-		if r == unknownRelease {
-			label = "not said"
-		}
-		releases = append(releases, newBar(label, "", byRelease[r], x.address(facetTerraform, r)))
 	}
 	a.addPlot("Which Terraform wrote them?", "Release", "States", releases)
-	a.addPlot("How many resources do they hold?", "Resources", "States", countScale.bars(x, facetResources))
-	a.addPlot("How large are they?", "Size", "States", sizeScale.bars(x, facetSize))
-	a.addPlot("When were they last written?", "Age", "States", ageScale.bars(x, facetAge))
+	a.addPlot("How many resources do they hold?", "Resources", "States", x.fromFirstToLast(facetResources))
+	a.addPlot("How large are they?", "Size", "States", x.fromFirstToLast(facetSize))
+	a.addPlot("When were they last written?", "Age", "States", x.fromFirstToLast(facetAge))
 	a.addPlot("Which providers do they depend on?", "Provider", "Resources", a.providerBars())
 }
 

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"io"
-	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -32,7 +31,7 @@ const (
 
 var secondScale = scale{{1, "below 1 s"}, {5, "1 – 5 s"}, {15, "5 – 15 s"}, {60, "15 – 60 s"}, {300, "1 – 5 min"}, {math.Inf(1), "5 min and more"}}
 
-// A haulPage is the page of a haul in the making.
+// A haulPage builds the page of a haul.
 type haulPage struct {
 	page
 	report  report.HaulReport
@@ -46,10 +45,12 @@ func (p *haulPage) build() {
 	p.Title = "Terraform state migration"
 	p.About = fmt.Sprintf("Haul %s · %s", report.PlainLine(h.Haul), report.PlainLine(h.Journal))
 	if !h.Started.IsZero() {
-		p.About += fmt.Sprintf(" · %s to %s", h.Started.UTC().Format("2 January 2006, 15:04:05"), h.Ended.UTC().Format("15:04:05 MST"))
+		const date, clock = "2 January 2006, ", "15:04:05"
+		ended := clock + " MST"
 		if h.Ended.Sub(h.Started) >= 24*time.Hour {
-			p.About = strings.TrimSuffix(p.About, h.Ended.UTC().Format("15:04:05 MST")) + h.Ended.UTC().Format("2 January 2006, 15:04:05 MST")
+			ended = date + ended
 		}
+		p.About += fmt.Sprintf(" · %s to %s", h.Started.UTC().Format(date+clock), h.Ended.UTC().Format(ended))
 	}
 	p.Footer = "Made by tfhaul report out of the haul's journal. It holds no value of any state: names, counts and digests alone."
 	p.TableTitle, p.GroupsTitle = "Moves", "What did not move, and why"
@@ -64,7 +65,7 @@ func (p *haulPage) build() {
 }
 
 func outcomeText(o migrate.Outcome) string {
-	return strings.ReplaceAll(report.PlainLine(string(o)), "-", " ")
+	return strings.ReplaceAll(report.PlainLine(o), "-", " ")
 }
 
 func (p *haulPage) fillRows() {
@@ -89,26 +90,26 @@ func (p *haulPage) fillRows() {
 			calls, took = r.APICalls, r.Seconds
 		}
 		p.table.Rows[k] = pageRow{
-			Cells: []any{report.PlainLine(r.Source), report.PlainLine(strings.TrimPrefix(r.Target, prefix)), p.badgesOf(r), report.PlainLine(string(r.Relation)), serial, size, calls, took},
+			Cells: []any{report.PlainLine(r.Source), report.PlainLine(strings.TrimPrefix(r.Target, prefix)), p.badgesOf(r), report.PlainLine(r.Relation), serial, size, calls, took},
 			Facts: p.factsOf(haulFacts(r)), Facets: p.facetsOf(r),
 		}
 	}
 }
 
-// badgesOf are the outcome and its reason.
+// badgesOf returns the badges of a move: its outcome, the reason, and what needs attention.
 func (p *haulPage) badgesOf(r migrate.Result) []int {
 	badge := func(text, tone string) int {
 		return p.badge(text, tone, map[string]int{"error": 100, "warning": 10, "info": 1}[tone])
 	}
 	list := []int{badge(outcomeText(r.Outcome), report.Tone(r.Outcome))}
 	if r.Code != "" {
-		list = append(list, badge(report.PlainLine(string(r.Code)), "info"))
+		list = append(list, badge(report.PlainLine(r.Code), "info"))
 	}
 	if r.Locked {
 		list = append(list, badge("still locked", "error"))
 	}
 	if r.Proof != nil {
-		list = append(list, badge(report.PlainLine(string(r.Proof.Verdict)), report.Tone(r.Proof.Verdict)))
+		list = append(list, badge(report.PlainLine(r.Proof.Verdict), report.Tone(r.Proof.Verdict)))
 	}
 	return list
 }
@@ -117,13 +118,13 @@ func (p *haulPage) facetsOf(r migrate.Result) []int {
 	x := &p.facets
 	list := []int{x.of(facetOutcome, outcomeText(r.Outcome))}
 	if r.Code != "" {
-		list = append(list, x.of(facetCode, report.PlainLine(string(r.Code))))
+		list = append(list, x.of(facetCode, report.PlainLine(r.Code)))
 	}
 	if r.Proof != nil {
-		list = append(list, x.of(facetProof, report.PlainLine(string(r.Proof.Verdict))))
+		list = append(list, x.of(facetProof, report.PlainLine(r.Proof.Verdict)))
 	}
 	if r.Relation != "" {
-		list = append(list, x.of(facetRelation, report.PlainLine(string(r.Relation))))
+		list = append(list, x.of(facetRelation, report.PlainLine(r.Relation)))
 	}
 	if r.Outcome != report.CutOff {
 		list = append(list, x.of(facetSeconds, secondScale.bin(r.Seconds)))
@@ -131,14 +132,14 @@ func (p *haulPage) facetsOf(r migrate.Result) []int {
 	return list
 }
 
-// haulFacts are the values of a move's section, by their labels.
+// haulFacts returns the values of a move's section by label.
 func haulFacts(r migrate.Result) map[string]string {
 	notes := make([]string, len(r.Notes))
 	for i, n := range r.Notes {
 		notes[i] = htmlText(n)
 	}
 	facts := map[string]string{
-		"Workspace": report.PlainLine(r.Target), "Outcome": outcomeText(r.Outcome), "Because": report.PlainLine(string(r.Code)), "What happened": htmlText(r.Message),
+		"Workspace": report.PlainLine(r.Target), "Outcome": outcomeText(r.Outcome), "Because": report.PlainLine(r.Code), "What happened": htmlText(r.Message),
 		"Notes": strings.Join(notes, "\n"), "State version": report.PlainLine(r.StateVersionID), "Backup of what was there": report.PlainLine(r.Backup),
 	}
 	if sn := r.Snapshot; sn != nil {
@@ -157,7 +158,7 @@ func haulFacts(r migrate.Result) map[string]string {
 		facts["Still locked"] = "yes; to free it: " + report.PlainLine(r.UnlockCommand)
 	}
 	if r.Proof != nil {
-		facts["Proof"] = report.PlainLine(string(r.Proof.Verdict)) + ": " + htmlText(r.Proof.Message)
+		facts["Proof"] = report.PlainLine(r.Proof.Verdict) + ": " + htmlText(r.Proof.Message)
 	}
 	if r.Outcome != report.CutOff {
 		facts["Took"] = fmt.Sprintf("%s, %s", report.Seconds(r.Seconds), plainwords.Counted(r.APICalls, "API call"))
@@ -165,30 +166,30 @@ func haulFacts(r migrate.Result) map[string]string {
 	return facts
 }
 
-// fillGroups gathers what did not move by outcome and reason.
+// fillGroups groups what did not move by outcome and reason.
 func (p *haulPage) fillGroups() {
 	type key struct {
 		outcome migrate.Outcome
 		code    migrate.Code
 	}
-	alike := map[key][]int{}
+	var stayed []int
 	for k, r := range p.results {
-		if tone := report.Tone(r.Outcome); tone != "good" && r.Outcome != migrate.WouldMove {
-			alike[key{r.Outcome, r.Code}] = append(alike[key{r.Outcome, r.Code}], k)
+		if report.Tone(r.Outcome) != "good" && r.Outcome != migrate.WouldMove {
+			stayed = append(stayed, k)
 		}
 	}
-	keys := slices.SortedFunc(maps.Keys(alike), func(a, b key) int {
-		return cmp.Or(report.Attention(b.outcome)-report.Attention(a.outcome), len(alike[b])-len(alike[a]), cmp.Compare(a.code, b.code))
+	groups := report.GroupBy(stayed, func(k int) key { return key{p.results[k].Outcome, p.results[k].Code} })
+	slices.SortStableFunc(groups, func(a, b report.Group[key, int]) int {
+		return cmp.Or(report.Attention(b.Key.outcome)-report.Attention(a.Key.outcome), len(b.Of)-len(a.Of), cmp.Compare(a.Key.code, b.Key.code))
 	})
-	for _, g := range keys {
-		p.Groups = append(p.Groups, p.group(g.outcome, g.code, alike[g]))
+	for _, g := range groups {
+		p.Groups = append(p.Groups, p.group(g.Key.outcome, g.Key.code, g.Of))
 	}
 }
 
-// group tells of the moves of one outcome and reason: each message once, with the
-// moves of which it was said.
+// group lists the moves of one outcome and reason: each message once, with its moves.
 func (p *haulPage) group(outcome migrate.Outcome, code migrate.Code, moves []int) findingGroup {
-	text := report.PlainLine(string(code))
+	text := report.PlainLine(code)
 	g := findingGroup{Severity: outcomeText(outcome), Tone: report.Tone(outcome), Code: text, Count: plainwords.Grouped(len(moves)), Filter: p.facets.address(facetCode, text)}
 	if code == "" {
 		g.Filter = p.facets.address(facetOutcome, outcomeText(outcome))
@@ -243,30 +244,18 @@ func (p *haulPage) fillTiles() {
 
 func (p *haulPage) fillPlots() {
 	x := &p.facets
-	var outcomes, codes, relations []bar
+	var outcomes []bar
 	for _, o := range p.summary.Outcomes() {
 		label := outcomeText(o)
 		outcomes = append(outcomes, newBar(label, report.Tone(o), p.summary[o], x.address(facetOutcome, label)))
 	}
-	for _, f := range x.facets {
-		b := newBar(f.Label, "", f.Count, x.address(f.Kind, f.Label))
-		switch f.Kind {
-		case facetCode:
-			codes = append(codes, b)
-		case facetRelation:
-			relations = append(relations, b)
-		}
-	}
-	byLength := func(a, b bar) int { return cmp.Or(cmp.Compare(b.count, a.count), cmp.Compare(a.Label, b.Label)) }
-	slices.SortFunc(codes, byLength)
-	slices.SortFunc(relations, byLength)
 	p.addPlot("What became of the moves?", "Outcome", "Moves", outcomes)
-	p.addPlot("Why did some not move?", "Reason", "Moves", codes)
-	p.addPlot("How did the snapshots stand to the workspaces?", "Relation", "Moves", relations)
-	p.addPlot("How long did a move take?", "Duration", "Moves", secondScale.bars(x, facetSeconds))
+	p.addPlot("Why did some not move?", "Reason", "Moves", x.longestFirst(facetCode))
+	p.addPlot("How did the snapshots stand to the workspaces?", "Relation", "Moves", x.longestFirst(facetRelation))
+	p.addPlot("How long did a move take?", "Duration", "Moves", x.fromFirstToLast(facetSeconds))
 }
 
-// proofTile is the summary of the proofs.
+// proofTile summarizes the proofs.
 func proofTile(s report.ProofSummary) tile {
 	total := 0
 	for _, n := range s {

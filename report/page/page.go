@@ -2,6 +2,7 @@
 package page
 
 import (
+	"cmp"
 	"crypto/sha256"
 	_ "embed" // of the page's parts
 	"encoding/base64"
@@ -37,7 +38,7 @@ type page struct {
 	Tiles                []tile
 	GroupsTitle          string
 	Groups               []findingGroup
-	NoGroups             string // said where there are no groups
+	NoGroups             string // shown if there are no groups
 	Plots                []plot
 	TableTitle           string
 
@@ -54,7 +55,7 @@ type findingGroup struct {
 	Severity, Code, Gist, Count, Tone string
 	Advice                            []string
 	Items                             []findingItem
-	More                              string // said where not all are told
+	More                              string // shown if the group is not complete
 	Filter                            string // shows the rows concerned
 }
 
@@ -68,8 +69,8 @@ type findingItem struct {
 // A findingPlace is one place of a finding; Row is the address of its section.
 type findingPlace struct{ Name, Row, Note string }
 
-// mostItems is how many items of a group, and places of an item, the page spells out; the
-// table has them all.
+// mostItems is how many items a group shows, and how many places an item; the table has
+// them all.
 const mostItems = 40
 
 // add adds a place to the item that says the same, or to a new one.
@@ -126,7 +127,7 @@ func (p *page) addPlot(question, of, unit string, bars []bar) {
 	p.Plots = append(p.Plots, plot{Question: question, Of: of, Unit: unit, Bars: bars})
 }
 
-// badge returns the number of a badge, which is made if there is none.
+// badge returns the number of a badge, adding it if needed.
 func (p *page) badge(text, tone string, weight int) int {
 	n, known := p.badges[text]
 	if !known {
@@ -184,7 +185,7 @@ type pageFinding struct {
 	Places   []string `json:"places"`
 }
 
-// factsOf puts the values of a section into the order of their labels.
+// factsOf puts the values of a section in the order of their labels.
 func (p *page) factsOf(values map[string]string) []string {
 	facts := make([]string, len(p.table.Facts))
 	for i, label := range p.table.Facts {
@@ -217,26 +218,26 @@ func (p *page) write(w io.Writer) error {
 	}{p, template.CSS(pageCSS), template.JS(pageJS), template.JS(data), digestSource(pageCSS), digestSource(pageJS)})
 }
 
-// digestSource is how a content security policy names a text.
+// digestSource returns the name of a text in a content security policy.
 func digestSource(text string) string {
 	sum := sha256.Sum256([]byte(text))
 	return "sha256-" + base64.StdEncoding.EncodeToString(sum[:])
 }
 
-// A facetIndex gives facets their numbers.
+// A facetIndex numbers the facets.
 type facetIndex struct {
 	facets []pageFacet
 	number map[[2]string]int
 }
 
-// of is the number of a facet, which is one row's more now.
+// of returns the number of a facet and counts one more row.
 func (x *facetIndex) of(kind, label string) int {
 	n := x.find(kind, label)
 	x.facets[n].Count++
 	return n
 }
 
-// find is the number of a facet, which is made if there is none.
+// find returns the number of a facet, adding it if needed.
 func (x *facetIndex) find(kind, label string) int {
 	key := [2]string{kind, label}
 	n, known := x.number[key]
@@ -251,7 +252,7 @@ func (x *facetIndex) find(kind, label string) int {
 	return n
 }
 
-// address is what makes the page filter by a facet; "" for one that no row has.
+// address returns the fragment that filters the page by a facet, or "" if no row has it.
 func (x *facetIndex) address(kind, label string) string {
 	if n, known := x.number[[2]string{kind, label}]; known && x.facets[n].Count > 0 {
 		return fmt.Sprintf("facet-%d", n)
@@ -265,7 +266,7 @@ type scale []struct {
 	label string
 }
 
-// bin is the label of the bin that a number falls in.
+// bin returns the label of the bin that a number falls into.
 func (s scale) bin(n float64) string {
 	for _, b := range s {
 		if n < b.below {
@@ -275,37 +276,47 @@ func (s scale) bin(n float64) string {
 	return s[len(s)-1].label
 }
 
-// declare numbers the bins in their order.
+// declare numbers the bins in order.
 func (s scale) declare(x *facetIndex, kind string) {
 	for _, b := range s {
 		x.find(kind, b.label)
 	}
 }
 
-// bars are the bins with their counts, from the first that is not empty to the last.
-func (s scale) bars(x *facetIndex, kind string) []bar {
+// bars returns a bar for each facet of a kind.
+func (x *facetIndex) bars(kind string) []bar {
 	var bars []bar
-	last := 0
-	for _, b := range s {
-		count := 0
-		if n, known := x.number[[2]string{kind, b.label}]; known {
-			count = x.facets[n].Count
-		}
-		if count == 0 && len(bars) == 0 {
-			continue
-		}
-		bars = append(bars, newBar(b.label, "", count, x.address(kind, b.label)))
-		if count > 0 {
-			last = len(bars)
+	for _, f := range x.facets {
+		if f.Kind == kind {
+			bars = append(bars, newBar(f.Label, "", f.Count, x.address(kind, f.Label)))
 		}
 	}
-	return bars[:last]
+	return bars
 }
 
-// htmlText makes a message of several lines harmless, as report.PlainLine does one line.
+// longestFirst returns the bars of a kind, the longest first.
+func (x *facetIndex) longestFirst(kind string) []bar {
+	bars := x.bars(kind)
+	slices.SortFunc(bars, func(a, b bar) int { return cmp.Or(cmp.Compare(b.count, a.count), cmp.Compare(a.Label, b.Label)) })
+	return bars
+}
+
+// fromFirstToLast returns the bars of a scale without the empty ones at both ends.
+func (x *facetIndex) fromFirstToLast(kind string) []bar {
+	bars := x.bars(kind)
+	for len(bars) > 0 && bars[0].count == 0 {
+		bars = bars[1:]
+	}
+	for len(bars) > 0 && bars[len(bars)-1].count == 0 {
+		bars = bars[:len(bars)-1]
+	}
+	return bars
+}
+
+// htmlText neutralizes a message of several lines, as report.PlainLine does a single line.
 func htmlText(text string) string { return strings.TrimSpace(report.Plain(text)) }
 
-// orEmpty makes JSON write [] and not null.
+// orEmpty makes JSON write [] instead of null.
 func orEmpty[T any](list []T) []T {
 	if list == nil {
 		return []T{}
