@@ -46,7 +46,7 @@ func (e *Engine) unlock(ctx context.Context, organization, workspace, id string,
 		return e.Target.Workspace(ctx, organization, workspace)
 	})
 	if target.CodeOf(err) == target.ForbiddenOrMissing && id != "" {
-		return u, fmt.Errorf("the workspace that was locked (%s) was not found: if it was deleted, there is nothing to unlock; else use a token that can see it (%w)", id, err)
+		return u, fmt.Errorf("the workspace that was locked (%s) was not found. If it was deleted, its lock is gone; otherwise use a token that can see it", id)
 	}
 	if err != nil {
 		return u, err
