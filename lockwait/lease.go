@@ -20,6 +20,7 @@ type Lease struct {
 	mu     sync.Mutex // guards the rest; never held for long
 	over   bool       // released, lost, or kept on purpose
 	seen   Instant    // when the request was sent whose answer last showed the lock as ours
+	sure   Instant    // the same, but for answers that do not tell whose the lock is
 	unsure bool       // the last look could not tell whose the lock is
 	ended  Ending
 }
@@ -39,13 +40,17 @@ type Ending struct {
 func (e Ending) Late() bool { return e.Took > MaxAge }
 
 func newLease(l Locker, c Clock, seen Instant) *Lease {
-	return &Lease{locker: l, clock: c, seen: seen, releasing: make(chan struct{}, 1)}
+	return &Lease{locker: l, clock: c, seen: seen, sure: seen, releasing: make(chan struct{}, 1)}
 }
 
 // Resume returns the lease of a lock that is known to be ours from before, such
 // as one that a process that died has left behind. seen is when the request was
 // sent whose answer showed that; the zero Instant when that is not known.
-func Resume(l Locker, c Clock, seen Instant) *Lease { return newLease(l, c, seen) }
+func Resume(l Locker, c Clock, seen Instant) *Lease {
+	lease := newLease(l, c, seen)
+	lease.sure = c.Now() // as the caller is
+	return lease
+}
 
 const (
 	// releaseTime is how long in all a release is tried. The server's processing of
@@ -62,6 +67,10 @@ const (
 	MaxWriteAge = 2500 * time.Millisecond
 	// maxLooks is how many answers in a row may be too old when they arrive.
 	maxLooks = 3
+	// MaxUnsureAge is for how long a lock that was ours is taken to be ours where the
+	// server does not say whose it is: long enough to wait for a turn within the rate
+	// limit, and too short for a machine that was suspended.
+	MaxUnsureAge = 30 * time.Second
 )
 
 // Ensure returns nil if the lock was seen as ours within maxAge, and otherwise looks
@@ -103,6 +112,14 @@ func (l *Lease) Unsure() bool {
 	return l.unsure
 }
 
+// Doubtful reports whether the last look could not tell whose the lock is, and it was last
+// known to be ours too long ago to write under it.
+func (l *Lease) Doubtful() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.unsure && l.clock.Now().Since(l.sure) > MaxUnsureAge
+}
+
 // Ending is about the release, once that has succeeded.
 func (l *Lease) Ending() Ending {
 	l.mu.Lock()
@@ -115,6 +132,9 @@ func (l *Lease) saw(sent Instant, unsure bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.seen, l.unsure = sent, unsure
+	if !unsure {
+		l.sure = sent
+	}
 }
 
 // look asks who holds the lock. It returns nil when that is us, or may be.

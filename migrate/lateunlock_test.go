@@ -87,3 +87,36 @@ func TestLateUnlockByCommandSaysSo(t *testing.T) {
 		}
 	})
 }
+
+// Where the server does not say who holds the lock, nothing is written under one that was
+// granted long ago, and it is not released either: it may be another's.
+func TestHiddenLockIsNotTrustedForLong(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		late time.Duration
+		code migrate.Code
+	}{{"3 s", 3 * time.Second, ""}, {"40 s", 40 * time.Second, migrate.CodeLockLeft}} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t, tfesim.Options{Personality: tfesim.Lax})
+				b.engine = b.newEngineWith(b.sim.Token(tfesim.Owner), 2*time.Minute)
+				b.snapshot(state(7, lineage, 1))
+				b.sim.Inject(tfesim.Fault{Endpoint: lockEndpoint, Kind: tfesim.FaultLate, Wait: c.late, After: true})
+				r := b.run()
+				if c.code == "" {
+					want(t, r, migrate.Moved, migrate.Fresh, "")
+					return
+				}
+				want(t, r, migrate.Failed, migrate.Fresh, c.code)
+				b.wantHeld(nil)
+				if _, locked := b.sim.LockHolder(org, workspace); !locked || !r.Locked || !strings.Contains(r.Message, r.UnlockCommand) {
+					t.Errorf("locked %t, reported %t: %s", locked, r.Locked, r.Message)
+				}
+				if u, err := b.engine.Unlock(t.Context(), org, workspace); err != nil || !u.Freed {
+					t.Errorf("got %+v, %v", u, err)
+				}
+				want(t, b.run(), migrate.Moved, migrate.Fresh, "")
+			})
+		})
+	}
+}

@@ -359,6 +359,9 @@ func (x *execution) underLease(ctx context.Context) context.Context {
 	return target.WithSending(ctx, func(ctx context.Context) error {
 		err := x.lease.Ensure(ctx, lockwait.MaxWriteAge)
 		switch {
+		case err == nil && x.lease.Doubtful():
+			return &stop{code: CodeLockLeft, unproven: true, message: fmt.Sprintf(
+				"The server does not say who holds the lock, and it was last known to be this haul's more than %s ago. The state was not sent, because another process with the same account may hold the lock by now.", lockwait.MaxUnsureAge)}
 		case err == nil:
 			return nil
 		case errors.Is(err, lockwait.ErrNotHeld) && x.late:
