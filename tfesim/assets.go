@@ -31,12 +31,8 @@ func (c *call) asset(need access) (*asset, error) {
 }
 
 // listAssets answers GET /organizations/:organization/agent-pools and …/ssh-keys.
-func listAssets(kind string) func(*call) (*jsonapi.Answer, error) {
-	return func(c *call) (*jsonapi.Answer, error) {
-		o, err := c.organization()
-		if err != nil {
-			return nil, err
-		}
+func listAssets(kind string) handler {
+	return about((*call).organization, func(c *call, o *organization) (*jsonapi.Answer, error) {
 		query := strings.ToLower(c.r.URL.Query().Get("q"))
 		var all []*asset
 		for _, a := range c.s.assets {
@@ -46,17 +42,13 @@ func listAssets(kind string) func(*call) (*jsonapi.Answer, error) {
 		}
 		slices.SortFunc(all, func(a, b *asset) int { return strings.Compare(a.Name, b.Name) })
 		return jsonapi.List(c.r, all, assetResource, nil)
-	}
+	})
 }
 
 // createAsset answers POST /organizations/:organization/agent-pools and …/ssh-keys. The
 // secret half of an SSH key is not kept.
-func createAsset(kind, prefix string) func(*call) (*jsonapi.Answer, error) {
-	return func(c *call) (*jsonapi.Answer, error) {
-		o, err := c.ownedOrganization()
-		if err != nil {
-			return nil, err
-		}
+func createAsset(kind, prefix string) handler {
+	return about((*call).ownedOrganization, func(c *call, o *organization) (*jsonapi.Answer, error) {
 		name, err := c.body.One.Text("name")
 		if err != nil {
 			return nil, err
@@ -68,24 +60,16 @@ func createAsset(kind, prefix string) func(*call) (*jsonapi.Answer, error) {
 		c.s.assets[a.ID] = a
 		c.s.put(a)
 		return jsonapi.Created(jsonapi.Document{Data: assetResource(a)}), nil
-	}
+	})
 }
 
 // getAsset answers GET /agent-pools/:id and /ssh-keys/:id.
-func getAsset(c *call) (*jsonapi.Answer, error) {
-	a, err := c.asset(accessRead)
-	if err != nil {
-		return nil, err
-	}
+func getAsset(c *call, a *asset) (*jsonapi.Answer, error) {
 	return jsonapi.OK(jsonapi.Document{Data: assetResource(a)}), nil
 }
 
 // deleteAsset answers DELETE /agent-pools/:id and /ssh-keys/:id.
-func deleteAsset(c *call) (*jsonapi.Answer, error) {
-	a, err := c.asset(accessAdmin)
-	if err != nil {
-		return nil, err
-	}
+func deleteAsset(c *call, a *asset) (*jsonapi.Answer, error) {
 	delete(c.s.assets, a.ID)
 	c.s.drop(a)
 	return jsonapi.NoContent(), nil
@@ -111,11 +95,7 @@ func (s *Server) assetRef(id string) *jsonapi.Ref {
 }
 
 // assignSSHKey answers PATCH /workspaces/:id/relationships/ssh-key; a null id takes it away.
-func assignSSHKey(c *call) (*jsonapi.Answer, error) {
-	w, err := c.workspace(accessAdmin)
-	if err != nil {
-		return nil, err
-	}
+func assignSSHKey(c *call, w *workspace) (*jsonapi.Answer, error) {
 	id, err := c.body.One.Text("id")
 	if err != nil {
 		return nil, err

@@ -6,7 +6,7 @@ import (
 )
 
 // moveBackingData answers POST /state-versions/:id/actions/…_backing_data.
-func moveBackingData(from, to string) func(*call) (*jsonapi.Answer, error) {
+func moveBackingData(from, to string) handler {
 	return func(c *call) (*jsonapi.Answer, error) {
 		if p := c.s.options.Personality; p == HCP || p == Lax {
 			return nil, jsonapi.NotFound()

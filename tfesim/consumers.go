@@ -9,11 +9,7 @@ import (
 
 // listConsumers answers GET /workspaces/:id/relationships/remote-state-consumers: the
 // workspaces named, or all others of the project when state is shared with the project.
-func listConsumers(c *call) (*jsonapi.Answer, error) {
-	w, err := c.workspace(accessRead)
-	if err != nil {
-		return nil, err
-	}
+func listConsumers(c *call, w *workspace) (*jsonapi.Answer, error) {
 	var all []*workspace
 	if jsonapi.BoolSetting(w.Settings, "project-remote-state", false) {
 		for _, other := range c.s.byName[w.Org] {
@@ -33,12 +29,8 @@ func listConsumers(c *call) (*jsonapi.Answer, error) {
 }
 
 // changeConsumers answers POST, PATCH and DELETE of the same path: add, replace and remove.
-func changeConsumers(change func(have, sent []string) []string) func(*call) (*jsonapi.Answer, error) {
-	return func(c *call) (*jsonapi.Answer, error) {
-		w, err := c.workspace(accessAdmin)
-		if err != nil {
-			return nil, err
-		}
+func changeConsumers(change func(have, sent []string) []string) handler {
+	return forWorkspace(accessAdmin, func(c *call, w *workspace) (*jsonapi.Answer, error) {
 		var sent []string
 		for _, it := range c.body.Many {
 			if other := c.s.workspaces[it.ID]; other == nil || other.Org != w.Org {
@@ -49,7 +41,7 @@ func changeConsumers(change func(have, sent []string) []string) func(*call) (*js
 		w.Consumers = change(slices.Clone(w.Consumers), sent)
 		c.s.put(w)
 		return jsonapi.NoContent(), nil
-	}
+	})
 }
 
 func addedTo(have, sent []string) []string {

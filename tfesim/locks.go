@@ -10,11 +10,7 @@ import (
 
 // lockWorkspace answers POST /workspaces/:id/actions/lock. It is refused when anyone holds
 // the lock, the asker included.
-func lockWorkspace(c *call) (*jsonapi.Answer, error) {
-	w, err := c.workspace(accessWrite)
-	if err != nil {
-		return nil, err
-	}
+func lockWorkspace(c *call, w *workspace) (*jsonapi.Answer, error) {
 	reason, err := lockReason(c)
 	if err != nil {
 		return nil, err
@@ -45,11 +41,7 @@ func lockReason(c *call) (string, error) {
 }
 
 // unlockWorkspace answers POST /workspaces/:id/actions/unlock, for the holder only.
-func unlockWorkspace(c *call) (*jsonapi.Answer, error) {
-	w, err := c.workspace(accessWrite)
-	if err != nil {
-		return nil, err
-	}
+func unlockWorkspace(c *call, w *workspace) (*jsonapi.Answer, error) {
 	switch {
 	case w.Lock == nil:
 		return nil, jsonapi.Conflict("Unable to unlock workspace. The workspace is already unlocked.")
@@ -69,11 +61,7 @@ func unlockWorkspace(c *call) (*jsonapi.Answer, error) {
 
 // forceUnlockWorkspace answers POST /workspaces/:id/actions/force-unlock, for admins of the
 // workspace.
-func forceUnlockWorkspace(c *call) (*jsonapi.Answer, error) {
-	w, err := c.workspace(accessAdmin)
-	if err != nil {
-		return nil, err
-	}
+func forceUnlockWorkspace(c *call, w *workspace) (*jsonapi.Answer, error) {
 	if w.Lock == nil {
 		return nil, jsonapi.Conflict("Unable to force unlock workspace. The workspace is already unlocked.")
 	}

@@ -102,11 +102,7 @@ func createOrganization(c *call) (*jsonapi.Answer, error) {
 }
 
 // getOrganization answers GET /organizations/:organization.
-func getOrganization(c *call) (*jsonapi.Answer, error) {
-	o, err := c.organization()
-	if err != nil {
-		return nil, err
-	}
+func getOrganization(c *call, o *organization) (*jsonapi.Answer, error) {
 	var included []jsonapi.Resource
 	for _, name := range jsonapi.Includes(c.r) {
 		switch name {
@@ -121,11 +117,7 @@ func getOrganization(c *call) (*jsonapi.Answer, error) {
 }
 
 // updateOrganization answers PATCH /organizations/:organization.
-func updateOrganization(c *call) (*jsonapi.Answer, error) {
-	o, err := c.organization()
-	if err != nil {
-		return nil, err
-	}
+func updateOrganization(c *call, o *organization) (*jsonapi.Answer, error) {
 	if !c.s.owns(c.who, o.Name) {
 		return nil, jsonapi.NotFound()
 	}
@@ -226,11 +218,7 @@ func (s *Server) renameOrganization(o *organization, name string) {
 }
 
 // deleteOrganization answers DELETE /organizations/:organization.
-func deleteOrganization(c *call) (*jsonapi.Answer, error) {
-	o, err := c.organization()
-	if err != nil {
-		return nil, err
-	}
+func deleteOrganization(c *call, o *organization) (*jsonapi.Answer, error) {
 	if !c.s.owns(c.who, o.Name) {
 		return nil, jsonapi.NotFound()
 	}
@@ -263,11 +251,7 @@ func deleteOrganization(c *call) (*jsonapi.Answer, error) {
 }
 
 // getEntitlements answers GET /organizations/:organization/entitlement-set.
-func getEntitlements(c *call) (*jsonapi.Answer, error) {
-	o, err := c.organization()
-	if err != nil {
-		return nil, err
-	}
+func getEntitlements(c *call, o *organization) (*jsonapi.Answer, error) {
 	attributes := map[string]any{}
 	for _, name := range []string{"agents", "audit-logging", "cost-estimation", "global-run-tasks", "operations",
 		"private-module-registry", "private-run-tasks", "run-tasks", "sso", "sentinel", "state-storage", "teams",

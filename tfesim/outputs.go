@@ -68,20 +68,12 @@ func outputKind(t json.RawMessage) any {
 }
 
 // listOutputs answers GET /state-versions/:id/outputs.
-func listOutputs(c *call) (*jsonapi.Answer, error) {
-	v, err := c.version(accessRead)
-	if err != nil {
-		return nil, err
-	}
+func listOutputs(c *call, v *stateVersion) (*jsonapi.Answer, error) {
 	return c.outputPage(v, true)
 }
 
 // currentOutputs answers GET /workspaces/:id/current-state-version-outputs.
-func currentOutputs(c *call) (*jsonapi.Answer, error) {
-	w, err := c.workspace(accessRead)
-	if err != nil {
-		return nil, err
-	}
+func currentOutputs(c *call, w *workspace) (*jsonapi.Answer, error) {
 	v := c.s.current(w, c.now)
 	if v == nil || !c.who.mayStoreState() {
 		return nil, jsonapi.NotFound()

@@ -34,11 +34,7 @@ func (c *call) project(need access) (*project, error) {
 }
 
 // listProjects answers GET /organizations/:organization/projects.
-func listProjects(c *call) (*jsonapi.Answer, error) {
-	o, err := c.organization()
-	if err != nil {
-		return nil, err
-	}
+func listProjects(c *call, o *organization) (*jsonapi.Answer, error) {
 	if c.s.options.Personality == Lax {
 		return nil, jsonapi.NotFound()
 	}
@@ -72,11 +68,7 @@ func defaultFirst(o *organization, a, b *project) int {
 }
 
 // createProject answers POST /organizations/:organization/projects.
-func createProject(c *call) (*jsonapi.Answer, error) {
-	o, err := c.organization()
-	if err != nil {
-		return nil, err
-	}
+func createProject(c *call, o *organization) (*jsonapi.Answer, error) {
 	if c.s.options.Personality == Lax || c.s.accessTo(c.who, o.Name) < accessAdmin {
 		return nil, jsonapi.NotFound()
 	}
@@ -170,11 +162,7 @@ func (c *call) projectName(org string, self *project) (string, error) {
 }
 
 // getProject answers GET /projects/:project_id.
-func getProject(c *call) (*jsonapi.Answer, error) {
-	p, err := c.project(accessRead)
-	if err != nil {
-		return nil, err
-	}
+func getProject(c *call, p *project) (*jsonapi.Answer, error) {
 	included, err := c.projectIncludes(p)
 	if err != nil {
 		return nil, err
@@ -198,11 +186,7 @@ func (c *call) projectIncludes(p *project) ([]jsonapi.Resource, error) {
 }
 
 // updateProject answers PATCH /projects/:project_id.
-func updateProject(c *call) (*jsonapi.Answer, error) {
-	p, err := c.project(accessAdmin)
-	if err != nil {
-		return nil, err
-	}
+func updateProject(c *call, p *project) (*jsonapi.Answer, error) {
 	name, err := c.projectName(p.Org, p)
 	if err != nil {
 		return nil, err
@@ -227,11 +211,7 @@ func updateProject(c *call) (*jsonapi.Answer, error) {
 }
 
 // deleteProject answers DELETE /projects/:project_id.
-func deleteProject(c *call) (*jsonapi.Answer, error) {
-	p, err := c.project(accessAdmin)
-	if err != nil {
-		return nil, err
-	}
+func deleteProject(c *call, p *project) (*jsonapi.Answer, error) {
 	if c.s.organizations[p.Org].DefaultProject == p.ID {
 		return nil, &jsonapi.Error{Status: 403, Title: "forbidden", Detail: "The default project cannot be deleted"}
 	}

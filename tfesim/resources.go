@@ -8,11 +8,7 @@ import (
 
 // listResources answers GET /workspaces/:id/resources: the managed resource instances of the
 // current state version.
-func listResources(c *call) (*jsonapi.Answer, error) {
-	w, err := c.workspace(accessRead)
-	if err != nil {
-		return nil, err
-	}
+func listResources(c *call, w *workspace) (*jsonapi.Answer, error) {
 	all := []jsonapi.Resource{}
 	if v := c.s.current(w, c.now); v != nil && c.s.processed(v, c.now) && c.who.mayStoreState() {
 		for _, r := range v.Contents.Resources {

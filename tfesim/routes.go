@@ -26,62 +26,62 @@ func endpoints() []endpoint {
 
 		{pattern: "GET /organizations", handle: listOrganizations},
 		{pattern: "POST /organizations", handle: createOrganization},
-		{pattern: "GET " + org, handle: getOrganization},
-		{pattern: "PATCH " + org, handle: updateOrganization},
-		{pattern: "DELETE " + org, handle: deleteOrganization},
-		{pattern: "GET " + org + "/entitlement-set", handle: getEntitlements},
+		{pattern: "GET " + org, handle: about((*call).organization, getOrganization)},
+		{pattern: "PATCH " + org, handle: about((*call).organization, updateOrganization)},
+		{pattern: "DELETE " + org, handle: about((*call).organization, deleteOrganization)},
+		{pattern: "GET " + org + "/entitlement-set", handle: about((*call).organization, getEntitlements)},
 
-		{pattern: "GET " + org + "/projects", handle: listProjects},
-		{pattern: "POST " + org + "/projects", handle: createProject},
-		{pattern: "GET " + projectID, handle: getProject},
-		{pattern: "PATCH " + projectID, handle: updateProject},
-		{pattern: "DELETE " + projectID, handle: deleteProject},
+		{pattern: "GET " + org + "/projects", handle: about((*call).organization, listProjects)},
+		{pattern: "POST " + org + "/projects", handle: about((*call).organization, createProject)},
+		{pattern: "GET " + projectID, handle: forProject(accessRead, getProject)},
+		{pattern: "PATCH " + projectID, handle: forProject(accessAdmin, updateProject)},
+		{pattern: "DELETE " + projectID, handle: forProject(accessAdmin, deleteProject)},
 		{pattern: "GET " + projectID + "/tag-bindings", handle: listProjectBindings("tag-bindings")},
-		{pattern: "PATCH " + projectID + "/tag-bindings", handle: addProjectBindings},
+		{pattern: "PATCH " + projectID + "/tag-bindings", handle: forProject(accessAdmin, addProjectBindings)},
 		{pattern: "GET " + projectID + "/effective-tag-bindings", handle: listProjectBindings("effective-tag-bindings")},
 
-		{pattern: "GET " + org + "/workspaces", handle: listWorkspaces},
-		{pattern: "POST " + org + "/workspaces", handle: createWorkspace},
-		{pattern: "GET " + orgWS, handle: getWorkspace},
-		{pattern: "PATCH " + orgWS, handle: updateWorkspace},
-		{pattern: "DELETE " + orgWS, handle: deleteWorkspaceCall},
-		{pattern: "POST " + orgWS + "/actions/safe-delete", handle: safeDeleteWorkspace},
-		{pattern: "GET " + ws, handle: getWorkspace},
-		{pattern: "PATCH " + ws, handle: updateWorkspace},
-		{pattern: "DELETE " + ws, handle: deleteWorkspaceCall},
-		{pattern: "POST " + ws + "/actions/safe-delete", handle: safeDeleteWorkspace},
-		{pattern: "POST " + ws + "/actions/lock", handle: lockWorkspace},
-		{pattern: "POST " + ws + "/actions/unlock", handle: unlockWorkspace},
-		{pattern: "POST " + ws + "/actions/force-unlock", handle: forceUnlockWorkspace},
-		{pattern: "GET " + ws + "/relationships/tags", handle: listTags},
-		{pattern: "POST " + ws + "/relationships/tags", handle: addTags},
-		{pattern: "DELETE " + ws + "/relationships/tags", handle: removeTags},
-		{pattern: "GET " + ws + "/tag-bindings", handle: listBindings},
-		{pattern: "PATCH " + ws + "/tag-bindings", handle: addBindings},
-		{pattern: "GET " + ws + "/effective-tag-bindings", handle: listEffectiveBindings},
+		{pattern: "GET " + org + "/workspaces", handle: about((*call).organization, listWorkspaces)},
+		{pattern: "POST " + org + "/workspaces", handle: about((*call).organization, createWorkspace)},
+		{pattern: "GET " + orgWS, handle: forWorkspace(accessRead, getWorkspace)},
+		{pattern: "PATCH " + orgWS, handle: forWorkspace(accessAdmin, updateWorkspace)},
+		{pattern: "DELETE " + orgWS, handle: forWorkspace(accessAdmin, deleteWorkspaceCall)},
+		{pattern: "POST " + orgWS + "/actions/safe-delete", handle: forWorkspace(accessAdmin, safeDeleteWorkspace)},
+		{pattern: "GET " + ws, handle: forWorkspace(accessRead, getWorkspace)},
+		{pattern: "PATCH " + ws, handle: forWorkspace(accessAdmin, updateWorkspace)},
+		{pattern: "DELETE " + ws, handle: forWorkspace(accessAdmin, deleteWorkspaceCall)},
+		{pattern: "POST " + ws + "/actions/safe-delete", handle: forWorkspace(accessAdmin, safeDeleteWorkspace)},
+		{pattern: "POST " + ws + "/actions/lock", handle: forWorkspace(accessWrite, lockWorkspace)},
+		{pattern: "POST " + ws + "/actions/unlock", handle: forWorkspace(accessWrite, unlockWorkspace)},
+		{pattern: "POST " + ws + "/actions/force-unlock", handle: forWorkspace(accessAdmin, forceUnlockWorkspace)},
+		{pattern: "GET " + ws + "/relationships/tags", handle: forWorkspace(accessRead, listTags)},
+		{pattern: "POST " + ws + "/relationships/tags", handle: forWorkspace(accessAdmin, addTags)},
+		{pattern: "DELETE " + ws + "/relationships/tags", handle: forWorkspace(accessAdmin, removeTags)},
+		{pattern: "GET " + ws + "/tag-bindings", handle: forWorkspace(accessRead, listBindings)},
+		{pattern: "PATCH " + ws + "/tag-bindings", handle: forWorkspace(accessAdmin, addBindings)},
+		{pattern: "GET " + ws + "/effective-tag-bindings", handle: forWorkspace(accessRead, listEffectiveBindings)},
 
-		{pattern: "GET " + ws + "/relationships/remote-state-consumers", handle: listConsumers},
+		{pattern: "GET " + ws + "/relationships/remote-state-consumers", handle: forWorkspace(accessRead, listConsumers)},
 		{pattern: "POST " + ws + "/relationships/remote-state-consumers", handle: changeConsumers(addedTo)},
 		{pattern: "PATCH " + ws + "/relationships/remote-state-consumers", handle: changeConsumers(replacedBy)},
 		{pattern: "DELETE " + ws + "/relationships/remote-state-consumers", handle: changeConsumers(removedFrom)},
-		{pattern: "PATCH " + ws + "/relationships/ssh-key", handle: assignSSHKey},
-		{pattern: "GET " + ws + "/resources", handle: listResources},
+		{pattern: "PATCH " + ws + "/relationships/ssh-key", handle: forWorkspace(accessAdmin, assignSSHKey)},
+		{pattern: "GET " + ws + "/resources", handle: forWorkspace(accessRead, listResources)},
 
-		{pattern: "GET " + org + "/teams", handle: listTeams},
-		{pattern: "POST " + org + "/teams", handle: createTeam},
-		{pattern: "GET /teams/{team_id}", handle: getTeam},
-		{pattern: "DELETE /teams/{team_id}", handle: deleteTeam},
-		{pattern: "POST /teams/{team_id}/authentication-token", handle: createTeamToken},
+		{pattern: "GET " + org + "/teams", handle: about((*call).organization, listTeams)},
+		{pattern: "POST " + org + "/teams", handle: about((*call).ownedOrganization, createTeam)},
+		{pattern: "GET /teams/{team_id}", handle: about((*call).team, getTeam)},
+		{pattern: "DELETE /teams/{team_id}", handle: about((*call).team, deleteTeam)},
+		{pattern: "POST /teams/{team_id}/authentication-token", handle: about((*call).team, createTeamToken)},
 		{pattern: "GET /teams/{team_id}/authentication-token", handle: ofTeam((*call).plainTokenOf)},
 		{pattern: "DELETE /teams/{team_id}/authentication-token", handle: ofTeam((*call).dropPlainToken)},
-		{pattern: "POST /teams/{team_id}/authentication-tokens", handle: createNamedTeamToken},
+		{pattern: "POST /teams/{team_id}/authentication-tokens", handle: about((*call).team, createNamedTeamToken)},
 		{pattern: "GET /teams/{team_id}/authentication-tokens", handle: ofTeam((*call).listTokens)},
-		{pattern: "GET " + org + "/team-tokens", handle: listTeamTokens},
-		{pattern: "POST " + org + "/authentication-token", handle: createOrganizationToken},
+		{pattern: "GET " + org + "/team-tokens", handle: about((*call).ownedOrganization, listTeamTokens)},
+		{pattern: "POST " + org + "/authentication-token", handle: about((*call).ownedOrganization, createOrganizationToken)},
 		{pattern: "GET " + org + "/authentication-token", handle: ofOrganization((*call).plainTokenOf)},
 		{pattern: "DELETE " + org + "/authentication-token", handle: ofOrganization((*call).dropPlainToken)},
-		{pattern: "GET /authentication-tokens/{token_id}", handle: getToken},
-		{pattern: "DELETE /authentication-tokens/{token_id}", handle: deleteTokenCall},
+		{pattern: "GET /authentication-tokens/{token_id}", handle: about((*call).tokenByID, getToken)},
+		{pattern: "DELETE /authentication-tokens/{token_id}", handle: about((*call).tokenByID, deleteTokenCall)},
 		{pattern: "GET /team-workspaces", handle: listGrants},
 		{pattern: "POST /team-workspaces", handle: grantAccess},
 		{pattern: "GET /team-workspaces/{grant_id}", handle: getGrant},
@@ -89,25 +89,56 @@ func endpoints() []endpoint {
 		{pattern: "GET /admin/terraform-versions", handle: listTerraformVersions},
 		{pattern: "GET " + org + "/agent-pools", handle: listAssets(agentPools)},
 		{pattern: "POST " + org + "/agent-pools", handle: createAsset(agentPools, "apool")},
-		{pattern: "GET /agent-pools/{asset_id}", handle: getAsset},
-		{pattern: "DELETE /agent-pools/{asset_id}", handle: deleteAsset},
+		{pattern: "GET /agent-pools/{asset_id}", handle: forAsset(accessRead, getAsset)},
+		{pattern: "DELETE /agent-pools/{asset_id}", handle: forAsset(accessAdmin, deleteAsset)},
 		{pattern: "GET " + org + "/ssh-keys", handle: listAssets(sshKeys)},
 		{pattern: "POST " + org + "/ssh-keys", handle: createAsset(sshKeys, "sshkey")},
-		{pattern: "GET /ssh-keys/{asset_id}", handle: getAsset},
-		{pattern: "DELETE /ssh-keys/{asset_id}", handle: deleteAsset},
+		{pattern: "GET /ssh-keys/{asset_id}", handle: forAsset(accessRead, getAsset)},
+		{pattern: "DELETE /ssh-keys/{asset_id}", handle: forAsset(accessAdmin, deleteAsset)},
 
 		{pattern: "POST " + ws + "/state-versions", receive: receiveVersion, handle: createVersion},
 		{pattern: "PATCH " + ws + "/state-versions", receive: receiveRollback, handle: rollBack},
-		{pattern: "GET " + ws + "/current-state-version", handle: currentVersion},
-		{pattern: "GET " + ws + "/current-state-version-outputs", handle: currentOutputs},
+		{pattern: "GET " + ws + "/current-state-version", handle: forWorkspace(accessRead, currentVersion)},
+		{pattern: "GET " + ws + "/current-state-version-outputs", handle: forWorkspace(accessRead, currentOutputs)},
 		{pattern: "GET /state-versions", handle: listVersions},
-		{pattern: "GET " + sv, handle: getVersion},
-		{pattern: "GET " + sv + "/outputs", handle: listOutputs},
+		{pattern: "GET " + sv, handle: forVersion(accessRead, getVersion)},
+		{pattern: "GET " + sv + "/outputs", handle: forVersion(accessRead, listOutputs)},
 		{pattern: "POST " + sv + "/actions/soft_delete_backing_data", handle: moveBackingData(blobs.DataKept, blobs.DataSoftDeleted)},
 		{pattern: "POST " + sv + "/actions/restore_backing_data", handle: moveBackingData(blobs.DataSoftDeleted, blobs.DataKept)},
 		{pattern: "POST " + sv + "/actions/permanently_delete_backing_data", handle: moveBackingData(blobs.DataSoftDeleted, blobs.DataDeleted)},
 		{pattern: "GET /state-version-outputs/{output_id}", handle: getOutput},
 	}
+}
+
+// A handler answers a request, with the server locked.
+type handler = func(*call) (*jsonapi.Answer, error)
+
+// about returns a handler for something that the path names. When find refuses, so does it.
+func about[T any](find func(*call) (T, error), handle func(*call, T) (*jsonapi.Answer, error)) handler {
+	return func(c *call) (*jsonapi.Answer, error) {
+		found, err := find(c)
+		if err != nil {
+			return nil, err
+		}
+		return handle(c, found)
+	}
+}
+
+// forWorkspace, and those like it below, are about for what needs an access.
+func forWorkspace(need access, handle func(*call, *workspace) (*jsonapi.Answer, error)) handler {
+	return about(func(c *call) (*workspace, error) { return c.workspace(need) }, handle)
+}
+
+func forProject(need access, handle func(*call, *project) (*jsonapi.Answer, error)) handler {
+	return about(func(c *call) (*project, error) { return c.project(need) }, handle)
+}
+
+func forVersion(need access, handle func(*call, *stateVersion) (*jsonapi.Answer, error)) handler {
+	return about(func(c *call) (*stateVersion, error) { return c.version(need) }, handle)
+}
+
+func forAsset(need access, handle func(*call, *asset) (*jsonapi.Answer, error)) handler {
+	return about(func(c *call) (*asset, error) { return c.asset(need) }, handle)
 }
 
 const apiPrefix = "/api/v2"

@@ -227,7 +227,7 @@ type endpoint struct {
 	// document for methods that have one.
 	receive func(*call) error
 	// handle answers while Server.mu is held.
-	handle func(*call) (*jsonapi.Answer, error)
+	handle handler
 	// anonymous endpoints need no token.
 	anonymous bool
 }

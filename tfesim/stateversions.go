@@ -344,11 +344,7 @@ func listVersions(c *call) (*jsonapi.Answer, error) {
 }
 
 // currentVersion answers GET /workspaces/:id/current-state-version.
-func currentVersion(c *call) (*jsonapi.Answer, error) {
-	w, err := c.workspace(accessRead)
-	if err != nil {
-		return nil, err
-	}
+func currentVersion(c *call, w *workspace) (*jsonapi.Answer, error) {
 	v := c.s.current(w, c.now)
 	if v == nil || !c.who.mayStoreState() {
 		return nil, jsonapi.NotFound()
@@ -357,11 +353,7 @@ func currentVersion(c *call) (*jsonapi.Answer, error) {
 }
 
 // getVersion answers GET /state-versions/:id.
-func getVersion(c *call) (*jsonapi.Answer, error) {
-	v, err := c.version(accessRead)
-	if err != nil {
-		return nil, err
-	}
+func getVersion(c *call, v *stateVersion) (*jsonapi.Answer, error) {
 	return c.showVersion(v)
 }
 

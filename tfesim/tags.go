@@ -180,11 +180,7 @@ func (s *Server) tagNamed(org, id string) string {
 }
 
 // listTags answers GET /workspaces/:id/relationships/tags.
-func listTags(c *call) (*jsonapi.Answer, error) {
-	w, err := c.workspace(accessRead)
-	if err != nil {
-		return nil, err
-	}
+func listTags(c *call, w *workspace) (*jsonapi.Answer, error) {
 	query := strings.ToLower(c.r.URL.Query().Get("name"))
 	data := []jsonapi.Resource{}
 	for _, name := range slices.Sorted(slices.Values(w.TagNames)) {
@@ -196,11 +192,7 @@ func listTags(c *call) (*jsonapi.Answer, error) {
 }
 
 // addTags answers POST /workspaces/:id/relationships/tags.
-func addTags(c *call) (*jsonapi.Answer, error) {
-	w, err := c.workspace(accessAdmin)
-	if err != nil {
-		return nil, err
-	}
+func addTags(c *call, w *workspace) (*jsonapi.Answer, error) {
 	names, err := c.s.readTagNames(w.Org, c.body.Many)
 	if err != nil {
 		return nil, err
@@ -215,11 +207,7 @@ func addTags(c *call) (*jsonapi.Answer, error) {
 }
 
 // removeTags answers DELETE /workspaces/:id/relationships/tags.
-func removeTags(c *call) (*jsonapi.Answer, error) {
-	w, err := c.workspace(accessAdmin)
-	if err != nil {
-		return nil, err
-	}
+func removeTags(c *call, w *workspace) (*jsonapi.Answer, error) {
 	names, err := c.s.readTagNames(w.Org, c.body.Many)
 	if err != nil {
 		return nil, err
@@ -230,20 +218,12 @@ func removeTags(c *call) (*jsonapi.Answer, error) {
 }
 
 // listBindings answers GET /workspaces/:id/tag-bindings.
-func listBindings(c *call) (*jsonapi.Answer, error) {
-	w, err := c.workspace(accessRead)
-	if err != nil {
-		return nil, err
-	}
+func listBindings(c *call, w *workspace) (*jsonapi.Answer, error) {
 	return jsonapi.OK(jsonapi.Document{Data: bindingResources("tag-bindings", w.ID, w.Tags)}), nil
 }
 
 // listEffectiveBindings answers GET /workspaces/:id/effective-tag-bindings.
-func listEffectiveBindings(c *call) (*jsonapi.Answer, error) {
-	w, err := c.workspace(accessRead)
-	if err != nil {
-		return nil, err
-	}
+func listEffectiveBindings(c *call, w *workspace) (*jsonapi.Answer, error) {
 	return jsonapi.OK(jsonapi.Document{Data: c.s.effectiveTagResources(w)}), nil
 }
 
@@ -261,11 +241,7 @@ func (s *Server) effectiveTagResources(w *workspace) []jsonapi.Resource {
 
 // addBindings answers PATCH /workspaces/:id/tag-bindings: keys that are there get the new
 // value.
-func addBindings(c *call) (*jsonapi.Answer, error) {
-	w, err := c.workspace(accessAdmin)
-	if err != nil {
-		return nil, err
-	}
+func addBindings(c *call, w *workspace) (*jsonapi.Answer, error) {
 	tags, err := bindingsOf(w.Tags, c.body.Many)
 	if err != nil {
 		return nil, err
@@ -277,22 +253,14 @@ func addBindings(c *call) (*jsonapi.Answer, error) {
 
 // listProjectBindings answers GET /projects/:project_id/tag-bindings and
 // …/effective-tag-bindings.
-func listProjectBindings(kind string) func(*call) (*jsonapi.Answer, error) {
-	return func(c *call) (*jsonapi.Answer, error) {
-		p, err := c.project(accessRead)
-		if err != nil {
-			return nil, err
-		}
+func listProjectBindings(kind string) handler {
+	return forProject(accessRead, func(c *call, p *project) (*jsonapi.Answer, error) {
 		return jsonapi.OK(jsonapi.Document{Data: bindingResources(kind, p.ID, p.Tags)}), nil
-	}
+	})
 }
 
 // addProjectBindings answers PATCH /projects/:project_id/tag-bindings.
-func addProjectBindings(c *call) (*jsonapi.Answer, error) {
-	p, err := c.project(accessAdmin)
-	if err != nil {
-		return nil, err
-	}
+func addProjectBindings(c *call, p *project) (*jsonapi.Answer, error) {
 	tags, err := bindingsOf(p.Tags, c.body.Many)
 	if err != nil {
 		return nil, err

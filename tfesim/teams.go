@@ -69,11 +69,7 @@ func (c *call) team() (*team, error) {
 }
 
 // listTeams answers GET /organizations/:organization/teams.
-func listTeams(c *call) (*jsonapi.Answer, error) {
-	o, err := c.organization()
-	if err != nil {
-		return nil, err
-	}
+func listTeams(c *call, o *organization) (*jsonapi.Answer, error) {
 	q := c.r.URL.Query()
 	names, query := jsonapi.SplitList(q.Get("filter[names]")), q.Get("q")
 	var all []*team
@@ -87,11 +83,7 @@ func listTeams(c *call) (*jsonapi.Answer, error) {
 }
 
 // createTeam answers POST /organizations/:organization/teams.
-func createTeam(c *call) (*jsonapi.Answer, error) {
-	o, err := c.ownedOrganization()
-	if err != nil {
-		return nil, err
-	}
+func createTeam(c *call, o *organization) (*jsonapi.Answer, error) {
 	name, err := c.body.One.Text("name")
 	if err != nil {
 		return nil, err
@@ -108,20 +100,12 @@ func createTeam(c *call) (*jsonapi.Answer, error) {
 }
 
 // getTeam answers GET /teams/:id.
-func getTeam(c *call) (*jsonapi.Answer, error) {
-	t, err := c.team()
-	if err != nil {
-		return nil, err
-	}
+func getTeam(c *call, t *team) (*jsonapi.Answer, error) {
 	return jsonapi.OK(jsonapi.Document{Data: c.s.teamResource(t)}), nil
 }
 
 // deleteTeam answers DELETE /teams/:id.
-func deleteTeam(c *call) (*jsonapi.Answer, error) {
-	t, err := c.team()
-	if err != nil {
-		return nil, err
-	}
+func deleteTeam(c *call, t *team) (*jsonapi.Answer, error) {
 	if t.Name == "owners" {
 		return nil, &jsonapi.Error{Status: 403, Title: "forbidden", Detail: "The owners team cannot be deleted"}
 	}

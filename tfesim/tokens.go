@@ -62,21 +62,13 @@ func (s *Server) deleteToken(t *token) {
 
 // createTeamToken answers POST /teams/:id/authentication-token: a new token replaces the one
 // without description that there was.
-func createTeamToken(c *call) (*jsonapi.Answer, error) {
-	t, err := c.team()
-	if err != nil {
-		return nil, err
-	}
+func createTeamToken(c *call, t *team) (*jsonapi.Answer, error) {
 	return c.makeToken(jsonapi.Ref{ID: t.ID, Type: "teams"}, nil)
 }
 
 // createNamedTeamToken answers POST /teams/:id/authentication-tokens: one token more, of a
 // description that no other token of the team has.
-func createNamedTeamToken(c *call) (*jsonapi.Answer, error) {
-	t, err := c.team()
-	if err != nil {
-		return nil, err
-	}
+func createNamedTeamToken(c *call, t *team) (*jsonapi.Answer, error) {
 	holder := jsonapi.Ref{ID: t.ID, Type: "teams"}
 	if !c.body.One.Has("description") {
 		return c.makeToken(holder, nil)
@@ -94,11 +86,7 @@ func createNamedTeamToken(c *call) (*jsonapi.Answer, error) {
 }
 
 // createOrganizationToken answers POST /organizations/:organization/authentication-token.
-func createOrganizationToken(c *call) (*jsonapi.Answer, error) {
-	o, err := c.ownedOrganization()
-	if err != nil {
-		return nil, err
-	}
+func createOrganizationToken(c *call, o *organization) (*jsonapi.Answer, error) {
 	return c.makeToken(jsonapi.Ref{ID: o.Name, Type: "organizations"}, nil)
 }
 
@@ -164,25 +152,17 @@ func (c *call) dropPlainToken(holder jsonapi.Ref) (*jsonapi.Answer, error) {
 }
 
 // ofTeam makes a handler of the team that the path names.
-func ofTeam(do func(*call, jsonapi.Ref) (*jsonapi.Answer, error)) func(*call) (*jsonapi.Answer, error) {
-	return func(c *call) (*jsonapi.Answer, error) {
-		t, err := c.team()
-		if err != nil {
-			return nil, err
-		}
+func ofTeam(do func(*call, jsonapi.Ref) (*jsonapi.Answer, error)) handler {
+	return about((*call).team, func(c *call, t *team) (*jsonapi.Answer, error) {
 		return do(c, jsonapi.Ref{ID: t.ID, Type: "teams"})
-	}
+	})
 }
 
 // ofOrganization makes a handler of the organization that the path names, for its owners.
-func ofOrganization(do func(*call, jsonapi.Ref) (*jsonapi.Answer, error)) func(*call) (*jsonapi.Answer, error) {
-	return func(c *call) (*jsonapi.Answer, error) {
-		o, err := c.ownedOrganization()
-		if err != nil {
-			return nil, err
-		}
+func ofOrganization(do func(*call, jsonapi.Ref) (*jsonapi.Answer, error)) handler {
+	return about((*call).ownedOrganization, func(c *call, o *organization) (*jsonapi.Answer, error) {
 		return do(c, jsonapi.Ref{ID: o.Name, Type: "organizations"})
-	}
+	})
 }
 
 // listTokens answers GET /teams/:id/authentication-tokens.
@@ -195,11 +175,7 @@ func (c *call) tokenPage(all []*token) (*jsonapi.Answer, error) {
 }
 
 // listTeamTokens answers GET /organizations/:organization/team-tokens.
-func listTeamTokens(c *call) (*jsonapi.Answer, error) {
-	o, err := c.ownedOrganization()
-	if err != nil {
-		return nil, err
-	}
+func listTeamTokens(c *call, o *organization) (*jsonapi.Answer, error) {
 	q := c.r.URL.Query()
 	query := strings.ToLower(q.Get("q"))
 	var all []*token
@@ -249,20 +225,12 @@ func (c *call) tokenByID() (*token, error) {
 }
 
 // getToken answers GET /authentication-tokens/:id.
-func getToken(c *call) (*jsonapi.Answer, error) {
-	t, err := c.tokenByID()
-	if err != nil {
-		return nil, err
-	}
+func getToken(c *call, t *token) (*jsonapi.Answer, error) {
 	return jsonapi.OK(jsonapi.Document{Data: c.tokenResource(t)}), nil
 }
 
 // deleteTokenCall answers DELETE /authentication-tokens/:id.
-func deleteTokenCall(c *call) (*jsonapi.Answer, error) {
-	t, err := c.tokenByID()
-	if err != nil {
-		return nil, err
-	}
+func deleteTokenCall(c *call, t *token) (*jsonapi.Answer, error) {
 	c.s.deleteToken(t)
 	return jsonapi.NoContent(), nil
 }

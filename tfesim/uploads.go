@@ -48,18 +48,14 @@ const hostedPath = "/api/state-versions/"
 
 // getHosted answers the address of a version's bytes on the API's own host with a redirect to a
 // signed address.
-func getHosted(kind blobs.Kind) func(*call) (*jsonapi.Answer, error) {
-	return func(c *call) (*jsonapi.Answer, error) {
-		v, err := c.version(accessRead)
-		if err != nil {
-			return nil, err
-		}
+func getHosted(kind blobs.Kind) handler {
+	return forVersion(accessRead, func(c *call, v *stateVersion) (*jsonapi.Answer, error) {
 		if v.BackingData != "" || v.blob(kind) == nil {
 			return nil, jsonapi.NotFound()
 		}
 		to := c.s.signer.Address(cmp.Or(c.s.options.BlobOrigin, jsonapi.Origin(c.r)), blobs.Ticket{Kind: kind, ID: v.ID, Expires: c.now.Add(blobs.DownloadLife).Unix()})
 		return &jsonapi.Answer{Status: http.StatusFound, Header: http.Header{"Location": {to}}}, nil
-	}
+	})
 }
 
 // putBlob answers PUT on an upload address. It takes the bytes of a version once.

@@ -104,11 +104,7 @@ func (c *call) checkAgentPool(w *workspace, it jsonapi.Item) error {
 }
 
 // getWorkspace answers GET /workspaces/:id and GET /organizations/:organization/workspaces/:name.
-func getWorkspace(c *call) (*jsonapi.Answer, error) {
-	w, err := c.workspace(accessRead)
-	if err != nil {
-		return nil, err
-	}
+func getWorkspace(c *call, w *workspace) (*jsonapi.Answer, error) {
 	return c.showWorkspace(w)
 }
 
@@ -177,11 +173,7 @@ func (c *call) workspaceOutputs(w *workspace) []jsonapi.Resource {
 }
 
 // createWorkspace answers POST /organizations/:organization/workspaces.
-func createWorkspace(c *call) (*jsonapi.Answer, error) {
-	o, err := c.organization()
-	if err != nil {
-		return nil, err
-	}
+func createWorkspace(c *call, o *organization) (*jsonapi.Answer, error) {
 	if c.s.accessTo(c.who, o.Name) < accessAdmin {
 		return nil, jsonapi.NotFound()
 	}
@@ -203,11 +195,7 @@ func (s *Server) addWorkspace(w *workspace) {
 }
 
 // updateWorkspace answers PATCH /workspaces/:id, and the same by name.
-func updateWorkspace(c *call) (*jsonapi.Answer, error) {
-	w, err := c.workspace(accessAdmin)
-	if err != nil {
-		return nil, err
-	}
+func updateWorkspace(c *call, w *workspace) (*jsonapi.Answer, error) {
 	changed := *w
 	if err := c.change(&changed); err != nil {
 		return nil, err
@@ -344,22 +332,14 @@ func (c *call) changeExecutionMode(settings map[string]json.RawMessage, it jsona
 }
 
 // deleteWorkspaceCall answers DELETE /workspaces/:id, and the same by name.
-func deleteWorkspaceCall(c *call) (*jsonapi.Answer, error) {
-	w, err := c.workspace(accessAdmin)
-	if err != nil {
-		return nil, err
-	}
+func deleteWorkspaceCall(c *call, w *workspace) (*jsonapi.Answer, error) {
 	c.s.deleteWorkspace(w)
 	return jsonapi.NoContent(), nil
 }
 
 // safeDeleteWorkspace answers POST …/actions/safe-delete: only a workspace without lock,
 // without a pending state and without managed resources is deleted.
-func safeDeleteWorkspace(c *call) (*jsonapi.Answer, error) {
-	w, err := c.workspace(accessAdmin)
-	if err != nil {
-		return nil, err
-	}
+func safeDeleteWorkspace(c *call, w *workspace) (*jsonapi.Answer, error) {
 	v := c.s.current(w, c.now)
 	switch {
 	case w.Lock != nil:

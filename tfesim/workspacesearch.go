@@ -10,11 +10,7 @@ import (
 )
 
 // listWorkspaces answers GET /organizations/:organization/workspaces.
-func listWorkspaces(c *call) (*jsonapi.Answer, error) {
-	o, err := c.organization()
-	if err != nil {
-		return nil, err
-	}
+func listWorkspaces(c *call, o *organization) (*jsonapi.Answer, error) {
 	all, err := c.searchWorkspaces(o)
 	if err != nil {
 		return nil, err

@@ -84,11 +84,7 @@ func (s *Service) usableConfiguration(workspace string, now time.Time) *configur
 }
 
 // listConfigurations answers GET /workspaces/:id/configuration-versions, newest first.
-func listConfigurations(c *call) (*jsonapi.Answer, error) {
-	w, err := c.Workspace(Read)
-	if err != nil {
-		return nil, err
-	}
+func listConfigurations(c *call, w Workspace) (*jsonapi.Answer, error) {
 	if err := c.checkConfigurationIncludes(); err != nil {
 		return nil, err
 	}
@@ -109,11 +105,7 @@ func (c *call) checkConfigurationIncludes() error {
 }
 
 // createConfiguration answers POST /workspaces/:id/configuration-versions.
-func createConfiguration(c *call) (*jsonapi.Answer, error) {
-	w, err := c.Workspace(Write)
-	if err != nil {
-		return nil, err
-	}
+func createConfiguration(c *call, w Workspace) (*jsonapi.Answer, error) {
 	if !c.MayRun() {
 		return nil, jsonapi.NotFound()
 	}
@@ -122,18 +114,12 @@ func createConfiguration(c *call) (*jsonapi.Answer, error) {
 		return nil, jsonapi.Unprocessable("data.type must be configuration-versions")
 	}
 	v := &configurationVersion{ID: jsonapi.NewID("cv"), Workspace: w.ID, Created: c.Now(), Source: "tfe-api"}
-	for _, attribute := range []struct {
-		name string
-		into *bool
-		def  bool
-	}{
-		{"auto-queue-runs", &v.AutoQueueRuns, true},
-		{"speculative", &v.Speculative, false},
-		{"provisional", &v.Provisional, false},
-	} {
-		if *attribute.into, err = it.Bool(attribute.name, attribute.def); err != nil {
-			return nil, err
-		}
+	err := readFlags(it,
+		flag{"auto-queue-runs", &v.AutoQueueRuns, true},
+		flag{"speculative", &v.Speculative, false},
+		flag{"provisional", &v.Provisional, false})
+	if err != nil {
+		return nil, err
 	}
 	c.s.addConfiguration(v)
 	data := c.configurationResource(v)
@@ -159,11 +145,7 @@ func (c *call) configuration(need Access) (*configurationVersion, error) {
 }
 
 // getConfiguration answers GET /configuration-versions/:id.
-func getConfiguration(c *call) (*jsonapi.Answer, error) {
-	v, err := c.configuration(Read)
-	if err != nil {
-		return nil, err
-	}
+func getConfiguration(c *call, v *configurationVersion) (*jsonapi.Answer, error) {
 	if err := c.checkConfigurationIncludes(); err != nil {
 		return nil, err
 	}
@@ -172,20 +154,13 @@ func getConfiguration(c *call) (*jsonapi.Answer, error) {
 
 // getIngress answers GET /configuration-versions/:id/ingress-attributes. Only versions from a VCS
 // have any.
-func getIngress(c *call) (*jsonapi.Answer, error) {
-	if _, err := c.configuration(Read); err != nil {
-		return nil, err
-	}
+func getIngress(c *call, _ *configurationVersion) (*jsonapi.Answer, error) {
 	return nil, jsonapi.NotFound()
 }
 
 // downloadConfiguration answers GET /configuration-versions/:id/download with a redirect to
 // the archive.
-func downloadConfiguration(c *call) (*jsonapi.Answer, error) {
-	v, err := c.configuration(Read)
-	if err != nil {
-		return nil, err
-	}
+func downloadConfiguration(c *call, v *configurationVersion) (*jsonapi.Answer, error) {
 	if c.s.configurationStatus(v, c.Now()) != configurationUploaded || v.BackingData != blobs.DataKept {
 		return nil, jsonapi.NotFound()
 	}
@@ -195,11 +170,7 @@ func downloadConfiguration(c *call) (*jsonapi.Answer, error) {
 const notAllowed = "transition not allowed"
 
 // archiveConfiguration answers POST /configuration-versions/:id/actions/archive.
-func archiveConfiguration(c *call) (*jsonapi.Answer, error) {
-	v, err := c.configuration(Write)
-	if err != nil {
-		return nil, err
-	}
+func archiveConfiguration(c *call, v *configurationVersion) (*jsonapi.Answer, error) {
 	switch {
 	case c.s.currentConfiguration(v.Workspace) == v:
 		return nil, jsonapi.Conflict(notAllowed + ": configuration could not be archived because it is current")
@@ -217,7 +188,7 @@ func archiveConfiguration(c *call) (*jsonapi.Answer, error) {
 
 // moveConfigurationData answers the actions on the archive of a configuration version, which only
 // Terraform Enterprise has. They fail for the current version.
-func moveConfigurationData(from, to string) func(*call) (*jsonapi.Answer, error) {
+func moveConfigurationData(from, to string) handler {
 	return func(c *call) (*jsonapi.Answer, error) {
 		v, err := c.configuration(Administer)
 		if err != nil {

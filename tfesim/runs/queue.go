@@ -102,7 +102,7 @@ func (r *run) forceCancelable(now time.Time) bool {
 }
 
 // runAction answers POST /runs/:id/actions/… with 202. Its effect may follow later.
-func runAction(action string, may func(*call, *run) bool, do func(*call, Workspace, *run) error) func(*call) (*jsonapi.Answer, error) {
+func runAction(action string, may func(*call, *run) bool, do func(*call, Workspace, *run) error) handler {
 	return func(c *call) (*jsonapi.Answer, error) {
 		r, err := c.runNamed(Write)
 		if err != nil {

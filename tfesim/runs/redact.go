@@ -17,11 +17,7 @@ const blobPlanRedacted blobs.Kind = 'r'
 // getRedactedPlan answers GET /plans/:id/json-output-redacted, for everyone who may read the run:
 // with 204 before the plan has finished, then with a redirect. Terraform and OpenTofu render remote
 // plans from it.
-func getRedactedPlan(c *call) (*jsonapi.Answer, error) {
-	r, err := c.runOfPart("plan_id", "plan-")
-	if err != nil {
-		return nil, err
-	}
+func getRedactedPlan(c *call, r *run) (*jsonapi.Answer, error) {
 	if r.Plan.Redacted == nil {
 		return jsonapi.NoContent(), nil
 	}

@@ -240,27 +240,36 @@ func (c *call) runConfiguration(w Workspace) (*configurationVersion, error) {
 	return v, nil
 }
 
+// A flag is a boolean attribute, and its default.
+type flag struct {
+	name string
+	into *bool
+	def  bool
+}
+
+func readFlags(it jsonapi.Item, flags ...flag) (err error) {
+	for _, f := range flags {
+		if *f.into, err = it.Bool(f.name, f.def); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // readRunAttributes sets the attributes of a new run from the document.
 func (c *call) readRunAttributes(w Workspace, r *run) error {
 	it := c.Body().One
-	var err error
 	refresh := true
-	for _, attribute := range []struct {
-		name string
-		into *bool
-		def  bool
-	}{
-		{"allow-empty-apply", &r.EmptyApply, false},
-		{"auto-apply", &r.AutoApply, w.AutoApply},
-		{"is-destroy", &r.Destroy, false},
-		{"plan-only", &r.PlanOnly, false},
-		{"refresh", &refresh, true},
-		{"refresh-only", &r.RefreshOnly, false},
-		{"save-plan", &r.SavePlan, false},
-	} {
-		if *attribute.into, err = it.Bool(attribute.name, attribute.def); err != nil {
-			return err
-		}
+	err := readFlags(it,
+		flag{"allow-empty-apply", &r.EmptyApply, false},
+		flag{"auto-apply", &r.AutoApply, w.AutoApply},
+		flag{"is-destroy", &r.Destroy, false},
+		flag{"plan-only", &r.PlanOnly, false},
+		flag{"refresh", &refresh, true},
+		flag{"refresh-only", &r.RefreshOnly, false},
+		flag{"save-plan", &r.SavePlan, false})
+	if err != nil {
+		return err
 	}
 	r.NoRefresh = !refresh
 	if it.Has("message") {
@@ -329,11 +338,7 @@ func (c *call) runNamed(need Access) (*run, error) {
 }
 
 // getRun answers GET /runs/:id.
-func getRun(c *call) (*jsonapi.Answer, error) {
-	r, err := c.runNamed(Read)
-	if err != nil {
-		return nil, err
-	}
+func getRun(c *call, r *run) (*jsonapi.Answer, error) {
 	included, err := c.runIncludes(r)
 	if err != nil {
 		return nil, err

@@ -50,20 +50,12 @@ func (s *Service) variablesOf(workspace string) []*variable {
 }
 
 // listVariables answers GET /workspaces/:id/vars.
-func listVariables(c *call) (*jsonapi.Answer, error) {
-	w, err := c.Workspace(Read)
-	if err != nil {
-		return nil, err
-	}
+func listVariables(c *call, w Workspace) (*jsonapi.Answer, error) {
 	return jsonapi.List(c.Request(), c.s.variablesOf(w.ID), variableResource, nil)
 }
 
 // createVariable answers POST /workspaces/:id/vars.
-func createVariable(c *call) (*jsonapi.Answer, error) {
-	w, err := c.Workspace(Write)
-	if err != nil {
-		return nil, err
-	}
+func createVariable(c *call, w Workspace) (*jsonapi.Answer, error) {
 	c.s.sequence++
 	v := &variable{ID: jsonapi.NewID("var"), Workspace: w.ID, Sequence: c.s.sequence}
 	if err := c.changeVariable(w, v); err != nil {

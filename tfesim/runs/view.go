@@ -16,11 +16,7 @@ func (r *run) planID() string  { return "plan-" + strings.TrimPrefix(r.ID, "run-
 func (r *run) applyID() string { return "apply-" + strings.TrimPrefix(r.ID, "run-") }
 
 // listRuns answers GET /workspaces/:id/runs, newest first.
-func listRuns(c *call) (*jsonapi.Answer, error) {
-	w, err := c.Workspace(Read)
-	if err != nil {
-		return nil, err
-	}
+func listRuns(c *call, w Workspace) (*jsonapi.Answer, error) {
 	return c.runPage(slices.DeleteFunc(c.s.runsOf(w.ID), c.runsUnwanted()), true)
 }
 
@@ -275,20 +271,12 @@ func (s *Service) position(r *run) int {
 }
 
 // getPlan answers GET /plans/:id and GET /runs/:id/plan.
-func getPlan(c *call) (*jsonapi.Answer, error) {
-	r, err := c.runOfPart("plan_id", "plan-")
-	if err != nil {
-		return nil, err
-	}
+func getPlan(c *call, r *run) (*jsonapi.Answer, error) {
 	return jsonapi.OK(jsonapi.Document{Data: c.planResource(r)}), nil
 }
 
 // getApply answers GET /applies/:id and GET /runs/:id/apply.
-func getApply(c *call) (*jsonapi.Answer, error) {
-	r, err := c.runOfPart("apply_id", "apply-")
-	if err != nil {
-		return nil, err
-	}
+func getApply(c *call, r *run) (*jsonapi.Answer, error) {
 	return jsonapi.OK(jsonapi.Document{Data: c.applyResource(r)}), nil
 }
 
@@ -311,11 +299,7 @@ func (c *call) runOfPart(variable, prefix string) (*run, error) {
 
 // getPlanJSON answers GET /plans/:id/json-output, for the workspace's administrators: with 204
 // before the plan has finished, then with a redirect to an address that is valid for a minute.
-func getPlanJSON(c *call) (*jsonapi.Answer, error) {
-	r, err := c.runOfPart("plan_id", "plan-")
-	if err != nil {
-		return nil, err
-	}
+func getPlanJSON(c *call, r *run) (*jsonapi.Answer, error) {
 	if c.s.options.HYOK || !c.May(Administer, r.Workspace) {
 		return nil, jsonapi.NotFound()
 	}
@@ -366,11 +350,7 @@ func (c *call) phaseAttributes(r *run, p *phase, log blobs.Kind) map[string]any 
 }
 
 // getRunConfiguration answers GET /runs/:id/configuration-version.
-func getRunConfiguration(c *call) (*jsonapi.Answer, error) {
-	r, err := c.runNamed(Read)
-	if err != nil {
-		return nil, err
-	}
+func getRunConfiguration(c *call, r *run) (*jsonapi.Answer, error) {
 	v := c.s.configurations[r.Configuration]
 	if v == nil {
 		return nil, jsonapi.NotFound()
@@ -379,11 +359,7 @@ func getRunConfiguration(c *call) (*jsonapi.Answer, error) {
 }
 
 // listRunEvents answers GET /runs/:id/run-events.
-func listRunEvents(c *call) (*jsonapi.Answer, error) {
-	r, err := c.runNamed(Read)
-	if err != nil {
-		return nil, err
-	}
+func listRunEvents(c *call, r *run) (*jsonapi.Answer, error) {
 	data := []jsonapi.Resource{}
 	for _, e := range r.Events {
 		data = append(data, jsonapi.Resource{ID: e.ID, Type: "run-events", Attributes: map[string]any{
@@ -394,10 +370,7 @@ func listRunEvents(c *call) (*jsonapi.Answer, error) {
 }
 
 // listNothing answers lists that are always empty here, such as a run's policy checks.
-func listNothing(c *call) (*jsonapi.Answer, error) {
-	if _, err := c.runNamed(Read); err != nil {
-		return nil, err
-	}
+func listNothing(c *call, _ *run) (*jsonapi.Answer, error) {
 	return jsonapi.List(c.Request(), []jsonapi.Resource{}, jsonapi.Itself, nil)
 }
 
@@ -419,11 +392,7 @@ func getComment(c *call) (*jsonapi.Answer, error) {
 }
 
 // listComments answers GET /runs/:id/comments.
-func listComments(c *call) (*jsonapi.Answer, error) {
-	r, err := c.runNamed(Read)
-	if err != nil {
-		return nil, err
-	}
+func listComments(c *call, r *run) (*jsonapi.Answer, error) {
 	data := []jsonapi.Resource{}
 	for _, m := range r.Comments {
 		data = append(data, commentResource(m))
