@@ -47,5 +47,5 @@ func main() {
 		case <-signals:
 		}
 	}()
-	os.Exit(command.RunUntil(ctx, abandon, os.Args, os.Stdin, os.Stdout, os.Stderr, os.Environ()))
+	os.Exit(command.Run(ctx, abandon, os.Args, os.Stdin, os.Stdout, os.Stderr, os.Environ()))
 }

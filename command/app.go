@@ -18,16 +18,11 @@ import (
 
 // Run runs the program with args, of which the first is its name, and returns its
 // exit code; environ holds NAME=VALUE. Results go to stdout, all else to stderr.
-// When ctx ends, no move begins any more, and those that hold a lock are finished. A
-// panic ends the run with exit code 1, after what may be left locked has been reported.
-func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, environ []string) int {
-	return RunUntil(ctx, nil, args, stdin, stdout, stderr, environ)
-}
-
-// RunUntil is Run for those who cannot wait for moves to finish: when abandon is closed,
-// it reports on stderr what may be left locked and returns. What was under way keeps
-// running, so the process must end.
-func RunUntil(ctx context.Context, abandon <-chan struct{}, args []string, stdin io.Reader, stdout, stderr io.Writer, environ []string) int {
+// When ctx ends, no move begins any more, and those that hold a lock are finished. When
+// abandon is closed, Run reports on stderr what may be left locked and returns, although
+// moves may still be under way: the process must end. abandon may be nil. A panic ends
+// the run with exit code 1, after what may be left locked has been reported.
+func Run(ctx context.Context, abandon <-chan struct{}, args []string, stdin io.Reader, stdout, stderr io.Writer, environ []string) int {
 	p := &process{
 		stdin: stdin, stdout: &terminal{w: stdout}, stderr: &terminal{w: stderr}, environ: environ,
 		held: &heldLocks{}, leftovers: &leftovers{},

@@ -93,7 +93,7 @@ func (h *host) tfhaul(t *testing.T, args ...string) run {
 func (h *host) tfhaulIn(t *testing.T, ctx context.Context, environ []string, stdin []byte, args ...string) run {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
-	code := command.Run(ctx, append([]string{"tfhaul"}, args...), bytes.NewReader(stdin), &stdout, &stderr, environ)
+	code := command.Run(ctx, nil, append([]string{"tfhaul"}, args...), bytes.NewReader(stdin), &stdout, &stderr, environ)
 	r := run{code, stdout.String(), stderr.String()}
 	h.mustNotShow(t, r)
 	return r

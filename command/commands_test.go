@@ -233,7 +233,7 @@ func serve(t *testing.T, args ...string) (lines *bufio.Scanner, end func() (code
 	var stderr bytes.Buffer
 	code := make(chan int, 1)
 	go func() {
-		code <- command.Run(ctx, append([]string{"tfhaul"}, args...), nil, write, &stderr, nil)
+		code <- command.Run(ctx, nil, append([]string{"tfhaul"}, args...), nil, write, &stderr, nil)
 		_ = write.Close() // it never fails
 	}()
 	return bufio.NewScanner(read), func() (int, string) {
@@ -257,7 +257,7 @@ func TestSimServesUntilItIsEnded(t *testing.T) {
 	}
 	path := write(t, "terraform.tfstate", state(1, 10))
 	var out bytes.Buffer
-	if code := command.Run(t.Context(), []string{"tfhaul", "move", path, "other/net", "--create"}, nil, &out, &out, environ); code != 0 {
+	if code := command.Run(t.Context(), nil, []string{"tfhaul", "move", path, "other/net", "--create"}, nil, &out, &out, environ); code != 0 {
 		t.Errorf("exit code %d: %s", code, &out)
 	}
 	if code, stderr := end(); code != 0 || stderr != "" {
@@ -272,7 +272,7 @@ func TestSimRefusesWhatOthersCouldReach(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{{"--listen", "0.0.0.0:0"}, {"--listen=:8443"}, {"--listen=8443"}, {"--personality=aws"}, {"--rate=-1"}, {"extra"}} {
 		var stdout, stderr bytes.Buffer
-		if code := command.Run(t.Context(), append([]string{"tfhaul", "sim"}, args...), nil, &stdout, &stderr, nil); code != 4 || stdout.Len() != 0 {
+		if code := command.Run(t.Context(), nil, append([]string{"tfhaul", "sim"}, args...), nil, &stdout, &stderr, nil); code != 4 || stdout.Len() != 0 {
 			t.Errorf("%q: exit code %d: %s%s", args, code, &stdout, &stderr)
 		}
 	}
@@ -285,7 +285,7 @@ func TestDemo(t *testing.T) {
 	t.Setenv("TMPDIR", dir)
 	t.Setenv("TMP", dir)
 	var stdout, stderr bytes.Buffer
-	if code := command.Run(t.Context(), []string{"tfhaul", "demo"}, nil, &stdout, &stderr, nil); code != 0 || stderr.Len() != 0 {
+	if code := command.Run(t.Context(), nil, []string{"tfhaul", "demo"}, nil, &stdout, &stderr, nil); code != 0 || stderr.Len() != 0 {
 		t.Fatalf("exit code %d: %s%s", code, &stdout, &stderr)
 	}
 	for _, want := range []string{"moved (5)", "already there (1)", "refused (3)", "stale", "unrelated", "encrypted", "tfhaul demo --keep"} {
@@ -304,7 +304,7 @@ func TestDemo(t *testing.T) {
 	}
 	environ := readEnvFile(t, envFile)
 	var out bytes.Buffer
-	if code := command.Run(t.Context(), []string{"tfhaul", "history", "demo/network"}, nil, &out, &out, environ); code != 0 {
+	if code := command.Run(t.Context(), nil, []string{"tfhaul", "history", "demo/network"}, nil, &out, &out, environ); code != 0 {
 		t.Errorf("exit code %d: %s", code, &out)
 	}
 	if code, stderr := end(); code != 0 || stderr != "" {
@@ -334,7 +334,7 @@ func mustNew(t *testing.T) *tfesim.Server {
 func tfhaul(t *testing.T, args ...string) run {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
-	code := command.Run(t.Context(), append([]string{"tfhaul"}, args...), nil, &stdout, &stderr, nil)
+	code := command.Run(t.Context(), nil, append([]string{"tfhaul"}, args...), nil, &stdout, &stderr, nil)
 	return run{code, stdout.String(), stderr.String()}
 }
 

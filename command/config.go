@@ -15,7 +15,6 @@ import (
 // A configure lists, shows or pushes configuration versions of a workspace.
 type configure struct {
 	connector
-	address     target.Address
 	limit       int
 	speculative bool
 	noQueue     bool

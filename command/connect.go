@@ -28,7 +28,8 @@ type connector struct {
 	tokenFile   string
 	timeout     time.Duration
 	rate        float64
-	parallelism int // moves at a time
+	parallelism int            // moves at a time
+	address     target.Address // of the workspace, or the organization
 	// find says how sources are searched and reached.
 	find source.FindOptions
 }
@@ -52,6 +53,17 @@ func (p *process) connector(c *cli.Context) (connector, error) {
 		return n, &usageError{err.Error()}
 	}
 	return n, nil
+}
+
+// connectorTo is connector with the address of a workspace.
+func (p *process) connectorTo(c *cli.Context, given string) (connector, error) {
+	address, err := p.workspaceAddress(given)
+	if err != nil {
+		return connector{}, err
+	}
+	n, err := p.connector(c)
+	n.address = address
+	return n, err
 }
 
 // workspaceAddress reads [HOST/]ORG/WORKSPACE.

@@ -19,7 +19,6 @@ import (
 // to go where, and how.
 type hauling struct {
 	connector
-	address  target.Address // of the organization
 	options  migrate.Options
 	manifest string   // the file that says what goes where; or
 	sources  []string // what is searched,

@@ -13,8 +13,7 @@ import (
 // A listHistory lists a workspace's state versions.
 type listHistory struct {
 	connector
-	address target.Address
-	limit   int
+	limit int
 }
 
 func (p *process) historyCommand() *cli.Command {
@@ -41,10 +40,7 @@ func (p *process) parseHistory(c *cli.Context) (*listHistory, error) {
 		return nil, err
 	}
 	h := &listHistory{limit: c.Int("limit")}
-	if h.address, err = p.workspaceAddress(args[0]); err != nil {
-		return nil, err
-	}
-	h.connector, err = p.connector(c)
+	h.connector, err = p.connectorTo(c, args[0])
 	return h, err
 }
 

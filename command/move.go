@@ -101,7 +101,6 @@ var planning = map[string]bool{"plan": true, "rehearse": true}
 type moveOne struct {
 	connector
 	source   string
-	address  target.Address
 	move     migrate.Move // without its object
 	options  migrate.Options
 	journal  string
@@ -140,14 +139,11 @@ func (p *process) parseMove(c *cli.Context) (*moveOne, error) {
 		return nil, err
 	}
 	m := &moveOne{source: args[0], journal: c.String("journal"), detailed: c.Bool("detailed-exitcode")}
-	if m.address, err = p.workspaceAddress(args[1]); err != nil {
+	if m.connector, err = p.connectorTo(c, args[1]); err != nil {
 		return nil, err
 	}
 	m.move = migrate.Move{Organization: m.address.Organization, Workspace: m.address.Workspace, Run: c.String("run")}
 	if m.options, err = p.moveOptions(c); err != nil {
-		return nil, err
-	}
-	if m.connector, err = p.connector(c); err != nil {
 		return nil, err
 	}
 	permissions, err := p.permissions(c)

@@ -18,7 +18,6 @@ import (
 // A proveOne proves one workspace.
 type proveOne struct {
 	connector
-	address target.Address
 	request prove.Request
 	local   bool
 	logs    bool
@@ -79,13 +78,10 @@ func (p *process) parseProve(c *cli.Context) (*proveOne, error) {
 			return nil, err
 		}
 	}
-	if o.address, err = p.workspaceAddress(args[len(args)-1]); err != nil {
+	if o.connector, err = p.connectorTo(c, args[len(args)-1]); err != nil {
 		return nil, err
 	}
 	o.request.Organization, o.request.Workspace = o.address.Organization, o.address.Workspace
-	if o.connector, err = p.connector(c); err != nil {
-		return nil, err
-	}
 	return o, nil
 }
 

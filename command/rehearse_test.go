@@ -28,7 +28,7 @@ func TestRehearsalNeedsNothingAndLeavesNothing(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			var out, log strings.Builder
 			args := append(append([]string{"tfhaul", "rehearse", dir}, quick...), c.args...)
-			r := run{code: command.Run(t.Context(), args, nil, &out, &log, environ)}
+			r := run{code: command.Run(t.Context(), nil, args, nil, &out, &log, environ)}
 			r.stdout, r.stderr = out.String(), log.String()
 			r.want(t, 3, "5 planned, 1 refused")
 			rehearsal, _ := r.document(t)["rehearsal"].(map[string]any)

@@ -207,7 +207,7 @@ func TestCarelessServersMakeUsTellNoSecret(t *testing.T) {
 			var stdout, stderr bytes.Buffer
 			args := []string{"tfhaul", "move", filepath.Join(a.dir, "state", "terraform.tfstate"), org + "/net", "--upload", a.upload, "--json",
 				"--journal", filepath.Join(a.dir, "haul.jsonl"), "--backup-dir", filepath.Join(a.dir, "backup")}
-			code := command.Run(t.Context(), args, nil, &stdout, &stderr, a.host.environ)
+			code := command.Run(t.Context(), nil, args, nil, &stdout, &stderr, a.host.environ)
 			a.ended = run{code, stdout.String(), stderr.String()}
 		})
 	}

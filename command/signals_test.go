@@ -243,7 +243,7 @@ func TestPanicUnderTheLockSaysWhatIsLocked(t *testing.T) {
 			var stdout bytes.Buffer
 			stderr := new(panickingWriter)
 			words := append([]string{"tfhaul", "--log-level", "debug"}, args(path)...)
-			code := command.Run(t.Context(), words, strings.NewReader(""), &stdout, stderr, h.environ)
+			code := command.Run(t.Context(), nil, words, strings.NewReader(""), &stdout, stderr, h.environ)
 			said := stderr.String()
 			if code != 1 || stdout.Len() > 0 || !strings.Contains(said, "internal error, please report it: a panic with a string") || strings.Contains(said, "not to be shown") {
 				t.Errorf("exit code %d: %s%s", code, &stdout, said)
@@ -263,7 +263,7 @@ func TestPanicInAnotherGoroutineEndsAsAnyOther(t *testing.T) {
 	h := start(t, tfesim.Options{})
 	h.addWorkspace(t, "net")
 	var stdout, stderr bytes.Buffer
-	code := command.Run(t.Context(), []string{"tfhaul", "move", "-", org + "/net"}, panickingReader{}, &stdout, &stderr, h.environ)
+	code := command.Run(t.Context(), nil, []string{"tfhaul", "move", "-", org + "/net"}, panickingReader{}, &stdout, &stderr, h.environ)
 	if said := stderr.String(); code != 1 || !strings.Contains(said, "internal error, please report it: a panic with a string") || strings.Contains(said, "not to be shown") {
 		t.Errorf("exit code %d: %s%s", code, &stdout, said)
 	}

@@ -18,7 +18,7 @@ func TestSimLeavesForeignEnvFileAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	var stdout, stderr bytes.Buffer
-	code := command.Run(t.Context(), []string{"tfhaul", "sim", "--env-file", file}, nil, &stdout, &stderr, nil)
+	code := command.Run(t.Context(), nil, []string{"tfhaul", "sim", "--env-file", file}, nil, &stdout, &stderr, nil)
 	if code != 4 || !strings.Contains(stderr.String(), "was not written by tfhaul sim") {
 		t.Errorf("exit code %d, want 4: %s", code, stderr.String())
 	}
@@ -42,7 +42,7 @@ func TestSimRefusesRunsAndHugeBodies(t *testing.T) {
 	environ := readEnvFile(t, envFile)
 	tfhaul := func(args ...string) (int, string) {
 		var out bytes.Buffer
-		code := command.Run(t.Context(), append([]string{"tfhaul"}, args...), nil, &out, &out, environ)
+		code := command.Run(t.Context(), nil, append([]string{"tfhaul"}, args...), nil, &out, &out, environ)
 		return code, strings.Join(strings.Fields(out.String()), " ")
 	}
 	small := write(t, "terraform.tfstate", state(1, 10))

@@ -19,9 +19,8 @@ import (
 // An unlocker frees workspaces that a haul left locked.
 type unlocker struct {
 	connector
-	journal string         // where the candidates are read from; or
-	address target.Address // the one candidate, of
-	haul    string         // this haul
+	journal string // where the locks are read from; "" for the one workspace, which
+	haul    string // this haul locked
 }
 
 func (p *process) unlockCommand() *cli.Command {

@@ -7,15 +7,13 @@ import (
 
 	"tfhaul/migrate"
 	"tfhaul/report"
-	"tfhaul/target"
 )
 
 // A verifyOne compares a source with a workspace.
 type verifyOne struct {
 	connector
-	source  string
-	address target.Address
-	deep    bool
+	source string
+	deep   bool
 }
 
 func (p *process) verifyCommand() *cli.Command {
@@ -58,10 +56,7 @@ func (p *process) parseVerify(c *cli.Context) (*verifyOne, error) {
 		return nil, err
 	}
 	v := &verifyOne{source: args[0], deep: c.Bool("deep")}
-	if v.address, err = p.workspaceAddress(args[1]); err != nil {
-		return nil, err
-	}
-	v.connector, err = p.connector(c)
+	v.connector, err = p.connectorTo(c, args[1])
 	return v, err
 }
 

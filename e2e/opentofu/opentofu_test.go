@@ -142,7 +142,7 @@ func (f *folder) run(args ...string) []byte {
 func (s *site) tfhaul(t *testing.T, stdin []byte, args ...string) migrate.Result {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
-	command.Run(t.Context(), append([]string{"tfhaul"}, args...), bytes.NewReader(stdin), &stdout, &stderr, s.env)
+	command.Run(t.Context(), nil, append([]string{"tfhaul"}, args...), bytes.NewReader(stdin), &stdout, &stderr, s.env)
 	var r migrate.Result
 	if err := json.Unmarshal(stdout.Bytes(), &r); err != nil {
 		t.Fatalf("tfhaul %s: %v\n%s%s", strings.Join(args, " "), err, &stdout, &stderr)

@@ -47,7 +47,7 @@ func newDestination(t *testing.T) *destination {
 func (d *destination) tfhaul(t *testing.T, args ...string) (exit int, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
-	exit = command.Run(t.Context(), append([]string{"tfhaul"}, args...), strings.NewReader(""), &out, &errs, d.environ)
+	exit = command.Run(t.Context(), nil, append([]string{"tfhaul"}, args...), strings.NewReader(""), &out, &errs, d.environ)
 	return exit, out.String(), errs.String()
 }
 

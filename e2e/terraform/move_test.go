@@ -69,7 +69,7 @@ func (s *site) tfhaul(t *testing.T, args ...string) migrate.Result {
 		environ = append(environ, name+"="+s.env[name])
 	}
 	var stdout, stderr bytes.Buffer
-	command.Run(t.Context(), append([]string{"tfhaul"}, args...), strings.NewReader(""), &stdout, &stderr, environ)
+	command.Run(t.Context(), nil, append([]string{"tfhaul"}, args...), strings.NewReader(""), &stdout, &stderr, environ)
 	var r migrate.Result
 	if err := json.Unmarshal(stdout.Bytes(), &r); err != nil {
 		t.Fatalf("tfhaul %s: %v\n%s", args[0], err, &stderr)
