@@ -120,7 +120,7 @@ func (a *auditPage) fillRows() {
 	a.declareFacets()
 	for k := range i.Snapshots {
 		sn := &i.Snapshots[k]
-		row := pageRow{Facts: a.factsOf(auditFacts(sn)), Facets: a.facetsOf(k, sn), Findings: a.concerned[k]}
+		row := pageRow{Facts: a.factsOf(sn), Facets: a.facetsOf(k, sn), Findings: a.concerned[k]}
 		badges := []int{}
 		for _, c := range sn.Findings {
 			badges = append(badges, a.badge(report.PlainLine(c), "", 0))
@@ -212,37 +212,42 @@ func (a *auditPage) facetsOf(k int, sn *audit.Snapshot) []int {
 	return list
 }
 
-// auditFacts returns the values of a section by label.
-func auditFacts(sn *audit.Snapshot) map[string]string {
-	facts := map[string]string{
-		"Kind": report.PlainLine(sn.Kind), "Terraform workspace": report.PlainLine(sn.Workspace), "Terraform version": report.PlainLine(sn.TerraformVersion),
-		"Lineage": report.PlainLine(sn.Lineage), "MD5": sn.MD5, "Size": report.Size(sn.Size),
-	}
+// factsOf returns the values of a section.
+func (a *auditPage) factsOf(sn *audit.Snapshot) []string {
+	facts, set := a.facts()
+	set("Kind", report.PlainLine(sn.Kind))
+	set("Terraform workspace", report.PlainLine(sn.Workspace))
+	set("Terraform version", report.PlainLine(sn.TerraformVersion))
+	set("Lineage", report.PlainLine(sn.Lineage))
+	set("MD5", sn.MD5)
+	set("Size", report.Size(sn.Size))
 	if sn.Size >= 1024 {
-		facts["Size"] = fmt.Sprintf("%s (%s bytes)", report.Size(sn.Size), plainwords.Grouped(int(sn.Size)))
+		set("Size", fmt.Sprintf("%s (%s bytes)", report.Size(sn.Size), plainwords.Grouped(int(sn.Size))))
 	}
 	if sn.Known() {
-		facts["State format"], facts["Serial"] = fmt.Sprint(sn.Format), fmt.Sprint(sn.Serial)
+		set("State format", fmt.Sprint(sn.Format))
+		set("Serial", fmt.Sprint(sn.Serial))
 	}
 	if !sn.Modified.IsZero() {
-		facts["Last written"] = fmt.Sprintf("%s (%s ago)", sn.Modified.UTC().Format("2006-01-02 15:04:05 MST"), report.Age(sn))
+		set("Last written", fmt.Sprintf("%s (%s ago)", sn.Modified.UTC().Format("2006-01-02 15:04:05 MST"), report.Age(sn)))
 	}
 	if sn.IsState() {
-		facts["Resources"] = fmt.Sprintf("%s managed, %s data", plainwords.Grouped(sn.Managed), plainwords.Grouped(sn.Data))
-		facts["Instances"], facts["Modules"] = plainwords.Grouped(sn.Instances), plainwords.Grouped(sn.Modules)
-		facts["Outputs"] = fmt.Sprintf("%s, %d sensitive", plainwords.Counted(sn.Outputs, "output"), sn.SensitiveOutputs)
-		facts["Sensitive attributes"] = plainwords.Grouped(sn.SensitiveAttributes)
+		set("Resources", fmt.Sprintf("%s managed, %s data", plainwords.Grouped(sn.Managed), plainwords.Grouped(sn.Data)))
+		set("Instances", plainwords.Grouped(sn.Instances))
+		set("Modules", plainwords.Grouped(sn.Modules))
+		set("Outputs", fmt.Sprintf("%s, %d sensitive", plainwords.Counted(sn.Outputs, "output"), sn.SensitiveOutputs))
+		set("Sensitive attributes", plainwords.Grouped(sn.SensitiveAttributes))
 		if sn.Tainted+sn.Deposed > 0 {
-			facts["Tainted, deposed"] = fmt.Sprintf("%d tainted, %d deposed", sn.Tainted, sn.Deposed)
+			set("Tainted, deposed", fmt.Sprintf("%d tainted, %d deposed", sn.Tainted, sn.Deposed))
 		}
 		if sn.Checks > 0 {
-			facts["Checks"] = fmt.Sprintf("%d, %d not passed", sn.Checks, sn.FailedChecks)
+			set("Checks", fmt.Sprintf("%d, %d not passed", sn.Checks, sn.FailedChecks))
 		}
 		var providers []string
 		for _, p := range sn.Providers {
 			providers = append(providers, fmt.Sprintf("%s (%s)", report.PlainLine(p.Address), plainwords.Grouped(p.Resources)))
 		}
-		facts["Providers"] = strings.Join(providers, "\n")
+		set("Providers", strings.Join(providers, "\n"))
 	}
 	if l := sn.Lock; l != nil {
 		parts := []string{cmp.Or(l.Who, "somebody")}
@@ -255,17 +260,18 @@ func auditFacts(sn *audit.Snapshot) map[string]string {
 		if l.ID != "" {
 			parts = append(parts, "ID "+l.ID)
 		}
-		facts["Locked"] = report.PlainLine(strings.Join(parts, ", "))
+		set("Locked", report.PlainLine(strings.Join(parts, ", ")))
 	}
 	if t := sn.Target; t != nil {
 		parts := []string{report.PlainLine(t.Workspace), report.PlainLine(strings.ReplaceAll(t.Outcome, "-", " "))}
 		if t.Relation != "" {
 			parts = append(parts, report.PlainLine(t.Relation))
 		}
-		facts["Would go to"] = strings.Join(parts, ", ")
+		fate := strings.Join(parts, ", ")
 		if t.Code != "" {
-			facts["Would go to"] += "\n" + htmlText(t.Message)
+			fate += "\n" + htmlText(t.Message)
 		}
+		set("Would go to", fate)
 	}
 	return facts
 }

@@ -91,7 +91,7 @@ func (p *haulPage) fillRows() {
 		}
 		p.table.Rows[k] = pageRow{
 			Cells: []any{report.PlainLine(r.Source), report.PlainLine(strings.TrimPrefix(r.Target, prefix)), p.badgesOf(r), report.PlainLine(r.Relation), serial, size, calls, took},
-			Facts: p.factsOf(haulFacts(r)), Facets: p.facetsOf(r),
+			Facts: p.factsOf(r), Facets: p.facetsOf(r),
 		}
 	}
 }
@@ -132,36 +132,43 @@ func (p *haulPage) facetsOf(r migrate.Result) []int {
 	return list
 }
 
-// haulFacts returns the values of a move's section by label.
-func haulFacts(r migrate.Result) map[string]string {
+// factsOf returns the values of a move's section.
+func (p *haulPage) factsOf(r migrate.Result) []string {
 	notes := make([]string, len(r.Notes))
 	for i, n := range r.Notes {
 		notes[i] = htmlText(n)
 	}
-	facts := map[string]string{
-		"Workspace": report.PlainLine(r.Target), "Outcome": outcomeText(r.Outcome), "Because": report.PlainLine(r.Code), "What happened": htmlText(r.Message),
-		"Notes": strings.Join(notes, "\n"), "State version": report.PlainLine(r.StateVersionID), "Backup of what was there": report.PlainLine(r.Backup),
-	}
+	facts, set := p.facts()
+	set("Workspace", report.PlainLine(r.Target))
+	set("Outcome", outcomeText(r.Outcome))
+	set("Because", report.PlainLine(r.Code))
+	set("What happened", htmlText(r.Message))
+	set("Notes", strings.Join(notes, "\n"))
+	set("State version", report.PlainLine(r.StateVersionID))
+	set("Backup of what was there", report.PlainLine(r.Backup))
 	if sn := r.Snapshot; sn != nil {
 		if sn.Format > 0 {
-			facts["Serial"] = fmt.Sprint(sn.Serial)
+			set("Serial", fmt.Sprint(sn.Serial))
 		}
-		facts["Lineage"], facts["MD5"], facts["Size"], facts["Terraform version"] = report.PlainLine(sn.Lineage), report.PlainLine(sn.MD5), report.Size(sn.Size), report.PlainLine(sn.TerraformVersion)
+		set("Lineage", report.PlainLine(sn.Lineage))
+		set("MD5", report.PlainLine(sn.MD5))
+		set("Size", report.Size(sn.Size))
+		set("Terraform version", report.PlainLine(sn.TerraformVersion))
 	}
 	if r.BumpedTo > 0 {
-		facts["Serial sent"] = fmt.Sprintf("%d, raised as asked", r.BumpedTo)
+		set("Serial sent", fmt.Sprintf("%d, raised as asked", r.BumpedTo))
 	}
 	if r.Created {
-		facts["Workspace created"] = "by this move"
+		set("Workspace created", "by this move")
 	}
 	if r.Locked {
-		facts["Still locked"] = "yes; to free it: " + report.PlainLine(r.UnlockCommand)
+		set("Still locked", "yes; to free it: "+report.PlainLine(r.UnlockCommand))
 	}
 	if r.Proof != nil {
-		facts["Proof"] = report.PlainLine(r.Proof.Verdict) + ": " + htmlText(r.Proof.Message)
+		set("Proof", report.PlainLine(r.Proof.Verdict)+": "+htmlText(r.Proof.Message))
 	}
 	if r.Outcome != report.CutOff {
-		facts["Took"] = fmt.Sprintf("%s, %s", report.Seconds(r.Seconds), plainwords.Counted(r.APICalls, "API call"))
+		set("Took", fmt.Sprintf("%s, %s", report.Seconds(r.Seconds), plainwords.Counted(r.APICalls, "API call")))
 	}
 	return facts
 }

@@ -185,13 +185,10 @@ type pageFinding struct {
 	Places   []string `json:"places"`
 }
 
-// factsOf puts the values of a section in the order of their labels.
-func (p *page) factsOf(values map[string]string) []string {
-	facts := make([]string, len(p.table.Facts))
-	for i, label := range p.table.Facts {
-		facts[i] = values[label]
-	}
-	return facts
+// facts returns the values of a section, all empty, and a function that sets one by its label.
+func (p *page) facts() (values []string, set func(label, value string)) {
+	values = make([]string, len(p.table.Facts))
+	return values, func(label, value string) { values[slices.Index(p.table.Facts, label)] = value }
 }
 
 // A pageRow is a row and its section. A cell is a string, a number, nil, or a list of badges.
