@@ -120,3 +120,20 @@ func TestHiddenLockIsNotTrustedForLong(t *testing.T) {
 		})
 	}
 }
+
+// A server that unlocks slowly is not taken for one that does not respond.
+func TestSlowUnlocksDoNotEndTheHaul(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n = 30
+		b := newBench(t, tfesim.Options{})
+		moves := b.landscape(n)
+		b.sim.Inject(tfesim.Fault{Endpoint: unlockEndpoint, Kind: tfesim.FaultLate, Wait: 6 * time.Second, Times: -1})
+		results, _ := b.haulAll(b.haul(), moves)
+		for _, r := range results {
+			if r.Code != migrate.CodeUnproven {
+				t.Errorf("%s ended in %s/%s: %s", r.Target, r.Outcome, r.Code, r.Message)
+			}
+		}
+		b.wantAll(n)
+	})
+}

@@ -306,6 +306,8 @@ func (x *execution) unlockedLate(lease *lockwait.Lease, other error) error {
 		x.note("%s", lateUnlock(ending))
 	case other != nil:
 	case ending.Late():
+		x.result.answered = true
+		x.result.cause = fmt.Sprintf("the state arrived, but the unlock was under way for more than %s, and whose lock it released is not proven", lockwait.MaxAge)
 		return &stop{code: CodeUnproven, message: x.arrivedMessage() + " " + lateUnlock(ending)}
 	case x.late && lease.Unsure():
 		return &stop{code: CodeUnproven, message: x.arrivedMessage() +

@@ -21,7 +21,9 @@ type outage struct {
 func (o *outage) observe(r Result) *endedError {
 	switch r.Code {
 	case CodeUnreachable, CodeServerRefused, CodeLockLeft, CodeUnproven:
-		o.silent++
+		if o.silent++; r.answered {
+			o.silent = 0
+		}
 	case CodeNotAttempted, CodeUnreadable:
 	default:
 		o.silent = 0

@@ -163,6 +163,7 @@ type Result struct {
 
 	cause      string // what went wrong, without the names of this move: see Causes
 	sourceDown bool   // the server of the source does not answer
+	answered   bool   // the target's server answered all, though late
 }
 
 // A Snapshot is what results and journals tell of a statefile.Snapshot.
