@@ -21,8 +21,8 @@ func measureCPU(ctx context.Context, s *site, w io.Writer) error {
 	}
 	say(w, `CPU time (user and system, of the client alone) of a move, beside a bare net/http loop that makes the same requests with the
 same bytes over the same TLS, eight at a time, and checks nothing: it reads the file, takes serial and lineage from its first lines,
-hashes it once because the server insists, sends it in base64, downloads it and drops it, holding it whole in memory. The second loop keeps
-a journal besides, tfhaul's own, as a move does: each step waits until the disk has it announced, with the other moves that wait, and the outcome follows. Goal: at
+hashes it once because the server insists, sends it in base64, downloads it and drops it, holding it whole in memory. The second loop also keeps
+tfhaul's own journal, three lines a move, each on the disk before the request that it announces. Goal: at
 most 1.5 times the loop. %d states a round (a fifth of 500 KB), medians of %d rounds in turn, start-up included.`, n, rounds)
 	t := &table{head: []string{"median size", "tfhaul, a move", "bare loop", "loop with journal", "tfhaul ÷ bare loop", "tfhaul ÷ loop with journal"}}
 	for _, median := range []int64{5_000, 50_000, 500_000} {

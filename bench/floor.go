@@ -6,7 +6,6 @@ import (
 	"crypto/md5"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -21,7 +20,7 @@ import (
 // in the first argument it makes the requests of a move and sends the bytes of a
 // move, eight at a time, and checks nothing. It is what one writes in a page of plain
 // Go: states are held whole, in memory, and encoding/json reads the one answer that is
-// needed. With a second argument it keeps a journal there, of short lines.
+// needed. With a second argument it keeps a journal there, of three short lines a move.
 func floor(arguments []string) error {
 	list, err := os.ReadFile(arguments[0])
 	if err != nil {
@@ -35,32 +34,22 @@ func floor(arguments []string) error {
 	if err != nil {
 		return err
 	}
-	var journal *migrate.Journal
+	announce := func() error { return nil }
 	if len(arguments) > 1 {
-		if journal, _, err = migrate.OpenJournal(arguments[1]); err != nil {
+		journal, _, err := migrate.OpenJournal(context.Background(), arguments[1])
+		if err != nil {
 			return err
 		}
 		defer func() { _ = journal.Close() }() // every line is on the disk
+		announce = func() error { return journal.Append(migrate.Event{Event: migrate.EventIntent}) }
 	}
 	group, ctx := errgroup.WithContext(context.Background())
 	group.SetLimit(8)
-	var last errgroup.Group // what nothing waits for
 	for line := range strings.Lines(string(list)) {
 		file, workspace, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
-		group.Go(func() error {
-			if journal == nil {
-				return a.bareMove(ctx, file, ids[workspace], func() error { return nil })
-			}
-			leave := journal.Join()
-			err := a.bareMove(ctx, file, ids[workspace], func() error {
-				return journal.Append(migrate.Event{Event: migrate.EventIntent})
-			})
-			leave()
-			last.Go(func() error { return journal.AppendLast(migrate.Event{Event: migrate.EventOutcome}) })
-			return err
-		})
+		group.Go(func() error { return a.bareMove(ctx, file, ids[workspace], announce) })
 	}
-	return errors.Join(group.Wait(), last.Wait())
+	return group.Wait()
 }
 
 // workspaceIDs lists the organization's workspaces.
@@ -91,7 +80,7 @@ func (a *api) workspaceIDs(ctx context.Context) (map[string]string, error) {
 }
 
 // bareMove reads a file, locks, creates, reads current, downloads and unlocks. It
-// announces where a move waits for its journal.
+// announces what it writes before it does.
 func (a *api) bareMove(ctx context.Context, file, id string, announce func() error) error {
 	raw, err := os.ReadFile(file)
 	if err != nil {

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -41,7 +42,7 @@ type record struct {
 
 // openRecord opens a journal, or begins it. Without a path it begins one named after the
 // time.
-func (p *process) openRecord(path string) (*record, error) {
+func (p *process) openRecord(ctx context.Context, path string) (*record, error) {
 	named := path != ""
 	if !named {
 		path = "tfhaul-" + time.Now().Format("20060102-150405") + ".jsonl"
@@ -52,7 +53,7 @@ func (p *process) openRecord(path string) (*record, error) {
 	if !named && !r.isNew {
 		return nil, usagef("there is a journal %s already: continue it with --journal %s, or name another", path, path)
 	}
-	r.journal, r.past, err = migrate.OpenJournal(path)
+	r.journal, r.past, err = migrate.OpenJournal(ctx, path)
 	if errors.Is(err, migrate.ErrJournalInUse) {
 		return nil, usagef("%v: the haul still runs; wait for its end, or stop it", err)
 	}

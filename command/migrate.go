@@ -87,7 +87,7 @@ func (m *migration) Run(ctx context.Context) error {
 	}
 	defer client.Close()
 	haul := m.haul(client)
-	record, err := m.openRecord(m.journal)
+	record, err := m.openRecord(ctx, m.journal)
 	if err != nil {
 		return err
 	}

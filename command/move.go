@@ -185,12 +185,12 @@ func (m *moveOne) findAndMove(ctx context.Context) (migrate.Result, error) {
 		engine.Haul = migrate.NewHaulID()
 	case m.journal == "":
 		engine.Haul = migrate.NewHaulID()
-		if journal, path := m.startMoveJournal(engine.Haul); journal != nil {
+		if journal, path := m.startMoveJournal(ctx, engine.Haul); journal != nil {
 			engine.Journal = journal
 			defer m.endMoveJournal(journal, path)
 		}
 	default:
-		record, err := m.openRecord(m.journal)
+		record, err := m.openRecord(ctx, m.journal)
 		if err != nil {
 			return migrate.Result{}, err
 		}

@@ -45,7 +45,7 @@ func (p *process) stateDir() (string, error) {
 
 // startMoveJournal begins the journal of a move. Where none can be written the move goes
 // on without: the user is warned once, and nil returned.
-func (p *process) startMoveJournal(haul string) (*migrate.Journal, string) {
+func (p *process) startMoveJournal(ctx context.Context, haul string) (*migrate.Journal, string) {
 	warn := func(err error) {
 		fmt.Fprintf(p.stderr, "tfhaul: this move is not recorded: %s. If it is killed while it holds the lock, free the workspace with the haul's ID, %s: tfhaul unlock [HOST/]ORG/WORKSPACE --haul %[2]s\n",
 			report.Plain(err.Error()), haul)
@@ -59,7 +59,7 @@ func (p *process) startMoveJournal(haul string) (*migrate.Journal, string) {
 		return nil, ""
 	}
 	path := filepath.Join(dir, "move-"+haul+".jsonl")
-	journal, err := migrate.CreateJournal(path, haul, warn)
+	journal, err := migrate.CreateJournal(ctx, path, haul, warn)
 	if err != nil {
 		warn(err)
 		return nil, ""
@@ -88,7 +88,7 @@ func (p *process) removeMoveJournal(path string) {
 
 // settleMoveJournal records in the journal of a move that its workspace was freed by the
 // haul's ID, and removes it.
-func (p *process) settleMoveJournal(haul, target string) {
+func (p *process) settleMoveJournal(ctx context.Context, haul, target string) {
 	dir, err := p.stateDir()
 	if err != nil || haul != filepath.Base(haul) {
 		return
@@ -97,7 +97,7 @@ func (p *process) settleMoveJournal(haul, target string) {
 	if _, err := os.Lstat(path); err != nil {
 		return // the move ended, or was on another machine
 	}
-	journal, _, err := migrate.OpenJournal(path)
+	journal, _, err := migrate.OpenJournal(ctx, path)
 	if err != nil {
 		p.log.Warn("the journal of the move does not record what was unlocked", "error", err)
 		return

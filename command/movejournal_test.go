@@ -157,11 +157,11 @@ func TestJournalThatMayFail(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "move.jsonl")
 	failures := 0
-	journal, err := migrate.CreateJournal(path, migrate.NewHaulID(), func(error) { failures++ })
+	journal, err := migrate.CreateJournal(t.Context(), path, migrate.NewHaulID(), func(error) { failures++ })
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := migrate.CreateJournal(path, migrate.NewHaulID(), nil); err == nil {
+	if _, err := migrate.CreateJournal(t.Context(), path, migrate.NewHaulID(), nil); err == nil {
 		t.Error("a journal was created over another")
 	}
 	if err := journal.Close(); err != nil { // so that nothing can be written

@@ -93,7 +93,7 @@ func (u *unlocker) Run(ctx context.Context) error {
 		unlockings = make([]report.Unlocking, 1)
 		unlockings[0], err = unlockOne(ctx, clients, u.address, migrate.HeldLock{Haul: u.haul})
 		if done := unlockings[0]; err == nil && (done.Outcome == report.Freed || done.Outcome == report.Free) {
-			u.settleMoveJournal(u.haul, done.Target)
+			u.settleMoveJournal(ctx, u.haul, done.Target)
 		}
 	}
 	if err != nil {
@@ -117,7 +117,7 @@ func (u *unlocker) unlockJournal(ctx context.Context, clients *clientPool) ([]re
 	case !info.Mode().IsRegular() || info.Size() == 0:
 		return nil, usagef("%q is no journal: it is the file that --journal named", u.journal)
 	}
-	journal, ledger, err := migrate.OpenJournal(u.journal)
+	journal, ledger, err := migrate.OpenJournal(ctx, u.journal)
 	if errors.Is(err, migrate.ErrJournalInUse) {
 		return nil, usagef("the haul of %s still runs, and unlocks what it locked when it ends: stop that process first", u.journal)
 	}

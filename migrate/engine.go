@@ -42,9 +42,6 @@ type Engine struct {
 	claims *claims
 	// creations is what is known of how missing workspaces are created; nil for nothing.
 	creations *creations
-	// leave is called when a move has succeeded and only its outcome is yet to be
-	// on the disk; nil for nobody who wants to know.
-	leave func()
 }
 
 // Options say how moves are carried out.
@@ -158,7 +155,6 @@ func (e *Engine) Move(ctx context.Context, m Move) Result {
 func (x *execution) move(ctx context.Context, last bool) {
 	start := time.Now()
 	ctx, meter := target.WithMeter(ctx)
-	x.enter()
 	err := x.run(ctx)
 	x.conclude(ctx, err)
 	x.freeLeftLock(ctx)
@@ -182,7 +178,7 @@ func (e *Engine) execution(m Move) *execution {
 		own.Settings = *m.Own
 		e = &own
 	}
-	x := &execution{Engine: e, Move: m, exit: func() {}}
+	x := &execution{Engine: e, Move: m}
 	x.result.Source, x.result.Target = source.Printable(m.Object.Name()), e.targetName(m)
 	x.noteName()
 	if m.nameNote != "" {
@@ -213,7 +209,6 @@ type execution struct {
 	current   bool                 // verify found what was sent to be the current state version
 	comparing bool                 // nothing is moved: see Verify
 	finishing bool                 // an interrupt does not end the move any more
-	exit      func()               // tells the journal that only the outcome is to come; see enter
 }
 
 // run is one move, under the source's own lock if that is asked for.
@@ -335,19 +330,6 @@ func (x *execution) note(format string, args ...any) {
 	x.result.Notes = append(x.result.Notes, fmt.Sprintf(format, args...))
 }
 
-// followed are the events that another of the same move follows, which waits for the
-// disk, before anything is done that counts on them: the disk has them together. A
-// machine that dies in between leaves what it leaves when it dies just before the
-// first of them is written, and a move is continued from that, too.
-var followed = map[string]bool{
-	EventIntent:   true, // by locking, or under a run's lock by sending
-	EventCreated:  true, // by locking
-	EventLocked:   true, // by sending, or by unlocking
-	EventSent:     true, // by unlocking, or by lock-kept
-	EventVerified: true, // by unlocking
-	EventUnlocked: true, // by the outcome
-}
-
 // announce writes an event to the journal before the step that it announces, and
 // tells the observer.
 func (x *execution) announce(e Event) error {
@@ -359,14 +341,7 @@ func (x *execution) announce(e Event) error {
 	if x.Journal == nil || x.DryRun || e.Event == EventWaiting {
 		return nil
 	}
-	write := x.Journal.Append
-	switch {
-	case followed[e.Event]:
-		write = x.Journal.Note
-	case e.Event == EventOutcome:
-		write = x.Journal.AppendLast
-	}
-	if err := write(e); err != nil {
+	if err := x.Journal.Append(e); err != nil {
 		return &stop{code: CodeJournal, message: fmt.Sprintf("%v: nothing is done that cannot be recorded; make room or choose another --journal", err)}
 	}
 	return nil
@@ -387,16 +362,5 @@ func (x *execution) recordOutcome() {
 	if x.workspace != nil {
 		e.WorkspaceID = x.workspace.ID
 	}
-	x.exit()
-	if x.leave != nil && r.Code == "" {
-		x.leave()
-	}
 	x.record(e)
-}
-
-// enter tells the journal that a move begins, and keeps how to tell it the end.
-func (x *execution) enter() {
-	if x.Journal != nil && !x.DryRun {
-		x.exit = x.Journal.Join()
-	}
 }

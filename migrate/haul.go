@@ -53,11 +53,6 @@ func (e *endedError) Error() string {
 // reach or out of order before the haul ends: the others would fail as slowly.
 const mostSilent = 20
 
-// mostLeaving is how many moves may have made room for others before their outcomes
-// are on the disk. Where there is nothing else to do, as in a haul that is run again,
-// all of them would come to that at once.
-const mostLeaving = 64
-
 // Run carries out the moves that a plan has found possible, and returns the
 // results of all, in the plan's order. It uses the plan up: of what was read for a
 // move nothing is kept when the move has ended, and its result is the one that it
@@ -69,7 +64,7 @@ func (h *Haul) Run(ctx context.Context, plan *Plan) ([]Result, error) {
 	r := haulRun{Haul: h, plan: plan, outage: outage{server: h.Target}}
 	r.ctx, r.end = context.WithCancelCause(ctx)
 	defer r.end(nil)
-	r.slots, r.leaving = semaphore.NewWeighted(int64(h.parallelism())), semaphore.NewWeighted(mostLeaving)
+	r.slots = semaphore.NewWeighted(int64(h.parallelism()))
 	engine := *h.Engine
 	engine.park, engine.claims = r.park, &claims{}
 	for i, p := range plan.Moves {
@@ -88,22 +83,8 @@ func (h *Haul) Run(ctx context.Context, plan *Plan) ([]Result, error) {
 		}
 		r.running.Go(func() {
 			defer crash.Catch(ctx)
-			// What succeeded makes room for the next while its outcome is on the way to
-			// the disk, where the next one's events go, too. What did not may end the haul.
-			mine, left := engine, false
-			makeRoom := sync.OnceFunc(func() { r.slots.Release(1) })
-			mine.leave = func() {
-				if left = r.leaving.TryAcquire(1); left {
-					makeRoom()
-				}
-			}
-			defer func() {
-				makeRoom()
-				if left {
-					r.leaving.Release(1)
-				}
-			}()
-			r.ended(i, mine.carryOut(r.ctx, p, r.remember(i)))
+			defer r.slots.Release(1)
+			r.ended(i, engine.carryOut(r.ctx, p, r.remember(i)))
 		})
 	}
 	r.running.Wait()
@@ -147,7 +128,6 @@ type haulRun struct {
 	ctx     context.Context
 	end     context.CancelCauseFunc
 	slots   *semaphore.Weighted
-	leaving *semaphore.Weighted
 	running sync.WaitGroup
 
 	mu     sync.Mutex
@@ -172,7 +152,7 @@ func (r *haulRun) remember(i int) func(*execution) {
 // was lost, and records what became of it.
 func (r *haulRun) lookOnceMore(ctx context.Context) {
 	for i, x := range r.lost {
-		x.park, x.leave, x.exit = nil, nil, func() {}
+		x.park = nil
 		metered, meter := target.WithMeter(ctx)
 		x.lookOnceMore(metered)
 		x.result.APICalls += meter.Calls()

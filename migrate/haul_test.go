@@ -365,7 +365,7 @@ func (b *bench) dieAt(n int, m migrate.Move) (died bool) {
 // withJournal gives the engine the journal at path, and what it says of the past.
 func (b *bench) withJournal(path string, upload migrate.UploadMode) {
 	b.t.Helper()
-	journal, past, err := migrate.OpenJournal(path)
+	journal, past, err := migrate.OpenJournal(b.t.Context(), path)
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package migrate
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
@@ -74,76 +75,89 @@ type Event struct {
 	Pause  time.Duration `json:"-"`
 }
 
-// A Journal records a haul in a file, one JSON line an event. An event, and what
-// was noted before it, is on the disk when Append returns. It is safe for use by many goroutines; a file serves
-// one process at a time.
+// A Journal records a haul in a file, one JSON line per event. It is safe for
+// concurrent use. Only one process at a time can write to a file.
 type Journal struct {
-	file *os.File
-	haul string
+	file   *os.File
+	haul   string
+	writer *lineWriter
 
-	// tolerate, if not nil, is called once when an event cannot be written; then the
-	// journal records no more, and the moves go on.
+	// tolerate, if not nil, is called once when an event cannot be written. The moves
+	// continue, and nothing more is recorded.
 	tolerate  func(error)
 	tolerated sync.Once
-
-	mu     sync.Mutex
-	end    int64 // where the next line goes
-	broken error // why nothing more can be written
-
-	disk *flusher // it takes mu, and is never waited for while mu is held
 }
 
 // ErrJournalInUse says that another process writes the journal now.
 var ErrJournalInUse = errors.New("the journal is in use by another process")
 
-// OpenJournal opens the journal at path, making it (readable by its owner only)
-// when there is none, and returns it with what it tells already. The haul's
-// id is that of the journal; a new journal gets a new one. A last line that was
-// cut off by a crash is dropped; anything else that is no event is an error.
-func OpenJournal(path string) (*Journal, *Ledger, error) {
+// OpenJournal opens the journal at path and returns it with what it has recorded so
+// far. A journal that does not exist is created, readable by its owner only, with a new
+// haul ID. OpenJournal drops a last line that a crash cut off; it fails on anything else
+// that is not an event. A panic while writing reaches the handler of ctx.
+func OpenJournal(ctx context.Context, path string) (*Journal, *Ledger, error) {
 	// Opening a pipe would wait for its other end, and no device keeps a journal.
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() && !info.IsDir() {
 		return nil, nil, fmt.Errorf("the journal %q cannot be opened: it is not a regular file", path)
 	}
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		if at, ok := errors.AsType[*fs.PathError](err); ok {
-			err = at.Err // the sentence names the path
-		}
-		return nil, nil, fmt.Errorf("the journal %q cannot be opened: %w", path, err)
+		return nil, nil, fmt.Errorf("the journal %q cannot be opened: %w", path, withoutPath(err))
 	}
-	j := &Journal{file: file}
-	j.disk = newFlusher(j.sync)
-	past, err := j.begin()
+	past, end, err := readPast(file)
 	if err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("the journal %q cannot be used: %w", path, err), file.Close())
+	}
+	if past.Events() > 0 {
+		return startJournal(ctx, file, past.Haul(), end), past, nil
+	}
+	j := startJournal(ctx, file, NewHaulID(), 0)
+	if err := j.begin(); err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("the journal %q cannot be used: %w", path, err), j.Close())
 	}
 	return j, past, nil
 }
 
-// CreateJournal creates a journal at path, readable by its owner only, for a haul whose id
-// is known. A file that exists is an error. tolerate, if not nil, is called once if an event
-// cannot be written later: the journal then records no more, and no error is returned.
-func CreateJournal(path, haul string, tolerate func(error)) (*Journal, error) {
+// CreateJournal creates a journal at path, readable by its owner only, for a haul whose ID
+// is known. It fails if the file exists. tolerate, if not nil, is called once if an event
+// cannot be written later: the journal then records nothing more, and Append returns nil.
+func CreateJournal(ctx context.Context, path, haul string, tolerate func(error)) (*Journal, error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		if at, ok := errors.AsType[*fs.PathError](err); ok {
-			err = at.Err // the sentence names the path
-		}
-		return nil, fmt.Errorf("the journal %q cannot be created: %w", path, err)
+		return nil, fmt.Errorf("the journal %q cannot be created: %w", path, withoutPath(err))
 	}
-	j := &Journal{file: file, haul: haul}
-	j.disk = newFlusher(j.sync)
-	err = claim(file)
-	if err == nil {
-		err = j.Append(Event{Event: EventHaul, Format: JournalFormat, Haul: haul})
+	unusable := func(err error, closed error) error {
+		// The file is ours, and holds nothing.
+		return errors.Join(fmt.Errorf("the journal %q cannot be written: %w", path, err), closed, os.Remove(path))
 	}
-	if err != nil {
-		// It is ours, and holds nothing.
-		return nil, errors.Join(fmt.Errorf("the journal %q cannot be written: %w", path, err), file.Close(), os.Remove(path))
+	if err := claim(file); err != nil {
+		return nil, unusable(err, file.Close())
+	}
+	j := startJournal(ctx, file, haul, 0)
+	if err := j.begin(); err != nil {
+		return nil, unusable(err, j.Close())
 	}
 	j.tolerate = tolerate
 	return j, nil
+}
+
+// withoutPath returns the cause of an error of the file system: the message around it
+// names the path already.
+func withoutPath(err error) error {
+	if at, ok := errors.AsType[*fs.PathError](err); ok {
+		return at.Err
+	}
+	return err
+}
+
+// startJournal returns a journal that appends to a claimed file from end on.
+func startJournal(ctx context.Context, file *os.File, haul string, end int64) *Journal {
+	return &Journal{file: file, haul: haul, writer: startWriter(ctx, file, end)}
+}
+
+// begin writes the first event of a new journal.
+func (j *Journal) begin() error {
+	return j.Append(Event{Event: EventHaul, Format: JournalFormat, Haul: j.haul})
 }
 
 // JournalInUse reports whether a process writes the journal at path now. It changes nothing.
@@ -165,26 +179,18 @@ func JournalInUse(path string) (bool, error) {
 	return false, errors.Join(err, file.Close())
 }
 
-// begin claims the file for this process, reads it, and starts it if it is new.
-func (j *Journal) begin() (*Ledger, error) {
-	if err := claim(j.file); err != nil {
-		return nil, err
+// readPast claims the file for this process, reads its events, and returns where the
+// next line goes.
+func readPast(file *os.File) (*Ledger, int64, error) {
+	if err := claim(file); err != nil {
+		return nil, 0, err
 	}
 	past := NewLedger(nil)
-	whole, err := readEvents(j.file, past.Add)
+	end, err := readEvents(file, past.Add)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	if err := j.dropCutLine(whole, past.Events() == 0); err != nil {
-		return nil, err
-	}
-	j.end = whole
-	if past.Events() > 0 {
-		j.haul = past.Haul()
-		return past, nil
-	}
-	j.haul = NewHaulID()
-	return past, j.Append(Event{Event: EventHaul, Format: JournalFormat, Haul: j.haul})
+	return past, end, dropCutLine(file, end, past.Events() == 0)
 }
 
 // lineStart is how every line of a journal begins, and mostFirstLine is longer, in
@@ -198,8 +204,8 @@ const (
 // that a crash cut off. Anything else is another program's file, named by mistake, and
 // stays as it is. Where not even the first line is complete, only the name of the
 // format in it shows that the file is ours.
-func (j *Journal) dropCutLine(whole int64, first bool) error {
-	tail, err := io.ReadAll(io.NewSectionReader(j.file, whole, mostLine))
+func dropCutLine(file *os.File, whole int64, first bool) error {
+	tail, err := io.ReadAll(io.NewSectionReader(file, whole, mostLine))
 	if err != nil {
 		return err
 	}
@@ -214,7 +220,7 @@ func (j *Journal) dropCutLine(whole int64, first bool) error {
 	if !ours && !blank {
 		return errors.New("it ends in what is no journal event: is this a file that tfhaul wrote?")
 	}
-	return j.file.Truncate(whole)
+	return file.Truncate(whole)
 }
 
 // ReadJournal reads the events of a journal that somebody may still be writing. It
@@ -283,42 +289,16 @@ func completeLines(data []byte, atEOF bool) (int, []byte, error) {
 // Haul is the id of the haul that the journal records.
 func (j *Journal) Haul() string { return j.haul }
 
-// Append writes an event and waits until the disk has it, and all before it. Events
-// of several goroutines that wait at once wait for the disk once.
+// Append writes an event and returns when it is on the disk. After the first failure
+// nothing more is written, and every later Append reports that failure.
 func (j *Journal) Append(e Event) error {
-	upTo, err := j.add(e)
-	if err == nil {
-		err = j.disk.wait(upTo)
+	if e.Time.IsZero() {
+		e.Time = time.Now().UTC()
 	}
-	return j.unwritten(err)
-}
-
-// AppendLast is Append for the last event of a move, which nothing waits for: the
-// events of other moves have the disk take it.
-func (j *Journal) AppendLast(e Event) error {
-	upTo, err := j.add(e)
+	line, err := json.Marshal(&e)
 	if err == nil {
-		err = j.disk.waitLast(upTo)
+		err = j.writer.append(append(line, '\n'))
 	}
-	return j.unwritten(err)
-}
-
-// Join says that a move begins: while it lasts, who appends an event lets it go first if
-// it can, so that the disk takes the events of both at once. The function that it
-// returns ends that, and is to be called before AppendLast.
-func (j *Journal) Join() (leave func()) {
-	j.disk.enter()
-	return sync.OnceFunc(j.disk.leave)
-}
-
-// Note writes an event and does not wait for the disk, which has it when the next
-// Append returns. It outlives the death of the process, not that of the machine.
-func (j *Journal) Note(e Event) error {
-	_, err := j.add(e)
-	return j.unwritten(err)
-}
-
-func (j *Journal) unwritten(err error) error {
 	if err == nil {
 		return nil
 	}
@@ -330,57 +310,12 @@ func (j *Journal) unwritten(err error) error {
 	return nil
 }
 
-// add writes an event as a line, and returns where the file ends now.
-func (j *Journal) add(e Event) (int64, error) {
-	if e.Time.IsZero() {
-		e.Time = time.Now().UTC()
-	}
-	line, err := json.Marshal(&e)
-	if err != nil {
-		return 0, err
-	}
-	return j.write(append(line, '\n'))
+// Close waits for the events that are being written and closes the file, so that
+// another process can continue the haul.
+func (j *Journal) Close() error {
+	j.writer.close()
+	return errors.Join(disclaim(j.file), j.file.Close())
 }
-
-// write writes a line, whole or not at all, and returns where the file ends now.
-func (j *Journal) write(line []byte) (int64, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if j.broken != nil {
-		return 0, j.broken
-	}
-	n, err := j.file.WriteAt(line, j.end)
-	if err != nil {
-		// What there was room for must not be the beginning of the next line.
-		if n > 0 {
-			j.broken = j.file.Truncate(j.end)
-		}
-		return 0, err
-	}
-	j.end += int64(len(line))
-	return j.end, nil
-}
-
-// sync has the disk take what is written, and returns up to where that is.
-func (j *Journal) sync() (int64, error) {
-	j.mu.Lock()
-	end, broken := j.end, j.broken
-	j.mu.Unlock()
-	if broken != nil {
-		return 0, broken
-	}
-	if err := j.file.Sync(); err != nil {
-		// What the disk has now is unknown, and a second try would not tell.
-		j.mu.Lock()
-		defer j.mu.Unlock()
-		j.broken = err
-		return 0, err
-	}
-	return end, nil
-}
-
-// Close closes the file, so that another process may continue the haul.
-func (j *Journal) Close() error { return errors.Join(disclaim(j.file), j.file.Close()) }
 
 // NewHaulID makes an id for a haul: the time, for people, and a random part, so
 // that no two are the same.

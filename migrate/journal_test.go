@@ -15,7 +15,7 @@ import (
 
 func openJournal(t *testing.T, path string) (*migrate.Journal, *migrate.Ledger) {
 	t.Helper()
-	j, past, err := migrate.OpenJournal(path)
+	j, past, err := migrate.OpenJournal(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,7 +33,7 @@ func TestJournalIsContinued(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, _, err := migrate.OpenJournal(path); !errors.Is(err, migrate.ErrJournalInUse) {
+	if _, _, err := migrate.OpenJournal(t.Context(), path); !errors.Is(err, migrate.ErrJournalInUse) {
 		t.Errorf("a second process got the journal: %v", err)
 	}
 	if err := first.Close(); err != nil {
@@ -96,7 +96,7 @@ func TestJournalErrors(t *testing.T) {
 			if err := os.WriteFile(path, []byte(c.text), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			_, _, err := migrate.OpenJournal(path)
+			_, _, err := migrate.OpenJournal(t.Context(), path)
 			if err == nil || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), path) {
 				t.Errorf("got %v, want an error with %q and the path", err, c.says)
 			}
@@ -105,7 +105,7 @@ func TestJournalErrors(t *testing.T) {
 			}
 		})
 	}
-	_, _, err := migrate.OpenJournal(filepath.Join(t.TempDir(), "none", "haul.jsonl"))
+	_, _, err := migrate.OpenJournal(t.Context(), filepath.Join(t.TempDir(), "none", "haul.jsonl"))
 	if !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("got %v", err)
 	}

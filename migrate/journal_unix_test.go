@@ -18,7 +18,7 @@ func TestOnlyRegularFilesAreJournals(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, path := range []string{pipe, "/dev/null"} {
-		if _, _, err := migrate.OpenJournal(path); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+		if _, _, err := migrate.OpenJournal(t.Context(), path); err == nil || !strings.Contains(err.Error(), "not a regular file") {
 			t.Errorf("%s: got %v", path, err)
 		}
 	}

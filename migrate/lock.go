@@ -173,7 +173,7 @@ func (x *execution) takeLock(ctx context.Context) (*lockwait.Lease, error) {
 	if err := x.announce(x.lockEvent(EventLocking)); err != nil {
 		return nil, err
 	}
-	lease, err := lockwait.Acquire(ctx, x.lock, lockwait.Options{Timeout: x.LockTimeout, OnWait: x.waiting, Pause: x.pause, Clock: x.Clock})
+	lease, err := lockwait.Acquire(ctx, x.lock, lockwait.Options{Timeout: x.LockTimeout, OnWait: x.waiting, Pause: x.park, Clock: x.Clock})
 	x.lease = lease
 	var held *lockwait.HeldError
 	switch {
@@ -205,16 +205,6 @@ func (x *execution) waiting(h lockwait.Holder, _ time.Time, pause time.Duration)
 	e := x.lockEvent(EventWaiting)
 	e.Holder, e.Pause = h.String(), pause
 	x.record(e)
-}
-
-// pause spends a pause of waiting for the lock, in which the journal does not count on us.
-func (x *execution) pause(ctx context.Context, sleep func(context.Context) error) error {
-	x.exit()
-	defer x.enter()
-	if x.park == nil {
-		return sleep(ctx)
-	}
-	return x.park(ctx, sleep)
 }
 
 // giveLockBack is step 8: unlock, unless what the workspace holds is unproven and

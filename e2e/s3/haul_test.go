@@ -96,7 +96,7 @@ func TestUnlockJournalFreesTheSource(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "haul.jsonl")
-	journal, _, err := migrate.OpenJournal(path)
+	journal, _, err := migrate.OpenJournal(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,119 @@
+package migrate
+
+import (
+	"context"
+	"io/fs"
+	"sync"
+
+	"tfhaul/crash"
+)
+
+// A disk is the part of a file that a lineWriter needs.
+type disk interface {
+	WriteAt(p []byte, off int64) (int, error)
+	Truncate(size int64) error
+	Sync() error
+}
+
+// A lineWriter appends lines to a file. One goroutine writes: it takes the lines that
+// have gathered while the disk was busy, and syncs once for all of them.
+type lineWriter struct {
+	disk  disk
+	end   int64         // where the next line goes
+	ended chan struct{} // closed when the goroutine has ended
+
+	mu     sync.Mutex // guards closed, and sending to lines
+	closed bool
+	lines  chan pendingLine
+}
+
+// maxPending is how many lines can wait for the disk before hand blocks. One move has at
+// most one.
+const maxPending = 64
+
+// A pendingLine is a line whose append waits for the disk.
+type pendingLine struct {
+	text    []byte
+	written chan error
+}
+
+func startWriter(ctx context.Context, d disk, end int64) *lineWriter {
+	w := &lineWriter{disk: d, end: end, lines: make(chan pendingLine, maxPending), ended: make(chan struct{})}
+	go func() {
+		defer crash.Catch(ctx)
+		w.run()
+		close(w.ended)
+	}()
+	return w
+}
+
+// append returns when the line is on the disk, or cannot be written.
+func (w *lineWriter) append(text []byte) error {
+	line := pendingLine{text, make(chan error, 1)}
+	if err := w.hand(line); err != nil {
+		return err
+	}
+	return <-line.written
+}
+
+// hand gives a line to the goroutine.
+func (w *lineWriter) hand(line pendingLine) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		return fs.ErrClosed
+	}
+	w.lines <- line
+	return nil
+}
+
+// close returns when every line is written and the goroutine has ended.
+func (w *lineWriter) close() {
+	w.mu.Lock()
+	if !w.closed {
+		w.closed = true
+		close(w.lines)
+	}
+	w.mu.Unlock()
+	<-w.ended
+}
+
+// run writes lines until the channel is closed. After a failure nobody knows what the
+// disk holds, and a second sync would not tell: nothing more is written.
+func (w *lineWriter) run() {
+	var failed error
+	for first := range w.lines {
+		lines := w.gathered(first)
+		if failed == nil {
+			failed = w.write(lines)
+		}
+		for _, line := range lines {
+			line.written <- failed
+		}
+	}
+}
+
+// gathered returns the line and those that wait already.
+func (w *lineWriter) gathered(first pendingLine) []pendingLine {
+	lines := []pendingLine{first}
+	for range len(w.lines) {
+		lines = append(lines, <-w.lines)
+	}
+	return lines
+}
+
+// write writes lines in one write and syncs once.
+func (w *lineWriter) write(lines []pendingLine) error {
+	text := lines[0].text
+	for _, line := range lines[1:] {
+		text = append(text, line.text...)
+	}
+	if _, err := w.disk.WriteAt(text, w.end); err != nil {
+		// What there was room for would read as events that were recorded. If it cannot
+		// be removed, readers still drop a line that is cut off.
+		_ = w.disk.Truncate(w.end)
+		return err
+	}
+	w.end += int64(len(text))
+	return w.disk.Sync()
+}
