@@ -140,7 +140,12 @@ func checkValue(f cli.Flag, origin, value string) error {
 		err    error
 		valid  string
 	)
-	switch f.(type) {
+	switch f := f.(type) {
+	case *choiceFlag:
+		if value != f.Value && !slices.Contains(f.values, value) {
+			last := len(f.values) - 1
+			return usagef("%s cannot be %q: use %s or %s", origin, value, strings.Join(f.values[:last], ", "), f.values[last])
+		}
 	case *cli.DurationFlag:
 		var d time.Duration
 		d, err = time.ParseDuration(value)

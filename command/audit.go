@@ -50,7 +50,7 @@ Examples:
 Exit codes: 0 audited, whatever was found; 3 with --fail-on, something at least as heavy was found; 1 something could not be
 read; 4 there is no such source.`,
 		Flags: slices.Concat(auditSearchFlags(), []cli.Flag{
-			textFlag("fail-on", "", "exit 3 when there is a finding of `SEVERITY` or heavier: error, warning or info"),
+			newChoiceFlag("fail-on", "", "exit 3 when there is a finding of `SEVERITY` or heavier: error, warning or info", "error", "warning", "info"),
 			textFlag("oldest-terraform", audit.DefaultOldestTerraform, "tell of states that a Terraform before `VERSION` wrote: the oldest that the target runs"),
 			switchFlag("csv", "print CSV on stdout, a row for each snapshot"),
 			fileFlag("html", "write a self-contained page to `FILE`, too"),
@@ -66,7 +66,8 @@ func (p *process) parseAudit(c *cli.Context) (*takeInventory, error) {
 	if !c.Args().Present() {
 		return nil, usagef("SOURCE is missing: tfhaul audit SOURCE… (more: tfhaul audit --help)")
 	}
-	a := &takeInventory{process: p, sources: c.Args().Slice(), all: c.Bool("all"), csv: c.Bool("csv"), force: c.Bool("force")}
+	a := &takeInventory{process: p, sources: c.Args().Slice(), all: c.Bool("all"), csv: c.Bool("csv"),
+		force: c.Bool("force"), failOn: audit.Severity(c.String("fail-on"))}
 	var err error
 	if a.html, err = reportPath(c, "html"); err != nil {
 		return nil, err
@@ -88,13 +89,6 @@ func (p *process) parseAudit(c *cli.Context) (*takeInventory, error) {
 		if a.target, err = a.aim(c, connector); err != nil {
 			return nil, err
 		}
-	}
-	if c.String("fail-on") != "" {
-		severity, err := p.oneOf(c, "fail-on", "error", "warning", "info")
-		if err != nil {
-			return nil, err
-		}
-		a.failOn = audit.Severity(severity)
 	}
 	return a, nil
 }

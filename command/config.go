@@ -76,11 +76,7 @@ func (p *process) runConfig(c *cli.Context) error {
 		if err := checkDirectory(args[1]); err != nil {
 			return err
 		}
-		api, err := p.oneOf(c, "api", apiTFE, apiAtlas)
-		switch {
-		case err != nil:
-			return err
-		case api == apiAtlas:
+		if c.String("api") == apiAtlas {
 			return p.pushAtlas(c, o.connector, args[1], args[2])
 		}
 	}

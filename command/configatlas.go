@@ -23,7 +23,7 @@ const (
 // atlasFlags are the flags of config push for Atlas's first API.
 func atlasFlags() []cli.Flag {
 	return []cli.Flag{
-		textFlag("api", apiTFE, "push by the API `NAME`: tfe-v2, or atlas-v1 of servers from before 2018 (ATLAS_ADDRESS, ATLAS_TOKEN)"),
+		newChoiceFlag("api", apiTFE, "push by the API `NAME`: tfe-v2, or atlas-v1 of servers from before 2018 (ATLAS_ADDRESS, ATLAS_TOKEN)", apiTFE, apiAtlas),
 		listFlag("var", "with atlas-v1: send the Terraform variable `NAME=VALUE`; it shows in the list of processes, so no secrets"),
 		listFlag("metadata", "with atlas-v1: send `NAME=VALUE` along, such as a commit"),
 	}

@@ -18,6 +18,20 @@ func textFlag(name, value, usage string) *cli.StringFlag {
 	return &cli.StringFlag{Name: name, Value: value, Usage: usage, EnvVars: []string{variableOf(name)}}
 }
 
+// A choiceFlag takes one of a few values.
+type choiceFlag struct {
+	*cli.StringFlag
+	values []string
+}
+
+func newChoiceFlag(name, value, usage string, values ...string) *choiceFlag {
+	return &choiceFlag{textFlag(name, value, usage), values}
+}
+
+func personalityFlag(value, usage string) *choiceFlag {
+	return newChoiceFlag("personality", value, usage, "tfe", "hcp", "old-tfe", "lax")
+}
+
 func fileFlag(name, usage string) *cli.StringFlag {
 	f := textFlag(name, "", usage)
 	f.TakesFile = true
@@ -54,15 +68,4 @@ func (p *process) originOf(flag string) string {
 		return "--" + flag
 	}
 	return variableOf(flag)
-}
-
-// oneOf refuses a flag's value that is none of those it can have.
-func (p *process) oneOf(c *cli.Context, flag string, values ...string) (string, error) {
-	given := c.String(flag)
-	for _, v := range values {
-		if given == v {
-			return v, nil
-		}
-	}
-	return "", usagef("%s cannot be %q: it is %s", p.originOf(flag), given, strings.Join(values, ", "))
 }

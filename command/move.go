@@ -23,7 +23,7 @@ func moveFlags() []cli.Flag {
 		switchFlag("create", "create a missing workspace; without it, missing is refused"),
 		textFlag("project", "", "with --create: make it in the project called `NAME`"),
 		textFlag("terraform-version", migrate.FromState, "with --create: the version that runs use: from-state, latest, `X.Y.Z`, or a constraint such as \"~> 1.11\""),
-		textFlag("execution-mode", "", "with --create: remote, local or agent (default: the project's, then the organization's)"),
+		newChoiceFlag("execution-mode", "", "with --create: remote, local or agent (default: the project's, then the organization's)", "remote", "local", target.AgentMode),
 		textFlag("agent-pool", "", "with --execution-mode agent: the agent pool `NAME|ID` (default: the project's, then the organization's)"),
 		listFlag("tag", "with --create: give it the tag `NAME|KEY=VALUE`"),
 		switchFlag("include-empty", "move a state without resources and outputs, too"),
@@ -34,8 +34,10 @@ func moveFlags() []cli.Flag {
 		textFlag("backup-dir", migrate.DefaultBackupDir, "keep what is replaced in `DIR`, readable by you only"),
 		switchFlag("lock-source", "hold the source's own lock during the move, so that nobody applies there (S3)"),
 		switchFlag("freeze-source", "leave that lock in place once the state has arrived, and say how to lift it"),
-		textFlag("on-failure", string(migrate.KeepLock), "keep or unlock the workspace when what it holds is unproven"),
-		textFlag("upload", string(migrate.UploadAuto), "how a state is sent: inline (in the request), signed (to a signed URL; inline if that is blocked) or auto (inline up to 4 MiB, else signed; the other way if one is refused)"),
+		newChoiceFlag("on-failure", string(migrate.KeepLock), "keep or unlock the workspace when what it holds is unproven",
+			string(migrate.KeepLock), string(migrate.ClearLock)),
+		newChoiceFlag("upload", string(migrate.UploadAuto), "how a state is sent: inline (in the request), signed (to a signed URL; inline if that is blocked) or auto (inline up to 4 MiB, else signed; the other way if one is refused)",
+			string(migrate.UploadAuto), string(migrate.UploadInline), string(migrate.UploadSigned)),
 		fileFlag("journal", "record every step in `FILE`; the same file continues (default: one in the user's state directory, removed at the end)"),
 	}
 }
@@ -53,25 +55,14 @@ func (p *process) moveOptions(c *cli.Context) (migrate.Options, error) {
 			ExecutionMode: c.String("execution-mode"), AgentPool: c.String("agent-pool"), Tags: c.StringSlice("tag"),
 		},
 	}}
-	onFailure, err := p.oneOf(c, "on-failure", string(migrate.KeepLock), string(migrate.ClearLock))
-	if err != nil {
-		return o, err
-	}
-	upload, err := p.oneOf(c, "upload", string(migrate.UploadAuto), string(migrate.UploadInline), string(migrate.UploadSigned))
-	if err != nil {
-		return o, err
-	}
-	o.OnFailure, o.Upload = migrate.LockPolicy(onFailure), migrate.UploadMode(upload)
-	if o.CreateOptions.ExecutionMode != "" {
-		if _, err := p.oneOf(c, "execution-mode", "remote", "local", "agent"); err != nil {
-			return o, err
-		}
-	}
+	o.OnFailure, o.Upload = migrate.LockPolicy(c.String("on-failure")), migrate.UploadMode(c.String("upload"))
 	if o.CreateOptions.AgentPool != "" && o.CreateOptions.ExecutionMode != target.AgentMode {
 		return o, usagef("--agent-pool requires --execution-mode agent")
 	}
-	if err := p.checkTags(c); err != nil {
-		return o, err
+	for _, tag := range o.CreateOptions.Tags {
+		if err := target.CheckTag(tag); err != nil {
+			return o, usagef("%s cannot be %q: %v", p.originOf("tag"), tag, err)
+		}
 	}
 	for _, name := range onlyWithCreate {
 		if p.typed[name] && !o.Create {
@@ -82,16 +73,6 @@ func (p *process) moveOptions(c *cli.Context) (migrate.Options, error) {
 		return o, usagef("--detailed-exitcode says whether a dry run found work: it wants --dry-run")
 	}
 	return o, nil
-}
-
-// checkTags refuses tags that no server takes.
-func (p *process) checkTags(c *cli.Context) error {
-	for _, tag := range c.StringSlice("tag") {
-		if err := target.CheckTag(tag); err != nil {
-			return usagef("%s cannot be %q: %v", p.originOf("tag"), tag, err)
-		}
-	}
-	return nil
 }
 
 // planning are the commands that are dry runs of themselves.

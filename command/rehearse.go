@@ -42,7 +42,7 @@ func (p *process) rehearseCommand() *cli.Command {
 	flags := append(haulFlags(),
 		countFlag("rate", 30, "have the embedded server allow `N` requests a second; 0 for no limit"),
 		durationFlag("latency", 80*time.Millisecond, "have it wait so long before every answer"),
-		textFlag("personality", "", "have it behave as tfe, hcp, old-tfe, or lax (default: hcp where the target is app.terraform.io, else tfe)"),
+		personalityFlag("", "have it behave as tfe, hcp, old-tfe, or lax (default: hcp where the target is app.terraform.io, else tfe)"),
 		switchFlag("fail-fast", "end the haul at the first failure"),
 		jsonFlag(),
 	)
@@ -82,20 +82,7 @@ func (p *process) parseRehearsal(c *cli.Context) (*rehearsal, error) {
 		return nil, err
 	}
 	h.connector.rate = 0 // --rate is the embedded server's
-	r := &rehearsal{hauling: h, limit: c.Int("rate"), latency: c.Duration("latency"), personality: c.String("personality")}
-	if _, err := r.like(); err != nil {
-		return nil, usagef("--personality cannot be %q: it is tfe, hcp, old-tfe or lax", r.personality)
-	}
-	return r, nil
-}
-
-// like is what the embedded server behaves like.
-func (r *rehearsal) like() (tfesim.Personality, error) {
-	usual := "tfe"
-	if r.address.Host == target.DefaultHost {
-		usual = "hcp"
-	}
-	return tfesim.ParsePersonality(cmp.Or(r.personality, usual))
+	return &rehearsal{hauling: h, limit: c.Int("rate"), latency: c.Duration("latency"), personality: c.String("personality")}, nil
 }
 
 // Run reads, rehearses and reports.
@@ -191,7 +178,11 @@ func (r *rehearsal) stage(moves []migrate.Move, real *migrate.Plan) (client *tar
 	if limit == 0 {
 		limit = -1 // announces none
 	}
-	personality, err := r.like()
+	usual := "tfe"
+	if r.address.Host == target.DefaultHost {
+		usual = "hcp"
+	}
+	personality, err := tfesim.ParsePersonality(cmp.Or(r.personality, usual))
 	if err != nil {
 		return nil, nil, err
 	}

@@ -52,7 +52,7 @@ Examples:
 			countFlag("rate", 0, "enforce a limit of `N` requests a second and user; 0 announces 30 and enforces nothing"),
 			switchFlag("inline-only", "know no signed upload, as old servers do"),
 			switchFlag("promote-at-unlock", "make a state version current only when its workspace is unlocked"),
-			textFlag("personality", "tfe", "behave as tfe, hcp, old-tfe, or lax (a compatible server that checks less)"),
+			personalityFlag("tfe", "behave as tfe, hcp, old-tfe, or lax (a compatible server that checks less)"),
 			switchFlag("allow-runs", "execute runs: the configuration's code, on this machine, with the terraform on PATH"),
 			fileFlag("env-file", "once it answers, write the variables that make clients use it to `FILE`"),
 			jsonFlag(),
@@ -67,7 +67,7 @@ func (p *process) parseSim(c *cli.Context) (*simulation, error) {
 	}
 	personality, err := tfesim.ParsePersonality(c.String("personality"))
 	if err != nil {
-		return nil, usagef("--personality cannot be %q: it is tfe, hcp, old-tfe or lax", c.String("personality"))
+		return nil, err
 	}
 	s := &simulation{process: p, listen: c.String("listen"), envFile: c.String("env-file")}
 	s.options = tfesim.Options{
