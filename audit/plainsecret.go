@@ -53,19 +53,12 @@ func (j *judge) secretsOf(f *file) {
 	if len(shaped) > 0 {
 		j.add(Finding{Code: CodePlainSecret, Severity: SeverityError, Sources: []string{f.Source}, Advice: advice,
 			Message: fmt.Sprintf("%s not marked sensitive and %s the shape of a secret (%s): %s. Terraform prints such values in every log.",
-				outputsAre(len(shaped)), has(len(shaped)), strings.Join(shapes, ", "), listed(shaped))})
+				plainwords.Are(len(shaped), "output"), has(len(shaped)), strings.Join(shapes, ", "), listed(shaped))})
 	}
 	if len(named) > 0 {
 		j.add(Finding{Code: CodePlainSecret, Severity: SeverityWarning, Sources: []string{f.Source}, Advice: advice,
-			Message: fmt.Sprintf("%s named like a secret and not marked sensitive: %s. Terraform prints such values in every log.", outputsAre(len(named)), listed(named))})
+			Message: fmt.Sprintf("%s named like a secret and not marked sensitive: %s. Terraform prints such values in every log.", plainwords.Are(len(named), "output"), listed(named))})
 	}
-}
-
-func outputsAre(n int) string {
-	if n == 1 {
-		return "1 output is"
-	}
-	return fmt.Sprintf("%d outputs are", n)
 }
 
 func has(n int) string {

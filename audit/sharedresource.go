@@ -172,15 +172,15 @@ func (g *sharedGroup) finding() Finding {
 	case claimObject:
 		f.Severity = SeverityError
 		f.Message = fmt.Sprintf("%s managed by %d states at the same time: %s. An apply of one can change or destroy what %s manage%s.",
-			objectsAre(objects), states, g.types(), others, singular(states == 2))
+			plainwords.Are(objects, "object"), states, g.types(), others, singular(states == 2))
 		f.Advice = `Decide which state keeps them. Remove them from the others with "terraform state rm".`
 	case claimDefault:
 		f.Message = fmt.Sprintf("%s managed by %d states at the same time: %s. AWS creates default objects; Terraform only adopts them. An apply of one state can undo the settings of %s.",
-			objectsAre(objects), states, g.types(), others)
+			plainwords.Are(objects, "object"), states, g.types(), others)
 		f.Advice = `Decide which state keeps them. Remove them from the others with "terraform state rm": this destroys nothing.`
 	default:
 		f.Message = fmt.Sprintf("%s in %d states with the same ID: %s. They are the same objects if %s work in one account or cluster.",
-			objectsAre(objects), states, g.types(), all)
+			plainwords.Are(objects, "object"), states, g.types(), all)
 		f.Advice = `Compare the provider configurations. If they are the same, decide which state keeps the objects, and remove them from the others with "terraform state rm".`
 	}
 	return f
@@ -211,11 +211,4 @@ func singular(one bool) string {
 func (j *judge) oneState(files []int32) bool {
 	first := j.files[files[0]].identity()
 	return !slices.ContainsFunc(files, func(i int32) bool { return j.files[i].identity() != first })
-}
-
-func objectsAre(n int) string {
-	if n == 1 {
-		return "1 object is"
-	}
-	return fmt.Sprintf("%d objects are", n)
 }

@@ -32,6 +32,14 @@ func Counted(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
+// Are returns the beginning of a sentence about a number: "1 file is", "2 files are".
+func Are(n int, noun string) string {
+	if n == 1 {
+		return Counted(n, noun) + " is"
+	}
+	return Counted(n, noun) + " are"
+}
+
 // Grouped returns a number with its thousands apart: 39,303.
 func Grouped(n int) string {
 	digits := fmt.Sprint(max(n, -n))

@@ -330,7 +330,7 @@ func (s Style) heldLocks(b *bytes.Buffer, h Haul) {
 	if len(h.HeldLocks) == 0 {
 		return
 	}
-	fmt.Fprintf(b, "%s\n", s.Bad(fmt.Sprintf("%s locked by this haul, or may be:", subject(len(h.HeldLocks)))))
+	fmt.Fprintf(b, "%s\n", s.Bad(plainwords.Are(len(h.HeldLocks), "workspace")+" still locked by this haul, or may be:"))
 	shown := min(len(h.HeldLocks), mostSentences)
 	for _, l := range h.HeldLocks[:shown] {
 		fmt.Fprintf(b, "  %s\n", PlainLine(l.Target))
@@ -340,13 +340,6 @@ func (s Style) heldLocks(b *bytes.Buffer, h Haul) {
 		fmt.Fprintf(b, "To free them: tfhaul unlock %s; or continue the haul, which frees them, too\n", PlainLine(h.Journal))
 	}
 	b.WriteByte('\n')
-}
-
-func subject(n int) string {
-	if n == 1 {
-		return "1 workspace is still"
-	}
-	return fmt.Sprintf("%d workspaces are still", n)
 }
 
 // lastLine is the summary.
