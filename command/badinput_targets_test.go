@@ -84,6 +84,7 @@ func badFlags() []badInput {
 		move("a duration beyond all bounds", "--lock-timeout=99999999999h"),
 		move("a rate in words", "--rate", "fast"),
 		move("a negative rate", "--rate=-1"),
+		move("a rate below one request a second", "--rate=0.5"),
 		move("a rate that is no number", "--rate=NaN"),
 		move("an infinite rate", "--rate=Inf"),
 		move("a timeout of nothing", "--timeout=x"),

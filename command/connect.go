@@ -18,7 +18,7 @@ func connectFlags() []cli.Flag {
 		fileFlag("ca-file", "trust the certificate authorities in `FILE` (PEM), besides the system's"),
 		fileFlag("token-file", "read the API token from `FILE` before looking for TFE_TOKEN, TF_TOKEN_<host> and what terraform login stored"),
 		durationFlag("timeout", time.Minute, "give a request up when nothing moved for so long"),
-		numberFlag("rate", "send at most `N` requests a second; the server's own limit holds besides"),
+		numberFlag("rate", "send at most `N` requests a second, at least 1; the server's own limit still applies"),
 	}
 }
 
@@ -43,6 +43,10 @@ func (p *process) connector(c *cli.Context) (connector, error) {
 	n.find = source.FindOptions{
 		Include: c.StringSlice("include"), Exclude: c.StringSlice("exclude"), Stdin: p.stdin,
 		Timeout: n.timeout, Connections: &source.Connections{},
+	}
+	// A move holds its lock for several requests.
+	if 0 < n.rate && n.rate < 1 {
+		return n, usagef("%s cannot be below 1: with less than one request a second, a move would hold its lock for too long. Use 1 or more", p.originOf("rate"))
 	}
 	caFile := c.String("ca-file")
 	if p.offline && caFile == "" {

@@ -29,6 +29,9 @@ type budget struct {
 // newBudget starts without knowing the server's limit. A ceiling in requests a
 // second, if not 0, holds whatever the server announces.
 func newBudget(ceiling float64) *budget {
+	if ceiling > maxPerSecond {
+		ceiling = 0
+	}
 	b := &budget{ceil: ceiling}
 	b.announce(0)
 	return b

@@ -282,3 +282,12 @@ func TestHostileRateHeadersDoNotReachGoTFE(t *testing.T) {
 		})
 	}
 }
+
+// A bound above all that a server may announce is none: 1e300 is no number of requests.
+func TestRatesBeyondAllBoundsAreNone(t *testing.T) {
+	for _, rate := range []float64{100_001, 1e9, 1e300} {
+		if b := newBudget(rate); b.most != 0 || b.window != time.Second {
+			t.Errorf("%g requests a second: %d in %s", rate, b.most, b.window)
+		}
+	}
+}
