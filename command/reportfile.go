@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -34,11 +35,13 @@ func writeFile(path string, force bool, write func(io.Writer) error) error {
 	if err := mustBeReplaceable(path, force); err != nil {
 		return err
 	}
-	replace := replaceFile
+	replace, at := replaceFile, path
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
-		replace = writeInto // a pipe, a terminal, /dev/stdout
+		replace = writeInto // a pipe, a terminal
+	} else if real, err := filepath.EvalSymlinks(path); err == nil {
+		at = real // the link stays
 	}
-	if err := replace(path, write); err != nil {
+	if err := replace(at, write); err != nil {
 		return fmt.Errorf("%q cannot be written: %w", path, withoutPath(err))
 	}
 	return nil
@@ -49,7 +52,11 @@ func replaceFile(path string, write func(io.Writer) error) error {
 	if err != nil {
 		return err
 	}
-	if err = errors.Join(write(file), file.Chmod(0o644), file.Close()); err == nil {
+	mode := fs.FileMode(0o644)
+	if info, err := os.Stat(path); err == nil {
+		mode = info.Mode().Perm()
+	}
+	if err = errors.Join(write(file), file.Chmod(mode), file.Close()); err == nil {
 		err = os.Rename(file.Name(), path)
 	}
 	if err != nil {
@@ -75,7 +82,18 @@ const markedWithin = 1024
 // mustBeReplaceable refuses to replace a file that tfhaul did not write, which somebody
 // named by mistake. force permits it, but never for JSON, as states and journals are.
 func mustBeReplaceable(path string, force bool) error {
-	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() || info.Size() == 0 {
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Lstat(path); err == nil {
+			return usagef("%q is a symbolic link to a file that does not exist: name that file", path)
+		}
+	}
+	switch {
+	case err == nil && info.IsDir():
+		return usagef("%q is a directory: name a file", path)
+	case err == nil && info.Mode().IsRegular() && isOurOutput(info):
+		return usagef("%q is where the output of tfhaul itself goes: name another file", path)
+	case err != nil || !info.Mode().IsRegular() || info.Size() == 0:
 		return nil // there is nothing to lose, or writing will tell; and to open a pipe could block
 	}
 	head, err := beginningOf(path)
@@ -93,6 +111,17 @@ func mustBeReplaceable(path string, force bool) error {
 		}
 	}
 	return usagef("%q is not a report that tfhaul wrote, so it is not replaced: name another file, or add --force", path)
+}
+
+// isOurOutput reports whether a file is what stdout or stderr is redirected to, as
+// /dev/stdout names it.
+func isOurOutput(info fs.FileInfo) bool {
+	for _, f := range []*os.File{os.Stdout, os.Stderr} {
+		if ours, err := f.Stat(); err == nil && os.SameFile(ours, info) {
+			return true
+		}
+	}
+	return false
 }
 
 // beginningOf reads the first bytes of a file.

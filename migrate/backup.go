@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -79,7 +80,7 @@ func (h *holding) canBeKept() error {
 }
 
 // keep writes what the workspace holds into the backup directory and returns the
-// file's path. A file that is there already with the same bytes will do.
+// file's path. A file that is there already must have the same bytes.
 func (x *execution) keep(ctx context.Context) (string, error) {
 	dir := x.BackupDir
 	if dir == "" {
@@ -116,12 +117,34 @@ func (x *execution) keep(ctx context.Context) (string, error) {
 		err = closed
 	}
 	if err == nil {
+		err = x.mayReplace(path)
+	}
+	if err == nil {
 		err = os.Rename(file.Name(), path)
 	}
 	if err != nil {
 		return "", errors.Join(err, os.Remove(file.Name()))
 	}
 	return path, nil
+}
+
+// mayReplace refuses to replace anything but the same backup.
+func (x *execution) mayReplace(path string) error {
+	info, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil && info.Mode().IsRegular() && info.Size() == x.held.snapshot.Size {
+		file, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		sum := md5.New()
+		if _, err := io.Copy(sum, file); errors.Join(err, file.Close()) == nil && hex.EncodeToString(sum.Sum(nil)) == x.held.snapshot.MD5 {
+			return nil
+		}
+	}
+	return fmt.Errorf("%q exists and is another file: move it away, or name another --backup-dir", path)
 }
 
 // pathElement makes a name, which a server may have chosen, a harmless element of

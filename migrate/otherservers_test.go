@@ -2,6 +2,7 @@ package migrate_test
 
 import (
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -223,4 +224,39 @@ func TestEmptyDownloadIsNoBackup(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A file where the backup would go is replaced only by the same bytes.
+func TestBackupsReplaceNoOtherFile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, tfesim.Options{})
+		b.snapshot(state(7, lineage, 1))
+		held := state(9, foreign, 3)
+		b.holds(held)
+		b.sim.Inject(tfesim.Fault{Endpoint: createVersion, Status: http.StatusUnprocessableEntity, Times: 1})
+		b.run(replace)
+		backups, err := filepath.Glob(filepath.Join(b.engine.BackupDir, "*", "*", "*.tfstate"))
+		if err != nil || len(backups) != 1 {
+			t.Fatalf("%q: %v", backups, err)
+		}
+		path := backups[0]
+		for _, other := range []string{"a user's notes", strings.Repeat("x", len(held))} {
+			if err := os.WriteFile(path, []byte(other), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			r := b.run(replace)
+			want(t, r, migrate.Failed, migrate.Unrelated, migrate.CodeBackup)
+			b.wantHeld(held)
+			b.wantUnlocked()
+			if kept, err := os.ReadFile(path); err != nil || string(kept) != other || !strings.Contains(r.Message, "move it away") {
+				t.Errorf("the file was replaced: %v; %s", err, r.Message)
+			}
+		}
+		if err := os.WriteFile(path, held, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r := b.run(replace)
+		want(t, r, migrate.Moved, migrate.Unrelated, "")
+		b.wantBackup(r, true, held)
+	})
 }
