@@ -1,5 +1,5 @@
 // Package audit says what state exists and what is wrong with it. It reads
-// snapshots from package source, has statefile look into them, and judges what it
+// states from backends, has statefile look into them, and judges what it
 // saw: each one alone, and all of them together. It needs no Terraform, no target
 // and no permission to write, knows nothing of flags or terminals, and keeps no
 // value of a state: what it returns holds header fields, names of types, providers
@@ -16,14 +16,16 @@ import (
 	"sync"
 	"time"
 
-	"tfhaul/source"
+	"tfhaul/backend"
 	"tfhaul/statefile"
 )
 
-// Options say what is looked at, and how. The zero value is ready.
+// Options say what is looked at, and how. Kinds must be set.
 type Options struct {
-	// Find narrows what a search takes.
-	Find source.FindOptions
+	// Kinds are the kinds of backends that sources may be of.
+	Kinds backend.Kinds
+	// Filter narrows what a search takes.
+	Filter backend.Filter
 	// Parallelism is how many files of this machine are read at a time, and
 	// RemoteParallelism how many objects of servers, where waiting costs more than
 	// reading. 0 means as many as there are processors, and DefaultRemoteParallelism.
@@ -64,13 +66,13 @@ type Inventory struct {
 	Snapshots []Snapshot
 	// Findings are ordered by severity, code and place.
 	Findings []Finding
-	// Skipped counts what was found and not taken, by source's codes.
+	// Skipped counts what was found and not taken, by the codes of backend.Skip.
 	Skipped map[string]int
 }
 
 // Take takes the inventory of sources, as a user names them. Whatever is wrong with
 // a single file is a Finding. The error is one that concerns a whole source: one of
-// package source's, or ctx's. What is returned does not depend on the order in which
+// package backend's, or ctx's. What is returned does not depend on the order in which
 // files were read.
 //
 // Memory grows with the number of states and of their resources (about a kilobyte a state
@@ -81,9 +83,6 @@ func Take(ctx context.Context, sources []string, o Options) (*Inventory, error) 
 	o.OldestTerraform = cmp.Or(o.OldestTerraform, DefaultOldestTerraform)
 	o.Parallelism = cmp.Or(max(o.Parallelism, 0), runtime.GOMAXPROCS(0))
 	o.RemoteParallelism = cmp.Or(max(o.RemoteParallelism, 0), DefaultRemoteParallelism)
-	if o.Find.Connections == nil {
-		o.Find.Connections = new(source.Connections)
-	}
 
 	t := &taking{Options: o, ids: newSharedIDs(), skipped: map[string]int{}}
 	if err := t.find(ctx, sources); err != nil {
@@ -133,8 +132,8 @@ func (i *Inventory) Add(findings []Finding) {
 type taking struct {
 	Options
 	files   []*file
-	locks   []source.Skip // lock files that were found
-	odd     []source.Skip // what else was found, not taken, and should be told of
+	locks   []backend.Skip // lock files that were found
+	odd     []backend.Skip // what else was found, not taken, and should be told of
 	ids     *sharedIDs
 	skipped map[string]int
 
@@ -146,16 +145,16 @@ type taking struct {
 func (t *taking) find(ctx context.Context, sources []string) error {
 	seen, told, places := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for _, ref := range sources {
-		listing, err := source.Find(ctx, ref, t.Find)
-		var none *source.NoMatchError
+		listing, err := t.Kinds.Find(ctx, ref, t.Filter)
+		var none *backend.NoMatchError
 		if errors.As(err, &none) && t.worthTelling(listing) {
 			err = nil
 		}
 		if err != nil {
 			return err
 		}
-		found := make([]*file, 0, len(listing.Objects))
-		for _, object := range listing.Objects {
+		found := make([]*file, 0, len(listing.States))
+		for _, object := range listing.States {
 			// A search skips errored.tfstate; somebody may name it, too.
 			role := roleState
 			if statefile.KindOfName(object.Place().Key) == statefile.KindErrored {
@@ -168,7 +167,7 @@ func (t *taking) find(ctx context.Context, sources []string) error {
 				continue
 			}
 			told[skip.Name] = true
-			if skip.Code == source.SkipErrored {
+			if skip.Code == backend.SkipErrored {
 				// An audit takes what a search skips here.
 				if errored := t.named(ctx, skip.Name, roleErrored); errored != nil {
 					found = append(found, errored...)
@@ -177,25 +176,25 @@ func (t *taking) find(ctx context.Context, sources []string) error {
 			}
 			t.skipped[skip.Code]++
 			switch skip.Code {
-			case source.SkipBackup:
+			case backend.SkipBackup:
 				found = append(found, t.named(ctx, skip.Name, roleBackup)...)
-			case source.SkipLockFile:
+			case backend.SkipLockFile:
 				t.locks = append(t.locks, skip)
-			case source.SkipUnreadable, source.SkipBrokenLink, source.SkipNotRegular:
+			case backend.SkipUnreadable, backend.SkipBrokenLink, backend.SkipNotRegular:
 				t.odd = append(t.odd, skip)
 			}
 		}
-		slices.SortStableFunc(found, func(a, b *file) int { return cmp.Compare(a.object.Name(), b.object.Name()) })
+		slices.SortStableFunc(found, func(a, b *file) int { return cmp.Compare(a.object.Address(), b.object.Address()) })
 		for _, f := range found {
-			if seen[f.object.Name()] {
+			if seen[f.object.Address()] {
 				continue
 			}
-			seen[f.object.Name()] = true
+			seen[f.object.Address()] = true
 			if len(sources) > 1 {
 				// Two sources may name one directory in two ways: that makes no copies.
 				place := placeOf(f.object)
 				if places[place] {
-					t.skipped[source.SkipDuplicate]++
+					t.skipped[backend.SkipDuplicate]++
 					continue
 				}
 				places[place] = true
@@ -207,9 +206,9 @@ func (t *taking) find(ctx context.Context, sources []string) error {
 }
 
 // placeOf is where a file really lies, as far as that can be told.
-func placeOf(object source.Object) string {
-	name := object.Name()
-	if object.Place().Bucket != "" {
+func placeOf(object backend.State) string {
+	name := object.Address()
+	if !object.Traits().Local {
 		return name
 	}
 	real, err := filepath.EvalSymlinks(name)
@@ -224,17 +223,17 @@ func placeOf(object source.Object) string {
 
 // worthTelling says whether a search that took nothing has something to tell all
 // the same.
-func (t *taking) worthTelling(listing *source.Listing) bool {
-	return listing != nil && slices.ContainsFunc(listing.Skipped, func(s source.Skip) bool {
-		return s.Code == source.SkipErrored || s.Code == source.SkipUnreadable
+func (t *taking) worthTelling(listing *backend.Listing) bool {
+	return listing != nil && slices.ContainsFunc(listing.Skipped, func(s backend.Skip) bool {
+		return s.Code == backend.SkipErrored || s.Code == backend.SkipUnreadable
 	})
 }
 
 // named finds a file that a search has skipped. One that is gone again is none.
 func (t *taking) named(ctx context.Context, name string, role role) []*file {
-	listing, err := source.Find(ctx, name, t.Find)
-	if err != nil || len(listing.Objects) != 1 {
+	listing, err := t.Kinds.Find(ctx, name, t.Filter)
+	if err != nil || len(listing.States) != 1 {
 		return nil
 	}
-	return []*file{newFile(listing.Objects[0], role)}
+	return []*file{newFile(listing.States[0], role)}
 }

@@ -17,10 +17,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"tfhaul/audit"
+	"tfhaul/backend"
+	"tfhaul/backend/file"
 	"tfhaul/fixtures"
-	"tfhaul/source"
 	"tfhaul/statefile"
 )
+
+var kinds = backend.Kinds{file.Kind(backend.Connection{})}
 
 // atWork is when the lock that fixtures calls held is an hour old.
 func atWork(t testing.TB) time.Time {
@@ -34,6 +37,7 @@ func atWork(t testing.TB) time.Time {
 
 func take(t testing.TB, o audit.Options, sources ...string) *audit.Inventory {
 	t.Helper()
+	o.Kinds = kinds
 	i, err := audit.Take(t.Context(), sources, o)
 	if err != nil {
 		t.Fatal(err)
@@ -200,11 +204,11 @@ func TestSourcesThatOverlapAreReadOnce(t *testing.T) {
 
 func TestSourceThatHoldsNothing(t *testing.T) {
 	dir := t.TempDir()
-	var none *source.NoMatchError
-	if _, err := audit.Take(t.Context(), []string{dir}, audit.Options{}); !errors.As(err, &none) {
+	var none *backend.NoMatchError
+	if _, err := audit.Take(t.Context(), []string{dir}, audit.Options{Kinds: kinds}); !errors.As(err, &none) {
 		t.Errorf("an empty directory: %v", err)
 	}
-	if _, err := audit.Take(t.Context(), []string{filepath.Join(dir, "absent")}, audit.Options{}); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := audit.Take(t.Context(), []string{filepath.Join(dir, "absent")}, audit.Options{Kinds: kinds}); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no directory: %v", err)
 	}
 	write(t, dir, "errored.tfstate", state(spec{lineage: "l"}))
@@ -218,7 +222,7 @@ func TestCancelledAuditEnds(t *testing.T) {
 	write(t, dir, "terraform.tfstate", state(spec{}))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := audit.Take(ctx, []string{dir}, audit.Options{}); !errors.Is(err, context.Canceled) {
+	if _, err := audit.Take(ctx, []string{dir}, audit.Options{Kinds: kinds}); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 }

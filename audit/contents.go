@@ -39,7 +39,7 @@ func (t *taking) readContents(ctx context.Context) error {
 	var local, remote []int
 	for _, files := range distinct {
 		for _, i := range files {
-			if t.files[i].object.Place().Bucket == "" {
+			if t.files[i].object.Traits().Local {
 				local = append(local, i)
 			} else {
 				remote = append(remote, i)

@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 
 	"tfhaul/audit"
-	"tfhaul/source"
+	"tfhaul/backend"
 )
 
 // instance is a resource of type kind with one object.
@@ -254,7 +254,7 @@ func TestSkippedLeavesOutWhatIsAudited(t *testing.T) {
 	write(t, dir, "errored.tfstate", state(spec{lineage: "l", serial: 5}))
 	write(t, dir, "terraform.tfstate.backup", state(spec{lineage: "l", serial: 3}))
 	i := take(t, audit.Options{Now: atWork(t)}, dir)
-	if len(i.Snapshots) != 2 || i.Skipped[source.SkipErrored] != 0 || i.Skipped[source.SkipBackup] != 1 {
+	if len(i.Snapshots) != 2 || i.Skipped[backend.SkipErrored] != 0 || i.Skipped[backend.SkipBackup] != 1 {
 		t.Errorf("%d snapshots, skipped %v", len(i.Snapshots), i.Skipped)
 	}
 }
@@ -270,7 +270,7 @@ func TestOneDirectoryNamedTwiceMakesNoCopies(t *testing.T) {
 	}
 	t.Chdir(dir)
 	i := take(t, audit.Options{Now: atWork(t)}, "here", filepath.Join(dir, "here"), "./here/terraform.tfstate", link)
-	if len(i.Snapshots) != 1 || len(i.Findings) != 0 || i.Skipped[source.SkipDuplicate] != 3 {
+	if len(i.Snapshots) != 1 || len(i.Findings) != 0 || i.Skipped[backend.SkipDuplicate] != 3 {
 		t.Errorf("%d snapshots, found %v, skipped %v", len(i.Snapshots), i.Findings, i.Skipped)
 	}
 }

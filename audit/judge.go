@@ -10,8 +10,8 @@ import (
 
 	"github.com/hashicorp/go-version"
 
+	"tfhaul/backend"
 	"tfhaul/plainwords"
-	"tfhaul/source"
 )
 
 // A judge turns what was read into findings.
@@ -45,7 +45,7 @@ func (j *judge) all(ctx context.Context) {
 	j.orphanedLocks(ctx)
 	for _, skip := range j.odd {
 		severity := SeverityWarning
-		if skip.Code == source.SkipUnreadable {
+		if skip.Code == backend.SkipUnreadable {
 			severity = SeverityError
 		}
 		j.add(Finding{Code: CodeUnreadable, Severity: severity, Sources: []string{skip.Name},
@@ -246,18 +246,18 @@ func (j *judge) exists(ctx context.Context, name string) bool {
 	if j.byName[name] != nil {
 		return true
 	}
-	listing, err := source.Find(ctx, name, j.Find)
-	if err != nil || len(listing.Objects) != 1 {
+	listing, err := j.Kinds.Find(ctx, name, j.Filter)
+	if err != nil || len(listing.States) != 1 {
 		return false
 	}
 	// A bucket is not asked before the object is opened.
-	body, _, err := listing.Objects[0].Open(ctx, nil)
+	body, _, err := listing.States[0].Open(ctx, nil)
 	if err == nil {
 		_ = body.Close() // it was not read
 	}
-	var server *source.S3Error
+	var server *backend.Error
 	if errors.As(err, &server) {
-		return server.Code != source.S3NoObject // what cannot be looked at may be there
+		return server.Code != backend.NoState // what cannot be looked at may be there
 	}
 	return err == nil || ctx.Err() != nil
 }

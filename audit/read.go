@@ -10,8 +10,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"tfhaul/backend"
 	"tfhaul/crash"
-	"tfhaul/source"
 	"tfhaul/statefile"
 )
 
@@ -26,7 +26,7 @@ const (
 
 // A file is one that an audit reads, and what it learned.
 type file struct {
-	object source.Object
+	object backend.State
 	role   role
 	Snapshot
 
@@ -35,16 +35,16 @@ type file struct {
 	lockErr      error            // why it is unknown whether it is locked
 	digest       string           // what the backend noted when it last wrote the state
 	digestErr    error
-	changed      *source.ChangedError // how it changed while it was read
-	plainSecrets []plainSecret        // outputs that look like secrets
+	changed      *backend.ChangedError // how it changed while it was read
+	plainSecrets []plainSecret         // outputs that look like secrets
 
 	// Why Terraform cannot use the state, or takes its providers for others, and what to do.
 	unusable, openTofu [2]string
 }
 
-func newFile(object source.Object, role role) *file {
+func newFile(object backend.State, role role) *file {
 	f := &file{object: object, role: role}
-	f.Source, f.Workspace = source.Printable(object.Name()), object.Place().Workspace
+	f.Source, f.Workspace = backend.Printable(object.Address()), object.Place().Workspace
 	f.Snapshot.Findings, f.Providers = []Code{}, []Provider{}
 	return f
 }
@@ -55,7 +55,7 @@ func newFile(object source.Object, role role) *file {
 func (t *taking) read(ctx context.Context) error {
 	var local, remote []int
 	for i, f := range t.files {
-		if f.object.Place().Bucket == "" {
+		if f.object.Traits().Local {
 			local = append(local, i)
 		} else {
 			remote = append(remote, i)
@@ -82,7 +82,7 @@ func (t *taking) readSome(ctx context.Context, files []int, parallelism int, p *
 	return each(ctx, files, parallelism, func(ctx context.Context, i int) error {
 		defer p.step()
 		f := t.files[i]
-		if f.object.Place().Bucket == "" {
+		if f.object.Traits().Local {
 			if err := f.readLock(ctx); err != nil {
 				return err
 			}
@@ -136,7 +136,7 @@ func (f *file) readLock(ctx context.Context) error {
 	if f.role != roleState {
 		return nil
 	}
-	f.Lock, f.lockErr = f.object.Lock(ctx)
+	f.Lock, f.lockErr = f.object.Holder(ctx)
 	return hopeless(ctx, f.lockErr)
 }
 
@@ -147,7 +147,8 @@ const recently = time.Minute
 // read reads the file to its end and collects what identifies its objects. The
 // error, if any, is hopeless.
 func (f *file) read(ctx context.Context, ids *collector, now time.Time) error {
-	body, pin, err := f.object.Open(ctx, nil)
+	opened := time.Now()
+	body, version, err := f.object.Open(ctx, nil)
 	if err != nil {
 		return f.cannotRead(ctx, err)
 	}
@@ -159,7 +160,7 @@ func (f *file) read(ctx context.Context, ids *collector, now time.Time) error {
 		err = closed
 	}
 	if snapshot.MD5 == "" { // it was refused, and not read to its end
-		snapshot.Size = pin.Size
+		snapshot.Size = version.Size
 	}
 	f.fill(snapshot)
 	f.unusable[0], f.unusable[1], _ = snapshot.Unusable()
@@ -168,9 +169,9 @@ func (f *file) read(ctx context.Context, ids *collector, now time.Time) error {
 	if f.role == roleErrored {
 		f.Kind = string(statefile.KindErrored)
 	}
-	if !pin.ModTime.IsZero() {
-		f.Modified = pin.ModTime.UTC()
-		f.AgeSeconds = int64(max(0, now.Sub(pin.ModTime)).Seconds())
+	if !version.Created.IsZero() {
+		f.Modified = version.Created.UTC()
+		f.AgeSeconds = int64(max(0, now.Sub(version.Created)).Seconds())
 	}
 	switch {
 	case err != nil && !errors.As(err, &f.refusal):
@@ -185,9 +186,9 @@ func (f *file) read(ctx context.Context, ids *collector, now time.Time) error {
 	case f.unusable[0] != "":
 		f.Code = string(CodeUnusable)
 	}
-	pin.MD5 = f.MD5
-	if f.refusal != nil || pin.Opened.Sub(pin.ModTime) < recently {
-		if err := f.object.Check(ctx, pin); err != nil && !errors.As(err, &f.changed) {
+	version.MD5 = f.MD5
+	if f.refusal != nil || opened.Sub(version.Created) < recently {
+		if err := f.object.Check(ctx, version); err != nil && !errors.As(err, &f.changed) {
 			ids.forget()
 			return f.cannotRead(ctx, err)
 		}
@@ -213,7 +214,7 @@ func (f *file) readHeader(ctx context.Context, body io.ReadCloser) error {
 
 // readDigest asks for what the backend noted.
 func (f *file) readDigest(ctx context.Context) error {
-	digested, ok := f.object.(source.Digested)
+	digested, ok := f.object.(backend.Digested)
 	if !ok || f.role != roleState {
 		return nil
 	}
@@ -229,7 +230,7 @@ func (f *file) cannotRead(ctx context.Context, err error) error {
 
 // hopeless is err if there is no use in reading on, else nil.
 func hopeless(ctx context.Context, err error) error {
-	var server *source.S3Error
+	var server *backend.Error
 	switch {
 	case err == nil:
 		return nil

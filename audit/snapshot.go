@@ -4,14 +4,14 @@ import (
 	"cmp"
 	"time"
 
-	"tfhaul/source"
+	"tfhaul/backend"
 	"tfhaul/statefile"
 )
 
 // A Snapshot is what an audit tells of one state file. Its JSON is part of the
 // command line's contract; it holds nothing of the state's values.
 type Snapshot struct {
-	// Source names the file as a user would; see source.Object.
+	// Source names the file as a user would; see backend.State.
 	Source string `json:"source"`
 	// Workspace is the Terraform workspace.
 	Workspace string `json:"workspace"`
@@ -39,7 +39,7 @@ type Snapshot struct {
 
 	Contents
 	// Lock is who holds the source's own lock; nil when nobody does.
-	Lock *source.Lock `json:"lock,omitempty"`
+	Lock *backend.Lock `json:"lock,omitempty"`
 	// Target is where it would go, if a target was named.
 	Target *Target `json:"target,omitempty"`
 	// Findings are the codes of the findings that concern this snapshot, each once.

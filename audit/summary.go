@@ -1,6 +1,6 @@
 package audit
 
-import "tfhaul/source"
+import "tfhaul/backend"
 
 // A Summary counts what an inventory holds.
 type Summary struct {
@@ -43,7 +43,7 @@ func (i *Inventory) Summary() Summary {
 		Snapshots: len(i.Snapshots), Findings: map[Severity]int{}, Codes: map[Code]int{},
 		TerraformVersions: map[string]int{}, Formats: map[int]int{}, Providers: map[string]int{}, Skipped: i.Skipped,
 	}
-	s.Unreadable = i.Skipped[source.SkipUnreadable]
+	s.Unreadable = i.Skipped[backend.SkipUnreadable]
 	for _, severity := range Severities {
 		s.Findings[severity] = 0
 	}

@@ -14,8 +14,10 @@ import (
 	"strings"
 	"time"
 
+	"tfhaul/backend"
+	"tfhaul/backend/file"
 	"tfhaul/fixtures"
-	"tfhaul/source"
+	"tfhaul/pairing"
 )
 
 // A state is a file and the workspace that it is to go into.
@@ -40,25 +42,25 @@ func (s *site) plant(ctx context.Context, n int, median int64) (*landscape, erro
 	if _, err := fixtures.Landscape(dir, n, 1, fixtures.WithMedianSize(median), fixtures.WithLocks(0)); err != nil {
 		return nil, err
 	}
-	listing, err := source.Find(ctx, dir, source.FindOptions{})
+	listing, err := backend.Kinds{file.Kind(backend.Connection{})}.Find(ctx, dir, backend.Filter{})
 	if err != nil {
 		return nil, err
 	}
-	namer, err := source.ParseNamer("")
+	namer, err := pairing.ParseNamer("")
 	if err != nil {
 		return nil, err
 	}
 	l := &landscape{dir: dir}
-	for _, o := range listing.Objects {
+	for _, o := range listing.States {
 		workspace, err := namer.Name(o.Place())
 		if err != nil {
 			return nil, err
 		}
-		info, err := os.Stat(o.Name())
+		info, err := os.Stat(o.Address())
 		if err != nil {
 			return nil, err
 		}
-		l.states = append(l.states, state{o.Name(), workspace, info.Size()})
+		l.states = append(l.states, state{o.Address(), workspace, info.Size()})
 		l.bytes += info.Size()
 	}
 	return l, settle(dir)

@@ -14,9 +14,9 @@ import (
 
 	"tfhaul/audit"
 	"tfhaul/migrate"
+	"tfhaul/pairing"
 	"tfhaul/report"
 	"tfhaul/report/page"
-	"tfhaul/source"
 )
 
 // A takeInventory audits sources.
@@ -84,7 +84,7 @@ func (p *process) parseAudit(c *cli.Context) (*takeInventory, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.options.Find = connector.find
+	a.options.Kinds, a.options.Filter = connector.kinds, connector.filter
 	if c.String("target") != "" {
 		if a.target, err = a.aim(c, connector); err != nil {
 			return nil, err
@@ -112,7 +112,7 @@ func (a *takeInventory) aim(c *cli.Context, n connector) (*hauling, error) {
 	h := &hauling{connector: n, sources: a.sources, mapFile: c.String("map")}
 	h.options.Create, h.parallelism = c.Bool("create"), migrate.DefaultParallelism
 	var err error
-	if h.namer, err = source.ParseNamer(c.String("workspace-name")); err != nil {
+	if h.namer, err = pairing.ParseNamer(c.String("workspace-name")); err != nil {
 		return nil, &usageError{err.Error()}
 	}
 	h.address, err = a.organizationAddress(c.String("target"))
@@ -126,7 +126,7 @@ func (a *takeInventory) Run(ctx context.Context) error {
 	inventory, err := audit.Take(ctx, a.sources, a.options)
 	clear()
 	if err != nil {
-		return sourceProblem(ctx, err, nil)
+		return asUsage(pairing.Problem(ctx, err, nil))
 	}
 	if a.target != nil {
 		if err := a.tellTargets(ctx, inventory); err != nil {
@@ -186,7 +186,7 @@ func (a *takeInventory) progressOf() (tell func(done, total int), clear func()) 
 
 // tellTargets has a haul of the same sources planned, and tells what it decided.
 func (a *takeInventory) tellTargets(ctx context.Context, i *audit.Inventory) error {
-	pairing, err := a.target.pair(ctx)
+	paired, err := a.target.pair(ctx)
 	if err != nil {
 		return err
 	}
@@ -195,7 +195,7 @@ func (a *takeInventory) tellTargets(ctx context.Context, i *audit.Inventory) err
 		return err
 	}
 	defer client.Close()
-	plan, err := a.target.plan(ctx, a.target.haul(client), pairing)
+	plan, err := a.target.plan(ctx, a.target.haul(client), paired)
 	if err != nil {
 		return err
 	}

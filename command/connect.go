@@ -2,13 +2,14 @@ package command
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net/http"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
-	"tfhaul/source"
+	"tfhaul/backend"
 	"tfhaul/target"
 )
 
@@ -31,7 +32,9 @@ type connector struct {
 	parallelism int            // moves at a time
 	address     target.Address // of the workspace, or the organization
 	// find says how sources are searched and reached.
-	find source.FindOptions
+	kinds  backend.Kinds
+	filter backend.Filter
+	tls    *tls.Config
 }
 
 func (p *process) connector(c *cli.Context) (connector, error) {
@@ -40,22 +43,18 @@ func (p *process) connector(c *cli.Context) (connector, error) {
 		tokenFile: c.String("token-file"),
 		timeout:   c.Duration("timeout"), rate: c.Float64("rate"), parallelism: c.Int("parallelism"),
 	}
-	n.find = source.FindOptions{
-		Include: c.StringSlice("include"), Exclude: c.StringSlice("exclude"), Stdin: p.stdin,
-		Timeout: n.timeout, Connections: &source.Connections{},
-	}
 	// A move holds its lock for several requests.
 	if 0 < n.rate && n.rate < 1 {
 		return n, usagef("%s cannot be below 1: with less than one request a second, a move would hold its lock for too long. Use 1 or more", p.originOf("rate"))
 	}
-	caFile := c.String("ca-file")
-	if p.offline && caFile == "" {
-		return n, nil
+	n.filter = backend.Filter{Include: c.StringSlice("include"), Exclude: c.StringSlice("exclude")}
+	if caFile := c.String("ca-file"); !p.offline || caFile != "" {
+		var err error
+		if n.tls, err = target.TLSConfig(caFile, p.getenv); err != nil {
+			return n, &usageError{err.Error()}
+		}
 	}
-	var err error
-	if n.find.TLS, err = target.TLSConfig(caFile, p.getenv); err != nil {
-		return n, &usageError{err.Error()}
-	}
+	n.kinds = kinds(backend.Connection{TLS: n.tls, Timeout: n.timeout, Stdin: p.stdin})
 	return n, nil
 }
 
@@ -88,7 +87,7 @@ func (e *unreachableError) Unwrap() error { return e.error }
 // connect prepares a client of the host that an address names. Its errors are
 // *usageError for what the user has to put right, *unreachableError, and ctx's.
 func (n connector) connect(ctx context.Context, address target.Address) (*target.Client, error) {
-	tls := n.find.TLS.Clone()
+	tls := n.tls.Clone()
 	token, err := target.FindToken(ctx, address.Host, target.CredentialOptions{
 		TokenFile: n.tokenFile, Environ: n.environ, Timeout: n.timeout,
 		Advise: func(advice string) { n.log.Warn(advice) },

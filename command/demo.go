@@ -13,11 +13,11 @@ import (
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sync/errgroup"
 
+	"tfhaul/backend"
 	"tfhaul/crash"
 	"tfhaul/fixtures"
 	"tfhaul/migrate"
 	"tfhaul/report"
-	"tfhaul/source"
 	"tfhaul/target"
 	"tfhaul/tfesim"
 )
@@ -142,7 +142,7 @@ func (d *demo) connect(ctx context.Context) (*target.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := connector{process: &own, timeout: time.Minute, parallelism: demoParallel, find: source.FindOptions{TLS: tls}}
+	n := connector{process: &own, timeout: time.Minute, parallelism: demoParallel, tls: tls, kinds: kinds(backend.Connection{TLS: tls})}
 	address, err := own.workspaceAddress(d.running.Host() + "/" + demoOrg + "/any")
 	if err != nil {
 		return nil, err
@@ -171,7 +171,7 @@ func (d *demo) moveAll(ctx context.Context, samples []demoSample) ([]migrate.Res
 	for i := range samples {
 		group.Go(func() error {
 			defer crash.Catch(ctx)
-			object, err := findOne(ctx, samples[i].path(d.dir), source.FindOptions{})
+			object, err := findOne(ctx, kinds(backend.Connection{}), samples[i].path(d.dir))
 			if err != nil {
 				return err
 			}
@@ -188,7 +188,7 @@ func (d *demo) moveAll(ctx context.Context, samples []demoSample) ([]migrate.Res
 // A relativeObject is an object with a name that people can read: its directory
 // is temporary and soon gone.
 type relativeObject struct {
-	source.Object
+	backend.State
 	name string
 }
 

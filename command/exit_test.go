@@ -6,8 +6,9 @@ import (
 	"fmt"
 	"testing"
 
+	"tfhaul/backend"
 	"tfhaul/migrate"
-	"tfhaul/source"
+	"tfhaul/pairing"
 	"tfhaul/target"
 )
 
@@ -59,7 +60,7 @@ func TestFailedEarly(t *testing.T) {
 	address := target.Address{Host: "tfe.example.com", Organization: "acme", Workspace: "net"}
 	for code, err := range map[migrate.Code]error{
 		migrate.CodeUnreachable: &unreachableError{errors.New("no answer")},
-		migrate.CodeUnreadable:  fmt.Errorf("searching: %w", &source.S3Error{Code: source.S3Unreachable, Message: "no answer"}),
+		migrate.CodeUnreadable:  fmt.Errorf("searching: %w", &backend.Error{Code: backend.Unreachable, Message: "no answer"}),
 		"":                      &usageError{"no such file"},
 	} {
 		r, failed := failedEarly("s3://b/k", address, err)
@@ -67,15 +68,15 @@ func TestFailedEarly(t *testing.T) {
 			t.Errorf("%v: %+v, %v", err, r, failed)
 		}
 	}
-	for code, want := range map[string]bool{
-		source.S3NoBucket: false, source.S3NoObject: false, source.S3NoCredentials: false, source.S3ExpiredCredentials: false,
-		source.S3Unreachable: true, source.S3AccessDenied: true, source.S3Failed: true,
+	for code, want := range map[backend.Code]bool{
+		backend.NoContainer: false, backend.NoState: false, backend.NoCredentials: false, backend.ExpiredCredentials: false,
+		backend.Unreachable: true, backend.AccessDenied: true, backend.Failed: true,
 	} {
-		if got := serverToBlame(&source.S3Error{Code: code}); got != want {
+		if got := pairing.ServerToBlame(&backend.Error{Code: code}); got != want {
 			t.Errorf("%s: %v, want %v", code, got, want)
 		}
 	}
-	if serverToBlame(errors.New("no such file")) || serverToBlame(nil) {
+	if pairing.ServerToBlame(errors.New("no such file")) || pairing.ServerToBlame(nil) {
 		t.Error("a local file has a server")
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"tfhaul/migrate"
-	"tfhaul/source"
+	"tfhaul/pairing"
 	"tfhaul/target"
 )
 
@@ -22,7 +22,7 @@ type hauling struct {
 	options  migrate.Options
 	manifest string   // the file that says what goes where; or
 	sources  []string // what is searched,
-	namer    *source.Namer
+	namer    *pairing.Namer
 	mapFile  string // and which of it is taken; "" for all
 
 	permissions []permission
@@ -119,7 +119,7 @@ func (p *process) hauling(c *cli.Context) (hauling, error) {
 	if h.options, err = p.moveOptions(c); err != nil {
 		return h, err
 	}
-	if h.namer, err = source.ParseNamer(c.String("workspace-name")); err != nil {
+	if h.namer, err = pairing.ParseNamer(c.String("workspace-name")); err != nil {
 		return h, &usageError{err.Error()}
 	}
 	return h, nil

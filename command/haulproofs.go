@@ -7,15 +7,15 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"tfhaul/migrate"
+	"tfhaul/pairing"
 	"tfhaul/plainwords"
 	"tfhaul/prove"
-	"tfhaul/source"
 	"tfhaul/target"
 )
 
 // haulProofs say how the workspaces of a haul are proven.
 type haulProofs struct {
-	find    *source.ConfigurationFinder
+	find    *pairing.ConfigurationFinder
 	timeout time.Duration
 }
 
@@ -27,7 +27,7 @@ func (p *process) haulProofs(c *cli.Context) (*haulProofs, error) {
 		}
 		return nil, nil
 	}
-	find, err := source.ParseConfigurationFinder(c.String("prove-dir"))
+	find, err := pairing.ParseConfigurationFinder(c.String("prove-dir"))
 	if err != nil {
 		return nil, &usageError{err.Error()}
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"tfhaul/migrate"
+	"tfhaul/pairing"
 	"tfhaul/prove"
 	"tfhaul/report"
 )
@@ -77,7 +78,7 @@ func (m *migration) Run(ctx context.Context) error {
 		return (&planner{hauling: m.hauling}).Run(ctx)
 	}
 	start := time.Now()
-	pairing, err := m.pair(ctx)
+	paired, err := m.pair(ctx)
 	if err != nil {
 		return err
 	}
@@ -94,11 +95,11 @@ func (m *migration) Run(ctx context.Context) error {
 	defer record.close()
 	record.engage(haul.Engine)
 	haul.TrustListing = m.yes && m.options.Create
-	plan, err := m.plan(ctx, haul, pairing)
+	plan, err := m.plan(ctx, haul, paired)
 	if err != nil {
 		return err
 	}
-	if goOn, err := m.agree(ctx, plan, pairing, start); err != nil || !goOn {
+	if goOn, err := m.agree(ctx, plan, paired, start); err != nil || !goOn {
 		return err
 	}
 	record.keep()
@@ -107,13 +108,13 @@ func (m *migration) Run(ctx context.Context) error {
 	if m.proofs != nil {
 		m.prove(ctx, client, haul, plan, results)
 	}
-	return m.tellHauled(ctx, m.view(plan, results, pairing, start), record, pairing)
+	return m.tellHauled(ctx, m.view(plan, results, paired, start), record, paired)
 }
 
 // agree tells what is to be done, and asks whether it shall be.
-func (m *migration) agree(ctx context.Context, plan *migrate.Plan, pairing *pairing, start time.Time) (bool, error) {
+func (m *migration) agree(ctx context.Context, plan *migrate.Plan, paired *pairing.Pairing, start time.Time) (bool, error) {
 	if !m.json {
-		if err := report.PlanSummary(m.stderr, m.stderr.style(), m.view(plan, plan.Results(), pairing, start)); err != nil {
+		if err := report.PlanSummary(m.stderr, m.stderr.style(), m.view(plan, plan.Results(), paired, start)); err != nil {
 			return false, err
 		}
 	}
@@ -140,9 +141,9 @@ func (m *migration) run(ctx context.Context, haul *migrate.Haul, plan *migrate.P
 }
 
 // tellHauled reports.
-func (m *migration) tellHauled(ctx context.Context, view report.Haul, record *record, pairing *pairing) error {
+func (m *migration) tellHauled(ctx context.Context, view report.Haul, record *record, paired *pairing.Pairing) error {
 	view.Journal, view.HeldLocks = record.path, m.held.candidates()
-	code := withProofs(m.code(ctx, view.Results, pairing), view.Results)
+	code := withProofs(m.code(ctx, view.Results, paired), view.Results)
 	if code != exitDone {
 		view.Continue = m.again(record.path)
 	}

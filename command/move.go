@@ -8,10 +8,11 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"tfhaul/backend"
 	"tfhaul/migrate"
+	"tfhaul/pairing"
 	"tfhaul/plainwords"
 	"tfhaul/report"
-	"tfhaul/source"
 	"tfhaul/target"
 )
 
@@ -152,7 +153,7 @@ func (m *moveOne) Run(ctx context.Context) error {
 // findAndMove prepares an engine and has it move what it finds.
 func (m *moveOne) findAndMove(ctx context.Context) (migrate.Result, error) {
 	var err error
-	if m.move.Object, err = findOne(ctx, m.source, m.find); err != nil {
+	if m.move.Object, err = findOne(ctx, m.kinds, m.source); err != nil {
 		return migrate.Result{}, err
 	}
 	client, err := m.connect(ctx, m.address)
@@ -189,7 +190,7 @@ func failedEarly(ref string, address target.Address, err error) (migrate.Result,
 	r := migrate.Result{Source: ref, Target: address.String(), Outcome: migrate.Failed, Message: plainwords.Sentence(err.Error())}
 	if _, ok := errors.AsType[*unreachableError](err); ok {
 		r.Code = migrate.CodeUnreachable
-	} else if _, ok := errors.AsType[*source.S3Error](err); ok {
+	} else if _, ok := errors.AsType[*backend.Error](err); ok {
 		r.Code = migrate.CodeUnreadable
 	}
 	return r, r.Code != ""
@@ -199,37 +200,22 @@ func failedEarly(ref string, address target.Address, err error) (migrate.Result,
 const mostListed = 20
 
 // findOne finds the one state that a SOURCE names.
-func findOne(ctx context.Context, ref string, o source.FindOptions) (source.Object, error) {
-	found, err := source.Find(ctx, ref, o)
+func findOne(ctx context.Context, kinds backend.Kinds, ref string) (backend.State, error) {
+	found, err := kinds.Find(ctx, ref, backend.Filter{})
 	switch {
 	case err != nil:
-		return nil, sourceProblem(ctx, err, leftOutOf(found))
-	case len(found.Objects) == 1:
-		return found.Objects[0], nil
+		return nil, asUsage(pairing.Problem(ctx, err, pairing.Skipped(found)))
+	case len(found.States) == 1:
+		return found.States[0], nil
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s holds %d states, and this command takes one; name one of them:", ref, len(found.Objects))
-	for i, object := range found.Objects {
+	fmt.Fprintf(&b, "%s holds %d states, and this command takes one; name one of them:", ref, len(found.States))
+	for i, object := range found.States {
 		if i == mostListed {
-			fmt.Fprintf(&b, "\n  … and %d more", len(found.Objects)-i)
+			fmt.Fprintf(&b, "\n  … and %d more", len(found.States)-i)
 			break
 		}
-		b.WriteString("\n  " + report.PlainLine(object.Name()))
+		b.WriteString("\n  " + report.PlainLine(object.Address()))
 	}
 	return nil, &usageError{b.String()}
-}
-
-// serverToBlame says whether a source could not be searched though it may be what
-// the user meant, and the credentials may be, too.
-func serverToBlame(err error) bool {
-	s3, ok := errors.AsType[*source.S3Error](err)
-	if !ok {
-		return false
-	}
-	switch s3.Code {
-	case source.S3NoBucket, source.S3NoObject, source.S3WrongRegion,
-		source.S3NoCredentials, source.S3BadCredentials, source.S3ExpiredCredentials:
-		return false
-	}
-	return true
 }

@@ -38,16 +38,9 @@ func (p *process) permissions(c *cli.Context) ([]permission, error) {
 		if err := migrate.CheckAllow(code); err != nil {
 			return nil, usagef("%s is %q: %v", p.originOf("allow"), given, err)
 		}
-		add("allow", workspace, "="+code, func(m *migrate.Move) { allow(m, migrate.Code(code)) })
+		add("allow", workspace, "="+code, func(m *migrate.Move) { m.Permit(migrate.Code(code)) })
 	}
 	return all, nil
-}
-
-// allow adds a code to those that do not stop a move.
-func allow(m *migrate.Move, code migrate.Code) {
-	if !slices.Contains(m.Allow, code) {
-		m.Allow = append(m.Allow, code)
-	}
 }
 
 // to grants the permission to a move, and keeps the workspace's name as the user wrote it.

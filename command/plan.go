@@ -12,6 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"tfhaul/migrate"
+	"tfhaul/pairing"
 	"tfhaul/report"
 	"tfhaul/target"
 )
@@ -69,7 +70,7 @@ func (p *process) parsePlan(c *cli.Context) (*planner, error) {
 // Run plans and reports.
 func (l *planner) Run(ctx context.Context) error {
 	start := time.Now()
-	pairing, err := l.pair(ctx)
+	paired, err := l.pair(ctx)
 	if err != nil {
 		return err
 	}
@@ -82,11 +83,11 @@ func (l *planner) Run(ctx context.Context) error {
 	if haul.Past, err = l.past(); err != nil {
 		return err
 	}
-	plan, err := l.plan(ctx, haul, pairing)
+	plan, err := l.plan(ctx, haul, paired)
 	if err != nil {
 		return err
 	}
-	view := l.view(plan, plan.Results(), pairing, start)
+	view := l.view(plan, plan.Results(), paired, start)
 	if l.out != "" {
 		if err := l.writeManifest(plan); err != nil {
 			return err
@@ -96,7 +97,7 @@ func (l *planner) Run(ctx context.Context) error {
 		return err
 	}
 	l.tellManifest(plan)
-	return ended(l.code(ctx, view.Results, pairing))
+	return ended(l.code(ctx, view.Results, paired))
 }
 
 // past is what the journal says of earlier runs, for a plan of how to go on; nil
@@ -112,20 +113,20 @@ func (h *hauling) past() (*migrate.Ledger, error) {
 }
 
 // plan has a haul planned, and tells how far that is.
-func (h *hauling) plan(ctx context.Context, haul *migrate.Haul, pairing *pairing) (*migrate.Plan, error) {
-	progress := h.startProgress(ctx, reading, len(pairing.moves))
+func (h *hauling) plan(ctx context.Context, haul *migrate.Haul, paired *pairing.Pairing) (*migrate.Plan, error) {
+	progress := h.startProgress(ctx, reading, len(paired.Moves))
 	defer progress.end()
 	haul.Decided = progress.ended
-	moves := pairing.moves
-	pairing.moves = nil // the plan will have them
+	moves := paired.Moves
+	paired.Moves = nil // the plan will have them
 	plan, err := haul.Plan(ctx, moves)
 	return plan, whatToSay(ctx, err)
 }
 
 // view is a plan, or what became of it, as it is told of.
-func (h *hauling) view(plan *migrate.Plan, results []migrate.Result, pairing *pairing, start time.Time) report.Haul {
+func (h *hauling) view(plan *migrate.Plan, results []migrate.Result, paired *pairing.Pairing, start time.Time) report.Haul {
 	view := report.Haul{
-		Target: h.address.String(), Results: results, Findings: plan.Findings, LeftOut: pairing.leftOut,
+		Target: h.address.String(), Results: results, Findings: plan.Findings, LeftOut: paired.LeftOut,
 		APICalls: plan.APICalls, Seconds: time.Since(start).Seconds(), All: h.all,
 	}
 	for i := range results {
@@ -135,9 +136,9 @@ func (h *hauling) view(plan *migrate.Plan, results []migrate.Result, pairing *pa
 }
 
 // code is the exit code that the results of a haul stand for.
-func (h *hauling) code(ctx context.Context, results []migrate.Result, pairing *pairing) int {
+func (h *hauling) code(ctx context.Context, results []migrate.Result, paired *pairing.Pairing) int {
 	code := codeOfResults(ctx, results, h.detailed)
-	n := pairing.incomplete()
+	n := paired.Incomplete()
 	if n == 0 || code == exitInterrupted || code == exitFailed {
 		return code
 	}
@@ -147,7 +148,7 @@ func (h *hauling) code(ctx context.Context, results []migrate.Result, pairing *p
 
 // writeManifest writes what would be moved.
 func (l *planner) writeManifest(plan *migrate.Plan) error {
-	manifest := plan.Manifest(hostOf(l.address), l.address.Organization, l.options.Settings)
+	manifest := pairing.NewManifest(plan, hostOf(l.address), l.address.Organization, l.options.Settings)
 	if plan.Count(migrate.WouldMove) == 0 {
 		return nil // see tellManifest
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"tfhaul/migrate"
+	"tfhaul/pairing"
 	"tfhaul/report"
 	"tfhaul/target"
 	"tfhaul/tfesim"
@@ -88,14 +89,14 @@ func (p *process) parseRehearsal(c *cli.Context) (*rehearsal, error) {
 // Run reads, rehearses and reports.
 func (r *rehearsal) Run(ctx context.Context) (err error) {
 	start := time.Now()
-	pairing, err := r.pair(ctx)
+	paired, err := r.pair(ctx)
 	if err != nil {
 		return err
 	}
 	var real *migrate.Plan
-	moves := pairing.moves
+	moves := paired.Moves
 	if r.address.Organization != "" {
-		if real, err = r.readReal(ctx, pairing); err != nil {
+		if real, err = r.readReal(ctx, paired); err != nil {
 			return err
 		}
 		moves = possible(real)
@@ -110,7 +111,7 @@ func (r *rehearsal) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, end()) }()
-	view := report.Haul{Target: r.address.String(), LeftOut: pairing.leftOut, All: r.all}
+	view := report.Haul{Target: r.address.String(), LeftOut: paired.LeftOut, All: r.all}
 	begun := time.Now()
 	plan, err := r.play(ctx, client, moves, &view)
 	if err != nil {
@@ -127,17 +128,17 @@ func (r *rehearsal) Run(ctx context.Context) (err error) {
 	if err := show(r.process, view, report.HaulJSON, report.Plan); err != nil {
 		return err
 	}
-	return ended(r.code(ctx, view.Results, pairing))
+	return ended(r.code(ctx, view.Results, paired))
 }
 
 // readReal plans against the real organization, and writes nothing there.
-func (r *rehearsal) readReal(ctx context.Context, pairing *pairing) (*migrate.Plan, error) {
+func (r *rehearsal) readReal(ctx context.Context, paired *pairing.Pairing) (*migrate.Plan, error) {
 	client, err := r.connect(ctx, r.address)
 	if err != nil {
 		return nil, err
 	}
 	defer client.Close()
-	plan, err := r.plan(ctx, r.haul(client), pairing)
+	plan, err := r.plan(ctx, r.haul(client), paired)
 	if err != nil {
 		return nil, err
 	}
@@ -297,7 +298,7 @@ func (r *rehearsal) play(ctx context.Context, client *target.Client, moves []mig
 			moves[i].Own = &own
 		}
 	}
-	plan, err := r.plan(ctx, haul, &pairing{moves: moves})
+	plan, err := r.plan(ctx, haul, &pairing.Pairing{Moves: moves})
 	if err != nil {
 		return nil, err
 	}

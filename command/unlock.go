@@ -9,10 +9,10 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"tfhaul/backend"
 	"tfhaul/migrate"
 	"tfhaul/plainwords"
 	"tfhaul/report"
-	"tfhaul/source"
 	"tfhaul/target"
 )
 
@@ -160,7 +160,7 @@ func (u *unlocker) unlockSources(ctx context.Context, journal *migrate.Journal, 
 	var unlockings []report.Unlocking
 	for _, lock := range ledger.SourceLocks() {
 		done := report.Unlocking{Target: lock.Source, Outcome: report.Freed, Message: "The source is unlocked."}
-		var lost *source.LockLostError
+		var lost *backend.LockLostError
 		switch err := u.freeSource(ctx, lock); {
 		case errors.As(err, &lost):
 			done.Outcome, done.Message = report.NotOurs, plainwords.Sentence(err.Error())
@@ -179,12 +179,12 @@ func (u *unlocker) unlockSources(ctx context.Context, journal *migrate.Journal, 
 
 // freeSource frees one source's own lock.
 func (u *unlocker) freeSource(ctx context.Context, lock migrate.SourceLock) error {
-	found, err := source.Find(ctx, lock.Source, u.find)
+	found, err := u.kinds.Find(ctx, lock.Source, backend.Filter{})
 	if err != nil {
 		return err
 	}
-	for _, object := range found.Objects {
-		if lockable, ok := object.(source.Lockable); ok {
+	for _, object := range found.States {
+		if lockable, ok := object.(backend.Lockable); ok {
 			return lockable.FreeLock(ctx, lock.ID)
 		}
 	}

@@ -82,7 +82,7 @@ func (v *verifyOne) Run(ctx context.Context) error {
 }
 
 func (v *verifyOne) findAndVerify(ctx context.Context) (migrate.Result, error) {
-	object, err := findOne(ctx, v.source, v.find)
+	object, err := findOne(ctx, v.kinds, v.source)
 	if err != nil {
 		return migrate.Result{}, err
 	}

@@ -12,11 +12,11 @@ import (
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sync/errgroup"
 
+	"tfhaul/backend"
 	"tfhaul/crash"
 	"tfhaul/migrate"
 	"tfhaul/plainwords"
 	"tfhaul/report"
-	"tfhaul/source"
 	"tfhaul/target"
 )
 
@@ -186,18 +186,18 @@ func (v *verifyJournal) recheck(ctx context.Context, m recordedMove) migrate.Res
 
 // sourceOf finds the source of a recorded move; nil where it is one that cannot be
 // asked twice.
-func (v *verifyJournal) sourceOf(ctx context.Context, name string) (source.Object, error) {
+func (v *verifyJournal) sourceOf(ctx context.Context, name string) (backend.State, error) {
 	if name == "-" {
 		return nil, nil
 	}
-	found, err := source.Find(ctx, name, v.find)
+	found, err := v.kinds.Find(ctx, name, backend.Filter{})
 	switch {
 	case err != nil:
 		return nil, err
-	case len(found.Objects) != 1:
-		return nil, fmt.Errorf("%q names %d states now", name, len(found.Objects))
+	case len(found.States) != 1:
+		return nil, fmt.Errorf("%q names %d states now", name, len(found.States))
 	}
-	return found.Objects[0], nil
+	return found.States[0], nil
 }
 
 // recordedAddress reads the host/organization/workspace of a journal. It does not

@@ -15,7 +15,7 @@ var unguarded = map[string]string{
 	"main.go":             "closes a channel at a signal, before there is a handler",
 	"crash":               "has Catch",
 	"statefile/intake.go": "hands a panic to the goroutine that reads",
-	"source/sourcetest":   "tests",
+	"backend/backendtest": "tests",
 	"bench":               "holds no lock of anybody's",
 	"tfesim":              "plays the server, whose http.Server has its own answer to a panic",
 	"e2e":                 "tests",

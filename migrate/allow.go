@@ -21,6 +21,13 @@ func CheckAllow(code string) error {
 	return fmt.Errorf("%q cannot be allowed; what can: %s", code, strings.Join(names, ", "))
 }
 
+// Permit adds a code to those that do not stop the move.
+func (m *Move) Permit(code Code) {
+	if !slices.Contains(m.Allow, code) {
+		m.Allow = append(m.Allow, code)
+	}
+}
+
 // allowance names what allows a code for this move.
 func (x *execution) allowance(code Code) string {
 	if x.Own != nil {

@@ -15,9 +15,10 @@ import (
 	"testing"
 	"time"
 
+	"tfhaul/backend"
+	"tfhaul/backend/file"
 	"tfhaul/fixtures"
 	"tfhaul/migrate"
-	"tfhaul/source"
 	"tfhaul/target"
 	"tfhaul/tfesim"
 )
@@ -158,11 +159,11 @@ func (b *bench) holds(raw []byte) (id string) {
 
 func (b *bench) move() migrate.Move {
 	b.t.Helper()
-	listing, err := source.Find(b.t.Context(), b.file, source.FindOptions{})
+	listing, err := backend.Kinds{file.Kind(backend.Connection{})}.Find(b.t.Context(), b.file, backend.Filter{})
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	return migrate.Move{Object: listing.Objects[0], Organization: org, Workspace: workspace}
+	return migrate.Move{Object: listing.States[0], Organization: org, Workspace: workspace}
 }
 
 // run moves the snapshot.

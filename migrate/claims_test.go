@@ -28,8 +28,8 @@ func TestRunningMovesKeepTheirLocks(t *testing.T) {
 		}, migrate.CodeCollision},
 		{"the other frees what an earlier run left", "GET /organizations/:organization/workspaces/:workspace", func(b *bench, other migrate.Move) {
 			at := b.engine.Target.Host() + "/" + org + "/" + other.Workspace
-			b.engine.Past = migrate.NewLedger([]migrate.Event{{Event: migrate.EventLocked, Time: time.Now(), Haul: b.engine.Haul, Source: other.Object.Name(), Target: at}})
-			if err := os.Remove(other.Object.Name()); err != nil {
+			b.engine.Past = migrate.NewLedger([]migrate.Event{{Event: migrate.EventLocked, Time: time.Now(), Haul: b.engine.Haul, Source: other.Object.Address(), Target: at}})
+			if err := os.Remove(other.Object.Address()); err != nil {
 				b.t.Fatal(err)
 			}
 		}, migrate.CodeUnreadable},

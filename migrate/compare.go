@@ -36,7 +36,7 @@ func (x *execution) divergence(ctx context.Context) (statefile.Difference, error
 
 // sourceContent digests what was read from the source.
 func (x *execution) sourceContent(ctx context.Context) (*statefile.Content, error) {
-	body, _, err := x.Object.Open(ctx, &x.read.pin)
+	body, _, err := x.Object.Open(ctx, x.read.version())
 	if err != nil {
 		return nil, err
 	}

@@ -11,8 +11,8 @@ import (
 
 	tfjson "github.com/hashicorp/terraform-json"
 
+	"tfhaul/backend"
 	"tfhaul/plainwords"
-	"tfhaul/source"
 	"tfhaul/statefile"
 	"tfhaul/target"
 )
@@ -142,7 +142,7 @@ func union[V any](a, b map[string]V) map[string]V {
 // snapshotsContents reads the snapshot again, for its resources.
 func (x *execution) snapshotsContents(ctx context.Context) (*contents, error) {
 	body, err := x.payload.open(ctx)
-	var changed *source.ChangedError
+	var changed *backend.ChangedError
 	switch {
 	case errors.As(err, &changed):
 		return nil, &stop{code: CodeSourceChanged, message: plainwords.Sentence(err.Error())}

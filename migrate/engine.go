@@ -12,8 +12,8 @@ import (
 	"fmt"
 	"time"
 
+	"tfhaul/backend"
 	"tfhaul/lockwait"
-	"tfhaul/source"
 	"tfhaul/target"
 )
 
@@ -91,11 +91,11 @@ const (
 // A Move is one snapshot and the workspace it is to go into.
 type Move struct {
 	// Object is where the snapshot is.
-	Object source.Object
+	Object backend.State
 	// Organization and Workspace name the target.
 	Organization, Workspace string
 	// Naming is the text that the workspace's name was made from by more than joining
-	// names, "" for nothing to tell (see source.Naming); of an Unnamed move it is why
+	// names, "" for nothing to tell (see pairing.Naming); of an Unnamed move it is why
 	// there is no name.
 	Naming string
 	// Unnamed moves have no workspace's name, and are refused.
@@ -179,7 +179,7 @@ func (e *Engine) execution(m Move) *execution {
 		e = &own
 	}
 	x := &execution{Engine: e, Move: m}
-	x.result.Source, x.result.Target = source.Printable(m.Object.Name()), e.targetName(m)
+	x.result.Source, x.result.Target = backend.Printable(m.Object.Address()), e.targetName(m)
 	x.noteName()
 	if m.nameNote != "" {
 		x.note("%s", m.nameNote)
@@ -358,7 +358,7 @@ func (x *execution) record(e Event) {
 // recordOutcome writes the last event of a move.
 func (x *execution) recordOutcome() {
 	r := x.result
-	e := Event{Event: EventOutcome, Result: &r, Pin: &x.read.pin, StateVersionID: r.StateVersionID}
+	e := Event{Event: EventOutcome, Result: &r, Version: x.read.version(), StateVersionID: r.StateVersionID}
 	if x.workspace != nil {
 		e.WorkspaceID = x.workspace.ID
 	}

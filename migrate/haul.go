@@ -179,7 +179,7 @@ func (r *haulRun) gone(p Planned) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.outage.gone(p.Object.Name())
+	return r.outage.gone(p.Object.Address())
 }
 
 // skip gives a move its result that did not have its turn.

@@ -16,8 +16,9 @@ import (
 
 	"github.com/hashicorp/go-multierror"
 
+	"tfhaul/backend"
+	"tfhaul/backend/file"
 	"tfhaul/migrate"
-	"tfhaul/source"
 	"tfhaul/tfesim"
 )
 
@@ -52,12 +53,12 @@ func (b *bench) landscape(n int) []migrate.Move {
 
 func (b *bench) movesOf(dir string) []migrate.Move {
 	b.t.Helper()
-	listing, err := source.Find(b.t.Context(), dir, source.FindOptions{})
+	listing, err := backend.Kinds{file.Kind(backend.Connection{})}.Find(b.t.Context(), dir, backend.Filter{})
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	moves := make([]migrate.Move, len(listing.Objects))
-	for i, o := range listing.Objects {
+	moves := make([]migrate.Move, len(listing.States))
+	for i, o := range listing.States {
 		moves[i] = migrate.Move{Object: o, Organization: org, Workspace: o.Place().Dir}
 	}
 	return moves
@@ -116,7 +117,7 @@ func TestHaulMovesAll(t *testing.T) {
 					if r.Outcome != migrate.Moved || r.APICalls > 4 {
 						t.Errorf("%s: %s in %d API calls, want moved in at most 4: %s", r.Target, r.Outcome, r.APICalls, r.Message)
 					}
-					if want := moves[i].Object.Name(); r.Source != want {
+					if want := moves[i].Object.Address(); r.Source != want {
 						t.Errorf("result %d is of %s, want %s", i, r.Source, want)
 					}
 				}
@@ -264,7 +265,7 @@ func TestPlanFindings(t *testing.T) {
 		moves := b.landscape(4)
 		// The fourth goes where the third goes; the second is a copy of the first.
 		moves[3].Workspace = moves[2].Workspace
-		if err := os.WriteFile(moves[1].Object.Name(), stateOf(0), 0o600); err != nil {
+		if err := os.WriteFile(moves[1].Object.Address(), stateOf(0), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		plan, err := b.haul().Plan(t.Context(), moves)

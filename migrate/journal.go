@@ -15,8 +15,8 @@ import (
 	"sync"
 	"time"
 
+	"tfhaul/backend"
 	"tfhaul/prove"
-	"tfhaul/source"
 )
 
 // JournalFormat is written into the first event of every journal.
@@ -57,12 +57,13 @@ type Event struct {
 
 	WorkspaceID string `json:"workspace_id,omitempty"`
 	// LockReason is the reason that the lock carries: by it our lock is known.
-	LockReason     string      `json:"lock_reason,omitempty"`
-	Pin            *source.Pin `json:"pin,omitempty"`
-	Relation       Relation    `json:"relation,omitempty"`
-	Snapshot       *Snapshot   `json:"snapshot,omitempty"`
-	StateVersionID string      `json:"state_version_id,omitempty"`
-	Backup         string      `json:"backup,omitempty"`
+	LockReason string `json:"lock_reason,omitempty"`
+	// Version is the version of the source that was read.
+	Version        *backend.Version `json:"version,omitempty"`
+	Relation       Relation         `json:"relation,omitempty"`
+	Snapshot       *Snapshot        `json:"snapshot,omitempty"`
+	StateVersionID string           `json:"state_version_id,omitempty"`
+	Backup         string           `json:"backup,omitempty"`
 	// SourceLockID is the id of the source's own lock.
 	SourceLockID string  `json:"source_lock_id,omitempty"`
 	Result       *Result `json:"result,omitempty"`
@@ -253,6 +254,9 @@ func readEvents(r io.Reader, take func(Event)) (whole int64, err error) {
 				return 0, fmt.Errorf("it starts with format %q, and this tfhaul reads %q: use the tfhaul that wrote it", e.Format, JournalFormat)
 			}
 			haul = e.Haul
+		}
+		if e.Version == nil {
+			e.Version = versionOfPin(lines.Bytes())
 		}
 		whole += int64(len(lines.Bytes())) + 1
 		take(e)

@@ -149,7 +149,7 @@ func TestJournalOfAnEarlierVersion(t *testing.T) {
 	}
 	arrived := 0
 	for _, r := range past.Recorded() {
-		if r.Arrived != nil && r.Pin != nil && r.WorkspaceID != "" {
+		if r.Arrived != nil && r.Version != nil && r.WorkspaceID != "" {
 			arrived++
 		}
 	}

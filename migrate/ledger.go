@@ -9,9 +9,9 @@ import (
 	"strings"
 	"time"
 
+	"tfhaul/backend"
 	"tfhaul/lockwait"
 	"tfhaul/prove"
-	"tfhaul/source"
 )
 
 // A Ledger is what the events of a haul come to: what became of each move, and
@@ -49,7 +49,7 @@ type entry struct {
 	proof       *prove.Result // the last one,
 	provenOf    string        // and the state version that it is about
 	workspaceID string
-	pin         *source.Pin // which version of the source was read last
+	version     *backend.Version // which version of the source was read last
 }
 
 // NewLedger adds up the events of a journal.
@@ -112,8 +112,8 @@ func (l *Ledger) Add(e Event) {
 func (m *entry) ended(e Event) {
 	m.result = e.Result
 	m.workspaceID = cmp.Or(e.WorkspaceID, m.workspaceID)
-	if e.Pin != nil && e.Pin.MD5 != "" {
-		m.pin = e.Pin
+	if e.Version != nil && e.Version.MD5 != "" {
+		m.version = e.Version
 	}
 	if e.Result == nil {
 		return

@@ -20,7 +20,7 @@ func TestResumeFreesLocksOfMovesThatCannotGoOn(t *testing.T) {
 		make func(*bench, []migrate.Move) []migrate.Move
 	}{
 		{"the source is gone", func(b *bench, moves []migrate.Move) []migrate.Move {
-			if err := os.Remove(moves[0].Object.Name()); err != nil {
+			if err := os.Remove(moves[0].Object.Address()); err != nil {
 				b.t.Fatal(err)
 			}
 			return moves

@@ -193,7 +193,7 @@ func (x *execution) takeLock(ctx context.Context) (*lockwait.Lease, error) {
 
 // intent is the event that announces a move which was decided.
 func (x *execution) intent() Event {
-	return Event{Event: EventIntent, WorkspaceID: x.workspace.ID, Pin: &x.read.pin, Relation: x.verdict.Relation, Snapshot: x.result.Snapshot}
+	return Event{Event: EventIntent, WorkspaceID: x.workspace.ID, Version: x.read.version(), Relation: x.verdict.Relation, Snapshot: x.result.Snapshot}
 }
 
 func (x *execution) lockEvent(event string) Event {

@@ -16,8 +16,8 @@ import (
 
 	"github.com/hashicorp/go-multierror"
 
+	"tfhaul/backend"
 	"tfhaul/migrate"
-	"tfhaul/source"
 	"tfhaul/tfesim"
 )
 
@@ -150,21 +150,21 @@ func TestHaulGivesADeadServerUp(t *testing.T) {
 
 // A deadSource is a state in a bucket whose server is gone.
 type deadSource struct {
-	source.Object
+	backend.State
 	key string
 }
 
-func (d deadSource) Name() string { return "s3://acme/" + d.key + "?region=eu-west-1" }
-func (d deadSource) Place() source.Place {
-	return source.Place{Key: d.key, Workspace: source.DefaultWorkspace}
+func (d deadSource) Address() string { return "s3://acme/" + d.key + "?region=eu-west-1" }
+func (d deadSource) Place() backend.Place {
+	return backend.Place{Key: d.key, Workspace: backend.DefaultWorkspace}
 }
-func (d deadSource) Lock(context.Context) (*source.Lock, error) { return nil, nil }
-func (d deadSource) Check(context.Context, source.Pin) error    { return d.gone() }
-func (d deadSource) Open(context.Context, *source.Pin) (io.ReadCloser, source.Pin, error) {
-	return nil, source.Pin{}, d.gone()
+func (d deadSource) Holder(context.Context) (*backend.Lock, error) { return nil, nil }
+func (d deadSource) Check(context.Context, backend.Version) error  { return d.gone() }
+func (d deadSource) Open(context.Context, *backend.Version) (io.ReadCloser, backend.Version, error) {
+	return nil, backend.Version{}, d.gone()
 }
 func (d deadSource) gone() error {
-	return &source.S3Error{Name: d.Name(), Code: source.S3Unreachable, Message: fmt.Sprintf("cannot read %q: nothing listens", d.Name())}
+	return &backend.Error{Address: d.Address(), Code: backend.Unreachable, Message: fmt.Sprintf("cannot read %q: nothing listens", d.Address())}
 }
 
 // A source that dies between the plan and the moves ends the haul, with one cause.
@@ -179,7 +179,7 @@ func TestHaulGivesADeadSourceUp(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i := range plan.Moves {
-			plan.Moves[i].Object = deadSource{Object: plan.Moves[i].Object, key: fmt.Sprintf("state-%d/terraform.tfstate", i)}
+			plan.Moves[i].Object = deadSource{State: plan.Moves[i].Object, key: fmt.Sprintf("state-%d/terraform.tfstate", i)}
 		}
 		results, err := h.Run(t.Context(), plan)
 		count := outcomes(results)

@@ -16,7 +16,7 @@ import (
 // dead makes every second move's source one whose server is gone.
 func dead(moves []migrate.Move) {
 	for i := 0; i < len(moves); i += 2 {
-		moves[i].Object = deadSource{Object: moves[i].Object, key: fmt.Sprintf("state-%d/terraform.tfstate", i)}
+		moves[i].Object = deadSource{State: moves[i].Object, key: fmt.Sprintf("state-%d/terraform.tfstate", i)}
 	}
 }
 

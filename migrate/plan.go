@@ -11,9 +11,9 @@ import (
 	"github.com/hashicorp/go-version"
 	"golang.org/x/sync/errgroup"
 
+	"tfhaul/backend"
 	"tfhaul/crash"
 	"tfhaul/plainwords"
-	"tfhaul/source"
 	"tfhaul/target"
 )
 
@@ -139,7 +139,7 @@ func (h *Haul) Plan(ctx context.Context, moves []Move) (*Plan, error) {
 		group.Go(func() error {
 			defer crash.Catch(ctx)
 			telling.Lock()
-			gone := outage.gone(m.Object.Name())
+			gone := outage.gone(m.Object.Address())
 			telling.Unlock()
 			if gone == nil && planning.Err() != nil && ctx.Err() == nil {
 				gone = context.Cause(planning)
@@ -239,7 +239,7 @@ func (p *Plan) collisions(moves []Move) map[string]string {
 			continue
 		}
 		key := foldName(m.Workspace)
-		sources[key] = append(sources[key], source.Printable(m.Object.Name()))
+		sources[key] = append(sources[key], backend.Printable(m.Object.Address()))
 		if !slices.Contains(spellings[key], m.Workspace) {
 			spellings[key] = append(spellings[key], m.Workspace)
 		}

@@ -11,21 +11,29 @@ import (
 	"strings"
 	"time"
 
+	"tfhaul/backend"
 	"tfhaul/plainwords"
-	"tfhaul/source"
 	"tfhaul/statefile"
 )
 
 // A reading is a snapshot as it was read from its source.
 type reading struct {
 	snapshot *statefile.Snapshot
-	pin      source.Pin
+	id       string // of the version
+}
+
+// version is what was read; nil where nothing was.
+func (r reading) version() *backend.Version {
+	if r.snapshot == nil {
+		return nil
+	}
+	return &backend.Version{ID: r.id, MD5: r.snapshot.MD5, Size: r.snapshot.Size}
 }
 
 // readSnapshot is step 1: read the snapshot, pin its version, refuse what is no
 // state, what is encrypted, and what is locked at the source.
 func (x *execution) readSnapshot(ctx context.Context) error {
-	lock, err := x.Object.Lock(ctx)
+	lock, err := x.Object.Holder(ctx)
 	if err != nil {
 		return unreadable(err)
 	}
@@ -55,7 +63,7 @@ func (x *execution) readSnapshot(ctx context.Context) error {
 
 // readBytes reads the snapshot, unless a plan has read what is still there.
 func (x *execution) readBytes(ctx context.Context) (err error) {
-	if x.seen != nil && x.seen.read.snapshot != nil && x.Object.Check(ctx, x.seen.read.pin) == nil {
+	if x.seen != nil && x.seen.read.snapshot != nil && x.Object.Check(ctx, *x.seen.read.version()) == nil {
 		x.read = x.seen.read
 	} else {
 		x.read, err = readObject(ctx, x.Object)
@@ -65,8 +73,8 @@ func (x *execution) readBytes(ctx context.Context) (err error) {
 }
 
 // readObject reads an object once, from its first byte to its last.
-func readObject(ctx context.Context, object source.Object) (reading, error) {
-	body, pin, err := object.Open(ctx, nil)
+func readObject(ctx context.Context, object backend.State) (reading, error) {
+	body, version, err := object.Open(ctx, nil)
 	if err != nil {
 		return reading{}, unreadable(err)
 	}
@@ -75,26 +83,25 @@ func readObject(ctx context.Context, object source.Object) (reading, error) {
 		err = closed
 	}
 	if snapshot.MD5 == "" { // it was refused, and not read to its end
-		snapshot.Size = pin.Size
+		snapshot.Size = version.Size
 	}
-	r := reading{snapshot: snapshot, pin: pin}
+	r := reading{snapshot: snapshot, id: version.ID}
 	var notState *statefile.Error
 	switch {
-	case errors.As(err, &notState) && object.Name() == "-":
+	case errors.As(err, &notState) && object.Address() == "-":
 		return r, &stop{code: Code(notState.Code()), message: "Standard input: " + plainwords.Sentence(notState.Error()) + " Did the command before the pipe fail?"}
 	case errors.As(err, &notState):
 		return r, &stop{code: Code(notState.Code()), message: plainwords.Sentence(notState.Error())}
 	case err != nil:
 		return r, unreadable(err)
 	}
-	r.pin.MD5 = snapshot.MD5
 	return r, nil
 }
 
 // checkSource is step 9: the source must still be what was read from it.
 func (x *execution) checkSource(ctx context.Context) error {
-	err := x.Object.Check(ctx, x.read.pin)
-	var changed *source.ChangedError
+	err := x.Object.Check(ctx, *x.read.version())
+	var changed *backend.ChangedError
 	switch {
 	case errors.As(err, &changed):
 		return &stop{code: CodeSourceChanged, message: fmt.Sprintf(
@@ -115,8 +122,8 @@ func unreadable(err error) error {
 // isSourceDown says whether an error is about the server of a source, and not about
 // one state there.
 func isSourceDown(err error) bool {
-	if s3, ok := errors.AsType[*source.S3Error](err); ok {
-		return s3.Code == source.S3Unreachable || s3.Code == source.S3Failed || s3.Everywhere()
+	if e, ok := errors.AsType[*backend.Error](err); ok {
+		return e.Down()
 	}
 	_, network := errors.AsType[*net.OpError](err)
 	return network
@@ -128,7 +135,7 @@ var brokeOff = regexp.MustCompile(`broke off after \d+ of \d+ bytes`)
 // withoutSource takes the names of the source out of a message, so that a failure
 // of many sources is one cause.
 func (x *execution) withoutSource(message string) string {
-	for _, name := range []string{strconv.Quote(x.Object.Name()), x.Object.Name(), x.Object.Place().Key} {
+	for _, name := range []string{strconv.Quote(x.Object.Address()), x.Object.Address(), x.Object.Place().Key} {
 		if name != "" {
 			message = strings.ReplaceAll(message, name, "the source")
 		}
@@ -136,7 +143,7 @@ func (x *execution) withoutSource(message string) string {
 	return brokeOff.ReplaceAllString(message, "broke off in the middle")
 }
 
-func sourceLockedMessage(l *source.Lock) string {
+func sourceLockedMessage(l *backend.Lock) string {
 	if target, haul, ours := l.Move(); ours {
 		since := ""
 		if !l.Created.IsZero() {
@@ -172,17 +179,15 @@ type payload struct {
 	lineage string
 	md5     string
 	size    int64 // bytes
-	near    bool  // to open it again costs little
 	open    func(context.Context) (io.ReadCloser, error)
 }
 
 // wholePayload is the snapshot as it was read, from the version that was read.
-func wholePayload(object source.Object, r reading) payload {
-	_, near := object.(source.Near)
+func wholePayload(object backend.State, r reading) payload {
 	return payload{
-		serial: r.snapshot.Serial, lineage: r.snapshot.Lineage, md5: r.snapshot.MD5, size: r.snapshot.Size, near: near,
+		serial: r.snapshot.Serial, lineage: r.snapshot.Lineage, md5: r.snapshot.MD5, size: r.snapshot.Size,
 		open: func(ctx context.Context) (io.ReadCloser, error) {
-			body, _, err := object.Open(ctx, &r.pin)
+			body, _, err := object.Open(ctx, r.version())
 			return body, err
 		},
 	}

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"tfhaul/backend"
 	"tfhaul/plainwords"
-	"tfhaul/source"
 	"tfhaul/statefile"
 	"tfhaul/target"
 )
@@ -25,15 +25,15 @@ type Recorded struct {
 	WorkspaceID string
 	// Known is what a listing said of the workspace just now; nil asks for it.
 	Known *target.Workspace
-	// Pin is which version of the source was read; nil where none was.
-	Pin *source.Pin
+	// Version is the version of the source that was read; nil where none was.
+	Version *backend.Version
 }
 
 // Recorded is what the ledger knows of all moves, in the order in which they began.
 func (l *Ledger) Recorded() []Recorded {
 	all := make([]Recorded, len(l.order))
 	for i, m := range l.order {
-		r := Recorded{Source: m.source, Target: m.target, Result: m.result, WorkspaceID: m.workspaceID, Pin: m.pin}
+		r := Recorded{Source: m.source, Target: m.target, Result: m.result, WorkspaceID: m.workspaceID, Version: m.version}
 		if m.result != nil && (m.result.Outcome == Moved || m.result.Outcome == AlreadyThere) {
 			r.Arrived = m.result.Snapshot
 			if m.result.BumpedTo != 0 {
@@ -49,7 +49,7 @@ func (l *Ledger) Recorded() []Recorded {
 // outcome already-there if so, refused otherwise. A move that did not arrive keeps
 // the outcome that it had. The source is looked at, too, where object is not nil:
 // that it changed since is refused as source-changed. Nothing is written.
-func (e *Engine) Recheck(ctx context.Context, r Recorded, organization, workspace string, object source.Object) Result {
+func (e *Engine) Recheck(ctx context.Context, r Recorded, organization, workspace string, object backend.State) Result {
 	start := time.Now()
 	ctx, meter := target.WithMeter(ctx)
 	reader := *e
@@ -86,7 +86,7 @@ func (x *execution) recheck(ctx context.Context, r Recorded) error {
 	}
 	x.verdict = Relate(&statefile.Snapshot{Serial: r.Arrived.Serial, Lineage: r.Arrived.Lineage, MD5: r.Arrived.MD5, Size: r.Arrived.Size}, x.held.snapshot)
 	x.result.Relation = x.verdict.Relation
-	changed := x.sourceSince(ctx, r.Pin)
+	changed := x.sourceSince(ctx, r.Version)
 	if x.verdict.Relation == Identical {
 		if changed != nil {
 			return changed
@@ -141,12 +141,12 @@ func (x *execution) renamed(now string) error {
 
 // sourceSince says that the source is another than when it was read. That it is
 // gone, or cannot be asked, is only noted.
-func (x *execution) sourceSince(ctx context.Context, pin *source.Pin) *stop {
-	if x.Object == nil || pin == nil {
+func (x *execution) sourceSince(ctx context.Context, version *backend.Version) *stop {
+	if x.Object == nil || version == nil {
 		return nil
 	}
-	err := x.Object.Check(ctx, *pin)
-	changed, isChange := errors.AsType[*source.ChangedError](err)
+	err := x.Object.Check(ctx, *version)
+	changed, isChange := errors.AsType[*backend.ChangedError](err)
 	switch {
 	case err == nil:
 		return nil

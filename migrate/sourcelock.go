@@ -4,32 +4,32 @@ import (
 	"context"
 	"errors"
 
+	"tfhaul/backend"
 	"tfhaul/plainwords"
-	"tfhaul/source"
 )
 
 // ownSourceLock reports whether a source's lock is this haul's.
-func (x *execution) ownSourceLock(l *source.Lock) bool {
+func (x *execution) ownSourceLock(l *backend.Lock) bool {
 	_, haul, ours := l.Move()
 	return ours && haul == x.Haul
 }
 
 // lockSource takes the source's own lock, if that is asked for, before anything is
 // read, so that nobody applies against the old backend meanwhile.
-func (x *execution) lockSource(ctx context.Context) (source.SourceLease, error) {
+func (x *execution) lockSource(ctx context.Context) (backend.Lease, error) {
 	if x.DryRun || !x.LockSource && !x.FreezeSource {
 		return nil, nil
 	}
-	lockable, ok := x.Object.(source.Lockable)
+	lockable, ok := x.Object.(backend.Lockable)
 	if !ok {
 		return nil, &stop{code: CodeNotLockable, message: "The source has no lock that tfhaul could take (S3 has one): stop everybody who works with it, then move without --lock-source and --freeze-source."}
 	}
 	if err := x.freeEarlierLock(ctx, lockable); err != nil {
 		return nil, err
 	}
-	lease, err := lockable.TakeLock(ctx, source.LockRequest{Operation: "OperationTypeMigrate", Info: source.MoveInfo(x.result.Target, x.Haul)})
-	var locked *source.LockedError
-	var left *source.LockLeftError
+	lease, err := lockable.TakeLock(ctx, backend.LockRequest{Operation: "OperationTypeMigrate", Info: backend.MoveInfo(x.result.Target, x.Haul)})
+	var locked *backend.LockedError
+	var left *backend.LockLeftError
 	switch {
 	case errors.As(err, &locked):
 		return nil, &stop{code: CodeSourceLocked, message: sourceLockedMessage(&locked.Lock)}
@@ -44,8 +44,8 @@ func (x *execution) lockSource(ctx context.Context) (source.SourceLease, error) 
 
 // freeEarlierLock frees the source's lock when an earlier run of this haul has
 // left it.
-func (x *execution) freeEarlierLock(ctx context.Context, lockable source.Lockable) error {
-	lock, err := x.Object.Lock(ctx)
+func (x *execution) freeEarlierLock(ctx context.Context, lockable backend.Lockable) error {
+	lock, err := x.Object.Holder(ctx)
 	if err != nil {
 		return unreadable(err)
 	}
@@ -61,7 +61,7 @@ func (x *execution) freeEarlierLock(ctx context.Context, lockable source.Lockabl
 // giveSourceBack ends the hold on the source's lock: it is left there when the
 // source is to be frozen and the state has arrived, and released otherwise. It
 // returns how the move ended.
-func (x *execution) giveSourceBack(ctx context.Context, lease source.SourceLease, moved error) error {
+func (x *execution) giveSourceBack(ctx context.Context, lease backend.Lease, moved error) error {
 	if lease == nil {
 		return moved
 	}

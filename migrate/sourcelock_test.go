@@ -8,37 +8,37 @@ import (
 	"testing/synctest"
 	"time"
 
+	"tfhaul/backend"
 	"tfhaul/migrate"
-	"tfhaul/source"
 	"tfhaul/tfesim"
 )
 
 // A lockable is a state file with a lock of its own, as a backend has one.
 type lockable struct {
-	source.Object
+	backend.State
 	mu   sync.Mutex
-	lock *source.Lock
+	lock *backend.Lock
 }
 
-// Lock implements source.Object.
-func (l *lockable) Lock(context.Context) (*source.Lock, error) {
+// Holder implements backend.State.
+func (l *lockable) Holder(context.Context) (*backend.Lock, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.lock, nil
 }
 
-// TakeLock implements source.Lockable.
-func (l *lockable) TakeLock(_ context.Context, r source.LockRequest) (source.SourceLease, error) {
+// TakeLock implements backend.Lockable.
+func (l *lockable) TakeLock(_ context.Context, r backend.LockRequest) (backend.Lease, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.lock != nil {
-		return nil, &source.LockedError{Name: l.Name(), Lock: *l.lock}
+		return nil, &backend.LockedError{Address: l.Address(), Lock: *l.lock}
 	}
-	l.lock = &source.Lock{ID: "lock-1", Info: r.Info, Operation: r.Operation, Path: "terraform.tfstate.tflock"}
+	l.lock = &backend.Lock{ID: "lock-1", Info: r.Info, Operation: r.Operation, Path: "terraform.tfstate.tflock"}
 	return &lease{of: l, lock: *l.lock}, nil
 }
 
-// FreeLock implements source.Lockable.
+// FreeLock implements backend.Lockable.
 func (l *lockable) FreeLock(_ context.Context, id string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -50,10 +50,10 @@ func (l *lockable) FreeLock(_ context.Context, id string) error {
 
 type lease struct {
 	of   *lockable
-	lock source.Lock
+	lock backend.Lock
 }
 
-func (l *lease) Lock() source.Lock { return l.lock }
+func (l *lease) Lock() backend.Lock { return l.lock }
 
 func (l *lease) Release(ctx context.Context) error { return l.of.FreeLock(ctx, l.lock.ID) }
 
@@ -78,11 +78,11 @@ func TestSourceLock(t *testing.T) {
 		}, migrate.Failed, migrate.CodeServerRefused, true, ""},
 		{"somebody else's", func(b *bench, l *lockable) {
 			b.engine.LockSource = true
-			l.lock = &source.Lock{ID: "theirs", Who: "alice@laptop", Operation: "OperationTypeApply"}
+			l.lock = &backend.Lock{ID: "theirs", Who: "alice@laptop", Operation: "OperationTypeApply"}
 		}, migrate.Refused, migrate.CodeSourceLocked, false, "theirs"},
 		{"left by an earlier run of this haul", func(b *bench, l *lockable) {
 			b.engine.LockSource = true
-			l.lock = &source.Lock{ID: "lock-0", Info: "tfhaul moves this state to x (haul " + b.engine.Haul + ")"}
+			l.lock = &backend.Lock{ID: "lock-0", Info: "tfhaul moves this state to x (haul " + b.engine.Haul + ")"}
 		}, migrate.Moved, "", true, ""},
 		{"not taken by a dry run", func(b *bench, _ *lockable) { b.engine.LockSource, b.engine.DryRun = true, true }, migrate.WouldMove, "", false, ""},
 	}
@@ -92,13 +92,13 @@ func TestSourceLock(t *testing.T) {
 				b := newBench(t, tfesim.Options{})
 				b.snapshot(state(7, lineage, 1))
 				m := b.move()
-				object := &lockable{Object: m.Object}
+				object := &lockable{State: m.Object}
 				m.Object = object
 				c.prepare(b, object)
 				held := false
 				b.sim.OnRequest(func(q tfesim.Request) {
 					if q.Endpoint == createVersion {
-						lock, _ := object.Lock(t.Context())
+						lock, _ := object.Holder(t.Context())
 						held = lock != nil && strings.Contains(lock.Info, b.engine.Haul)
 					}
 				})
@@ -141,9 +141,9 @@ func TestSourceFrozenByAnotherHaul(t *testing.T) {
 		b := newBench(t, tfesim.Options{})
 		b.snapshot(state(7, lineage, 1))
 		m := b.move()
-		m.Object = &lockable{Object: m.Object, lock: &source.Lock{
+		m.Object = &lockable{State: m.Object, lock: &backend.Lock{
 			ID: "lock-0", Operation: "OperationTypeMigrate", Path: "s3://acme/net.tflock", Created: time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC),
-			Info: source.MoveInfo("app.terraform.io/acme/net", "h-7"),
+			Info: backend.MoveInfo("app.terraform.io/acme/net", "h-7"),
 		}}
 		for _, dry := range []bool{true, false} {
 			b.engine.DryRun = dry

@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"strings"
 
+	"tfhaul/backend"
 	"tfhaul/lockwait"
 	"tfhaul/plainwords"
-	"tfhaul/source"
 	"tfhaul/target"
 )
 
@@ -66,7 +66,7 @@ func (x *execution) explain(ctx context.Context, err error) *stop {
 	if ctx.Err() != nil && given {
 		return &stop{code: CodeInterrupted, message: "Interrupted; the workspace holds what it held before."}
 	}
-	if changed, ok := errors.AsType[*source.ChangedError](err); ok {
+	if changed, ok := errors.AsType[*backend.ChangedError](err); ok {
 		return &stop{code: CodeSourceChanged, message: "Nothing was sent: " + plainwords.Sentence(changed.Error())}
 	}
 	if body, ok := errors.AsType[*target.SourceError](err); ok {

@@ -1,14 +1,12 @@
 package migrate
 
 import (
-	"bytes"
 	"context"
 	"crypto/md5"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 	"time"
 
 	"tfhaul/target"
@@ -44,10 +42,7 @@ func (x *execution) compare(ctx context.Context) error {
 	if x.sent.Serial != x.payload.serial {
 		return x.unproven("the server gave it serial %d instead of %d", x.sent.Serial, x.payload.serial)
 	}
-	same, err := x.sameAsSource(ctx, x.sent)
-	if err == nil && !same {
-		same, err = x.sameBytes(ctx, x.sent)
-	}
+	same, err := x.sameBytes(ctx, x.sent)
 	switch {
 	case err != nil:
 		return x.unproven("reading it back failed: %v", err)
@@ -96,69 +91,12 @@ func (x *execution) movedMessage() string {
 		x.payload.serial, x.sent.ID, x.payload.size)
 }
 
-// The sizes in bytes between which bytes are compared with the source's own: opening
-// a small file costs more than the digest of it, and a large one may have left memory.
-const (
-	leastCompared = 32 << 10
-	mostCompared  = 64 << 20
-)
-
-// A piece is as much as is compared at a time.
-type piece [32 << 10]byte
-
-// pieces lends pieces.
-var pieces = sync.Pool{New: func() any { return new(piece) }}
-
-// sameAsSource downloads a state version and says whether its bytes are those that the
-// source gives for the payload, byte by byte, where that costs less than sameBytes,
-// which takes the MD5. That they are not may be the source's doing.
-func (x *execution) sameAsSource(ctx context.Context, version *target.StateVersion) (bool, error) {
-	if !x.payload.near || x.payload.size < leastCompared || x.payload.size > mostCompared {
-		return false, nil
-	}
-	same := false
-	err := x.download(ctx, version, func(body io.Reader) error {
-		same = false
-		original, err := x.payload.open(ctx)
-		if err != nil {
-			return nil // it has changed, or is gone
-		}
-		defer original.Close()
-		same, err = equal(body, original, x.payload.size)
-		return err
-	})
-	return same, err
-}
-
-// equal says whether two readers give the same bytes, and so many. The error is that
-// of the first; that the second fails makes them unequal.
-func equal(a, b io.Reader, size int64) (bool, error) {
-	one, other := pieces.Get().(*piece), pieces.Get().(*piece)
-	defer pieces.Put(one)
-	defer pieces.Put(other)
-	for {
-		n, err := io.ReadFull(a, one[:])
-		if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
-			return false, err
-		}
-		size -= int64(n)
-		m, _ := io.ReadFull(b, other[:n])
-		switch {
-		case m < n || size < 0 || !bytes.Equal(one[:n], other[:n]):
-			return false, nil
-		case err != nil: // the end
-			return size == 0, nil
-		}
-	}
-}
-
 // sameBytes downloads a state version and says whether its bytes are the payload's.
 func (x *execution) sameBytes(ctx context.Context, version *target.StateVersion) (bool, error) {
 	var same bool
 	err := x.download(ctx, version, func(body io.Reader) error {
-		sum, buffer := md5.New(), pieces.Get().(*piece)
-		defer pieces.Put(buffer)
-		size, err := io.CopyBuffer(sum, body, buffer[:])
+		sum := md5.New()
+		size, err := io.Copy(sum, body)
 		same = size == x.payload.size && hex.EncodeToString(sum.Sum(nil)) == x.payload.md5
 		return err
 	})

@@ -13,11 +13,12 @@ import (
 	"unicode"
 
 	"tfhaul/audit"
+	"tfhaul/backend"
+	"tfhaul/backend/file"
 	"tfhaul/fixtures"
 	"tfhaul/migrate"
 	"tfhaul/report"
 	"tfhaul/report/page"
-	"tfhaul/source"
 )
 
 var taken = time.Date(2026, 3, 1, 10, 15, 0, 0, time.UTC)
@@ -36,7 +37,7 @@ func state(source string, serial, size int64, age time.Duration, findings ...aud
 // inventory is an audit with one of everything.
 func inventory() *audit.Inventory {
 	locked := state("network/terraform.tfstate", 41, 48213, 3*time.Hour, audit.CodeLocked)
-	locked.Lock = &source.Lock{ID: "lock-1", Who: "ana@build-7", Operation: "OperationTypeApply", Created: taken.Add(-time.Hour), Path: "network/.terraform.tfstate.lock.info"}
+	locked.Lock = &backend.Lock{ID: "lock-1", Who: "ana@build-7", Operation: "OperationTypeApply", Created: taken.Add(-time.Hour), Path: "network/.terraform.tfstate.lock.info"}
 	old := state("dns/terraform.tfstate", 7, 181, 1000*24*time.Hour, audit.CodeOldTerraform, audit.CodeSharedLineage)
 	old.TerraformVersion, old.Contents = "0.14.11", audit.Contents{Providers: []audit.Provider{}}
 	return &audit.Inventory{
@@ -131,7 +132,7 @@ func hostileInventory() *audit.Inventory {
 		s := state(h, 1, 100, time.Hour, audit.Code(h))
 		s.Workspace, s.Kind, s.Code, s.TerraformVersion, s.Lineage = h, "state", h, h, h
 		s.Providers = []audit.Provider{{Address: h, Resources: 1}}
-		s.Lock = &source.Lock{ID: h, Who: h, Operation: h, Info: h, Path: h}
+		s.Lock = &backend.Lock{ID: h, Who: h, Operation: h, Info: h, Path: h}
 		s.Target = &audit.Target{Workspace: h, Relation: h, Outcome: h, Code: h, Message: h}
 		i.Snapshots = append(i.Snapshots, s)
 		i.Findings = append(i.Findings, audit.Finding{Code: audit.Code(h), Severity: audit.SeverityError, Sources: []string{h}, Message: h, Advice: h,
@@ -237,7 +238,7 @@ func TestNoViewOfALandscapeHoldsASecret(t *testing.T) {
 	if _, err := fixtures.Landscape(dir, 25, 9, fixtures.WithProblems(), fixtures.WithOddities()); err != nil {
 		t.Fatal(err)
 	}
-	i, err := audit.Take(t.Context(), []string{dir}, audit.Options{})
+	i, err := audit.Take(t.Context(), []string{dir}, audit.Options{Kinds: backend.Kinds{file.Kind(backend.Connection{})}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"tfhaul/migrate"
+	"tfhaul/pairing"
 	"tfhaul/plainwords"
 )
 
@@ -19,7 +20,7 @@ type Haul struct {
 	Results []migrate.Result
 	// Findings are the plan's.
 	Findings []migrate.Finding
-	LeftOut  []migrate.LeftOut
+	LeftOut  []pairing.LeftOut
 	// APICalls are those of all moves and of what they have in common.
 	APICalls int
 	// Seconds is how long it took.
@@ -306,7 +307,7 @@ func (s Style) leftOut(b *bytes.Buffer, h Haul) {
 		return
 	}
 	byCode := map[string]int{}
-	var look []migrate.LeftOut
+	var look []pairing.LeftOut
 	for _, l := range h.LeftOut {
 		byCode[l.Code]++
 		if h.All || l.MayBeState() {

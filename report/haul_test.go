@@ -10,6 +10,7 @@ import (
 	"github.com/mattn/go-runewidth"
 
 	"tfhaul/migrate"
+	"tfhaul/pairing"
 	"tfhaul/report"
 )
 
@@ -50,10 +51,10 @@ func weekend() report.Haul {
 	h.Findings = append(h.Findings,
 		migrate.Finding{Code: migrate.FindingPermissions, Severity: migrate.SeverityError, Message: "The token may not lock and unlock 3 of the workspaces (a, b, c): every move there would fail. Use a token that may."},
 		migrate.Finding{Code: migrate.FindingSharedLineage, Severity: migrate.SeverityWarning, Message: "2 snapshots are copies of one state (lineage 23a82f3f-9e45-4315-88f0-4632797cd39b): s3://acme-terraform-state-production/a.tfstate, s3://acme-terraform-state-production/b.tfstate. Two workspaces would manage the same resources; the highest serial is 7, in s3://acme-terraform-state-production/b.tfstate."})
-	h.LeftOut = append(h.LeftOut, migrate.LeftOut{Source: "repos/a/errored.tfstate", Code: "errored", Message: "was written by a Terraform that could not save its state."},
-		migrate.LeftOut{Source: "repos/secret/", Code: "unreadable", Message: "this directory was not searched: permission denied"})
+	h.LeftOut = append(h.LeftOut, pairing.LeftOut{Source: "repos/a/errored.tfstate", Code: "errored", Message: "was written by a Terraform that could not save its state."},
+		pairing.LeftOut{Source: "repos/secret/", Code: "unreadable", Message: "this directory was not searched: permission denied"})
 	for i := range 30 {
-		h.LeftOut = append(h.LeftOut, migrate.LeftOut{Source: fmt.Sprintf("repos/%d/terraform.tfstate.backup", i), Code: "backup", Message: "is what the state was before its last write"})
+		h.LeftOut = append(h.LeftOut, pairing.LeftOut{Source: fmt.Sprintf("repos/%d/terraform.tfstate.backup", i), Code: "backup", Message: "is what the state was before its last write"})
 	}
 	return h
 }
@@ -198,7 +199,7 @@ func TestHaulJSONOfNothing(t *testing.T) {
 func TestHaulControlCharacters(t *testing.T) {
 	const evil = "a\x1b]0;owned\x07\u009b31m\u202ereversed\r\x00\x7f\nb\tc"
 	r := migrate.Result{Source: evil, Target: "host/" + evil + "/" + evil, Relation: evil, Code: evil, Message: evil, UnlockCommand: evil, Locked: true, Notes: []string{evil}}
-	h := report.Haul{Target: evil, Findings: []migrate.Finding{{Code: evil, Severity: evil, Message: evil}}, LeftOut: []migrate.LeftOut{{Source: evil, Code: "errored", Message: evil}, {Source: evil, Code: evil, Message: evil}},
+	h := report.Haul{Target: evil, Findings: []migrate.Finding{{Code: evil, Severity: evil, Message: evil}}, LeftOut: []pairing.LeftOut{{Source: evil, Code: "errored", Message: evil}, {Source: evil, Code: evil, Message: evil}},
 		Journal: evil, Continue: evil, HeldLocks: []migrate.HeldLock{{Target: evil}}}
 	for _, outcome := range []migrate.Outcome{migrate.Failed, migrate.Refused, migrate.WouldMove, evil} {
 		r.Outcome = outcome

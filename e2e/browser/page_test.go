@@ -23,6 +23,8 @@ import (
 	"github.com/chromedp/chromedp/kb"
 
 	"tfhaul/audit"
+	"tfhaul/backend"
+	"tfhaul/backend/file"
 	"tfhaul/fixtures"
 	"tfhaul/migrate"
 	"tfhaul/report"
@@ -302,7 +304,7 @@ func TestPageOfALandscapeHoldsNoSecret(t *testing.T) {
 	if _, err := fixtures.Landscape(dir, 5, 3, fixtures.WithProblems(), fixtures.WithOddities()); err != nil {
 		t.Fatal(err)
 	}
-	i, err := audit.Take(t.Context(), []string{dir}, audit.Options{})
+	i, err := audit.Take(t.Context(), []string{dir}, audit.Options{Kinds: backend.Kinds{file.Kind(backend.Connection{})}})
 	if err != nil {
 		t.Fatal(err)
 	}

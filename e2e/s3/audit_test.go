@@ -39,7 +39,7 @@ func TestAuditOfABucket(t *testing.T) {
 	b.put("backup/terraform.tfstate", state(7, 5))
 	b.put("backup/terraform.tfstate.backup", fixtures.Spec{Serial: 9, Seed: 70, Lineage: fixtures.Spec{Seed: 7}.LineageOf(), Resources: 3}.Bytes())
 
-	i, err := audit.Take(t.Context(), []string{b.ref("", "lock-table", table.name)}, audit.Options{})
+	i, err := audit.Take(t.Context(), []string{b.ref("", "lock-table", table.name)}, audit.Options{Kinds: kinds()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +74,7 @@ func TestAuditEndsWhereNothingCanBeRead(t *testing.T) {
 	b := gateway.bucket(t)
 	b.put("a.tfstate", []byte("{}"))
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "not-the-secret")
-	_, err := audit.Take(t.Context(), []string{b.ref("")}, audit.Options{})
+	_, err := audit.Take(t.Context(), []string{b.ref("")}, audit.Options{Kinds: kinds()})
 	if err == nil || !strings.Contains(err.Error(), "signature") {
 		t.Errorf("got %v", err)
 	}

@@ -17,7 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
-	"tfhaul/source"
+	"tfhaul/backend"
 )
 
 // lockTable is a DynamoDB table such as Terraform's s3 backend wants, on a server of its own.
@@ -169,46 +169,46 @@ func TestLocksAndDigestsInDynamoDB(t *testing.T) {
 	o := findOne(t, b.ref("net/a.tfstate", "lock-table", table.name))
 	none := func(what string) {
 		t.Helper()
-		if lock, err := o.Lock(t.Context()); lock != nil || err != nil {
+		if lock, err := o.Holder(t.Context()); lock != nil || err != nil {
 			t.Errorf("%s: Lock = %+v, %v; want none", what, lock, err)
 		}
 	}
 	none("an empty table")
-	if digest, err := o.(source.Digested).Digest(t.Context()); digest != "" || err != nil {
+	if digest, err := o.(backend.Digested).Digest(t.Context()); digest != "" || err != nil {
 		t.Errorf("Digest = %q, %v; want none", digest, err)
 	}
 
 	t.Run("a digest is read, and a broken one is an error", func(t *testing.T) {
 		const md5 = "99914b932bd37a50b983c5e7c90ae93b"
 		table.put(id+"-md5", "Digest", md5)
-		if digest, err := o.(source.Digested).Digest(t.Context()); digest != md5 || err != nil {
+		if digest, err := o.(backend.Digested).Digest(t.Context()); digest != md5 || err != nil {
 			t.Errorf("Digest = %q, %v; want %s", digest, err, md5)
 		}
 		none("a digest is no lock")
 		table.put(id+"-md5", "Digest", "nonsense")
-		if digest, err := o.(source.Digested).Digest(t.Context()); err == nil {
+		if digest, err := o.(backend.Digested).Digest(t.Context()); err == nil {
 			t.Errorf("Digest = %q; want an error", digest)
 		}
 	})
 	t.Run("a lock is seen, in a search too", func(t *testing.T) {
 		table.put(id, "Info", `{"ID":"77","Who":"ann@laptop","Operation":"OperationTypePlan","Created":"2025-03-04T05:06:07Z"}`)
-		lock, err := o.Lock(t.Context())
+		lock, err := o.Holder(t.Context())
 		if err != nil || lock == nil || lock.ID != "77" || lock.Who != "ann@laptop" || lock.Path != "dynamodb://"+table.name+"/"+id {
 			t.Errorf("Lock = %+v, %v", lock, err)
 		}
-		listing, err := source.Find(t.Context(), b.ref("", "lock-table", table.name), source.FindOptions{})
+		listing, err := kinds().Find(t.Context(), b.ref("", "lock-table", table.name), backend.Filter{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		for i, locked := range []bool{true, false} {
-			if lock, err := listing.Objects[i].Lock(t.Context()); err != nil || (lock != nil) != locked {
-				t.Errorf("%s: Lock = %+v, %v", listing.Objects[i].Name(), lock, err)
+			if lock, err := listing.States[i].Holder(t.Context()); err != nil || (lock != nil) != locked {
+				t.Errorf("%s: Lock = %+v, %v", listing.States[i].Address(), lock, err)
 			}
 		}
 	})
 	t.Run("a lock in the table keeps us from both places", func(t *testing.T) {
-		_, err := o.(source.Lockable).TakeLock(t.Context(), source.LockRequest{})
-		var held *source.LockedError
+		_, err := o.(backend.Lockable).TakeLock(t.Context(), backend.LockRequest{})
+		var held *backend.LockedError
 		if !errors.As(err, &held) || held.Lock.ID != "77" {
 			t.Errorf("TakeLock: %v, want a *LockedError with 77", err)
 		}
@@ -231,13 +231,13 @@ func TestLocksAndDigestsInDynamoDB(t *testing.T) {
 		if err := lease.Release(t.Context()); err != nil {
 			t.Error(err)
 		}
-		if lock, err := b.Lock(t.Context()); lock != nil || err != nil {
+		if lock, err := b.Holder(t.Context()); lock != nil || err != nil {
 			t.Errorf("Lock = %+v, %v; want none", lock, err)
 		}
 	})
 	t.Run("a table that does not exist", func(t *testing.T) {
-		_, err := findOne(t, b.ref("net/a.tfstate", "lock-table", "no-such-table")).Lock(t.Context())
-		wantS3Error(t, err, source.S3Failed)
+		_, err := findOne(t, b.ref("net/a.tfstate", "lock-table", "no-such-table")).Holder(t.Context())
+		wantS3Error(t, err, backend.Failed)
 		if err != nil && !strings.Contains(err.Error(), "no such table") {
 			t.Errorf("error %v", err)
 		}
@@ -254,7 +254,7 @@ func TestTerraformWithATable(t *testing.T) {
 	}
 	o := findOne(t, b.ref("network/terraform.tfstate", "lock-table", table.name))
 	_, pin := readAll(t, o)
-	if digest, err := o.(source.Digested).Digest(t.Context()); err != nil || digest != pin.MD5 {
+	if digest, err := o.(backend.Digested).Digest(t.Context()); err != nil || digest != pin.MD5 {
 		t.Errorf("Digest = %q, %v; terraform wrote %s", digest, err, pin.MD5)
 	}
 
@@ -273,7 +273,7 @@ func TestTerraformWithATable(t *testing.T) {
 	// A state that was written past the backend: Terraform refuses it, and the digest tells.
 	b.put("network/terraform.tfstate", append(b.get("network/terraform.tfstate"), '\n'))
 	_, pin = readAll(t, o)
-	if digest, err := o.(source.Digested).Digest(t.Context()); err != nil || digest == pin.MD5 {
+	if digest, err := o.(backend.Digested).Digest(t.Context()); err != nil || digest == pin.MD5 {
 		t.Errorf("Digest = %q, %v; it should be stale", digest, err)
 	}
 }

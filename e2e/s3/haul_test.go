@@ -8,9 +8,9 @@ import (
 	"strings"
 	"testing"
 
+	"tfhaul/backend"
 	"tfhaul/command"
 	"tfhaul/migrate"
-	"tfhaul/source"
 	"tfhaul/tfesim"
 )
 
@@ -86,12 +86,12 @@ func TestUnlockJournalFreesTheSource(t *testing.T) {
 	b := gateway.bucket(t)
 	b.put("network/terraform.tfstate", []byte(`{"version":4,"terraform_version":"1.11.4","serial":1,"lineage":"l","outputs":{},"resources":[]}`))
 	ref := b.ref("network/terraform.tfstate")
-	listing, err := source.Find(t.Context(), ref, source.FindOptions{})
+	listing, err := kinds().Find(t.Context(), ref, backend.Filter{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	object := listing.Objects[0]
-	lease, err := object.(source.Lockable).TakeLock(t.Context(), source.LockRequest{Operation: "OperationTypeMigrate"})
+	object := listing.States[0]
+	lease, err := object.(backend.Lockable).TakeLock(t.Context(), backend.LockRequest{Operation: "OperationTypeMigrate"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +112,7 @@ func TestUnlockJournalFreesTheSource(t *testing.T) {
 		if exit, stdout, stderr := d.tfhaul(t, "unlock", path); exit != 0 {
 			t.Errorf("exit %d\n%s%s", exit, stdout, stderr)
 		}
-		if lock, err := object.Lock(t.Context()); lock != nil || err != nil {
+		if lock, err := object.Holder(t.Context()); lock != nil || err != nil {
 			t.Errorf("the source is still locked: %+v, %v", lock, err)
 		}
 	}

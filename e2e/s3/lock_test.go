@@ -10,23 +10,23 @@ import (
 	"testing"
 	"time"
 
-	"tfhaul/source"
+	"tfhaul/backend"
 )
 
 // takeLock takes the lock of o as a haul would.
-func takeLock(t *testing.T, o source.Object) source.SourceLease {
+func takeLock(t *testing.T, o backend.State) backend.Lease {
 	t.Helper()
-	lease, err := o.(source.Lockable).TakeLock(t.Context(), source.LockRequest{
+	lease, err := o.(backend.Lockable).TakeLock(t.Context(), backend.LockRequest{
 		Operation: "OperationTypeMigrate", Info: "haul h-7 moves it to app.terraform.io/acme/network", Who: "ann@laptop", Version: "1.2.3",
 	})
 	if err != nil {
-		t.Fatalf("TakeLock(%q): %v", o.Name(), err)
+		t.Fatalf("TakeLock(%q): %v", o.Address(), err)
 	}
 	return lease
 }
 
 func isLost(err error) bool {
-	var lost *source.LockLostError
+	var lost *backend.LockLostError
 	return errors.As(err, &lost)
 }
 
@@ -56,7 +56,7 @@ func TestTakingTheLockWritesTerraformsDocument(t *testing.T) {
 	if len(doc["ID"].(string)) != 36 {
 		t.Errorf("the ID is %q, which is no UUID", doc["ID"])
 	}
-	lock, err := o.Lock(t.Context())
+	lock, err := o.Holder(t.Context())
 	if err != nil || lock == nil || *lock != lease.Lock() {
 		t.Errorf("Lock = %+v, %v\nwant   %+v", lock, err, lease.Lock())
 	}
@@ -76,12 +76,12 @@ func TestOneOfManyGetsTheLock(t *testing.T) {
 	b.put("a.tfstate", []byte("{}"))
 	var wg sync.WaitGroup
 	var mu sync.Mutex
-	var leases []source.SourceLease
+	var leases []backend.Lease
 	for range 8 {
 		o := findOne(t, b.ref("a.tfstate"))
 		wg.Go(func() {
-			lease, err := o.(source.Lockable).TakeLock(context.WithoutCancel(t.Context()), source.LockRequest{Operation: "OperationTypeMigrate"})
-			var held *source.LockedError
+			lease, err := o.(backend.Lockable).TakeLock(context.WithoutCancel(t.Context()), backend.LockRequest{Operation: "OperationTypeMigrate"})
+			var held *backend.LockedError
 			switch {
 			case err == nil:
 				mu.Lock()
@@ -125,7 +125,7 @@ func TestALockOfAProcessThatIsNoMoreIsFreedByItsID(t *testing.T) {
 	b.put("a.tfstate", []byte("{}"))
 	id := takeLock(t, findOne(t, b.ref("a.tfstate"))).Lock().ID
 
-	o := findOne(t, b.ref("a.tfstate")).(source.Lockable)
+	o := findOne(t, b.ref("a.tfstate")).(backend.Lockable)
 	if err := o.FreeLock(t.Context(), "another-id"); !isLost(err) {
 		t.Errorf("FreeLock of another ID: %v, want a *LockLostError", err)
 	}
@@ -144,8 +144,8 @@ func TestALockOfAProcessThatIsNoMoreIsFreedByItsID(t *testing.T) {
 
 func TestWhatDoesNotExistCannotBeLocked(t *testing.T) {
 	b := gateway.bucket(t)
-	_, err := findOne(t, b.ref("a.tfstate")).(source.Lockable).TakeLock(t.Context(), source.LockRequest{})
-	wantS3Error(t, err, source.S3NoObject)
+	_, err := findOne(t, b.ref("a.tfstate")).(backend.Lockable).TakeLock(t.Context(), backend.LockRequest{})
+	wantS3Error(t, err, backend.NoState)
 	if b.get("a.tfstate.tflock") != nil {
 		t.Error("a lock was left")
 	}
@@ -160,7 +160,7 @@ func TestAServerThatMistakesADeletedLockForOne(t *testing.T) {
 	if err := takeLock(t, o).Release(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	lease, err := o.(source.Lockable).TakeLock(t.Context(), source.LockRequest{})
+	lease, err := o.(backend.Lockable).TakeLock(t.Context(), backend.LockRequest{})
 	if err == nil {
 		t.Log("this server does it right by now")
 		if err := lease.Release(t.Context()); err != nil {
@@ -171,7 +171,7 @@ func TestAServerThatMistakesADeletedLockForOne(t *testing.T) {
 	if !strings.Contains(err.Error(), "deleted lock") {
 		t.Errorf("the error does not say what is wrong: %v", err)
 	}
-	if lock, err := o.Lock(t.Context()); lock != nil || err != nil {
+	if lock, err := o.Holder(t.Context()); lock != nil || err != nil {
 		t.Errorf("Lock = %+v, %v; want none", lock, err)
 	}
 }
@@ -182,14 +182,14 @@ func TestALockInASearchIsTakenFromItsListing(t *testing.T) {
 	b.put("b/terraform.tfstate", []byte("{}"))
 	b.put("b/terraform.tfstate.tflock", []byte(`{"ID":"1","Who":"ann@laptop"}`))
 	b.put("gone/terraform.tfstate.tflock", []byte(`{"ID":"2"}`))
-	listing, err := source.Find(t.Context(), b.ref(""), source.FindOptions{})
+	listing, err := kinds().Find(t.Context(), b.ref(""), backend.Filter{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	wantKeys(t, listing, "a/terraform.tfstate", "b/terraform.tfstate")
 	var skipped []string
 	for _, s := range listing.Skipped {
-		if s.Code == source.SkipLockFile {
+		if s.Code == backend.SkipLockFile {
 			skipped = append(skipped, s.Name)
 		}
 	}
@@ -198,18 +198,18 @@ func TestALockInASearchIsTakenFromItsListing(t *testing.T) {
 	}
 	// What is locked after the search shows only once its listing is old, or to a name alone.
 	b.put("a/terraform.tfstate.tflock", []byte(`{"ID":"3"}`))
-	if lock, err := listing.Objects[0].Lock(t.Context()); lock != nil || err != nil {
+	if lock, err := listing.States[0].Holder(t.Context()); lock != nil || err != nil {
 		t.Errorf("a: Lock = %+v, %v; want none without a request", lock, err)
 	}
-	if lock, err := findOne(t, listing.Objects[0].Name()).Lock(t.Context()); err != nil || lock == nil || lock.ID != "3" {
+	if lock, err := findOne(t, listing.States[0].Address()).Holder(t.Context()); err != nil || lock == nil || lock.ID != "3" {
 		t.Errorf("a alone: Lock = %+v, %v; want the lock", lock, err)
 	}
-	if lock, err := listing.Objects[1].Lock(t.Context()); err != nil || lock == nil || lock.Who != "ann@laptop" {
+	if lock, err := listing.States[1].Holder(t.Context()); err != nil || lock == nil || lock.Who != "ann@laptop" {
 		t.Errorf("b: Lock = %+v, %v; want ann's", lock, err)
 	}
 	// A lock that was released since is not one.
 	b.remove("b/terraform.tfstate.tflock")
-	if lock, err := listing.Objects[1].Lock(t.Context()); lock != nil || err != nil {
+	if lock, err := listing.States[1].Holder(t.Context()); lock != nil || err != nil {
 		t.Errorf("b, released: Lock = %+v, %v; want none", lock, err)
 	}
 }

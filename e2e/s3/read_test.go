@@ -13,30 +13,37 @@ import (
 	"strings"
 	"testing"
 
-	"tfhaul/source"
+	"tfhaul/backend"
+	"tfhaul/backend/file"
+	"tfhaul/backend/s3"
 )
 
-func findOne(t *testing.T, ref string) source.Object {
+// kinds returns the kinds, with connections of their own: credentials are read again.
+func kinds() backend.Kinds {
+	return backend.Kinds{file.Kind(backend.Connection{}), s3.Kind(backend.Connection{})}
+}
+
+func findOne(t *testing.T, ref string) backend.State {
 	t.Helper()
-	listing, err := source.Find(t.Context(), ref, source.FindOptions{})
+	listing, err := kinds().Find(t.Context(), ref, backend.Filter{})
 	if err != nil {
 		t.Fatalf("Find(%q): %v", ref, err)
 	}
-	if len(listing.Objects) != 1 {
-		t.Fatalf("Find(%q) finds %d objects, want 1", ref, len(listing.Objects))
+	if len(listing.States) != 1 {
+		t.Fatalf("Find(%q) finds %d objects, want 1", ref, len(listing.States))
 	}
-	return listing.Objects[0]
+	return listing.States[0]
 }
 
-func readAll(t *testing.T, o source.Object) ([]byte, source.Pin) {
+func readAll(t *testing.T, o backend.State) ([]byte, backend.Version) {
 	t.Helper()
 	in, pin, err := o.Open(t.Context(), nil)
 	if err != nil {
-		t.Fatalf("Open(%q): %v", o.Name(), err)
+		t.Fatalf("Open(%q): %v", o.Address(), err)
 	}
 	data, err := io.ReadAll(in)
 	if err != nil {
-		t.Fatalf("reading %q: %v", o.Name(), err)
+		t.Fatalf("reading %q: %v", o.Address(), err)
 	}
 	if err := in.Close(); err != nil {
 		t.Error(err)
@@ -46,10 +53,10 @@ func readAll(t *testing.T, o source.Object) ([]byte, source.Pin) {
 	return data, pin
 }
 
-func wantKeys(t *testing.T, listing *source.Listing, want ...string) {
+func wantKeys(t *testing.T, listing *backend.Listing, want ...string) {
 	t.Helper()
 	var got []string
-	for _, o := range listing.Objects {
+	for _, o := range listing.States {
 		got = append(got, o.Place().Key)
 	}
 	if !slices.Equal(got, want) {
@@ -59,7 +66,7 @@ func wantKeys(t *testing.T, listing *source.Listing, want ...string) {
 
 func wantChanged(t *testing.T, err error, gone bool) {
 	t.Helper()
-	var changed *source.ChangedError
+	var changed *backend.ChangedError
 	if !errors.As(err, &changed) || changed.Gone != gone {
 		t.Errorf("error %v, want a *ChangedError with Gone %v", err, gone)
 	}
@@ -73,12 +80,12 @@ func TestASearchReadsEveryPage(t *testing.T) {
 		want[i] = fmt.Sprintf("env:/ws-%04d/network/terraform.tfstate", i)
 	}
 	b.putAll(want)
-	listing, err := source.Find(t.Context(), b.ref("env:/"), source.FindOptions{})
+	listing, err := kinds().Find(t.Context(), b.ref("env:/"), backend.Filter{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	wantKeys(t, listing, want...)
-	if p := listing.Objects[1234].Place(); p.Workspace != "ws-1234" || p.Dir != "network" {
+	if p := listing.States[1234].Place(); p.Workspace != "ws-1234" || p.Dir != "network" {
 		t.Errorf("place %+v", p)
 	}
 }
@@ -93,25 +100,25 @@ func TestKeysOfAnyShape(t *testing.T) {
 	for _, k := range keys {
 		b.put(k, []byte(k))
 	}
-	listing, err := source.Find(t.Context(), b.ref(""), source.FindOptions{})
+	listing, err := kinds().Find(t.Context(), b.ref(""), backend.Filter{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	wantKeys(t, listing, keys...)
-	for _, o := range listing.Objects {
-		if strings.ContainsAny(o.Name(), " \t\n\"<>") {
-			t.Errorf("the name %q holds what a URL has not", o.Name())
+	for _, o := range listing.States {
+		if strings.ContainsAny(o.Address(), " \t\n\"<>") {
+			t.Errorf("the name %q holds what a URL has not", o.Address())
 		}
-		again := findOne(t, o.Name())
-		if again.Name() != o.Name() || again.Place().Key != o.Place().Key {
-			t.Errorf("typing %q gives %q, key %q", o.Name(), again.Name(), again.Place().Key)
+		again := findOne(t, o.Address())
+		if again.Address() != o.Address() || again.Place().Key != o.Place().Key {
+			t.Errorf("typing %q gives %q, key %q", o.Address(), again.Address(), again.Place().Key)
 		}
 		if got, _ := readAll(t, again); string(got) != o.Place().Key {
-			t.Errorf("%q reads what belongs to %q", o.Name(), got)
+			t.Errorf("%q reads what belongs to %q", o.Address(), got)
 		}
 		// The directory alone, typed as it is.
 		if dir, _, ok := strings.Cut(o.Place().Key, "/"); ok {
-			if _, err := source.Find(t.Context(), b.ref(url.PathEscape(dir)+"/"), source.FindOptions{}); err != nil {
+			if _, err := kinds().Find(t.Context(), b.ref(url.PathEscape(dir)+"/"), backend.Filter{}); err != nil {
 				t.Error(err)
 			}
 		}
@@ -129,7 +136,8 @@ func TestAVersionedPinReadsWhatWasPinned(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if pin.VersionID != version || pin.ETag == "" || pin.Size != int64(len(first)) || pin.ModTime.IsZero() {
+	id, err := url.ParseQuery(pin.ID)
+	if err != nil || id.Get("version_id") != version || id.Get("etag") == "" || pin.Size != int64(len(first)) || pin.Created.IsZero() {
 		t.Errorf("pin %+v, want version %s and all the rest", pin, version)
 	}
 	half := make([]byte, len(first)/2)
@@ -151,8 +159,8 @@ func TestAVersionedPinReadsWhatWasPinned(t *testing.T) {
 		t.Fatalf("the pinned version is still there: %v", err)
 	}
 	got, err := io.ReadAll(in)
-	if err != nil || !bytes.Equal(got, first) || again.VersionID != version {
-		t.Errorf("the pinned read gives other bytes (%v), version %s", err, again.VersionID)
+	if err != nil || !bytes.Equal(got, first) || again.ID != pin.ID {
+		t.Errorf("the pinned read gives other bytes (%v), version %s", err, again.ID)
 	}
 	if err := in.Close(); err != nil {
 		t.Error(err)
@@ -161,8 +169,8 @@ func TestAVersionedPinReadsWhatWasPinned(t *testing.T) {
 	// A version that is named is read and checked as such, whatever is current.
 	old := findOne(t, b.ref("a.tfstate", "versionId", version))
 	data, oldPin := readAll(t, old)
-	if !bytes.Equal(data, first) || !strings.Contains(old.Name(), "versionId="+version) {
-		t.Errorf("%q reads another version", old.Name())
+	if !bytes.Equal(data, first) || !strings.Contains(old.Address(), "versionId="+version) {
+		t.Errorf("%q reads another version", old.Address())
 	}
 	if err := old.Check(t.Context(), oldPin); err != nil {
 		t.Errorf("Check of a named version: %v", err)

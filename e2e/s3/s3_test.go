@@ -8,10 +8,12 @@ package s3_test
 import (
 	"testing"
 
-	"tfhaul/source/sourcetest"
+	"tfhaul/backend"
+	"tfhaul/backend/backendtest"
+	"tfhaul/backend/s3"
 )
 
-func TestS3IsASource(t *testing.T) {
+func TestS3IsABackend(t *testing.T) {
 	for _, kind := range []struct {
 		name string
 		make func(testing.TB) *bucket
@@ -20,7 +22,7 @@ func TestS3IsASource(t *testing.T) {
 		{"versioned", gateway.versionedBucket},
 	} {
 		t.Run(kind.name, func(t *testing.T) {
-			sourcetest.Suite(t, func(t *testing.T, files map[string][]byte) (string, func(string, []byte)) {
+			backendtest.Suite(t, s3.Kind(backend.Connection{}), func(t *testing.T, files map[string][]byte) (string, func(string, []byte)) {
 				b := kind.make(t)
 				for key, data := range files {
 					b.put(key, data)

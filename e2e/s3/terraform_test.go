@@ -9,7 +9,8 @@ import (
 	"strings"
 	"testing"
 
-	"tfhaul/source"
+	"tfhaul/backend"
+	"tfhaul/pairing"
 )
 
 // configuration is a directory in which the real terraform works against the s3 backend.
@@ -103,23 +104,23 @@ func TestFindsWhatTerraformWrote(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 
-	listing, err := source.Find(t.Context(), b.ref("", "workspace-key-prefix", "app"), source.FindOptions{})
+	listing, err := kinds().Find(t.Context(), b.ref("", "workspace-key-prefix", "app"), backend.Filter{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	namer, err := source.ParseNamer("")
+	namer, err := pairing.ParseNamer("")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var names []string
-	for _, o := range listing.Objects {
+	for _, o := range listing.States {
 		name, err := namer.Name(o.Place())
 		if err != nil {
 			t.Error(err)
 		}
 		names = append(names, name)
-		if lock, err := o.Lock(t.Context()); lock != nil || err != nil {
-			t.Errorf("%s: Lock = %+v, %v; terraform has ended", o.Name(), lock, err)
+		if lock, err := o.Holder(t.Context()); lock != nil || err != nil {
+			t.Errorf("%s: Lock = %+v, %v; terraform has ended", o.Address(), lock, err)
 		}
 	}
 	// app/prod/…, env:/prod/network/…, network/…
@@ -128,7 +129,7 @@ func TestFindsWhatTerraformWrote(t *testing.T) {
 	}
 	// What terraform pulls is what we read.
 	pulled := network.must("state", "pull")
-	read, _ := readAll(t, listing.Objects[1])
+	read, _ := readAll(t, listing.States[1])
 	if strings.TrimSpace(pulled) != strings.TrimSpace(string(read)) {
 		t.Error("terraform state pull gives another state than the source")
 	}

@@ -10,7 +10,7 @@ import (
 	"syscall"
 	"testing"
 
-	"tfhaul/source"
+	"tfhaul/backend"
 )
 
 // Named pipes say when terraform is in the middle, and hold it there.
@@ -38,14 +38,14 @@ resource "terraform_data" "slow" {
 	}
 
 	o := findOne(t, b.ref("network/terraform.tfstate"))
-	lock, err := o.Lock(t.Context())
+	lock, err := o.Holder(t.Context())
 	if err != nil || lock == nil {
 		t.Errorf("Lock = %+v, %v; terraform is applying", lock, err)
 	} else if lock.ID == "" || lock.Who == "" || lock.Operation != "OperationTypeApply" || lock.Created.IsZero() {
 		t.Errorf("Lock = %+v: terraform's description was not read", lock)
 	}
-	var held *source.LockedError
-	if _, err := o.(source.Lockable).TakeLock(t.Context(), source.LockRequest{}); !errors.As(err, &held) {
+	var held *backend.LockedError
+	if _, err := o.(backend.Lockable).TakeLock(t.Context(), backend.LockRequest{}); !errors.As(err, &held) {
 		t.Errorf("TakeLock: %v, want a *LockedError", err)
 	} else if lock != nil && held.Lock != *lock {
 		t.Errorf("the lock is held by %+v, want %+v", held.Lock, *lock)
@@ -57,7 +57,7 @@ resource "terraform_data" "slow" {
 	if err := apply.Wait(); err != nil {
 		t.Fatalf("%v\n%s", err, out.String())
 	}
-	if lock, err := o.Lock(t.Context()); lock != nil || err != nil {
+	if lock, err := o.Holder(t.Context()); lock != nil || err != nil {
 		t.Errorf("Lock = %+v, %v; terraform has ended", lock, err)
 	}
 }

@@ -1,0 +1,320 @@
+package s3
+
+import (
+	"context"
+	"crypto/md5"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"os"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/logging"
+
+	"tfhaul/backend"
+)
+
+// Kind returns the kind of backend that is a bucket. The environment and the shared AWS
+// files are read once for each profile, region, endpoint and bucket.
+func Kind(c backend.Connection) backend.Kind {
+	connections := &connections{connection: c.WithDefaults()}
+	return backend.Kind{Scheme: "s3", Example: "s3://BUCKET/KEY", Traits: traits, Open: connections.open}
+}
+
+var traits = backend.Traits{Pins: backend.PinsAnyVersion, Locks: backend.LocksDurable}
+
+// connections are those to all buckets: credentials that were resolved, what is known of
+// the buckets, open connections. They are safe for concurrent use.
+type connections struct {
+	connection backend.Connection
+
+	mu      sync.Mutex
+	buckets map[string]*bucket
+}
+
+// open returns the bucket, the prefix or the object that an s3:// URL names. Whether an
+// object exists shows when it is read.
+func (c *connections) open(ctx context.Context, address string) (backend.Backend, error) {
+	u, err := parseLocation(address)
+	if err != nil {
+		return nil, err
+	}
+	b, err := c.bucket(ctx, u)
+	if err != nil {
+		return nil, err
+	}
+	return &prefix{b, u}, nil
+}
+
+// bucket returns the connection to what u names, made at the first call.
+func (c *connections) bucket(ctx context.Context, u *location) (*bucket, error) {
+	shared := location{bucket: u.bucket, params: maps.Clone(u.params)}
+	shared.params.Del(paramVersion)
+	shared.params.Del(paramPrefix)
+	id := shared.name("")
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if b, ok := c.buckets[id]; ok {
+		return b, nil
+	}
+	b, err := openBucket(ctx, u, c.connection)
+	if err != nil {
+		return nil, err
+	}
+	if c.buckets == nil {
+		c.buckets = map[string]*bucket{}
+	}
+	c.buckets[id] = b
+	return b, nil
+}
+
+// bucket is a connection to one bucket, with the credentials and in the region it needs.
+type bucket struct {
+	name        string
+	client      *awss3.Client
+	credentials aws.CredentialsProvider
+	profile     string // as typed; for messages
+	login       string // the profile of "aws sso login", "" where SSO is not used
+	endpoint    string // as typed; for commands we print
+	sse         *customerKey
+	timeout     time.Duration
+	table       *lockTable // nil without ?lock-table=
+
+	mu     sync.Mutex
+	region string
+}
+
+// connectionsPerHost is how many connections are kept open: more than anyone's --parallelism.
+const connectionsPerHost = 128
+
+// openBucket reads the environment and the shared AWS files as the SDK does
+// (https://docs.aws.amazon.com/sdkref/latest/guide/standardized-credentials.html). It asks no server.
+func openBucket(ctx context.Context, u *location, c backend.Connection) (*bucket, error) {
+	if err := checkEndpointVariables(os.Environ()); err != nil {
+		return nil, err
+	}
+	profile := u.params.Get(paramProfile)
+	options := []func(*config.LoadOptions) error{
+		// The SDK's own log lines would stand between ours and may repeat a request.
+		config.WithLogger(logging.Nop{}),
+		config.WithHTTPClient(awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
+			t.MaxIdleConns = 0 // no limit but the next
+			t.MaxIdleConnsPerHost = connectionsPerHost
+			t.ResponseHeaderTimeout = c.Timeout
+			t.TLSHandshakeTimeout = min(t.TLSHandshakeTimeout, c.Timeout)
+			if c.TLS != nil { // AWS_CA_BUNDLE adds to a copy of it
+				t.TLSClientConfig = c.TLS.Clone()
+				t.TLSClientConfig.RootCAs = c.TLS.RootCAs.Clone()
+			}
+		})),
+	}
+	if profile != "" {
+		options = append(options, config.WithSharedConfigProfile(profile))
+	}
+	if region := u.params.Get(paramRegion); region != "" {
+		options = append(options, config.WithRegion(region))
+	}
+	cfg, err := config.LoadDefaultConfig(ctx, options...)
+	if err != nil {
+		return nil, explainConfig(ctx, u, err)
+	}
+	shared := sharedConfig(cfg)
+	if err := checkProfileEndpoints(shared); err != nil {
+		return nil, err
+	}
+	sse, err := customerKeyFromEnvironment()
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Region == "" {
+		// Any region leads to the bucket's own: a bucket elsewhere says where.
+		cfg.Region = "us-east-1"
+	}
+	guarded, err := guard(cfg.HTTPClient)
+	if err != nil {
+		return nil, fmt.Errorf("cannot use %q: %w", u.name(u.key), err)
+	}
+	b := &bucket{
+		name: u.bucket, profile: profile, endpoint: u.params.Get(paramEndpoint),
+		credentials: cfg.Credentials, region: cfg.Region, sse: sse, timeout: c.Timeout,
+		login: loginProfile(shared),
+	}
+	b.client = awss3.NewFromConfig(cfg, func(o *awss3.Options) {
+		o.HTTPClient = guarded
+		o.UsePathStyle = u.pathStyle
+		if b.endpoint != "" {
+			o.BaseEndpoint = aws.String(b.endpoint)
+		}
+		// Bodies that we send carry a Content-MD5 and a signed SHA-256, which every server
+		// understands; trailing checksums some do not.
+		o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
+		o.DisableLogOutputChecksumValidationSkipped = true
+	})
+	if table := u.params.Get(paramLockTable); table != "" {
+		client := dynamodb.NewFromConfig(cfg, func(o *dynamodb.Options) { o.HTTPClient = guarded })
+		b.table = &lockTable{name: table, bucket: b, client: client}
+	}
+	return b, nil
+}
+
+// guardedClient is for the calls that carry state, locks and keys, not for those that fetch
+// credentials: instance metadata is plain http by nature. It lets nothing out in clear, wherever the
+// address came from, and follows no redirect, because the headers with a customer's key would go
+// along; where S3 redirects, the region is what is wrong.
+type guardedClient struct{ client http.Client }
+
+// guard guards the SDK's client, of which it keeps the transport with its certificates and proxies.
+func guard(client aws.HTTPClient) (*guardedClient, error) {
+	buildable, ok := client.(*awshttp.BuildableClient)
+	if !ok {
+		return nil, fmt.Errorf("the AWS SDK brings an HTTP client of the kind %T, which cannot be kept from redirects", client)
+	}
+	return &guardedClient{http.Client{
+		Transport:     buildable.GetTransport(),
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}, nil
+}
+
+func (g *guardedClient) Do(r *http.Request) (*http.Response, error) {
+	if err := refusePlainHTTP(r.URL); err != nil {
+		return nil, &clearTextError{err}
+	}
+	resp, err := g.client.Do(r)
+	if err == nil && (resp.StatusCode >= 300 || r.Method != http.MethodGet || r.URL.Query().Has("list-type")) {
+		resp.Body = &boundedBody{ReadCloser: resp.Body, left: mostAnswer}
+	}
+	return resp, err
+}
+
+// mostAnswer bounds what is read, in bytes, of an answer that is no object: the SDK holds such answers
+// in memory. A page of a listing has 1,000 keys of 1,024 bytes at most.
+const mostAnswer = 16 << 20
+
+// A boundedBody fails where an answer is longer than any should be.
+type boundedBody struct {
+	io.ReadCloser
+	left int64
+}
+
+func (b *boundedBody) Read(p []byte) (int, error) {
+	if b.left <= 0 {
+		return 0, fmt.Errorf("the answer is longer than %d MiB", mostAnswer>>20)
+	}
+	n, err := b.ReadCloser.Read(p[:min(int64(len(p)), b.left)])
+	b.left -= int64(n)
+	return n, err
+}
+
+// clearTextError marks what guardedClient refuses.
+type clearTextError struct{ error }
+
+// inRegion is the option that sends a call to the region the bucket is known to be in.
+func (b *bucket) inRegion() (region string, option func(*awss3.Options)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	region = b.region
+	return region, func(o *awss3.Options) { o.Region = region }
+}
+
+// request is what is being asked of the server, for the sentence that says why it failed.
+type request struct {
+	doing  string // "read", "list", "lock"
+	object string // the URL of what it is about
+	action string // the permission needed, as a policy names it: "s3:GetObject"
+}
+
+// ask calls the server, once more where the bucket turns out to be in another region.
+func ask[T any](ctx context.Context, b *bucket, r request, do func(...func(*awss3.Options)) (T, error)) (T, error) {
+	var none T
+	if err := b.authenticate(ctx, r); err != nil {
+		return none, err
+	}
+	for moved := false; ; moved = true {
+		region, here := b.inRegion()
+		out, err := do(here)
+		if err == nil {
+			return out, nil
+		}
+		home := homeRegion(err)
+		if moved || home == "" || home == region {
+			return none, b.explain(ctx, r, err)
+		}
+		b.mu.Lock()
+		b.region = home
+		b.mu.Unlock()
+	}
+}
+
+// authenticate resolves the credentials, which are kept until they expire, so that their failure is
+// told apart from the request's.
+func (b *bucket) authenticate(ctx context.Context, r request) error {
+	if b.credentials == nil {
+		return b.noCredentials(r, errors.New("none configured"))
+	}
+	if _, err := b.credentials.Retrieve(ctx); err != nil {
+		if ctx.Err() != nil {
+			return fmt.Errorf("cannot %s %q: %w", r.doing, r.object, context.Cause(ctx))
+		}
+		return b.noCredentials(r, err)
+	}
+	return nil
+}
+
+// expectedRegion is how S3 names the region in the text of AuthorizationHeaderMalformed
+// ("the region 'us-east-1' is wrong; expecting 'eu-west-1'"); quotation marks differ between servers.
+var expectedRegion = regexp.MustCompile(`expecting ["'“]?([A-Za-z0-9-]+)`)
+
+// homeRegion is the region that a refusal says the bucket is in, or "".
+func homeRegion(err error) string {
+	var response *awshttp.ResponseError
+	if errors.As(err, &response) && response.Response != nil {
+		if region := response.Response.Header.Get("X-Amz-Bucket-Region"); isRegion(region) {
+			return region
+		}
+	}
+	var api smithy.APIError
+	if errors.As(err, &api) && api.ErrorCode() == "AuthorizationHeaderMalformed" && strings.Contains(api.ErrorMessage(), "region") {
+		if m := expectedRegion.FindStringSubmatch(api.ErrorMessage()); m != nil && isRegion(m[1]) {
+			return m[1]
+		}
+	}
+	return ""
+}
+
+// customerKeyVariable is where Terraform's s3 backend takes the key of SSE-C from
+// (https://developer.hashicorp.com/terraform/language/backend/s3#sse_customer_key).
+const customerKeyVariable = "AWS_SSE_CUSTOMER_KEY"
+
+// customerKey is a key of server-side encryption with customer-provided keys, in the three header
+// values that go with every request.
+type customerKey struct{ algorithm, key, md5 *string }
+
+// customerKeyFromEnvironment returns nil when there is none. Its error does not repeat the key.
+func customerKeyFromEnvironment() (*customerKey, error) {
+	encoded := os.Getenv(customerKeyVariable)
+	if encoded == "" {
+		return nil, nil
+	}
+	key, err := base64.StdEncoding.DecodeString(encoded)
+	if err != nil || len(key) != 32 {
+		return nil, fmt.Errorf("%s is not the base64 of 256 bits: it has to be exactly what Terraform's s3 backend takes", customerKeyVariable)
+	}
+	sum := md5.Sum(key)
+	return &customerKey{
+		algorithm: aws.String("AES256"),
+		key:       aws.String(encoded),
+		md5:       aws.String(base64.StdEncoding.EncodeToString(sum[:])),
+	}, nil
+}

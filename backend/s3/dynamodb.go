@@ -1,0 +1,167 @@
+package s3
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"tfhaul/backend"
+)
+
+// The attributes of the items that Terraform's s3 backend keeps in its table
+// (internal/backend/remote-state/s3, dynamodb_table), and what stands behind the LockID of the item
+// that holds the digest.
+const (
+	attributeLockID = "LockID"
+	attributeInfo   = "Info"
+	attributeDigest = "Digest"
+	digestSuffix    = "-md5"
+)
+
+// lockTable is the DynamoDB table that ?lock-table= names. It is in the bucket's region, at the
+// address that AWS_ENDPOINT_URL_DYNAMODB names where that is set.
+type lockTable struct {
+	name   string
+	bucket *bucket
+	client *dynamodb.Client
+}
+
+// Digest reads the digest item of the table; "" without ?lock-table=.
+func (o *object) Digest(ctx context.Context) (string, error) {
+	if o.bucket.table == nil {
+		return "", ctx.Err()
+	}
+	item, err := o.bucket.table.item(ctx, o.lockID()+digestSuffix)
+	if err != nil || item == nil {
+		return "", err
+	}
+	digest := strings.ToLower(text(item[attributeDigest]))
+	if sum, err := hex.DecodeString(digest); err != nil || len(sum) != 16 {
+		return "", fmt.Errorf("the digest item %q in the table %q holds no MD5", o.lockID()+digestSuffix, o.bucket.table.name)
+	}
+	return digest, nil
+}
+
+// lockID is the LockID of the item that locks the state.
+func (o *object) lockID() string { return o.bucket.name + "/" + o.key }
+
+// url names an item in messages.
+func (t *lockTable) url(id string) string { return "dynamodb://" + t.name + "/" + id }
+
+// item reads an item; nil when there is none. The read is consistent: a lock that was just taken
+// shows.
+func (t *lockTable) item(ctx context.Context, id string) (map[string]types.AttributeValue, error) {
+	r := request{doing: "read", object: t.url(id), action: "dynamodb:GetItem"}
+	out, err := askTable(ctx, t, r, func(here func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error) {
+		return t.client.GetItem(ctx, &dynamodb.GetItemInput{
+			TableName: &t.name, Key: lockIDKey(id), ConsistentRead: aws.Bool(true),
+		}, here)
+	})
+	if err != nil || len(out.Item) == 0 {
+		return nil, err
+	}
+	return out.Item, nil
+}
+
+// askTable calls DynamoDB in the bucket's region.
+func askTable[T any](ctx context.Context, t *lockTable, r request, do func(func(*dynamodb.Options)) (T, error)) (T, error) {
+	var none T
+	if err := t.bucket.authenticate(ctx, r); err != nil {
+		return none, err
+	}
+	region, _ := t.bucket.inRegion()
+	out, err := do(func(o *dynamodb.Options) { o.Region = region })
+	if err != nil {
+		return none, t.bucket.explain(ctx, r, err)
+	}
+	return out, nil
+}
+
+func lockIDKey(id string) map[string]types.AttributeValue {
+	return map[string]types.AttributeValue{attributeLockID: &types.AttributeValueMemberS{Value: id}}
+}
+
+// text is a string attribute's value, "" for any other.
+func text(v types.AttributeValue) string {
+	if s, ok := v.(*types.AttributeValueMemberS); ok {
+		return s.Value
+	}
+	return ""
+}
+
+// lockItem is the table's item that locks a state.
+type lockItem struct {
+	table *lockTable
+	state *object
+}
+
+// read returns nil when there is no lock.
+func (l *lockItem) read(ctx context.Context) (*heldLock, error) {
+	item, err := l.table.item(ctx, l.state.lockID())
+	if err != nil {
+		return nil, fmt.Errorf("cannot tell whether the state is locked: %w", err)
+	}
+	if item == nil {
+		return nil, nil
+	}
+	held := &heldLock{lock: backend.Lock{Path: l.table.url(l.state.lockID())}, tag: text(item[attributeInfo])}
+	held.lock.Describe([]byte(held.tag))
+	return held, nil
+}
+
+// write puts the item there if there is none, as Terraform does.
+func (l *lockItem) write(ctx context.Context, description []byte) (maybe bool, err error) {
+	item := lockIDKey(l.state.lockID())
+	item[attributeInfo] = &types.AttributeValueMemberS{Value: string(description)}
+	_, err = askTable(ctx, l.table, l.request("write the lock", "dynamodb:PutItem"), func(here func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error) {
+		return l.table.client.PutItem(ctx, &dynamodb.PutItemInput{
+			TableName: &l.table.name, Item: item,
+			ConditionExpression: aws.String("attribute_not_exists(" + attributeLockID + ")"),
+		}, here)
+	})
+	return mayHaveHappened(err), conditionFailed(err)
+}
+
+// remove deletes the item if its description is still tag.
+func (l *lockItem) remove(ctx context.Context, tag string) error {
+	_, err := askTable(ctx, l.table, l.request("delete the lock", "dynamodb:DeleteItem"), func(here func(*dynamodb.Options)) (*dynamodb.DeleteItemOutput, error) {
+		return l.table.client.DeleteItem(ctx, &dynamodb.DeleteItemInput{
+			TableName: &l.table.name, Key: lockIDKey(l.state.lockID()),
+			ConditionExpression:       aws.String("#info = :info"),
+			ExpressionAttributeNames:  map[string]string{"#info": attributeInfo},
+			ExpressionAttributeValues: map[string]types.AttributeValue{":info": &types.AttributeValueMemberS{Value: tag}},
+		}, here)
+	})
+	return conditionFailed(err)
+}
+
+func (l *lockItem) request(doing, action string) request {
+	return request{doing: doing, object: l.table.url(l.state.lockID()), action: action}
+}
+
+// conditionFailed makes errLockHeld of the answer that a condition was not met.
+func conditionFailed(err error) error {
+	var failed *types.ConditionalCheckFailedException
+	if errors.As(err, &failed) {
+		return errLockHeld
+	}
+	return err
+}
+
+func (l *lockItem) path() string { return l.table.url(l.state.lockID()) }
+
+// lift is the command that removes it by hand.
+func (l *lockItem) lift() string {
+	c := fmt.Sprintf(`aws dynamodb delete-item --table-name %s --key %s`, shellQuoted(l.table.name),
+		shellQuoted(fmt.Sprintf(`{"%s":{"S":%q}}`, attributeLockID, l.state.lockID())))
+	if b := l.state.bucket; b.profile != "" {
+		c += " --profile " + shellQuoted(b.profile)
+	}
+	return c
+}

@@ -1,0 +1,193 @@
+package s3
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"os/user"
+	"strings"
+	"time"
+
+	"tfhaul/backend"
+)
+
+// lockPlace is where a backend keeps a lock: an object, or an item of a table. A state may be locked
+// in several.
+type lockPlace interface {
+	// read returns nil when nobody holds it.
+	read(ctx context.Context) (*heldLock, error)
+	// write puts the description there if there is none, and errLockHeld says that there is one, or
+	// was at that moment. With an error, maybe says whether it may be there all the same.
+	write(ctx context.Context, description []byte) (maybe bool, err error)
+	// remove deletes the lock if it still is the one that read returned with tag; errLockHeld says
+	// that it is not.
+	remove(ctx context.Context, tag string) error
+	// path is where it is, for people; lift the command that removes it by hand.
+	path() string
+	lift() string
+}
+
+// errLockHeld is what a lockPlace says where a condition on it was not met.
+var errLockHeld = errors.New("the lock is there already, or is another")
+
+// lockPlaces is where Terraform's s3 backend looks for the lock of this state, in its order.
+func (o *object) lockPlaces() []lockPlace {
+	places := []lockPlace{&lockObject{state: o}}
+	if o.bucket.table != nil {
+		places = append(places, &lockItem{table: o.bucket.table, state: o})
+	}
+	return places
+}
+
+// lease is the lock of a state in a bucket.
+type lease struct {
+	state *object
+	lock  backend.Lock
+}
+
+func (l *lease) Lock() backend.Lock { return l.lock }
+
+// TakeLock writes Terraform's own lock document to <key>.tflock, on the condition that there is none
+// (Terraform 1.10, use_lockfile = true), and with ?lock-table= also to the DynamoDB table (dynamodb_table).
+func (o *object) TakeLock(ctx context.Context, r backend.LockRequest) (backend.Lease, error) {
+	doc := &lockDocument{
+		ID: newLockID(), Operation: r.Operation, Info: r.Info, Version: r.Version,
+		Who: cmp.Or(r.Who, whoami()), Created: time.Now().UTC(), Path: o.lockID(),
+	}
+	held := &lease{state: o, lock: backend.Lock{
+		ID: doc.ID, Who: doc.Who, Operation: doc.Operation, Info: doc.Info, Created: doc.Created,
+		Path: (&lockObject{state: o}).path(),
+	}}
+	places := o.lockPlaces()
+	for i, place := range places {
+		maybe, err := o.take(ctx, place, doc)
+		if err == nil {
+			continue
+		}
+		written := places[:i]
+		if maybe {
+			written = places[:i+1]
+		}
+		// Interrupted or not, what was written is taken back.
+		cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), lockCleanup)
+		defer cancel()
+		if left := o.free(cleanup, written, doc.ID); left != nil && !backend.IsLockLost(left) {
+			return nil, &backend.LockLeftError{Address: o.address, Lock: held.lock, Lift: liftCommands(written), Err: err}
+		}
+		return nil, err
+	}
+	return held, nil
+}
+
+// lockCleanup is how long TakeLock tries to take back what it wrote.
+const lockCleanup = 30 * time.Second
+
+// take writes the lock in one place. A write whose answer was lost may be repeated by the SDK and
+// then finds our own lock. With an error, maybe says whether the lock may be there all the same.
+func (o *object) take(ctx context.Context, place lockPlace, doc *lockDocument) (maybe bool, err error) {
+	const attempts = 3 // S3 answers 409 to writes at the same moment, though neither may stay
+	for range attempts {
+		maybe, err := place.write(ctx, doc.marshal())
+		if !errors.Is(err, errLockHeld) {
+			return maybe, err
+		}
+		held, err := place.read(ctx)
+		switch {
+		case err != nil:
+			return true, err
+		case held == nil: // released between the two
+		case held.lock.ID == doc.ID:
+			return false, nil
+		default:
+			return false, &backend.LockedError{Address: o.address, Lock: held.lock}
+		}
+	}
+	return false, fmt.Errorf("cannot lock %q: the server refuses the lock %s though none is there; a bucket whose server takes a deleted lock for one that exists cannot be locked", o.address, place.path())
+}
+
+func (o *object) FreeLock(ctx context.Context, id string) error {
+	err := o.free(ctx, o.lockPlaces(), id)
+	var lost *backend.LockLostError
+	if errors.As(err, &lost) && lost.Lock == nil {
+		return nil
+	}
+	return err
+}
+
+func (l *lease) Release(ctx context.Context) error {
+	err := l.state.free(ctx, l.state.lockPlaces(), l.lock.ID)
+	if err != nil && !backend.IsLockLost(err) {
+		return &backend.LockLeftError{Address: l.state.address, Lock: l.lock, Lift: liftCommands(l.state.lockPlaces()), Err: err}
+	}
+	return err
+}
+
+// free removes the lock with this id from the places, from all of them whatever happens at one.
+func (o *object) free(ctx context.Context, places []lockPlace, id string) error {
+	var failed, lost error
+	for _, place := range places {
+		freed, holder, err := freeOne(ctx, place, id)
+		switch {
+		case err != nil:
+			failed = cmp.Or(failed, err)
+		case !freed && lost == nil:
+			lost = &backend.LockLostError{Address: o.address, Lock: holder.lockOrNil()}
+		}
+	}
+	return cmp.Or(failed, lost)
+}
+
+// freeOne removes the lock with this id from one place, or says whose it is instead.
+func freeOne(ctx context.Context, place lockPlace, id string) (freed bool, holder *heldLock, err error) {
+	holder, err = place.read(ctx)
+	if err != nil || holder == nil || holder.lock.ID != id {
+		return false, holder, err
+	}
+	if err = place.remove(ctx, holder.tag); !errors.Is(err, errLockHeld) {
+		return err == nil, nil, err
+	}
+	// It is not what it was: gone, as after a removal whose answer was lost, or another's.
+	holder, err = place.read(ctx)
+	return err == nil && holder == nil, holder, err
+}
+
+func (l *lease) Leave() string {
+	stops := "terraform with use_lockfile = true (1.10 or later)"
+	if l.state.bucket.table != nil {
+		stops += " or with this dynamodb_table"
+	}
+	return fmt.Sprintf("The lock %s was left on %q: it stops every %s that would write there. To lift it: terraform force-unlock %s in the old configuration, or %s.",
+		l.lock.ID, l.state.address, stops, l.lock.ID, liftCommands(l.state.lockPlaces()))
+}
+
+func liftCommands(places []lockPlace) string {
+	commands := make([]string, len(places))
+	for i, place := range places {
+		commands[i] = place.lift()
+	}
+	return strings.Join(commands, "; ")
+}
+
+// newLockID is a random UUID (version 4), the form Terraform gives its own.
+func newLockID() string {
+	var b [16]byte
+	rand.Read(b[:]) // never fails (crypto/rand)
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+// whoami is user@host, as Terraform writes it; what is unknown is left out.
+func whoami() string {
+	name := ""
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return name
+	}
+	return name + "@" + host
+}

@@ -1,0 +1,220 @@
+package s3
+
+import (
+	"bytes"
+	"context"
+	"crypto/md5"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+
+	"tfhaul/backend"
+	"tfhaul/plainwords"
+)
+
+// lockExt is behind the key of a state in that of its lock (internal/backend/remote-state/s3,
+// use_lockfile = true).
+const lockExt = ".tflock"
+
+// listedLockFresh is how long what a search saw of locks is taken for what is so: long enough to
+// plan hundreds of states without a request each, too short for a haul's later moves.
+const listedLockFresh = time.Minute
+
+// Holder looks at the object <key>.tflock and, with ?lock-table=, at the item of the DynamoDB table.
+// Within a minute of the search that found this state, the search's list says whether there is such an
+// object.
+func (o *object) Holder(ctx context.Context) (*backend.Lock, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if o.lockListed || o.listed.IsZero() || time.Since(o.listed) > listedLockFresh {
+		if held, err := (&lockObject{state: o}).read(ctx); held != nil || err != nil {
+			return held.lockOrNil(), err
+		}
+	}
+	if o.bucket.table == nil {
+		return nil, nil
+	}
+	held, err := (&lockItem{table: o.bucket.table, state: o}).read(ctx)
+	return held.lockOrNil(), err
+}
+
+// heldLock is a lock as it was found, with what says later whether it still is that one.
+type heldLock struct {
+	lock backend.Lock
+	tag  string // an object's entity tag; an item's description
+}
+
+func (h *heldLock) lockOrNil() *backend.Lock {
+	if h == nil {
+		return nil
+	}
+	return &h.lock
+}
+
+// lockObject is the object <key>.tflock.
+type lockObject struct{ state *object }
+
+func (l *lockObject) key() string { return l.state.key + lockExt }
+
+// path is the URL of the lock, without what the state's name carries to reach it.
+func (l *lockObject) path() string { return (&location{bucket: l.state.bucket.name}).name(l.key()) }
+
+func (l *lockObject) request(doing, action string) request {
+	return request{doing: doing, object: l.path(), action: action}
+}
+
+// read returns nil when there is no lock.
+func (l *lockObject) read(ctx context.Context) (*heldLock, error) {
+	out, err := l.state.get(ctx, l.request("read the lock", "s3:GetObject"), l.key(), "", "")
+	if hasCode(err, backend.NoState) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot tell whether the state is locked: %w", err)
+	}
+	defer func() { _ = out.Body.Close() }() // it was only read
+	held := &heldLock{lock: backend.Lock{Path: l.path()}, tag: aws.ToString(out.ETag)}
+	text, err := io.ReadAll(io.LimitReader(out.Body, backend.MaxLockInfo))
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("cannot read the lock %q: %w", l.path(), context.Cause(ctx))
+		}
+		held.lock.Info = "its description cannot be read: " + plainwords.Describe(err)
+		return held, nil
+	}
+	held.lock.Describe(text)
+	return held, nil
+}
+
+func (l *lockObject) write(ctx context.Context, description []byte) (maybe bool, err error) {
+	in := &awss3.PutObjectInput{
+		Bucket: &l.state.bucket.name, Key: aws.String(l.key()),
+		Body: bytes.NewReader(description), IfNoneMatch: aws.String("*"),
+		ContentType: aws.String("application/json"), ContentMD5: aws.String(contentMD5(description)),
+	}
+	if err := l.encryptLikeState(ctx, in); err != nil {
+		return false, err
+	}
+	_, err = ask(ctx, l.state.bucket, l.request("write the lock", "s3:PutObject"), func(here ...func(*awss3.Options)) (*awss3.PutObjectOutput, error) {
+		// Each attempt reads the body from its beginning.
+		in.Body = bytes.NewReader(description)
+		return l.state.bucket.client.PutObject(ctx, in, here...)
+	})
+	switch httpStatus(err) {
+	case http.StatusPreconditionFailed, http.StatusConflict:
+		return true, errLockHeld
+	}
+	return mayHaveHappened(err), err
+}
+
+// mayHaveHappened says whether a request that failed may have taken effect all the same: the server
+// did not clearly refuse it, and it was not stopped on this side.
+func mayHaveHappened(err error) bool {
+	var e *backend.Error
+	if err == nil || errors.As(err, &e) && e.Everywhere() {
+		return false
+	}
+	status := httpStatus(err)
+	return status < 300 || status >= 500
+}
+
+// encryptLikeState asks for the encryption that the state has, as Terraform does for both: many
+// buckets refuse anything else, and Terraform could not read a lock of another.
+func (l *lockObject) encryptLikeState(ctx context.Context, in *awss3.PutObjectInput) error {
+	if sse := l.state.bucket.sse; sse != nil {
+		in.SSECustomerAlgorithm, in.SSECustomerKey, in.SSECustomerKeyMD5 = sse.algorithm, sse.key, sse.md5
+		return nil
+	}
+	head, err := l.state.head(ctx, l.state.request("look at"))
+	if err != nil {
+		return err
+	}
+	in.ServerSideEncryption, in.SSEKMSKeyId = head.ServerSideEncryption, head.SSEKMSKeyId
+	if in.ServerSideEncryption == types.ServerSideEncryptionAes256 {
+		in.SSEKMSKeyId = nil
+	}
+	return nil
+}
+
+// remove deletes the lock if it is the one with this tag. On a server without conditional deletes it
+// is the caller's look just before that says so.
+func (l *lockObject) remove(ctx context.Context, tag string) error {
+	in := &awss3.DeleteObjectInput{Bucket: &l.state.bucket.name, Key: aws.String(l.key()), IfMatch: filled(tag)}
+	remove := func() error {
+		_, err := ask(ctx, l.state.bucket, l.request("delete the lock", "s3:DeleteObject"), func(here ...func(*awss3.Options)) (*awss3.DeleteObjectOutput, error) {
+			return l.state.bucket.client.DeleteObject(ctx, in, here...)
+		})
+		return err
+	}
+	err := remove()
+	switch httpStatus(err) {
+	case http.StatusNotImplemented, http.StatusBadRequest:
+		in.IfMatch = nil
+		err = remove()
+	case http.StatusPreconditionFailed, http.StatusConflict:
+		return errLockHeld
+	case http.StatusNotFound:
+		return nil
+	}
+	return err
+}
+
+// lift is the command that removes it by hand.
+func (l *lockObject) lift() string {
+	b := l.state.bucket
+	var c strings.Builder
+	fmt.Fprintf(&c, "aws s3 rm %s", shellQuoted("s3://"+b.name+"/"+l.key()))
+	if b.endpoint != "" {
+		fmt.Fprintf(&c, " --endpoint-url %s", shellQuoted(b.endpoint))
+	}
+	if b.profile != "" {
+		fmt.Fprintf(&c, " --profile %s", shellQuoted(b.profile))
+	}
+	return c.String()
+}
+
+func contentMD5(b []byte) string {
+	sum := md5.Sum(b)
+	return base64.StdEncoding.EncodeToString(sum[:])
+}
+
+// shellQuoted is s as one word of a POSIX shell.
+func shellQuoted(s string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./:@%+=,", r)
+	}
+	if s != "" && strings.TrimFunc(s, plain) == "" {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+// lockDocument is the description that Terraform writes and reads (internal/states/statemgr,
+// LockInfo).
+type lockDocument struct {
+	ID        string
+	Operation string
+	Info      string
+	Who       string
+	Version   string
+	Created   time.Time
+	Path      string // <bucket>/<key>
+}
+
+func (d *lockDocument) marshal() []byte {
+	text, err := json.Marshal(d)
+	if err != nil {
+		panic(err) // strings and a time of this era can always be written
+	}
+	return text
+}

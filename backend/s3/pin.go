@@ -1,0 +1,73 @@
+package s3
+
+import (
+	"fmt"
+	"net/url"
+	"strconv"
+	"time"
+
+	"tfhaul/backend"
+)
+
+// A pin names one version of an object. It is the ID of a version, with these names of
+// old journals' pins.
+type pin struct {
+	version  string // the bucket's, where it is versioned
+	etag     string
+	size     int64 // bytes
+	modified time.Time
+}
+
+// asVersion returns the version that the pin stands for.
+func (p pin) asVersion() backend.Version {
+	id := url.Values{"size": {strconv.FormatInt(p.size, 10)}}
+	for name, value := range map[string]string{"version_id": p.version, "etag": p.etag} {
+		if value != "" {
+			id.Set(name, value)
+		}
+	}
+	if !p.modified.IsZero() {
+		id.Set("mod_time", p.modified.UTC().Format(time.RFC3339))
+	}
+	return backend.Version{ID: id.Encode(), Size: p.size, Created: p.modified}
+}
+
+// parsePin reads the ID of a version.
+func parsePin(id string) (pin, error) {
+	values, err := url.ParseQuery(id)
+	if err != nil {
+		return pin{}, fmt.Errorf("this is not an object's version: %q", id)
+	}
+	p := pin{version: values.Get("version_id"), etag: values.Get("etag")}
+	p.modified, _ = time.Parse(time.RFC3339, values.Get("mod_time")) // zero where there is none
+	if p.size, err = strconv.ParseInt(values.Get("size"), 10, 64); err != nil {
+		return pin{}, fmt.Errorf("this is not an object's version: %q", id)
+	}
+	return p, nil
+}
+
+// compare compares what is there now with what was read: nil or a *backend.ChangedError.
+// The entity tag decides: it follows the content, while a version may be new without it
+// (versioning switched on) or the same (the version "null" is replaced in place).
+func (p pin) compare(address string, was pin) error {
+	changed := func(how string, args ...any) error {
+		return &backend.ChangedError{Address: address, How: fmt.Sprintf(how, args...)}
+	}
+	written := func() error {
+		return changed("written %s, was %s", p.modified.UTC().Format(time.RFC3339), was.modified.UTC().Format(time.RFC3339))
+	}
+	switch {
+	case p.size != was.size:
+		return changed("size %d, was %d", p.size, was.size)
+	case p.etag != "" && was.etag != "":
+		if p.etag != was.etag {
+			return written()
+		}
+		return nil
+	case p.version != was.version:
+		return changed("version %s, was %s", p.version, was.version)
+	case !p.modified.Equal(was.modified):
+		return written()
+	}
+	return nil
+}

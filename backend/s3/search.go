@@ -1,0 +1,144 @@
+package s3
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+
+	"tfhaul/backend"
+)
+
+// A prefix is what an s3:// URL names: the objects below a prefix, or one object.
+type prefix struct {
+	bucket *bucket
+	url    *location
+}
+
+// States lists the states below the prefix, page by page.
+func (p *prefix) States(ctx context.Context, f backend.Filter) (*backend.Listing, error) {
+	if !p.url.searches() {
+		return &backend.Listing{States: []backend.State{newObject(p.bucket, p.url, p.url.key)}}, nil
+	}
+	s := &searcher{
+		prefix: p, filter: f, listing: &backend.Listing{},
+		locked: map[string]bool{}, directories: map[string]bool{},
+	}
+	listed := time.Now()
+	if err := s.pages(ctx); err != nil {
+		return nil, err
+	}
+	for _, object := range s.found {
+		object.listed, object.lockListed = listed, s.locked[object.key]
+		s.listing.States = append(s.listing.States, object)
+	}
+	s.listing.Sort()
+	if len(s.listing.States) == 0 {
+		return s.listing, f.Nothing(p.url.name(p.url.key), s.listing)
+	}
+	return s.listing, nil
+}
+
+type searcher struct {
+	*prefix
+	filter  backend.Filter
+	listing *backend.Listing
+
+	found       []*object
+	locked      map[string]bool // keys of states whose lock was listed
+	directories map[string]bool // whether what lies in a directory is searched, by its relative path
+}
+
+// pages asks for page after page.
+func (s *searcher) pages(ctx context.Context) error {
+	r := request{doing: "list", object: s.url.name(s.url.key), action: "s3:ListBucket"}
+	var next *string
+	for {
+		page, err := ask(ctx, s.bucket, r, func(here ...func(*awss3.Options)) (*awss3.ListObjectsV2Output, error) {
+			return s.bucket.client.ListObjectsV2(ctx, &awss3.ListObjectsV2Input{
+				Bucket: &s.bucket.name, Prefix: filled(s.url.key), ContinuationToken: next,
+				// XML cannot carry every character a key may have.
+				EncodingType: types.EncodingTypeUrl,
+			}, here...)
+		})
+		if err != nil {
+			return err
+		}
+		if err := s.page(page); err != nil {
+			return err
+		}
+		if !aws.ToBool(page.IsTruncated) {
+			return nil
+		}
+		before := aws.ToString(next)
+		if next = page.NextContinuationToken; aws.ToString(next) == "" || *next == before {
+			// Taking what came so far for all there is would lose states.
+			return fmt.Errorf("cannot list %q: the server says that there is more and not where it begins", r.object)
+		}
+	}
+}
+
+func (s *searcher) page(page *awss3.ListObjectsV2Output) error {
+	for _, entry := range page.Contents {
+		key := aws.ToString(entry.Key)
+		if page.EncodingType == types.EncodingTypeUrl {
+			decoded, err := url.QueryUnescape(key)
+			if err != nil {
+				return fmt.Errorf("cannot list %q: the server encodes a key in a way that cannot be read: %q", s.url.name(s.url.key), key)
+			}
+			key = decoded
+		}
+		if relative, ok := strings.CutPrefix(key, s.url.key); ok && relative != "" && !strings.HasSuffix(key, "/") {
+			s.entry(key, relative)
+		}
+	}
+	return nil
+}
+
+// entry takes the object at key if it was asked for, or says why not.
+func (s *searcher) entry(key, relative string) {
+	if state, ok := strings.CutSuffix(key, lockExt); ok {
+		s.locked[state] = true // also of what is excluded: that costs nothing
+	}
+	dir := path.Dir(relative)
+	if !s.searched(dir) {
+		return
+	}
+	take, skip := s.filter.File(relative)
+	switch {
+	case skip != nil:
+		s.skip(key, skip.Code, skip.Reason)
+	case take:
+		s.found = append(s.found, newObject(s.bucket, s.url, key))
+	}
+}
+
+// searched reports whether what lies in the directory dir is looked at: neither it nor one
+// above it is excluded, and none is one that never holds states.
+func (s *searcher) searched(dir string) bool {
+	if dir == "." {
+		return true
+	}
+	if known, ok := s.directories[dir]; ok {
+		return known
+	}
+	enter := s.searched(path.Dir(dir))
+	if enter {
+		var skip *backend.Skip
+		if enter, skip = s.filter.Directory(dir); skip != nil {
+			s.skip(s.url.key+dir+"/", skip.Code, skip.Reason)
+		}
+	}
+	s.directories[dir] = enter
+	return enter
+}
+
+func (s *searcher) skip(key, code, reason string) {
+	s.listing.Skipped = append(s.listing.Skipped, backend.Skip{Name: s.url.name(key), Code: code, Reason: reason})
+}

@@ -1,0 +1,17 @@
+package command
+
+import (
+	"tfhaul/backend"
+	"tfhaul/backend/atlas"
+	"tfhaul/backend/file"
+	"tfhaul/backend/s3"
+)
+
+// kinds are all kinds of backends. A new kind is a package and a line here.
+func kinds(c backend.Connection) backend.Kinds {
+	return backend.Kinds{
+		file.Kind(c),
+		s3.Kind(c),
+		atlas.Kind(c),
+	}
+}

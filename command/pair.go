@@ -1,0 +1,70 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"tfhaul/pairing"
+	"tfhaul/report"
+	"tfhaul/target"
+)
+
+// pair finds the states and names their workspaces. No state is read yet.
+func (h *hauling) pair(ctx context.Context) (*pairing.Pairing, error) {
+	p, err := h.find(ctx)
+	if err != nil {
+		return nil, asUsage(err)
+	}
+	return p, permit(p.Moves, h.permissions)
+}
+
+func (h *hauling) find(ctx context.Context) (*pairing.Pairing, error) {
+	f := pairing.Finder{Kinds: h.kinds, Filter: h.filter, Organization: h.address.Organization, CheckWorkspace: checkWorkspace}
+	switch {
+	case h.manifest != "":
+		m, err := pairing.OpenManifest(h.manifest)
+		if err != nil {
+			return nil, &usageError{err.Error()}
+		}
+		if h.address, err = h.organizationAddress(m.Target.Hostname + "/" + m.Target.Organization); err != nil {
+			return nil, usagef("%s: %v", h.manifest, err)
+		}
+		f.Organization = h.address.Organization
+		return f.ByManifest(ctx, m, h.manifest)
+	case h.mapFile != "":
+		return f.ByMap(ctx, h.sources, h.mapFile)
+	}
+	return f.ByName(ctx, h.sources, h.namer, h.typed["workspace-name"])
+}
+
+// asUsage returns a mistake in what the user wrote as a usage error, with what was found
+// and not taken. Other errors stay as they are.
+func asUsage(err error) error {
+	m, ok := errors.AsType[*pairing.Mistake](err)
+	if !ok {
+		return err
+	}
+	message := m.Message
+	for i, l := range m.LeftOut {
+		if i == mostListed {
+			message += fmt.Sprintf("\n  … and %d more", len(m.LeftOut)-i)
+			break
+		}
+		message += fmt.Sprintf("\n  skipped %s: %s", report.PlainLine(l.Source), report.PlainLine(l.Message))
+	}
+	return &usageError{message}
+}
+
+// checkWorkspace refuses what cannot be a workspace's name.
+func checkWorkspace(name string) error {
+	if strings.ContainsAny(name, "/@?#") { // which mean something in an address
+		return fmt.Errorf("it names the workspace %q: its name consists of letters, digits, - and _", name)
+	}
+	_, err := target.ParseWorkspace(target.DefaultHost+"/organization/"+name, func(string) string { return "" })
+	if bad, ok := errors.AsType[*target.AddressError](err); ok {
+		return fmt.Errorf("it %s", bad.Reason)
+	}
+	return err
+}

@@ -1,0 +1,98 @@
+package pairing_test
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"tfhaul/pairing"
+)
+
+func TestManifestIsReadAsItWasWritten(t *testing.T) {
+	serial, md5, relation, yes := int64(41), "9e107d9d372bb6826bd81d3542a419d6", "fresh", true
+	project, mode, version, timeout := "network", "local", "~> 1.11", "5m0s"
+	written := &pairing.Manifest{
+		Target:   pairing.ManifestTarget{Hostname: "tfe.example.com:8443", Organization: "acme"},
+		Defaults: &pairing.ManifestSettings{Create: &yes, Project: &project, Tags: []string{"prod", "env=prod"}, LockTimeout: &timeout},
+		Moves: []*pairing.ManifestMove{
+			{Source: "s3://acme-tfstate/network/terraform.tfstate", Workspace: "network", Serial: &serial, MD5: &md5, Relation: &relation},
+			{Source: `C:\states\a "quoted" ${name} %{if} näme.tfstate`, Workspace: "odd", Replace: &yes, BumpSerial: &yes,
+				Own: pairing.ManifestSettings{ExecutionMode: &mode, TerraformVersion: &version, Tags: []string{}}},
+		},
+	}
+	var file bytes.Buffer
+	if _, err := written.WriteTo(&file); err != nil {
+		t.Fatal(err)
+	}
+	read, err := pairing.ReadManifest(bytes.NewReader(file.Bytes()), "plan.hcl")
+	if err != nil {
+		t.Fatalf("%v\n%s", err, &file)
+	}
+	if d := cmp.Diff(written, read); d != "" {
+		t.Errorf("read otherwise than written (-written +read):\n%s", d)
+	}
+	if !strings.Contains(file.String(), "move \"s3://acme-tfstate/network/terraform.tfstate\" {\n  workspace = \"network\"\n  serial    = 41\n") {
+		t.Errorf("not laid out for people:\n%s", &file)
+	}
+}
+
+func TestManifestErrors(t *testing.T) {
+	const target = "target {\n  hostname = \"h\"\n  organization = \"o\"\n}\n"
+	cases := []struct{ name, text, says string }{
+		{"empty", "", `Missing target block`},
+		{"no move", target, "there is no move block"},
+		{"cut in the middle", target + "move \"a\" {\n  workspace = \"n", "plan.hcl:6"},
+		{"an unknown attribute", target + "move \"a\" {\n  workspace = \"n\"\n  serail = 4\n}\n", `plan.hcl:7,3: Unsupported argument: An argument named "serail" is not expected here`},
+		{"a serial that is no number", target + "move \"a\" {\n  workspace = \"n\"\n  serial = \"four\"\n  md5 = \"x\"\n}\n", "plan.hcl:7"},
+		{"a fraction of a serial", target + "move \"a\" {\n  workspace = \"n\"\n  serial = 4.5\n  md5 = \"x\"\n}\n", "plan.hcl:7"},
+		{"half an expectation", target + "move \"a\" {\n  workspace = \"n\"\n  serial = 4\n}\n", "give both"},
+		{"one source twice", target + "move \"a\" {\n  workspace = \"n\"\n}\nmove \"a\" {\n  workspace = \"m\"\n}\n", "one state belongs into one"},
+		{"no organization", "target {\n  hostname = \"h\"\n  organization = \"\"\n}\nmove \"a\" {\n  workspace = \"n\"\n}\n", "must not be empty"},
+		{"a function", target + "move \"a\" {\n  workspace = upper(\"n\")\n}\n", "plan.hcl:6"},
+		{"an unknown default", target + "defaults {\n  craete = true\n}\nmove \"a\" {\n  workspace = \"n\"\n}\n", "plan.hcl:6,3: Unsupported argument"},
+		{"a project without create", target + "defaults {\n  project = \"p\"\n}\nmove \"a\" {\n  workspace = \"n\"\n}\n", "project describes workspaces to create, and requires create = true"},
+		{"a version without create", target + "move \"a\" {\n  workspace = \"n\"\n  terraform_version = \"1.11.4\"\n}\n", "requires create = true"},
+		{"a mode that does not exist", target + "defaults {\n  create = true\n  execution_mode = \"cloud\"\n}\nmove \"a\" {\n  workspace = \"n\"\n}\n", "it is remote, local or agent"},
+		{"a pool without agents", target + "defaults {\n  create = true\n  agent_pool = \"p\"\n}\nmove \"a\" {\n  workspace = \"n\"\n}\n", "agent_pool requires execution_mode"},
+		{"a tag that no server takes", target + "defaults {\n  create = true\n  tags = [\"a b\"]\n}\nmove \"a\" {\n  workspace = \"n\"\n}\n", "tags cannot hold \"a b\""},
+		{"a duration that is none", target + "defaults {\n  lock_timeout = \"soon\"\n}\nmove \"a\" {\n  workspace = \"n\"\n}\n", "it is a duration"},
+		{"JSON", `{"target":{}}`, "plan.hcl:1"},
+		{"binary", "\x00\xff\xfe", "plan.hcl:1"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := pairing.ReadManifest(strings.NewReader(c.text), "plan.hcl")
+			if err == nil {
+				t.Fatal("it was accepted")
+			}
+			if !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("got %q, want one line with %q", err, c.says)
+			}
+		})
+	}
+}
+
+func FuzzReadManifest(f *testing.F) {
+	f.Add("target {\n  hostname = \"h\"\n  organization = \"o\"\n}\nmove \"a\" {\n  workspace = \"n\"\n  serial = 1\n  md5 = \"m\"\n}\n")
+	f.Add("move \"${x}\" {}")
+	f.Fuzz(func(t *testing.T, text string) {
+		m, err := pairing.ReadManifest(strings.NewReader(text), "plan.hcl")
+		if err != nil {
+			return
+		}
+		// What can be read can be written and read again, and is the same.
+		var file bytes.Buffer
+		if _, err := m.WriteTo(&file); err != nil {
+			t.Fatal(err)
+		}
+		again, err := pairing.ReadManifest(&file, "plan.hcl")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(m, again); d != "" {
+			t.Error(d)
+		}
+	})
+}

@@ -1,0 +1,216 @@
+package pairing
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/hcl/v2/hclwrite"
+	"github.com/zclconf/go-cty/cty"
+
+	"tfhaul/migrate"
+	"tfhaul/target"
+)
+
+// ManifestSettings are the settings of a manifest's moves: in its defaults block, and
+// in each move. What is absent there is taken from the defaults.
+type ManifestSettings struct {
+	Create *bool `hcl:"create"`
+	// Project, Tags, ExecutionMode, AgentPool and TerraformVersion describe a
+	// workspace to create, as the flags of these names do.
+	Project          *string  `hcl:"project"`
+	Tags             []string `hcl:"tags,optional"`
+	ExecutionMode    *string  `hcl:"execution_mode"`
+	AgentPool        *string  `hcl:"agent_pool"`
+	TerraformVersion *string  `hcl:"terraform_version"`
+	// LockTimeout is a duration such as "5m".
+	LockTimeout  *string `hcl:"lock_timeout"`
+	IncludeEmpty *bool   `hcl:"include_empty"`
+	LockSource   *bool   `hcl:"lock_source"`
+	FreezeSource *bool   `hcl:"freeze_source"`
+}
+
+// manifestSettings are the settings as a manifest has them; what is as it would be
+// without them is left out.
+func manifestSettings(s migrate.Settings) *ManifestSettings {
+	m := &ManifestSettings{
+		Create: ifSet(s.Create), IncludeEmpty: ifSet(s.IncludeEmpty), LockSource: ifSet(s.LockSource), FreezeSource: ifSet(s.FreezeSource),
+	}
+	if o := s.CreateOptions; s.Create {
+		m.Project, m.Tags, m.ExecutionMode, m.AgentPool = ifSet(o.Project), o.Tags, ifSet(o.ExecutionMode), ifSet(o.AgentPool)
+		if o.TerraformVersion != migrate.FromState {
+			m.TerraformVersion = ifSet(o.TerraformVersion)
+		}
+	}
+	if s.LockTimeout > 0 {
+		m.LockTimeout = ifSet(s.LockTimeout.String())
+	}
+	return m
+}
+
+// empty reports whether nothing is set.
+func (m *ManifestSettings) empty() bool {
+	return m.Create == nil && m.describesCreation() == "" && m.LockTimeout == nil && m.IncludeEmpty == nil && m.LockSource == nil && m.FreezeSource == nil
+}
+
+// ifSet returns nil for the zero value.
+func ifSet[T comparable](value T) *T {
+	var zero T
+	if value == zero {
+		return nil
+	}
+	return &value
+}
+
+// describesCreation names the first attribute that describes a workspace to create; ""
+// for none.
+func (m *ManifestSettings) describesCreation() string {
+	switch {
+	case m.Project != nil:
+		return "project"
+	case len(m.Tags) > 0:
+		return "tags"
+	case m.ExecutionMode != nil:
+		return "execution_mode"
+	case m.AgentPool != nil:
+		return "agent_pool"
+	case m.TerraformVersion != nil:
+		return "terraform_version"
+	}
+	return ""
+}
+
+// over fills in what these settings say, and leaves the rest.
+func (m *ManifestSettings) over(s *migrate.Settings) error {
+	set(&s.Create, m.Create)
+	set(&s.IncludeEmpty, m.IncludeEmpty)
+	set(&s.LockSource, m.LockSource)
+	set(&s.FreezeSource, m.FreezeSource)
+	o := &s.CreateOptions
+	set(&o.Project, m.Project)
+	set(&o.ExecutionMode, m.ExecutionMode)
+	set(&o.AgentPool, m.AgentPool)
+	set(&o.TerraformVersion, m.TerraformVersion)
+	if m.Tags != nil {
+		o.Tags = m.Tags
+	}
+	if m.LockTimeout != nil {
+		d, err := time.ParseDuration(*m.LockTimeout)
+		if err != nil || d < 0 {
+			return fmt.Errorf("lock_timeout cannot be %q: it is a duration such as 30s, 5m or 1h", *m.LockTimeout)
+		}
+		s.LockTimeout = d
+	}
+	switch o.ExecutionMode {
+	case "", "remote", "local", target.AgentMode:
+	default:
+		return fmt.Errorf("execution_mode cannot be %q: it is remote, local or agent", o.ExecutionMode)
+	}
+	if m.AgentPool != nil && o.ExecutionMode != target.AgentMode {
+		return fmt.Errorf("agent_pool requires execution_mode = %q", target.AgentMode)
+	}
+	for _, tag := range m.Tags {
+		if err := target.CheckTag(tag); err != nil {
+			return fmt.Errorf("tags cannot hold %q: %w", tag, err)
+		}
+	}
+	return nil
+}
+
+func set[T any](into *T, value *T) {
+	if value != nil {
+		*into = *value
+	}
+}
+
+// Settings returns what decides a move: the defaults, and its own settings.
+func (m *Manifest) Settings(move *ManifestMove) (migrate.Settings, error) {
+	var s migrate.Settings
+	s.CreateOptions.TerraformVersion = migrate.FromState
+	if m.Defaults != nil {
+		if err := m.Defaults.over(&s); err != nil {
+			return s, fmt.Errorf("defaults: %w", err)
+		}
+	}
+	if err := move.Own.over(&s); err != nil {
+		return s, fmt.Errorf("the move of %q: %w", move.Source, err)
+	}
+	if what := move.Own.describesCreation(); what != "" && !s.Create {
+		return s, fmt.Errorf("the move of %q: %s describes a workspace to create, and requires create = true", move.Source, what)
+	}
+	return s, nil
+}
+
+// checkSettings finds settings that cannot be, or that have no effect.
+func (m *Manifest) checkSettings() error {
+	creates := false
+	for _, move := range m.Moves {
+		s, err := m.Settings(move)
+		if err != nil {
+			return err
+		}
+		creates = creates || s.Create
+	}
+	if m.Defaults == nil || creates {
+		return nil
+	}
+	if what := m.Defaults.describesCreation(); what != "" {
+		return fmt.Errorf("defaults: %s describes workspaces to create, and requires create = true", what)
+	}
+	return nil
+}
+
+func (m *ManifestSettings) write(b *hclwrite.Body) {
+	writeBool(b, "create", m.Create)
+	writeText(b, "project", m.Project)
+	writeList(b, "tags", m.Tags)
+	writeText(b, "execution_mode", m.ExecutionMode)
+	writeText(b, "agent_pool", m.AgentPool)
+	writeText(b, "terraform_version", m.TerraformVersion)
+	writeText(b, "lock_timeout", m.LockTimeout)
+	writeBool(b, "include_empty", m.IncludeEmpty)
+	writeBool(b, "lock_source", m.LockSource)
+	writeBool(b, "freeze_source", m.FreezeSource)
+}
+
+func writeBool(b *hclwrite.Body, name string, value *bool) {
+	if value != nil {
+		b.SetAttributeValue(name, cty.BoolVal(*value))
+	}
+}
+
+func writeText(b *hclwrite.Body, name string, value *string) {
+	if value != nil {
+		b.SetAttributeValue(name, cty.StringVal(*value))
+	}
+}
+
+func writeList(b *hclwrite.Body, name string, values []string) {
+	if values == nil {
+		return
+	}
+	list := make([]cty.Value, len(values))
+	for i, v := range values {
+		list[i] = cty.StringVal(v)
+	}
+	b.SetAttributeValue(name, cty.TupleVal(list))
+}
+
+// comment writes a block that is left out of the manifest, with the reason, for the
+// reader.
+func comment(block *hclwrite.File, reason string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "\n# Not moved: %s\n", strings.Map(printable, reason))
+	for line := range strings.Lines(strings.TrimSpace(string(block.Bytes()))) {
+		b.WriteString("# " + line)
+	}
+	return b.String() + "\n"
+}
+
+// printable keeps what a reason quotes from ending its comment.
+func printable(r rune) rune {
+	if r < ' ' || r == 0x7f || r == '\u0085' || r == '\u2028' || r == '\u2029' {
+		return ' '
+	}
+	return r
+}

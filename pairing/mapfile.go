@@ -1,0 +1,150 @@
+package pairing
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+)
+
+// A mapLine is a line of --map.
+type mapLine struct {
+	number            int
+	source, workspace string
+}
+
+// readMap reads the file of --map.
+func readMap(path string) ([]mapLine, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("the map %q cannot be read: %w", path, withoutPath(err))
+	}
+	lines, err := parseMap(file, path)
+	if closed := file.Close(); err == nil && closed != nil {
+		err = closed
+	}
+	return lines, err
+}
+
+// The bounds of a map: lines, and fields of a line, take many times their bytes.
+const (
+	maxMapLines = 200_000
+	maxMapLine  = 2 << 20 // bytes, with the comments before it
+)
+
+// lineByLine fails where a line is longer than it may be.
+type lineByLine struct {
+	from io.Reader
+	left int // bytes until the line must have ended
+}
+
+// errLongLine is returned for a line of a map that is longer than it may be.
+var errLongLine = fmt.Errorf("a line is longer than %d MB: is it a list of sources and workspaces?", maxMapLine>>20)
+
+func (l *lineByLine) Read(p []byte) (int, error) {
+	n, err := l.from.Read(p)
+	if l.left -= n; l.left < 0 {
+		return 0, errLongLine
+	}
+	return n, err
+}
+
+// notCSV is how workbooks begin, which spreadsheets write when they are not asked for
+// CSV.
+var notCSV = []string{"PK\x03\x04", "\xd0\xcf\x11\xe0"}
+
+// isUTF16 reports whether a file begins as UTF-16 does: with a byte order mark, or with
+// ASCII, of which every other byte is 0.
+func isUTF16(begin []byte) bool {
+	if bytes.HasPrefix(begin, []byte("\xff\xfe")) || bytes.HasPrefix(begin, []byte("\xfe\xff")) {
+		return true
+	}
+	if len(begin) < 4 {
+		return false
+	}
+	zeros := [2]int{}
+	for i, b := range begin {
+		if b == 0 {
+			zeros[i%2]++
+		}
+	}
+	return zeros[0] == 0 && zeros[1] > len(begin)/4 || zeros[1] == 0 && zeros[0] > len(begin)/4
+}
+
+// fieldsOf counts the fields of a line.
+func fieldsOf(record []string) string {
+	if len(record) == 1 {
+		return "one field"
+	}
+	return fmt.Sprintf("%d fields", len(record))
+}
+
+// plainQuote says what is wrong with a quote.
+func plainQuote(err error) error {
+	switch {
+	case errors.Is(err, csv.ErrBareQuote):
+		return errors.New("a quote stands inside a field: put the whole field in quotes, and write the quote twice")
+	case errors.Is(err, csv.ErrQuote):
+		return errors.New("a field begins with a quote and does not end with one")
+	}
+	return err
+}
+
+// parseMap reads lines of source,workspace; a first line that says so is a header,
+// and lines that begin with # are comments. Its errors name the line.
+func parseMap(r io.Reader, path string) ([]mapLine, error) {
+	line := &lineByLine{from: r, left: maxMapLine}
+	in := bufio.NewReader(line)
+	for _, head := range notCSV {
+		if begin, err := in.Peek(len(head)); err == nil && string(begin) == head {
+			return nil, fmt.Errorf("%s is not CSV in UTF-8: save it as that", path)
+		}
+	}
+	if begin, _ := in.Peek(64); isUTF16(begin) {
+		return nil, fmt.Errorf("%s is UTF-16, not CSV in UTF-8: save it as that", path)
+	}
+	// Spreadsheets begin a file so.
+	if bom, err := in.Peek(3); err == nil && bytes.Equal(bom, []byte("\xef\xbb\xbf")) {
+		_, _ = in.Discard(3) // it was just peeked at
+	}
+	table := csv.NewReader(in)
+	table.Comment, table.TrimLeadingSpace, table.FieldsPerRecord = '#', true, -1
+	var lines []mapLine
+	for first := true; ; first = false {
+		line.left = maxMapLine
+		record, err := table.Read()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if broken, ok := errors.AsType[*csv.ParseError](err); ok {
+			return nil, fmt.Errorf("%s:%d: %w", path, broken.Line, plainQuote(broken.Err))
+		}
+		if err != nil {
+			return nil, fmt.Errorf("the map %q cannot be read: %w", path, withoutPath(err))
+		}
+		number, _ := table.FieldPos(0)
+		for i := range record {
+			record[i] = strings.TrimSpace(record[i])
+		}
+		switch {
+		case len(record) != 2:
+			return nil, fmt.Errorf("%s:%d: a line is source,workspace, and this one has %s", path, number, fieldsOf(record))
+		case first && strings.EqualFold(record[0], "source") && strings.EqualFold(record[1], "workspace"):
+			continue
+		case record[0] == "" || record[1] == "":
+			return nil, fmt.Errorf("%s:%d: neither the source nor the workspace may be empty", path, number)
+		}
+		if len(lines) == maxMapLines {
+			return nil, fmt.Errorf("%s has more than %d lines: split it into several maps", path, maxMapLines)
+		}
+		lines = append(lines, mapLine{number, record[0], record[1]})
+	}
+	if len(lines) == 0 {
+		return nil, fmt.Errorf("%s holds no line of source,workspace, so there is nothing to do", path)
+	}
+	return lines, nil
+}

@@ -1,0 +1,355 @@
+// Package pairing decides which state goes where: it searches sources, names the target of
+// each state by a template, a map or a manifest, and reports what is left out. It reads no
+// state, and knows no flag.
+package pairing
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"tfhaul/backend"
+	"tfhaul/migrate"
+)
+
+// A Pairing is which states go into which workspaces.
+type Pairing struct {
+	Moves []migrate.Move
+	// LeftOut is what was found and is not moved.
+	LeftOut []LeftOut
+}
+
+// Incomplete counts what could not be looked at, so that there may be states in it.
+func (p *Pairing) Incomplete() int {
+	n := 0
+	for _, l := range p.LeftOut {
+		if l.Code == backend.SkipUnreadable {
+			n++
+		}
+	}
+	return n
+}
+
+// A Mistake is an error that the user has to correct in what they wrote.
+type Mistake struct {
+	Message string
+	// LeftOut is what a search that found no state did find.
+	LeftOut []LeftOut
+}
+
+func (m *Mistake) Error() string { return m.Message }
+
+func mistakef(format string, args ...any) error {
+	return &Mistake{Message: fmt.Sprintf(format, args...)}
+}
+
+// A Finder finds states and the workspaces that they go into.
+type Finder struct {
+	Kinds        backend.Kinds
+	Filter       backend.Filter
+	Organization string
+	// CheckWorkspace refuses what cannot be a workspace's name. Its error's text continues
+	// a sentence about the move.
+	CheckWorkspace func(name string) error
+}
+
+// move is one state's, into the organization.
+func (f *Finder) move(state backend.State, workspace string) migrate.Move {
+	m := migrate.Move{Object: state, Organization: f.Organization, Workspace: workspace}
+	if !utf8.ValidString(state.Address()) {
+		return unnamed(m, "the path is not valid UTF-8, so neither a journal nor a manifest could name it: rename it, or move the state alone with tfhaul move")
+	}
+	return m
+}
+
+// unnamed makes of a move one that is refused because of its name. One such name does not
+// keep the others from being moved.
+func unnamed(m migrate.Move, reason string) migrate.Move {
+	m.Workspace, m.Unnamed, m.Naming = "", true, reason
+	return m
+}
+
+// ByName names the workspaces by the places of the states. strict makes it a Mistake if no
+// state at all can be named: then the template is to blame, and not a path.
+func (f *Finder) ByName(ctx context.Context, sources []string, namer *Namer, strict bool) (*Pairing, error) {
+	states, leftOut, err := f.search(ctx, sources)
+	if err != nil {
+		return nil, err
+	}
+	p := &Pairing{LeftOut: leftOut}
+	var nameless []string
+	for _, s := range states {
+		naming, err := namer.Naming(s.Place())
+		move := f.move(s, naming.Name)
+		if !move.Unnamed {
+			move.Naming = naming.From
+		}
+		if err != nil {
+			nameless = append(nameless, err.Error())
+		}
+		if err != nil && !move.Unnamed {
+			move = unnamed(move, err.Error())
+		}
+		p.Moves = append(p.Moves, move)
+	}
+	if len(nameless) == len(states) && strict {
+		return nil, mistakef("%s", listed(nameless))
+	}
+	return p, nil
+}
+
+// maxListed is how many things an error names.
+const maxListed = 20
+
+// listed puts up to maxListed sentences on lines of their own.
+func listed(sentences []string) string {
+	more := ""
+	if n := len(sentences) - maxListed; n > 1 {
+		sentences, more = sentences[:maxListed], fmt.Sprintf("\n… and %d more", n)
+	}
+	return strings.Join(sentences, "\n") + more
+}
+
+// search finds what the sources hold, in the order of the sources. What two of them call
+// by the same name is taken once.
+func (f *Finder) search(ctx context.Context, sources []string) ([]backend.State, []LeftOut, error) {
+	var (
+		states  []backend.State
+		leftOut []LeftOut
+	)
+	taken, told := map[string]bool{}, map[string]bool{}
+	for _, source := range sources {
+		listing, err := f.Kinds.Find(ctx, source, f.Filter)
+		for _, l := range Skipped(listing) {
+			if !told[l.Source] {
+				leftOut = append(leftOut, l)
+			}
+			told[l.Source] = true
+		}
+		if err != nil {
+			return nil, nil, Problem(ctx, err, leftOut)
+		}
+		for _, s := range listing.States {
+			if !taken[s.Address()] {
+				states = append(states, s)
+			}
+			taken[s.Address()] = true
+		}
+	}
+	return states, leftOut, nil
+}
+
+// Skipped returns what a search skipped. A search that failed may have no listing.
+func Skipped(listing *backend.Listing) []LeftOut {
+	var leftOut []LeftOut
+	if listing != nil {
+		for _, s := range listing.Skipped {
+			leftOut = append(leftOut, LeftOut{Source: backend.Printable(s.Name), Code: s.Code, Message: s.Reason})
+		}
+	}
+	return leftOut
+}
+
+// Problem returns an error of finding as one that the user has to correct, unless a server
+// is to blame, or ctx has ended.
+func Problem(ctx context.Context, err error, leftOut []LeftOut) error {
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case ServerToBlame(err):
+		return err
+	}
+	m := &Mistake{Message: err.Error()}
+	if _, nothing := errors.AsType[*backend.NoMatchError](err); nothing {
+		m.LeftOut = leftOut
+	}
+	return m
+}
+
+// ServerToBlame reports whether a source could not be searched though its address and the
+// credentials may be right.
+func ServerToBlame(err error) bool {
+	switch backend.CodeOf(err) {
+	case "", backend.NoContainer, backend.NoState, backend.WrongRegion,
+		backend.NoCredentials, backend.BadCredentials, backend.ExpiredCredentials:
+		return false
+	}
+	return true
+}
+
+// ByManifest pairs what a manifest lists; name is its file's.
+func (f *Finder) ByManifest(ctx context.Context, m *Manifest, name string) (*Pairing, error) {
+	p := &Pairing{}
+	for _, listed := range m.Moves {
+		state, err := f.named(ctx, listed.Source)
+		if err == nil {
+			err = f.CheckWorkspace(listed.Workspace)
+		}
+		if err != nil && (ctx.Err() != nil || ServerToBlame(err)) {
+			return nil, err
+		}
+		if err != nil {
+			return nil, mistakef("%s: the move of %q: %v", name, listed.Source, err)
+		}
+		move := f.move(state, listed.Workspace)
+		settings, err := m.Settings(listed)
+		if err != nil {
+			return nil, mistakef("%s: %v", name, err)
+		}
+		move.Own = &settings
+		move.Expect = listed.Expectation()
+		move.Replace = listed.Replace != nil && *listed.Replace
+		move.Bump = listed.BumpSerial != nil && *listed.BumpSerial
+		for _, code := range listed.Allow {
+			move.Permit(migrate.Code(code))
+		}
+		p.Moves = append(p.Moves, move)
+	}
+	return p, nil
+}
+
+// OpenManifest reads the manifest in a file.
+func OpenManifest(name string) (*Manifest, error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("the manifest %q cannot be read: %w", name, withoutPath(err))
+	}
+	m, err := ReadManifest(file, name)
+	if closed := file.Close(); err == nil {
+		err = closed
+	}
+	return m, err
+}
+
+// withoutPath is what the system said of a file, without the path, which the sentence
+// around it names.
+func withoutPath(err error) error {
+	if at, ok := errors.AsType[*fs.PathError](err); ok {
+		return at.Err
+	}
+	return err
+}
+
+// named finds the one state that a manifest or a map names. One that is not there is a
+// move that fails, and not the end of all others.
+func (f *Finder) named(ctx context.Context, address string) (backend.State, error) {
+	listing, err := f.Kinds.Find(ctx, address, f.Filter)
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case errors.Is(err, fs.ErrNotExist):
+		return &missing{address, err}, nil
+	case err != nil:
+		return nil, Problem(ctx, err, nil)
+	case len(listing.States) != 1:
+		return nil, mistakef("%q holds %d states, and a move takes one: name each", address, len(listing.States))
+	}
+	return listing.States[0], nil
+}
+
+// missing is a state that is not where it was said to be.
+type missing struct {
+	address string
+	err     error
+}
+
+func (m *missing) Address() string                               { return m.address }
+func (m *missing) Place() backend.Place                          { return backend.Place{Key: m.address} }
+func (m *missing) Traits() backend.Traits                        { return backend.Traits{} }
+func (m *missing) Holder(context.Context) (*backend.Lock, error) { return nil, nil }
+func (m *missing) Check(context.Context, backend.Version) error  { return m.err }
+func (m *missing) Open(context.Context, *backend.Version) (io.ReadCloser, backend.Version, error) {
+	return nil, backend.Version{}, m.err
+}
+
+// ByMap pairs what the map in a file names: of what the sources hold or, where there are
+// none, of what there is.
+func (f *Finder) ByMap(ctx context.Context, sources []string, file string) (*Pairing, error) {
+	lines, err := readMap(file)
+	if err != nil {
+		return nil, mistakef("%v", err)
+	}
+	states, leftOut, err := f.search(ctx, sources)
+	if err != nil {
+		return nil, err
+	}
+	p := &Pairing{LeftOut: leftOut}
+	known := indexNames(f.Kinds, states)
+	mapped := map[backend.State]int{} // line
+	var mistakes []string
+	for _, line := range lines {
+		state, err := known.find(line.source)
+		if len(sources) == 0 {
+			state, err = f.named(ctx, line.source)
+		}
+		if err == nil {
+			err = f.CheckWorkspace(line.workspace)
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if ServerToBlame(err) {
+			return nil, err
+		}
+		if before := mapped[state]; err == nil && before != 0 {
+			err = fmt.Errorf("%q stands in line %d already: one state belongs into one workspace", line.source, before)
+		}
+		if err != nil {
+			mistakes = append(mistakes, fmt.Sprintf("%s:%d: %v", file, line.number, err))
+			continue
+		}
+		mapped[state] = line.number
+		p.Moves = append(p.Moves, f.move(state, line.workspace))
+	}
+	if len(mistakes) > 0 {
+		return nil, mistakef("%s", listed(mistakes))
+	}
+	for _, s := range states {
+		if mapped[s] == 0 {
+			p.LeftOut = append(p.LeftOut, LeftOut{Source: backend.Printable(s.Address()), Code: LeftOutUnmapped, Message: "is not in " + file})
+		}
+	}
+	return p, nil
+}
+
+// A nameIndex finds states by what a person would write.
+type nameIndex struct {
+	kinds  backend.Kinds
+	states map[string][]backend.State
+}
+
+func indexNames(kinds backend.Kinds, states []backend.State) nameIndex {
+	n := nameIndex{kinds, map[string][]backend.State{}}
+	for _, s := range states {
+		written := []string{s.Address(), kinds.Canonical(s.Address())}
+		if aliased, ok := s.(backend.Aliased); ok {
+			written = append(written, aliased.Aliases()...)
+		}
+		slices.Sort(written)
+		for _, w := range slices.Compact(written) {
+			n.states[w] = append(n.states[w], s)
+		}
+	}
+	return n
+}
+
+// find finds the one state that is meant.
+func (n nameIndex) find(written string) (backend.State, error) {
+	found := n.states[written]
+	if found == nil {
+		found = n.states[n.kinds.Canonical(written)]
+	}
+	switch len(found) {
+	case 0:
+		return nil, fmt.Errorf("%q is none of the states that the sources hold", written)
+	case 1:
+		return found[0], nil
+	}
+	return nil, fmt.Errorf("%q may be any of %d: write it as tfhaul plan shows it", written, len(found))
+}

@@ -1,0 +1,89 @@
+package pairing
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+)
+
+// TestNoFewerTokensAreCountedThanThereAre compares the count with HCL's own tokens, over
+// texts made of what begins and ends strings, templates, heredocs and comments.
+func TestNoFewerTokensAreCountedThanThereAre(t *testing.T) {
+	parts := []string{`"`, `"`, `\`, `$`, `${`, `$${`, `%{`, `%%{`, `}`, `{`, "\n", "\n", " ", "\t", "\r", "\r\n", "<<E\n", "<<-E\n", "E\n", "/*", "*/", "//", "#",
+		"a", "a1", "1", "1a", "1.5e3", "1e", "_", "-", "+", ".", "...", "==", "é", "日本", "\xff", "\xc3", "~}", "${~", "'", "`", ";", "a = \"b\"\n", "\x00", "\ufeff", "\u0301"}
+	const cases = 200_000
+	for seed := range uint64(cases) {
+		r := rand.New(rand.NewPCG(seed, 13))
+		var b strings.Builder
+		for range 1 + r.IntN(24) {
+			b.WriteString(parts[r.IntN(len(parts))])
+		}
+		src := []byte(b.String())
+		tokens, _ := hclsyntax.LexConfig(src, "m", hcl.InitialPos)
+		if n := countTokens(src); n < len(tokens)-1 { // less the end of the file
+			t.Fatalf("%q has %d tokens, and %d are counted", src, len(tokens)-1, n)
+		}
+	}
+}
+
+// movesOf is a manifest of n moves.
+func movesOf(n int, source, workspace string) []byte {
+	const head = "target {\n  hostname     = \"app.terraform.io\"\n  organization = \"acme\"\n}\n"
+	const move = "\nmove \"%s%d\" {\n  workspace = \"%s-%[2]d\"\n  serial    = 41\n  md5       = \"9e107d9d372bb6826bd81d3542a419d6\"\n  relation  = \"fresh\" # seen\n}\n"
+	b := []byte(head)
+	for i := range n {
+		b = fmt.Appendf(b, move, source, i, workspace)
+	}
+	return b
+}
+
+func TestTheTokensOfPlainManifestsAreCountedExactly(t *testing.T) {
+	src := movesOf(100, "s3://bucket/prod-eu-west-1/*/[x]//", "prod-eu-west-1")
+	tokens, _ := hclsyntax.LexConfig(src, "m", hcl.InitialPos)
+	if n := countTokens(src); n > len(tokens)+len(tokens)/10 {
+		t.Errorf("%d tokens are counted as %d", len(tokens), n)
+	}
+}
+
+func TestManifestsOfMoreTokensThanHCLShouldHoldAreRefused(t *testing.T) {
+	for name, text := range map[string]string{
+		"signs":       strings.Repeat("+", mostManifest),
+		"empty lines": strings.Repeat("\n", mostManifest),
+		"a list":      "a = [" + strings.Repeat("1,", maxTokens) + "]",
+		"strings":     "a = [" + strings.Repeat(`"",`, maxTokens) + "]",
+		"not UTF-8":   strings.Repeat("\xff", mostManifest),
+		"templates":   `a = "` + strings.Repeat("${a}", maxTokens) + `"`,
+	} {
+		_, err := ReadManifest(strings.NewReader(text), "haul.hcl")
+		if err == nil || !strings.Contains(err.Error(), "split it") {
+			t.Errorf("%s: %.200v", name, err)
+		}
+	}
+}
+
+func TestManifestsOfTheMostMovesAreWithinTheBound(t *testing.T) {
+	if n := countTokens(movesOf(MaxManifestMoves, "s3://bucket/env/prod/", "prod")); n > maxTokens {
+		t.Errorf("%d moves have %d tokens, more than %d", MaxManifestMoves, n, maxTokens)
+	}
+	m := &Manifest{Moves: make([]*ManifestMove, MaxManifestMoves+1)}
+	if n, err := m.WriteTo(io.Discard); n > 0 || err == nil || !strings.Contains(err.Error(), "--include") {
+		t.Errorf("wrote %d bytes of a manifest that cannot be read: %v", n, err)
+	}
+}
+
+func TestManifestsOf10000MovesWithLongNamesAreRead(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
+	long := strings.Repeat("s3://bucket/a-b.c/", 100) // 1.8 KB
+	m, err := ReadManifest(bytes.NewReader(movesOf(10_000, long, "prod")), "haul.hcl")
+	if err != nil || len(m.Moves) != 10_000 {
+		t.Errorf("%.200v", err)
+	}
+}
