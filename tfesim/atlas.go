@@ -35,14 +35,14 @@ const maxAtlasState = 64 << 20
 // An atlasHandler answers a request of the first API about a workspace.
 type atlasHandler func(c *call, w *workspace, body []byte) (*jsonapi.Answer, error)
 
-// ofRuns has a request answered by the package that knows configuration versions.
+// ofRuns adapts a handler of package runs.
 func ofRuns(handle func(runs.Call, runs.Workspace, []byte) (*jsonapi.Answer, error)) atlasHandler {
 	return func(c *call, w *workspace, body []byte) (*jsonapi.Answer, error) {
 		return handle(c, c.s.runWorkspace(w), body)
 	}
 }
 
-// atlas is the way of a request of the first API: its token is in a header of its own, its
+// atlas serves a request of the first API: its token is in a header of its own, its
 // errors are plain strings. The body is read before anything is locked.
 func (s *Server) atlas(need access, handle atlasHandler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {

@@ -13,7 +13,7 @@ import (
 	"tfhaul/tfesim/jsonapi"
 )
 
-// A stateHeader is what a state says of itself that its version says, too.
+// A stateHeader holds the attributes of a state that its version has, too.
 type stateHeader struct {
 	Serial  int64  `json:"serial"`
 	Lineage string `json:"lineage"`

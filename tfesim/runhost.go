@@ -24,7 +24,7 @@ func (h runHost) Workspace(id string) (runs.Workspace, bool) {
 	return runs.Workspace{}, false
 }
 
-// runWorkspace is what runs know of a workspace.
+// runWorkspace returns what runs know about a workspace.
 func (s *Server) runWorkspace(w *workspace) runs.Workspace {
 	view := runs.Workspace{ID: w.ID, Org: w.Org, Name: w.Name,
 		TerraformVersion: jsonapi.TextSetting(w.Settings, "terraform-version", s.options.TerraformVersion),
@@ -108,7 +108,7 @@ func (c *call) May(do runs.Access, workspace string) bool {
 	return w != nil && c.s.accessToWorkspace(c.who, w) >= accessFor(do)
 }
 
-// accessFor is the access that runs ask for.
+// accessFor returns the access that runs ask for.
 func accessFor(do runs.Access) access {
 	return [...]access{runs.Read: accessRead, runs.Write: accessWrite, runs.Administer: accessAdmin}[do]
 }

@@ -63,7 +63,7 @@ func (c *call) searchWorkspaces(o *organization) ([]*workspace, error) {
 	return all, nil
 }
 
-// currentRun is the workspace's current run; zero for none.
+// currentRun returns a workspace's current run, or the zero value.
 func (s *Server) currentRun(w *workspace) runs.Info {
 	if r := s.runs.Current(w.ID); r != nil {
 		return *r
