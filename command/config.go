@@ -7,9 +7,9 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"tfhaul/backend/tfe"
 	"tfhaul/prove"
 	"tfhaul/report"
-	"tfhaul/target"
 )
 
 // A configure lists, shows or pushes configuration versions of a workspace.
@@ -125,7 +125,7 @@ func (o *configure) Run(ctx context.Context, what, subject string) error {
 	return o.push(ctx, client, ws, subject)
 }
 
-func (o *configure) list(ctx context.Context, client *target.Client, ws *target.Workspace) error {
+func (o *configure) list(ctx context.Context, client *tfe.Client, ws *tfe.Workspace) error {
 	h := report.ConfigurationHistory{Target: client.Host() + "/" + ws.Organization + "/" + ws.Name, ConfigurationVersions: []report.ConfigurationVersion{}}
 	for v, err := range client.ConfigurationVersions(ctx, ws) {
 		if err != nil {
@@ -143,7 +143,7 @@ func (o *configure) list(ctx context.Context, client *target.Client, ws *target.
 	return report.Configurations(o.stdout, o.stdout.style(), h, time.Local)
 }
 
-func shownConfiguration(v *target.ConfigurationVersion) report.ConfigurationVersion {
+func shownConfiguration(v *tfe.ConfigurationVersion) report.ConfigurationVersion {
 	shown := report.ConfigurationVersion{ID: v.ID, Status: v.Status, Error: v.Error, ErrorMessage: v.ErrorMessage, Source: v.Source,
 		Speculative: v.Speculative, AutoQueue: v.AutoQueueRuns, Provisional: v.Provisional, QueuedAt: v.QueuedAt}
 	if in := v.Ingress; in != nil {
@@ -162,12 +162,12 @@ func (o *configure) show(v report.ConfigurationVersion) error {
 
 // push uploads a directory, waits until runs can use it, and finds the run that the
 // upload made.
-func (o *configure) push(ctx context.Context, client *target.Client, ws *target.Workspace, dir string) error {
+func (o *configure) push(ctx context.Context, client *tfe.Client, ws *tfe.Workspace, dir string) error {
 	packed, err := prove.Pack(ctx, dir)
 	if err != nil {
 		return err
 	}
-	v, err := client.CreateConfigurationVersion(ctx, ws, target.ConfigurationOptions{Speculative: o.speculative, AutoQueueRuns: !o.noQueue})
+	v, err := client.CreateConfigurationVersion(ctx, ws, tfe.ConfigurationOptions{Speculative: o.speculative, AutoQueueRuns: !o.noQueue})
 	if err != nil {
 		return err
 	}
@@ -196,7 +196,7 @@ func (o *configure) push(ctx context.Context, client *target.Client, ws *target.
 }
 
 // runOf finds the run of a configuration version among the newest; "" when there is none.
-func runOf(ctx context.Context, client *target.Client, ws *target.Workspace, configuration string) (string, error) {
+func runOf(ctx context.Context, client *tfe.Client, ws *tfe.Workspace, configuration string) (string, error) {
 	const newest = 20
 	n := 0
 	for r, err := range client.Runs(ctx, ws) {

@@ -10,7 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"tfhaul/backend"
-	"tfhaul/target"
+	"tfhaul/backend/tfe"
 )
 
 // connectFlags are the flags of every command that speaks with a host.
@@ -29,8 +29,8 @@ type connector struct {
 	tokenFile   string
 	timeout     time.Duration
 	rate        float64
-	parallelism int            // moves at a time
-	address     target.Address // of the workspace, or the organization
+	parallelism int         // moves at a time
+	address     tfe.Address // of the workspace, or the organization
 	// find says how sources are searched and reached.
 	kinds  backend.Kinds
 	filter backend.Filter
@@ -50,7 +50,7 @@ func (p *process) connector(c *cli.Context) (connector, error) {
 	n.filter = backend.Filter{Include: c.StringSlice("include"), Exclude: c.StringSlice("exclude")}
 	if caFile := c.String("ca-file"); !p.offline || caFile != "" {
 		var err error
-		if n.tls, err = target.TLSConfig(caFile, p.getenv); err != nil {
+		if n.tls, err = tfe.TLSConfig(caFile, p.getenv); err != nil {
 			return n, &usageError{err.Error()}
 		}
 	}
@@ -70,8 +70,8 @@ func (p *process) connectorTo(c *cli.Context, given string) (connector, error) {
 }
 
 // workspaceAddress reads [HOST/]ORG/WORKSPACE.
-func (p *process) workspaceAddress(given string) (target.Address, error) {
-	address, err := target.ParseWorkspace(given, p.getenv)
+func (p *process) workspaceAddress(given string) (tfe.Address, error) {
+	address, err := tfe.ParseWorkspace(given, p.getenv)
 	if err != nil {
 		return address, &usageError{err.Error()}
 	}
@@ -86,9 +86,9 @@ func (e *unreachableError) Unwrap() error { return e.error }
 
 // connect prepares a client of the host that an address names. Its errors are
 // *usageError for what the user has to put right, *unreachableError, and ctx's.
-func (n connector) connect(ctx context.Context, address target.Address) (*target.Client, error) {
+func (n connector) connect(ctx context.Context, address tfe.Address) (*tfe.Client, error) {
 	tls := n.tls.Clone()
-	token, err := target.FindToken(ctx, address.Host, target.CredentialOptions{
+	token, err := tfe.FindToken(ctx, address.Host, tfe.CredentialOptions{
 		TokenFile: n.tokenFile, Environ: n.environ, Timeout: n.timeout,
 		Advise: func(advice string) { n.log.Warn(advice) },
 	})
@@ -102,7 +102,7 @@ func (n connector) connect(ctx context.Context, address target.Address) (*target
 
 	asking := &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: tls.Clone(), ForceAttemptHTTP2: true}
 	defer asking.CloseIdleConnections()
-	api, err := target.DiscoverAPI(ctx, &http.Client{Transport: asking}, address)
+	api, err := tfe.DiscoverAPI(ctx, &http.Client{Transport: asking}, address)
 	switch {
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
@@ -111,7 +111,7 @@ func (n connector) connect(ctx context.Context, address target.Address) (*target
 	}
 	n.log.Debug("API found", "address", api.Redacted())
 
-	client, err := target.New(target.Options{
+	client, err := tfe.New(tfe.Options{
 		Host: address.Server(), API: api, Token: token.Secret(), TokenFrom: token.Origin(), TLS: tls, Rate: n.rate, Timeout: n.timeout,
 		Connections: 2 * max(n.parallelism, 1), UserAgent: userAgent(), Logger: n.log,
 	})

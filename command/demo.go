@@ -14,11 +14,11 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"tfhaul/backend"
+	"tfhaul/backend/tfe"
 	"tfhaul/crash"
 	"tfhaul/fixtures"
 	"tfhaul/migrate"
 	"tfhaul/report"
-	"tfhaul/target"
 	"tfhaul/tfesim"
 )
 
@@ -135,10 +135,10 @@ func (d *demo) plant(s *demoSample) error {
 
 // connect makes a client as any command would, from the variables of the server
 // and from nothing of the user's.
-func (d *demo) connect(ctx context.Context) (*target.Client, error) {
+func (d *demo) connect(ctx context.Context) (*tfe.Client, error) {
 	own := *d.process
 	own.environ = []string{"TFE_TOKEN=" + d.server.Token(tfesim.Owner)}
-	tls, err := target.TLSConfig(d.envFile()+".ca.pem", own.getenv)
+	tls, err := tfe.TLSConfig(d.envFile()+".ca.pem", own.getenv)
 	if err != nil {
 		return nil, err
 	}
@@ -163,7 +163,7 @@ func (d *demo) moveAll(ctx context.Context, samples []demoSample) ([]migrate.Res
 	engine := &migrate.Engine{
 		Target: client, Haul: migrate.NewHaulID(), Observe: d.observe,
 		Options: migrate.Options{BackupDir: filepath.Join(d.dir, "backup"), Settings: migrate.Settings{
-			Create: true, LockTimeout: time.Minute, CreateOptions: target.CreateOptions{TerraformVersion: migrate.FromState}}},
+			Create: true, LockTimeout: time.Minute, CreateOptions: tfe.CreateOptions{TerraformVersion: migrate.FromState}}},
 	}
 	results := make([]migrate.Result, len(samples))
 	var group errgroup.Group

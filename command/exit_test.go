@@ -7,9 +7,9 @@ import (
 	"testing"
 
 	"tfhaul/backend"
+	"tfhaul/backend/tfe"
 	"tfhaul/migrate"
 	"tfhaul/pairing"
-	"tfhaul/target"
 )
 
 func TestCodeOfResults(t *testing.T) {
@@ -57,7 +57,7 @@ func TestCodeOfResults(t *testing.T) {
 // TestFailedEarly tells failures, of which there is a result, from mistakes.
 func TestFailedEarly(t *testing.T) {
 	t.Parallel()
-	address := target.Address{Host: "tfe.example.com", Organization: "acme", Workspace: "net"}
+	address := tfe.Address{Host: "tfe.example.com", Organization: "acme", Workspace: "net"}
 	for code, err := range map[migrate.Code]error{
 		migrate.CodeUnreachable: &unreachableError{errors.New("no answer")},
 		migrate.CodeUnreadable:  fmt.Errorf("searching: %w", &backend.Error{Code: backend.Unreachable, Message: "no answer"}),

@@ -10,9 +10,9 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"tfhaul/backend/tfe"
 	"tfhaul/migrate"
 	"tfhaul/pairing"
-	"tfhaul/target"
 )
 
 // A hauling is what plan, migrate and rehearse have in common: which snapshots are
@@ -166,8 +166,8 @@ func (h *hauling) takeSources(c *cli.Context) error {
 }
 
 // organizationAddress reads [HOST/]ORG.
-func (p *process) organizationAddress(given string) (target.Address, error) {
-	address, err := target.ParseOrganization(given, p.getenv)
+func (p *process) organizationAddress(given string) (tfe.Address, error) {
+	address, err := tfe.ParseOrganization(given, p.getenv)
 	if err != nil {
 		return address, &usageError{err.Error()}
 	}
@@ -176,7 +176,7 @@ func (p *process) organizationAddress(given string) (target.Address, error) {
 
 // haul prepares a haul through a client. The journal, and what it says of the past,
 // are put into its engine by whoever has them.
-func (h *hauling) haul(client *target.Client) *migrate.Haul {
+func (h *hauling) haul(client *tfe.Client) *migrate.Haul {
 	return &migrate.Haul{
 		Engine:       &migrate.Engine{Target: client, Options: h.options},
 		Organization: h.address.Organization, Parallelism: h.parallelism, FailFast: h.failFast,
@@ -189,11 +189,11 @@ func whatToSay(ctx context.Context, err error) error {
 	if err == nil || ctx.Err() != nil {
 		return err
 	}
-	if answer, ok := errors.AsType[*target.Error](err); ok {
+	if answer, ok := errors.AsType[*tfe.Error](err); ok {
 		switch answer.Code {
-		case target.Unauthorized:
+		case tfe.Unauthorized:
 			return fmt.Errorf("%w; check the token (terraform login, TFE_TOKEN, --token-file)", err)
-		case target.ForbiddenOrMissing:
+		case tfe.ForbiddenOrMissing:
 			return fmt.Errorf("%w; check the organization's name and the token's permissions", err)
 		}
 	}

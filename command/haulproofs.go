@@ -6,11 +6,11 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"tfhaul/backend/tfe"
 	"tfhaul/migrate"
 	"tfhaul/pairing"
 	"tfhaul/plainwords"
 	"tfhaul/prove"
-	"tfhaul/target"
 )
 
 // haulProofs say how the workspaces of a haul are proven.
@@ -35,7 +35,7 @@ func (p *process) haulProofs(c *cli.Context) (*haulProofs, error) {
 }
 
 // prove has what arrived proven, and puts the verdicts into the results.
-func (m *migration) prove(ctx context.Context, client *target.Client, haul *migrate.Haul, plan *migrate.Plan, results []migrate.Result) {
+func (m *migration) prove(ctx context.Context, client *tfe.Client, haul *migrate.Haul, plan *migrate.Plan, results []migrate.Result) {
 	arrived := 0
 	for i := range results {
 		if results[i].Arrived() {

@@ -6,8 +6,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"tfhaul/backend/tfe"
 	"tfhaul/report"
-	"tfhaul/target"
 )
 
 // A listHistory lists a workspace's state versions.
@@ -61,7 +61,7 @@ func (h *listHistory) Run(ctx context.Context) error {
 	return report.ShowHistory(h.stdout, h.stdout.style(), history, time.Local)
 }
 
-func (h *listHistory) read(ctx context.Context, client *target.Client) (report.History, error) {
+func (h *listHistory) read(ctx context.Context, client *tfe.Client) (report.History, error) {
 	history := report.History{Target: client.Host() + "/" + h.address.Organization + "/" + h.address.Workspace, StateVersions: []report.StateVersion{}}
 	workspace, err := client.Workspace(ctx, h.address.Organization, h.address.Workspace)
 	if err != nil {

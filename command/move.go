@@ -9,11 +9,11 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"tfhaul/backend"
+	"tfhaul/backend/tfe"
 	"tfhaul/migrate"
 	"tfhaul/pairing"
 	"tfhaul/plainwords"
 	"tfhaul/report"
-	"tfhaul/target"
 )
 
 // moveFlags say how moves are carried out.
@@ -24,7 +24,7 @@ func moveFlags() []cli.Flag {
 		switchFlag("create", "create a missing workspace; without it, missing is refused"),
 		textFlag("project", "", "with --create: make it in the project called `NAME`"),
 		textFlag("terraform-version", migrate.FromState, "with --create: the version that runs use: from-state, latest, `X.Y.Z`, or a constraint such as \"~> 1.11\""),
-		newChoiceFlag("execution-mode", "", "with --create: remote, local or agent (default: the project's, then the organization's)", "remote", "local", target.AgentMode),
+		newChoiceFlag("execution-mode", "", "with --create: remote, local or agent (default: the project's, then the organization's)", "remote", "local", tfe.AgentMode),
 		textFlag("agent-pool", "", "with --execution-mode agent: the agent pool `NAME|ID` (default: the project's, then the organization's)"),
 		listFlag("tag", "with --create: give it the tag `NAME|KEY=VALUE`"),
 		switchFlag("include-empty", "move a state without resources and outputs, too"),
@@ -51,17 +51,17 @@ func (p *process) moveOptions(c *cli.Context) (migrate.Options, error) {
 	o := migrate.Options{DryRun: c.Bool("dry-run"), BackupDir: c.String("backup-dir"), Settings: migrate.Settings{
 		Create: c.Bool("create"), IncludeEmpty: c.Bool("include-empty"), LockTimeout: c.Duration("lock-timeout"),
 		LockSource: c.Bool("lock-source"), FreezeSource: c.Bool("freeze-source"),
-		CreateOptions: target.CreateOptions{
+		CreateOptions: tfe.CreateOptions{
 			Project: c.String("project"), TerraformVersion: c.String("terraform-version"),
 			ExecutionMode: c.String("execution-mode"), AgentPool: c.String("agent-pool"), Tags: c.StringSlice("tag"),
 		},
 	}}
 	o.OnFailure, o.Upload = migrate.LockPolicy(c.String("on-failure")), migrate.UploadMode(c.String("upload"))
-	if o.CreateOptions.AgentPool != "" && o.CreateOptions.ExecutionMode != target.AgentMode {
+	if o.CreateOptions.AgentPool != "" && o.CreateOptions.ExecutionMode != tfe.AgentMode {
 		return o, usagef("--agent-pool requires --execution-mode agent")
 	}
 	for _, tag := range o.CreateOptions.Tags {
-		if err := target.CheckTag(tag); err != nil {
+		if err := tfe.CheckTag(tag); err != nil {
 			return o, usagef("%s cannot be %q: %v", p.originOf("tag"), tag, err)
 		}
 	}
@@ -186,7 +186,7 @@ func (m *moveOne) findAndMove(ctx context.Context) (migrate.Result, error) {
 // failedEarly is the result of a move, or verification, that failed before the
 // engine had it, for a reason that is not the user's mistake: the source's server
 // or the target's host did not do what was asked of it. Any other error has none.
-func failedEarly(ref string, address target.Address, err error) (migrate.Result, bool) {
+func failedEarly(ref string, address tfe.Address, err error) (migrate.Result, bool) {
 	r := migrate.Result{Source: ref, Target: address.String(), Outcome: migrate.Failed, Message: plainwords.Sentence(err.Error())}
 	if _, ok := errors.AsType[*unreachableError](err); ok {
 		r.Code = migrate.CodeUnreachable

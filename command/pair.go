@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"strings"
 
+	"tfhaul/backend/tfe"
 	"tfhaul/pairing"
 	"tfhaul/report"
-	"tfhaul/target"
 )
 
 // pair finds the states and names their workspaces. No state is read yet.
@@ -62,8 +62,8 @@ func checkWorkspace(name string) error {
 	if strings.ContainsAny(name, "/@?#") { // which mean something in an address
 		return fmt.Errorf("it names the workspace %q: its name consists of letters, digits, - and _", name)
 	}
-	_, err := target.ParseWorkspace(target.DefaultHost+"/organization/"+name, func(string) string { return "" })
-	if bad, ok := errors.AsType[*target.AddressError](err); ok {
+	_, err := tfe.ParseWorkspace(tfe.DefaultHost+"/organization/"+name, func(string) string { return "" })
+	if bad, ok := errors.AsType[*tfe.AddressError](err); ok {
 		return fmt.Errorf("it %s", bad.Reason)
 	}
 	return err

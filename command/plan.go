@@ -11,10 +11,10 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"tfhaul/backend/tfe"
 	"tfhaul/migrate"
 	"tfhaul/pairing"
 	"tfhaul/report"
-	"tfhaul/target"
 )
 
 // A planner decides what a haul would do.
@@ -160,7 +160,7 @@ func (l *planner) writeManifest(plan *migrate.Plan) error {
 
 // hostOf is an address's host as a manifest writes it: with the scheme where the
 // user wrote one, because no host is asked then where its API is.
-func hostOf(a target.Address) string {
+func hostOf(a tfe.Address) string {
 	if a.Scheme != "" {
 		return a.Scheme + "://" + a.Host
 	}

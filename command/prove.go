@@ -10,9 +10,9 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"tfhaul/backend/tfe"
 	"tfhaul/prove"
 	"tfhaul/report"
-	"tfhaul/target"
 )
 
 // A proveOne proves one workspace.
@@ -140,7 +140,7 @@ func (o *proveOne) Run(ctx context.Context) error {
 }
 
 // prover prepares proofs through a client.
-func (p *process) prover(client *target.Client, timeout time.Duration) *prove.Prover {
+func (p *process) prover(client *tfe.Client, timeout time.Duration) *prove.Prover {
 	stages := &stageTeller{process: p, last: map[string]string{}}
 	return &prove.Prover{Target: client, Timeout: timeout, Observe: stages.observe, Temporary: p.leftovers.observe}
 }

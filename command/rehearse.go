@@ -15,10 +15,10 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"tfhaul/backend/tfe"
 	"tfhaul/migrate"
 	"tfhaul/pairing"
 	"tfhaul/report"
-	"tfhaul/target"
 	"tfhaul/tfesim"
 )
 
@@ -101,7 +101,7 @@ func (r *rehearsal) Run(ctx context.Context) (err error) {
 		}
 		moves = possible(real)
 	} else {
-		r.address = target.Address{Host: rehearsalHost, Organization: rehearsalOrg}
+		r.address = tfe.Address{Host: rehearsalHost, Organization: rehearsalOrg}
 		for i := range moves {
 			moves[i].Organization = rehearsalOrg
 		}
@@ -174,13 +174,13 @@ func together(plan *migrate.Plan, rehearsed []migrate.Result) []migrate.Result {
 
 // stage starts the embedded server with the workspaces that the haul is to find, and
 // returns a client of it.
-func (r *rehearsal) stage(moves []migrate.Move, real *migrate.Plan) (client *target.Client, end func() error, err error) {
+func (r *rehearsal) stage(moves []migrate.Move, real *migrate.Plan) (client *tfe.Client, end func() error, err error) {
 	limit := r.limit
 	if limit == 0 {
 		limit = -1 // announces none
 	}
 	usual := "tfe"
-	if r.address.Host == target.DefaultHost {
+	if r.address.Host == tfe.DefaultHost {
 		usual = "hcp"
 	}
 	personality, err := tfesim.ParsePersonality(cmp.Or(r.personality, usual))
@@ -200,7 +200,7 @@ func (r *rehearsal) stage(moves []migrate.Move, real *migrate.Plan) (client *tar
 	}
 	authorities := x509.NewCertPool()
 	authorities.AppendCertsFromPEM(running.CAPEM())
-	client, err = target.New(target.Options{
+	client, err = tfe.New(tfe.Options{
 		API: &url.URL{Scheme: "https", Host: running.Host(), Path: "/api/v2/"}, Host: r.address.Host,
 		Token: r.server.Token(tfesim.Owner), TLS: &tls.Config{RootCAs: authorities},
 		Connections: 2 * r.parallelism, UserAgent: userAgent(), Logger: r.log,
@@ -281,7 +281,7 @@ func onStage(s migrate.Settings) migrate.Settings {
 
 // play plans and runs the haul on the stage, and puts into the view what became of
 // the moves.
-func (r *rehearsal) play(ctx context.Context, client *target.Client, moves []migrate.Move, view *report.Haul) (*migrate.Plan, error) {
+func (r *rehearsal) play(ctx context.Context, client *tfe.Client, moves []migrate.Move, view *report.Haul) (*migrate.Plan, error) {
 	backups, err := os.MkdirTemp("", "tfhaul-rehearsal-")
 	if err != nil {
 		return nil, err

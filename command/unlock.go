@@ -10,10 +10,10 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"tfhaul/backend"
+	"tfhaul/backend/tfe"
 	"tfhaul/migrate"
 	"tfhaul/plainwords"
 	"tfhaul/report"
-	"tfhaul/target"
 )
 
 // An unlocker frees workspaces that a haul left locked.
@@ -129,7 +129,7 @@ func (u *unlocker) unlockJournal(ctx context.Context, clients *clientPool) ([]re
 
 	// Where a lock request was lost, it may have taken effect since.
 	locks := append(ledger.HeldLocks(), ledger.LostRequests()...)
-	addresses := make([]target.Address, len(locks))
+	addresses := make([]tfe.Address, len(locks))
 	for i, lock := range locks {
 		if addresses[i], err = u.recordedAddress(lock.Target); err != nil {
 			return nil, usagef("the journal %q was changed, so nothing was unlocked: %v", u.journal, err)
@@ -193,7 +193,7 @@ func (u *unlocker) freeSource(ctx context.Context, lock migrate.SourceLock) erro
 
 // unlockOne frees one workspace of one haul. Its errors are what the user has to
 // put right before anything can be unlocked.
-func unlockOne(ctx context.Context, clients *clientPool, address target.Address, lock migrate.HeldLock) (report.Unlocking, error) {
+func unlockOne(ctx context.Context, clients *clientPool, address tfe.Address, lock migrate.HeldLock) (report.Unlocking, error) {
 	out := report.Unlocking{Target: address.String(), Outcome: report.StillLocked}
 	client, err := clients.of(ctx, address)
 	if _, ok := errors.AsType[*usageError](err); ok {
@@ -237,11 +237,11 @@ func codeOfUnlockings(ctx context.Context, unlockings []report.Unlocking) int {
 // A clientPool keeps one client for each host.
 type clientPool struct {
 	connector
-	byHost map[string]*target.Client
+	byHost map[string]*tfe.Client
 }
 
 // of returns the client for an address's host.
-func (p *clientPool) of(ctx context.Context, address target.Address) (*target.Client, error) {
+func (p *clientPool) of(ctx context.Context, address tfe.Address) (*tfe.Client, error) {
 	key := address.Scheme + "//" + address.Host
 	if client := p.byHost[key]; client != nil {
 		return client, nil
@@ -251,7 +251,7 @@ func (p *clientPool) of(ctx context.Context, address target.Address) (*target.Cl
 		return nil, err
 	}
 	if p.byHost == nil {
-		p.byHost = map[string]*target.Client{}
+		p.byHost = map[string]*tfe.Client{}
 	}
 	p.byHost[key] = client
 	return client, nil

@@ -21,7 +21,7 @@ import (
 	"time"
 
 	"tfhaul/backend"
-	"tfhaul/target"
+	"tfhaul/backend/tfe"
 )
 
 // goWords are what Go says of connections, which helps only those who know Go.
@@ -94,13 +94,13 @@ var askers = map[string]func(t *testing.T, at string, c backend.Connection) erro
 		return err
 	},
 	"target": func(t *testing.T, at string, c backend.Connection) error {
-		address, err := target.ParseWorkspace(strings.TrimPrefix(at, "https://")+"/acme/net", func(string) string { return "" })
+		address, err := tfe.ParseWorkspace(strings.TrimPrefix(at, "https://")+"/acme/net", func(string) string { return "" })
 		if err != nil {
 			t.Fatal(err)
 		}
 		client := &http.Client{Transport: &http.Transport{TLSClientConfig: c.TLS.Clone()}}
 		defer client.CloseIdleConnections()
-		_, err = target.DiscoverAPI(t.Context(), client, address)
+		_, err = tfe.DiscoverAPI(t.Context(), client, address)
 		return err
 	},
 }

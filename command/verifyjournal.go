@@ -13,11 +13,11 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"tfhaul/backend"
+	"tfhaul/backend/tfe"
 	"tfhaul/crash"
 	"tfhaul/migrate"
 	"tfhaul/plainwords"
 	"tfhaul/report"
-	"tfhaul/target"
 )
 
 // A verifyJournal compares everything again that a haul has moved.
@@ -45,8 +45,8 @@ func (p *process) parseVerifyJournal(c *cli.Context) (*verifyJournal, error) {
 // A recordedMove is a move of the journal, and where it went.
 type recordedMove struct {
 	migrate.Recorded
-	address target.Address
-	client  *target.Client
+	address tfe.Address
+	client  *tfe.Client
 }
 
 // Run compares and reports.
@@ -116,7 +116,7 @@ const leastListed = 3
 // listing does not tell, or fails to, is asked for later.
 func listKnown(ctx context.Context, moves []recordedMove) {
 	type place struct {
-		client       *target.Client
+		client       *tfe.Client
 		organization string
 	}
 	wanted := map[place]map[string][]*recordedMove{}
@@ -203,17 +203,17 @@ func (v *verifyJournal) sourceOf(ctx context.Context, name string) (backend.Stat
 // recordedAddress reads the host/organization/workspace of a journal. It does not
 // tell the scheme, without which a host is asked where its API is: the variables do,
 // if they name this host.
-func (p *process) recordedAddress(recorded string) (target.Address, error) {
+func (p *process) recordedAddress(recorded string) (tfe.Address, error) {
 	// A move that had no workspace's name ends with the slash.
-	parse := target.ParseWorkspace
+	parse := tfe.ParseWorkspace
 	if unnamed, ok := strings.CutSuffix(recorded, "/"); ok {
-		recorded, parse = unnamed, target.ParseOrganization
+		recorded, parse = unnamed, tfe.ParseOrganization
 	}
 	address, err := parse(recorded, p.getenv)
 	if err != nil {
 		return address, err
 	}
-	if usual, err := target.ParseOrganization(address.Organization, p.getenv); err == nil && usual.Host == address.Host {
+	if usual, err := tfe.ParseOrganization(address.Organization, p.getenv); err == nil && usual.Host == address.Host {
 		address.Scheme = usual.Scheme
 	}
 	return address, nil

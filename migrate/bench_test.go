@@ -17,9 +17,9 @@ import (
 
 	"tfhaul/backend"
 	"tfhaul/backend/file"
+	"tfhaul/backend/tfe"
 	"tfhaul/fixtures"
 	"tfhaul/migrate"
-	"tfhaul/target"
 	"tfhaul/tfesim"
 )
 
@@ -88,7 +88,7 @@ func (b *bench) newEngine(token string) *migrate.Engine {
 // newEngineWith makes an engine that gives a request up after some time of silence.
 func (b *bench) newEngineWith(token string, timeout time.Duration) *migrate.Engine {
 	b.t.Helper()
-	client, err := target.New(target.Options{
+	client, err := tfe.New(tfe.Options{
 		API:       &url.URL{Scheme: "http", Host: "localhost", Path: "/api/v2/"},
 		Token:     token,
 		Timeout:   cmp.Or(b.timeout, timeout),

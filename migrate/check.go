@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"tfhaul/backend/tfe"
 	"tfhaul/plainwords"
-	"tfhaul/target"
 )
 
 // Verify says whether a workspace holds exactly what a source holds: outcome
@@ -18,7 +18,7 @@ func (e *Engine) Verify(ctx context.Context, m Move) Result {
 // verify makes the Result of a check that writes nothing.
 func (e *Engine) verify(ctx context.Context, m Move, check func(*execution, context.Context) error) Result {
 	start := time.Now()
-	ctx, meter := target.WithMeter(ctx)
+	ctx, meter := tfe.WithMeter(ctx)
 	reader := *e
 	reader.DryRun, reader.Create, reader.IncludeEmpty, reader.Journal = true, false, true, nil
 	m.Own = nil // they decide about writing

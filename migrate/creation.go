@@ -9,8 +9,8 @@ import (
 
 	"github.com/hashicorp/go-version"
 
+	"tfhaul/backend/tfe"
 	"tfhaul/plainwords"
-	"tfhaul/target"
 )
 
 // creations is what a haul knows of how its missing workspaces are created: every question
@@ -36,7 +36,7 @@ const (
 )
 
 type preparedCreation struct {
-	creation *target.Creation
+	creation *tfe.Creation
 	err      error
 }
 
@@ -47,7 +47,7 @@ func newCreations() *creations {
 const organizationTokenMessage = "The token is an organization's: it cannot write states. Use a user's or a team's token."
 
 // createOptions are the engine's, with the version that the move's workspace is to run.
-func (x *execution) createOptions() target.CreateOptions {
+func (x *execution) createOptions() tfe.CreateOptions {
 	o := x.CreateOptions
 	switch o.TerraformVersion {
 	case FromState:
@@ -60,13 +60,13 @@ func (x *execution) createOptions() target.CreateOptions {
 
 // prepareCreation makes all checks that can be made before a workspace is created. A dry run
 // and the real one share it; a dry run also checks what the real one learns by creating.
-func (x *execution) prepareCreation(ctx context.Context, o target.CreateOptions) (*target.Creation, error) {
+func (x *execution) prepareCreation(ctx context.Context, o tfe.CreateOptions) (*tfe.Creation, error) {
 	c := x.creations
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.token == tokenUnknown {
 		me, err := x.Target.Identity(ctx)
-		if target.CodeOf(err) == target.Unauthorized {
+		if tfe.CodeOf(err) == tfe.Unauthorized {
 			return nil, err
 		}
 		c.token = tokenWrites // as far as the server says
@@ -81,7 +81,7 @@ func (x *execution) prepareCreation(ctx context.Context, o target.CreateOptions)
 	p := c.prepared[key]
 	if p == nil {
 		p = new(preparedCreation)
-		p.creation, p.err = patiently(ctx, x.Target, func() (*target.Creation, error) {
+		p.creation, p.err = patiently(ctx, x.Target, func() (*tfe.Creation, error) {
 			return x.Target.PrepareCreation(ctx, x.Organization, o, x.DryRun)
 		})
 		if ctx.Err() == nil {
@@ -89,7 +89,7 @@ func (x *execution) prepareCreation(ctx context.Context, o target.CreateOptions)
 		}
 	}
 	switch {
-	case errors.Is(p.err, target.ErrNoAgentPool):
+	case errors.Is(p.err, tfe.ErrNoAgentPool):
 		return nil, &stop{code: CodeNotCreatable, message: plainwords.Sentence(p.err.Error()) + fmt.Sprintf(" Name one: %s, or choose another execution mode.", x.setting("agent-pool", "NAME"))}
 	case p.err != nil:
 		return nil, p.err
@@ -107,7 +107,7 @@ func (x *execution) prepareCreation(ctx context.Context, o target.CreateOptions)
 }
 
 // ofOrganization reports whether a token is an organization's, which cannot write states.
-func ofOrganization(me target.Identity) bool { return strings.HasPrefix(me.Name, "api-org-") }
+func ofOrganization(me tfe.Identity) bool { return strings.HasPrefix(me.Name, "api-org-") }
 
 // checkOffered finds out whether the server offers a Terraform version, as far as it can be
 // seen without creating a workspace: some workspace uses it, or the server lists it. The
@@ -159,18 +159,18 @@ func (x *execution) create(ctx context.Context) error {
 		x.record(Event{Event: EventCreated, WorkspaceID: made.ID})
 		return nil
 	}
-	found, again := patiently(ctx, x.Target, func() (*target.Workspace, error) {
+	found, again := patiently(ctx, x.Target, func() (*tfe.Workspace, error) {
 		return x.Target.Workspace(ctx, x.Organization, x.Move.Workspace)
 	})
 	if again == nil {
 		x.workspace = found
 		return nil
 	}
-	answer, ok := errors.AsType[*target.Error](err)
+	answer, ok := errors.AsType[*tfe.Error](err)
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case ok && answer.Code == target.Ambiguous:
+	case ok && answer.Code == tfe.Ambiguous:
 		x.result.cause = "whether a workspace was created is unknown, because the reply was lost" + answerIn(err)
 		return &stop{code: CodeUnreachable, message: fmt.Sprintf(
 			"Whether the workspace %s/%s was created is unknown: the reply was lost%s. No state was sent. Run the same command again: it uses the workspace if it exists, and creates it if not.",
@@ -184,7 +184,7 @@ func (x *execution) create(ctx context.Context) error {
 }
 
 // mentions reports whether an answer's texts contain a phrase, which is in lower case.
-func mentions(e *target.Error, phrase string) bool {
+func mentions(e *tfe.Error, phrase string) bool {
 	return strings.Contains(strings.ToLower(strings.Join(e.Details, "\n")), phrase)
 }
 

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"tfhaul/target"
+	"tfhaul/backend/tfe"
 )
 
 // replicaTime is how long a server may go on to show a state version that is known
@@ -19,10 +19,10 @@ const (
 
 // readCurrent reads the current state version until done accepts it, for at most
 // replicaTime, and returns the last one that it read.
-func (x *execution) readCurrent(ctx context.Context, ws *target.Workspace, done func(*target.StateVersion) bool) (*target.StateVersion, error) {
+func (x *execution) readCurrent(ctx context.Context, ws *tfe.Workspace, done func(*tfe.StateVersion) bool) (*tfe.StateVersion, error) {
 	start := time.Now()
 	for pause := firstReplicaPause; ; pause = min(2*pause, maxReplicaPause) {
-		version, err := patiently(ctx, x.Target, func() (*target.StateVersion, error) { return x.Target.Current(ctx, ws) })
+		version, err := patiently(ctx, x.Target, func() (*tfe.StateVersion, error) { return x.Target.Current(ctx, ws) })
 		if err != nil || done(version) || time.Since(start)+pause > replicaTime {
 			return version, err
 		}
@@ -34,7 +34,7 @@ func (x *execution) readCurrent(ctx context.Context, ws *target.Workspace, done 
 
 // currentUnderLock reads the current state version of the workspace that the lock's
 // answer described: the one that this answer named, where it named one.
-func (x *execution) currentUnderLock(ctx context.Context, now *target.Workspace) (*target.StateVersion, error) {
+func (x *execution) currentUnderLock(ctx context.Context, now *tfe.Workspace) (*tfe.StateVersion, error) {
 	if now == nil {
 		now = x.workspace
 	}
@@ -44,7 +44,7 @@ func (x *execution) currentUnderLock(ctx context.Context, now *target.Workspace)
 	if now.Current.ID == "" {
 		return nil, nil
 	}
-	version, err := x.readCurrent(ctx, now, func(v *target.StateVersion) bool { return v != nil && v.ID == now.Current.ID })
+	version, err := x.readCurrent(ctx, now, func(v *tfe.StateVersion) bool { return v != nil && v.ID == now.Current.ID })
 	if err == nil && (version == nil || version.ID != now.Current.ID) {
 		return nil, &stop{code: CodeServerRefused, message: fmt.Sprintf(
 			"The server names %s as the current state version when it locks the workspace, and another when it is asked, for %s: its answers lag behind. Nothing was sent; move again.", now.Current.ID, replicaTime)}
@@ -54,7 +54,7 @@ func (x *execution) currentUnderLock(ctx context.Context, now *target.Workspace)
 
 // sameName checks that the workspace under the lock still has the name that the move
 // is to go to. Another workspace may have taken that name.
-func (x *execution) sameName(now *target.Workspace) error {
+func (x *execution) sameName(now *tfe.Workspace) error {
 	if now == nil || now.Name == "" || strings.EqualFold(now.Name, x.Move.Workspace) {
 		return nil
 	}
@@ -65,7 +65,7 @@ func (x *execution) sameName(now *target.Workspace) error {
 
 // before reports whether a state version, or nil for none, is what the workspace held
 // before the state was sent.
-func (x *execution) before(version *target.StateVersion) bool {
+func (x *execution) before(version *tfe.StateVersion) bool {
 	if version == nil || x.held == nil {
 		return version == nil && x.held == nil
 	}

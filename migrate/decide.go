@@ -8,14 +8,14 @@ import (
 	"net/http"
 	"time"
 
+	"tfhaul/backend/tfe"
 	"tfhaul/plainwords"
 	"tfhaul/statefile"
-	"tfhaul/target"
 )
 
 // A holding is a state version and what its bytes say.
 type holding struct {
-	version  *target.StateVersion
+	version  *tfe.StateVersion
 	snapshot *statefile.Snapshot
 	// strange says why the bytes are no state, if they are not.
 	strange string
@@ -49,7 +49,7 @@ func (x *execution) readWorkspace(ctx context.Context) (err error) {
 		return x.checkPermissions()
 	}
 	x.workspace, err = x.lookUp(ctx)
-	if target.CodeOf(err) == target.ForbiddenOrMissing {
+	if tfe.CodeOf(err) == tfe.ForbiddenOrMissing {
 		if done, err := x.missingWorkspace(ctx, err); done || err != nil {
 			return err
 		}
@@ -78,14 +78,14 @@ func (x *execution) readWorkspace(ctx context.Context) (err error) {
 }
 
 // lookUp finds the workspace, in the listing if there was one.
-func (x *execution) lookUp(ctx context.Context) (*target.Workspace, error) {
+func (x *execution) lookUp(ctx context.Context) (*tfe.Workspace, error) {
 	switch {
 	case x.Known != nil:
 		return x.Known, nil
 	case x.Listed && !x.confirm:
-		return nil, &target.Error{Op: "find workspace " + x.Organization + "/" + x.Move.Workspace, Code: target.ForbiddenOrMissing, Status: 404}
+		return nil, &tfe.Error{Op: "find workspace " + x.Organization + "/" + x.Move.Workspace, Code: tfe.ForbiddenOrMissing, Status: 404}
 	}
-	return patiently(ctx, x.Target, func() (*target.Workspace, error) {
+	return patiently(ctx, x.Target, func() (*tfe.Workspace, error) {
 		x.lookedAt = x.Clock.Now()
 		return x.Target.Workspace(ctx, x.Organization, x.Move.Workspace)
 	})
@@ -116,7 +116,7 @@ func (x *execution) missingWorkspace(ctx context.Context, missing error) (bool, 
 
 // strangerHint says so when a 404 does not come with the API's own words.
 func strangerHint(missing error) string {
-	if e, ok := errors.AsType[*target.Error](missing); ok && e.Status == http.StatusNotFound && len(e.Details) == 0 && e.Err == nil {
+	if e, ok := errors.AsType[*tfe.Error](missing); ok && e.Status == http.StatusNotFound && len(e.Details) == 0 && e.Err == nil {
 		return " The answer was not worded as Terraform Enterprise words it: is this its host?"
 	}
 	return ""
@@ -142,15 +142,15 @@ func (x *execution) checkPermissions() error {
 }
 
 // currentVersion reads which state version is current, or nil when there is none.
-func (x *execution) currentVersion(ctx context.Context, ws *target.Workspace) (*target.StateVersion, error) {
+func (x *execution) currentVersion(ctx context.Context, ws *tfe.Workspace) (*tfe.StateVersion, error) {
 	if ws.Current.Known && ws.Current.ID == "" {
 		return nil, nil
 	}
-	return patiently(ctx, x.Target, func() (*target.StateVersion, error) { return x.Target.Current(ctx, ws) })
+	return patiently(ctx, x.Target, func() (*tfe.StateVersion, error) { return x.Target.Current(ctx, ws) })
 }
 
 // inspect downloads a state version and says what its bytes are.
-func (x *execution) inspect(ctx context.Context, version *target.StateVersion) (*holding, error) {
+func (x *execution) inspect(ctx context.Context, version *tfe.StateVersion) (*holding, error) {
 	h := &holding{version: version}
 	err := x.download(ctx, version, func(body io.Reader) error {
 		snapshot, err := statefile.ReadWhole(body) // a backup is compared with it
@@ -347,7 +347,7 @@ func (x *execution) decideAgain(ctx context.Context) error {
 
 // unchanged says whether the lock's answer proves that the workspace still holds
 // what it held when the relation was decided.
-func (x *execution) unchanged(now *target.Workspace) bool {
+func (x *execution) unchanged(now *tfe.Workspace) bool {
 	if now == nil || !now.Current.Known {
 		return false
 	}
@@ -365,12 +365,12 @@ const (
 
 // patiently repeats what only reads, when the server could not be asked or did
 // not make itself clear. It asks a silent server once: every move would else wait for it.
-func patiently[T any](ctx context.Context, server *target.Client, read func() (T, error)) (T, error) {
+func patiently[T any](ctx context.Context, server *tfe.Client, read func() (T, error)) (T, error) {
 	pause := firstReadPause
 	for attempt := 1; ; attempt++ {
 		value, err := read()
-		code := target.CodeOf(err)
-		if attempt == readAttempts || code != target.Ambiguous && code != target.Unreachable || ctx.Err() != nil || server.Silent() {
+		code := tfe.CodeOf(err)
+		if attempt == readAttempts || code != tfe.Ambiguous && code != tfe.Unreachable || ctx.Err() != nil || server.Silent() {
 			return value, err
 		}
 		if err := sleep(ctx, pause); err != nil {

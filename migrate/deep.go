@@ -12,9 +12,9 @@ import (
 	tfjson "github.com/hashicorp/terraform-json"
 
 	"tfhaul/backend"
+	"tfhaul/backend/tfe"
 	"tfhaul/plainwords"
 	"tfhaul/statefile"
-	"tfhaul/target"
 )
 
 // VerifyDeep is Verify that, where the workspace holds the very bytes, also compares what the
@@ -36,7 +36,7 @@ func (x *execution) compareResources(ctx context.Context) error {
 	version := x.held.version
 	if !version.OffersJSONState() {
 		var err error
-		version, err = patiently(ctx, x.Target, func() (*target.StateVersion, error) { return x.Target.StateVersion(ctx, version.ID) })
+		version, err = patiently(ctx, x.Target, func() (*tfe.StateVersion, error) { return x.Target.StateVersion(ctx, version.ID) })
 		if err != nil {
 			return err
 		}
@@ -177,7 +177,7 @@ func (x *execution) snapshotsContents(ctx context.Context) (*contents, error) {
 }
 
 // serversContents downloads the JSON of a state version and reads it.
-func (x *execution) serversContents(ctx context.Context, version *target.StateVersion) (*contents, error) {
+func (x *execution) serversContents(ctx context.Context, version *tfe.StateVersion) (*contents, error) {
 	body, err := x.Target.OpenJSONState(ctx, version)
 	if err != nil {
 		return nil, err

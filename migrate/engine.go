@@ -13,15 +13,15 @@ import (
 	"time"
 
 	"tfhaul/backend"
+	"tfhaul/backend/tfe"
 	"tfhaul/lockwait"
-	"tfhaul/target"
 )
 
 // An Engine carries out moves to the workspaces of one host. Its fields are set
 // before the first move; then it is safe for use by many goroutines.
 type Engine struct {
 	// Target is the host.
-	Target *target.Client
+	Target *tfe.Client
 	// Haul identifies the haul in the reasons of its locks; see NewHaulID.
 	Haul string
 	// Journal records the haul; nil for none.
@@ -122,7 +122,7 @@ type Move struct {
 	Expect *Expectation
 	// Known is what the listing said of the workspace: nil that it is not there. It
 	// saves asking; under the lock it is checked.
-	Known *target.Workspace
+	Known *tfe.Workspace
 
 	seen *seen // what a plan has read already
 	// nameNote says what became of the name that the move was given.
@@ -138,7 +138,7 @@ type Expectation struct {
 // seen is what a plan has read for a move, so that it need not be read again.
 type seen struct {
 	read      reading
-	workspace *target.Workspace
+	workspace *tfe.Workspace
 	held      *holding
 }
 
@@ -154,7 +154,7 @@ func (e *Engine) Move(ctx context.Context, m Move) Result {
 // move is Move; last says that nothing of its haul comes after it.
 func (x *execution) move(ctx context.Context, last bool) {
 	start := time.Now()
-	ctx, meter := target.WithMeter(ctx)
+	ctx, meter := tfe.WithMeter(ctx)
 	err := x.run(ctx)
 	x.conclude(ctx, err)
 	x.freeLeftLock(ctx)
@@ -193,22 +193,22 @@ type execution struct {
 	Move
 	result Result
 
-	read      reading           // step 1
-	workspace *target.Workspace // step 2; renewed under the lock
-	held      *holding          // what the workspace holds; nil for nothing
+	read      reading        // step 1
+	workspace *tfe.Workspace // step 2; renewed under the lock
+	held      *holding       // what the workspace holds; nil for nothing
 	verdict   Verdict
 	payload   payload // what will be sent
 	lock      *workspaceLock
 	lease     *lockwait.Lease
-	lookedAt  lockwait.Instant     // when the workspace was asked for; zero when that was long ago
-	notedHYOK bool                 // that the workspace uses HYOK was noted
-	resent    bool                 // the first attempt got no answer, so that the state may be stored twice
-	late      bool                 // what was sent may have taken effect after the lock was last seen as ours
-	sent      *target.StateVersion // step 5
-	awaiting  *target.StateVersion // announced, and its bytes have not arrived
-	current   bool                 // verify found what was sent to be the current state version
-	comparing bool                 // nothing is moved: see Verify
-	finishing bool                 // an interrupt does not end the move any more
+	lookedAt  lockwait.Instant  // when the workspace was asked for; zero when that was long ago
+	notedHYOK bool              // that the workspace uses HYOK was noted
+	resent    bool              // the first attempt got no answer, so that the state may be stored twice
+	late      bool              // what was sent may have taken effect after the lock was last seen as ours
+	sent      *tfe.StateVersion // step 5
+	awaiting  *tfe.StateVersion // announced, and its bytes have not arrived
+	current   bool              // verify found what was sent to be the current state version
+	comparing bool              // nothing is moved: see Verify
+	finishing bool              // an interrupt does not end the move any more
 }
 
 // run is one move, under the source's own lock if that is asked for.
@@ -288,9 +288,9 @@ const landingTime = 5 * time.Minute
 
 // landing returns a context that outlives ctx, for finishing work that must not be
 // interrupted halfway. Once ctx has ended, waits under it are short; see
-// target.WithStop.
+// tfe.WithStop.
 func landing(ctx context.Context) (context.Context, context.CancelFunc) {
-	landed, cancel := context.WithCancel(target.WithStop(context.WithoutCancel(ctx), ctx, false))
+	landed, cancel := context.WithCancel(tfe.WithStop(context.WithoutCancel(ctx), ctx, false))
 	forget := context.AfterFunc(ctx, func() {
 		late := time.AfterFunc(landingTime, cancel)
 		context.AfterFunc(landed, func() { late.Stop() })

@@ -12,9 +12,9 @@ import (
 	"github.com/hashicorp/go-multierror"
 	"golang.org/x/sync/semaphore"
 
+	"tfhaul/backend/tfe"
 	"tfhaul/crash"
 	"tfhaul/plainwords"
-	"tfhaul/target"
 )
 
 // DefaultParallelism is how many moves a haul carries out at a time.
@@ -153,7 +153,7 @@ func (r *haulRun) remember(i int) func(*execution) {
 func (r *haulRun) lookOnceMore(ctx context.Context) {
 	for i, x := range r.lost {
 		x.park = nil
-		metered, meter := target.WithMeter(ctx)
+		metered, meter := tfe.WithMeter(ctx)
 		x.lookOnceMore(metered)
 		x.result.APICalls += meter.Calls()
 		x.recordOutcome()
@@ -277,7 +277,7 @@ func (h *Haul) list(ctx context.Context, moves []Move) (listed, int, error) {
 		all++
 		h.creations.inUse[ws.TerraformVersion] = true
 		name := foldName(ws.Name)
-		if alike, wanted := byName[name]; wanted && !slices.ContainsFunc(alike, func(other *target.Workspace) bool { return other.ID == ws.ID }) {
+		if alike, wanted := byName[name]; wanted && !slices.ContainsFunc(alike, func(other *tfe.Workspace) bool { return other.ID == ws.ID }) {
 			byName[name] = append(alike, ws)
 		}
 	}

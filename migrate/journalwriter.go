@@ -39,11 +39,10 @@ type pendingLine struct {
 
 func startWriter(ctx context.Context, d disk, end int64) *lineWriter {
 	w := &lineWriter{disk: d, end: end, lines: make(chan pendingLine, maxPending), ended: make(chan struct{})}
-	go func() {
-		defer crash.Catch(ctx)
+	crash.Go(ctx, func() {
 		w.run()
 		close(w.ended)
-	}()
+	})
 	return w
 }
 

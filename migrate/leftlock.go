@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 
-	"tfhaul/target"
+	"tfhaul/backend/tfe"
 )
 
 // freeLeftLock releases the locks that an earlier run of this haul has left, where this
@@ -31,14 +31,14 @@ func (x *execution) freeLeftLock(ctx context.Context) {
 func (x *execution) freeLeft(ctx context.Context, lock HeldLock) {
 	what, elsewhere := "the workspace", x.workspace == nil || !lock.is(x.workspace.ID)
 	if elsewhere && lock.WorkspaceID != "" {
-		now, err := patiently(ctx, x.Target, func() (*target.Workspace, error) {
+		now, err := patiently(ctx, x.Target, func() (*tfe.Workspace, error) {
 			return x.Target.WorkspaceByID(ctx, x.Organization, lock.WorkspaceID)
 		})
 		switch {
 		case err == nil:
 			lock.Target = fmt.Sprintf("%s/%s/%s", x.Target.Host(), x.Organization, now.Name)
 			what = fmt.Sprintf("the workspace that is called %s now", now.Name)
-		case target.CodeOf(err) == target.ForbiddenOrMissing && x.workspace != nil:
+		case tfe.CodeOf(err) == tfe.ForbiddenOrMissing && x.workspace != nil:
 			x.note("The workspace that an earlier run of this haul locked (%s) no longer exists, or this token cannot see it any more. Another workspace has its name.", lock.WorkspaceID)
 			return
 		}

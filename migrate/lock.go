@@ -7,22 +7,22 @@ import (
 	"strings"
 	"time"
 
+	"tfhaul/backend/tfe"
 	"tfhaul/lockwait"
 	"tfhaul/plainwords"
-	"tfhaul/target"
 )
 
 // A workspaceLock is a workspace's lock as lockwait sees it.
 type workspaceLock struct {
-	client *target.Client
+	client *tfe.Client
 	// workspace as it was read before locking.
-	workspace *target.Workspace
+	workspace *tfe.Workspace
 	// reason is the one by which our lock is recognised: it carries the haul's id.
 	reason string
 	// run is the run whose lock it is, where that is not ours to take or release.
 	run string
 	// underLock is the workspace as it was when we got the lock, or nil.
-	underLock *target.Workspace
+	underLock *tfe.Workspace
 	// stuck says that an announced state version awaits its bytes: waiting does not
 	// make an unlock possible.
 	stuck bool
@@ -50,21 +50,21 @@ func (l *workspaceLock) Lock(ctx context.Context, sending lockwait.Sending) erro
 		return ctx.Err()
 	}
 	interrupted := ctx
-	ctx, cancel := landing(target.WithStop(ctx, ctx, true))
+	ctx, cancel := landing(tfe.WithStop(ctx, ctx, true))
 	defer cancel()
-	locked, err := l.client.Lock(target.WithSending(ctx, sending), l.workspace, l.reason)
+	locked, err := l.client.Lock(tfe.WithSending(ctx, sending), l.workspace, l.reason)
 	if err == nil && locked.Holder.ReasonKnown && locked.Holder.Reason != l.reason {
 		// Such as the answer to an earlier request, which something on the way repeats.
-		err = &target.Error{Op: "lock workspace " + name(l.workspace), Code: target.Ambiguous, Err: fmt.Errorf("the answer shows the lock of %s", locked.Holder)}
+		err = &tfe.Error{Op: "lock workspace " + name(l.workspace), Code: tfe.Ambiguous, Err: fmt.Errorf("the answer shows the lock of %s", locked.Holder)}
 	}
 	if err == nil {
 		l.underLock, l.granted = locked, true
 		return nil
 	}
-	switch target.CodeOf(err) {
-	case target.LockedByOther:
+	switch tfe.CodeOf(err) {
+	case tfe.LockedByOther:
 		return fmt.Errorf("%w: %w", lockwait.ErrHeld, err)
-	case target.Ambiguous:
+	case tfe.Ambiguous:
 		if l.lost++; l.onLost != nil {
 			l.onLost()
 		}
@@ -86,14 +86,14 @@ func (l *workspaceLock) outstanding(held bool) bool {
 }
 
 // name is what people call a workspace.
-func name(ws *target.Workspace) string { return ws.Organization + "/" + ws.Name }
+func name(ws *tfe.Workspace) string { return ws.Organization + "/" + ws.Name }
 
 // Holder reads who holds the lock. It is us when the lock carries our reason; on
 // servers that do not repeat reasons, when it is the token's own identity and the
 // workspace was free just before we asked for its lock.
 func (l *workspaceLock) Holder(ctx context.Context, sending lockwait.Sending) (lockwait.Holder, error) {
-	asking := target.WithSending(ctx, sending)
-	now, err := patiently(ctx, l.client, func() (*target.Workspace, error) {
+	asking := tfe.WithSending(ctx, sending)
+	now, err := patiently(ctx, l.client, func() (*tfe.Workspace, error) {
 		return l.client.WorkspaceByID(asking, l.workspace.Organization, l.workspace.ID)
 	})
 	if err != nil && l.inHaul && l.client.Silent() {
@@ -131,7 +131,7 @@ func (l *workspaceLock) Holder(ctx context.Context, sending lockwait.Sending) (l
 
 // askAgain marks the failure of a question that may be asked again.
 func askAgain(err error) error {
-	if code := target.CodeOf(err); code == target.Ambiguous || code == target.Unreachable {
+	if code := tfe.CodeOf(err); code == tfe.Ambiguous || code == tfe.Unreachable {
 		return fmt.Errorf("%w: %w", lockwait.ErrUnsure, err)
 	}
 	return err
@@ -141,20 +141,20 @@ func askAgain(err error) error {
 // when reading the workspace says so, too: a lock that is forgotten by mistake
 // stays until an administrator forces it.
 func (l *workspaceLock) Unlock(ctx context.Context, sending lockwait.Sending) error {
-	err := l.client.Unlock(target.WithSending(ctx, sending), l.workspace)
-	switch target.CodeOf(err) {
-	case target.StillPending:
+	err := l.client.Unlock(tfe.WithSending(ctx, sending), l.workspace)
+	switch tfe.CodeOf(err) {
+	case tfe.StillPending:
 		if l.stuck {
 			return err
 		}
 		return fmt.Errorf("%w: %w", lockwait.ErrPending, err)
-	case target.NotLocked, target.LockedByOther:
+	case tfe.NotLocked, tfe.LockedByOther:
 		free := func(context.Context) error { return nil }
 		if holder, asked := l.Holder(ctx, free); asked != nil || holder.Ours {
 			return fmt.Errorf("%w: %w", lockwait.ErrUnsure, err)
 		}
 		return fmt.Errorf("%w: %w", lockwait.ErrNotHeld, err)
-	case target.Ambiguous, target.Unreachable:
+	case tfe.Ambiguous, tfe.Unreachable:
 		if l.inHaul && l.client.Silent() {
 			return fmt.Errorf("%w: %w", lockwait.ErrGone, err)
 		}
@@ -240,7 +240,7 @@ func (x *execution) giveLockBack(ctx context.Context, lease *lockwait.Lease, wor
 				"The server showed the workspace as still locked by an earlier run of this haul, and when that lock was to be released it was gone (%v). What the server showed of the state may be as old. Nothing was sent; move again.", released)}
 		}
 		x.note("The lock was taken from us while we worked (%v).", released)
-	case released != nil && work != nil && x.awaiting != nil && target.CodeOf(released) == target.StillPending:
+	case released != nil && work != nil && x.awaiting != nil && tfe.CodeOf(released) == tfe.StillPending:
 		x.result.Locked = true // and no command of ours frees it
 		x.note("%s", x.stuckMessage())
 		return work
@@ -348,7 +348,7 @@ func (x *execution) underTheRunsLock(ctx context.Context) error {
 // underLease returns a context whose requests are sent only while the lock is known to
 // be ours.
 func (x *execution) underLease(ctx context.Context) context.Context {
-	return target.WithSending(ctx, func(ctx context.Context) error {
+	return tfe.WithSending(ctx, func(ctx context.Context) error {
 		err := x.lease.Ensure(ctx, lockwait.MaxWriteAge)
 		switch {
 		case err == nil && x.lease.Doubtful():

@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"strings"
 
+	"tfhaul/backend/tfe"
 	"tfhaul/plainwords"
-	"tfhaul/target"
 )
 
 // targetName names the workspace of a move as host/organization/workspace. A move
@@ -93,11 +93,11 @@ func (x *execution) useName(name string) error {
 
 // listed are the workspaces of an organization that moves may go into, by their folded
 // names. A server that tells names apart by case may have several for one.
-type listed map[string][]*target.Workspace
+type listed map[string][]*tfe.Workspace
 
 // of finds the workspace with a name, or, where there is none, the only one whose name
 // differs from it in case; nil for none.
-func (l listed) of(name string) *target.Workspace {
+func (l listed) of(name string) *tfe.Workspace {
 	alike := l[foldName(name)]
 	for _, ws := range alike {
 		if ws.Name == name {

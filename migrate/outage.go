@@ -5,14 +5,14 @@ import (
 	"net/url"
 	"strings"
 
-	"tfhaul/target"
+	"tfhaul/backend/tfe"
 )
 
 // An outage counts what failed because a server is out of reach or out of order: the target, and
 // each host of sources by itself, so that one that answers does not hide another that does not.
 // Its user guards it.
 type outage struct {
-	server *target.Client
+	server *tfe.Client
 	silent int            // failures in a row of the target
 	down   map[string]int // failures in a row by host of sources
 }
@@ -39,7 +39,7 @@ func (o *outage) observe(r Result) *endedError {
 	}
 	switch {
 	case o.silent > 0 && o.server.Silent():
-		return &endedError{why: "the server did not respond to any request for " + target.SilentAfter.String()}
+		return &endedError{why: "the server did not respond to any request for " + tfe.SilentAfter.String()}
 	case o.silent >= mostSilent:
 		return &endedError{why: fmt.Sprintf("%d moves in a row failed because the server did not respond", o.silent)}
 	}

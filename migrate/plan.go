@@ -12,9 +12,9 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"tfhaul/backend"
+	"tfhaul/backend/tfe"
 	"tfhaul/crash"
 	"tfhaul/plainwords"
-	"tfhaul/target"
 )
 
 // A Plan is what a haul would do, decided before anything is written.
@@ -102,7 +102,7 @@ const (
 // hold, and writes nothing. The error is one that concerns all moves, such as a
 // token that is not accepted.
 func (h *Haul) Plan(ctx context.Context, moves []Move) (*Plan, error) {
-	listing, meter := target.WithMeter(ctx)
+	listing, meter := tfe.WithMeter(ctx)
 	h.creations = newCreations()
 	workspaces, all, err := h.list(listing, moves)
 	if err != nil {
@@ -183,7 +183,7 @@ func (e *Engine) leaveOut(m Move, why error) Planned {
 
 // plan makes a dry run of one move and keeps what it has read for the real one.
 func (e *Engine) plan(ctx context.Context, m Move, collision string) Planned {
-	ctx, meter := target.WithMeter(ctx)
+	ctx, meter := tfe.WithMeter(ctx)
 	x := e.execution(m)
 	err := x.checkToken()
 	if err == nil {
@@ -219,7 +219,7 @@ func (e *Engine) plan(ctx context.Context, m Move, collision string) Planned {
 func (h *Haul) judgeToken(ctx context.Context) ([]Finding, error) {
 	me, err := h.Target.Identity(ctx)
 	switch {
-	case target.CodeOf(err) == target.Unauthorized:
+	case tfe.CodeOf(err) == tfe.Unauthorized:
 		return nil, err
 	case err != nil || !ofOrganization(me):
 		h.creations.token = tokenWrites
@@ -374,7 +374,7 @@ var finalRuns = []string{"", "applied", "planned_and_finished", "planned_and_sav
 var waitingRuns = []string{"planned", "cost_estimated", "policy_checked", "policy_override", "post_plan_completed", "post_plan_awaiting_decision"}
 
 // runWaits reports whether a workspace's run waits for a person.
-func runWaits(w *target.Workspace) bool {
+func runWaits(w *tfe.Workspace) bool {
 	if w.CurrentRunStatus != "policy_override" && w.RunWaits != nil {
 		return *w.RunWaits
 	}

@@ -7,9 +7,9 @@ import (
 	"time"
 
 	"tfhaul/backend"
+	"tfhaul/backend/tfe"
 	"tfhaul/plainwords"
 	"tfhaul/statefile"
-	"tfhaul/target"
 )
 
 // A Recorded is what a journal says of one move.
@@ -24,7 +24,7 @@ type Recorded struct {
 	// WorkspaceID is the server's; "" where it was not found out.
 	WorkspaceID string
 	// Known is what a listing said of the workspace just now; nil asks for it.
-	Known *target.Workspace
+	Known *tfe.Workspace
 	// Version is the version of the source that was read; nil where none was.
 	Version *backend.Version
 }
@@ -51,7 +51,7 @@ func (l *Ledger) Recorded() []Recorded {
 // that it changed since is refused as source-changed. Nothing is written.
 func (e *Engine) Recheck(ctx context.Context, r Recorded, organization, workspace string, object backend.State) Result {
 	start := time.Now()
-	ctx, meter := target.WithMeter(ctx)
+	ctx, meter := tfe.WithMeter(ctx)
 	reader := *e
 	reader.DryRun, reader.Journal = true, nil
 	x := &execution{Engine: &reader, Move: Move{Object: object, Organization: organization, Workspace: workspace}}
@@ -105,10 +105,10 @@ func (x *execution) recheck(ctx context.Context, r Recorded) error {
 // currentOf reads which state version is current in the workspace of a recorded
 // move; nil says that it has none. The workspace is looked up by the name that the
 // journal reports, and must be the one that the state was moved to.
-func (x *execution) currentOf(ctx context.Context, r Recorded) (*target.StateVersion, error) {
+func (x *execution) currentOf(ctx context.Context, r Recorded) (*tfe.StateVersion, error) {
 	x.Known = r.Known
 	ws, err := x.lookUp(ctx)
-	if target.CodeOf(err) == target.ForbiddenOrMissing && r.WorkspaceID != "" {
+	if tfe.CodeOf(err) == tfe.ForbiddenOrMissing && r.WorkspaceID != "" {
 		if now, asked := x.Target.WorkspaceByID(ctx, x.Organization, r.WorkspaceID); asked == nil {
 			return nil, x.renamed(now.Name)
 		}
@@ -127,7 +127,7 @@ func (x *execution) currentOf(ctx context.Context, r Recorded) (*target.StateVer
 		return nil, err
 	}
 	// A replica that lags may show another version than the workspace names.
-	return x.readCurrent(ctx, ws, func(v *target.StateVersion) bool {
+	return x.readCurrent(ctx, ws, func(v *tfe.StateVersion) bool {
 		return !ws.Current.Known || ws.Current.ID != r.Result.StateVersionID || v != nil && v.ID == ws.Current.ID
 	})
 }
@@ -164,7 +164,7 @@ func (x *execution) sourceSince(ctx context.Context, version *backend.Version) *
 // stillInHistory notes whether the state version that was recorded still holds what
 // arrived.
 func (x *execution) stillInHistory(ctx context.Context, id string) {
-	version, err := patiently(ctx, x.Target, func() (*target.StateVersion, error) { return x.Target.StateVersion(ctx, id) })
+	version, err := patiently(ctx, x.Target, func() (*tfe.StateVersion, error) { return x.Target.StateVersion(ctx, id) })
 	if err != nil {
 		x.note("What arrived, %s, could not be read: %s", id, plainwords.Ended(err.Error()))
 		return

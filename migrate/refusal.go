@@ -4,13 +4,13 @@ import (
 	"context"
 	"fmt"
 
+	"tfhaul/backend/tfe"
 	"tfhaul/plainwords"
-	"tfhaul/target"
 )
 
 // answerToRelation is the relation that a server claims when it refuses a state.
-var answerToRelation = map[target.Code]Relation{
-	target.Stale: Stale, target.Diverged: Diverged, target.Unrelated: Unrelated,
+var answerToRelation = map[tfe.Code]Relation{
+	tfe.Stale: Stale, tfe.Diverged: Diverged, tfe.Unrelated: Unrelated,
 }
 
 // relationCodes are the codes of the relations that forbid a move.
@@ -21,12 +21,12 @@ var relationCodes = map[Relation]Code{
 // refusedByServer explains why a server refuses a state that the relation allowed to
 // send. What the workspace holds is read again, so that another user is only blamed
 // for a state version that exists.
-func (x *execution) refusedByServer(ctx context.Context, answer *target.Error) *stop {
+func (x *execution) refusedByServer(ctx context.Context, answer *tfe.Error) *stop {
 	claimed := answerToRelation[answer.Code]
 	s := &stop{code: relationCodes[claimed]}
 	ctx, cancel := landing(ctx)
 	defer cancel()
-	now, err := patiently(ctx, x.Target, func() (*target.StateVersion, error) { return x.Target.Current(ctx, x.workspace) })
+	now, err := patiently(ctx, x.Target, func() (*tfe.StateVersion, error) { return x.Target.Current(ctx, x.workspace) })
 	said := plainwords.Sentence(answer.Error())
 	switch {
 	case err == nil && now != nil && (x.held == nil || now.ID != x.held.version.ID):

@@ -7,9 +7,9 @@ import (
 	"io"
 	"time"
 
+	"tfhaul/backend/tfe"
 	"tfhaul/lockwait"
 	"tfhaul/plainwords"
-	"tfhaul/target"
 )
 
 // inlineMost is the size in bytes up to which a state travels inside the POST
@@ -48,10 +48,10 @@ func (x *execution) send(ctx context.Context) error {
 func (x *execution) sendAndLook(ctx context.Context, last bool) (err error) {
 	x.sent, err = x.sendOnce(x.underLease(ctx))
 	if err == nil && x.notOurs(x.sent) {
-		x.sent, err = nil, &target.Error{Op: "create a state version in " + name(x.workspace), Code: target.Ambiguous,
+		x.sent, err = nil, &tfe.Error{Op: "create a state version in " + name(x.workspace), Code: tfe.Ambiguous,
 			Err: errors.New("the answer is about another state version")}
 	}
-	if target.CodeOf(err) == target.Ambiguous {
+	if tfe.CodeOf(err) == tfe.Ambiguous {
 		x.late, x.resent = true, !last
 		x.sent, err = x.lookForOurs(ctx, err, last)
 	}
@@ -61,9 +61,9 @@ func (x *execution) sendAndLook(ctx context.Context, last bool) (err error) {
 		return nil
 	case last || ctx.Err() != nil:
 		return err
-	case target.CodeOf(err) == target.Ambiguous:
+	case tfe.CodeOf(err) == tfe.Ambiguous:
 		return nil
-	case target.CodeOf(err) == target.NotLocked && x.lock.run == "":
+	case tfe.CodeOf(err) == tfe.NotLocked && x.lock.run == "":
 		return x.lockAgain(ctx)
 	}
 	return err
@@ -82,13 +82,13 @@ func (x *execution) payloadEvent(event string) Event {
 
 // sendOnce sends the payload in the way that fits, or in the other one where the
 // server or something before it does not take the first.
-func (x *execution) sendOnce(ctx context.Context) (*target.StateVersion, error) {
+func (x *execution) sendOnce(ctx context.Context) (*tfe.StateVersion, error) {
 	if x.Upload == UploadInline {
 		return x.sendInline(ctx)
 	}
 	if x.Upload != UploadSigned && x.payload.size <= inlineMost {
 		sv, err := x.sendInline(ctx)
-		if target.CodeOf(err) != target.TooLarge {
+		if tfe.CodeOf(err) != tfe.TooLarge {
 			return sv, err
 		}
 		tooLarge := err
@@ -103,7 +103,7 @@ func (x *execution) sendOnce(ctx context.Context) (*target.StateVersion, error) 
 	switch {
 	case isBlocked && ctx.Err() == nil:
 		return x.sendAfterBlockedUpload(ctx, blocked)
-	case target.CodeOf(err) == target.NoSignedUpload && x.Upload != UploadSigned:
+	case tfe.CodeOf(err) == tfe.NoSignedUpload && x.Upload != UploadSigned:
 		return x.sendInline(ctx)
 	}
 	return sv, err
@@ -112,7 +112,7 @@ func (x *execution) sendOnce(ctx context.Context) (*target.StateVersion, error) 
 // sendAfterBlockedUpload sends inline what could not be uploaded, also with
 // --upload signed: the server does not unlock a workspace while an announced state
 // version awaits its bytes, and only another state version supersedes it.
-func (x *execution) sendAfterBlockedUpload(ctx context.Context, blocked *uploadError) (*target.StateVersion, error) {
+func (x *execution) sendAfterBlockedUpload(ctx context.Context, blocked *uploadError) (*tfe.StateVersion, error) {
 	sv, err := x.sendInline(ctx)
 	switch {
 	case err == nil:
@@ -120,7 +120,7 @@ func (x *execution) sendAfterBlockedUpload(ctx context.Context, blocked *uploadE
 		if x.Upload == UploadSigned {
 			x.note("The signed upload failed (%v), so the state was sent inside the request: else the workspace could not have been unlocked.", blocked)
 		}
-	case target.CodeOf(err) == target.TooLarge:
+	case tfe.CodeOf(err) == tfe.TooLarge:
 		blocked.inline = err
 		return nil, blocked
 	}
@@ -131,7 +131,7 @@ func (x *execution) sendAfterBlockedUpload(ctx context.Context, blocked *uploadE
 // snapshot, without the last bytes of which the request has no effect; once it has
 // all of them its reply is waited for, because to give the request up then would
 // not take it back.
-func (x *execution) sendInline(ctx context.Context) (*target.StateVersion, error) {
+func (x *execution) sendInline(ctx context.Context) (*tfe.StateVersion, error) {
 	landed, cancel := landing(ctx)
 	defer cancel()
 	return x.Target.CreateInline(landed, x.workspace, x.attributes(), x.body(ctx))
@@ -141,7 +141,7 @@ func (x *execution) sendInline(ctx context.Context) (*target.StateVersion, error
 // state version blocks the unlock until its bytes arrive, so the upload is tried
 // again, after asking whether it did not arrive after all. For the same reason an
 // interrupt does not end it.
-func (x *execution) sendSigned(ctx context.Context) (*target.StateVersion, error) {
+func (x *execution) sendSigned(ctx context.Context) (*tfe.StateVersion, error) {
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
@@ -159,10 +159,10 @@ func (x *execution) sendSigned(ctx context.Context) (*target.StateVersion, error
 			x.awaiting = nil
 			return sv, nil
 		}
-		if _, ours := errors.AsType[*target.SourceError](err); ours || ctx.Err() != nil {
+		if _, ours := errors.AsType[*tfe.SourceError](err); ours || ctx.Err() != nil {
 			return nil, err
 		}
-		now, asked := patiently(ctx, x.Target, func() (*target.StateVersion, error) { return x.Target.StateVersion(ctx, sv.ID) })
+		now, asked := patiently(ctx, x.Target, func() (*tfe.StateVersion, error) { return x.Target.StateVersion(ctx, sv.ID) })
 		if asked == nil && !now.Pending() && !now.Discarded() {
 			x.awaiting = nil
 			return now, nil
@@ -184,7 +184,7 @@ func (e *uploadError) Unwrap() error { return e.error }
 
 // explainUpload makes a stop of an upload that failed in every way.
 func explainUpload(e *uploadError) *stop {
-	code, ok := targetCodes[target.CodeOf(e.error)]
+	code, ok := targetCodes[tfe.CodeOf(e.error)]
 	if !ok {
 		code = CodeServerRefused
 	}
@@ -210,15 +210,15 @@ func (x *execution) stuckMessage() string {
 	return m
 }
 
-func (x *execution) attributes() target.Attributes {
-	return target.Attributes{
+func (x *execution) attributes() tfe.Attributes {
+	return tfe.Attributes{
 		Serial: x.payload.serial, Lineage: x.payload.lineage, MD5: x.payload.md5,
 		Force: x.Replace && x.replaces(), Run: x.Run,
 	}
 }
 
 // body is the payload as a request's body, which breaks off when ctx ends.
-func (x *execution) body(ctx context.Context) target.Body {
+func (x *execution) body(ctx context.Context) tfe.Body {
 	open := func(requested context.Context) (io.ReadCloser, error) {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
@@ -229,7 +229,7 @@ func (x *execution) body(ctx context.Context) target.Body {
 		}
 		return &endable{body, ctx}, nil
 	}
-	return target.Body{Open: open, Size: x.payload.size, MD5: x.payload.md5}
+	return tfe.Body{Open: open, Size: x.payload.size, MD5: x.payload.md5}
 }
 
 // An endable body ends in an error when its context has ended.
@@ -252,7 +252,7 @@ func (e *endable) Read(p []byte) (int, error) {
 //
 // After the last attempt it looks for longer: the answer may come from a replica that
 // lags, and the request may take effect late.
-func (x *execution) lookForOurs(ctx context.Context, lost error, last bool) (*target.StateVersion, error) {
+func (x *execution) lookForOurs(ctx context.Context, lost error, last bool) (*tfe.StateVersion, error) {
 	ctx, cancel := landing(ctx)
 	defer cancel()
 	found, err := x.find(ctx)
@@ -278,18 +278,18 @@ const lastLookPause = 4 * time.Second
 // notOurs reports whether the answer to what was sent describes another state version:
 // the one from before, or one with another serial, as when something on the way repeats
 // an earlier answer. Where the server chose another serial, reading it back shows that.
-func (x *execution) notOurs(sent *target.StateVersion) bool {
+func (x *execution) notOurs(sent *tfe.StateVersion) bool {
 	return x.held != nil && sent.ID == x.held.version.ID && sent.Serial != x.payload.serial
 }
 
 // find searches what the workspace got since we locked it for our bytes, newest
 // first. A server that promotes at the unlock lists ours without it being current.
-func (x *execution) find(ctx context.Context) (*target.StateVersion, error) {
+func (x *execution) find(ctx context.Context) (*tfe.StateVersion, error) {
 	before := ""
 	if x.held != nil {
 		before = x.held.version.ID
 	}
-	return patiently(ctx, x.Target, func() (*target.StateVersion, error) {
+	return patiently(ctx, x.Target, func() (*tfe.StateVersion, error) {
 		for version, err := range x.Target.History(ctx, x.Organization, x.Move.Workspace) {
 			if err != nil {
 				return nil, err

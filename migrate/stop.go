@@ -7,9 +7,9 @@ import (
 	"strings"
 
 	"tfhaul/backend"
+	"tfhaul/backend/tfe"
 	"tfhaul/lockwait"
 	"tfhaul/plainwords"
-	"tfhaul/target"
 )
 
 // A stop ends a move with a code and the sentence that goes with it.
@@ -27,17 +27,17 @@ type stop struct {
 func (s *stop) Error() string { return s.message }
 
 // targetCodes says what an answer of the target means for a move.
-var targetCodes = map[target.Code]Code{
-	target.Unauthorized:       CodeUnauthorized,
-	target.ForbiddenOrMissing: CodeForbiddenOrMissing,
-	target.NotLocked:          CodeLockLost,
-	target.LockedByOther:      CodeLockLost,
-	target.Diverged:           CodeDiverged,
-	target.Unrelated:          CodeUnrelated,
-	target.Stale:              CodeStale,
-	target.RateLimited:        CodeRateLimited,
-	target.Unreachable:        CodeUnreachable,
-	target.Ambiguous:          CodeServerRefused,
+var targetCodes = map[tfe.Code]Code{
+	tfe.Unauthorized:       CodeUnauthorized,
+	tfe.ForbiddenOrMissing: CodeForbiddenOrMissing,
+	tfe.NotLocked:          CodeLockLost,
+	tfe.LockedByOther:      CodeLockLost,
+	tfe.Diverged:           CodeDiverged,
+	tfe.Unrelated:          CodeUnrelated,
+	tfe.Stale:              CodeStale,
+	tfe.RateLimited:        CodeRateLimited,
+	tfe.Unreachable:        CodeUnreachable,
+	tfe.Ambiguous:          CodeServerRefused,
 }
 
 // advice says what to do about a code where the error's own text does not.
@@ -69,7 +69,7 @@ func (x *execution) explain(ctx context.Context, err error) *stop {
 	if changed, ok := errors.AsType[*backend.ChangedError](err); ok {
 		return &stop{code: CodeSourceChanged, message: "Nothing was sent: " + plainwords.Sentence(changed.Error())}
 	}
-	if body, ok := errors.AsType[*target.SourceError](err); ok {
+	if body, ok := errors.AsType[*tfe.SourceError](err); ok {
 		if body.Changed {
 			return &stop{code: CodeSourceChanged, message: "The source changed while it was being sent, so nothing was stored: stop whoever writes to it, then move again."}
 		}
@@ -79,7 +79,7 @@ func (x *execution) explain(ctx context.Context, err error) *stop {
 		x.result.cause = strings.TrimPrefix(answerIn(upload), ": ")
 		return explainUpload(upload)
 	}
-	if answer, ok := errors.AsType[*target.Error](err); ok {
+	if answer, ok := errors.AsType[*tfe.Error](err); ok {
 		if _, refused := answerToRelation[answer.Code]; refused && x.lock != nil {
 			return x.refusedByServer(ctx, answer)
 		}
@@ -96,7 +96,7 @@ func (x *execution) explain(ctx context.Context, err error) *stop {
 // answerIn is what the server answered, without the names of what was asked, behind
 // a colon; "" where an error holds no answer.
 func answerIn(err error) string {
-	answer, ok := errors.AsType[*target.Error](err)
+	answer, ok := errors.AsType[*tfe.Error](err)
 	if !ok {
 		return ""
 	}

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"strings"
 
+	"tfhaul/backend/tfe"
 	"tfhaul/lockwait"
-	"tfhaul/target"
 )
 
 // An Unlocking is what became of the lock of one workspace.
@@ -38,14 +38,14 @@ func (e *Engine) UnlockByID(ctx context.Context, organization, workspace, id str
 func (e *Engine) unlock(ctx context.Context, organization, workspace, id string, may func(id string) bool) (u Unlocking, err error) {
 	u = Unlocking{Target: fmt.Sprintf("%s/%s/%s", e.Target.Host(), organization, workspace)}
 	read := e.Clock.Now()
-	ws, err := patiently(ctx, e.Target, func() (*target.Workspace, error) {
+	ws, err := patiently(ctx, e.Target, func() (*tfe.Workspace, error) {
 		read = e.Clock.Now()
 		if id != "" {
 			return e.Target.WorkspaceByID(ctx, organization, id)
 		}
 		return e.Target.Workspace(ctx, organization, workspace)
 	})
-	if target.CodeOf(err) == target.ForbiddenOrMissing && id != "" {
+	if tfe.CodeOf(err) == tfe.ForbiddenOrMissing && id != "" {
 		return u, fmt.Errorf("the workspace that was locked (%s) was not found. If it was deleted, its lock is gone; otherwise use a token that can see it", id)
 	}
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"io"
 	"time"
 
-	"tfhaul/target"
+	"tfhaul/backend/tfe"
 )
 
 // hcp is the product that makes a state version current only at the unlock.
@@ -21,7 +21,7 @@ const hcp = "HCP Terraform"
 // current afterwards: see verifyCurrent.
 func (x *execution) verify(ctx context.Context) error {
 	if x.Target.About().Product != hcp {
-		current, err := patiently(ctx, x.Target, func() (*target.StateVersion, error) { return x.Target.Current(ctx, x.workspace) })
+		current, err := patiently(ctx, x.Target, func() (*tfe.StateVersion, error) { return x.Target.Current(ctx, x.workspace) })
 		if err != nil {
 			return x.unproven("reading the workspace's current state version failed: %v", err)
 		}
@@ -63,7 +63,7 @@ func (x *execution) verifyCurrent(ctx context.Context) error {
 	if x.current {
 		return nil
 	}
-	current, err := x.readCurrent(ctx, x.workspace, func(v *target.StateVersion) bool { return !x.before(v) })
+	current, err := x.readCurrent(ctx, x.workspace, func(v *tfe.StateVersion) bool { return !x.before(v) })
 	switch {
 	case err != nil:
 		return x.unproven("it was read back, but whether it became current at the unlock could not be read: %v", err)
@@ -92,7 +92,7 @@ func (x *execution) movedMessage() string {
 }
 
 // sameBytes downloads a state version and says whether its bytes are the payload's.
-func (x *execution) sameBytes(ctx context.Context, version *target.StateVersion) (bool, error) {
+func (x *execution) sameBytes(ctx context.Context, version *tfe.StateVersion) (bool, error) {
 	var same bool
 	err := x.download(ctx, version, func(body io.Reader) error {
 		sum := md5.New()
@@ -117,12 +117,12 @@ const (
 
 // download gives use the bytes of a state version, from the start again when the
 // connection fails on the way. A version that is still being processed is waited for.
-func (x *execution) download(ctx context.Context, version *target.StateVersion, use func(io.Reader) error) error {
+func (x *execution) download(ctx context.Context, version *tfe.StateVersion, use func(io.Reader) error) error {
 	start := time.Now()
 	for pause := firstReadyPause; ; pause = min(2*pause, mostReadyPause) {
 		_, err := patiently(ctx, x.Target, func() (struct{}, error) { return struct{}{}, x.downloadOnce(ctx, version, use) })
-		code := target.CodeOf(err)
-		notYet := code == target.NoBytesYet || code == target.ForbiddenOrMissing && version.Pending()
+		code := tfe.CodeOf(err)
+		notYet := code == tfe.NoBytesYet || code == tfe.ForbiddenOrMissing && version.Pending()
 		if err == nil || !notYet {
 			return err
 		}
@@ -133,17 +133,17 @@ func (x *execution) download(ctx context.Context, version *target.StateVersion, 
 			return err
 		}
 		id := version.ID
-		asked, err := patiently(ctx, x.Target, func() (*target.StateVersion, error) { return x.Target.StateVersion(ctx, id) })
+		asked, err := patiently(ctx, x.Target, func() (*tfe.StateVersion, error) { return x.Target.StateVersion(ctx, id) })
 		switch {
 		case err == nil:
 			version = asked
-		case target.CodeOf(err) != target.ForbiddenOrMissing: // a replica that lags does not know it yet
+		case tfe.CodeOf(err) != tfe.ForbiddenOrMissing: // a replica that lags does not know it yet
 			return err
 		}
 	}
 }
 
-func (x *execution) downloadOnce(ctx context.Context, version *target.StateVersion, use func(io.Reader) error) error {
+func (x *execution) downloadOnce(ctx context.Context, version *tfe.StateVersion, use func(io.Reader) error) error {
 	body, err := x.Target.Open(ctx, version)
 	if err != nil {
 		return err
@@ -152,9 +152,9 @@ func (x *execution) downloadOnce(ctx context.Context, version *target.StateVersi
 	if closed := body.Close(); err == nil {
 		err = closed
 	}
-	if err != nil && target.CodeOf(err) == "" {
+	if err != nil && tfe.CodeOf(err) == "" {
 		// Read short: whatever it said so far does not count.
-		return &target.Error{Op: "download state version " + version.ID, Code: target.Ambiguous, Err: err}
+		return &tfe.Error{Op: "download state version " + version.ID, Code: tfe.Ambiguous, Err: err}
 	}
 	return err
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/hashicorp/hcl/v2/hclwrite"
 	"github.com/zclconf/go-cty/cty"
 
+	"tfhaul/backend/tfe"
 	"tfhaul/migrate"
-	"tfhaul/target"
 )
 
 // ManifestSettings are the settings of a manifest's moves: in its defaults block, and
@@ -102,15 +102,15 @@ func (m *ManifestSettings) over(s *migrate.Settings) error {
 		s.LockTimeout = d
 	}
 	switch o.ExecutionMode {
-	case "", "remote", "local", target.AgentMode:
+	case "", "remote", "local", tfe.AgentMode:
 	default:
 		return fmt.Errorf("execution_mode cannot be %q: it is remote, local or agent", o.ExecutionMode)
 	}
-	if m.AgentPool != nil && o.ExecutionMode != target.AgentMode {
-		return fmt.Errorf("agent_pool requires execution_mode = %q", target.AgentMode)
+	if m.AgentPool != nil && o.ExecutionMode != tfe.AgentMode {
+		return fmt.Errorf("agent_pool requires execution_mode = %q", tfe.AgentMode)
 	}
 	for _, tag := range m.Tags {
-		if err := target.CheckTag(tag); err != nil {
+		if err := tfe.CheckTag(tag); err != nil {
 			return fmt.Errorf("tags cannot hold %q: %w", tag, err)
 		}
 	}

@@ -6,11 +6,11 @@ import (
 	"slices"
 	"strings"
 
-	"tfhaul/target"
+	"tfhaul/backend/tfe"
 )
 
 // explainEnd says why a run ended without what was waited for.
-func (x *proof) explainEnd(ctx context.Context, r *target.Run) error {
+func (x *proof) explainEnd(ctx context.Context, r *tfe.Run) error {
 	switch r.Status {
 	case "canceled", "force_canceled", "discarded":
 		return stopf(CodeRunCanceled, "The run %s was ended by somebody (%s).", r.ID, r.Status)
@@ -24,7 +24,7 @@ func (x *proof) explainEnd(ctx context.Context, r *target.Run) error {
 const mostLog = 4 << 20
 
 // readLog reads a plan's log, as far as it can be read.
-func (x *proof) readLog(ctx context.Context, r *target.Run) string {
+func (x *proof) readLog(ctx context.Context, r *tfe.Run) string {
 	if r.Plan == "" {
 		return ""
 	}

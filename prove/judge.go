@@ -5,18 +5,18 @@ import (
 	"io"
 	"strings"
 
+	"tfhaul/backend/tfe"
 	"tfhaul/plainwords"
-	"tfhaul/target"
 )
 
 // judgeRun reads the plan of a run and decides.
-func (x *proof) judgeRun(ctx context.Context, r *target.Run) error {
+func (x *proof) judgeRun(ctx context.Context, r *tfe.Run) error {
 	x.tell(Event{Stage: StageJudging, Run: r.ID, Status: r.Status})
 	if r.Plan == "" {
 		return stopf(CodeNoPlanJSON, "The server does not say which plan belongs to the run %s.", r.ID)
 	}
 	body, err := x.openPlan(ctx, r)
-	if target.CodeOf(err) == target.ForbiddenOrMissing {
+	if tfe.CodeOf(err) == tfe.ForbiddenOrMissing {
 		return x.judgeCounters(ctx, r)
 	}
 	if err != nil {
@@ -28,7 +28,7 @@ func (x *proof) judgeRun(ctx context.Context, r *target.Run) error {
 
 // openPlan starts the download of a plan's JSON, for which the server takes a
 // moment after the plan is finished.
-func (x *proof) openPlan(ctx context.Context, r *target.Run) (io.ReadCloser, error) {
+func (x *proof) openPlan(ctx context.Context, r *tfe.Run) (io.ReadCloser, error) {
 	for wait := newPacing(); ; {
 		body, err := x.Target.OpenPlanJSON(ctx, r.Plan)
 		if err != nil || body != nil {
@@ -46,7 +46,7 @@ func (x *proof) openPlan(ctx context.Context, r *target.Run) (io.ReadCloser, err
 // judgeCounters decides by what is left when the plan itself may not be read. That
 // something changes can be seen by it; that nothing does cannot: the counters know
 // no moves and no outputs, and not which state was planned with.
-func (x *proof) judgeCounters(ctx context.Context, r *target.Run) error {
+func (x *proof) judgeCounters(ctx context.Context, r *tfe.Run) error {
 	plan, err := x.Target.Plan(ctx, r.Plan)
 	if err != nil {
 		return err

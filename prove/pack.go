@@ -17,15 +17,15 @@ import (
 
 	slug "github.com/hashicorp/go-slug"
 
+	"tfhaul/backend/tfe"
 	"tfhaul/crash"
 	"tfhaul/plainwords"
-	"tfhaul/target"
 )
 
 // A Package is a directory of configuration, packed as Terraform packs it for the
 // target.
 type Package struct {
-	target.Body
+	tfe.Body
 	// Files is how many entries it has.
 	Files int
 	// LeftOut are the state files, with slashes, that the directory holds and the
@@ -201,7 +201,7 @@ func escapeGlob(p string) string {
 
 // upload packs the directory and sends it as a new configuration version, and waits
 // until runs can use it.
-func (x *proof) upload(ctx context.Context) (*target.ConfigurationVersion, error) {
+func (x *proof) upload(ctx context.Context) (*tfe.ConfigurationVersion, error) {
 	x.tell(Event{Stage: StageUploading})
 	packed, err := x.pack(ctx)
 	if err != nil {
@@ -209,13 +209,13 @@ func (x *proof) upload(ctx context.Context) (*target.ConfigurationVersion, error
 	}
 	// What is to be applied must not be speculative; provisional, it becomes the
 	// workspace's configuration only by that.
-	options := target.ConfigurationOptions{Speculative: !x.UpgradeState, Provisional: x.UpgradeState}
+	options := tfe.ConfigurationOptions{Speculative: !x.UpgradeState, Provisional: x.UpgradeState}
 	v, err := x.Target.CreateConfigurationVersion(ctx, x.workspace, options)
 	if err != nil {
 		return nil, err
 	}
 	if err := x.Target.UploadConfiguration(ctx, v, packed.Body); err != nil {
-		if _, changed := errors.AsType[*target.SourceError](err); changed {
+		if _, changed := errors.AsType[*tfe.SourceError](err); changed {
 			return nil, stopf(CodeConfiguration, "The configuration in %q changed while it was being sent. Prove it again.", x.Dir)
 		}
 		return nil, err
@@ -258,7 +258,7 @@ func checkWorkingDirectory(dir, working string) error {
 
 // AwaitUploaded waits until runs can use a configuration version. An error of the
 // server's says why they never will.
-func AwaitUploaded(ctx context.Context, client *target.Client, id string) (*target.ConfigurationVersion, error) {
+func AwaitUploaded(ctx context.Context, client *tfe.Client, id string) (*tfe.ConfigurationVersion, error) {
 	for wait := newPacing(); ; {
 		v, err := client.ConfigurationVersion(ctx, id)
 		switch {

@@ -13,15 +13,15 @@ import (
 	"io"
 	"time"
 
+	"tfhaul/backend/tfe"
 	"tfhaul/plainwords"
-	"tfhaul/target"
 )
 
 // A Prover proves workspaces of one host. Its fields are set before the first
 // proof; then it is safe for use by many goroutines, if Observe and Logs are.
 type Prover struct {
 	// Target is the host.
-	Target *target.Client
+	Target *tfe.Client
 	// Observe, if not nil, is told where a proof stands.
 	Observe func(Event)
 	// Logs, if not nil, receives the log of the plan as it grows, without its
@@ -92,7 +92,7 @@ func (p *Prover) Prove(ctx context.Context, q Request) Result {
 // prove takes the steps of a proof, and tells how they ended.
 func (p *Prover) prove(ctx context.Context, q Request, steps func(*proof, context.Context) error) Result {
 	start := time.Now()
-	ctx, meter := target.WithMeter(ctx)
+	ctx, meter := tfe.WithMeter(ctx)
 	x := &proof{Prover: p, Request: q}
 	x.result.Target = p.Target.Host() + "/" + q.Organization + "/" + q.Workspace
 	err := steps(x, ctx)
@@ -108,7 +108,7 @@ func (p *Prover) prove(ctx context.Context, q Request, steps func(*proof, contex
 type proof struct {
 	*Prover
 	Request
-	workspace *target.Workspace
+	workspace *tfe.Workspace
 	held      held
 	result    Result
 	ours      string // the run that we made, until it is over
@@ -156,7 +156,7 @@ func (x *proof) readWorkspace(ctx context.Context) error {
 }
 
 // planned has a run planned, or finds the one that was named, and waits for its plan.
-func (x *proof) planned(ctx context.Context) (*target.Run, error) {
+func (x *proof) planned(ctx context.Context) (*tfe.Run, error) {
 	if x.Run != "" {
 		return x.namedRun(ctx)
 	}
@@ -169,7 +169,7 @@ func (x *proof) planned(ctx context.Context) (*target.Run, error) {
 		configuration = v.ID
 	}
 	x.result.ConfigurationVersion = configuration
-	r, err := x.startRun(ctx, target.RunOptions{ConfigurationVersion: configuration, PlanOnly: true})
+	r, err := x.startRun(ctx, tfe.RunOptions{ConfigurationVersion: configuration, PlanOnly: true})
 	if err != nil {
 		return nil, err
 	}
@@ -178,7 +178,7 @@ func (x *proof) planned(ctx context.Context) (*target.Run, error) {
 
 // namedRun finds the run that the request names. Its plan must have seen the state
 // that is current now.
-func (x *proof) namedRun(ctx context.Context) (*target.Run, error) {
+func (x *proof) namedRun(ctx context.Context) (*tfe.Run, error) {
 	r, err := x.Target.Run(ctx, x.Run)
 	if err != nil {
 		return nil, err
@@ -244,14 +244,14 @@ func (x *proof) conclude(ctx context.Context, err error) {
 
 // codeOf names the reason of an error of the API.
 func codeOf(err error) Code {
-	switch target.CodeOf(err) {
-	case target.Unauthorized:
+	switch tfe.CodeOf(err) {
+	case tfe.Unauthorized:
 		return CodeUnauthorized
-	case target.ForbiddenOrMissing:
+	case tfe.ForbiddenOrMissing:
 		return CodeForbiddenOrMissing
-	case target.RateLimited:
+	case tfe.RateLimited:
 		return CodeRateLimited
-	case target.Unreachable, target.Ambiguous:
+	case tfe.Unreachable, tfe.Ambiguous:
 		return CodeUnreachable
 	}
 	return CodeServerRefused

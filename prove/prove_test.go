@@ -16,9 +16,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"tfhaul/backend/tfe"
 	"tfhaul/fixtures/testenv"
 	"tfhaul/prove"
-	"tfhaul/target"
 	"tfhaul/tfesim"
 )
 
@@ -35,7 +35,7 @@ func needTerraform(t *testing.T) {
 type site struct {
 	*tfesim.Server
 	running *tfesim.Running
-	client  *target.Client
+	client  *tfe.Client
 }
 
 func open(t *testing.T, o tfesim.Options, as tfesim.Identity) *site {
@@ -57,13 +57,13 @@ func open(t *testing.T, o tfesim.Options, as tfesim.Identity) *site {
 	return &site{server, running, clientOf(t, server, running, as)}
 }
 
-func clientOf(t *testing.T, server *tfesim.Server, running *tfesim.Running, as tfesim.Identity) *target.Client {
+func clientOf(t *testing.T, server *tfesim.Server, running *tfesim.Running, as tfesim.Identity) *tfe.Client {
 	t.Helper()
 	ca := filepath.Join(t.TempDir(), "ca.pem")
 	if err := os.WriteFile(ca, running.CAPEM(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	tls, err := target.TLSConfig(ca, func(string) string { return "" })
+	tls, err := tfe.TLSConfig(ca, func(string) string { return "" })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +71,7 @@ func clientOf(t *testing.T, server *tfesim.Server, running *tfesim.Running, as t
 	if err != nil {
 		t.Fatal(err)
 	}
-	client, err := target.New(target.Options{API: api, Token: server.Token(as), TLS: tls})
+	client, err := tfe.New(tfe.Options{API: api, Token: server.Token(as), TLS: tls})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,13 +9,13 @@ import (
 	"errors"
 	"time"
 
+	"tfhaul/backend/tfe"
 	"tfhaul/plainwords"
-	"tfhaul/target"
 )
 
 // startRun makes a run. When the reply is lost, it looks for it by its message: a
 // run that nobody knows of would stay in the queue.
-func (x *proof) startRun(ctx context.Context, o target.RunOptions) (*target.Run, error) {
+func (x *proof) startRun(ctx context.Context, o tfe.RunOptions) (*tfe.Run, error) {
 	var mark [4]byte
 	rand.Read(mark[:]) // never fails
 	what := "Proof that nothing changes"
@@ -24,7 +24,7 @@ func (x *proof) startRun(ctx context.Context, o target.RunOptions) (*target.Run,
 	}
 	o.Message = what + " (tfhaul " + hex.EncodeToString(mark[:]) + ")"
 	r, err := x.Target.CreateRun(ctx, x.workspace, o)
-	if target.CodeOf(err) == target.Ambiguous {
+	if tfe.CodeOf(err) == tfe.Ambiguous {
 		r, err = x.lookForRun(ctx, o.Message, err)
 	}
 	if err != nil {
@@ -37,15 +37,15 @@ func (x *proof) startRun(ctx context.Context, o target.RunOptions) (*target.Run,
 
 // refusedRun explains why the server makes no run.
 func refusedRun(err error) error {
-	e, ok := errors.AsType[*target.Error](err)
-	if ok && e.Code == target.Malformed {
+	e, ok := errors.AsType[*tfe.Error](err)
+	if ok && e.Code == tfe.Malformed {
 		return stopf(CodeServerRefused, "%s", plainwords.Sentence("the server makes no run: "+e.Error()))
 	}
 	return err
 }
 
 // lookForRun finds the run whose reply was lost among the newest ones.
-func (x *proof) lookForRun(ctx context.Context, message string, lost error) (*target.Run, error) {
+func (x *proof) lookForRun(ctx context.Context, message string, lost error) (*tfe.Run, error) {
 	const newest = 50
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), mostPatience)
 	defer cancel()
@@ -64,21 +64,21 @@ func (x *proof) lookForRun(ctx context.Context, message string, lost error) (*ta
 }
 
 // identify notes the run in the result.
-func (x *proof) identify(r *target.Run) {
+func (x *proof) identify(r *tfe.Run) {
 	x.result.RunID = r.ID
 	x.result.RunURL = x.Target.RunURL(x.workspace, r)
 	x.result.TerraformVersion = r.TerraformVersion
 }
 
 // awaitPlan waits until a run's plan is finished, or will never be.
-func (x *proof) awaitPlan(ctx context.Context, r *target.Run) (*target.Run, error) {
+func (x *proof) awaitPlan(ctx context.Context, r *tfe.Run) (*tfe.Run, error) {
 	x.identify(r)
-	return x.await(ctx, r, (*target.Run).Planned)
+	return x.await(ctx, r, (*tfe.Run).Planned)
 }
 
 // await looks at a run until it is as wanted. A run that ends otherwise is an error
 // that says why.
-func (x *proof) await(ctx context.Context, r *target.Run, wanted func(*target.Run) bool) (*target.Run, error) {
+func (x *proof) await(ctx context.Context, r *tfe.Run, wanted func(*tfe.Run) bool) (*tfe.Run, error) {
 	deadline := time.Now().Add(cmp.Or(x.Timeout, DefaultTimeout))
 	log := logTail{proof: x}
 	for wait := newPacing(); ; {
@@ -100,10 +100,10 @@ func (x *proof) await(ctx context.Context, r *target.Run, wanted func(*target.Ru
 			return nil, err
 		}
 		next, err := x.Target.Run(ctx, r.ID)
-		switch code := target.CodeOf(err); {
+		switch code := tfe.CodeOf(err); {
 		case err == nil:
 			r = next
-		case (code == target.Unreachable || code == target.Ambiguous) && ctx.Err() == nil && wait.spent < mostPatience:
+		case (code == tfe.Unreachable || code == tfe.Ambiguous) && ctx.Err() == nil && wait.spent < mostPatience:
 			// A question may be asked again.
 		default:
 			return nil, err
@@ -112,7 +112,7 @@ func (x *proof) await(ctx context.Context, r *target.Run, wanted func(*target.Ru
 }
 
 // whatHolds says what a run may be waiting for.
-func (x *proof) whatHolds(r *target.Run) string {
+func (x *proof) whatHolds(r *tfe.Run) string {
 	switch {
 	case r.Status == "pending" && r.Position > 0:
 		return ", with " + plainwords.Counted(r.Position, "run") + " before it"
@@ -122,7 +122,7 @@ func (x *proof) whatHolds(r *target.Run) string {
 	return ""
 }
 
-func stageOf(r *target.Run) Stage {
+func stageOf(r *tfe.Run) Stage {
 	switch r.Status {
 	case "pending", "plan_queued", "fetching", "fetching_completed", "queuing":
 		return StageQueued
@@ -142,10 +142,10 @@ func (x *proof) cancelOurs(ctx context.Context) {
 	defer cancel()
 	const why = "tfhaul ended before the run did"
 	err := x.Target.CancelRun(ctx, x.ours, why)
-	if target.CodeOf(err) == target.Rejected {
+	if tfe.CodeOf(err) == tfe.Rejected {
 		err = x.Target.DiscardRun(ctx, x.ours, why)
 	}
-	if target.CodeOf(err) == target.Rejected {
+	if tfe.CodeOf(err) == tfe.Rejected {
 		if r, asked := x.Target.Run(ctx, x.ours); asked == nil && r.Over() {
 			return // it ended by itself
 		}
@@ -162,12 +162,12 @@ func (x *proof) note(text string) { x.result.Notes = append(x.result.Notes, text
 // A logTail copies the log of a run's plan as it grows.
 type logTail struct {
 	*proof
-	plan   *target.Plan
+	plan   *tfe.Plan
 	offset int64
 }
 
 // follow copies what is new. A log that cannot be read spoils no proof.
-func (l *logTail) follow(ctx context.Context, r *target.Run) {
+func (l *logTail) follow(ctx context.Context, r *tfe.Run) {
 	if l.Logs == nil || r.Plan == "" || stageOf(r) == StageQueued {
 		return
 	}

@@ -7,8 +7,8 @@ import (
 	"strconv"
 	"time"
 
+	"tfhaul/backend/tfe"
 	"tfhaul/statefile"
-	"tfhaul/target"
 )
 
 // held is what the workspace holds: the state that the plan has to start from.
@@ -43,7 +43,7 @@ func (x *proof) readState(ctx context.Context, copyTo io.Writer) error {
 }
 
 // readVersion downloads a state version, copies it, and counts what is in it.
-func (x *proof) readVersion(ctx context.Context, version *target.StateVersion, copyTo io.Writer) (held, error) {
+func (x *proof) readVersion(ctx context.Context, version *tfe.StateVersion, copyTo io.Writer) (held, error) {
 	h := held{version: version.ID, createdAt: version.CreatedAt}
 	body, err := openVersion(ctx, x.Target, version)
 	if err != nil {
@@ -77,10 +77,10 @@ func (h *held) counter() *statefile.Visitor {
 
 // openVersion starts the download of a state version, for whose address some
 // servers take a moment.
-func openVersion(ctx context.Context, client *target.Client, version *target.StateVersion) (io.ReadCloser, error) {
+func openVersion(ctx context.Context, client *tfe.Client, version *tfe.StateVersion) (io.ReadCloser, error) {
 	for wait := newPacing(); ; {
 		body, err := client.Open(ctx, version)
-		if target.CodeOf(err) != target.NoBytesYet || wait.spent > mostPatience {
+		if tfe.CodeOf(err) != tfe.NoBytesYet || wait.spent > mostPatience {
 			return body, err
 		}
 		if err := wait.pause(ctx); err != nil {

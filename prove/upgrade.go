@@ -4,19 +4,19 @@ import (
 	"context"
 	"io"
 
+	"tfhaul/backend/tfe"
 	"tfhaul/plainwords"
-	"tfhaul/target"
 )
 
 // upgrade has the state rewritten by an empty apply. It is planned again for that,
 // and judged again: only a plan of no changes is applied.
 func (x *proof) upgrade(ctx context.Context) error {
 	before, proven := x.held, x.result
-	r, err := x.startRun(ctx, target.RunOptions{ConfigurationVersion: x.result.ConfigurationVersion, AllowEmptyApply: true})
+	r, err := x.startRun(ctx, tfe.RunOptions{ConfigurationVersion: x.result.ConfigurationVersion, AllowEmptyApply: true})
 	if err != nil {
 		return x.notUpgraded(proven, err)
 	}
-	if r, err = x.await(ctx, r, func(r *target.Run) bool { return r.Confirmable || r.Over() && r.Planned() }); err != nil {
+	if r, err = x.await(ctx, r, func(r *tfe.Run) bool { return r.Confirmable || r.Over() && r.Planned() }); err != nil {
 		return x.notUpgraded(proven, err)
 	}
 	if !r.Confirmable {
@@ -38,7 +38,7 @@ func (x *proof) upgrade(ctx context.Context) error {
 	x.ours = "" // from here on it is brought to its end, not canceled
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), mostApply)
 	defer cancel()
-	if r, err = x.await(ctx, r, func(r *target.Run) bool { return r.Status == "applied" }); err != nil {
+	if r, err = x.await(ctx, r, func(r *tfe.Run) bool { return r.Status == "applied" }); err != nil {
 		return x.notUpgraded(proven, err)
 	}
 	return x.readUpgraded(ctx, r, before, proven)
@@ -55,11 +55,11 @@ func (x *proof) notUpgraded(proven Result, err error) error {
 }
 
 // readUpgraded compares what the workspace holds now with what it held.
-func (x *proof) readUpgraded(ctx context.Context, r *target.Run, before held, proven Result) error {
+func (x *proof) readUpgraded(ctx context.Context, r *tfe.Run, before held, proven Result) error {
 	// Which one is current has just changed: what was read of the workspace before
 	// says nothing of it.
 	ws := *x.workspace
-	ws.Current = target.CurrentRef{}
+	ws.Current = tfe.CurrentRef{}
 	version, err := x.Target.Current(ctx, &ws)
 	if err != nil || version == nil {
 		return stopf(CodeUpgradeFailed, "The run %s was applied, but what the workspace holds now cannot be read.", r.ID)

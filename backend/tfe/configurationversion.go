@@ -1,0 +1,139 @@
+package tfe
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"time"
+
+	gotfe "github.com/hashicorp/go-tfe"
+)
+
+// A ConfigurationVersion is one upload of a workspace's configuration files.
+type ConfigurationVersion struct {
+	// ID is the server's, such as "cv-…".
+	ID string
+	// Status is "pending", "fetching", "uploaded", "errored" or "archived".
+	Status string
+	// Error and ErrorMessage are the server's, where the upload cannot be used.
+	Error, ErrorMessage string
+	// Source is where it came from, such as "tfe-api", "github" or "terraform".
+	Source string
+	// Speculative ones can only be planned; AutoQueueRuns ones make a run by
+	// themselves when they are uploaded; Provisional ones do not become the
+	// workspace's current configuration before they are applied.
+	Speculative, AutoQueueRuns, Provisional bool
+	// QueuedAt is when it was created or asked for; zero where the server does not tell.
+	QueuedAt time.Time
+	// Ingress is what a version control system sent; nil for all others.
+	Ingress *Ingress
+
+	upload string // a signed URL: never printed
+}
+
+// An Ingress is where a configuration version came from in a version control
+// system.
+type Ingress struct {
+	Repository, Branch, Tag string
+	// Commit is the commit's hash, CommitMessage the first line of its message.
+	Commit, CommitMessage string
+	PullRequest           int
+}
+
+// Uploaded says that runs can use it.
+func (v *ConfigurationVersion) Uploaded() bool {
+	return v.Status == string(gotfe.ConfigurationUploaded)
+}
+
+// Errored says that it will never be usable.
+func (v *ConfigurationVersion) Errored() bool {
+	return v.Status == string(gotfe.ConfigurationErrored) || v.Status == string(gotfe.ConfigurationArchived)
+}
+
+func newConfigurationVersion(cv *gotfe.ConfigurationVersion) *ConfigurationVersion {
+	v := &ConfigurationVersion{
+		ID: clean(cv.ID), Status: clean(string(cv.Status)), Error: clean(cv.Error), ErrorMessage: clean(cv.ErrorMessage),
+		Source: clean(string(cv.Source)), Speculative: cv.Speculative, AutoQueueRuns: cv.AutoQueueRuns, Provisional: cv.Provisional,
+		upload: cv.UploadURL,
+	}
+	if at := cv.StatusTimestamps; at != nil {
+		for _, t := range []time.Time{at.QueuedAt, at.FetchingAt, at.StartedAt, at.FinishedAt} {
+			if v.QueuedAt = t; !t.IsZero() {
+				break
+			}
+		}
+	}
+	if in := cv.IngressAttributes; in != nil && (in.CommitSHA != "" || in.Identifier != "" || in.Branch != "") {
+		v.Ingress = &Ingress{Repository: clean(in.Identifier), Branch: clean(in.Branch), Tag: clean(in.Tag),
+			Commit: clean(in.CommitSHA), CommitMessage: clean(in.CommitMessage), PullRequest: in.PullRequestNumber}
+	}
+	return v
+}
+
+// ConfigurationOptions say what may become of a configuration version.
+type ConfigurationOptions struct {
+	// Speculative: it can only be planned.
+	Speculative bool
+	// AutoQueueRuns: the upload makes a run.
+	AutoQueueRuns bool
+	// Provisional: it becomes the workspace's current configuration only when a run
+	// of it is applied. Servers that do not know this make it current at once.
+	Provisional bool
+}
+
+// CreateConfigurationVersion announces a configuration; UploadConfiguration sends
+// it. An announced one that is never uploaded does no harm.
+func (c *Client) CreateConfigurationVersion(ctx context.Context, ws *Workspace, o ConfigurationOptions) (*ConfigurationVersion, error) {
+	op := fmt.Sprintf("create a configuration version in %s/%s", ws.Organization, ws.Name)
+	options := gotfe.ConfigurationVersionCreateOptions{AutoQueueRuns: &o.AutoQueueRuns, Speculative: &o.Speculative}
+	if o.Provisional {
+		options.Provisional = &o.Provisional
+	}
+	cv, err := call(ctx, op, func(ctx context.Context) (*gotfe.ConfigurationVersion, error) {
+		return c.tfe.ConfigurationVersions.Create(ctx, ws.ID, options)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return newConfigurationVersion(cv), nil
+}
+
+// UploadConfiguration sends the tar.gz of a configuration to the signed URL of the
+// version that was just created: only the answer to that carries it.
+func (c *Client) UploadConfiguration(ctx context.Context, cv *ConfigurationVersion, body Body) error {
+	return c.put(ctx, "upload configuration version "+cv.ID, cv.upload, body)
+}
+
+// ConfigurationVersion reads a configuration version by its id.
+func (c *Client) ConfigurationVersion(ctx context.Context, id string) (*ConfigurationVersion, error) {
+	cv, err := call(ctx, "read configuration version "+id, func(ctx context.Context) (*gotfe.ConfigurationVersion, error) {
+		return c.tfe.ConfigurationVersions.ReadWithOptions(ctx, id, &gotfe.ConfigurationVersionReadOptions{
+			Include: []gotfe.ConfigVerIncludeOpt{gotfe.ConfigVerIngressAttributes},
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return newConfigurationVersion(cv), nil
+}
+
+// ConfigurationVersions lists the workspace's configuration versions, newest
+// first, page by page as they are consumed.
+func (c *Client) ConfigurationVersions(ctx context.Context, ws *Workspace) iter.Seq2[*ConfigurationVersion, error] {
+	op := fmt.Sprintf("list the configuration versions of %s/%s", ws.Organization, ws.Name)
+	return pages(ctx, op, func(ctx context.Context, page gotfe.ListOptions) ([]*ConfigurationVersion, *gotfe.Pagination, error) {
+		list, err := call(ctx, op, func(ctx context.Context) (*gotfe.ConfigurationVersionList, error) {
+			return c.tfe.ConfigurationVersions.List(ctx, ws.ID, &gotfe.ConfigurationVersionListOptions{
+				ListOptions: page, Include: []gotfe.ConfigVerIncludeOpt{gotfe.ConfigVerIngressAttributes},
+			})
+		})
+		if err != nil {
+			return nil, nil, err
+		}
+		versions := make([]*ConfigurationVersion, len(list.Items))
+		for i, cv := range list.Items {
+			versions[i] = newConfigurationVersion(cv)
+		}
+		return versions, list.Pagination, nil
+	})
+}

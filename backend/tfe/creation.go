@@ -1,0 +1,206 @@
+package tfe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	gotfe "github.com/hashicorp/go-tfe"
+)
+
+// ErrNoAgentPool is returned when a workspace is to run on agents and neither the options, nor
+// its project, nor the organization names an agent pool.
+var ErrNoAgentPool = errors.New("execution mode agent needs an agent pool, and neither the project nor the organization has a default one")
+
+// AgentMode is the execution mode in which the organization's own agents run Terraform.
+const AgentMode = "agent"
+
+// A Creation is how workspaces are created, with every name looked up.
+type Creation struct {
+	projectID, agentPoolID string
+	// Allowed reports whether the token may create workspaces there, as far as the server says.
+	// It is only known when it was asked for.
+	Allowed bool
+}
+
+// creationPlace is what an organization or a project says of workspaces to be created in it.
+type creationPlace struct {
+	ID         string `json:"id"`
+	Attributes struct {
+		Name        string `json:"name"`
+		Permissions struct {
+			CanCreateWorkspace *bool `json:"can-create-workspace"`
+		} `json:"permissions"`
+	} `json:"attributes"`
+	Relationships struct {
+		DefaultProject   *relation `json:"default-project"`
+		DefaultAgentPool *relation `json:"default-agent-pool"`
+	} `json:"relationships"`
+}
+
+func (p *creationPlace) allows() bool {
+	allowed := p.Attributes.Permissions.CanCreateWorkspace
+	return allowed == nil || *allowed
+}
+
+// idOf is the id on the other side of a relation; "" for none.
+func idOf(r *relation) string {
+	if other, err := r.other(); err == nil && other != nil {
+		return other.ID
+	}
+	return ""
+}
+
+// PrepareCreation looks up the project and the agent pool that the options name, and, if
+// permission is true, whether the token may create workspaces there. It writes nothing.
+func (c *Client) PrepareCreation(ctx context.Context, organization string, o CreateOptions, permission bool) (*Creation, error) {
+	made := &Creation{Allowed: true}
+	var project *creationPlace
+	var err error
+	if o.Project != "" {
+		if project, err = c.projectNamed(ctx, organization, o.Project); err != nil {
+			return nil, err
+		}
+		made.projectID = project.ID
+	}
+	if o.AgentPool != "" {
+		if made.agentPoolID, err = c.agentPoolID(ctx, organization, o.AgentPool); err != nil {
+			return nil, err
+		}
+	} else if o.ExecutionMode == AgentMode && project != nil {
+		made.agentPoolID = idOf(project.Relationships.DefaultAgentPool)
+	}
+	needsPool := o.ExecutionMode == AgentMode && made.agentPoolID == ""
+	if project != nil {
+		made.Allowed = project.allows()
+	}
+	if !needsPool && (!permission || project != nil) {
+		return made, nil
+	}
+	org, err := c.creationPlace(ctx, "read organization "+organization, "organizations/"+url.PathEscape(organization))
+	if err != nil {
+		return nil, err
+	}
+	if needsPool {
+		if made.agentPoolID = idOf(org.Relationships.DefaultAgentPool); made.agentPoolID == "" {
+			return nil, ErrNoAgentPool
+		}
+	}
+	if permission && project == nil && !org.allows() {
+		// A team may be allowed to create workspaces in the default project alone.
+		made.Allowed = false
+		if id := idOf(org.Relationships.DefaultProject); id != "" {
+			if place, err := c.creationPlace(ctx, "read the default project", "projects/"+url.PathEscape(id)); err == nil {
+				said := place.Attributes.Permissions.CanCreateWorkspace
+				made.Allowed = said != nil && *said
+			}
+		}
+	}
+	return made, nil
+}
+
+func (c *Client) creationPlace(ctx context.Context, op, path string) (*creationPlace, error) {
+	return ask(ctx, c, op, http.MethodGet, path, nil, func(raw []byte) (*creationPlace, error) {
+		var doc document[creationPlace]
+		err := understand(raw, &doc)
+		return &doc.Data, err
+	})
+}
+
+// placesNamed lists what an organization has of a kind: projects or agent pools.
+func (c *Client) placesNamed(ctx context.Context, op, path string, options func(gotfe.ListOptions) any, fits func(*creationPlace) bool) (*creationPlace, error) {
+	listed := pages(ctx, op, func(ctx context.Context, p gotfe.ListOptions) ([]*creationPlace, *gotfe.Pagination, error) {
+		list, err := ask(ctx, c, op, http.MethodGet, path, options(p),
+			pageOf(func(d *creationPlace, _ []namedResource) (*creationPlace, error) { return d, nil }))
+		return list.items, list.next, err
+	})
+	for place, err := range listed { // servers that do not filter list all of them
+		if err != nil {
+			return nil, err
+		}
+		if fits(place) {
+			return place, nil
+		}
+	}
+	return nil, nil
+}
+
+func (c *Client) projectNamed(ctx context.Context, organization, name string) (*creationPlace, error) {
+	op := fmt.Sprintf("find project %q of %s", name, organization)
+	found, err := c.placesNamed(ctx, op, "organizations/"+url.PathEscape(organization)+"/projects",
+		func(p gotfe.ListOptions) any { return &gotfe.ProjectListOptions{Name: name, ListOptions: p} },
+		func(p *creationPlace) bool { return p.Attributes.Name == name })
+	if err == nil && found == nil {
+		err = &Error{Op: op, Code: ForbiddenOrMissing, Err: errors.New("there is no project of this name, or the token may not see it")}
+	}
+	return found, err
+}
+
+// agentPoolID finds an agent pool by its name or its id.
+func (c *Client) agentPoolID(ctx context.Context, organization, wanted string) (string, error) {
+	op := fmt.Sprintf("find agent pool %q of %s", wanted, organization)
+	found, err := c.placesNamed(ctx, op, "organizations/"+url.PathEscape(organization)+"/agent-pools",
+		func(p gotfe.ListOptions) any { return &gotfe.AgentPoolListOptions{ListOptions: p} },
+		func(p *creationPlace) bool { return p.Attributes.Name == wanted || p.ID == wanted })
+	if err != nil {
+		return "", err
+	}
+	if found == nil {
+		return "", &Error{Op: op, Code: ForbiddenOrMissing, Err: errors.New("there is no agent pool of this name or id, or the token may not see it")}
+	}
+	return found.ID, nil
+}
+
+// TerraformVersions lists the Terraform versions that the server offers. Only site
+// administrators of Terraform Enterprise may ask; for others it is a ForbiddenOrMissing error.
+func (c *Client) TerraformVersions(ctx context.Context) (map[string]bool, error) {
+	const op = "list the Terraform versions"
+	offered := map[string]bool{}
+	listed := pages(ctx, op, func(ctx context.Context, p gotfe.ListOptions) ([]*gotfe.AdminTerraformVersion, *gotfe.Pagination, error) {
+		list, err := call(ctx, op, func(ctx context.Context) (*gotfe.AdminTerraformVersionsList, error) {
+			return c.tfe.Admin.TerraformVersions.List(ctx, &gotfe.AdminTerraformVersionsListOptions{ListOptions: p})
+		})
+		if err != nil {
+			return nil, nil, err
+		}
+		return list.Items, list.Pagination, nil
+	})
+	for v, err := range listed {
+		if err != nil {
+			return nil, err
+		}
+		if v.Enabled {
+			offered[v.Version] = true
+		}
+	}
+	return offered, nil
+}
+
+// Create creates a workspace as it was prepared.
+func (c *Client) Create(ctx context.Context, organization, name string, o CreateOptions, prepared *Creation) (*Workspace, error) {
+	options := gotfe.WorkspaceCreateOptions{Name: &name}
+	if o.TerraformVersion != "" {
+		options.TerraformVersion = &o.TerraformVersion
+	}
+	if o.ExecutionMode != "" {
+		options.ExecutionMode = &o.ExecutionMode
+	}
+	if prepared.agentPoolID != "" {
+		options.AgentPoolID = &prepared.agentPoolID
+	}
+	if prepared.projectID != "" {
+		options.Project = &gotfe.Project{ID: prepared.projectID}
+	}
+	for _, tag := range o.Tags {
+		if key, value, bound := strings.Cut(tag, "="); bound {
+			options.TagBindings = append(options.TagBindings, &gotfe.TagBinding{Key: key, Value: value})
+		} else {
+			options.Tags = append(options.Tags, &gotfe.Tag{Name: tag})
+		}
+	}
+	op := fmt.Sprintf("create workspace %s/%s", organization, name)
+	return ask(ctx, c, op, http.MethodPost, "organizations/"+url.PathEscape(organization)+"/workspaces", &options, workspaceBy(organization, name, ""))
+}

@@ -1,0 +1,477 @@
+package tfe
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	gotfe "github.com/hashicorp/go-tfe"
+	"github.com/hashicorp/jsonapi"
+)
+
+// This file reads of the API's documents what is used of them. go-tfe makes the
+// requests that not every move makes; its own reading of the answers builds everything that a workspace or a
+// state version can say, by reflection and twice over, and loses some of what is
+// needed here. It was half of what a move cost in CPU time.
+
+// ask makes a request as go-tfe does and has read understand the answer. Options
+// are go-tfe's: the query of a GET, the document of a POST.
+func ask[T any](ctx context.Context, c *Client, op, method, path string, options any, read func([]byte) (T, error)) (T, error) {
+	result, err := call(ctx, op, func(ctx context.Context) (T, error) {
+		var none T
+		req, err := c.tfe.NewRequest(method, path, options)
+		if err != nil {
+			return none, err
+		}
+		// The transport keeps the answer; an answer that broke off fails here.
+		if err := req.Do(ctx, io.Discard); err != nil {
+			return none, err
+		}
+		x := exchangeOf(ctx)
+		if x.status >= 300 { // which go-tfe takes for success
+			return none, errRedirected
+		}
+		return read(x.body.Bytes())
+	})
+	return result, err
+}
+
+// An outgoing is the document of a request: its size in bytes, and how to read it
+// from its first byte, for every attempt anew.
+type outgoing struct {
+	size int64
+	open func(context.Context) io.ReadCloser
+}
+
+// written is a document that is there whole.
+func written(document []byte) *outgoing {
+	return &outgoing{int64(len(document)), func(context.Context) io.ReadCloser {
+		return io.NopCloser(bytes.NewReader(document))
+	}}
+}
+
+// send makes a request without go-tfe, whose layers take as much time as net/http for
+// it, and has read understand the answer. It is for what every move does; doc is nil
+// where nothing is sent along.
+func send[T any](ctx context.Context, c *Client, op, method, path string, doc *outgoing, read func([]byte) (T, error)) (T, error) {
+	return call(ctx, op, func(ctx context.Context) (T, error) {
+		var none T
+		req, err := http.NewRequestWithContext(ctx, method, c.base+path, nil)
+		if err != nil {
+			return none, err
+		}
+		if doc != nil {
+			req.ContentLength, req.Body = doc.size, doc.open(ctx)
+			req.GetBody = func() (io.ReadCloser, error) { return doc.open(ctx), nil }
+		}
+		req.Header["Authorization"] = c.bearer
+		req.Header["Content-Type"], req.Header["Accept"] = jsonAPIOnly, jsonAPIOnly
+		resp, err := c.http.Do(req)
+		if err != nil {
+			return none, err
+		}
+		defer resp.Body.Close()
+		if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+			return none, err // an answer that broke off
+		}
+		if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusCreated {
+			return none, errors.New(resp.Status)
+		}
+		return read(exchangeOf(ctx).body.Bytes())
+	})
+}
+
+// jsonAPIOnly is what is sent and accepted. It is not to be changed.
+var jsonAPIOnly = []string{jsonapi.MediaType}
+
+// A document is a JSON:API document of one resource, or of several in a slice.
+type document[T any] struct {
+	Data     T               `json:"data"`
+	Included []namedResource `json:"included"`
+	Meta     struct {
+		Pagination *gotfe.Pagination `json:"pagination"`
+	} `json:"meta"`
+}
+
+// A resourceID names a resource.
+type resourceID struct {
+	Type string `json:"type"`
+	ID   string `json:"id"`
+}
+
+// A namedResource is a resource that others name: a user, a team or a run.
+type namedResource struct {
+	resourceID
+	Attributes struct {
+		Username string `json:"username"`
+		Name     string `json:"name"`
+		Status   string `json:"status"`
+		Actions  struct {
+			Confirmable *bool `json:"is-confirmable"`
+		} `json:"actions"`
+	} `json:"attributes"`
+}
+
+// A relation is one to one other resource.
+type relation struct {
+	// Data is null where there is no other resource, and empty where the server does
+	// not say.
+	Data jsontext.Value `json:"data"`
+}
+
+// other is the resource on the other side of a relation, or nil.
+func (r *relation) other() (*resourceID, error) {
+	if r == nil || len(r.Data) == 0 {
+		return nil, nil
+	}
+	var id *resourceID
+	err := json.Unmarshal(r.Data, &id, lenient)
+	return id, err
+}
+
+// known says whether the server told what is on the other side, be it nothing.
+func (r *relation) known() bool { return r != nil && len(r.Data) > 0 }
+
+// workspaceData is a workspace's part of a document.
+type workspaceData struct {
+	resourceID
+	Attributes struct {
+		Name             string  `json:"name"`
+		TerraformVersion string  `json:"terraform-version"`
+		ExecutionMode    string  `json:"execution-mode"`
+		HYOK             bool    `json:"hyok-enabled"`
+		WorkingDirectory string  `json:"working-directory"`
+		Locked           *bool   `json:"locked"`
+		LockedReason     *string `json:"locked-reason"`
+		Permissions      struct {
+			CanReadStateVersions   *bool `json:"can-read-state-versions"`
+			CanCreateStateVersions *bool `json:"can-create-state-versions"`
+			CanLock                *bool `json:"can-lock"`
+			CanUnlock              *bool `json:"can-unlock"`
+		} `json:"permissions"`
+	} `json:"attributes"`
+	Relationships struct {
+		CurrentStateVersion *relation `json:"current-state-version"`
+		CurrentRun          *relation `json:"current-run"`
+		LockedBy            *relation `json:"locked-by"`
+		Organization        *relation `json:"organization"`
+	} `json:"relationships"`
+}
+
+// errNoDocument says that an answer is none that the API describes.
+var errNoDocument = errors.New("it is not a document as the API describes it")
+
+// lenient has documents read as servers write them and as encoding/json takes them.
+// Unlike that package, this one reads an answer once instead of twice, and builds
+// nothing to pass over what is not used, which is most of it.
+var lenient = json.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+
+// understand reads an answer into a document. Of the errors of package json only
+// those of the grammar are passed on, without the names that led to the place, which
+// are the server's: the others may quote what they read.
+func understand(raw []byte, doc any) error {
+	err := json.Unmarshal(raw, doc, lenient)
+	syntax, grammar := errors.AsType[*jsontext.SyntacticError](err)
+	switch {
+	case err == nil:
+		return nil
+	case len(bytes.TrimSpace(raw)) == 0:
+		return io.EOF
+	case grammar:
+		syntax.JSONPointer = ""
+		return syntax
+	}
+	return errNoDocument
+}
+
+// check says whether a resource is one, and of the type that it should be.
+func (r resourceID) check(kind string) error {
+	if r.Type != kind || r.ID == "" {
+		return errNoDocument
+	}
+	return nil
+}
+
+// lockedIs checks that the answer to a lock action is about the workspace, and that the
+// workspace is locked now, or is not, where the answer says so. One that was renamed is
+// still the same.
+func (d *workspaceData) lockedIs(id string, locked bool) error {
+	if err := d.check("workspaces"); err != nil {
+		return err
+	}
+	switch told := d.Attributes.Locked; {
+	case d.ID != id:
+		return &strangerError{"the workspace", id, clean(d.ID)}
+	case told == nil || *told == locked:
+		return nil
+	case locked:
+		return errors.New("it says that the workspace is not locked")
+	default:
+		return errors.New("it says that the workspace is still locked")
+	}
+}
+
+// lockAnswer gives a function that reads the answer to a lock request.
+func lockAnswer(organization, id string) func([]byte) (*Workspace, error) {
+	return func(raw []byte) (*Workspace, error) {
+		var doc document[workspaceData]
+		if err := understand(raw, &doc); err != nil {
+			return nil, err
+		}
+		if err := doc.Data.lockedIs(id, true); err != nil {
+			return nil, err
+		}
+		return doc.Data.workspace(organization, doc.Included)
+	}
+}
+
+// unlockAnswer gives a function that reads the answer to an unlock request. A
+// workspace that was renamed meanwhile is another to those who call it by its name.
+func unlockAnswer(ws *Workspace) func([]byte) (struct{}, error) {
+	return func(raw []byte) (struct{}, error) {
+		var doc struct {
+			Data struct {
+				resourceID
+				Attributes struct {
+					Name   string `json:"name"`
+					Locked *bool  `json:"locked"`
+				} `json:"attributes"`
+			} `json:"data"`
+		}
+		if err := understand(raw, &doc); err != nil {
+			return struct{}{}, err
+		}
+		if told := clean(doc.Data.Attributes.Name); told != "" && !strings.EqualFold(told, ws.Name) {
+			return struct{}{}, &strangerError{"the workspace", ws.Name, told}
+		}
+		d := workspaceData{resourceID: doc.Data.resourceID}
+		d.Attributes.Locked = doc.Data.Attributes.Locked
+		return struct{}{}, d.lockedIs(ws.ID, false)
+	}
+}
+
+// workspaceIn gives a function that reads the workspace of a document.
+func workspaceIn(organization string) func([]byte) (*Workspace, error) {
+	return func(raw []byte) (*Workspace, error) {
+		var doc document[workspaceData]
+		if err := understand(raw, &doc); err != nil {
+			return nil, err
+		}
+		return doc.Data.workspace(organization, doc.Included)
+	}
+}
+
+// workspaceBy gives a function that reads the workspace of a document, which must be
+// the one that was asked for, by its name or its id. Names are compared without case.
+func workspaceBy(organization, name, id string) func([]byte) (*Workspace, error) {
+	read := workspaceIn(organization)
+	return func(raw []byte) (*Workspace, error) {
+		ws, err := read(raw)
+		switch {
+		case err != nil:
+			return nil, err
+		case id != "" && ws.ID != id:
+			return nil, &strangerError{"the workspace", id, ws.ID}
+		case name != "" && ws.Name != "" && !strings.EqualFold(ws.Name, name):
+			return nil, &strangerError{"the workspace", name, ws.Name}
+		}
+		return ws, nil
+	}
+}
+
+// workspace makes a Workspace of what was read.
+func (d *workspaceData) workspace(organization string, others []namedResource) (*Workspace, error) {
+	if err := d.check("workspaces"); err != nil {
+		return nil, err
+	}
+	a, rel := &d.Attributes, &d.Relationships
+	home, err := rel.Organization.other()
+	if err != nil {
+		return nil, errNoDocument
+	}
+	if home != nil && home.ID != "" && !strings.EqualFold(home.ID, organization) {
+		return nil, &strangerError{"a workspace of the organization", organization, clean(home.ID)}
+	}
+	permitted := func(p *bool) bool { return p == nil || *p }
+	w := &Workspace{
+		ID: d.ID, Organization: organization, Name: clean(a.Name),
+		TerraformVersion: clean(a.TerraformVersion), ExecutionMode: clean(a.ExecutionMode),
+		WorkingDirectory: clean(a.WorkingDirectory), Locked: a.Locked != nil && *a.Locked, HYOK: a.HYOK,
+		CanReadStates:  permitted(a.Permissions.CanReadStateVersions),
+		CanWriteStates: permitted(a.Permissions.CanCreateStateVersions),
+		CanLock:        permitted(a.Permissions.CanLock),
+		CanUnlock:      permitted(a.Permissions.CanUnlock),
+	}
+	run, err := rel.CurrentRun.other()
+	if err != nil {
+		return nil, errNoDocument
+	}
+	if run != nil {
+		told := find(others, *run)
+		w.CurrentRun, w.CurrentRunStatus, w.RunWaits = clean(run.ID), clean(told.Attributes.Status), told.Attributes.Actions.Confirmable
+	}
+	current, err := rel.CurrentStateVersion.other()
+	if err != nil {
+		return nil, errNoDocument
+	}
+	w.Current.Known = rel.CurrentStateVersion.known()
+	if current != nil {
+		w.Current.ID = current.ID
+	}
+	if !w.Locked {
+		return w, nil
+	}
+	holder, err := rel.LockedBy.other()
+	if err != nil {
+		return nil, errNoDocument
+	}
+	if holder != nil {
+		w.Holder = holderIn(others, *holder)
+	}
+	if a.LockedReason != nil {
+		w.Holder.Reason, w.Holder.ReasonKnown = clean(*a.LockedReason), true
+	}
+	return w, nil
+}
+
+// find finds the resource that is meant, or one that says nothing.
+func find(others []namedResource, id resourceID) *namedResource {
+	for i := range others {
+		if others[i].resourceID == id {
+			return &others[i]
+		}
+	}
+	return new(namedResource)
+}
+
+// holderIn reads who holds a lock.
+func holderIn(others []namedResource, id resourceID) Holder {
+	h := Holder{ID: clean(id.ID)}
+	switch id.Type {
+	case "users":
+		h.Kind, h.Name = "user", clean(find(others, id).Attributes.Username)
+	case "teams":
+		h.Kind, h.Name = "team", clean(find(others, id).Attributes.Name)
+	case "runs":
+		h.Kind = "run"
+	default:
+		return Holder{}
+	}
+	return h
+}
+
+// stateVersionData is a state version's part of a document.
+type stateVersionData struct {
+	resourceID
+	Attributes struct {
+		Serial           int64      `json:"serial"`
+		Size             int64      `json:"size"`
+		Status           string     `json:"status"`
+		TerraformVersion string     `json:"terraform-version"`
+		CreatedAt        *time.Time `json:"created-at"`
+		Download         string     `json:"hosted-state-download-url"`
+		JSONDownload     string     `json:"hosted-json-state-download-url"`
+		Upload           string     `json:"hosted-state-upload-url"`
+	} `json:"attributes"`
+	Relationships struct {
+		Run       *relation `json:"run"`
+		Workspace *relation `json:"workspace"`
+	} `json:"relationships"`
+}
+
+// stateVersionOf gives a function that reads the state version of a document, which
+// must be one of the workspace, where the document says so, and have the id; "" is any.
+func stateVersionOf(workspace, id string) func([]byte) (*StateVersion, error) {
+	return func(raw []byte) (*StateVersion, error) {
+		v, err := stateVersionIn(raw)
+		switch {
+		case err != nil:
+			return nil, err
+		case id != "" && v.ID != id:
+			return nil, &strangerError{"the state version", id, v.ID}
+		case workspace != "" && v.workspace != "" && v.workspace != workspace:
+			return nil, &strangerError{"a state version of the workspace", workspace, v.workspace}
+		}
+		return v, nil
+	}
+}
+
+// stateVersionIn reads the state version of a document.
+func stateVersionIn(raw []byte) (*StateVersion, error) {
+	var doc document[stateVersionData]
+	if err := understand(raw, &doc); err != nil {
+		return nil, err
+	}
+	return doc.Data.stateVersion()
+}
+
+// stateVersion makes a StateVersion of what was read.
+func (d *stateVersionData) stateVersion() (*StateVersion, error) {
+	if err := d.check("state-versions"); err != nil {
+		return nil, err
+	}
+	a := &d.Attributes
+	v := &StateVersion{
+		ID: d.ID, Serial: a.Serial, Size: a.Size, Status: a.Status,
+		TerraformVersion: clean(a.TerraformVersion), download: a.Download, jsonDownload: a.JSONDownload, upload: a.Upload,
+	}
+	if a.CreatedAt != nil {
+		v.CreatedAt = *a.CreatedAt
+	}
+	run, err := d.Relationships.Run.other()
+	if err != nil {
+		return nil, errNoDocument
+	}
+	if run != nil {
+		v.Run = run.ID
+	}
+	home, err := d.Relationships.Workspace.other()
+	if err != nil {
+		return nil, errNoDocument
+	}
+	if home != nil {
+		v.workspace = clean(home.ID)
+	}
+	return v, nil
+}
+
+// A page is a part of a listing.
+type page[T any] struct {
+	items []T
+	next  *gotfe.Pagination
+}
+
+// pageOf gives a function that reads a page, each of whose items is made of its part of
+// the document.
+func pageOf[D, T any](item func(*D, []namedResource) (T, error)) func([]byte) (page[T], error) {
+	return func(raw []byte) (page[T], error) {
+		var (
+			doc  document[[]*D]
+			read page[T]
+		)
+		if err := understand(raw, &doc); err != nil {
+			return read, err
+		}
+		if doc.Data == nil {
+			return read, errNoDocument
+		}
+		read.next = doc.Meta.Pagination
+		for _, d := range doc.Data {
+			if d == nil {
+				return read, errNoDocument
+			}
+			made, err := item(d, doc.Included)
+			if err != nil {
+				return read, err
+			}
+			read.items = append(read.items, made)
+		}
+		return read, nil
+	}
+}

@@ -1,0 +1,5 @@
+//go:build race
+
+package tfe
+
+func init() { raceDetector = true }

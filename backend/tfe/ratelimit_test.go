@@ -1,0 +1,293 @@
+package tfe
+
+import (
+	"context"
+	"errors"
+	"math"
+	"net/http"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// A meteredServer counts the requests as servers do that limit them.
+type meteredServer struct {
+	mu       sync.Mutex
+	arrivals []time.Time
+	limit    string // the header; "" is not sent
+	latency  time.Duration
+}
+
+func (s *meteredServer) RoundTrip(req *http.Request) (*http.Response, error) {
+	s.mu.Lock()
+	s.arrivals = append(s.arrivals, time.Now())
+	s.mu.Unlock()
+	if err := sleep(req.Context(), s.latency); err != nil {
+		return nil, err
+	}
+	h := http.Header{"Content-Type": {jsonAPI}}
+	if s.limit != "" {
+		h.Set("X-RateLimit-Limit", s.limit)
+	}
+	return &http.Response{StatusCode: http.StatusNoContent, Header: h, Body: http.NoBody, Request: req, ProtoMajor: 1, ProtoMinor: 1}, nil
+}
+
+// most is the largest number of arrivals in any window of a length: the sliding
+// ones, and with them the server's fixed ones.
+func (s *meteredServer) most(window time.Duration) int {
+	slices.SortFunc(s.arrivals, time.Time.Compare)
+	most := 0
+	for i, first := range s.arrivals {
+		n, _ := slices.BinarySearchFunc(s.arrivals[i:], first.Add(window), time.Time.Compare)
+		most = max(most, n)
+	}
+	return most
+}
+
+func TestRateLimitIsKeptAndUsed(t *testing.T) {
+	cases := []struct {
+		name             string
+		header           string
+		ceiling, allowed float64 // requests a second
+		workers          int
+		latency          time.Duration
+	}{
+		{"learnt from the header", "30", 0, 30, 8, 20 * time.Millisecond},
+		{"many workers", "30", 0, 30, 64, 100 * time.Millisecond},
+		{"a small limit", "2", 0, 2, 8, 50 * time.Millisecond},
+		{"one a second", "1", 0, 1, 8, 50 * time.Millisecond},
+		{"a ceiling of one in two seconds", "30", 0.5, 0.5, 8, 50 * time.Millisecond},
+		{"a ceiling below the server's limit", "30", 7, 7, 8, 20 * time.Millisecond},
+		{"a ceiling above the server's limit", "10", 50, 10, 8, 20 * time.Millisecond},
+		{"a ceiling where the server names no limit", "", 12, 12, 8, 20 * time.Millisecond},
+		{"a ceiling where the header is no number", "30, 30;w=1", 12, 12, 8, 20 * time.Millisecond},
+		{"a fraction for a ceiling", "30", 2.5, 2.5, 8, 20 * time.Millisecond},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const seconds = 60
+				server := &meteredServer{limit: c.header, latency: c.latency}
+				tr := transportOver(server, c.ceiling)
+				ctx, cancel := context.WithTimeout(t.Context(), seconds*time.Second)
+				defer cancel()
+				var all sync.WaitGroup
+				for range c.workers {
+					all.Go(func() {
+						for {
+							resp, err := tr.RoundTrip(apiRequest(ctx, t, http.MethodGet, nil))
+							if err != nil {
+								return
+							}
+							discard(resp)
+						}
+					})
+				}
+				all.Wait()
+				most := int(math.Ceil(c.allowed))
+				if c.ceiling == 0 && c.workers > most {
+					// What leaves before the first answer cannot know the limit, but counts.
+					second := time.Duration(float64(time.Second) * max(1, 1/c.allowed))
+					n, _ := slices.BinarySearchFunc(server.arrivals, server.arrivals[0].Add(second), time.Time.Compare)
+					if n > c.workers {
+						t.Errorf("%d requests in the first second of %d workers", n, c.workers)
+					}
+					server.arrivals = server.arrivals[n:]
+				}
+				window := time.Duration(float64(time.Second) * max(1, 1/c.allowed))
+				if got := server.most(window); got > most {
+					t.Errorf("%d requests in one window of %s, the limit is %d", got, window, most)
+				}
+				if used := float64(len(server.arrivals)) / (c.allowed * (seconds - 2)); used < 0.95 {
+					t.Errorf("%.0f %% of the limit used in %d s", 100*used, seconds)
+				}
+			})
+		})
+	}
+}
+
+func TestRequestsBeforeTheLimitIsKnownCount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBudget(0)
+		for range 20 {
+			if pause, _ := b.reserve(time.Now(), false); pause != 0 {
+				t.Fatal("held back without a limit")
+			}
+		}
+		b.observe(http.Header{"X-Ratelimit-Limit": {"30"}})
+		n := 0
+		for pause, _ := b.reserve(time.Now(), false); pause == 0; pause, _ = b.reserve(time.Now(), false) {
+			n++
+		}
+		if n != 10 {
+			t.Errorf("%d more in the same second, want 10 of 30", n)
+		}
+	})
+}
+
+func TestAbsurdLimitsAreIgnored(t *testing.T) {
+	for _, value := range []string{"", "0", "-5", "NaN", "Inf", "1e300", "0.0001", "0x1p-10", "0.999", "1e-300", "-0x1p-10", "thirty", "30;w=1", "30,30"} {
+		b := newBudget(0)
+		b.observe(http.Header{"X-Ratelimit-Limit": {value}})
+		if b.most != 0 {
+			t.Errorf("%q is taken for a limit of %d", value, b.most)
+		}
+	}
+}
+
+func TestWaitAfter429(t *testing.T) {
+	cases := []struct {
+		header, value string
+		want          time.Duration
+	}{
+		{"X-RateLimit-Reset", "0.25", 250 * time.Millisecond},
+		{"X-RateLimit-Reset", "3", 3 * time.Second},
+		{"X-RateLimit-Reset", "0", shortestReset},
+		{"X-RateLimit-Reset", "600", longestReset},
+		{"X-RateLimit-Reset", "1767225600", time.Second}, // a date
+		{"X-RateLimit-Reset", "soon", time.Second},
+		{"X-RateLimit-Reset", "-1", time.Second},
+		{"X-RateLimit-Reset", "NaN", time.Second},
+		{"X-RateLimit-Reset", "+Inf", time.Second},
+		{"X-RateLimit-Reset", "", time.Second},
+		{"Retry-After", "2", 2 * time.Second},
+		{"Retry-After", "Wed, 21 Oct 2026 07:28:00 GMT", time.Second},
+	}
+	for _, c := range cases {
+		h := http.Header{}
+		h.Set(c.header, c.value)
+		if got := pauseOf(h, 0); got != c.want {
+			t.Errorf("%s %q: %s, want %s", c.header, c.value, got, c.want)
+		}
+	}
+	zero := http.Header{"X-Ratelimit-Reset": {"0"}}
+	if got := pauseOf(zero, 4); got != 16*shortestReset {
+		t.Errorf("the fifth refusal in a row waits %s", got)
+	}
+	if got := pauseOf(zero, 1<<30); got != longestFloor {
+		t.Errorf("the last refusal waits %s", got)
+	}
+}
+
+// A refusingServer answers 429 for a time.
+type refusingServer struct {
+	meteredServer
+	until time.Time
+	reset string
+}
+
+func (s *refusingServer) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := s.meteredServer.RoundTrip(req)
+	if err == nil && time.Now().Before(s.until) {
+		resp.StatusCode = http.StatusTooManyRequests
+		if s.reset != "" {
+			resp.Header.Set("X-RateLimit-Reset", s.reset)
+		}
+	}
+	return resp, err
+}
+
+func TestA429HoldsEverybodyBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := &refusingServer{until: time.Now().Add(time.Millisecond), reset: "5"}
+		tr := transportOver(server, 0)
+		start := time.Now()
+		resp, err := tr.RoundTrip(apiRequest(t.Context(), t, http.MethodGet, nil)) // refused, and again
+		if err != nil || resp.StatusCode != http.StatusNoContent || time.Since(start) != 5*time.Second {
+			t.Fatalf("%v after %s", err, time.Since(start))
+		}
+		server.until = time.Now().Add(time.Millisecond)
+		go func() { _, _ = tr.RoundTrip(apiRequest(t.Context(), t, http.MethodGet, nil)) }()
+		synctest.Wait()
+		start = time.Now()
+		if _, err := tr.RoundTrip(apiRequest(t.Context(), t, http.MethodGet, nil)); err != nil || time.Since(start) != 5*time.Second {
+			t.Errorf("another request started %s after the 429, want 5s (%v)", time.Since(start), err)
+		}
+	})
+}
+
+func TestPatienceWithA429IsBounded(t *testing.T) {
+	for _, reset := range []string{"", "0", "0.2", "1", "59", "3000", "99999999999", "soon"} {
+		synctest.Test(t, func(t *testing.T) {
+			server := &refusingServer{until: time.Now().Add(24 * time.Hour), reset: reset}
+			tr := transportOver(server, 0)
+			start := time.Now()
+			_, err := tr.RoundTrip(apiRequest(t.Context(), t, http.MethodPost, func() string { return "{}" }))
+			took := time.Since(start)
+			if CodeOf(err) != RateLimited {
+				t.Fatalf("reset %q: %v", reset, err)
+			}
+			if took > patience || took < patience-longestReset {
+				t.Errorf("reset %q: given up after %s", reset, took)
+			}
+			if n := len(server.arrivals); n > 310 && reset != "0" && reset != "0.2" || n > 400 {
+				t.Errorf("reset %q: %d requests", reset, n)
+			}
+		})
+	}
+}
+
+func TestRateWaitEndsWithTheContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := &meteredServer{}
+		tr := transportOver(server, 0.01)
+		if _, err := tr.RoundTrip(apiRequest(t.Context(), t, http.MethodGet, nil)); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		start := time.Now()
+		req := apiRequest(ctx, t, http.MethodPost, func() string { return "{}" })
+		closed := &closeNoting{ReadCloser: req.Body}
+		req.Body = closed
+		_, err := tr.RoundTrip(req)
+		if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != 3*time.Second || len(server.arrivals) != 1 {
+			t.Errorf("%v after %s and %d requests", err, time.Since(start), len(server.arrivals))
+		}
+		if !closed.closed {
+			t.Error("the body of the request that was never sent stays open")
+		}
+	})
+}
+
+func TestHostileRateHeadersDoNotReachGoTFE(t *testing.T) {
+	// go-tfe ends the process on a Reset that is no number, and fails every call
+	// when the announced limit is 1 to 3.
+	for i, h := range []http.Header{
+		{"X-Ratelimit-Reset": {"soon"}, "X-Ratelimit-Limit": {"x"}, "X-Ratelimit-Remaining": {"-"}},
+		{"X-Ratelimit-Reset": {"1"}, "X-Ratelimit-Limit": {"2"}},
+	} {
+		t.Run(strconv.Itoa(i), func(t *testing.T) {
+			first := true
+			c := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				for name, values := range h {
+					w.Header()[name] = values
+				}
+				if first {
+					first = false
+					w.Header().Set("X-RateLimit-Reset", "0")
+					answer(http.StatusTooManyRequests, jsonAPI, `{"errors":[{"status":429,"title":"Too many requests"}]}`)(w, r)
+					return
+				}
+				answer(http.StatusOK, jsonAPI, `{"data":{"id":"user-1","type":"users","attributes":{"username":"ci"}}}`)(w, r)
+			}))
+			ctx, meter := WithMeter(t.Context())
+			me, err := c.Identity(ctx)
+			if err != nil || me.ID != "user-1" || me.Name != "ci" || meter.Calls() != 2 {
+				t.Errorf("got %+v, %v after %d calls", me, err, meter.Calls())
+			}
+		})
+	}
+}
+
+// A bound above all that a server may announce is none: 1e300 is no number of requests.
+func TestRatesBeyondAllBoundsAreNone(t *testing.T) {
+	for _, rate := range []float64{100_001, 1e9, 1e300} {
+		if b := newBudget(rate); b.most != 0 || b.window != time.Second {
+			t.Errorf("%g requests a second: %d in %s", rate, b.most, b.window)
+		}
+	}
+}

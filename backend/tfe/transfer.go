@@ -1,0 +1,235 @@
+package tfe
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// Attributes are what is announced with a state. The server judges them, not
+// the file, so they must come from the very bytes that are sent.
+type Attributes struct {
+	// Serial of the state.
+	Serial int64
+	// Lineage of the state; "" (early Terraform had none) is omitted.
+	Lineage string
+	// MD5 of the state's bytes in lower-case hex.
+	MD5 string
+	// Force makes the server skip its checks of lineage and serial.
+	Force bool
+	// Run associates the state version with the run that holds the lock; "" for none.
+	Run string
+}
+
+// document is the JSON:API document of the attributes.
+func (a Attributes) document() ([]byte, error) {
+	var doc announcement
+	doc.Data.Type = "state-versions"
+	at := &doc.Data.Attributes
+	at.Force, at.Lineage, at.MD5, at.Serial = a.Force, a.Lineage, a.MD5, a.Serial
+	if a.Run != "" {
+		doc.Data.Relationships = &runRelation{}
+		doc.Data.Relationships.Run.Data = resourceID{Type: "runs", ID: a.Run}
+	}
+	return json.Marshal(&doc)
+}
+
+// An announcement is the document of a state version to be.
+type announcement struct {
+	Data struct {
+		Attributes struct {
+			Force   bool   `json:"force,omitempty"`
+			Lineage string `json:"lineage,omitempty"`
+			MD5     string `json:"md5"`
+			Serial  int64  `json:"serial"`
+		} `json:"attributes"`
+		Relationships *runRelation `json:"relationships,omitempty"`
+		Type          string       `json:"type"`
+	} `json:"data"`
+}
+
+type runRelation struct {
+	Run struct {
+		Data resourceID `json:"data"`
+	} `json:"run"`
+}
+
+// stateGoesHere is where the state's attribute is put into the document; others,
+// at least the serial, always follow it there.
+const stateGoesHere = `"attributes":{`
+
+// CreateInline creates a state version with the state inside the POST. It is
+// streamed: memory does not grow with the state.
+func (c *Client) CreateInline(ctx context.Context, ws *Workspace, a Attributes, body Body) (*StateVersion, error) {
+	document, err := a.document()
+	if err != nil {
+		return nil, err
+	}
+	head, tail, _ := strings.Cut(string(document), stateGoesHere)
+	doc := inline{head: head + stateGoesHere + `"state":"`, tail: `",` + tail, body: body}
+	return c.create(ctx, ws, doc.size(), doc.reader)
+}
+
+// Announce creates a state version without its state, which Upload then sends
+// to the state version's signed URL. NoSignedUpload is the answer of servers
+// that are too old for it.
+func (c *Client) Announce(ctx context.Context, ws *Workspace, a Attributes) (*StateVersion, error) {
+	document, err := a.document()
+	if err != nil {
+		return nil, err
+	}
+	sv, err := c.create(ctx, ws, int64(len(document)), func(context.Context) io.ReadCloser {
+		return io.NopCloser(bytes.NewReader(document))
+	})
+	if err != nil || sv.upload != "" {
+		return sv, err
+	}
+	if !sv.Pending() && (sv.Status != "" || sv.download != "") {
+		// The server knows these bytes under this serial already.
+		return sv, nil
+	}
+	return nil, &Error{
+		Op: "announce a state version to " + ws.Organization + "/" + ws.Name, Code: NoSignedUpload, Status: http.StatusCreated,
+		Err: errors.New("the server gives no address to upload the state to"),
+	}
+}
+
+// create POSTs a document of the given size to the workspace's state versions.
+func (c *Client) create(ctx context.Context, ws *Workspace, size int64, body func(context.Context) io.ReadCloser) (*StateVersion, error) {
+	op := fmt.Sprintf("create a state version in %s/%s", ws.Organization, ws.Name)
+	path := "workspaces/" + url.PathEscape(ws.ID) + "/state-versions"
+	return send(ctx, c, op, http.MethodPost, path, &outgoing{size, body}, stateVersionOf(ws.ID, ""))
+}
+
+// Upload sends an announced state version's bytes to its signed URL, which is
+// used once and by nobody else, so it carries no token.
+func (c *Client) Upload(ctx context.Context, sv *StateVersion, body Body) error {
+	return c.put(ctx, "upload state version "+sv.ID, sv.upload, body)
+}
+
+// put sends bytes to a signed URL.
+func (c *Client) put(ctx context.Context, op, to string, body Body) error {
+	address, err := c.blobURL(to)
+	if err != nil {
+		return &Error{Op: op, Code: Rejected, Err: err}
+	}
+	x := &exchange{blob: true, signed: true, host: address.Host}
+	ctx = x.with(ctx)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPut, address.String(), body.reader(ctx))
+	if err != nil {
+		return &Error{Op: op, Code: Rejected, Err: withoutURL(err)}
+	}
+	req.ContentLength, req.GetBody = body.Size, func() (io.ReadCloser, error) { return body.reader(ctx), nil }
+	req.Header.Set("Content-Type", "application/octet-stream")
+	resp, err := c.blobs.Do(req)
+	if err != nil {
+		return x.failure(op, err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode >= 300 {
+		return x.failure(op, errors.New(resp.Status))
+	}
+	// The answer is complete, though nobody needs what it says.
+	if _, err := io.Copy(io.Discard, io.LimitReader(resp.Body, mostErrorBody)); err != nil {
+		return x.failure(op, err)
+	}
+	return nil
+}
+
+// Open starts the download of a state version's bytes, exactly as they were
+// uploaded. The bearer goes along only to the API's own host: servers that
+// serve downloads themselves want it, blob stores must not see it. A download
+// that breaks off, or that something on the way has changed, ends in an *Error.
+func (c *Client) Open(ctx context.Context, sv *StateVersion) (io.ReadCloser, error) {
+	op := "download state version " + sv.ID
+	if sv.download == "" {
+		// Null just after the creation, on some servers for a moment.
+		return nil, &Error{Op: op, Code: NoBytesYet, Err: errors.New("the server gives no download address yet")}
+	}
+	address, err := c.blobURL(sv.download)
+	if err != nil {
+		return nil, &Error{Op: op, Code: Rejected, Err: err}
+	}
+	x := &exchange{blob: true, signed: !sameHost(address, c.api), host: address.Host}
+	req, err := http.NewRequestWithContext(x.with(ctx), http.MethodGet, address.String(), nil)
+	if err != nil {
+		return nil, &Error{Op: op, Code: Rejected, Err: withoutURL(err)}
+	}
+	req.Header.Set("Accept", "*/*")
+	// Else net/http would ask for gzip and unpack it in silence.
+	req.Header.Set("Accept-Encoding", "identity")
+	if !x.signed {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	resp, err := c.blobs.Do(req)
+	if err != nil {
+		return nil, x.failure(op, err)
+	}
+	switch encoding := resp.Header.Get("Content-Encoding"); {
+	case resp.StatusCode >= 300:
+		err = x.failure(op, errors.New(resp.Status))
+	case resp.StatusCode != http.StatusOK:
+		err = &Error{Op: op, Code: Rejected, Status: resp.StatusCode}
+	case encoding != "" && !strings.EqualFold(encoding, "identity"):
+		err = &Error{Op: op, Code: Rejected, Status: resp.StatusCode,
+			Err: fmt.Errorf("the bytes come encoded as %q, not as they were uploaded", tame(encoding, c.token))}
+	}
+	if err != nil {
+		discard(resp)
+		return nil, err
+	}
+	return &download{ReadCloser: resp.Body, op: op, x: x, announced: sv.Size}, nil
+}
+
+// A download reads the bytes of a state version. It fails where they are not as many
+// as the server announced: what is short, empty or too long is not the state.
+type download struct {
+	io.ReadCloser
+	op        string
+	x         *exchange
+	announced int64 // in bytes; 0 on servers that do not say
+	got       int64
+}
+
+func (d *download) Read(p []byte) (int, error) {
+	n, err := d.ReadCloser.Read(p)
+	d.got += int64(n)
+	switch {
+	case err != nil && err != io.EOF:
+		return n, d.x.failure(d.op, err)
+	case d.announced > 0 && d.got > d.announced:
+		return 0, d.otherSize("more than")
+	case d.announced > 0 && err == io.EOF && d.got < d.announced:
+		return n, d.otherSize(fmt.Sprintf("%d of", d.got))
+	}
+	return n, err
+}
+
+// otherSize is the error of a download that is not as long as announced. It is
+// Ambiguous because another attempt may get all of it.
+func (d *download) otherSize(which string) error {
+	return &Error{Op: d.op, Code: Ambiguous, Status: d.x.status,
+		Err: fmt.Errorf("the server gives %s the %d bytes that it announces for this state version", which, d.announced)}
+}
+
+// blobURL resolves an address of bytes: signed URLs are absolute, some servers
+// give a path of their own.
+func (c *Client) blobURL(address string) (*url.URL, error) {
+	if address == "" {
+		return nil, errors.New("the server gave no address for the bytes")
+	}
+	u, err := c.api.Parse(address)
+	if err != nil || u.Host == "" {
+		return nil, errors.New("the server gave an address for the bytes that is none")
+	}
+	if u.Scheme != "https" && !(u.Scheme == "http" && isLoopback(u.Hostname())) {
+		return nil, errors.New("the server gave an address for the bytes that is not encrypted")
+	}
+	return u, nil
+}
