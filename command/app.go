@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -88,6 +89,7 @@ type process struct {
 	stdout, stderr *terminal
 	environ        []string
 	args           []string // as given, the program's name first
+	started        time.Time
 	log            *slog.Logger
 	held           *heldLocks
 	leftovers      *leftovers
@@ -114,7 +116,7 @@ func (p *process) getenv(name string) string {
 // run parses, does and reports.
 func (p *process) run(ctx context.Context, args []string) int {
 	p.log = slog.New(slog.NewTextHandler(p.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	p.args = args
+	p.args, p.started = args, time.Now()
 	app := p.app()
 	arranged, err := p.arrange(app, args)
 	if err == nil {

@@ -186,16 +186,7 @@ func (a *takeInventory) progressOf() (tell func(done, total int), clear func()) 
 
 // tellTargets has a haul of the same sources planned, and tells what it decided.
 func (a *takeInventory) tellTargets(ctx context.Context, i *audit.Inventory) error {
-	paired, err := a.target.pair(ctx)
-	if err != nil {
-		return err
-	}
-	client, err := a.target.connect(ctx, a.target.address)
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	plan, err := a.target.plan(ctx, a.target.haul(client), paired)
+	plan, _, err := a.target.decide(ctx)
 	if err != nil {
 		return err
 	}

@@ -66,7 +66,6 @@ Exit codes: 0 everything ended as it should; 1 something did not.`,
 
 // Run makes, moves, verifies, tells, and clears up.
 func (d *demo) Run(ctx context.Context) (err error) {
-	start := time.Now()
 	if d.dir, err = os.MkdirTemp("", "tfhaul-demo-"); err != nil {
 		return err
 	}
@@ -91,7 +90,7 @@ func (d *demo) Run(ctx context.Context) (err error) {
 		return err
 	}
 	problems := d.check(samples, results)
-	if err := d.tell(results, problems, time.Since(start)); err != nil {
+	if err := d.tell(results, problems); err != nil {
 		return err
 	}
 	if ctx.Err() != nil {
@@ -234,7 +233,7 @@ func (d *demo) check(samples []demoSample, results []migrate.Result) []string {
 	return problems
 }
 
-func (d *demo) tell(results []migrate.Result, problems []string, took time.Duration) error {
+func (d *demo) tell(results []migrate.Result, problems []string) error {
 	if d.json {
 		for _, problem := range problems {
 			d.complain(problem)
@@ -254,7 +253,7 @@ func (d *demo) tell(results []migrate.Result, problems []string, took time.Durat
 	if len(problems) == 0 {
 		fmt.Fprint(&b, demoExplanation)
 	}
-	fmt.Fprintf(&b, "\nIt took %.1f seconds.", took.Seconds())
+	fmt.Fprintf(&b, "\nIt took %.1f seconds.", time.Since(d.started).Seconds())
 	if !d.keep {
 		fmt.Fprint(&b, demoNext)
 	}

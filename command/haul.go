@@ -4,15 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"tfhaul/backend/tfe"
 	"tfhaul/migrate"
 	"tfhaul/pairing"
+	"tfhaul/report"
 )
 
 // A hauling is what plan, migrate and rehearse have in common: which snapshots are
@@ -181,6 +185,83 @@ func (h *hauling) haul(client *tfe.Client) *migrate.Haul {
 		Engine:       &migrate.Engine{Target: client, Options: h.options},
 		Organization: h.address.Organization, Parallelism: h.parallelism, FailFast: h.failFast,
 	}
+}
+
+// decide plans the haul, and writes nothing anywhere.
+func (h *hauling) decide(ctx context.Context) (*migrate.Plan, *pairing.Pairing, error) {
+	paired, err := h.pair(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	client, err := h.connect(ctx, h.address)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer client.Close()
+	haul := h.haul(client)
+	if haul.Past, err = h.past(); err != nil {
+		return nil, nil, err
+	}
+	plan, err := h.plan(ctx, haul, paired)
+	return plan, paired, err
+}
+
+// past is what the journal says of earlier runs, for a plan of how to go on; nil
+// where there is none.
+func (h *hauling) past() (*migrate.Ledger, error) {
+	if h.journal == "" {
+		return nil, nil
+	}
+	if _, err := os.Stat(h.journal); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil // the haul would begin it
+	}
+	return readJournal(h.journal)
+}
+
+// plan has a haul planned, and tells how far that is.
+func (h *hauling) plan(ctx context.Context, haul *migrate.Haul, paired *pairing.Pairing) (*migrate.Plan, error) {
+	progress := h.startProgress(ctx, reading, len(paired.Moves))
+	defer progress.end()
+	haul.Decided = progress.ended
+	moves := paired.Moves
+	paired.Moves = nil // the plan will have them
+	plan, err := haul.Plan(ctx, moves)
+	return plan, whatToSay(ctx, err)
+}
+
+// view is a plan, or what became of it, as it is told of.
+func (h *hauling) view(plan *migrate.Plan, results []migrate.Result, paired *pairing.Pairing) report.Haul {
+	view := report.Haul{
+		Target: h.address.String(), Results: results, Findings: plan.Findings, LeftOut: paired.LeftOut,
+		APICalls: plan.APICalls, Seconds: time.Since(h.started).Seconds(), All: h.all,
+	}
+	for i := range results {
+		view.APICalls += results[i].APICalls
+	}
+	return view
+}
+
+// code is the exit code that the results of a haul stand for.
+func (h *hauling) code(ctx context.Context, results []migrate.Result, paired *pairing.Pairing) int {
+	code := codeOfResults(ctx, results, h.detailed)
+	n := paired.Incomplete()
+	if n == 0 || code == exitInterrupted || code == exitFailed {
+		return code
+	}
+	h.complain(fmt.Sprintf("it is incomplete: %d files or directories could not be looked at (see what was left out)", n))
+	return exitFailed
+}
+
+// again is the command that continues the haul.
+func (h *hauling) again(journal string) string {
+	words := []string{"tfhaul"}
+	for _, arg := range h.args[1:] {
+		words = append(words, shellWord(arg))
+	}
+	if !h.typed["journal"] {
+		words = append(words, "--journal", shellWord(journal))
+	}
+	return strings.Join(words, " ")
 }
 
 // whatToSay makes of an error that ended a haul before any move what the user can

@@ -3,8 +3,6 @@ package command
 import (
 	"context"
 	"fmt"
-	"strings"
-	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -77,7 +75,6 @@ func (m *migration) Run(ctx context.Context) error {
 	if m.options.DryRun {
 		return (&planner{hauling: m.hauling}).Run(ctx)
 	}
-	start := time.Now()
 	paired, err := m.pair(ctx)
 	if err != nil {
 		return err
@@ -99,7 +96,7 @@ func (m *migration) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if goOn, err := m.agree(ctx, plan, paired, start); err != nil || !goOn {
+	if err := m.agree(ctx, plan, paired); err != nil {
 		return err
 	}
 	record.keep()
@@ -108,27 +105,26 @@ func (m *migration) Run(ctx context.Context) error {
 	if m.proofs != nil {
 		m.prove(ctx, client, haul, plan, results)
 	}
-	return m.tellHauled(ctx, m.view(plan, results, paired, start), record, paired)
+	return m.tellHauled(ctx, m.view(plan, results, paired), record, paired)
 }
 
-// agree tells what is to be done, and asks whether it shall be.
-func (m *migration) agree(ctx context.Context, plan *migrate.Plan, paired *pairing.Pairing, start time.Time) (bool, error) {
+// agree summarizes the plan, and asks for confirmation.
+func (m *migration) agree(ctx context.Context, plan *migrate.Plan, paired *pairing.Pairing) error {
 	if !m.json {
-		if err := report.PlanSummary(m.stderr, m.stderr.style(), m.view(plan, plan.Results(), paired, start)); err != nil {
-			return false, err
+		if err := report.PlanSummary(m.stderr, m.stderr.style(), m.view(plan, plan.Results(), paired)); err != nil {
+			return err
 		}
 	}
-	if n := plan.Count(migrate.WouldMove); n > 0 && !m.yes {
-		yes, err := m.ask(ctx, fmt.Sprintf("Shall these %d states be moved into %s?", n, report.Plain(m.address.String())))
-		if err != nil {
-			return false, err
-		}
-		if !yes {
-			fmt.Fprintln(m.stderr, "Nothing was done.")
-			return false, ended(exitRefused)
-		}
+	n := plan.Count(migrate.WouldMove)
+	if n == 0 || m.yes {
+		return nil
 	}
-	return true, nil
+	yes, err := m.ask(ctx, fmt.Sprintf("Shall these %d states be moved into %s?", n, report.Plain(m.address.String())))
+	if err == nil && !yes {
+		fmt.Fprintln(m.stderr, "Nothing was done.")
+		err = ended(exitRefused)
+	}
+	return err
 }
 
 // run has the moves carried out, and tells how far that is.
@@ -151,16 +147,4 @@ func (m *migration) tellHauled(ctx context.Context, view report.Haul, record *re
 		return err
 	}
 	return ended(code)
-}
-
-// again is the command that continues the haul.
-func (h *hauling) again(journal string) string {
-	words := []string{"tfhaul"}
-	for _, arg := range h.args[1:] {
-		words = append(words, shellWord(arg))
-	}
-	if !h.typed["journal"] {
-		words = append(words, "--journal", shellWord(journal))
-	}
-	return strings.Join(words, " ")
 }

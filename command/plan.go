@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -69,25 +68,11 @@ func (p *process) parsePlan(c *cli.Context) (*planner, error) {
 
 // Run plans and reports.
 func (l *planner) Run(ctx context.Context) error {
-	start := time.Now()
-	paired, err := l.pair(ctx)
+	plan, paired, err := l.decide(ctx)
 	if err != nil {
 		return err
 	}
-	client, err := l.connect(ctx, l.address)
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	haul := l.haul(client)
-	if haul.Past, err = l.past(); err != nil {
-		return err
-	}
-	plan, err := l.plan(ctx, haul, paired)
-	if err != nil {
-		return err
-	}
-	view := l.view(plan, plan.Results(), paired, start)
+	view := l.view(plan, plan.Results(), paired)
 	if l.out != "" {
 		if err := l.writeManifest(plan); err != nil {
 			return err
@@ -98,52 +83,6 @@ func (l *planner) Run(ctx context.Context) error {
 	}
 	l.tellManifest(plan)
 	return ended(l.code(ctx, view.Results, paired))
-}
-
-// past is what the journal says of earlier runs, for a plan of how to go on; nil
-// where there is none.
-func (h *hauling) past() (*migrate.Ledger, error) {
-	if h.journal == "" {
-		return nil, nil
-	}
-	if _, err := os.Stat(h.journal); errors.Is(err, fs.ErrNotExist) {
-		return nil, nil // the haul would begin it
-	}
-	return readJournal(h.journal)
-}
-
-// plan has a haul planned, and tells how far that is.
-func (h *hauling) plan(ctx context.Context, haul *migrate.Haul, paired *pairing.Pairing) (*migrate.Plan, error) {
-	progress := h.startProgress(ctx, reading, len(paired.Moves))
-	defer progress.end()
-	haul.Decided = progress.ended
-	moves := paired.Moves
-	paired.Moves = nil // the plan will have them
-	plan, err := haul.Plan(ctx, moves)
-	return plan, whatToSay(ctx, err)
-}
-
-// view is a plan, or what became of it, as it is told of.
-func (h *hauling) view(plan *migrate.Plan, results []migrate.Result, paired *pairing.Pairing, start time.Time) report.Haul {
-	view := report.Haul{
-		Target: h.address.String(), Results: results, Findings: plan.Findings, LeftOut: paired.LeftOut,
-		APICalls: plan.APICalls, Seconds: time.Since(start).Seconds(), All: h.all,
-	}
-	for i := range results {
-		view.APICalls += results[i].APICalls
-	}
-	return view
-}
-
-// code is the exit code that the results of a haul stand for.
-func (h *hauling) code(ctx context.Context, results []migrate.Result, paired *pairing.Pairing) int {
-	code := codeOfResults(ctx, results, h.detailed)
-	n := paired.Incomplete()
-	if n == 0 || code == exitInterrupted || code == exitFailed {
-		return code
-	}
-	h.complain(fmt.Sprintf("it is incomplete: %d files or directories could not be looked at (see what was left out)", n))
-	return exitFailed
 }
 
 // writeManifest writes what would be moved.

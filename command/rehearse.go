@@ -88,7 +88,6 @@ func (p *process) parseRehearsal(c *cli.Context) (*rehearsal, error) {
 
 // Run reads, rehearses and reports.
 func (r *rehearsal) Run(ctx context.Context) (err error) {
-	start := time.Now()
 	paired, err := r.pair(ctx)
 	if err != nil {
 		return err
@@ -124,7 +123,7 @@ func (r *rehearsal) Run(ctx context.Context) (err error) {
 	if real != nil {
 		view.Findings, view.Results = real.Findings, together(real, view.Results)
 	}
-	view.APICalls, view.Seconds = r.calls, time.Since(start).Seconds()
+	view.APICalls, view.Seconds = r.calls, time.Since(r.started).Seconds()
 	if err := show(r.process, view, report.HaulJSON, report.Plan); err != nil {
 		return err
 	}

@@ -51,7 +51,6 @@ type recordedMove struct {
 
 // Run compares and reports.
 func (v *verifyJournal) Run(ctx context.Context) error {
-	start := time.Now()
 	ledger, err := readJournal(v.journal)
 	if _, ok := errors.AsType[*usageError](err); ok {
 		return usagef("%v; to compare one state: tfhaul verify SOURCE [HOST/]ORG/WORKSPACE", err)
@@ -70,7 +69,7 @@ func (v *verifyJournal) Run(ctx context.Context) error {
 	if ctx.Err() != nil && slices.ContainsFunc(results, func(r migrate.Result) bool { return r.Outcome == "" }) {
 		return ctx.Err()
 	}
-	view := report.Haul{Results: results, Seconds: time.Since(start).Seconds(), All: v.all}
+	view := report.Haul{Results: results, Seconds: time.Since(v.started).Seconds(), All: v.all}
 	for _, r := range results {
 		view.APICalls += r.APICalls
 	}
