@@ -231,7 +231,7 @@ func (l *Lease) Release(ctx context.Context) error {
 		case !errors.Is(err, ErrPending) && !errors.Is(err, ErrUnsure) && !errors.Is(err, ErrTooSlow):
 			return err
 		}
-		if sleep(ctx, pause) != nil {
+		if Sleep(ctx, pause) != nil {
 			return fmt.Errorf("given up after %s: %w", releaseTime, err)
 		}
 	}

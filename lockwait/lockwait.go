@@ -206,7 +206,7 @@ func (a *acquisition) attempt(ctx context.Context) (*Lease, error) {
 			if lost == mostLost {
 				return nil, err
 			}
-			if err := sleep(ctx, firstPause); err != nil {
+			if err := Sleep(ctx, firstPause); err != nil {
 				return nil, err
 			}
 		case errors.Is(err, ErrHeld):
@@ -248,7 +248,7 @@ func (a *acquisition) insist(ctx context.Context) (Holder, Instant, error) {
 	defer cancel()
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {
 		holder, sent, err := a.ask(ctx)
-		if err == nil || errors.Is(err, ErrGone) || sleep(ctx, pause) != nil {
+		if err == nil || errors.Is(err, ErrGone) || Sleep(ctx, pause) != nil {
 			return holder, sent, err
 		}
 	}
@@ -272,7 +272,7 @@ func (a *acquisition) pause(ctx context.Context, pause time.Duration) error {
 	if a.OnWait != nil {
 		a.OnWait(a.holder, a.firstSeen, pause)
 	}
-	doze := func(ctx context.Context) error { return sleep(ctx, pause) }
+	doze := func(ctx context.Context) error { return Sleep(ctx, pause) }
 	if a.Pause != nil {
 		return a.ended(a.Pause(ctx, doze))
 	}
@@ -314,7 +314,8 @@ func detached(ctx context.Context, d time.Duration) (context.Context, context.Ca
 	return context.WithTimeout(context.WithoutCancel(ctx), d)
 }
 
-func sleep(ctx context.Context, d time.Duration) error {
+// Sleep waits for d. It returns ctx.Err() if ctx ends first.
+func Sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

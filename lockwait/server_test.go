@@ -38,7 +38,7 @@ var errBroken = errors.New("no permission")
 // request takes effect, and the error that its sender sees otherwise.
 func (p *place) arrive(ctx context.Context, kind string) (effect bool, lost error) {
 	if p.latency > 0 {
-		if err := sleep(ctx, p.latency); err != nil {
+		if err := Sleep(ctx, p.latency); err != nil {
 			return false, fmt.Errorf("%w: %w", ErrUnsure, err)
 		}
 	} else if ctx.Err() != nil {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"tfhaul/backend/tfe"
+	"tfhaul/lockwait"
 )
 
 // replicaTime is how long a server may go on to show a state version that is known
@@ -26,7 +27,7 @@ func (x *execution) readCurrent(ctx context.Context, ws *tfe.Workspace, done fun
 		if err != nil || done(version) || time.Since(start)+pause > replicaTime {
 			return version, err
 		}
-		if err := sleep(ctx, pause); err != nil {
+		if err := lockwait.Sleep(ctx, pause); err != nil {
 			return version, err
 		}
 	}

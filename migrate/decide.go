@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"time"
 
 	"tfhaul/backend/tfe"
 	"tfhaul/plainwords"
@@ -355,38 +354,4 @@ func (x *execution) unchanged(now *tfe.Workspace) bool {
 		return now.Current.ID == ""
 	}
 	return now.Current.ID == x.held.version.ID
-}
-
-// The attempts of what only reads, and the pause before the second; it doubles.
-const (
-	readAttempts   = 4
-	firstReadPause = 500 * time.Millisecond
-)
-
-// patiently repeats what only reads, when the server could not be asked or did
-// not make itself clear. It asks a silent server once: every move would else wait for it.
-func patiently[T any](ctx context.Context, server *tfe.Client, read func() (T, error)) (T, error) {
-	pause := firstReadPause
-	for attempt := 1; ; attempt++ {
-		value, err := read()
-		code := tfe.CodeOf(err)
-		if attempt == readAttempts || code != tfe.Ambiguous && code != tfe.Unreachable || ctx.Err() != nil || server.Silent() {
-			return value, err
-		}
-		if err := sleep(ctx, pause); err != nil {
-			return value, err
-		}
-		pause *= 2
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

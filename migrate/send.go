@@ -257,7 +257,7 @@ func (x *execution) lookForOurs(ctx context.Context, lost error, last bool) (*tf
 	defer cancel()
 	found, err := x.find(ctx)
 	for pause := firstReadPause; last && err == nil && found == nil && pause <= lastLookPause; pause *= 2 {
-		if err = sleep(ctx, pause); err == nil {
+		if err = lockwait.Sleep(ctx, pause); err == nil {
 			found, err = x.find(ctx)
 		}
 	}

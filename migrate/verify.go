@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"tfhaul/backend/tfe"
+	"tfhaul/lockwait"
 )
 
 // hcp is the product that makes a state version current only at the unlock.
@@ -129,7 +130,7 @@ func (x *execution) download(ctx context.Context, version *tfe.StateVersion, use
 		if time.Since(start) > processingTime {
 			return errNotReady
 		}
-		if err := sleep(ctx, pause); err != nil {
+		if err := lockwait.Sleep(ctx, pause); err != nil {
 			return err
 		}
 		id := version.ID

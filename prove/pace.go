@@ -4,6 +4,8 @@ import (
 	"context"
 	"math/rand/v2"
 	"time"
+
+	"tfhaul/lockwait"
 )
 
 // The pauses between looks at a run: soon at first, because most plans take
@@ -28,12 +30,5 @@ func (p *pacing) pause(ctx context.Context) error {
 	d := p.next - time.Duration(rand.Int64N(int64(p.next)/4)) // so that many do not ask as one
 	p.next = min(p.next*3/2, mostPause)
 	p.spent += d
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return lockwait.Sleep(ctx, d)
 }

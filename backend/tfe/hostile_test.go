@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"tfhaul/lockwait"
 )
 
 // What servers that are broken or mean ill can do is bounded in memory and in time.
@@ -25,7 +27,7 @@ func TestADocumentThatDripsEnds(t *testing.T) {
 			w.Header().Set("Content-Type", jsonAPI)
 			_, _ = io.WriteString(w, `{"data":{"id":"ws-1","type":"workspaces","attributes":{"name":"`)
 			_ = http.NewResponseController(w).Flush()
-			for sleep(r.Context(), 50*time.Second) == nil {
+			for lockwait.Sleep(r.Context(), 50*time.Second) == nil {
 				_, _ = io.WriteString(w, "n")
 				_ = http.NewResponseController(w).Flush()
 			}

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"tfhaul/lockwait"
 )
 
 // budget spends the whole of the server's rate limit and not more: in any
@@ -73,20 +75,9 @@ func (b *budget) wait(ctx context.Context, patient time.Duration, urgent bool) e
 				return &Error{Code: RateLimited, Status: http.StatusTooManyRequests}
 			}
 		}
-		if err := sleep(ctx, pause); err != nil {
-			return err
+		if lockwait.Sleep(ctx, pause) != nil {
+			return context.Cause(ctx)
 		}
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
 	}
 }
 

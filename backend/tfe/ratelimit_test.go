@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"tfhaul/lockwait"
 )
 
 // A meteredServer counts the requests as servers do that limit them.
@@ -25,7 +27,7 @@ func (s *meteredServer) RoundTrip(req *http.Request) (*http.Response, error) {
 	s.mu.Lock()
 	s.arrivals = append(s.arrivals, time.Now())
 	s.mu.Unlock()
-	if err := sleep(req.Context(), s.latency); err != nil {
+	if err := lockwait.Sleep(req.Context(), s.latency); err != nil {
 		return nil, err
 	}
 	h := http.Header{"Content-Type": {jsonAPI}}

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"tfhaul/lockwait"
 )
 
 // transport carries every request of a Client: those of go-tfe and our own.
@@ -148,8 +150,8 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		if isAPI {
 			t.budget.holdBack(now.Add(pause))
-		} else if err := sleep(waits, pause); err != nil {
-			return nil, err
+		} else if lockwait.Sleep(waits, pause) != nil {
+			return nil, context.Cause(waits)
 		}
 		if req, err = again(req); err != nil {
 			return nil, err

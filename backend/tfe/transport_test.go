@@ -18,6 +18,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"tfhaul/lockwait"
 )
 
 // transportOver is a transport over a network of a test.
@@ -143,7 +145,7 @@ func (s *slowSource) Read(p []byte) (int, error) {
 		}
 		return 0, io.EOF
 	}
-	if err := sleep(s.ctx, s.pause); err != nil {
+	if err := lockwait.Sleep(s.ctx, s.pause); err != nil {
 		return 0, err
 	}
 	s.pieces--
@@ -183,7 +185,7 @@ func TestStalls(t *testing.T) {
 	hang := func(r *http.Request) { <-r.Context().Done() }
 	trickle := func(w http.ResponseWriter, r *http.Request, n int) {
 		for range n {
-			if sleep(r.Context(), 30*time.Second) != nil {
+			if lockwait.Sleep(r.Context(), 30*time.Second) != nil {
 				return
 			}
 			_, _ = w.Write([]byte("x"))
@@ -204,7 +206,7 @@ func TestStalls(t *testing.T) {
 			uploading(func(w http.ResponseWriter, r *http.Request) {
 				piece := make([]byte, 32<<10)
 				for {
-					if sleep(r.Context(), 20*time.Second) != nil {
+					if lockwait.Sleep(r.Context(), 20*time.Second) != nil {
 						return
 					}
 					if _, err := io.ReadFull(r.Body, piece); err != nil {
@@ -585,7 +587,7 @@ func TestWhatNeverLeftIsUnreachable(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) { // nobody accepts, for longer than the watchdog waits
 		network := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return nil, errors.Join(errors.New("nobody answers"), sleep(ctx, 90*time.Second))
+			return nil, errors.Join(errors.New("nobody answers"), lockwait.Sleep(ctx, 90*time.Second))
 		}}
 		c, err := New(Options{API: &url.URL{Scheme: "https", Host: "127.0.0.1", Path: "/"}, Token: secretToken, Transport: network})
 		if err != nil {
