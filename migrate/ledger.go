@@ -108,7 +108,8 @@ func (l *Ledger) Add(e Event) {
 	}
 }
 
-// ended takes the outcome of a move. What is known of it already is not kept twice.
+// ended takes the outcome of a move. It keeps nothing twice that is the same: else a move
+// holds 1,380 bytes, and the budget is 1,200.
 func (m *entry) ended(e Event) {
 	m.result = e.Result
 	m.workspaceID = cmp.Or(e.WorkspaceID, m.workspaceID)

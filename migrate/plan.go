@@ -61,8 +61,6 @@ func (p *Plan) Count(o Outcome) int {
 // end puts the result of the move in the place of the plan's, and lets go of what was
 // read for it.
 func (p *Planned) end(r Result) {
-	// What the plan has told already is not kept twice.
-	r.Source, r.Target = p.Result.Source, p.Result.Target
 	p.Result, p.Held = r, nil
 	p.Listed, p.Known, p.seen, p.nameNote = false, nil, nil, ""
 }
@@ -120,11 +118,6 @@ func (h *Haul) Plan(ctx context.Context, moves []Move) (*Plan, error) {
 		group   errgroup.Group
 		telling sync.Mutex
 	)
-	for i := range moves {
-		if ws := workspaces.of(moves[i].Workspace); ws != nil && ws.Name == moves[i].Workspace {
-			ws.Name = moves[i].Workspace // the same text, and not kept twice
-		}
-	}
 	planning, end := context.WithCancelCause(ctx)
 	defer end(nil)
 	outage := outage{server: h.Target}

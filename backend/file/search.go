@@ -148,11 +148,7 @@ func (s *searcher) file(key string, mode fs.FileMode) {
 	} else {
 		s.fileKeys = append(s.fileKeys, key)
 	}
-	p := s.path(key)
-	if strings.HasSuffix(p, key) {
-		key = p[len(p)-len(key):] // a plan keeps both for every state: some 40 bytes
-	}
-	s.listing.States = append(s.listing.States, &file{path: p, place: placeIn(s.above, key)})
+	s.listing.States = append(s.listing.States, &file{path: s.path(key), place: placeIn(s.above, key)})
 }
 
 // followLinks looks at what the symbolic links lead to, in the order of their names. What lies behind
