@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"time"
 
 	"tfhaul/migrate"
@@ -18,8 +19,13 @@ import (
 // process leaves behind which workspace it locked. It is removed when the move ends
 // without a lock left, and no later move continues from it.
 
-// moveJournals matches their names, which carry the haul's id.
-const moveJournals = "move-*.jsonl"
+// moveJournalName is the name of such a journal, which carries the haul's ID.
+func moveJournalName(haul string) string { return "move-" + haul + ".jsonl" }
+
+func isMoveJournalName(path string) bool {
+	name := filepath.Base(path)
+	return strings.HasPrefix(name, "move-") && strings.HasSuffix(name, ".jsonl")
+}
 
 // lostRequestAge is for how long a lock request whose reply was lost may still take
 // effect. Servers and proxies give up in minutes.
@@ -58,7 +64,7 @@ func (p *process) startMoveJournal(ctx context.Context, haul string) (*migrate.J
 		warn(fmt.Errorf("no journal can be kept in the user's state directory: %w", err))
 		return nil, ""
 	}
-	path := filepath.Join(dir, "move-"+haul+".jsonl")
+	path := filepath.Join(dir, moveJournalName(haul))
 	journal, err := migrate.CreateJournal(ctx, path, haul, warn)
 	if err != nil {
 		warn(err)
@@ -72,28 +78,19 @@ func (p *process) startMoveJournal(ctx context.Context, haul string) (*migrate.J
 func (p *process) endMoveJournal(journal *migrate.Journal, path string) {
 	// Every event is on the disk when it was appended.
 	_ = journal.Close()
-	left, err := readLeftLock(path)
-	if err == nil && left.settled(time.Now()) {
-		p.removeMoveJournal(path)
-		return
-	}
-	fmt.Fprintf(p.stderr, "What the move left locked is recorded in %s. To free it: tfhaul unlock %s\n", report.Plain(path), report.Plain(shellWord(path)))
-}
-
-func (p *process) removeMoveJournal(path string) {
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		p.log.Warn("the journal of a finished move stays behind", "file", path, "error", withoutPath(err))
+	if !p.removeUnlessLocked(path) {
+		fmt.Fprintf(p.stderr, "What the move left locked is recorded in %s. To free it: tfhaul unlock %s\n", report.Plain(path), report.Plain(shellWord(path)))
 	}
 }
 
-// settleMoveJournal records in the journal of a move that its workspace was freed by the
-// haul's ID, and removes it.
-func (p *process) settleMoveJournal(ctx context.Context, haul, target string) {
+// recordFreed records in the journal of a move that its workspace was freed by the haul's
+// ID, and removes the journal if nothing else is locked.
+func (p *process) recordFreed(ctx context.Context, haul, target string) {
 	dir, err := p.stateDir()
 	if err != nil || haul != filepath.Base(haul) {
 		return
 	}
-	path := filepath.Join(dir, "move-"+haul+".jsonl")
+	path := filepath.Join(dir, moveJournalName(haul))
 	if _, err := os.Lstat(path); err != nil {
 		return // the move ended, or was on another machine
 	}
@@ -106,14 +103,20 @@ func (p *process) settleMoveJournal(ctx context.Context, haul, target string) {
 		p.log.Warn("the journal of the move does not record what was unlocked", "error", err)
 	}
 	_ = journal.Close() // every event is on the disk when it was appended
-	p.removeIfSettled(path)
+	p.removeUnlessLocked(path)
 }
 
-// removeIfSettled removes the journal of a move of which nothing is left to free.
-func (p *process) removeIfSettled(path string) {
-	if left, err := readLeftLock(path); err == nil && left.settled(time.Now()) {
-		p.removeMoveJournal(path)
+// removeUnlessLocked removes the journal of a move that left nothing to free. It reports
+// false if something may be left.
+func (p *process) removeUnlessLocked(path string) bool {
+	left, err := readLeftLock(path)
+	if err != nil || left.mayBeLocked(time.Now()) {
+		return false
 	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		p.log.Warn("the journal of a finished move stays behind", "file", path, "error", withoutPath(err))
+	}
+	return true
 }
 
 // isMoveJournal reports whether a journal is one that a move keeps by itself.
@@ -123,8 +126,7 @@ func (p *process) isMoveJournal(path string) bool {
 		return false
 	}
 	absolute, err := filepath.Abs(path)
-	matched, _ := filepath.Match(moveJournals, filepath.Base(path)) // the pattern is well formed
-	return err == nil && filepath.Dir(absolute) == filepath.Clean(dir) && matched
+	return err == nil && filepath.Dir(absolute) == filepath.Clean(dir) && isMoveJournalName(path)
 }
 
 // A leftLock is what the journal of a move says is left to free.
@@ -134,9 +136,9 @@ type leftLock struct {
 	lost  int // lock requests whose reply was lost
 }
 
-// settled reports whether there is nothing to free at this time, or later.
-func (l *leftLock) settled(now time.Time) bool {
-	return l.locks == 0 && (l.lost == 0 || now.Sub(l.Since) > lostRequestAge)
+// mayBeLocked reports whether something is locked now, or may be later.
+func (l *leftLock) mayBeLocked(now time.Time) bool {
+	return l.locks > 0 || l.lost > 0 && now.Sub(l.Since) <= lostRequestAge
 }
 
 // readLeftLock reads what the journal of a move says is left to free.
@@ -165,14 +167,18 @@ func (p *process) listLeftLocks(ctx context.Context) error {
 	if err != nil {
 		return usagef("cannot look for the journals of moves: %v. Name a journal: tfhaul unlock JOURNAL", err)
 	}
-	paths, err := filepath.Glob(filepath.Join(globEscaped(dir), moveJournals))
-	if err != nil {
-		return err
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return usagef("cannot look for the journals of moves in %s: %v. Name a journal: tfhaul unlock JOURNAL", dir, withoutPath(err))
 	}
 	var left []report.LeftLock
-	for _, path := range paths {
+	for _, entry := range entries {
 		if ctx.Err() != nil {
 			return ctx.Err()
+		}
+		path := filepath.Join(dir, entry.Name())
+		if !isMoveJournalName(path) {
+			continue
 		}
 		l, err := readLeftLock(path)
 		switch {
@@ -185,25 +191,9 @@ func (p *process) listLeftLocks(ctx context.Context) error {
 		if l.Running, err = migrate.JournalInUse(path); err != nil {
 			continue
 		}
-		if l.Running || !l.settled(time.Now()) {
+		if l.Running || l.mayBeLocked(time.Now()) {
 			left = append(left, l.LeftLock)
 		}
 	}
 	return show(p, left, report.LeftLocksJSON, report.LeftLocks)
-}
-
-// globEscaped quotes what means something in a pattern.
-func globEscaped(path string) string {
-	if runtime.GOOS == "windows" {
-		return path // where \ separates, and [ is rare
-	}
-	var quoted []rune
-	for _, r := range path {
-		switch r {
-		case '*', '?', '[', '\\':
-			quoted = append(quoted, '\\')
-		}
-		quoted = append(quoted, r)
-	}
-	return string(quoted)
 }

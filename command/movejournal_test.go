@@ -176,3 +176,15 @@ func TestJournalThatMayFail(t *testing.T) {
 		t.Errorf("%d failures were reported, want 1", failures)
 	}
 }
+
+// A state directory that cannot be listed is not taken for an empty one.
+func TestLeftLocksOfAnUnreadableDirectory(t *testing.T) {
+	t.Parallel()
+	h := start(t, tfesim.Options{})
+	home := t.TempDir()
+	writeFile(t, filepath.Join(home, "tfhaul"), []byte("a file where the directory should be"))
+	h.environ = h.with("XDG_STATE_HOME=" + home)
+	if r := h.tfhaul(t, "unlock"); r.code != 4 || !strings.Contains(r.stderr, "Name a journal: tfhaul unlock JOURNAL") {
+		t.Errorf("exit code %d: %s%s", r.code, r.stdout, r.stderr)
+	}
+}

@@ -87,13 +87,13 @@ func (u *unlocker) Run(ctx context.Context) error {
 	defer clients.close()
 	if u.journal != "" {
 		if unlockings, err = u.unlockJournal(ctx, clients); err == nil && u.isMoveJournal(u.journal) {
-			u.removeIfSettled(u.journal)
+			u.removeUnlessLocked(u.journal)
 		}
 	} else {
 		unlockings = make([]report.Unlocking, 1)
 		unlockings[0], err = unlockOne(ctx, clients, u.address, migrate.HeldLock{Haul: u.haul})
 		if done := unlockings[0]; err == nil && (done.Outcome == report.Freed || done.Outcome == report.Free) {
-			u.settleMoveJournal(ctx, u.haul, done.Target)
+			u.recordFreed(ctx, u.haul, done.Target)
 		}
 	}
 	if err != nil {
