@@ -201,13 +201,13 @@ func haulMemory(t *testing.T, n int) (planned, ended, recorded int64) {
 	moves := b.landscape(n)
 	path := filepath.Join(t.TempDir(), "haul.jsonl")
 	b.withJournal(path, migrate.UploadAuto)
-	before := b.held()
+	before := b.live()
 	haul := b.haul()
 	plan, err := haul.Plan(t.Context(), moves)
 	if err != nil {
 		t.Fatal(err)
 	}
-	planned = b.held() - before
+	planned = b.live() - before
 	results, err := haul.Run(t.Context(), plan)
 	if err != nil {
 		t.Fatal(err)
@@ -215,17 +215,17 @@ func haulMemory(t *testing.T, n int) (planned, ended, recorded int64) {
 	if got := outcomes(results)[migrate.Moved]; got != n {
 		t.Fatalf("%d moved, want %d", got, n)
 	}
-	ended = b.held() // and what the server holds now
+	ended = b.live() // and what the server holds now
 	runtime.KeepAlive(results)
 	runtime.KeepAlive(plan)
-	ended -= b.held() // which they are not any more
+	ended -= b.live() // which they are not any more
 	if err := b.engine.Journal.Close(); err != nil {
 		t.Fatal(err)
 	}
 	b.engine.Journal = nil
-	before = b.held()
+	before = b.live()
 	ledger := readLedger(t, path)
-	recorded = b.held() - before
+	recorded = b.live() - before
 	if got := len(ledger.Results()); got != n {
 		t.Fatalf("the journal tells of %d moves, want %d", got, n)
 	}
@@ -233,8 +233,8 @@ func haulMemory(t *testing.T, n int) (planned, ended, recorded int64) {
 	return planned, ended, recorded
 }
 
-// held is how many bytes are not garbage, but for the server's notes of requests.
-func (b *bench) held() int64 {
+// live returns how many bytes are not garbage, without the server's notes of requests.
+func (b *bench) live() int64 {
 	b.sim.ResetRequests()
 	runtime.GC()
 	runtime.GC() // frees what pools held

@@ -152,14 +152,14 @@ type SourceLock struct {
 // SourceLocks are the sources' own locks that were taken and not given back, by
 // name. A lock that was left on purpose is not among them.
 func (l *Ledger) SourceLocks() []SourceLock {
-	var held []SourceLock
+	var left []SourceLock
 	for _, m := range l.order {
 		if m.sourceLock != "" {
-			held = append(held, SourceLock{Source: m.source, Target: m.target, ID: m.sourceLock})
+			left = append(left, SourceLock{Source: m.source, Target: m.target, ID: m.sourceLock})
 		}
 	}
-	slices.SortFunc(held, func(a, b SourceLock) int { return strings.Compare(a.Source, b.Source) })
-	return held
+	slices.SortFunc(left, func(a, b SourceLock) int { return strings.Compare(a.Source, b.Source) })
+	return left
 }
 
 // Results are the last outcomes, in the order in which the moves began. A move

@@ -78,8 +78,8 @@ func (l *workspaceLock) Lock(ctx context.Context, sending lockwait.Sending) erro
 
 // outstanding reports whether a lock request may still take effect: its reply was
 // lost, and it is not the one that locked the workspace.
-func (l *workspaceLock) outstanding(held bool) bool {
-	if held && !l.granted {
+func (l *workspaceLock) outstanding(locked bool) bool {
+	if locked && !l.granted {
 		return l.lost > 1
 	}
 	return l.lost > 0
@@ -175,15 +175,15 @@ func (x *execution) takeLock(ctx context.Context) (*lockwait.Lease, error) {
 	}
 	lease, err := lockwait.Acquire(ctx, x.lock, lockwait.Options{Timeout: x.LockTimeout, OnWait: x.waiting, Pause: x.park, Clock: x.Clock})
 	x.lease = lease
-	var held *lockwait.HeldError
+	var taken *lockwait.HeldError
 	switch {
-	case errors.As(err, &held) && held.MaybeOurs:
+	case errors.As(err, &taken) && taken.MaybeOurs:
 		x.leaveLocked()
 		return nil, &stop{code: CodeLockLeft, message: fmt.Sprintf(
-			"The workspace is %v. Look whether it is free, and if the lock is this haul's, free it: %s", held, x.result.UnlockCommand)}
-	case errors.As(err, &held):
+			"The workspace is %v. Look whether it is free, and if the lock is this haul's, free it: %s", taken, x.result.UnlockCommand)}
+	case errors.As(err, &taken):
 		return nil, &stop{code: CodeLocked, message: fmt.Sprintf(
-			"The workspace is %v.%s", held, x.unlockAdvice(strings.HasPrefix(held.Holder.Name, "run ")))}
+			"The workspace is %v.%s", taken, x.unlockAdvice(strings.HasPrefix(taken.Holder.Name, "run ")))}
 	case err != nil:
 		return nil, err
 	}
