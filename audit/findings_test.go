@@ -286,7 +286,7 @@ func TestWhatWasNotReadIsToldInASentence(t *testing.T) {
 		t.Skip(err)
 	}
 	i := take(t, audit.Options{Now: atWork(t)}, dir)
-	want := []string{"This is a symbolic link that leads nowhere: no such file or directory."}
+	want := []string{"This is a broken symbolic link: no such file or directory."}
 	if os.Geteuid() > 0 { // root may read everything
 		want = append([]string{"This directory was not searched: permission denied."}, want...)
 	}

@@ -11,42 +11,43 @@ import (
 
 // A Kind is one kind of backend.
 type Kind struct {
-	// Scheme is what addresses of this kind begin with, before "://"; "" for paths.
+	// Scheme is the part of an address before "://"; "" for paths.
 	Scheme string
 	// Example shows how an address is written.
 	Example string
-	// Traits are those of every backend of this kind.
+	// Traits are the traits of every backend of this kind.
 	Traits Traits
 	// Open returns the backend that an address names: all of it, a part, or one state. It
-	// may look whether a path exists, and asks no server.
+	// may check whether a path exists, but sends no requests.
 	Open func(ctx context.Context, address string) (Backend, error)
-	// Canonical returns the one form of an address that stands for all ways to write it;
-	// nil where there is only one way.
+	// Canonical returns the same address for every way to write it; nil if there is only
+	// one way.
 	Canonical func(address string) string
 }
 
 // A Backend is a place that keeps states, or the part of one that an address names.
 type Backend interface {
-	// States lists what is stored. It reads no state. What could not be looked at is in
-	// Listing.Skipped and does not end the listing. A *NoMatchError comes with a Listing,
-	// which tells what was skipped.
+	// States lists the stored states without reading them. Anything that cannot be examined
+	// is added to Listing.Skipped and does not stop the listing. A *NoMatchError is
+	// returned together with the Listing, which has the skipped files.
 	States(ctx context.Context, f Filter) (*Listing, error)
 }
 
-// Connection is how backends are reached. The zero value is ready.
+// A Connection configures how backends are reached. The zero value is ready to use.
 type Connection struct {
-	// TLS holds the authorities that servers are trusted by; nil means the system's.
+	// TLS holds the trusted authorities; nil means the system's.
 	TLS *tls.Config
-	// Timeout ends a request to a server that sends nothing for so long; 0 means a minute.
+	// Timeout ends a request when the server has sent nothing for this long; 0 means one
+	// minute.
 	Timeout time.Duration
 	// Stdin is read for "-"; nil means os.Stdin.
 	Stdin io.Reader
-	// StreamLimit is how many bytes are held of a state that can be read only once, or
-	// that cannot be pinned; 0 means DefaultStreamLimit.
+	// StreamLimit is how many bytes are held in memory of a state that can be read only
+	// once, or has no version to open again; 0 means DefaultStreamLimit.
 	StreamLimit int64
 }
 
-// DefaultStreamLimit bounds what is held in memory of standard input or a named pipe:
+// DefaultStreamLimit limits how much of standard input or a named pipe is held in memory:
 // 256 MiB.
 const DefaultStreamLimit = 256 << 20
 
@@ -61,13 +62,13 @@ func (c Connection) WithDefaults() Connection {
 	return c
 }
 
-// Kinds are the kinds that a program knows. Backends of one kind share connections and
-// credentials for as long as the Kinds are used.
+// Kinds are the kinds that a program supports. Backends of one kind share connections and
+// credentials for the lifetime of the Kinds.
 type Kinds []Kind
 
-// Find lists the states that an address names. The errors are *UnsupportedError,
-// *NoMatchError (then the Listing is not nil), *Error, ctx's, or one about the address
-// itself.
+// Find lists the states that an address names. Its error is an *UnsupportedError, a
+// *NoMatchError (with a non-nil Listing), an *Error, the error of ctx, or describes the
+// address itself.
 func (k Kinds) Find(ctx context.Context, address string, f Filter) (*Listing, error) {
 	if err := f.validate(); err != nil {
 		return nil, err
@@ -89,7 +90,7 @@ func (k Kinds) Find(ctx context.Context, address string, f Filter) (*Listing, er
 	return b.States(ctx, f)
 }
 
-// Canonical returns the one form of an address that stands for all ways to write it.
+// Canonical returns the same address for every way to write it.
 func (k Kinds) Canonical(address string) string {
 	if kind, ok := k.of(address); ok && kind.Canonical != nil {
 		return kind.Canonical(address)
@@ -97,7 +98,7 @@ func (k Kinds) Canonical(address string) string {
 	return address
 }
 
-// of finds the kind of an address.
+// of returns the kind of an address.
 func (k Kinds) of(address string) (Kind, bool) {
 	scheme := Scheme(address)
 	for _, kind := range k {
@@ -108,7 +109,7 @@ func (k Kinds) of(address string) (Kind, bool) {
 	return Kind{}, false
 }
 
-// examples shows how the addresses of all kinds are written.
+// examples returns how the addresses of all kinds are written.
 func (k Kinds) examples() string {
 	all := make([]string, len(k))
 	for i, kind := range k {
@@ -120,8 +121,8 @@ func (k Kinds) examples() string {
 	return strings.Join(all, "")
 }
 
-// Scheme returns the lower-case scheme of a URL and "" for a path. A scheme has two
-// letters or more, so that a Windows drive is none.
+// Scheme returns the lower-case scheme of a URL, and "" for a path. A scheme has at least
+// two letters, so a Windows drive is not one.
 func Scheme(address string) string {
 	scheme, _, ok := strings.Cut(address, "://")
 	if !ok || len(scheme) < 2 {

@@ -13,50 +13,50 @@ type Listing struct {
 	Skipped []Skip  // sorted by Name
 }
 
-// Sort puts a listing in its order.
+// Sort sorts the states and the skipped files.
 func (l *Listing) Sort() {
 	slices.SortFunc(l.States, func(a, b State) int { return cmp.Compare(a.Place().Key, b.Place().Key) })
 	slices.SortFunc(l.Skipped, func(a, b Skip) int { return cmp.Compare(a.Name, b.Name) })
 }
 
-// A Skip is something that was found and not taken.
+// A Skip is something that was found but not taken.
 type Skip struct {
-	Name   string `json:"name"` // as State.Address; a directory ends in a separator
+	Name   string `json:"name"` // as in State.Address; directories end in a separator
 	Code   string `json:"code"`
-	Reason string `json:"reason"` // a sentence: why, and what to do where something can be done
+	Reason string `json:"reason"` // a sentence: why, and what to do about it, if anything
 }
 
 // The codes of a Skip. They are part of the JSON output.
 const (
-	SkipErrored      = "errored"          // errored.tfstate: likely newer than what the backend holds
-	SkipTerraformDir = "terraform-dir"    // .terraform: backend pointers and downloaded copies, not state
-	SkipTerragrunt   = "terragrunt-cache" // .terragrunt-cache: working copies that Terragrunt makes
+	SkipErrored      = "errored"          // errored.tfstate: probably newer than what the backend holds
+	SkipTerraformDir = "terraform-dir"    // .terraform: backend configuration and downloaded copies, not state
+	SkipTerragrunt   = "terragrunt-cache" // .terragrunt-cache: Terragrunt's working copies
 	SkipBackup       = "backup"           // *.backup: the state before the last write
-	SkipLockFile     = "lock-file"        // a lock's description
+	SkipLockFile     = "lock-file"        // describes a lock
 	SkipNotRegular   = "not-regular"      // a pipe, device or socket; never opened in a search
 	SkipUnreadable   = "unreadable"       // the system refused to list or stat it
-	SkipBrokenLink   = "broken-link"      // a symbolic link to nowhere, or to itself
-	SkipDuplicate    = "duplicate"        // a symbolic link to what was found under its own name
+	SkipBrokenLink   = "broken-link"      // a symbolic link whose target is missing, or that loops
+	SkipDuplicate    = "duplicate"        // a symbolic link to something that was found by its own name
 )
 
-// A NoMatchError says that a search found nothing to take.
+// A NoMatchError is returned when a search finds nothing to take.
 type NoMatchError struct {
 	Address string
 	Include []string // the globs that were tried
 	Exclude []string
-	Skipped int // how many were found and not taken
+	Skipped int // how many files were found but not taken
 }
 
 func (e *NoMatchError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "no state found in %q: nothing matches %s", e.Address, quoted(e.Include))
 	if len(e.Exclude) > 0 {
-		fmt.Fprintf(&b, " that is not excluded by %s", quoted(e.Exclude))
+		fmt.Fprintf(&b, " (excluding %s)", quoted(e.Exclude))
 	}
 	if e.Skipped > 0 {
-		fmt.Fprintf(&b, "; %d found and not taken", e.Skipped)
+		fmt.Fprintf(&b, "; %d found but skipped", e.Skipped)
 	}
-	b.WriteString(`; globs are matched against the path below it, so "**/" is needed to look into directories`)
+	b.WriteString(`; globs match paths relative to it, so use "**/" to search subdirectories`)
 	return b.String()
 }
 

@@ -9,7 +9,7 @@ func TestLocksOfTfhaulSayWhereTheStateMoves(t *testing.T) {
 	}
 	for _, info := range []string{"", "apply", "tfhaul moves this state to x", "x tfhaul moves this state to x (haul h)", "tfhaul moves this state to x (haul h)\nmore"} {
 		if _, _, ours := (&Lock{Info: info}).Move(); ours {
-			t.Errorf("a lock with the info %q counts as ours", info)
+			t.Errorf("a lock with the info %q is recognized as ours", info)
 		}
 	}
 }

@@ -32,7 +32,7 @@ func TestMapMatchesAbsoluteAndRelativePaths(t *testing.T) {
 	}
 	file := filepath.Join(t.TempDir(), "names.csv")
 	writeFile(t, file, []byte("a/terraform.tfstate,one\n"+filepath.Join(dir, "a/terraform.tfstate")+",two\n"))
-	if r := h.tfhaul(t, "plan", ".", "--map", file, "--target", org, "--create"); r.code != 4 || !strings.Contains(r.stderr, "in line 1 already") {
+	if r := h.tfhaul(t, "plan", ".", "--map", file, "--target", org, "--create"); r.code != 4 || !strings.Contains(r.stderr, "already in line 1") {
 		t.Errorf("one file in two lines: exit code %d: %s%s", r.code, r.stdout, r.stderr)
 	}
 }
@@ -54,7 +54,7 @@ func TestMapInUTF16(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "names.csv")
 		writeFile(t, file, content)
 		r := h.tfhaul(t, "plan", dir, "--map", file, "--target", org)
-		if r.code != 4 || !strings.Contains(r.stderr, "is UTF-16, not CSV in UTF-8: save it as that") {
+		if r.code != 4 || !strings.Contains(r.stderr, "is UTF-16, not CSV in UTF-8: save it as UTF-8 CSV") {
 			t.Errorf("%s: exit code %d: %s", name, r.code, r.stderr)
 		}
 	}

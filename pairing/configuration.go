@@ -11,39 +11,39 @@ import (
 	"tfhaul/backend"
 )
 
-// A ConfigurationFinder finds the directory of the configuration that a state belongs to. It may be
-// used by several goroutines at once.
+// A ConfigurationFinder finds the directory of a state's configuration. It is safe for
+// concurrent use.
 type ConfigurationFinder struct {
-	root     string             // "" for beside the state
-	template *template.Template // nil where root says it
+	root     string             // "" means the state's own directory
+	template *template.Template // nil unless the text is a template
 }
 
-// ParseConfigurationFinder reads --prove-dir: a directory below which configurations lie as the states
-// do at their source, or a template as of --workspace-name that gives a directory. The empty text
-// stands for the directory in which a local state itself belongs.
+// ParseConfigurationFinder parses the value of --prove-dir: a directory whose tree of
+// configurations mirrors the source, or a template, as for --workspace-name, that expands
+// to a directory. The empty text means the directory of a local state itself.
 func ParseConfigurationFinder(text string) (*ConfigurationFinder, error) {
 	if !strings.Contains(text, "{{") {
 		return &ConfigurationFinder{root: text}, nil
 	}
 	t, err := template.New("prove-dir").Option("missingkey=error").Funcs(placeFunctions).Parse(text)
 	if err == nil {
-		// Some mistakes show only when the template runs.
+		// Some mistakes show only when the template is executed.
 		if err = t.Execute(io.Discard, backend.Place{}); !isTemplateMistake(err) {
-			err = nil // of the place being empty
+			err = nil // caused by the empty place
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("the template of configuration directories %q cannot be used: %s (there are .Dir .Base .Key .Bucket .Workspace .Root)", text, templateReason(err))
+		return nil, fmt.Errorf("the configuration directory template %q cannot be used: %s (the fields are .Dir .Base .Key .Bucket .Workspace .Root)", text, templateReason(err))
 	}
 	return &ConfigurationFinder{template: t}, nil
 }
 
-// ErrNoConfiguration says that nobody can know where a state's configuration is.
-var ErrNoConfiguration = errors.New("where its configuration lies is not known: say so with --prove-dir")
+// ErrNoConfiguration is returned when the directory of a state's configuration is unknown.
+var ErrNoConfiguration = errors.New("the directory of its configuration is unknown: set it with --prove-dir")
 
-// Find is the directory of the configuration that a state belongs to; whether there is one is not
-// looked at. ErrNoConfiguration is for states that do not lie in the file system, where nothing was
-// said of them.
+// Find returns the directory of a state's configuration, without checking that it exists.
+// It returns ErrNoConfiguration for a state that is not a local file, unless --prove-dir
+// was set.
 func (f *ConfigurationFinder) Find(s backend.State) (string, error) {
 	place := s.Place()
 	switch {

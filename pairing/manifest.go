@@ -17,49 +17,47 @@ import (
 	"tfhaul/migrate"
 )
 
-// A Manifest is a plan as a file that people review and edit: which state goes
-// into which workspace, what was seen when it was planned, and everything that decides
-// the moves.
+// A Manifest is a plan as a file that people review and edit: which state goes into which
+// workspace, what the plan found, and every setting that affects the moves.
 type Manifest struct {
 	Target ManifestTarget `hcl:"target,block"`
-	// Defaults are the settings of moves that do not have their own.
+	// Defaults are the settings of moves without settings of their own.
 	Defaults *ManifestSettings `hcl:"defaults,block"`
 	Moves    []*ManifestMove   `hcl:"move,block"`
 }
 
-// ManifestTarget is where all moves of a manifest go.
+// ManifestTarget is the target of every move in a manifest.
 type ManifestTarget struct {
-	// Hostname may carry a port.
+	// Hostname may include a port.
 	Hostname     string `hcl:"hostname"`
 	Organization string `hcl:"organization"`
 }
 
 // ManifestMove is one move of a manifest.
 type ManifestMove struct {
-	// Source names the snapshot, as on the command line.
+	// Source names the state, as on the command line.
 	Source    string `hcl:"source,label"`
 	Workspace string `hcl:"workspace"`
-	// Serial and MD5 are what was seen when planned; the move is refused when the
-	// source is another now. Both absent: whatever is there is moved.
+	// Serial and MD5 are those of the source when the plan was made. The move is refused if
+	// the source has changed. Without them, the source is moved as it is.
 	Serial *int64  `hcl:"serial"`
 	MD5    *string `hcl:"md5"`
-	// Relation is what was found when planned, for the reader.
+	// Relation is what the plan found. It is for the reader only.
 	Relation *string `hcl:"relation"`
-	// Replace and BumpSerial are what --replace and --bump-serial are on the
-	// command line.
+	// Replace and BumpSerial correspond to --replace and --bump-serial.
 	Replace    *bool `hcl:"replace"`
 	BumpSerial *bool `hcl:"bump_serial"`
-	// Allow is what --allow is on the command line.
+	// Allow corresponds to --allow.
 	Allow []string `hcl:"allow,optional"`
-	// Own are the settings of this move alone. They stand beside its other attributes,
-	// in Rest while the manifest is decoded.
+	// Own are the settings of this move alone. In the file they are among its other
+	// attributes, so they are in Rest while the manifest is decoded.
 	Own  ManifestSettings
 	Rest hcl.Body `hcl:",remain"`
-	// Reason says why the move is written as a comment; "" for a move to carry out.
+	// Reason is why the move is written as a comment, or "".
 	Reason string
 }
 
-// Expectation is what the manifest says the snapshot was; nil for nothing.
+// Expectation returns what the manifest expects of the source, or nil.
 func (m *ManifestMove) Expectation() *migrate.Expectation {
 	if m.Serial == nil || m.MD5 == nil {
 		return nil
@@ -67,22 +65,22 @@ func (m *ManifestMove) Expectation() *migrate.Expectation {
 	return &migrate.Expectation{Serial: *m.Serial, MD5: *m.MD5}
 }
 
-// mostManifest bounds a manifest that is read, in bytes: MaxManifestMoves with names of
-// 1 KB in all.
-const mostManifest = 32 << 20
+// maxManifest limits the size of a manifest, in bytes: MaxManifestMoves moves with 1 KB of
+// names each.
+const maxManifest = 32 << 20
 
-// ReadManifest reads a manifest; name is the file's, for messages. The error says
-// where the trouble is and what to do.
+// ReadManifest reads a manifest. Messages refer to it by name. The error says where the
+// problem is and what to do.
 func ReadManifest(r io.Reader, name string) (*Manifest, error) {
-	src, err := io.ReadAll(io.LimitReader(r, mostManifest+1))
+	src, err := io.ReadAll(io.LimitReader(r, maxManifest+1))
 	if err != nil {
 		if at, ok := errors.AsType[*fs.PathError](err); ok {
-			err = at.Err // the sentence names the path
+			err = at.Err // the message has the path
 		}
 		return nil, fmt.Errorf("the manifest %q cannot be read: %w", name, err)
 	}
-	if len(src) > mostManifest {
-		return nil, fmt.Errorf("the manifest %s is larger than %d MB", name, mostManifest>>20)
+	if len(src) > maxManifest {
+		return nil, fmt.Errorf("the manifest %s is larger than %d MB", name, maxManifest>>20)
 	}
 	if err := checkTokens(src, name); err != nil {
 		return nil, err
@@ -113,7 +111,7 @@ func ReadManifest(r io.Reader, name string) (*Manifest, error) {
 	return m, nil
 }
 
-// manifestError says the first of the troubles in one line.
+// manifestError returns the first problem as one line.
 func manifestError(diags hcl.Diagnostics) error {
 	d := diags.Errs()[0]
 	var diag *hcl.Diagnostic
@@ -128,23 +126,23 @@ func manifestError(diags hcl.Diagnostics) error {
 	return d
 }
 
-// check finds what the grammar allows and a haul does not.
+// check finds problems that HCL's grammar allows.
 func (m *Manifest) check(name string) error {
 	switch {
 	case m.Target.Hostname == "" || m.Target.Organization == "":
 		return fmt.Errorf("%s: the target's hostname and organization must not be empty", name)
 	case len(m.Moves) == 0:
-		return fmt.Errorf("%s: there is no move block, so there is nothing to do", name)
+		return fmt.Errorf("%s: no move blocks, so there is nothing to do", name)
 	}
 	seen := map[string]string{}
 	for _, move := range m.Moves {
 		switch {
 		case move.Source == "" || move.Workspace == "":
-			return fmt.Errorf("%s: a move of %q into %q: neither may be empty", name, move.Source, move.Workspace)
+			return fmt.Errorf("%s: the source and the workspace of a move must not be empty: %q into %q", name, move.Source, move.Workspace)
 		case (move.Serial == nil) != (move.MD5 == nil):
-			return fmt.Errorf("%s: the move of %q has one of serial and md5: give both, as plan writes them, or neither", name, move.Source)
+			return fmt.Errorf("%s: the move of %q has only one of serial and md5: write both, as tfhaul plan does, or neither", name, move.Source)
 		case seen[move.Source] != "":
-			return fmt.Errorf("%s: %q is to go into the workspaces %s and %s: one state belongs into one", name, move.Source, seen[move.Source], move.Workspace)
+			return fmt.Errorf("%s: %q cannot go into both %s and %s: move it into one workspace", name, move.Source, seen[move.Source], move.Workspace)
 		}
 		seen[move.Source] = move.Workspace
 		for _, code := range move.Allow {
@@ -156,11 +154,11 @@ func (m *Manifest) check(name string) error {
 	return nil
 }
 
-// WriteTo writes the manifest for a person to review, block by block: of each, HCL's
-// own writer holds some 20 KB.
+// WriteTo writes the manifest in a form for people to review, one block at a time, because
+// HCL's writer needs about 20 KB for each.
 func (m *Manifest) WriteTo(w io.Writer) (int64, error) {
 	if n := len(m.Moves); n > MaxManifestMoves {
-		return 0, fmt.Errorf("it would hold %d moves, and tfhaul migrate reads at most %d: plan fewer states, with --include", n, MaxManifestMoves)
+		return 0, fmt.Errorf("it would have %d moves, but tfhaul migrate reads at most %d: plan fewer states, with --include", n, MaxManifestMoves)
 	}
 	out := bufio.NewWriter(w)
 	file := hclwrite.NewEmptyFile()
@@ -207,9 +205,8 @@ func (m *ManifestMove) write(b *hclwrite.Body) {
 	m.Own.write(b)
 }
 
-// NewManifest returns a plan as a manifest, with the settings that it was planned with. Moves
-// that were refused or failed are comments in it, with the reason; what is there already
-// is left out.
+// NewManifest returns a plan and its settings as a manifest. Refused and failed moves are
+// comments with the reason. States that are already there are left out.
 func NewManifest(p *migrate.Plan, hostname, organization string, s migrate.Settings) *Manifest {
 	m := &Manifest{Target: ManifestTarget{Hostname: hostname, Organization: organization}}
 	if settings := manifestSettings(s); !settings.empty() {

@@ -31,10 +31,10 @@ func TestManifestIsReadAsItWasWritten(t *testing.T) {
 		t.Fatalf("%v\n%s", err, &file)
 	}
 	if d := cmp.Diff(written, read); d != "" {
-		t.Errorf("read otherwise than written (-written +read):\n%s", d)
+		t.Errorf("the manifest changed between writing and reading (-written +read):\n%s", d)
 	}
 	if !strings.Contains(file.String(), "move \"s3://acme-tfstate/network/terraform.tfstate\" {\n  workspace = \"network\"\n  serial    = 41\n") {
-		t.Errorf("not laid out for people:\n%s", &file)
+		t.Errorf("not formatted for people:\n%s", &file)
 	}
 }
 
@@ -42,22 +42,22 @@ func TestManifestErrors(t *testing.T) {
 	const target = "target {\n  hostname = \"h\"\n  organization = \"o\"\n}\n"
 	cases := []struct{ name, text, says string }{
 		{"empty", "", `Missing target block`},
-		{"no move", target, "there is no move block"},
-		{"cut in the middle", target + "move \"a\" {\n  workspace = \"n", "plan.hcl:6"},
+		{"no moves", target, "no move blocks"},
+		{"cut off in the middle", target + "move \"a\" {\n  workspace = \"n", "plan.hcl:6"},
 		{"an unknown attribute", target + "move \"a\" {\n  workspace = \"n\"\n  serail = 4\n}\n", `plan.hcl:7,3: Unsupported argument: An argument named "serail" is not expected here`},
-		{"a serial that is no number", target + "move \"a\" {\n  workspace = \"n\"\n  serial = \"four\"\n  md5 = \"x\"\n}\n", "plan.hcl:7"},
-		{"a fraction of a serial", target + "move \"a\" {\n  workspace = \"n\"\n  serial = 4.5\n  md5 = \"x\"\n}\n", "plan.hcl:7"},
-		{"half an expectation", target + "move \"a\" {\n  workspace = \"n\"\n  serial = 4\n}\n", "give both"},
-		{"one source twice", target + "move \"a\" {\n  workspace = \"n\"\n}\nmove \"a\" {\n  workspace = \"m\"\n}\n", "one state belongs into one"},
+		{"a serial that is not a number", target + "move \"a\" {\n  workspace = \"n\"\n  serial = \"four\"\n  md5 = \"x\"\n}\n", "plan.hcl:7"},
+		{"a fractional serial", target + "move \"a\" {\n  workspace = \"n\"\n  serial = 4.5\n  md5 = \"x\"\n}\n", "plan.hcl:7"},
+		{"serial without md5", target + "move \"a\" {\n  workspace = \"n\"\n  serial = 4\n}\n", "write both"},
+		{"one source twice", target + "move \"a\" {\n  workspace = \"n\"\n}\nmove \"a\" {\n  workspace = \"m\"\n}\n", "move it into one workspace"},
 		{"no organization", "target {\n  hostname = \"h\"\n  organization = \"\"\n}\nmove \"a\" {\n  workspace = \"n\"\n}\n", "must not be empty"},
 		{"a function", target + "move \"a\" {\n  workspace = upper(\"n\")\n}\n", "plan.hcl:6"},
 		{"an unknown default", target + "defaults {\n  craete = true\n}\nmove \"a\" {\n  workspace = \"n\"\n}\n", "plan.hcl:6,3: Unsupported argument"},
-		{"a project without create", target + "defaults {\n  project = \"p\"\n}\nmove \"a\" {\n  workspace = \"n\"\n}\n", "project describes workspaces to create, and requires create = true"},
+		{"a project without create", target + "defaults {\n  project = \"p\"\n}\nmove \"a\" {\n  workspace = \"n\"\n}\n", "project describes new workspaces and requires create = true"},
 		{"a version without create", target + "move \"a\" {\n  workspace = \"n\"\n  terraform_version = \"1.11.4\"\n}\n", "requires create = true"},
-		{"a mode that does not exist", target + "defaults {\n  create = true\n  execution_mode = \"cloud\"\n}\nmove \"a\" {\n  workspace = \"n\"\n}\n", "it is remote, local or agent"},
+		{"an unknown execution mode", target + "defaults {\n  create = true\n  execution_mode = \"cloud\"\n}\nmove \"a\" {\n  workspace = \"n\"\n}\n", "use remote, local or agent"},
 		{"a pool without agents", target + "defaults {\n  create = true\n  agent_pool = \"p\"\n}\nmove \"a\" {\n  workspace = \"n\"\n}\n", "agent_pool requires execution_mode"},
-		{"a tag that no server takes", target + "defaults {\n  create = true\n  tags = [\"a b\"]\n}\nmove \"a\" {\n  workspace = \"n\"\n}\n", "tags cannot hold \"a b\""},
-		{"a duration that is none", target + "defaults {\n  lock_timeout = \"soon\"\n}\nmove \"a\" {\n  workspace = \"n\"\n}\n", "it is a duration"},
+		{"an invalid tag", target + "defaults {\n  create = true\n  tags = [\"a b\"]\n}\nmove \"a\" {\n  workspace = \"n\"\n}\n", "tags cannot contain \"a b\""},
+		{"an invalid duration", target + "defaults {\n  lock_timeout = \"soon\"\n}\nmove \"a\" {\n  workspace = \"n\"\n}\n", "use a duration"},
 		{"JSON", `{"target":{}}`, "plan.hcl:1"},
 		{"binary", "\x00\xff\xfe", "plan.hcl:1"},
 	}
@@ -65,7 +65,7 @@ func TestManifestErrors(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := pairing.ReadManifest(strings.NewReader(c.text), "plan.hcl")
 			if err == nil {
-				t.Fatal("it was accepted")
+				t.Fatal("no error")
 			}
 			if !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "\n") {
 				t.Errorf("got %q, want one line with %q", err, c.says)
@@ -82,7 +82,7 @@ func FuzzReadManifest(f *testing.F) {
 		if err != nil {
 			return
 		}
-		// What can be read can be written and read again, and is the same.
+		// Anything that can be read can also be written, and reads back the same.
 		var file bytes.Buffer
 		if _, err := m.WriteTo(&file); err != nil {
 			t.Fatal(err)

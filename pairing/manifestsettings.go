@@ -12,12 +12,12 @@ import (
 	"tfhaul/migrate"
 )
 
-// ManifestSettings are the settings of a manifest's moves: in its defaults block, and
-// in each move. What is absent there is taken from the defaults.
+// ManifestSettings are the settings of moves, in the defaults block and in each move.
+// Anything absent from a move comes from the defaults.
 type ManifestSettings struct {
 	Create *bool `hcl:"create"`
-	// Project, Tags, ExecutionMode, AgentPool and TerraformVersion describe a
-	// workspace to create, as the flags of these names do.
+	// Project, Tags, ExecutionMode, AgentPool and TerraformVersion describe a new
+	// workspace, like the flags of these names.
 	Project          *string  `hcl:"project"`
 	Tags             []string `hcl:"tags,optional"`
 	ExecutionMode    *string  `hcl:"execution_mode"`
@@ -30,8 +30,8 @@ type ManifestSettings struct {
 	FreezeSource *bool   `hcl:"freeze_source"`
 }
 
-// manifestSettings are the settings as a manifest has them; what is as it would be
-// without them is left out.
+// manifestSettings returns the settings for a manifest, without those that have their
+// default value.
 func manifestSettings(s migrate.Settings) *ManifestSettings {
 	m := &ManifestSettings{
 		Create: ifSet(s.Create), IncludeEmpty: ifSet(s.IncludeEmpty), LockSource: ifSet(s.LockSource), FreezeSource: ifSet(s.FreezeSource),
@@ -62,8 +62,7 @@ func ifSet[T comparable](value T) *T {
 	return &value
 }
 
-// describesCreation names the first attribute that describes a workspace to create; ""
-// for none.
+// describesCreation returns the first attribute that describes a new workspace, or "".
 func (m *ManifestSettings) describesCreation() string {
 	switch {
 	case m.Project != nil:
@@ -80,7 +79,7 @@ func (m *ManifestSettings) describesCreation() string {
 	return ""
 }
 
-// over fills in what these settings say, and leaves the rest.
+// over overwrites s with the settings that are present.
 func (m *ManifestSettings) over(s *migrate.Settings) error {
 	set(&s.Create, m.Create)
 	set(&s.IncludeEmpty, m.IncludeEmpty)
@@ -97,21 +96,21 @@ func (m *ManifestSettings) over(s *migrate.Settings) error {
 	if m.LockTimeout != nil {
 		d, err := time.ParseDuration(*m.LockTimeout)
 		if err != nil || d < 0 {
-			return fmt.Errorf("lock_timeout cannot be %q: it is a duration such as 30s, 5m or 1h", *m.LockTimeout)
+			return fmt.Errorf("lock_timeout cannot be %q: use a duration such as 30s, 5m or 1h", *m.LockTimeout)
 		}
 		s.LockTimeout = d
 	}
 	switch o.ExecutionMode {
 	case "", "remote", "local", tfe.AgentMode:
 	default:
-		return fmt.Errorf("execution_mode cannot be %q: it is remote, local or agent", o.ExecutionMode)
+		return fmt.Errorf("execution_mode cannot be %q: use remote, local or agent", o.ExecutionMode)
 	}
 	if m.AgentPool != nil && o.ExecutionMode != tfe.AgentMode {
 		return fmt.Errorf("agent_pool requires execution_mode = %q", tfe.AgentMode)
 	}
 	for _, tag := range m.Tags {
 		if err := tfe.CheckTag(tag); err != nil {
-			return fmt.Errorf("tags cannot hold %q: %w", tag, err)
+			return fmt.Errorf("tags cannot contain %q: %w", tag, err)
 		}
 	}
 	return nil
@@ -123,7 +122,7 @@ func set[T any](into *T, value *T) {
 	}
 }
 
-// Settings returns what decides a move: the defaults, and its own settings.
+// Settings returns the settings of a move: the defaults, overwritten by its own.
 func (m *Manifest) Settings(move *ManifestMove) (migrate.Settings, error) {
 	var s migrate.Settings
 	s.CreateOptions.TerraformVersion = migrate.FromState
@@ -136,12 +135,12 @@ func (m *Manifest) Settings(move *ManifestMove) (migrate.Settings, error) {
 		return s, fmt.Errorf("the move of %q: %w", move.Source, err)
 	}
 	if what := move.Own.describesCreation(); what != "" && !s.Create {
-		return s, fmt.Errorf("the move of %q: %s describes a workspace to create, and requires create = true", move.Source, what)
+		return s, fmt.Errorf("the move of %q: %s describes a new workspace and requires create = true", move.Source, what)
 	}
 	return s, nil
 }
 
-// checkSettings finds settings that cannot be, or that have no effect.
+// checkSettings finds settings that are invalid or have no effect.
 func (m *Manifest) checkSettings() error {
 	creates := false
 	for _, move := range m.Moves {
@@ -155,7 +154,7 @@ func (m *Manifest) checkSettings() error {
 		return nil
 	}
 	if what := m.Defaults.describesCreation(); what != "" {
-		return fmt.Errorf("defaults: %s describes workspaces to create, and requires create = true", what)
+		return fmt.Errorf("defaults: %s describes new workspaces and requires create = true", what)
 	}
 	return nil
 }
@@ -196,8 +195,7 @@ func writeList(b *hclwrite.Body, name string, values []string) {
 	b.SetAttributeValue(name, cty.TupleVal(list))
 }
 
-// comment writes a block that is left out of the manifest, with the reason, for the
-// reader.
+// comment returns a block as a comment that starts with the reason.
 func comment(block *hclwrite.File, reason string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n# Not moved: %s\n", strings.Map(printable, reason))
@@ -207,7 +205,7 @@ func comment(block *hclwrite.File, reason string) string {
 	return b.String() + "\n"
 }
 
-// printable keeps what a reason quotes from ending its comment.
+// printable keeps text quoted in a reason from ending its comment.
 func printable(r rune) rune {
 	if r < ' ' || r == 0x7f || r == '\u0085' || r == '\u2028' || r == '\u2029' {
 		return ' '

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// endlessText repeats a text without an end, and counts what is read of it.
+// endlessText repeats a text forever and counts how much is read.
 type endlessText struct {
 	text string
 	read int

@@ -11,13 +11,13 @@ import (
 	"strings"
 )
 
-// A mapLine is a line of --map.
+// A mapLine is a line of a map file.
 type mapLine struct {
 	number            int
 	source, workspace string
 }
 
-// readMap reads the file of --map.
+// readMap reads a map file.
 func readMap(path string) ([]mapLine, error) {
 	file, err := os.Open(path)
 	if err != nil {
@@ -30,20 +30,21 @@ func readMap(path string) ([]mapLine, error) {
 	return lines, err
 }
 
-// The bounds of a map: lines, and fields of a line, take many times their bytes.
+// Limits of a map: in memory, lines and their fields take many times their size in the
+// file.
 const (
 	maxMapLines = 200_000
-	maxMapLine  = 2 << 20 // bytes, with the comments before it
+	maxMapLine  = 2 << 20 // bytes, including the comments before it
 )
 
-// lineByLine fails where a line is longer than it may be.
+// lineByLine fails when a line is too long.
 type lineByLine struct {
 	from io.Reader
-	left int // bytes until the line must have ended
+	left int // bytes left for this line
 }
 
-// errLongLine is returned for a line of a map that is longer than it may be.
-var errLongLine = fmt.Errorf("a line is longer than %d MB: is it a list of sources and workspaces?", maxMapLine>>20)
+// errLongLine is returned when a line of a map is too long.
+var errLongLine = fmt.Errorf("a line is longer than %d MB: is this a CSV file of sources and workspaces?", maxMapLine>>20)
 
 func (l *lineByLine) Read(p []byte) (int, error) {
 	n, err := l.from.Read(p)
@@ -53,12 +54,11 @@ func (l *lineByLine) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// notCSV is how workbooks begin, which spreadsheets write when they are not asked for
-// CSV.
+// notCSV is how workbooks begin, which spreadsheets save by default.
 var notCSV = []string{"PK\x03\x04", "\xd0\xcf\x11\xe0"}
 
-// isUTF16 reports whether a file begins as UTF-16 does: with a byte order mark, or with
-// ASCII, of which every other byte is 0.
+// isUTF16 reports whether a file begins like UTF-16: with a byte order mark, or with ASCII
+// characters in which every other byte is 0.
 func isUTF16(begin []byte) bool {
 	if bytes.HasPrefix(begin, []byte("\xff\xfe")) || bytes.HasPrefix(begin, []byte("\xfe\xff")) {
 		return true
@@ -75,7 +75,7 @@ func isUTF16(begin []byte) bool {
 	return zeros[0] == 0 && zeros[1] > len(begin)/4 || zeros[1] == 0 && zeros[0] > len(begin)/4
 }
 
-// fieldsOf counts the fields of a line.
+// fieldsOf returns the number of fields in a line, in words.
 func fieldsOf(record []string) string {
 	if len(record) == 1 {
 		return "one field"
@@ -83,33 +83,33 @@ func fieldsOf(record []string) string {
 	return fmt.Sprintf("%d fields", len(record))
 }
 
-// plainQuote says what is wrong with a quote.
+// plainQuote explains an error about quotes.
 func plainQuote(err error) error {
 	switch {
 	case errors.Is(err, csv.ErrBareQuote):
-		return errors.New("a quote stands inside a field: put the whole field in quotes, and write the quote twice")
+		return errors.New("there is a quote inside a field: quote the whole field, and double the quote")
 	case errors.Is(err, csv.ErrQuote):
-		return errors.New("a field begins with a quote and does not end with one")
+		return errors.New("a field begins with a quote but does not end with one")
 	}
 	return err
 }
 
-// parseMap reads lines of source,workspace; a first line that says so is a header,
-// and lines that begin with # are comments. Its errors name the line.
+// parseMap reads source,workspace lines. It skips a header line with these words, and
+// comments, which begin with #. Its errors include the line number.
 func parseMap(r io.Reader, path string) ([]mapLine, error) {
 	line := &lineByLine{from: r, left: maxMapLine}
 	in := bufio.NewReader(line)
 	for _, head := range notCSV {
 		if begin, err := in.Peek(len(head)); err == nil && string(begin) == head {
-			return nil, fmt.Errorf("%s is not CSV in UTF-8: save it as that", path)
+			return nil, fmt.Errorf("%s is not CSV in UTF-8: save it as UTF-8 CSV", path)
 		}
 	}
 	if begin, _ := in.Peek(64); isUTF16(begin) {
-		return nil, fmt.Errorf("%s is UTF-16, not CSV in UTF-8: save it as that", path)
+		return nil, fmt.Errorf("%s is UTF-16, not CSV in UTF-8: save it as UTF-8 CSV", path)
 	}
-	// Spreadsheets begin a file so.
+	// Spreadsheets write a byte order mark.
 	if bom, err := in.Peek(3); err == nil && bytes.Equal(bom, []byte("\xef\xbb\xbf")) {
-		_, _ = in.Discard(3) // it was just peeked at
+		_, _ = in.Discard(3) // it was just peeked
 	}
 	table := csv.NewReader(in)
 	table.Comment, table.TrimLeadingSpace, table.FieldsPerRecord = '#', true, -1
@@ -132,11 +132,11 @@ func parseMap(r io.Reader, path string) ([]mapLine, error) {
 		}
 		switch {
 		case len(record) != 2:
-			return nil, fmt.Errorf("%s:%d: a line is source,workspace, and this one has %s", path, number, fieldsOf(record))
+			return nil, fmt.Errorf("%s:%d: a line is source,workspace, but this one has %s", path, number, fieldsOf(record))
 		case first && strings.EqualFold(record[0], "source") && strings.EqualFold(record[1], "workspace"):
 			continue
 		case record[0] == "" || record[1] == "":
-			return nil, fmt.Errorf("%s:%d: neither the source nor the workspace may be empty", path, number)
+			return nil, fmt.Errorf("%s:%d: the source and the workspace must not be empty", path, number)
 		}
 		if len(lines) == maxMapLines {
 			return nil, fmt.Errorf("%s has more than %d lines: split it into several maps", path, maxMapLines)
@@ -144,7 +144,7 @@ func parseMap(r io.Reader, path string) ([]mapLine, error) {
 		lines = append(lines, mapLine{number, record[0], record[1]})
 	}
 	if len(lines) == 0 {
-		return nil, fmt.Errorf("%s holds no line of source,workspace, so there is nothing to do", path)
+		return nil, fmt.Errorf("%s has no source,workspace lines, so there is nothing to do", path)
 	}
 	return lines, nil
 }

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// FuzzParseMap: what is read of a map can be written, and is the same when it is
-// read again; an error names the file.
+// FuzzParseMap checks that every map that can be read can be written and reads back the
+// same, and that errors name the file.
 func FuzzParseMap(f *testing.F) {
 	for _, seed := range []string{
 		"source,workspace\na.tfstate,net\n", "\xef\xbb\xbfsource,workspace\r\n\"a,b\",\"n\"\"t\"\r\n", "# a comment\n a , b \n", "a\n", "a,b,c\n",
@@ -44,10 +44,10 @@ func FuzzParseMap(f *testing.F) {
 		table.Flush()
 		reread, err := parseMap(&again, "map.csv")
 		if err != nil || len(reread) != len(lines) {
-			t.Fatalf("%d lines, and written and read again %d: %v", len(lines), len(reread), err)
+			t.Fatalf("%d lines, but %d after writing and reading: %v", len(lines), len(reread), err)
 		}
 		for i, line := range reread {
-			// A CSV reader makes one line break of CR LF.
+			// A CSV reader turns CR LF into one line break.
 			unix := func(s string) string { return strings.ReplaceAll(s, "\r\n", "\n") }
 			if unix(line.source) != unix(lines[i].source) || unix(line.workspace) != unix(lines[i].workspace) {
 				t.Fatalf("%+v became %+v", lines[i], line)

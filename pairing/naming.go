@@ -13,75 +13,78 @@ import (
 	"tfhaul/backend"
 )
 
-// MaxWorkspaceName is the longest name that today's servers give a workspace, in characters. Their
-// documentation recommends at most 90, and older releases refuse more
+// MaxWorkspaceName is the longest workspace name, in characters, that current servers
+// accept. The documentation recommends at most 90, and older releases accept fewer
 // (https://developer.hashicorp.com/terraform/cloud-docs/workspaces/create).
 const MaxWorkspaceName = 260
 
-// Namer makes workspace names out of places. It may be used by several goroutines at once.
+// Namer makes workspace names out of places. It is safe for concurrent use.
 type Namer struct {
-	template *template.Template // nil for the default rule
+	template *template.Template // nil means the default rule
 }
 
-// ParseNamer reads the template of --workspace-name: text/template over the fields of a Place, with
+// ParseNamer parses the template of --workspace-name: a text/template over the fields of a Place, with
 //
-//	lower S                  the lower-case form
-//	upper S                  the upper-case form
-//	title S                  the first letter of every word in upper case
-//	replace OLD NEW S        every OLD in S replaced
-//	regexReplace RE NEW S    every match of RE replaced; NEW may name groups as $1 or ${1}
-//	trimPrefix PREFIX S      S without PREFIX, where it begins with it
-//	trimSuffix SUFFIX S      S without SUFFIX, where it ends with it
-//	trunc N S                the first N characters of S; with a negative N, the last ones
-//	join SEP S…              the parts that are not empty, with SEP between them
+//	lower S                  lower case
+//	upper S                  upper case
+//	title S                  upper case for the first letter of every word
+//	replace OLD NEW S        S with every OLD replaced
+//	regexReplace RE NEW S    S with every match of RE replaced; NEW may refer to groups as $1 or ${1}
+//	trimPrefix PREFIX S      S without PREFIX
+//	trimSuffix SUFFIX S      S without SUFFIX
+//	trunc N S                the first N characters of S, or the last -N if N is negative
+//	join SEP S…              the non-empty parts with SEP between them
 //
-// S comes last so that pipes read well: {{ .Dir | trimPrefix "live/" | replace "/" "_" }}. The empty
-// template stands for the default rule: directory and file names joined by "-", the file name
-// dropped when it is "terraform" or "default", the Terraform workspace appended unless it is
-// "default". Where that leaves no directory and no file, as for ./terraform.tfstate, the name of the
-// searched directory stands for them.
+// S comes last so that pipes read well: {{ .Dir | trimPrefix "live/" | replace "/" "_" }}. The
+// empty template means the default rule: directory and file names joined by "-", without the file
+// name if it is "terraform" or "default", and with the Terraform workspace appended unless it is
+// "default". If that leaves neither directory nor file, as for ./terraform.tfstate, the name of
+// the searched directory is used.
 func ParseNamer(text string) (*Namer, error) {
 	if text == "" {
 		return &Namer{}, nil
 	}
 	t, err := template.New("workspace-name").Option("missingkey=error").Funcs(placeFunctions).Parse(text)
 	if err != nil {
-		return nil, fmt.Errorf("the workspace name template %q cannot be read: %s", text, templateReason(err))
+		return nil, fmt.Errorf("the workspace name template %q cannot be parsed: %s", text, templateReason(err))
 	}
-	// Some mistakes show only when the template runs: run it now, not in the middle of a search.
+	// Some mistakes show only when the template is executed: find them now, not in the
+	// middle of a search.
 	if err := t.Execute(io.Discard, backend.Place{}); isTemplateMistake(err) {
-		return nil, fmt.Errorf("the workspace name template %q cannot be used: %s (there are .Dir .Base .Key .Bucket .Workspace .Root)", text, templateReason(err))
+		return nil, fmt.Errorf("the workspace name template %q cannot be used: %s (the fields are .Dir .Base .Key .Bucket .Workspace .Root)", text, templateReason(err))
 	}
 	return &Namer{template: t}, nil
 }
 
-// templateMistakes are parts of errors that a template causes whatever the place is. Other errors may
-// be due to the empty place that it is tried on.
+// templateMistakes are parts of the errors that a template causes for any place. Other
+// errors may be due to the empty place that it is tried on.
 var templateMistakes = []string{"can't evaluate field", "is not a regular expression", "wrong number of args", "expected integer", "expected string", "wrong type for value"}
 
 func isTemplateMistake(err error) bool {
 	return err != nil && slices.ContainsFunc(templateMistakes, func(part string) bool { return strings.Contains(err.Error(), part) })
 }
 
-// A Naming is the name that a Namer made.
+// A Naming is a name made by a Namer.
 type Naming struct {
 	Name string
-	// From is the text that the name was made from, if more was done to it than to join its parts
-	// with "-": letters were spelled in ASCII, or other characters replaced. Otherwise it is empty.
+	// From is the text that the name was made from, if the name is more than its parts
+	// joined with "-", because letters were spelled in ASCII or characters were replaced.
+	// Otherwise it is empty.
 	From string
 }
 
-// Name returns the name of Naming alone.
+// Name returns only the name of Naming.
 func (n *Namer) Name(p backend.Place) (string, error) {
 	naming, err := n.Naming(p)
 	return naming.Name, err
 }
 
-// Naming names the workspace for what is at p. Letters that a workspace name cannot have are spelled
-// in ASCII; a letter without a known spelling is an error, because dropping it would give different
-// places one name. A run of other characters becomes one "-", with none at either end. A name that is
-// empty or longer than MaxWorkspaceName is an error too, and never cut, because cutting makes names
-// collide. Different places can still get one name: the caller has to look for that.
+// Naming names the workspace for the state at p. It spells non-ASCII letters in ASCII. A
+// letter without a known spelling is an error, because dropping it would give different
+// places the same name. A run of any other characters becomes one "-", or nothing at either
+// end. A name that is empty or longer than MaxWorkspaceName is an error; names are never
+// cut, because that makes them collide. Different places can still get the same name, so
+// the caller must check for that.
 func (n *Namer) Naming(p backend.Place) (Naming, error) {
 	raw, from := defaultName(p)
 	if n.template != nil {
@@ -97,13 +100,13 @@ func (n *Namer) Naming(p backend.Place) (Naming, error) {
 	case !utf8.ValidString(raw):
 		return Naming{}, fmt.Errorf("no workspace name for %q: it is not valid UTF-8; rename it", p.Key)
 	case unknown != "":
-		return Naming{}, fmt.Errorf("no workspace name for %q: a workspace name holds only ASCII letters, digits, - and _, and %q has no known ASCII spelling; name the workspace with --map or --workspace-name", p.Key, unknown)
+		return Naming{}, fmt.Errorf("no workspace name for %q: a workspace name has only ASCII letters, digits, - and _, and %q has no known ASCII spelling; name the workspace with --map or --workspace-name", p.Key, unknown)
 	case name == "" && n.template == nil:
-		return Naming{}, fmt.Errorf("no workspace name for %q: its path has no letter or digit; name the workspace with --map or --workspace-name", p.Key)
+		return Naming{}, fmt.Errorf("no workspace name for %q: its path has no letters or digits; name the workspace with --map or --workspace-name", p.Key)
 	case name == "":
-		return Naming{}, fmt.Errorf("no workspace name for %q: --workspace-name gives %q, which has no letter, digit, - or _", p.Key, raw)
+		return Naming{}, fmt.Errorf("no workspace name for %q: --workspace-name gives %q, which has no letters, digits, - or _", p.Key, raw)
 	case len(name) > MaxWorkspaceName:
-		return Naming{}, fmt.Errorf("no workspace name for %q: %q has %d characters, and a workspace name at most %d; shorten it with --workspace-name (trunc, replace, regexReplace) or --map", p.Key, name, len(name), MaxWorkspaceName)
+		return Naming{}, fmt.Errorf("no workspace name for %q: %q has %d characters, but a workspace name at most %d; shorten it with --workspace-name (trunc, replace, regexReplace) or --map", p.Key, name, len(name), MaxWorkspaceName)
 	}
 	if from == "" && strings.ContainsFunc(raw, changed) {
 		from = raw
@@ -111,14 +114,14 @@ func (n *Namer) Naming(p backend.Place) (Naming, error) {
 	return Naming{Name: name, From: from}, nil
 }
 
-// changed reports whether a character does not reach the workspace's name, other than the slash
-// between two names that are joined.
+// changed reports whether the name loses or changes a character, other than the slash
+// between two joined names.
 func changed(r rune) bool {
 	return r != '/' && (r > unicode.MaxASCII || notPermitted.MatchString(string(r)))
 }
 
-// defaultName returns the name by the default rule. If the place has names of which nothing can be
-// used, it also returns them: the searched directory then stands for them.
+// defaultName returns the name by the default rule. If none of the place's names can be
+// used, it also returns them and uses the searched directory.
 func defaultName(p backend.Place) (name, instead string) {
 	parts := strings.Split(p.Dir, "/")
 	if p.Base != "terraform" && p.Base != backend.DefaultWorkspace {
@@ -134,11 +137,12 @@ func defaultName(p backend.Place) (name, instead string) {
 	return joinParts("-", name, p.Workspace), instead
 }
 
-// notPermitted is a run of what a workspace name cannot have, together with the hyphens around it.
+// notPermitted matches a run of characters that a workspace name cannot have, with adjacent
+// hyphens.
 var notPermitted = regexp.MustCompile(`-*[^A-Za-z0-9_-][^A-Za-z0-9_]*`)
 
-// permitted replaces what a workspace name cannot have. A name that is permitted stays as it is,
-// hyphens and all.
+// permitted replaces what a workspace name cannot have. It leaves a valid name unchanged,
+// including its hyphens.
 func permitted(raw string) string {
 	name := notPermitted.ReplaceAllString(raw, "-")
 	if name == raw {
@@ -147,7 +151,7 @@ func permitted(raw string) string {
 	return strings.Trim(name, "-")
 }
 
-// What package text/template says of a template among its own kind.
+// Parts of package text/template's errors.
 var (
 	templateStart   = regexp.MustCompile(`^template: [a-z-]+:`)
 	templateStep    = regexp.MustCompile(`executing "[a-z-]+" `)
@@ -155,10 +159,11 @@ var (
 	unknownFunction = regexp.MustCompile(`function "(\w+)" not defined`)
 )
 
-// templateReason is what went wrong in a template, for who wrote it: line, column and what stands there.
+// templateReason explains an error in a template to its author: line, column and the
+// problem.
 func templateReason(err error) string {
 	text := templateStart.ReplaceAllString(err.Error(), "")
 	text = templateStep.ReplaceAllString(text, "")
 	text = unknownField.ReplaceAllString(text, "there is no field .$1")
-	return unknownFunction.ReplaceAllString(text, `there is no function "$1", but `+functionNames())
+	return unknownFunction.ReplaceAllString(text, `there is no function "$1", only `+functionNames())
 }

@@ -10,8 +10,8 @@ import (
 
 var workspaceName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,260}$`)
 
-// FuzzNamer: whatever the template and the place, a name is one that a workspace
-// can have, and the same each time.
+// FuzzNamer checks that every name is valid for a workspace, and always the same, for any
+// template and place.
 func FuzzNamer(f *testing.F) {
 	for _, template := range []string{"", "{{ .Dir }}", `{{ .Dir | replace "/" "_" | lower }}`, `{{ join "-" .Bucket .Base .Workspace }}`, `{{ trimPrefix "a" .Key }}`, "{{ index .Dir 9 }}", "{{", "{{ .X }}"} {
 		f.Add(template, "network/prod", "terraform", "network/prod/terraform.tfstate", "acme-tfstate", "default", "states")
@@ -19,7 +19,7 @@ func FuzzNamer(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, template, dir, base, key, bucket, workspace, root string) {
 		if len(template) > 200 {
-			return // text/template can be asked for much work
+			return // a template can loop for a long time
 		}
 		namer, err := pairing.ParseNamer(template)
 		if err != nil {

@@ -15,30 +15,30 @@ func TestDefaultName(t *testing.T) {
 		place backend.Place
 		want  string
 	}{
-		{"drops the file name terraform", backend.Place{Dir: "network", Base: "terraform", Workspace: ws}, "network"},
-		{"drops the file name default", backend.Place{Dir: "network", Base: "default", Workspace: ws}, "network"},
+		{"omits the file name terraform", backend.Place{Dir: "network", Base: "terraform", Workspace: ws}, "network"},
+		{"omits the file name default", backend.Place{Dir: "network", Base: "default", Workspace: ws}, "network"},
 		{"appends the workspace", backend.Place{Dir: "network", Base: "terraform", Workspace: "prod"}, "network-prod"},
-		{"takes no workspace for default", backend.Place{Dir: "network", Base: "terraform"}, "network"},
+		{"appends no default workspace", backend.Place{Dir: "network", Base: "terraform"}, "network"},
 		{"joins directories", backend.Place{Dir: "live/eu/network", Base: "terraform", Workspace: ws}, "live-eu-network"},
 		{"keeps any other file name", backend.Place{Dir: "live/eu", Base: "vpc", Workspace: ws}, "live-eu-vpc"},
 		{"keeps case and underscores", backend.Place{Dir: "Live_EU", Base: "vpc", Workspace: ws}, "Live_EU-vpc"},
-		{"keeps the hyphens there are", backend.Place{Dir: "a--b", Base: "-c", Workspace: ws}, "a--b--c"},
+		{"keeps existing hyphens", backend.Place{Dir: "a--b", Base: "-c", Workspace: ws}, "a--b--c"},
 		{"falls back to the searched directory", backend.Place{Base: "terraform", Workspace: ws, Root: "network"}, "network"},
 		{"falls back and appends the workspace", backend.Place{Base: "terraform", Workspace: "prod", Root: "network"}, "network-prod"},
-		{"needs no fallback where there is a file name", backend.Place{Base: "vpc", Workspace: ws, Root: "network"}, "vpc"},
-		{"replaces dots and blanks", backend.Place{Dir: "my app/v1.2", Base: "terraform", Workspace: ws}, "my-app-v1-2"},
-		{"makes one hyphen of a run", backend.Place{Dir: "a / & b", Base: "terraform", Workspace: ws}, "a-b"},
-		{"takes hyphens into the run", backend.Place{Dir: "a - b", Base: "terraform", Workspace: ws}, "a-b"},
-		{"leaves none at the ends", backend.Place{Dir: "(old)", Base: "terraform", Workspace: ws}, "old"},
-		{"spells letters that are not ASCII", backend.Place{Dir: "café/zürich", Base: "terraform", Workspace: ws}, "cafe-zuerich"},
-		{"spells decomposed letters the same", backend.Place{Dir: "cafe\u0301/zu\u0308rich", Base: "terraform", Workspace: ws}, "cafe-zuerich"},
+		{"does not fall back if there is a file name", backend.Place{Base: "vpc", Workspace: ws, Root: "network"}, "vpc"},
+		{"replaces dots and spaces", backend.Place{Dir: "my app/v1.2", Base: "terraform", Workspace: ws}, "my-app-v1-2"},
+		{"replaces a run by one hyphen", backend.Place{Dir: "a / & b", Base: "terraform", Workspace: ws}, "a-b"},
+		{"includes hyphens in the run", backend.Place{Dir: "a - b", Base: "terraform", Workspace: ws}, "a-b"},
+		{"leaves no hyphen at the ends", backend.Place{Dir: "(old)", Base: "terraform", Workspace: ws}, "old"},
+		{"spells non-ASCII letters", backend.Place{Dir: "café/zürich", Base: "terraform", Workspace: ws}, "cafe-zuerich"},
+		{"spells decomposed letters the same way", backend.Place{Dir: "cafe\u0301/zu\u0308rich", Base: "terraform", Workspace: ws}, "cafe-zuerich"},
 		{"spells German and Cyrillic", backend.Place{Dir: "größe/ветка", Base: "terraform", Workspace: ws}, "groesse-vetka"},
 		{"spells Greek with accents", backend.Place{Dir: "Δίκτυο", Base: "terraform", Workspace: ws}, "Diktyo"},
 		{"spells Polish and Czech", backend.Place{Dir: "Łódź/Příbram", Base: "terraform", Workspace: ws}, "Lodz-Pribram"},
-		{"spells wide letters", backend.Place{Dir: "ａｂ１", Base: "terraform", Workspace: ws}, "ab1"},
-		{"falls back where nothing is left", backend.Place{Dir: "(…)", Base: "terraform", Workspace: ws, Root: "net"}, "net"},
+		{"spells full-width letters", backend.Place{Dir: "ａｂ１", Base: "terraform", Workspace: ws}, "ab1"},
+		{"falls back if nothing is left", backend.Place{Dir: "(…)", Base: "terraform", Workspace: ws, Root: "net"}, "net"},
 		{"replaces control characters", backend.Place{Dir: "a\n\x1b[31mb\x00c", Base: "terraform", Workspace: ws}, "a-31mb-c"},
-		{"takes the longest name there is", backend.Place{Dir: strings.Repeat("n", 260), Base: "terraform", Workspace: ws}, strings.Repeat("n", 260)},
+		{"accepts the longest name", backend.Place{Dir: strings.Repeat("n", 260), Base: "terraform", Workspace: ws}, strings.Repeat("n", 260)},
 	} {
 		t.Run(tt.does, func(t *testing.T) {
 			namer, err := pairing.ParseNamer("")
@@ -98,23 +98,23 @@ func TestNameErrors(t *testing.T) {
 		want           string
 	}{
 		{
-			"a place with nothing to name it by", "", backend.Place{Base: "terraform", Key: "terraform.tfstate"},
-			`no workspace name for "terraform.tfstate": its path has no letter or digit; name the workspace with --map or --workspace-name`,
+			"a place without a usable name", "", backend.Place{Base: "terraform", Key: "terraform.tfstate"},
+			`no workspace name for "terraform.tfstate": its path has no letters or digits; name the workspace with --map or --workspace-name`,
 		},
 		{
-			"a template that gives nothing", "{{.Bucket}}", backend.Place{Base: "terraform", Key: "a/terraform.tfstate"},
-			`no workspace name for "a/terraform.tfstate": --workspace-name gives "", which has no letter, digit, - or _`,
+			"a template with an empty result", "{{.Bucket}}", backend.Place{Base: "terraform", Key: "a/terraform.tfstate"},
+			`no workspace name for "a/terraform.tfstate": --workspace-name gives "", which has no letters, digits, - or _`,
 		},
 		{
 			"a name that is too long is not cut", "", backend.Place{Dir: strings.Repeat("n", 261), Base: "terraform", Key: "k"},
-			`no workspace name for "k": "` + strings.Repeat("n", 261) + `" has 261 characters, and a workspace name at most 260; shorten it with --workspace-name (trunc, replace, regexReplace) or --map`,
+			`no workspace name for "k": "` + strings.Repeat("n", 261) + `" has 261 characters, but a workspace name at most 260; shorten it with --workspace-name (trunc, replace, regexReplace) or --map`,
 		},
 		{
 			"letters without a spelling are not dropped", "", backend.Place{Dir: "tg/日本", Base: "terraform", Key: "tg/日本/terraform.tfstate"},
-			`no workspace name for "tg/日本/terraform.tfstate": a workspace name holds only ASCII letters, digits, - and _, and "日本" has no known ASCII spelling; name the workspace with --map or --workspace-name`,
+			`no workspace name for "tg/日本/terraform.tfstate": a workspace name has only ASCII letters, digits, - and _, and "日本" has no known ASCII spelling; name the workspace with --map or --workspace-name`,
 		},
 		{
-			"bytes that are no text are not dropped", "", backend.Place{Dir: "a\xff\xfeb", Base: "terraform", Key: "a\xff\xfeb/terraform.tfstate"},
+			"invalid UTF-8 is not dropped", "", backend.Place{Dir: "a\xff\xfeb", Base: "terraform", Key: "a\xff\xfeb/terraform.tfstate"},
 			`no workspace name for "a\xff\xfeb/terraform.tfstate": it is not valid UTF-8; rename it`,
 		},
 	} {
@@ -133,11 +133,11 @@ func TestNameErrors(t *testing.T) {
 
 func TestParseNamerErrors(t *testing.T) {
 	for _, tt := range []struct{ does, template, want string }{
-		{"a template that does not close", "{{.Dir", `the workspace name template "{{.Dir" cannot be read: 1: unclosed action`},
-		{"a function that does not exist", "{{camel .Dir}}", `the workspace name template "{{camel .Dir}}" cannot be read: 1: there is no function "camel", but join, lower, regexReplace, replace, title, trimPrefix, trimSuffix, trunc and upper`},
-		{"an expression that does not parse", `{{regexReplace "(" "" .Dir}}`, `"(" is not a regular expression`},
-		{"an argument too few", `{{trunc .Dir}}`, `wrong number of args for trunc`},
-		{"a field that does not exist", "{{.Name}}", `there are .Dir .Base .Key .Bucket .Workspace .Root`},
+		{"an unclosed template", "{{.Dir", `the workspace name template "{{.Dir" cannot be parsed: 1: unclosed action`},
+		{"an unknown function", "{{camel .Dir}}", `the workspace name template "{{camel .Dir}}" cannot be parsed: 1: there is no function "camel", only join, lower, regexReplace, replace, title, trimPrefix, trimSuffix, trunc and upper`},
+		{"an invalid regular expression", `{{regexReplace "(" "" .Dir}}`, `"(" is not a regular expression`},
+		{"a missing argument", `{{trunc .Dir}}`, `wrong number of args for trunc`},
+		{"an unknown field", "{{.Name}}", `the fields are .Dir .Base .Key .Bucket .Workspace .Root`},
 	} {
 		t.Run(tt.does, func(t *testing.T) {
 			if _, err := pairing.ParseNamer(tt.template); err == nil || !strings.Contains(err.Error(), tt.want) {
@@ -147,18 +147,18 @@ func TestParseNamerErrors(t *testing.T) {
 	}
 }
 
-// A person who reads a plan has to see which names are more than their paths joined.
+// The reader of a plan must see which names are more than joined paths.
 func TestNamingSaysWhatItChanged(t *testing.T) {
 	for _, tt := range []struct {
 		does, template string
 		place          backend.Place
 		from           string
 	}{
-		{"joining is documented", "", backend.Place{Dir: "live/eu", Base: "vpc", Workspace: "prod"}, ""},
-		{"so is joining by a template", "{{.Dir}}\n", backend.Place{Dir: "live/eu", Base: "vpc"}, ""},
+		{"joined by the default rule", "", backend.Place{Dir: "live/eu", Base: "vpc", Workspace: "prod"}, ""},
+		{"joined by a template", "{{.Dir}}\n", backend.Place{Dir: "live/eu", Base: "vpc"}, ""},
 		{"a spelled letter", "", backend.Place{Dir: "größe/ветка", Base: "terraform"}, "größe-ветка"},
 		{"a replaced dot", "", backend.Place{Dir: "app/v1.2", Base: "terraform"}, "app-v1.2"},
-		{"a name of which nothing is left", "", backend.Place{Dir: "(…)", Base: "terraform", Root: "net"}, "(…)"},
+		{"nothing is left of the name", "", backend.Place{Dir: "(…)", Base: "terraform", Root: "net"}, "(…)"},
 		{"a place without a directory", "", backend.Place{Base: "terraform", Root: "net"}, ""},
 	} {
 		t.Run(tt.does, func(t *testing.T) {
@@ -171,7 +171,7 @@ func TestNamingSaysWhatItChanged(t *testing.T) {
 			}
 			naming, err := namer.Naming(tt.place)
 			if err != nil || naming.From != tt.from {
-				t.Errorf("Naming(%+v) = %+v, %v; want it to be made from %q", tt.place, naming, err, tt.from)
+				t.Errorf("Naming(%+v) = %+v, %v; want From %q", tt.place, naming, err, tt.from)
 			}
 		})
 	}

@@ -7,29 +7,29 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
 
-// The bounds of a manifest's expressions. HCL reads what is nested, and what is chained
-// with operators, by recursion; Go ends a process whose stack overflows. For lists its time
-// grows with the square of their length.
+// Limits of a manifest's expressions. HCL parses nested expressions and chains of operators
+// by recursion, and Go ends a process whose stack overflows. For lists, its time grows with
+// the square of their length.
 const (
 	maxNesting   = 100
 	maxOperators = 1000
 	maxElements  = 10_000
 )
 
-// checkNesting refuses a manifest whose expressions are nested or chained too deeply
-// for HCL to read. Splitting a file into tokens needs no recursion.
+// checkNesting refuses a manifest whose expressions are nested or chained too deeply for
+// HCL to parse. Splitting a file into tokens needs no recursion.
 func checkNesting(src []byte, name string) error {
-	tokens, _ := hclsyntax.LexConfig(src, name, hcl.InitialPos) // the parser reports what is wrong
+	tokens, _ := hclsyntax.LexConfig(src, name, hcl.InitialPos) // the parser reports the problem
 	type level struct {
 		operators, elements int
-		block               bool // a newline ends an expression here
+		block               bool // here a newline ends an expression
 	}
 	levels := []level{{block: true}}
 	for _, t := range tokens {
 		top := &levels[len(levels)-1]
 		switch t.Type {
 		case hclsyntax.TokenOBrace, hclsyntax.TokenOParen, hclsyntax.TokenOBrack, hclsyntax.TokenTemplateInterp, hclsyntax.TokenTemplateControl:
-			top.operators++ // an index or a directive is one, too
+			top.operators++ // also an index or a directive
 			levels = append(levels, level{block: t.Type == hclsyntax.TokenOBrace})
 		case hclsyntax.TokenCBrace, hclsyntax.TokenCParen, hclsyntax.TokenCBrack, hclsyntax.TokenTemplateSeqEnd:
 			if len(levels) > 1 {

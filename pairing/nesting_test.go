@@ -8,25 +8,25 @@ import (
 	"tfhaul/pairing"
 )
 
-// What HCL would read by recursion, or a bug in its reader would, is refused before it
-// is parsed: a stack overflow cannot be caught.
+// Anything that HCL parses by recursion, even because of a bug, is refused before parsing:
+// a stack overflow cannot be caught.
 func TestManifestsNestedTooDeeplyAreRefused(t *testing.T) {
 	const n = 50_000
 	for name, expression := range map[string]string{
-		"parentheses":       strings.Repeat("(", n) + "1" + strings.Repeat(")", n),
-		"open parentheses":  strings.Repeat("(", n),
-		"lists":             strings.Repeat("[", n) + strings.Repeat("]", n),
-		"objects":           strings.Repeat("{a=", n) + "1" + strings.Repeat("}", n),
-		"templates":         strings.Repeat(`"${`, n) + "1" + strings.Repeat(`}"`, n),
-		"directives":        `"` + strings.Repeat(`%{if true}`, n) + strings.Repeat(`%{endif}`, n) + `"`,
-		"negations":         strings.Repeat("!", n) + "true",
-		"minus signs":       strings.Repeat("- ", n) + "1",
-		"sums":              "1" + strings.Repeat("+1", n),
-		"sums over lines":   "(1" + strings.Repeat("\n+1", n) + ")",
-		"conditions":        strings.Repeat("true ? 1 : ", n) + "1",
-		"indexes":           "a" + strings.Repeat("[0]", n),
-		"elements":          "[" + strings.Repeat(`"",`, n) + "]",
-		"strings of closes": strings.Repeat(`(")" == `, n) + "1" + strings.Repeat(")", n),
+		"parentheses":                strings.Repeat("(", n) + "1" + strings.Repeat(")", n),
+		"open parentheses":           strings.Repeat("(", n),
+		"lists":                      strings.Repeat("[", n) + strings.Repeat("]", n),
+		"objects":                    strings.Repeat("{a=", n) + "1" + strings.Repeat("}", n),
+		"templates":                  strings.Repeat(`"${`, n) + "1" + strings.Repeat(`}"`, n),
+		"directives":                 `"` + strings.Repeat(`%{if true}`, n) + strings.Repeat(`%{endif}`, n) + `"`,
+		"negations":                  strings.Repeat("!", n) + "true",
+		"minus signs":                strings.Repeat("- ", n) + "1",
+		"sums":                       "1" + strings.Repeat("+1", n),
+		"sums across lines":          "(1" + strings.Repeat("\n+1", n) + ")",
+		"conditions":                 strings.Repeat("true ? 1 : ", n) + "1",
+		"indexes":                    "a" + strings.Repeat("[0]", n),
+		"elements":                   "[" + strings.Repeat(`"",`, n) + "]",
+		"strings that close nothing": strings.Repeat(`(")" == `, n) + "1" + strings.Repeat(")", n),
 	} {
 		t.Run(name, func(t *testing.T) {
 			text := "target {\n  hostname = \"h\"\n  organization = " + expression + "\n}\n"

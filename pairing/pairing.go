@@ -1,6 +1,6 @@
-// Package pairing decides which state goes where: it searches sources, names the target of
-// each state by a template, a map or a manifest, and reports what is left out. It reads no
-// state, and knows no flag.
+// Package pairing decides which state goes where. It searches sources, names each state's
+// target by a template, a map or a manifest, and reports what is left out. It reads no
+// states and knows no flags.
 package pairing
 
 import (
@@ -18,14 +18,14 @@ import (
 	"tfhaul/migrate"
 )
 
-// A Pairing is which states go into which workspaces.
+// A Pairing is the moves to make: which states go into which workspaces.
 type Pairing struct {
 	Moves []migrate.Move
-	// LeftOut is what was found and is not moved.
+	// LeftOut is what was found but will not be moved.
 	LeftOut []LeftOut
 }
 
-// Incomplete counts what could not be looked at, so that there may be states in it.
+// Incomplete counts what could not be searched and may contain states.
 func (p *Pairing) Incomplete() int {
 	n := 0
 	for _, l := range p.LeftOut {
@@ -36,10 +36,10 @@ func (p *Pairing) Incomplete() int {
 	return n
 }
 
-// A Mistake is an error that the user has to correct in what they wrote.
+// A Mistake is an error in the user's input.
 type Mistake struct {
 	Message string
-	// LeftOut is what a search that found no state did find.
+	// LeftOut is what was found by a search that found no state.
 	LeftOut []LeftOut
 }
 
@@ -49,34 +49,34 @@ func mistakef(format string, args ...any) error {
 	return &Mistake{Message: fmt.Sprintf(format, args...)}
 }
 
-// A Finder finds states and the workspaces that they go into.
+// A Finder finds states and pairs them with workspaces.
 type Finder struct {
 	Kinds        backend.Kinds
 	Filter       backend.Filter
 	Organization string
-	// CheckWorkspace refuses what cannot be a workspace's name. Its error's text continues
-	// a sentence about the move.
+	// CheckWorkspace refuses invalid workspace names. Its error continues a sentence about
+	// the move.
 	CheckWorkspace func(name string) error
 }
 
-// move is one state's, into the organization.
+// move returns the move of one state into the organization.
 func (f *Finder) move(state backend.State, workspace string) migrate.Move {
 	m := migrate.Move{Object: state, Organization: f.Organization, Workspace: workspace}
 	if !utf8.ValidString(state.Address()) {
-		return unnamed(m, "the path is not valid UTF-8, so neither a journal nor a manifest could name it: rename it, or move the state alone with tfhaul move")
+		return unnamed(m, "the path is not valid UTF-8, so a journal or manifest cannot record it: rename it, or move this state alone with tfhaul move")
 	}
 	return m
 }
 
-// unnamed makes of a move one that is refused because of its name. One such name does not
-// keep the others from being moved.
+// unnamed turns a move into a refused one because its workspace cannot be named. The other
+// moves continue.
 func unnamed(m migrate.Move, reason string) migrate.Move {
 	m.Workspace, m.Unnamed, m.Naming = "", true, reason
 	return m
 }
 
-// ByName names the workspaces by the places of the states. strict makes it a Mistake if no
-// state at all can be named: then the template is to blame, and not a path.
+// ByName names each workspace by its state's place. With strict, it returns a Mistake if no
+// state at all can be named: then the template is wrong, not a path.
 func (f *Finder) ByName(ctx context.Context, sources []string, namer *Namer, strict bool) (*Pairing, error) {
 	states, leftOut, err := f.search(ctx, sources)
 	if err != nil {
@@ -104,10 +104,10 @@ func (f *Finder) ByName(ctx context.Context, sources []string, namer *Namer, str
 	return p, nil
 }
 
-// maxListed is how many things an error names.
+// maxListed is how many items an error lists.
 const maxListed = 20
 
-// listed puts up to maxListed sentences on lines of their own.
+// listed puts up to maxListed sentences on separate lines.
 func listed(sentences []string) string {
 	more := ""
 	if n := len(sentences) - maxListed; n > 1 {
@@ -116,8 +116,8 @@ func listed(sentences []string) string {
 	return strings.Join(sentences, "\n") + more
 }
 
-// search finds what the sources hold, in the order of the sources. What two of them call
-// by the same name is taken once.
+// search lists the states of the sources, in the order of the sources. A state with the
+// same address in two sources is taken once.
 func (f *Finder) search(ctx context.Context, sources []string) ([]backend.State, []LeftOut, error) {
 	var (
 		states  []backend.State
@@ -145,7 +145,7 @@ func (f *Finder) search(ctx context.Context, sources []string) ([]backend.State,
 	return states, leftOut, nil
 }
 
-// Skipped returns what a search skipped. A search that failed may have no listing.
+// Skipped returns what a search skipped. A failed search may have no listing.
 func Skipped(listing *backend.Listing) []LeftOut {
 	var leftOut []LeftOut
 	if listing != nil {
@@ -156,8 +156,8 @@ func Skipped(listing *backend.Listing) []LeftOut {
 	return leftOut
 }
 
-// Problem returns an error of finding as one that the user has to correct, unless a server
-// is to blame, or ctx has ended.
+// Problem returns a search error as a Mistake, unless a server is to blame or ctx has
+// ended.
 func Problem(ctx context.Context, err error, leftOut []LeftOut) error {
 	switch {
 	case ctx.Err() != nil:
@@ -172,8 +172,8 @@ func Problem(ctx context.Context, err error, leftOut []LeftOut) error {
 	return m
 }
 
-// ServerToBlame reports whether a source could not be searched though its address and the
-// credentials may be right.
+// ServerToBlame reports whether a source could not be searched even though its address and
+// the credentials may be right.
 func ServerToBlame(err error) bool {
 	switch backend.CodeOf(err) {
 	case "", backend.NoContainer, backend.NoState, backend.WrongRegion,
@@ -183,7 +183,7 @@ func ServerToBlame(err error) bool {
 	return true
 }
 
-// ByManifest pairs what a manifest lists; name is its file's.
+// ByManifest pairs the states in a manifest, which is in the file name.
 func (f *Finder) ByManifest(ctx context.Context, m *Manifest, name string) (*Pairing, error) {
 	p := &Pairing{}
 	for _, listed := range m.Moves {
@@ -227,8 +227,8 @@ func OpenManifest(name string) (*Manifest, error) {
 	return m, err
 }
 
-// withoutPath is what the system said of a file, without the path, which the sentence
-// around it names.
+// withoutPath returns the system's error without the path, which the caller's message
+// already has.
 func withoutPath(err error) error {
 	if at, ok := errors.AsType[*fs.PathError](err); ok {
 		return at.Err
@@ -236,8 +236,8 @@ func withoutPath(err error) error {
 	return err
 }
 
-// named finds the one state that a manifest or a map names. One that is not there is a
-// move that fails, and not the end of all others.
+// named finds the one state that a manifest or a map names. If it is missing, that move
+// fails and the others continue.
 func (f *Finder) named(ctx context.Context, address string) (backend.State, error) {
 	listing, err := f.Kinds.Find(ctx, address, f.Filter)
 	switch {
@@ -248,12 +248,12 @@ func (f *Finder) named(ctx context.Context, address string) (backend.State, erro
 	case err != nil:
 		return nil, Problem(ctx, err, nil)
 	case len(listing.States) != 1:
-		return nil, mistakef("%q holds %d states, and a move takes one: name each", address, len(listing.States))
+		return nil, mistakef("%q has %d states, but a move takes one: name each of them", address, len(listing.States))
 	}
 	return listing.States[0], nil
 }
 
-// missing is a state that is not where it was said to be.
+// missing is a state that was not found.
 type missing struct {
 	address string
 	err     error
@@ -268,8 +268,8 @@ func (m *missing) Open(context.Context, *backend.Version) (io.ReadCloser, backen
 	return nil, backend.Version{}, m.err
 }
 
-// ByMap pairs what the map in a file names: of what the sources hold or, where there are
-// none, of what there is.
+// ByMap pairs the states in a map file, found in the sources or, without sources, by their
+// own addresses.
 func (f *Finder) ByMap(ctx context.Context, sources []string, file string) (*Pairing, error) {
 	lines, err := readMap(file)
 	if err != nil {
@@ -281,7 +281,7 @@ func (f *Finder) ByMap(ctx context.Context, sources []string, file string) (*Pai
 	}
 	p := &Pairing{LeftOut: leftOut}
 	known := indexNames(f.Kinds, states)
-	mapped := map[backend.State]int{} // line
+	mapped := map[backend.State]int{} // state to line number
 	var mistakes []string
 	for _, line := range lines {
 		state, err := known.find(line.source)
@@ -298,7 +298,7 @@ func (f *Finder) ByMap(ctx context.Context, sources []string, file string) (*Pai
 			return nil, err
 		}
 		if before := mapped[state]; err == nil && before != 0 {
-			err = fmt.Errorf("%q stands in line %d already: one state belongs into one workspace", line.source, before)
+			err = fmt.Errorf("%q is already in line %d: move it into one workspace", line.source, before)
 		}
 		if err != nil {
 			mistakes = append(mistakes, fmt.Sprintf("%s:%d: %v", file, line.number, err))
@@ -318,7 +318,7 @@ func (f *Finder) ByMap(ctx context.Context, sources []string, file string) (*Pai
 	return p, nil
 }
 
-// A nameIndex finds states by what a person would write.
+// A nameIndex finds states by any name that a user may write.
 type nameIndex struct {
 	kinds  backend.Kinds
 	states map[string][]backend.State
@@ -339,7 +339,7 @@ func indexNames(kinds backend.Kinds, states []backend.State) nameIndex {
 	return n
 }
 
-// find finds the one state that is meant.
+// find returns the state that a user named.
 func (n nameIndex) find(written string) (backend.State, error) {
 	found := n.states[written]
 	if found == nil {
@@ -347,9 +347,9 @@ func (n nameIndex) find(written string) (backend.State, error) {
 	}
 	switch len(found) {
 	case 0:
-		return nil, fmt.Errorf("%q is none of the states that the sources hold", written)
+		return nil, fmt.Errorf("the sources have no state %q", written)
 	case 1:
 		return found[0], nil
 	}
-	return nil, fmt.Errorf("%q may be any of %d: write it as tfhaul plan shows it", written, len(found))
+	return nil, fmt.Errorf("%q matches %d states: write it as tfhaul plan shows it", written, len(found))
 }

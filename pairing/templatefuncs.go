@@ -10,7 +10,7 @@ import (
 	"unicode"
 )
 
-// placeFunctions are what templates over a Place can use; see ParseNamer.
+// placeFunctions are the functions for templates over a Place; see ParseNamer.
 var placeFunctions = template.FuncMap{
 	"lower":        strings.ToLower,
 	"upper":        strings.ToUpper,
@@ -23,14 +23,15 @@ var placeFunctions = template.FuncMap{
 	"join":         joinParts,
 }
 
-// functionNames lists the functions of templates for a person.
+// functionNames lists the template functions for messages.
 func functionNames() string {
 	names := slices.Sorted(maps.Keys(placeFunctions))
 	last := len(names) - 1
 	return strings.Join(names[:last], ", ") + " and " + names[last]
 }
 
-// title puts the first letter of every word into upper case. A word is a run of letters and digits.
+// title changes the first letter of every word to upper case. A word is a run of letters
+// and digits.
 func title(s string) string {
 	inside := false
 	return strings.Map(func(r rune) rune {
@@ -51,7 +52,7 @@ func regexReplace(pattern, replacement, s string) (string, error) {
 	return re.ReplaceAllString(s, replacement), nil
 }
 
-// trunc returns the first n characters of s, or the last ones when n is negative.
+// trunc returns the first n characters of s, or the last -n if n is negative.
 func trunc(n int, s string) string {
 	characters := []rune(s)
 	switch {

@@ -12,8 +12,8 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
 
-// TestNoFewerTokensAreCountedThanThereAre compares the count with HCL's own tokens, over
-// texts made of what begins and ends strings, templates, heredocs and comments.
+// TestNoFewerTokensAreCountedThanThereAre compares the count with HCL's own tokens, in
+// texts made of the beginnings and ends of strings, templates, heredocs and comments.
 func TestNoFewerTokensAreCountedThanThereAre(t *testing.T) {
 	parts := []string{`"`, `"`, `\`, `$`, `${`, `$${`, `%{`, `%%{`, `}`, `{`, "\n", "\n", " ", "\t", "\r", "\r\n", "<<E\n", "<<-E\n", "E\n", "/*", "*/", "//", "#",
 		"a", "a1", "1", "1a", "1.5e3", "1e", "_", "-", "+", ".", "...", "==", "é", "日本", "\xff", "\xc3", "~}", "${~", "'", "`", ";", "a = \"b\"\n", "\x00", "\ufeff", "\u0301"}
@@ -26,13 +26,13 @@ func TestNoFewerTokensAreCountedThanThereAre(t *testing.T) {
 		}
 		src := []byte(b.String())
 		tokens, _ := hclsyntax.LexConfig(src, "m", hcl.InitialPos)
-		if n := countTokens(src); n < len(tokens)-1 { // less the end of the file
-			t.Fatalf("%q has %d tokens, and %d are counted", src, len(tokens)-1, n)
+		if n := countTokens(src); n < len(tokens)-1 { // without the end of the file
+			t.Fatalf("%q has %d tokens, but %d are counted", src, len(tokens)-1, n)
 		}
 	}
 }
 
-// movesOf is a manifest of n moves.
+// movesOf returns a manifest with n moves.
 func movesOf(n int, source, workspace string) []byte {
 	const head = "target {\n  hostname     = \"app.terraform.io\"\n  organization = \"acme\"\n}\n"
 	const move = "\nmove \"%s%d\" {\n  workspace = \"%s-%[2]d\"\n  serial    = 41\n  md5       = \"9e107d9d372bb6826bd81d3542a419d6\"\n  relation  = \"fresh\" # seen\n}\n"
@@ -53,11 +53,11 @@ func TestTheTokensOfPlainManifestsAreCountedExactly(t *testing.T) {
 
 func TestManifestsOfMoreTokensThanHCLShouldHoldAreRefused(t *testing.T) {
 	for name, text := range map[string]string{
-		"signs":       strings.Repeat("+", mostManifest),
-		"empty lines": strings.Repeat("\n", mostManifest),
+		"signs":       strings.Repeat("+", maxManifest),
+		"empty lines": strings.Repeat("\n", maxManifest),
 		"a list":      "a = [" + strings.Repeat("1,", maxTokens) + "]",
 		"strings":     "a = [" + strings.Repeat(`"",`, maxTokens) + "]",
-		"not UTF-8":   strings.Repeat("\xff", mostManifest),
+		"not UTF-8":   strings.Repeat("\xff", maxManifest),
 		"templates":   `a = "` + strings.Repeat("${a}", maxTokens) + `"`,
 	} {
 		_, err := ReadManifest(strings.NewReader(text), "haul.hcl")

@@ -7,9 +7,9 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// spellings are letters that a workspace name cannot have, as people write them in
-// ASCII: German by its own rule, Cyrillic and Greek as passports do. Letters that are
-// an ASCII letter with marks (é, ł aside) are not listed; the marks are left out.
+// spellings are letters that a workspace name cannot have, as people write them in ASCII:
+// German by its own rule, Cyrillic and Greek as in passports. ASCII letters with marks
+// (except ł) are not listed; their marks are dropped.
 var spellings = map[rune]string{
 	'ä': "ae", 'ö': "oe", 'ü': "ue", 'ß': "ss", 'æ': "ae", 'œ': "oe", 'ø': "o", 'å': "aa",
 	'ł': "l", 'đ': "d", 'ð': "d", 'þ': "th", 'ħ': "h", 'ı': "i", 'ĸ': "k", 'ŋ': "ng", 'ŧ': "t", 'ə': "e",
@@ -25,8 +25,8 @@ var spellings = map[rune]string{
 	'υ': "y", 'φ': "f", 'χ': "ch", 'ψ': "ps", 'ω': "o",
 }
 
-// transliterate spells the letters and digits of s in ASCII. Those that it has no
-// spelling for stay, and are also returned in unknown. Everything else stays.
+// transliterate spells the letters and digits of s in ASCII. Letters without a known
+// spelling are kept, and also returned in unknown. Everything else is kept.
 func transliterate(s string) (spelled, unknown string) {
 	if isASCII(s) {
 		return s, ""
@@ -42,8 +42,8 @@ func transliterate(s string) (spelled, unknown string) {
 	return b.String(), missing.String()
 }
 
-// spell spells one character. It returns false for a letter, a digit or a mark that
-// it does not know, and the character itself for what is neither.
+// spell spells one character. It returns false for a letter, digit or mark without a known
+// spelling, and returns any other character unchanged.
 func spell(r rune) (string, bool) {
 	if text, ok := spellKnown(r); ok {
 		return text, true
@@ -55,7 +55,7 @@ func spell(r rune) (string, bool) {
 		case ok:
 			b.WriteString(text)
 		case unicode.Is(unicode.Mn, part) && i > 0:
-			// An accent on the letter before it.
+			// An accent on the preceding letter.
 		case unicode.IsLetter(part), unicode.IsNumber(part), unicode.IsMark(part), part == unicode.ReplacementChar:
 			return string(r), false
 		default:
@@ -65,7 +65,7 @@ func spell(r rune) (string, bool) {
 	return b.String(), true
 }
 
-// spellKnown spells ASCII and what the table has.
+// spellKnown spells ASCII and the characters in the table.
 func spellKnown(r rune) (string, bool) {
 	if r <= unicode.MaxASCII {
 		return string(r), true

@@ -1,6 +1,7 @@
-// Package atlas reads states by the first API of Atlas, which HashiCorp turned off in 2018
-// and some private servers still offer: states by user and name, and configuration
-// versions with metadata and variables. Today's API is package tfe's.
+// Package atlas reads states from servers with the original Atlas API, which HashiCorp
+// turned off in 2018 but some private servers still offer. The API has states by user and
+// name, and configuration versions with metadata and variables. Package tfe speaks the
+// present API.
 package atlas
 
 import (
@@ -24,22 +25,23 @@ import (
 	"tfhaul/plainwords"
 )
 
-// DefaultAddress is where Atlas was.
+// DefaultAddress is where HashiCorp ran Atlas.
 const DefaultAddress = "https://atlas.hashicorp.com"
 
-// Options say how to reach a server.
+// Options configure a client.
 type Options struct {
-	// Address is the server's, without a path in most cases; "" means DefaultAddress.
+	// Address is the server's URL, usually without a path; "" means DefaultAddress.
 	Address string
-	// Token authenticates; it goes to the server's own host and to no other.
+	// Token is sent only to the server's own host.
 	Token string
-	// TLS holds the authorities to trust; nil means the system's.
+	// TLS holds the trusted authorities; nil means the system's.
 	TLS *tls.Config
-	// Timeout ends a request whose answer does not begin for so long; 0 means a minute.
+	// Timeout ends a request when the server has sent nothing for this long; 0 means one
+	// minute.
 	Timeout time.Duration
 }
 
-// A Client speaks with one server. It is safe for use by many goroutines.
+// A Client talks to one server. It is safe for concurrent use.
 type Client struct {
 	base  *url.URL
 	token string
@@ -48,23 +50,23 @@ type Client struct {
 	timeout time.Duration
 }
 
-// New prepares a client. It makes no request.
+// New returns a client. It sends no requests.
 func New(o Options) (*Client, error) {
 	if o.Address == "" {
 		o.Address = DefaultAddress
 	}
 	base, err := url.Parse(o.Address)
 	if err != nil || base.Host == "" || base.Scheme != "https" && base.Scheme != "http" {
-		return nil, errors.New("the address of the Atlas server is none: write https://HOST")
+		return nil, errors.New("the address of the Atlas server is not a URL: write https://HOST")
 	}
 	if base.User != nil || base.RawQuery != "" || base.Fragment != "" {
-		return nil, errors.New("the address of the Atlas server is to be https://HOST and nothing more")
+		return nil, errors.New("the address of the Atlas server must be https://HOST and nothing else")
 	}
 	if base.Scheme == "http" && !isLoopback(base.Hostname()) {
-		return nil, fmt.Errorf("the token would travel unencrypted to %s: use https", base.Host)
+		return nil, fmt.Errorf("the token would be sent unencrypted to %s: use https", base.Host)
 	}
 	if o.Token == "" || strings.ContainsFunc(o.Token, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return nil, errors.New("the token of the Atlas server is missing, or is none: set ATLAS_TOKEN")
+		return nil, errors.New("the token of the Atlas server is missing or malformed: set ATLAS_TOKEN")
 	}
 	if o.Timeout <= 0 {
 		o.Timeout = time.Minute
@@ -76,7 +78,7 @@ func New(o Options) (*Client, error) {
 	return &Client{base: base, token: o.Token, http: &http.Client{Transport: network, CheckRedirect: stay}, timeout: o.Timeout}, nil
 }
 
-// stay follows no redirect to another host: net/http would send our header along.
+// stay refuses redirects to another host, because net/http would send our header there.
 func stay(req *http.Request, via []*http.Request) error {
 	if len(via) >= 10 || req.URL.Host != via[0].URL.Host || req.URL.Scheme != via[0].URL.Scheme || via[0].Method != http.MethodGet {
 		return http.ErrUseLastResponse
@@ -84,10 +86,10 @@ func stay(req *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// Close ends the idle connections.
+// Close closes idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// Host is the server's host, with its port if it is not the scheme's own.
+// Host returns the server's host, with its port unless it is the default.
 func (c *Client) Host() string { return c.base.Host }
 
 func isLoopback(host string) bool {
@@ -95,11 +97,11 @@ func isLoopback(host string) bool {
 	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
 }
 
-// An Error is an answer other than success.
+// An Error is an unsuccessful response.
 type Error struct {
 	Op     string
 	Status int
-	// Details are the server's words.
+	// Details is the server's own text.
 	Details []string
 }
 
@@ -109,30 +111,30 @@ func (e *Error) Error() string {
 	case len(e.Details) > 0:
 		text = strconv.Itoa(e.Status) + ": " + strings.Join(e.Details, "; ")
 	case e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden:
-		text += ": it does not accept the token (ATLAS_TOKEN)"
+		text += ": the token is not accepted (ATLAS_TOKEN)"
 	case e.Status == http.StatusNotFound:
-		text += ": it does not exist, or the token may not see it"
+		text += ": it does not exist, or this token cannot see it"
 	}
 	return e.Op + ": the server answered " + text
 }
 
-// ErrNoState says that there is no state of that name.
-var ErrNoState = errors.New("there is no state of that name")
+// ErrNoState is returned when no state has this name.
+var ErrNoState = errors.New("no state has this name")
 
-// A State is one that is being read.
+// A State is a state being read.
 type State struct {
 	io.ReadCloser
-	// MD5 is what the server says of the bytes, in lower-case hex; "" when it says nothing.
+	// MD5 is the digest that the server reports, in lower-case hex, or "".
 	MD5 string
-	// Size in bytes; -1 when the server does not say.
+	// Size is in bytes; -1 if the server does not report it.
 	Size int64
 }
 
-// State starts reading the state of that user and name. ErrNoState says that there
-// is none.
+// State starts reading the state of this user and name. It returns ErrNoState if there is
+// none.
 func (c *Client) State(ctx context.Context, user, name string) (*State, error) {
 	op := "read the state " + user + "/" + name
-	// The body is read after State returned: its context ends with the body, or with ctx.
+	// The body is read after State returns, so its context ends with the body or with ctx.
 	ctx, stop := context.WithCancel(ctx)
 	kept := false
 	defer func() {
@@ -142,13 +144,13 @@ func (c *Client) State(ctx context.Context, user, name string) (*State, error) {
 	}()
 	resp, err := c.do(ctx, op, http.MethodGet, c.at("state", user, name), nil, "")
 	if e, ok := errors.AsType[*Error](err); ok && e.Status == http.StatusNotFound {
-		return nil, fmt.Errorf("%s: %w, or the token may not see it", op, ErrNoState)
+		return nil, fmt.Errorf("%s: %w, or this token cannot see it", op, ErrNoState)
 	}
 	if err != nil {
 		return nil, err
 	}
 	if resp.StatusCode == http.StatusNoContent {
-		_ = resp.Body.Close() // there is nothing in it
+		_ = resp.Body.Close() // nothing to read
 		return nil, fmt.Errorf("%s: %w", op, ErrNoState)
 	}
 	kept = true
@@ -159,21 +161,21 @@ func (c *Client) State(ctx context.Context, user, name string) (*State, error) {
 	return s, nil
 }
 
-// A Configuration is what is sent as a new configuration version.
+// A Configuration is uploaded as a new configuration version.
 type Configuration struct {
 	Metadata, Variables map[string]string
-	// Open starts reading the tar.gz; Size is how many bytes it has.
+	// Open starts reading the tar.gz file; Size is its length in bytes.
 	Open func(context.Context) (io.ReadCloser, error)
 	Size int64
-	// Progress, if not nil, is told how many bytes were sent.
+	// Progress, if not nil, is called with the number of bytes sent.
 	Progress func(sent int64)
 }
 
-// A Pushed is what became of a configuration.
+// A Pushed is the result of Push.
 type Pushed struct {
-	// Version is the number that the server gave it.
+	// Version is the number assigned by the server.
 	Version int
-	// Received is how many bytes the server says it has; -1 when it does not say.
+	// Received is how many bytes the server has received; -1 if it does not report that.
 	Received int64
 }
 
@@ -195,18 +197,18 @@ func (c *Client) Push(ctx context.Context, user, name string, v Configuration) (
 		Version    int    `json:"version"`
 	}
 	if err := readJSON(resp, &answer); err != nil {
-		return pushed, fmt.Errorf("%s: the server's answer cannot be used", op)
+		return pushed, fmt.Errorf("%s: the server sent an unexpected response", op)
 	}
 	pushed.Version = answer.Version
 	to, err := c.base.Parse(answer.UploadPath)
 	if err != nil || answer.UploadPath == "" || to.Scheme != "https" && !(to.Scheme == "http" && isLoopback(to.Hostname())) {
-		return pushed, fmt.Errorf("%s: the server gave no address to upload to that can be used", op)
+		return pushed, fmt.Errorf("%s: the server sent no valid upload URL", op)
 	}
 	if err := c.upload(ctx, to, v); err != nil {
 		return pushed, err
 	}
 	token := answer.Token
-	if token == "" { // early servers told it as the end of the path alone
+	if token == "" { // early servers sent only the end of the path
 		token = to.Path[strings.LastIndexByte(to.Path, '/')+1:]
 	}
 	pushed.Received = c.received(ctx, user, name, token)
@@ -220,18 +222,18 @@ func orEmpty(m map[string]string) map[string]string {
 	return m
 }
 
-// upload sends the archive to the address that the server gave, which is a secret of
-// its own: no token goes along.
+// upload sends the archive to the URL from the server. The URL is itself a secret, so the
+// token is not sent.
 func (c *Client) upload(ctx context.Context, to *url.URL, v Configuration) error {
 	const op = "upload the configuration"
 	body, err := v.Open(ctx)
 	if err != nil {
 		return fmt.Errorf("%s: %w", op, err)
 	}
-	// The transport closes it, also when it was not read to its end.
+	// The transport closes it, even if it was not read completely.
 	req, err := http.NewRequestWithContext(ctx, http.MethodPut, to.String(), &counted{ReadCloser: body, tell: v.Progress})
 	if err != nil {
-		return errors.Join(errors.New(op+": the address cannot be used"), body.Close())
+		return errors.Join(errors.New(op+": invalid upload URL"), body.Close())
 	}
 	req.ContentLength = v.Size
 	req.Header.Set("Content-Type", "application/octet-stream")
@@ -246,7 +248,7 @@ func (c *Client) upload(ctx context.Context, to *url.URL, v Configuration) error
 	return nil
 }
 
-// A counted body tells how much was read of it.
+// A counted body reports how much of it has been read.
 type counted struct {
 	io.ReadCloser
 	sent int64
@@ -261,9 +263,9 @@ func (c *counted) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// received asks how much of an upload has arrived; -1 when the server does not say.
+// received asks how much of an upload has arrived; -1 if the server does not report it.
 func (c *Client) received(ctx context.Context, user, name, token string) int64 {
-	resp, err := c.do(ctx, "ask how far the upload is", http.MethodGet, c.at("configurations", user, name, "versions", "progress", token), nil, "")
+	resp, err := c.do(ctx, "check the progress of the upload", http.MethodGet, c.at("configurations", user, name, "versions", "progress", token), nil, "")
 	if err != nil {
 		return -1
 	}
@@ -280,7 +282,7 @@ func (c *Client) received(ctx context.Context, user, name, token string) int64 {
 	return n
 }
 
-// at is an address of the API.
+// at returns a URL of the API.
 func (c *Client) at(parts ...string) *url.URL {
 	escaped := []string{"api", "v1", "terraform"}
 	for _, p := range parts {
@@ -289,10 +291,10 @@ func (c *Client) at(parts ...string) *url.URL {
 	return c.base.JoinPath(escaped...)
 }
 
-// mostDocument bounds what is read of an answer that is no state.
-const mostDocument = 1 << 20
+// maxDocument limits how much is read of a response other than a state.
+const maxDocument = 1 << 20
 
-// do makes a request; an answer other than success is an *Error.
+// do sends a request and returns an *Error for an unsuccessful response.
 func (c *Client) do(ctx context.Context, op, method string, at *url.URL, body io.Reader, contentType string) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, at.String(), body)
 	if err != nil {
@@ -313,7 +315,7 @@ func (c *Client) do(ctx context.Context, op, method string, at *url.URL, body io
 	var answer struct {
 		Errors []string `json:"errors"`
 	}
-	// What is no document has no details.
+	// Details stay empty if the body is not a JSON document.
 	_ = readJSON(resp, &answer)
 	e := &Error{Op: op, Status: resp.StatusCode}
 	for _, d := range answer.Errors[:min(len(answer.Errors), 5)] {
@@ -322,17 +324,17 @@ func (c *Client) do(ctx context.Context, op, method string, at *url.URL, body io
 	return nil, e
 }
 
-// readJSON reads an answer to its end.
+// readJSON decodes a response and reads it to the end.
 func readJSON(resp *http.Response, into any) error {
 	defer resp.Body.Close()
-	b, err := io.ReadAll(io.LimitReader(resp.Body, mostDocument))
+	b, err := io.ReadAll(io.LimitReader(resp.Body, maxDocument))
 	if err != nil {
 		return err
 	}
 	return json.Unmarshal(b, into)
 }
 
-// A connectionError says in plain words why there was no answer.
+// A connectionError explains in plain words why there was no response.
 type connectionError struct {
 	op  string
 	err error
@@ -347,8 +349,7 @@ func (e *connectionError) Error() string {
 
 func (e *connectionError) Unwrap() error { return e.err }
 
-// A body gives up when nothing arrives for a while, and explains why its connection
-// broke.
+// A body fails if nothing arrives for too long, and explains why the connection was lost.
 type body struct {
 	io.ReadCloser
 	stop    context.CancelFunc
@@ -367,11 +368,11 @@ func (b *body) Read(p []byte) (int, error) {
 	case err == nil || err == io.EOF:
 		return n, err
 	case b.stalled.Load():
-		return n, fmt.Errorf("the download broke off: nothing arrived for %s (--timeout)", b.timeout)
+		return n, fmt.Errorf("the download stopped: nothing arrived for %s (--timeout)", b.timeout)
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		return n, errors.New("the download broke off: the connection was closed")
+		return n, errors.New("the download stopped: the connection was closed")
 	}
-	return n, &connectionError{"the download broke off", err}
+	return n, &connectionError{"the download stopped", err}
 }
 
 func (b *body) Close() error {
@@ -379,7 +380,7 @@ func (b *body) Close() error {
 	return b.ReadCloser.Close()
 }
 
-// withoutURL takes the URL off an error, which may be a secret one.
+// withoutURL removes the URL from an error, because it may be secret.
 func withoutURL(err error) error {
 	for {
 		u, ok := errors.AsType[*url.Error](err)

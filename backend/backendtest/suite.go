@@ -1,4 +1,4 @@
-// Package backendtest is what every kind of backend has to pass.
+// Package backendtest tests what every kind of backend must do.
 package backendtest
 
 import (
@@ -17,24 +17,24 @@ import (
 	"tfhaul/backend"
 )
 
-// Suite tests one kind of source. open puts files, named by slash-separated keys, into a place of its
-// own and returns the SOURCE that names all of it, and mutate, which replaces one file's content
-// (nil removes the file) as another writer would.
+// Suite tests one kind of backend as a source. open stores files, named by slash-separated
+// keys, in a fresh place and returns its address, and mutate, which replaces one file's
+// content (nil removes the file) as another writer would.
 func Suite(t *testing.T, kind backend.Kind, open func(t *testing.T, files map[string][]byte) (ref string, mutate func(name string, data []byte))) {
 	kinds := backend.Kinds{kind}
 	find := func(t *testing.T, address string, f backend.Filter) *backend.Listing {
 		return find(t, kinds, address, f)
 	}
-	t.Run("finds every state, in the order of the keys", func(t *testing.T) {
+	t.Run("lists every state, sorted by key", func(t *testing.T) {
 		ref, _ := open(t, map[string][]byte{
 			"terraform.tfstate":       []byte("1"),
 			"b/terraform.tfstate":     []byte("2"),
 			"a/deep/er/vpc.tfstate":   []byte("3"),
 			"a.b/terraform.tfstate":   []byte("4"),
 			"a/terraform.tfstate":     []byte("5"),
-			"a/main.tf":               []byte("no state"),
-			"a/notes.tfstate.txt":     []byte("no state"),
-			"a/terraform.tfstate.old": []byte("no state"),
+			"a/main.tf":               []byte("not state"),
+			"a/notes.tfstate.txt":     []byte("not state"),
+			"a/terraform.tfstate.old": []byte("not state"),
 		})
 		listing := find(t, ref, backend.Filter{})
 		wantKeys(t, listing, "a.b/terraform.tfstate", "a/deep/er/vpc.tfstate", "a/terraform.tfstate", "b/terraform.tfstate", "terraform.tfstate")
@@ -49,7 +49,7 @@ func Suite(t *testing.T, kind backend.Kind, open func(t *testing.T, files map[st
 		}
 	})
 
-	t.Run("reads the very bytes", func(t *testing.T) {
+	t.Run("reads exactly the bytes stored", func(t *testing.T) {
 		files := map[string][]byte{
 			"empty.tfstate": {},
 			"bytes.tfstate": allBytes(),
@@ -63,30 +63,30 @@ func Suite(t *testing.T, kind backend.Kind, open func(t *testing.T, files map[st
 				t.Errorf("%q: read %d bytes that differ from the %d written", o.Address(), len(got), len(want))
 			}
 			if pin.Size != int64(len(want)) {
-				t.Errorf("%q: pin says size %d, want %d", o.Address(), pin.Size, len(want))
+				t.Errorf("%q: version has size %d, want %d", o.Address(), pin.Size, len(want))
 			}
 		}
 	})
 
-	t.Run("a name alone finds that object", func(t *testing.T) {
+	t.Run("a state's address finds that state alone", func(t *testing.T) {
 		ref, _ := open(t, map[string][]byte{"a/one.tfstate": []byte("one"), "a/two.tfstate": []byte("two")})
 		for _, o := range find(t, ref, backend.Filter{}).States {
 			alone := find(t, o.Address(), backend.Filter{})
 			if len(alone.States) != 1 {
-				t.Fatalf("%q finds %d objects, want 1", o.Address(), len(alone.States))
+				t.Fatalf("%q finds %d states, want 1", o.Address(), len(alone.States))
 			}
 			if got := alone.States[0].Address(); got != o.Address() {
-				t.Errorf("%q finds an object called %q", o.Address(), got)
+				t.Errorf("%q finds a state with address %q", o.Address(), got)
 			}
 			here, _ := read(t, o, nil)
 			there, _ := read(t, alone.States[0], nil)
 			if !bytes.Equal(here, there) {
-				t.Errorf("%q alone has other bytes", o.Address())
+				t.Errorf("%q: the bytes differ when found by address", o.Address())
 			}
 		}
 	})
 
-	t.Run("names of any shape work", func(t *testing.T) {
+	t.Run("any characters in names", func(t *testing.T) {
 		keys := []string{
 			"with blank/my state.tfstate",
 			"ünï/日本語.tfstate",
@@ -105,10 +105,10 @@ func Suite(t *testing.T, kind backend.Kind, open func(t *testing.T, files map[st
 		wantKeys(t, listing, keys...)
 		for _, o := range listing.States {
 			if got, _ := read(t, o, nil); string(got) != o.Place().Key {
-				t.Errorf("%q holds what belongs to %q", o.Address(), got)
+				t.Errorf("%q holds the content of %q", o.Address(), got)
 			}
 			if alone := find(t, o.Address(), backend.Filter{}); len(alone.States) != 1 {
-				t.Errorf("typing %q finds %d objects, want 1", o.Address(), len(alone.States))
+				t.Errorf("typing %q finds %d states, want 1", o.Address(), len(alone.States))
 			}
 		}
 	})
@@ -127,16 +127,16 @@ func Suite(t *testing.T, kind backend.Kind, open func(t *testing.T, files map[st
 			want []string
 		}{
 			{"include replaces the default", backend.Filter{Include: []string{"**/*.state"}}, []string{"live/app/legacy.state"}},
-			{"any include is enough", backend.Filter{Include: []string{"**/*.state", "archive/**"}}, []string{"archive/net/terraform.tfstate", "live/app/legacy.state"}},
+			{"one matching include is enough", backend.Filter{Include: []string{"**/*.state", "archive/**"}}, []string{"archive/net/terraform.tfstate", "live/app/legacy.state"}},
 			{"exclude wins", backend.Filter{Include: []string{"live/**/*.tfstate"}, Exclude: []string{"**/app/**"}}, []string{"live/net/terraform.tfstate"}},
-			{"exclude of a directory excludes what is in it", backend.Filter{Exclude: []string{"archive", "**/old"}}, []string{"live/app/terraform.tfstate", "live/net/terraform.tfstate"}},
-			{"without ** only the top is meant", backend.Filter{Include: []string{"live/*/terraform.tfstate"}}, []string{"live/app/terraform.tfstate", "live/net/terraform.tfstate"}},
+			{"excluding a directory excludes its contents", backend.Filter{Exclude: []string{"archive", "**/old"}}, []string{"live/app/terraform.tfstate", "live/net/terraform.tfstate"}},
+			{"a pattern without ** matches only the top level", backend.Filter{Include: []string{"live/*/terraform.tfstate"}}, []string{"live/app/terraform.tfstate", "live/net/terraform.tfstate"}},
 		} {
 			t.Run(tt.does, func(t *testing.T) { wantKeys(t, find(t, ref, tt.o), tt.want...) })
 		}
 	})
 
-	t.Run("nothing to take is an error that says what was tried", func(t *testing.T) {
+	t.Run("finding nothing is an error that lists the patterns", func(t *testing.T) {
 		ref, _ := open(t, map[string][]byte{"a/main.tf": []byte("x"), "errored.tfstate": []byte("x")})
 		listing, err := kinds.Find(t.Context(), ref, backend.Filter{Exclude: []string{"secret"}})
 		var none *backend.NoMatchError
@@ -149,11 +149,11 @@ func Suite(t *testing.T, kind backend.Kind, open func(t *testing.T, files map[st
 			}
 		}
 		if listing == nil || len(listing.Skipped) != 1 {
-			t.Errorf("listing %+v, want the errored.tfstate among what was skipped", listing)
+			t.Errorf("listing %+v, want errored.tfstate among the skipped files", listing)
 		}
 	})
 
-	t.Run("what is not the state is not taken, and said so", func(t *testing.T) {
+	t.Run("files that are not the state are skipped with a reason", func(t *testing.T) {
 		ref, _ := open(t, map[string][]byte{
 			"net/terraform.tfstate":                       []byte("{}"),
 			"net/errored.tfstate":                         []byte("{}"),
@@ -173,19 +173,19 @@ func Suite(t *testing.T, kind backend.Kind, open func(t *testing.T, files map[st
 		}
 	})
 
-	t.Run("a pin reads what was read before", func(t *testing.T) {
+	t.Run("a version can be read again", func(t *testing.T) {
 		ref, _ := open(t, map[string][]byte{"a.tfstate": []byte("as it was")})
 		o := find(t, ref, backend.Filter{}).States[0]
 		_, pin := read(t, o, nil)
 		if err := o.Check(t.Context(), pin); err != nil {
-			t.Errorf("Check of what did not change: %v", err)
+			t.Errorf("Check of an unchanged state: %v", err)
 		}
 		again, second := read(t, o, &pin)
 		if string(again) != "as it was" {
-			t.Errorf("a pinned read gives other bytes")
+			t.Errorf("reading the version again returns other bytes")
 		}
 		if err := o.Check(t.Context(), second); err != nil {
-			t.Errorf("Check of the second pin: %v", err)
+			t.Errorf("Check after the second read: %v", err)
 		}
 	})
 
@@ -193,8 +193,8 @@ func Suite(t *testing.T, kind backend.Kind, open func(t *testing.T, files map[st
 		does string
 		data []byte
 	}{
-		{"of another size", []byte("longer than it was")},
-		{"of the same size", []byte("AS IT WAS")},
+		{"another size", []byte("longer than it was")},
+		{"same size", []byte("AS IT WAS")},
 		{"removed", nil},
 	} {
 		t.Run("a change is noticed: "+change.does, func(t *testing.T) {
@@ -209,31 +209,32 @@ func Suite(t *testing.T, kind backend.Kind, open func(t *testing.T, files map[st
 			} else if changed.Gone != (change.data == nil) {
 				t.Errorf("Gone is %v: %v", changed.Gone, err)
 			}
-			// A source that keeps versions still has the old bytes; no source may give the new.
+			// A backend that keeps versions still has the old bytes; no backend may return
+			// the new ones.
 			in, _, err := o.Open(t.Context(), &pin)
 			switch {
 			case errors.As(err, &changed):
 			case err != nil:
-				t.Errorf("a pinned Open: %v, want a *ChangedError", err)
+				t.Errorf("Open of the old version: %v, want a *ChangedError", err)
 			default:
 				got, err := io.ReadAll(in)
 				if err != nil || string(got) != "as it was" {
-					t.Errorf("a pinned Open gives other bytes than were pinned (%v)", err)
+					t.Errorf("Open of the old version returns other bytes (%v)", err)
 				}
-				_ = in.Close() // it was only read
+				_ = in.Close() // only read
 			}
 		})
 	}
 
-	t.Run("nobody holds the lock of a fresh state", func(t *testing.T) {
+	t.Run("a fresh state is not locked", func(t *testing.T) {
 		ref, _ := open(t, map[string][]byte{"a.tfstate": []byte("{}")})
 		lock, err := find(t, ref, backend.Filter{}).States[0].Holder(t.Context())
 		if lock != nil || err != nil {
-			t.Errorf("Lock = %+v, %v; want none", lock, err)
+			t.Errorf("Holder = %+v, %v; want none", lock, err)
 		}
 	})
 
-	t.Run("a lock that Terraform left beside the state is reported", func(t *testing.T) {
+	t.Run("a lock file beside the state is reported", func(t *testing.T) {
 		const description = `{"ID":"6d3f","Operation":"OperationTypeApply","Info":"why","Who":"ann@build-7","Version":"1.11.4","Created":"2025-03-04T05:06:07.89Z","Path":"terraform.tfstate"}`
 		ref, _ := open(t, map[string][]byte{
 			"net/a.tfstate":            []byte("{}"),
@@ -245,19 +246,19 @@ func Suite(t *testing.T, kind backend.Kind, open func(t *testing.T, files map[st
 		wantKeys(t, listing, "net/a.tfstate", "net/b.tfstate")
 		lock, err := listing.States[0].Holder(t.Context())
 		if err != nil || lock == nil {
-			t.Fatalf("Lock = %+v, %v; want a lock", lock, err)
+			t.Fatalf("Holder = %+v, %v; want a lock", lock, err)
 		}
 		want := backend.Lock{ID: "6d3f", Who: "ann@build-7", Operation: "OperationTypeApply", Info: "why", Path: lock.Path,
 			Created: time.Date(2025, 3, 4, 5, 6, 7, 890_000_000, time.UTC)}
 		if *lock != want || !strings.Contains(lock.Path, "a.tfstate") {
-			t.Errorf("Lock = %+v\nwant   %+v", *lock, want)
+			t.Errorf("Holder = %+v\nwant     %+v", *lock, want)
 		}
 		if lock, err := listing.States[1].Holder(t.Context()); lock != nil || err != nil {
-			t.Errorf("the state beside it: Lock = %+v, %v; want none", lock, err)
+			t.Errorf("the state beside it: Holder = %+v, %v; want none", lock, err)
 		}
 	})
 
-	t.Run("an ended context ends everything", func(t *testing.T) {
+	t.Run("a canceled context ends every operation", func(t *testing.T) {
 		ref, _ := open(t, map[string][]byte{"a.tfstate": []byte("{}")})
 		o := find(t, ref, backend.Filter{}).States[0]
 		_, pin := read(t, o, nil)
@@ -273,11 +274,11 @@ func Suite(t *testing.T, kind backend.Kind, open func(t *testing.T, files map[st
 			t.Errorf("Check: %v", err)
 		}
 		if _, err := o.Holder(ctx); !errors.Is(err, context.Canceled) {
-			t.Errorf("Lock: %v", err)
+			t.Errorf("Holder: %v", err)
 		}
 	})
 
-	t.Run("many readers at once", func(t *testing.T) {
+	t.Run("concurrent readers", func(t *testing.T) {
 		ref, _ := open(t, map[string][]byte{"a.tfstate": bytes.Repeat(allBytes(), 100)})
 		o := find(t, ref, backend.Filter{}).States[0]
 		var wg sync.WaitGroup
@@ -288,7 +289,7 @@ func Suite(t *testing.T, kind backend.Kind, open func(t *testing.T, files map[st
 					t.Error(err)
 					return
 				}
-				defer func() { _ = in.Close() }() // it was only read
+				defer func() { _ = in.Close() }() // only read
 				if n, err := io.Copy(io.Discard, in); err != nil || n != pin.Size {
 					t.Errorf("read %d of %d bytes: %v", n, pin.Size, err)
 				}
@@ -301,7 +302,7 @@ func Suite(t *testing.T, kind backend.Kind, open func(t *testing.T, files map[st
 	})
 }
 
-// find lists ref, which must hold something.
+// find lists ref and fails the test if that finds nothing.
 func find(t *testing.T, kinds backend.Kinds, ref string, o backend.Filter) *backend.Listing {
 	t.Helper()
 	listing, err := kinds.Find(t.Context(), ref, o)
@@ -311,7 +312,7 @@ func find(t *testing.T, kinds backend.Kinds, ref string, o backend.Filter) *back
 	return listing
 }
 
-// read reads an object and fills its pin's MD5, as the callers of package source do.
+// read reads a state and fills in the version's MD5, as callers do.
 func read(t *testing.T, o backend.State, pin *backend.Version) ([]byte, backend.Version) {
 	t.Helper()
 	in, got, err := o.Open(t.Context(), pin)
@@ -341,7 +342,7 @@ func wantKeys(t *testing.T, listing *backend.Listing, want ...string) {
 	}
 }
 
-// allBytes is every byte value once.
+// allBytes returns every byte value once.
 func allBytes() []byte {
 	b := make([]byte, 256)
 	for i := range b {

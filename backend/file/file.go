@@ -1,6 +1,6 @@
-// Package file reads states from files: a file that is named, the files of a directory
-// tree, standard input, a pipe. It knows the layout of Terraform's local backend and its
-// locks, and notices when a file changed since it was read.
+// Package file reads states from files: a named file, the files of a directory tree,
+// standard input or a pipe. It knows the layout and the locks of Terraform's local backend,
+// and notices when a file has changed since it was read.
 package file
 
 import (
@@ -17,13 +17,13 @@ import (
 	"tfhaul/backend"
 )
 
-// The names of Terraform's local backend (internal/backend/local).
+// Names used by Terraform's local backend (internal/backend/local).
 const (
 	stateFile     = "terraform.tfstate"
 	workspacesDir = "terraform.tfstate.d"
 )
 
-// Kind returns the kind of backend that is a file, a directory tree or standard input.
+// Kind returns the kind of backend that reads files, directory trees and standard input.
 func Kind(c backend.Connection) backend.Kind {
 	c = c.WithDefaults()
 	return backend.Kind{
@@ -46,23 +46,23 @@ func Kind(c backend.Connection) backend.Kind {
 
 var traits = backend.Traits{Local: true, Pins: backend.PinsCondition, Locks: backend.LocksVisible}
 
-// one is the backend that an address of a single state names.
+// one is a backend with a single state.
 type one struct{ state backend.State }
 
 func (o one) States(context.Context, backend.Filter) (*backend.Listing, error) {
 	return &backend.Listing{States: []backend.State{o.state}}, nil
 }
 
-// open looks at what a path names. A symbolic link named here is followed. A pipe or a
-// character device, as the shell's <(…) makes, is read once and held; a search never
-// opens one.
+// open returns the backend at path, following a symbolic link. A pipe or a character
+// device, such as the shell's <(…), is read once and held in memory; a search never opens
+// one.
 func open(path string, c backend.Connection) (backend.Backend, error) {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("cannot find %q: %w", path, reason(err))
 	case err != nil:
-		return nil, fmt.Errorf("cannot look at %q: %w", path, reason(err))
+		return nil, fmt.Errorf("cannot access %q: %w", path, reason(err))
 	case info.IsDir():
 		return tree(path), nil
 	case info.Mode().IsRegular():
@@ -74,7 +74,7 @@ func open(path string, c backend.Connection) (backend.Backend, error) {
 			open:  func() (io.ReadCloser, error) { return os.Open(path) },
 		}}, nil
 	default:
-		return nil, fmt.Errorf("%q is neither a file nor a directory, but %s: name the file that holds the state", path, typeInWords(info.Mode()))
+		return nil, fmt.Errorf("%q is %s, not a file or directory: name the file that holds the state", path, typeInWords(info.Mode()))
 	}
 }
 
@@ -85,12 +85,12 @@ func typeInWords(mode fs.FileMode) string {
 	case mode&fs.ModeDevice != 0:
 		return "a device"
 	}
-	return "something that cannot be read as a file"
+	return "not a regular file"
 }
 
 // file is a state in the local file system.
 type file struct {
-	path  string // as Address
+	path  string // as given
 	place backend.Place
 }
 
@@ -99,7 +99,7 @@ func (f *file) Place() backend.Place   { return f.place }
 func (f *file) Traits() backend.Traits { return traits }
 
 // Open pins size, modification time and identity. Terraform's local backend writes in
-// place, so what is read may be torn: only a Check after reading says that it was not.
+// place, so a read may be torn: only a Check afterwards shows that it was not.
 func (f *file) Open(ctx context.Context, v *backend.Version) (io.ReadCloser, backend.Version, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, backend.Version{}, err
@@ -120,15 +120,15 @@ func (f *file) Open(ctx context.Context, v *backend.Version) (io.ReadCloser, bac
 		_, err = in.Seek(0, io.SeekStart)
 	}
 	if err != nil {
-		_ = in.Close() // it was only read
+		_ = in.Close() // only read
 		return nil, backend.Version{}, err
 	}
 	current.MD5 = v.MD5
 	return in, current, nil
 }
 
-// Check looks at size, modification time and identity, and reads the file again only
-// where those leave it open.
+// Check compares size, modification time and identity. It reads the file again only if
+// those are inconclusive.
 func (f *file) Check(ctx context.Context, v backend.Version) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -140,16 +140,16 @@ func (f *file) Check(ctx context.Context, v backend.Version) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = in.Close() }() // it was only read
+	defer func() { _ = in.Close() }() // only read
 	return same(ctx, f.path, v, now, in)
 }
 
-// open opens the file for reading and returns its stamps. A special file that took its
-// place is not opened, because that could block for ever.
+// open opens the file for reading and returns its stamps. It does not open a special file
+// that has replaced it, which could block forever.
 func (f *file) open() (*os.File, stamps, error) {
 	info, err := os.Stat(f.path)
 	if err == nil && !info.Mode().IsRegular() {
-		return nil, stamps{}, fmt.Errorf("%q is not a regular file any more (%s)", f.path, info.Mode().Type())
+		return nil, stamps{}, fmt.Errorf("%q is no longer a regular file (%s)", f.path, info.Mode().Type())
 	}
 	opened := time.Now()
 	in, err := os.Open(f.path)
@@ -158,14 +158,15 @@ func (f *file) open() (*os.File, stamps, error) {
 	}
 	info, err = in.Stat()
 	if err != nil {
-		_ = in.Close() // it was only read
+		_ = in.Close() // only read
 		return nil, stamps{}, fmt.Errorf("cannot read %q: %w", f.path, reason(err))
 	}
 	file, changed := identify(in, info)
 	return in, stamps{size: info.Size(), modified: info.ModTime(), opened: opened, file: file, changed: changed}, nil
 }
 
-// reason is what the system said, without the path that the caller's sentence already names.
+// reason returns the system's error without the path, which the caller's message already
+// has.
 func reason(err error) error {
 	var pathErr *fs.PathError
 	if errors.As(err, &pathErr) {
@@ -174,9 +175,10 @@ func reason(err error) error {
 	return err
 }
 
-// placeOfFile is the place of a file that was named itself. Its directory counts as typed, so that
-// net/a.tfstate and app/a.tfstate stay apart; of an absolute path only the last directory counts, as
-// Root, because where a machine keeps its files says nothing.
+// placeOfFile returns the place of a file that was named by its path. Its directory counts
+// as typed, so that net/a.tfstate and app/a.tfstate get different names. Of an absolute
+// path only the last directory counts, as Root: the rest only shows how this machine is
+// laid out.
 func placeOfFile(path string) backend.Place {
 	clean := filepath.Clean(path)
 	if filepath.IsAbs(clean) || filepath.VolumeName(clean) != "" {
@@ -190,14 +192,15 @@ func placeOfFile(path string) backend.Place {
 	return placeIn(absolute(root), filepath.ToSlash(clean))
 }
 
-// placeIn is the place of the file at key, slash-separated, below the directory above, an absolute path.
+// placeIn returns the place of the file at key, slash-separated, below the directory above,
+// an absolute path.
 func placeIn(above, key string) backend.Place {
 	place := backend.Place{Key: key, Workspace: backend.DefaultWorkspace}
 	dir, name := splitKey(key)
 	place.Base = strings.TrimSuffix(name, backend.StateExt)
 	if name == stateFile {
-		// <configuration>/terraform.tfstate.d/<workspace>/terraform.tfstate, wherever in it the
-		// search began.
+		// <configuration>/terraform.tfstate.d/<workspace>/terraform.tfstate, even if the
+		// search began inside it.
 		whole := filepath.ToSlash(filepath.Join(above, filepath.FromSlash(key)))
 		parts := strings.Split(whole, "/")
 		if n := len(parts); n >= 3 && parts[n-3] == workspacesDir {
@@ -218,7 +221,8 @@ func placeIn(above, key string) backend.Place {
 	return place
 }
 
-// splitKey splits a slash-separated key into its directory, without a slash at its end, and its name.
+// splitKey splits a slash-separated key into its directory, without a trailing slash, and
+// its name.
 func splitKey(key string) (dir, name string) {
 	i := strings.LastIndexByte(key, '/')
 	if i < 0 {
@@ -227,8 +231,8 @@ func splitKey(key string) (dir, name string) {
 	return key[:i], key[i+1:]
 }
 
-// absolute is path from the root of the file system, or path itself where the working directory is
-// unknown: then a name may be missing from a Place, and nothing else.
+// absolute returns the absolute form of path, or path itself if the working directory is
+// unknown: the only effect is that a Place may lack a name.
 func absolute(path string) string {
 	abs, err := filepath.Abs(path)
 	if err != nil {

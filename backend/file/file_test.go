@@ -26,7 +26,7 @@ var kinds = backend.Kinds{file.Kind(backend.Connection{})}
 
 func TestFilesAreABackend(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		t.Skip("the suite's file names cannot exist there")
+		t.Skip("the suite's file names are not valid here")
 	}
 	backendtest.Suite(t, file.Kind(backend.Connection{}), func(t *testing.T, files map[string][]byte) (string, func(string, []byte)) {
 		root := t.TempDir()
@@ -77,7 +77,7 @@ func TestPlacesOfTerraformsLocalBackend(t *testing.T) {
 		{"./network//terraform.tfstate", []place{{Key: "network/terraform.tfstate", Dir: "network", Base: "terraform", Workspace: def, Root: "infra"}}},
 		{"../infra/network/terraform.tfstate", []place{{Key: "infra/network/terraform.tfstate", Dir: "infra/network", Base: "terraform", Workspace: def, Root: filepath.Base(filepath.Dir(base))}}},
 		{filepath.Join(base, "network", "terraform.tfstate"), []place{{Key: "terraform.tfstate", Base: "terraform", Workspace: def, Root: "network"}}},
-		// Wherever the search begins, the workspace and its configuration are the same.
+		// The workspace and its directory do not depend on where the search begins.
 		{"terraform.tfstate.d", []place{{Key: "prod/terraform.tfstate", Base: "terraform", Workspace: "prod", Root: "infra"}}},
 		{"terraform.tfstate.d/prod", []place{{Key: "terraform.tfstate", Base: "terraform", Workspace: "prod", Root: "infra"}}},
 		{"terraform.tfstate.d/prod/terraform.tfstate", []place{{Key: "terraform.tfstate.d/prod/terraform.tfstate", Base: "terraform", Workspace: "prod", Root: "infra"}}},
@@ -107,17 +107,17 @@ func TestSearchFollowsLinksOnce(t *testing.T) {
 	link := func(to, at string) {
 		t.Helper()
 		if err := os.Symlink(to, filepath.Join(root, at)); err != nil {
-			t.Skipf("no symbolic links here: %v", err)
+			t.Skipf("cannot create symbolic links: %v", err)
 		}
 	}
 	link(root, "real/loop")                                          // to an ancestor
 	link("self.tfstate", "self.tfstate")                             // to itself
 	link(filepath.Join(base, "nowhere"), "broken.tfstate")           // to nothing
-	link(filepath.Join(base, "nowhere"), "broken-but-no-state")      // nobody asked for it
-	link("real", "alias")                                            // a directory found under its own name
-	link(filepath.Join("real", "terraform.tfstate"), "twin.tfstate") // a file found under its own name
+	link(filepath.Join(base, "nowhere"), "broken-but-no-state")      // not selected
+	link("real", "alias")                                            // a directory found by its own name
+	link(filepath.Join("real", "terraform.tfstate"), "twin.tfstate") // a file found by its own name
 	link(filepath.Join(outside, "tree"), "linked-tree")              // a directory elsewhere
-	link(filepath.Join(outside, "tree"), "linked-tree-2")            // and again
+	link(filepath.Join(outside, "tree"), "linked-tree-2")            // the same again
 	link(filepath.Join(outside, "one.tfstate"), "linked.tfstate")    // a file elsewhere
 	if err := os.Symlink(root, filepath.Join(outside, "tree", "back")); err != nil {
 		t.Fatal(err)
@@ -138,7 +138,7 @@ func TestSearchFollowsLinksOnce(t *testing.T) {
 		"twin.tfstate":      backend.SkipDuplicate,
 	})
 
-	t.Run("a link named as the source is followed", func(t *testing.T) {
+	t.Run("a named link is followed", func(t *testing.T) {
 		for _, ref := range []string{"alias", "linked.tfstate"} {
 			listing, err := kinds.Find(t.Context(), filepath.Join(root, ref), backend.Filter{Exclude: []string{"loop"}})
 			if err != nil || len(listing.States) != 1 {
@@ -153,35 +153,35 @@ func TestLockBesideALinkedStateAndItsTarget(t *testing.T) {
 	write(t, base, files("store/net.tfstate", "conf/main.tf"))
 	path := filepath.Join(base, "conf", "terraform.tfstate")
 	if err := os.Symlink(filepath.Join(base, "store", "net.tfstate"), path); err != nil {
-		t.Skipf("no symbolic links here: %v", err)
+		t.Skipf("cannot create symbolic links: %v", err)
 	}
 	o := one(t, path)
 	for _, at := range []string{"conf/.terraform.tfstate.lock.info", "store/.net.tfstate.lock.info"} {
 		write(t, base, files(at))
 		if lock, err := o.Holder(t.Context()); err != nil || lock == nil {
-			t.Errorf("with %s: Lock = %+v, %v; want a lock", at, lock, err)
+			t.Errorf("with %s: Holder = %+v, %v; want a lock", at, lock, err)
 		}
 		if err := os.Remove(filepath.Join(base, filepath.FromSlash(at))); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if lock, err := o.Holder(t.Context()); err != nil || lock != nil {
-		t.Errorf("without either: Lock = %+v, %v; want none", lock, err)
+		t.Errorf("without either: Holder = %+v, %v; want none", lock, err)
 	}
 }
 
-// Through a linked directory, ".." leads to where that is, and not back.
+// The ".." after a linked directory is the parent of the link's target.
 func TestLockBehindALinkedDirectory(t *testing.T) {
 	base := t.TempDir()
 	write(t, base, files("store/net.tfstate", "store/deep/main.tf", "conf/main.tf"))
 	if err := os.Symlink(filepath.Join(base, "store", "deep"), filepath.Join(base, "conf", "link")); err != nil {
-		t.Skipf("no symbolic links here: %v", err)
+		t.Skipf("cannot create symbolic links: %v", err)
 	}
 	write(t, base, files("store/.net.tfstate.lock.info"))
 	for _, path := range []string{"conf/link/../net.tfstate", "store/net.tfstate"} {
 		o := one(t, base+string(filepath.Separator)+filepath.FromSlash(path))
 		if lock, err := o.Holder(t.Context()); err != nil || lock == nil {
-			t.Errorf("%s: Lock = %+v, %v; want a lock", path, lock, err)
+			t.Errorf("%s: Holder = %+v, %v; want a lock", path, lock, err)
 		}
 	}
 }
@@ -191,20 +191,20 @@ func TestLockWithAnUnusableDescription(t *testing.T) {
 		does, text string
 		want       backend.Lock
 	}{
-		{"empty", "", backend.Lock{Info: "its description is not the JSON that Terraform writes"}},
-		{"cut short", `{"ID":"6d3f","Who":"an`, backend.Lock{Info: "its description is not the JSON that Terraform writes"}},
-		{"not an object", `"locked"`, backend.Lock{Info: "its description is not the JSON that Terraform writes"}},
-		{"one field odd", `{"ID":"6d3f","Who":7,"Created":"yesterday"}`, backend.Lock{ID: "6d3f"}},
-		{"endless", `{"ID":"` + strings.Repeat("x", 1<<20) + `"}`, backend.Lock{Info: "its description is not the JSON that Terraform writes"}},
+		{"empty", "", backend.Lock{Info: "its description is not in the JSON format that Terraform writes"}},
+		{"cut short", `{"ID":"6d3f","Who":"an`, backend.Lock{Info: "its description is not in the JSON format that Terraform writes"}},
+		{"not an object", `"locked"`, backend.Lock{Info: "its description is not in the JSON format that Terraform writes"}},
+		{"one malformed field", `{"ID":"6d3f","Who":7,"Created":"yesterday"}`, backend.Lock{ID: "6d3f"}},
+		{"endless", `{"ID":"` + strings.Repeat("x", 1<<20) + `"}`, backend.Lock{Info: "its description is not in the JSON format that Terraform writes"}},
 	} {
 		t.Run(tt.does, func(t *testing.T) {
 			root := t.TempDir()
 			lockPath := filepath.Join(root, ".state.tfstate.lock.info")
-			// A leading dot of the state's own name is not doubled: Terraform's rule.
+			// As in Terraform, a leading dot in the state's name is not doubled.
 			write(t, root, map[string][]byte{".state.tfstate": nil, ".state.tfstate.lock.info": []byte(tt.text)})
 			lock, err := one(t, filepath.Join(root, ".state.tfstate")).Holder(t.Context())
 			if err != nil || lock == nil {
-				t.Fatalf("Lock = %+v, %v; want a lock", lock, err)
+				t.Fatalf("Holder = %+v, %v; want a lock", lock, err)
 			}
 			tt.want.Path = lockPath
 			if d := cmp.Diff(tt.want, *lock); d != "" {
@@ -212,11 +212,11 @@ func TestLockWithAnUnusableDescription(t *testing.T) {
 			}
 		})
 	}
-	t.Run("a directory in its place", func(t *testing.T) {
+	t.Run("a directory instead of a file", func(t *testing.T) {
 		root := t.TempDir()
 		write(t, root, files("a.tfstate", ".a.tfstate.lock.info/x"))
 		if lock, err := one(t, filepath.Join(root, "a.tfstate")).Holder(t.Context()); err != nil || lock == nil {
-			t.Errorf("Lock = %+v, %v; want a lock", lock, err)
+			t.Errorf("Holder = %+v, %v; want a lock", lock, err)
 		}
 	})
 }
@@ -228,9 +228,9 @@ func TestUnreadableFolderIsSkippedAndTheRestFound(t *testing.T) {
 	if err := os.Chmod(shut, 0); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = os.Chmod(shut, 0o700) }) // so that the directory can be removed
+	t.Cleanup(func() { _ = os.Chmod(shut, 0o700) }) // so that cleanup can remove the directory
 	if _, err := os.ReadDir(shut); err == nil {
-		t.Skip("this user may read everything")
+		t.Skip("this user can read everything")
 	}
 	listing, err := kinds.Find(t.Context(), root, backend.Filter{})
 	if err != nil {
@@ -239,7 +239,7 @@ func TestUnreadableFolderIsSkippedAndTheRestFound(t *testing.T) {
 	wantNames(t, root, listing, "a/terraform.tfstate", "z/terraform.tfstate")
 	wantSkips(t, root, listing, map[string]string{"shut/": backend.SkipUnreadable})
 	if _, err := kinds.Find(t.Context(), shut, backend.Filter{}); err == nil || !strings.Contains(err.Error(), "cannot search") {
-		t.Errorf("searching it alone: %v; want an error that says so", err)
+		t.Errorf("searching it alone: %v; want an error about that", err)
 	}
 }
 
@@ -272,10 +272,10 @@ func TestWhatChangedIsDecidedByContentWhereStampsDoNotTell(t *testing.T) {
 		if in, _, err := o.Open(t.Context(), &pin); err != nil {
 			t.Errorf("Open: %v", err)
 		} else if got, err := io.ReadAll(in); string(got) != "same" || err != nil {
-			t.Errorf("Open gives %d bytes, %v; want all of them", len(got), err)
+			t.Errorf("Open returns %d bytes, %v; want all of them", len(got), err)
 		}
 	})
-	t.Run("touched, and nobody knows its MD5", func(t *testing.T) {
+	t.Run("touched, with unknown MD5", func(t *testing.T) {
 		set("same", old)
 		o, pin := pinned()
 		pin.MD5 = ""
@@ -284,7 +284,7 @@ func TestWhatChangedIsDecidedByContentWhereStampsDoNotTell(t *testing.T) {
 			t.Errorf("Check: %v, want a *ChangedError", err)
 		}
 	})
-	t.Run("written again within the same tick of the clock", func(t *testing.T) {
+	t.Run("rewritten within one tick of the clock", func(t *testing.T) {
 		now := time.Now()
 		set("same", now)
 		o, pin := pinned()
@@ -293,10 +293,10 @@ func TestWhatChangedIsDecidedByContentWhereStampsDoNotTell(t *testing.T) {
 			t.Errorf("Check: %v, want a *ChangedError", err)
 		}
 	})
-	t.Run("a settled stamp is enough, the content is not read again", func(t *testing.T) {
+	t.Run("old stamps are enough: the content is not read again", func(t *testing.T) {
 		set("same", old)
 		o, pin := pinned()
-		pin = shifted(t, pin, opened, time.Hour)     // it was written long before
+		pin = shifted(t, pin, opened, time.Hour)     // written long before
 		pin.MD5 = "00000000000000000000000000000000" // a second read would notice
 		if err := o.Check(t.Context(), pin); err != nil {
 			t.Errorf("Check: %v", err)
@@ -312,7 +312,7 @@ func TestWhatChangedIsDecidedByContentWhereStampsDoNotTell(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := o.Check(t.Context(), pin); err == nil || errors.As(err, &changed) {
-			t.Errorf("Check: %v, want an error that says what it is now", err)
+			t.Errorf("Check: %v, want an error that says it is a directory", err)
 		}
 	})
 }
@@ -324,11 +324,11 @@ func TestFindErrors(t *testing.T) {
 		o         backend.Filter
 		want      string
 	}{
-		{"nothing named", "", backend.Filter{}, `the source is empty: name a file, a directory, "-" (standard input)`},
+		{"no source", "", backend.Filter{}, `the source is empty: name a file, a directory, "-" (standard input)`},
 		{"no such path", filepath.Join(root, "none"), backend.Filter{}, fmt.Sprintf("cannot find %q: %v", filepath.Join(root, "none"), syscall.ENOENT)},
-		{"another scheme, whose secrets are not repeated", "azblob://user:hunter2@account/container?sig=hunter3", backend.Filter{}, `cannot read state from azblob://: a source is a file, a directory, "-" (standard input)`},
-		{"a glob that does not close", root, backend.Filter{Include: []string{"[a"}}, `"[a" is not a glob: write "*" for any part of a name, "**" for any directories, "[ab]" and "{a,b}" closed`},
-		{"an empty directory", root, backend.Filter{Include: []string{"*.a", "*.b"}, Exclude: []string{"x"}}, fmt.Sprintf(`no state found in %q: nothing matches "*.a", "*.b" that is not excluded by "x"; globs are matched against the path below it, so "**/" is needed to look into directories`, root)},
+		{"an unsupported scheme, without repeating secrets", "azblob://user:hunter2@account/container?sig=hunter3", backend.Filter{}, `cannot read state from azblob://: a source is a file, a directory, "-" (standard input)`},
+		{"an unclosed glob", root, backend.Filter{Include: []string{"[a"}}, `"[a" is not a valid glob: use "*" for any part of a name and "**" for any directories, and close every "[ab]" and "{a,b}"`},
+		{"an empty directory", root, backend.Filter{Include: []string{"*.a", "*.b"}, Exclude: []string{"x"}}, fmt.Sprintf(`no state found in %q: nothing matches "*.a", "*.b" (excluding "x"); globs match paths relative to it, so use "**/" to search subdirectories`, root)},
 	} {
 		t.Run(tt.does, func(t *testing.T) {
 			if _, err := kinds.Find(t.Context(), tt.ref, tt.o); err == nil || err.Error() != tt.want {
@@ -337,17 +337,17 @@ func TestFindErrors(t *testing.T) {
 		})
 	}
 	if _, err := kinds.Find(t.Context(), filepath.Join(root, "none"), backend.Filter{}); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("a missing path is not fs.ErrNotExist: %v", err)
+		t.Errorf("a missing path does not wrap fs.ErrNotExist: %v", err)
 	}
 	var unsupported *backend.UnsupportedError
 	if _, err := kinds.Find(t.Context(), "GCS+x://bucket", backend.Filter{}); !errors.As(err, &unsupported) || unsupported.Scheme != "gcs+x" {
-		t.Errorf("another scheme is not an *UnsupportedError with it: %v", err)
+		t.Errorf("an unsupported scheme is not an *UnsupportedError that names it: %v", err)
 	}
 }
 
 func TestNamesAreWhatAUserCouldType(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		t.Skip("these file names cannot exist there")
+		t.Skip("these file names are not valid here")
 	}
 	root := t.TempDir()
 	write(t, root, files("-", "-x.tfstate", "line\nbreak.tfstate", "not\xfftext.tfstate", "s3:/x.tfstate", "back\\slash.tfstate"))
@@ -379,7 +379,7 @@ func TestACancelledSearchEnds(t *testing.T) {
 	}
 }
 
-// files is a state file of "{}" for each slash-separated key.
+// files returns a state file "{}" for each slash-separated key.
 func files(keys ...string) map[string][]byte {
 	m := map[string][]byte{}
 	for _, k := range keys {
@@ -388,7 +388,7 @@ func files(keys ...string) map[string][]byte {
 	return m
 }
 
-// write makes files, named by slash-separated keys, below root.
+// write creates files, named by slash-separated keys, below root.
 func write(t *testing.T, root string, files map[string][]byte) {
 	t.Helper()
 	for key, data := range files {
@@ -402,7 +402,7 @@ func write(t *testing.T, root string, files map[string][]byte) {
 	}
 }
 
-// one finds the one object that ref names.
+// one returns the only state that ref names.
 func one(t *testing.T, ref string) backend.State {
 	t.Helper()
 	listing, err := kinds.Find(t.Context(), ref, backend.Filter{})
@@ -410,7 +410,7 @@ func one(t *testing.T, ref string) backend.State {
 		t.Fatal(err)
 	}
 	if len(listing.States) != 1 {
-		t.Fatalf("%q names %d objects, want 1", ref, len(listing.States))
+		t.Fatalf("%q names %d states, want 1", ref, len(listing.States))
 	}
 	return listing.States[0]
 }
@@ -441,7 +441,7 @@ func relative(t *testing.T, root, name string) string {
 	t.Helper()
 	rel, ok := strings.CutPrefix(name, root+string(filepath.Separator))
 	if !ok {
-		t.Fatalf("%q does not lie in the searched directory", name)
+		t.Fatalf("%q is not in the searched directory", name)
 	}
 	return filepath.ToSlash(rel)
 }

@@ -14,14 +14,14 @@ import (
 	"tfhaul/backend"
 )
 
-// A replacedFile is a file that was read a while ago, and what has its place now.
+// A replacedFile is a file that was read a while ago and then replaced.
 type replacedFile struct {
 	path string
 	old  time.Time
 	pin  backend.Version
 }
 
-// readLongAgo writes a file, reads it, and lets its stamps be older than any clock's tick.
+// readLongAgo writes and reads a file, and sets its stamps back by more than a clock tick.
 func readLongAgo(t *testing.T) *replacedFile {
 	t.Helper()
 	f := &replacedFile{path: filepath.Join(t.TempDir(), "a.tfstate"), old: time.Date(2024, 5, 6, 7, 8, 9, 0, time.UTC)}
@@ -31,14 +31,14 @@ func readLongAgo(t *testing.T) *replacedFile {
 	return f
 }
 
-// The places of the times in a version's ID.
+// Positions of the times in a version's ID.
 const (
 	modified = 1
 	changed  = 3
 	opened   = 4
 )
 
-// stampOf is one of the times in a version's ID, in nanoseconds.
+// stampOf returns one of the times in a version's ID, in nanoseconds.
 func stampOf(t *testing.T, v backend.Version, stamp int) int64 {
 	t.Helper()
 	ns, err := strconv.ParseInt(strings.Split(v.ID, ".")[stamp], 36, 64)
@@ -67,7 +67,7 @@ func (f *replacedFile) write(t *testing.T, path, content string) {
 	}
 }
 
-// replace puts another file of the same modification time in its place.
+// replace renames another file with the same modification time over it.
 func (f *replacedFile) replace(t *testing.T, content string) {
 	t.Helper()
 	next := f.path + ".next"
@@ -94,29 +94,29 @@ func TestReplacedFileOfTheSameSizeAndTimeIsNoticed(t *testing.T) {
 		if stampOf(t, f.pin, changed) == 0 {
 			t.Skip("this system has no change time")
 		}
-		f.pin = shifted(t, f.pin, changed, -time.Minute) // it was read a minute ago
+		f.pin = shifted(t, f.pin, changed, -time.Minute) // read a minute ago
 		f.write(t, f.path, "SAME")
 		if err := one(t, f.path).Check(t.Context(), f.pin); !errors.As(err, &notice) {
 			t.Errorf("Check: %v, want a *ChangedError", err)
 		}
 	})
-	t.Run("the same bytes in another file, as a backup restores them", func(t *testing.T) {
+	t.Run("the same bytes in another file, as after restoring a backup", func(t *testing.T) {
 		f := readLongAgo(t)
 		f.replace(t, "same")
 		if err := one(t, f.path).Check(t.Context(), f.pin); err != nil {
 			t.Errorf("Check: %v", err)
 		}
 	})
-	t.Run("another file, and nobody knows the MD5", func(t *testing.T) {
+	t.Run("another file, with unknown MD5", func(t *testing.T) {
 		f := readLongAgo(t)
 		f.pin.MD5 = ""
 		f.replace(t, "same")
 		err := one(t, f.path).Check(t.Context(), f.pin)
 		if !errors.As(err, &notice) || !strings.Contains(notice.How, "backup") {
-			t.Errorf("Check: %v, want a *ChangedError that names a restored backup", err)
+			t.Errorf("Check: %v, want a *ChangedError that mentions restoring a backup", err)
 		}
 	})
-	t.Run("nothing happened", func(t *testing.T) {
+	t.Run("unchanged", func(t *testing.T) {
 		f := readLongAgo(t)
 		f.pin.MD5 = "00000000000000000000000000000000" // a second read would notice
 		if err := one(t, f.path).Check(t.Context(), f.pin); err != nil {
@@ -127,7 +127,7 @@ func TestReplacedFileOfTheSameSizeAndTimeIsNoticed(t *testing.T) {
 
 func TestPinOfAnOlderJournalIsComparedByWhatItHas(t *testing.T) {
 	f := readLongAgo(t)
-	// It did not know which file it was.
+	// A version without a file identity.
 	old := url.Values{"size": {"4"}}
 	for name, stamp := range map[string]int{"mod_time": modified, "opened": opened} {
 		old.Set(name, time.Unix(0, stampOf(t, f.pin, stamp)).Format(time.RFC3339Nano))

@@ -13,17 +13,18 @@ import (
 	"tfhaul/backend"
 )
 
-// lockInfoPath is where Terraform describes the lock of the state at path
-// (internal/states/statemgr/filesystem.go, lockInfoPath): a dot more in front, unless the name has
-// one, and .lock.info behind.
+// lockInfoPath returns where Terraform describes the lock of the state at path
+// (internal/states/statemgr/filesystem.go, lockInfoPath): its name with a dot in front,
+// unless it has one, and ".lock.info" appended.
 func lockInfoPath(path string) string {
 	dir, name := filepath.Split(path)
 	return filepath.Join(dir, "."+strings.TrimPrefix(name, ".")+".lock.info")
 }
 
-// Holder reads the lock's description beside the state, and beside the file that the state is a link to:
-// a configuration may name either. Terraform removes the description when it unlocks; one that
-// was left by a killed Terraform counts as a lock, because it looks the same.
+// Holder reads the lock's description beside the state and, if the state is a symbolic
+// link, beside its target: a configuration may use either. Terraform removes the
+// description when it unlocks. One left by a killed Terraform looks the same, so it counts
+// as a lock.
 func (f *file) Holder(ctx context.Context) (*backend.Lock, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -32,42 +33,42 @@ func (f *file) Holder(ctx context.Context) (*backend.Lock, error) {
 	if lock != nil || err != nil {
 		return lock, err
 	}
-	// Of a regular file, what is beside it was read above, by whatever links its directory is
-	// reached; but where those come before a "..", a path and its meaning differ.
+	// For a regular file we have already read the right place, whatever links lead to its
+	// directory, unless a link is followed by "..", which changes what the path means.
 	if info, err := os.Lstat(f.path); err == nil && info.Mode().IsRegular() && !strings.Contains(f.path, "..") {
 		return nil, nil
 	}
 	real, err := filepath.EvalSymlinks(f.path)
 	if err != nil || filepath.Clean(real) == filepath.Clean(f.path) {
-		// A state that cannot be resolved cannot be read either: Open says so, with the cause.
+		// A state that cannot be resolved cannot be read either, and Open reports why.
 		return nil, nil
 	}
 	return readLockInfo(lockInfoPath(real))
 }
 
-// readLockInfo reads the lock's description at path; nil when there is none.
+// readLockInfo returns the lock described at path, or nil if there is no such file.
 func readLockInfo(path string) (*backend.Lock, error) {
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("cannot tell whether the state is locked: cannot look at %q: %w", path, reason(err))
+		return nil, fmt.Errorf("cannot tell whether the state is locked: cannot access %q: %w", path, reason(err))
 	}
 	lock := &backend.Lock{Path: path}
-	if !info.Mode().IsRegular() { // Terraform makes a regular file, and opening a pipe could block
-		lock.Info = "its description is not a file that can be read"
+	if !info.Mode().IsRegular() { // Terraform creates a regular file; opening a pipe could block
+		lock.Info = "its description is not a regular file"
 		return lock, nil
 	}
 	in, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil // unlocked since the look above
+		return nil, nil // unlocked since Lstat
 	}
 	if err != nil {
 		lock.Info = "its description cannot be read: " + reason(err).Error()
 		return lock, nil
 	}
-	defer func() { _ = in.Close() }() // it was only read
+	defer func() { _ = in.Close() }() // only read
 	text, err := io.ReadAll(io.LimitReader(in, backend.MaxLockInfo))
 	if err != nil {
 		lock.Info = "its description cannot be read: " + reason(err).Error()

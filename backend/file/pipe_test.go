@@ -22,14 +22,14 @@ func TestPipesAreReadWhenNamedAndNeverOpenedInASearch(t *testing.T) {
 	if err := os.Symlink(pipe, link); err != nil {
 		t.Fatal(err)
 	}
-	listing, err := kinds.Find(t.Context(), root, backend.Filter{}) // would block for ever if it opened it
+	listing, err := kinds.Find(t.Context(), root, backend.Filter{}) // would block forever if it opened the pipe
 	if err != nil {
 		t.Fatal(err)
 	}
 	wantNames(t, root, listing, "a.tfstate")
 	wantSkips(t, root, listing, map[string]string{"pipe.tfstate": backend.SkipNotRegular, "link-to-pipe.tfstate": backend.SkipNotRegular})
 
-	// As the shell's <(terraform state pull) gives one.
+	// As with the shell's <(terraform state pull).
 	written := make(chan error)
 	go func() { written <- os.WriteFile(pipe, []byte("through the pipe"), 0o600) }()
 	o := one(t, pipe)

@@ -14,13 +14,13 @@ import (
 	"tfhaul/backend"
 )
 
-// A tree is a directory that is searched.
+// A tree is a directory to search.
 //
-// Symbolic links are followed, to files and to directories, because a state that is linked
-// into its configuration is that configuration's state. What a link leads to is taken
-// once: under its own name where the search meets it there too, so a link never makes two
-// moves of one state and a loop ends. .terraform is not searched (it holds backend
-// pointers and downloaded modules), nor are .terragrunt-cache and .git.
+// Links to files and directories are followed: a state that is linked into a configuration
+// is that configuration's state. Each target is taken once, under its own name if the
+// search finds it there too, so a link never causes a second move of the same state, and
+// loops end. Directories named .terraform (backend configuration and downloaded modules),
+// .terragrunt-cache and .git are not searched.
 type tree string
 
 // States lists the states below the directory.
@@ -45,15 +45,15 @@ func (t tree) States(ctx context.Context, f backend.Filter) (*backend.Listing, e
 type searcher struct {
 	ctx     context.Context
 	root    string // as given
-	above   string // the same from the root of the file system
+	above   string // root as an absolute path
 	filter  backend.Filter
 	listing *backend.Listing
 
 	dirKeys  []string // every directory found by its own name
 	fileKeys []string // every file taken by its own name
-	links    []string // symbolic links, to be followed after all that is found by its own name
+	links    []string // symbolic links, followed after everything found by its own name
 
-	linked bool   // now searching what links lead to; only then the following is known
+	linked bool   // now following links; dirs and files are filled in from here on
 	dirs   []seen // every directory entered
 	files  []seen // every file taken
 }
@@ -68,7 +68,7 @@ func (s *searcher) directory(key string) {
 	entries, err := os.ReadDir(s.path(key))
 	if err != nil {
 		s.skip(key+"/", backend.SkipUnreadable, fmt.Sprintf("this directory was not searched: %v", reason(err)))
-		// ReadDir also returns what it read before the error: those are searched all the same.
+		// ReadDir also returns the entries it read before the error; search those anyway.
 	}
 	for _, entry := range entries {
 		if s.ctx.Err() != nil {
@@ -78,7 +78,7 @@ func (s *searcher) directory(key string) {
 	}
 }
 
-// entry looks at what ReadDir found at key.
+// entry handles the directory entry at key.
 func (s *searcher) entry(key string, mode fs.FileMode) {
 	if s.filter.Excludes(key) {
 		return
@@ -93,7 +93,8 @@ func (s *searcher) entry(key string, mode fs.FileMode) {
 	}
 }
 
-// subdirectory enters the directory at key unless it never holds states.
+// subdirectory enters the directory at key unless directories of that name never hold
+// states.
 func (s *searcher) subdirectory(key string) {
 	enter, skip := s.filter.Directory(key)
 	if skip != nil {
@@ -113,15 +114,15 @@ func (s *searcher) subdirectory(key string) {
 		return
 	}
 	if first, ok := find(s.dirs, info); ok {
-		s.skip(key+"/", backend.SkipDuplicate, fmt.Sprintf("leads to the directory that was searched as %q", s.path(first)))
+		s.skip(key+"/", backend.SkipDuplicate, fmt.Sprintf("leads to the directory already searched as %q", s.path(first)))
 		return
 	}
 	s.dirs = append(s.dirs, seen{info, key})
 	s.directory(key)
 }
 
-// file takes the file at key if it was asked for, or says why not. Files that nobody would take for
-// the state are passed over in silence.
+// file takes the file at key if it is selected, or records why not. It ignores files that
+// nobody would mistake for the state.
 func (s *searcher) file(key string, mode fs.FileMode) {
 	take, skip := s.filter.File(key)
 	switch {
@@ -131,17 +132,17 @@ func (s *searcher) file(key string, mode fs.FileMode) {
 	case !take:
 		return
 	case !mode.IsRegular():
-		s.skip(key, backend.SkipNotRegular, "is a pipe, a device or a socket, which a search does not open")
+		s.skip(key, backend.SkipNotRegular, "is a pipe, a device or a socket, and a search does not open those")
 		return
 	}
 	if s.linked {
 		info, err := os.Stat(s.path(key))
 		if err != nil {
-			s.skip(key, backend.SkipUnreadable, fmt.Sprintf("cannot be looked at: %v", reason(err)))
+			s.skip(key, backend.SkipUnreadable, fmt.Sprintf("cannot be examined: %v", reason(err)))
 			return
 		}
 		if first, ok := find(s.files, info); ok {
-			s.skip(key, backend.SkipDuplicate, fmt.Sprintf("leads to the file that was found as %q", s.path(first)))
+			s.skip(key, backend.SkipDuplicate, fmt.Sprintf("leads to the file already found as %q", s.path(first)))
 			return
 		}
 		s.files = append(s.files, seen{info, key})
@@ -151,11 +152,11 @@ func (s *searcher) file(key string, mode fs.FileMode) {
 	s.listing.States = append(s.listing.States, &file{path: s.path(key), place: placeIn(s.above, key)})
 }
 
-// followLinks looks at what the symbolic links lead to, in the order of their names. What lies behind
-// a link may hold links again: those come after.
+// followLinks searches the targets of symbolic links, sorted by the name of the link. Links
+// found on the way are followed last.
 func (s *searcher) followLinks() {
 	if len(s.links) == 0 {
-		return // and nothing has to be told apart, which would cost a call to the system each
+		return // nothing to compare, so skip one stat call per file
 	}
 	s.linked = true
 	s.dirs, s.files = s.statAll(s.dirKeys), s.statAll(s.fileKeys)
@@ -172,7 +173,8 @@ func (s *searcher) followLinks() {
 	}
 }
 
-// statAll looks at what was found before. What has gone since cannot be led to.
+// statAll looks up the directories and files found so far. Those that no longer exist
+// cannot be a link's target.
 func (s *searcher) statAll(keys []string) []seen {
 	list := make([]seen, 0, len(keys))
 	for _, key := range keys {
@@ -191,11 +193,11 @@ func (s *searcher) link(key string) {
 	case err == nil:
 		s.file(key, info.Mode())
 	case !s.filter.Takes(key):
-		// A broken link that does not look like a state is none of our business.
+		// Ignore a broken link that does not look like a state.
 	case errors.Is(err, fs.ErrPermission):
-		s.skip(key, backend.SkipUnreadable, fmt.Sprintf("cannot be looked at: %v", reason(err)))
+		s.skip(key, backend.SkipUnreadable, fmt.Sprintf("cannot be examined: %v", reason(err)))
 	default:
-		s.skip(key, backend.SkipBrokenLink, fmt.Sprintf("is a symbolic link that leads nowhere: %v", reason(err)))
+		s.skip(key, backend.SkipBrokenLink, fmt.Sprintf("is a broken symbolic link: %v", reason(err)))
 	}
 }
 
@@ -216,8 +218,8 @@ func (s *searcher) skip(key, code, reason string) {
 	s.listing.Skipped = append(s.listing.Skipped, backend.Skip{Name: name, Code: code, Reason: reason})
 }
 
-// path is the path of what is at key, as a user would type it: never one that would be read as a flag,
-// as standard input or as a URL.
+// path returns the path of key as a user would type it. It is never mistaken for a flag,
+// standard input or a URL.
 func (s *searcher) path(key string) string {
 	p := filepath.Join(s.root, filepath.FromSlash(key))
 	if strings.HasPrefix(p, "-") || backend.Scheme(p) != "" {

@@ -14,27 +14,27 @@ import (
 	"tfhaul/backend"
 )
 
-// stamps tell one content of a file from another without reading it. They are the ID of
-// a version.
+// stamps distinguish two contents of a file without reading them. They make up the ID of a
+// version.
 type stamps struct {
 	size     int64
 	modified time.Time
-	// opened is when the file was opened, by this machine's clock. A modification time
-	// close to it does not prove sameness, because a write in the same tick of the file
-	// system's clock would leave it as it is.
+	// opened is when the file was opened, by this machine's clock. If the modification time
+	// is close to it, the file may have been written again within the same tick of the file
+	// system's clock, which leaves the modification time unchanged.
 	opened time.Time
-	// file stands for the file itself, by its device and inode: another that was renamed
-	// to its place has another. 0 where the system has none.
+	// file identifies the file by device and inode, so it changes when another file is
+	// renamed over it. 0 if the system does not have them.
 	file uint64
-	// changed is when the file, or what the system notes of it, last changed, in
-	// nanoseconds since 1970. Unlike the modification time, no program can set it. 0 where
-	// the system does not tell.
+	// changed is when the file or its metadata last changed, in nanoseconds since 1970.
+	// Unlike the modification time, no program can set it. 0 if the system does not report
+	// it.
 	changed int64
 }
 
-// version returns the version that the stamps stand for. A plan keeps its ID for every
-// state, so it is short: numbers in base 36, times in nanoseconds since 1970, and when the
-// file was opened only where that matters.
+// version returns the version with these stamps as its ID. A plan keeps the ID of every
+// state in memory, so it is short: numbers in base 36, times in nanoseconds since 1970, and
+// opened only where it matters.
 func (s stamps) version() backend.Version {
 	numbers := []int64{s.size, nanoseconds(s.modified), int64(s.file), s.changed}
 	if !s.decisive() {
@@ -73,12 +73,12 @@ func parseStamps(id string) (stamps, error) {
 	for text := range strings.SplitSeq(id, ".") {
 		n, err := strconv.ParseInt(text, 36, 64)
 		if err != nil {
-			return stamps{}, fmt.Errorf("this is not a file's version: %q", id)
+			return stamps{}, fmt.Errorf("not a file's version: %q", id)
 		}
 		numbers = append(numbers, n)
 	}
 	if len(numbers) < 4 {
-		return stamps{}, fmt.Errorf("this is not a file's version: %q", id)
+		return stamps{}, fmt.Errorf("not a file's version: %q", id)
 	}
 	s := stamps{size: numbers[0], modified: instant(numbers[1]), file: uint64(numbers[2]), changed: numbers[3]}
 	if len(numbers) > 4 {
@@ -96,17 +96,17 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// parsePin reads the pin of an old journal, whose times are in RFC 3339.
+// parsePin reads a version ID from an old journal, which has RFC 3339 times.
 func parsePin(pin string) (stamps, error) {
 	values, err := url.ParseQuery(pin)
 	if err != nil {
-		return stamps{}, fmt.Errorf("this is not a file's version: %q", pin)
+		return stamps{}, fmt.Errorf("not a file's version: %q", pin)
 	}
 	var s stamps
 	if s.size, err = strconv.ParseInt(values.Get("size"), 10, 64); err != nil {
-		return stamps{}, fmt.Errorf("this is not a file's version: %q", pin)
+		return stamps{}, fmt.Errorf("not a file's version: %q", pin)
 	}
-	// What is missing is zero, which is no stamp.
+	// Missing stamps stay zero, which means unknown.
 	s.modified, _ = time.Parse(time.RFC3339Nano, values.Get("mod_time"))
 	s.opened, _ = time.Parse(time.RFC3339Nano, values.Get("opened"))
 	s.file, _ = strconv.ParseUint(values.Get("file"), 10, 64)
@@ -114,22 +114,22 @@ func parsePin(pin string) (stamps, error) {
 	return s, nil
 }
 
-// clockTick is the coarsest clock a file system in use stamps files with (FAT: two
-// seconds). A file that was written less than this before it was opened may be written
+// clockTick is the coarsest resolution of modification times among file systems in use
+// (FAT: two seconds). A file written less than this before it was opened may be written
 // again with the same stamp.
 const clockTick = 2 * time.Second
 
-// decisive reports whether another write after the file was opened would have changed its
-// stamps.
+// decisive reports whether a write after the file was opened would have changed its stamps.
 func (s stamps) decisive() bool {
 	return !s.opened.IsZero() && s.opened.Sub(s.modified) > clockTick && s.opened.Sub(time.Unix(0, s.changed)) > clockTick
 }
 
-// differs says in what a file is another than was, by what both have; "" where in nothing.
+// differs describes how the file's identity differs from was, in the stamps that both have,
+// or returns "".
 func (s stamps) differs(was stamps) string {
 	switch {
 	case was.file != 0 && s.file != 0 && s.file != was.file:
-		return "another file has its place, of the same size and time"
+		return "another file of the same size and time has replaced it"
 	case was.changed != 0 && s.changed != 0 && s.changed != was.changed:
 		return fmt.Sprintf("changed %s, was %s", stamp(time.Unix(0, s.changed)), stamp(time.Unix(0, was.changed)))
 	}
@@ -138,9 +138,9 @@ func (s stamps) differs(was stamps) string {
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 
-// same compares what is there now with the version v: nil or a *ChangedError. It reads
-// content, all of it, only where the stamps leave the question open and v has an MD5: a
-// restored backup is another file, and may hold the same bytes.
+// same returns nil if the file is still version v, and a *ChangedError if not. It reads the
+// content only if the stamps are inconclusive and v has an MD5: a restored backup is
+// another file, but may hold the same bytes.
 func same(ctx context.Context, path string, v backend.Version, now stamps, content io.Reader) error {
 	was, err := parseStamps(v.ID)
 	if err != nil {
@@ -172,7 +172,7 @@ func same(ctx context.Context, path string, v backend.Version, now stamps, conte
 	return nil
 }
 
-// fileOf mixes a device and an inode into one number.
+// fileOf combines a device and an inode into one number.
 func fileOf(device, inode uint64) uint64 { return inode + device*0x9e3779b97f4a7c15 }
 
 // ctxReader ends a long read when ctx ends.

@@ -7,7 +7,8 @@ import (
 	"syscall"
 )
 
-// identify returns what tells an open file from another of the same size and modification time.
+// identify returns what distinguishes an open file from others of the same size and
+// modification time.
 func identify(_ *os.File, info os.FileInfo) (file uint64, changed int64) {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {

@@ -7,8 +7,9 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// identify returns what tells an open file from another of the same size and modification time. File
-// systems that lack a part of it, as some network drives do, are compared by the rest.
+// identify returns what distinguishes an open file from others of the same size and
+// modification time. Values that the file system lacks, as on some network drives, are zero
+// and not compared.
 func identify(in *os.File, _ os.FileInfo) (file uint64, changed int64) {
 	handle := windows.Handle(in.Fd())
 	var info windows.ByHandleFileInformation
@@ -18,7 +19,7 @@ func identify(in *os.File, _ os.FileInfo) (file uint64, changed int64) {
 	var basic struct {
 		CreationTime, LastAccessTime, LastWriteTime, ChangeTime windows.Filetime
 		FileAttributes                                          uint32
-		_                                                       uint32 // the size is a multiple of eight
+		_                                                       uint32 // padding to a multiple of eight bytes
 	}
 	err := windows.GetFileInformationByHandleEx(handle, windows.FileBasicInfo, (*byte)(unsafe.Pointer(&basic)), uint32(unsafe.Sizeof(basic)))
 	if err == nil && (basic.ChangeTime != windows.Filetime{}) {

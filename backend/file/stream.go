@@ -12,8 +12,8 @@ import (
 	"tfhaul/crash"
 )
 
-// newStdin returns the state that "-" names. Standard input that is a regular file is read again
-// from where it stood each time; anything else is held in memory, because a temporary file would
+// newStdin returns the state named "-". If standard input is a regular file, every read
+// starts at its initial offset. Anything else is held in memory: a temporary file would
 // write state where nobody expects it.
 func newStdin(c backend.Connection) backend.State {
 	in := c.Stdin
@@ -32,8 +32,8 @@ func newStdin(c backend.Connection) backend.State {
 	}
 }
 
-// regular says whether f is a regular file that can be read again, from which offset, and how much
-// it holds from there on.
+// regular reports whether f is a regular file that can be read again, its current offset,
+// and how many bytes follow it.
 func regular(f *os.File) (start, size int64, ok bool) {
 	info, err := f.Stat()
 	if err != nil || !info.Mode().IsRegular() {
@@ -49,8 +49,8 @@ func regular(f *os.File) (start, size int64, ok bool) {
 // rereadable is standard input redirected from a regular file.
 type rereadable struct {
 	file  *os.File
-	start int64 // where it stood when the process got it
-	size  int64 // from there to the end
+	start int64 // offset when the process started
+	size  int64 // bytes from there to the end
 	place backend.Place
 }
 
@@ -84,7 +84,7 @@ func (r *rereadable) Check(ctx context.Context, v backend.Version) error {
 	return same(ctx, r.Address(), v, now, r.reader())
 }
 
-// Holder knows nothing: the descriptor does not say which file it is, so whose lock would apply.
+// Holder returns nil: a descriptor does not identify the file, so its lock cannot be found.
 func (r *rereadable) Holder(context.Context) (*backend.Lock, error) { return nil, nil }
 
 func (r *rereadable) reader() io.Reader {
@@ -101,7 +101,8 @@ func (r *rereadable) stat() (stamps, error) {
 	return stamps{size: max(0, info.Size()-r.start), modified: info.ModTime(), opened: time.Now(), file: file, changed: changed}, nil
 }
 
-// stream is a state whose bytes come once: a pipe. They are read at the first Open and held.
+// stream is a state that can be read only once, such as a pipe. The first Open reads it
+// into memory.
 type stream struct {
 	name  string
 	place backend.Place
@@ -119,9 +120,9 @@ func (s *stream) Address() string        { return s.name }
 func (s *stream) Place() backend.Place   { return s.place }
 func (s *stream) Traits() backend.Traits { return traits }
 
-// Open reads the stream to its end the first time. A read of a pipe cannot be interrupted: when ctx
-// ends first, Open returns and the one reading goroutine stays until the stream ends or the process
-// does.
+// Open reads the whole stream the first time. Reading a pipe cannot be interrupted: if ctx
+// ends first, Open returns and the reading goroutine remains until the stream or the
+// process ends.
 func (s *stream) Open(ctx context.Context, _ *backend.Version) (io.ReadCloser, backend.Version, error) {
 	s.once.Do(func() {
 		s.done = make(chan struct{})
@@ -141,10 +142,10 @@ func (s *stream) Open(ctx context.Context, _ *backend.Version) (io.ReadCloser, b
 	return io.NopCloser(&blockReader{blocks: s.blocks}), stamps{size: s.size}.version(), nil
 }
 
-// Check is satisfied: what was read is held, and nothing else can be read.
+// Check returns nil: the bytes are held in memory and cannot change.
 func (s *stream) Check(context.Context, backend.Version) error { return nil }
 
-// Holder knows nothing: a stream has no lock.
+// Holder returns nil: a stream has no lock.
 func (s *stream) Holder(context.Context) (*backend.Lock, error) { return nil, nil }
 
 func (s *stream) called() string {
@@ -154,20 +155,20 @@ func (s *stream) called() string {
 	return fmt.Sprintf("%q", s.name)
 }
 
-// readAll holds the stream in blocks, so that growing never copies and never doubles what is held.
+// readAll reads the stream into blocks. Growing therefore never copies what has been read.
 func (s *stream) readAll() (blocks [][]byte, size int64, err error) {
 	in, err := s.open()
 	if err != nil {
 		return nil, 0, fmt.Errorf("reading %s: %w", s.called(), err)
 	}
-	defer func() { _ = in.Close() }() // it was only read
+	defer func() { _ = in.Close() }() // only read
 	const blockSize = 256 << 10
 	for {
 		block := make([]byte, blockSize)
 		n, err := io.ReadFull(in, block)
 		size += int64(n)
 		if size > s.limit {
-			return nil, 0, fmt.Errorf("%s holds more than %d bytes, and what can be read only once has to fit in memory: save it to a file and name the file", s.called(), s.limit)
+			return nil, 0, fmt.Errorf("%s is larger than %d bytes, and input that can be read only once must fit in memory: save it to a file and name the file", s.called(), s.limit)
 		}
 		if n > 0 {
 			blocks = append(blocks, block[:n:n])
@@ -182,10 +183,10 @@ func (s *stream) readAll() (blocks [][]byte, size int64, err error) {
 	}
 }
 
-// blockReader reads blocks one after the other.
+// blockReader reads consecutive blocks.
 type blockReader struct {
-	blocks [][]byte // what is left
-	off    int      // in the first block
+	blocks [][]byte // still to read
+	off    int      // offset in the first block
 }
 
 func (r *blockReader) Read(p []byte) (int, error) {

@@ -25,22 +25,22 @@ func TestStdinThatIsAPipeIsHeldAndReadAgain(t *testing.T) {
 	}
 	o := listing.States[0]
 	if o.Address() != "-" {
-		t.Errorf("Name = %q", o.Address())
+		t.Errorf("Address = %q", o.Address())
 	}
 	for range 2 {
 		got, pin := readPinned(t, o)
 		if !bytes.Equal(got, want) || pin.Size != int64(len(want)) {
-			t.Fatalf("read %d bytes, pin says %d, want %d", len(got), pin.Size, len(want))
+			t.Fatalf("read %d bytes, version has size %d, want %d", len(got), pin.Size, len(want))
 		}
 		if err := o.Check(t.Context(), pin); err != nil {
 			t.Errorf("Check: %v", err)
 		}
 		if _, _, err := o.Open(t.Context(), &pin); err != nil {
-			t.Errorf("a pinned Open: %v", err)
+			t.Errorf("Open of the version: %v", err)
 		}
 	}
 	if lock, err := o.Holder(t.Context()); lock != nil || err != nil {
-		t.Errorf("Lock = %+v, %v; want none", lock, err)
+		t.Errorf("Holder = %+v, %v; want none", lock, err)
 	}
 }
 
@@ -49,7 +49,7 @@ func TestStdinBeyondTheLimitIsAnErrorThatSaysWhatToDo(t *testing.T) {
 		does  string
 		size  int
 		works bool
-	}{{"at the limit", 1000, true}, {"one byte more", 1001, false}} {
+	}{{"at the limit", 1000, true}, {"one byte over the limit", 1001, false}} {
 		t.Run(tt.does, func(t *testing.T) {
 			in := strings.NewReader(strings.Repeat("x", tt.size))
 			listing, err := backend.Kinds{file.Kind(backend.Connection{Stdin: in, StreamLimit: 1000})}.Find(t.Context(), "-", backend.Filter{})
@@ -57,7 +57,7 @@ func TestStdinBeyondTheLimitIsAnErrorThatSaysWhatToDo(t *testing.T) {
 				t.Fatal(err)
 			}
 			_, _, err = listing.States[0].Open(t.Context(), nil)
-			const want = "standard input holds more than 1000 bytes, and what can be read only once has to fit in memory: save it to a file and name the file"
+			const want = "standard input is larger than 1000 bytes, and input that can be read only once must fit in memory: save it to a file and name the file"
 			if tt.works && err != nil || !tt.works && (err == nil || err.Error() != want) {
 				t.Errorf("Open: %v", err)
 			}
@@ -73,7 +73,7 @@ func TestStdinThatFailsIsAnErrorEachTime(t *testing.T) {
 	}
 	for range 2 {
 		if _, _, err := listing.States[0].Open(t.Context(), nil); !errors.Is(err, broken) {
-			t.Errorf("Open: %v, want the reader's error and never half a state", err)
+			t.Errorf("Open: %v, want the reader's error, not half a state", err)
 		}
 	}
 }
@@ -101,11 +101,11 @@ func TestStdinThatIsAFileIsReadFromWhereItStands(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = in.Close() }() // it was only read
+	defer func() { _ = in.Close() }() // only read
 	if _, err := in.Seek(int64(len("header|")), io.SeekStart); err != nil {
 		t.Fatal(err)
 	}
-	// A limit of one byte: nothing is held.
+	// With a limit of one byte, nothing can be held in memory.
 	listing, err := backend.Kinds{file.Kind(backend.Connection{Stdin: in, StreamLimit: 1})}.Find(t.Context(), "-", backend.Filter{})
 	if err != nil {
 		t.Fatal(err)
@@ -115,7 +115,7 @@ func TestStdinThatIsAFileIsReadFromWhereItStands(t *testing.T) {
 	for range 2 {
 		var got []byte
 		if got, pin = readPinned(t, o); string(got) != "state" || pin.Size != 5 {
-			t.Fatalf("read %d bytes, pin says %d, want 5", len(got), pin.Size)
+			t.Fatalf("read %d bytes, version has size %d, want 5", len(got), pin.Size)
 		}
 	}
 	if err := o.Check(t.Context(), pin); err != nil {
@@ -129,11 +129,11 @@ func TestStdinThatIsAFileIsReadFromWhereItStands(t *testing.T) {
 		t.Errorf("Check after a write: %v, want a *ChangedError", err)
 	}
 	if _, _, err := o.Open(t.Context(), &pin); !errors.As(err, &changed) {
-		t.Errorf("a pinned Open after a write: %v, want a *ChangedError", err)
+		t.Errorf("Open of the version after a write: %v, want a *ChangedError", err)
 	}
 }
 
-// readPinned reads an object and fills its pin's MD5.
+// readPinned reads a state and fills in its version's MD5.
 func readPinned(t *testing.T, o backend.State) ([]byte, backend.Version) {
 	t.Helper()
 	in, pin, err := o.Open(t.Context(), nil)

@@ -26,8 +26,8 @@ import (
 	"tfhaul/backend"
 )
 
-// Kind returns the kind of backend that is a bucket. The environment and the shared AWS
-// files are read once for each profile, region, endpoint and bucket.
+// Kind returns the kind of backend that reads states from S3. The environment and the
+// shared AWS files are read once for each profile, region, endpoint and bucket.
 func Kind(c backend.Connection) backend.Kind {
 	connections := &connections{connection: c.WithDefaults()}
 	return backend.Kind{Scheme: "s3", Example: "s3://BUCKET/KEY", Traits: traits, Open: connections.open}
@@ -35,8 +35,8 @@ func Kind(c backend.Connection) backend.Kind {
 
 var traits = backend.Traits{Pins: backend.PinsAnyVersion, Locks: backend.LocksDurable}
 
-// connections are those to all buckets: credentials that were resolved, what is known of
-// the buckets, open connections. They are safe for concurrent use.
+// connections caches what is needed to reach buckets: resolved credentials, regions and
+// open connections. It is safe for concurrent use.
 type connections struct {
 	connection backend.Connection
 
@@ -44,8 +44,8 @@ type connections struct {
 	buckets map[string]*bucket
 }
 
-// open returns the bucket, the prefix or the object that an s3:// URL names. Whether an
-// object exists shows when it is read.
+// open returns the bucket, prefix or object that an s3:// URL names, without checking that
+// an object exists.
 func (c *connections) open(ctx context.Context, address string) (backend.Backend, error) {
 	u, err := parseLocation(address)
 	if err != nil {
@@ -58,7 +58,7 @@ func (c *connections) open(ctx context.Context, address string) (backend.Backend
 	return &prefix{b, u}, nil
 }
 
-// bucket returns the connection to what u names, made at the first call.
+// bucket returns the connection for u, creating it on the first call.
 func (c *connections) bucket(ctx context.Context, u *location) (*bucket, error) {
 	shared := location{bucket: u.bucket, params: maps.Clone(u.params)}
 	shared.params.Del(paramVersion)
@@ -80,14 +80,14 @@ func (c *connections) bucket(ctx context.Context, u *location) (*bucket, error) 
 	return b, nil
 }
 
-// bucket is a connection to one bucket, with the credentials and in the region it needs.
+// bucket is a connection to one bucket, with credentials and region.
 type bucket struct {
 	name        string
 	client      *awss3.Client
 	credentials aws.CredentialsProvider
-	profile     string // as typed; for messages
-	login       string // the profile of "aws sso login", "" where SSO is not used
-	endpoint    string // as typed; for commands we print
+	profile     string // as typed, for messages
+	login       string // the profile for "aws sso login"; "" without SSO
+	endpoint    string // as typed, for the commands we print
 	sse         *customerKey
 	timeout     time.Duration
 	table       *lockTable // nil without ?lock-table=
@@ -96,25 +96,27 @@ type bucket struct {
 	region string
 }
 
-// connectionsPerHost is how many connections are kept open: more than anyone's --parallelism.
+// connectionsPerHost is how many idle connections are kept: more than any useful
+// --parallelism.
 const connectionsPerHost = 128
 
 // openBucket reads the environment and the shared AWS files as the SDK does
-// (https://docs.aws.amazon.com/sdkref/latest/guide/standardized-credentials.html). It asks no server.
+// (https://docs.aws.amazon.com/sdkref/latest/guide/standardized-credentials.html). It sends
+// no requests.
 func openBucket(ctx context.Context, u *location, c backend.Connection) (*bucket, error) {
 	if err := checkEndpointVariables(os.Environ()); err != nil {
 		return nil, err
 	}
 	profile := u.params.Get(paramProfile)
 	options := []func(*config.LoadOptions) error{
-		// The SDK's own log lines would stand between ours and may repeat a request.
+		// The SDK's log lines would mix with ours and may repeat a request.
 		config.WithLogger(logging.Nop{}),
 		config.WithHTTPClient(awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
-			t.MaxIdleConns = 0 // no limit but the next
+			t.MaxIdleConns = 0 // limited only by the next field
 			t.MaxIdleConnsPerHost = connectionsPerHost
 			t.ResponseHeaderTimeout = c.Timeout
 			t.TLSHandshakeTimeout = min(t.TLSHandshakeTimeout, c.Timeout)
-			if c.TLS != nil { // AWS_CA_BUNDLE adds to a copy of it
+			if c.TLS != nil { // AWS_CA_BUNDLE is added to a copy
 				t.TLSClientConfig = c.TLS.Clone()
 				t.TLSClientConfig.RootCAs = c.TLS.RootCAs.Clone()
 			}
@@ -139,7 +141,7 @@ func openBucket(ctx context.Context, u *location, c backend.Connection) (*bucket
 		return nil, err
 	}
 	if cfg.Region == "" {
-		// Any region leads to the bucket's own: a bucket elsewhere says where.
+		// Start in any region: if the bucket is elsewhere, the response says where.
 		cfg.Region = "us-east-1"
 	}
 	guarded, err := guard(cfg.HTTPClient)
@@ -157,8 +159,8 @@ func openBucket(ctx context.Context, u *location, c backend.Connection) (*bucket
 		if b.endpoint != "" {
 			o.BaseEndpoint = aws.String(b.endpoint)
 		}
-		// Bodies that we send carry a Content-MD5 and a signed SHA-256, which every server
-		// understands; trailing checksums some do not.
+		// Requests with a body carry a Content-MD5 and a signed SHA-256, which every server
+		// understands. Some do not understand trailing checksums.
 		o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
 		o.DisableLogOutputChecksumValidationSkipped = true
 	})
@@ -169,17 +171,18 @@ func openBucket(ctx context.Context, u *location, c backend.Connection) (*bucket
 	return b, nil
 }
 
-// guardedClient is for the calls that carry state, locks and keys, not for those that fetch
-// credentials: instance metadata is plain http by nature. It lets nothing out in clear, wherever the
-// address came from, and follows no redirect, because the headers with a customer's key would go
-// along; where S3 redirects, the region is what is wrong.
+// guardedClient is for requests that carry state, locks and keys, and not for fetching
+// credentials: instance metadata uses plain http. It sends nothing over plain http,
+// wherever the address came from. It follows no redirects, because the headers with a
+// customer's key would be sent along; S3 redirects only when the region is wrong.
 type guardedClient struct{ client http.Client }
 
-// guard guards the SDK's client, of which it keeps the transport with its certificates and proxies.
+// guard wraps the SDK's client and keeps its transport, which has the certificates and
+// proxies.
 func guard(client aws.HTTPClient) (*guardedClient, error) {
 	buildable, ok := client.(*awshttp.BuildableClient)
 	if !ok {
-		return nil, fmt.Errorf("the AWS SDK brings an HTTP client of the kind %T, which cannot be kept from redirects", client)
+		return nil, fmt.Errorf("cannot disable redirects in the AWS SDK's HTTP client, of type %T", client)
 	}
 	return &guardedClient{http.Client{
 		Transport:     buildable.GetTransport(),
@@ -193,16 +196,16 @@ func (g *guardedClient) Do(r *http.Request) (*http.Response, error) {
 	}
 	resp, err := g.client.Do(r)
 	if err == nil && (resp.StatusCode >= 300 || r.Method != http.MethodGet || r.URL.Query().Has("list-type")) {
-		resp.Body = &boundedBody{ReadCloser: resp.Body, left: mostAnswer}
+		resp.Body = &boundedBody{ReadCloser: resp.Body, left: maxAnswer}
 	}
 	return resp, err
 }
 
-// mostAnswer bounds what is read, in bytes, of an answer that is no object: the SDK holds such answers
-// in memory. A page of a listing has 1,000 keys of 1,024 bytes at most.
-const mostAnswer = 16 << 20
+// maxAnswer limits how many bytes are read of a response other than an object, which the
+// SDK holds in memory. A page of a listing has at most 1,000 keys of 1,024 bytes.
+const maxAnswer = 16 << 20
 
-// A boundedBody fails where an answer is longer than any should be.
+// A boundedBody fails when a response is too long.
 type boundedBody struct {
 	io.ReadCloser
 	left int64
@@ -210,17 +213,17 @@ type boundedBody struct {
 
 func (b *boundedBody) Read(p []byte) (int, error) {
 	if b.left <= 0 {
-		return 0, fmt.Errorf("the answer is longer than %d MiB", mostAnswer>>20)
+		return 0, fmt.Errorf("the response is longer than %d MiB", maxAnswer>>20)
 	}
 	n, err := b.ReadCloser.Read(p[:min(int64(len(p)), b.left)])
 	b.left -= int64(n)
 	return n, err
 }
 
-// clearTextError marks what guardedClient refuses.
+// clearTextError is returned for what guardedClient refuses to send.
 type clearTextError struct{ error }
 
-// inRegion is the option that sends a call to the region the bucket is known to be in.
+// inRegion returns the option that sends a call to the bucket's known region.
 func (b *bucket) inRegion() (region string, option func(*awss3.Options)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -228,14 +231,14 @@ func (b *bucket) inRegion() (region string, option func(*awss3.Options)) {
 	return region, func(o *awss3.Options) { o.Region = region }
 }
 
-// request is what is being asked of the server, for the sentence that says why it failed.
+// request describes a call, for error messages.
 type request struct {
 	doing  string // "read", "list", "lock"
-	object string // the URL of what it is about
-	action string // the permission needed, as a policy names it: "s3:GetObject"
+	object string // the URL concerned
+	action string // the required permission, as in a policy: "s3:GetObject"
 }
 
-// ask calls the server, once more where the bucket turns out to be in another region.
+// ask calls the server, and repeats the call if the bucket is in another region.
 func ask[T any](ctx context.Context, b *bucket, r request, do func(...func(*awss3.Options)) (T, error)) (T, error) {
 	var none T
 	if err := b.authenticate(ctx, r); err != nil {
@@ -257,8 +260,8 @@ func ask[T any](ctx context.Context, b *bucket, r request, do func(...func(*awss
 	}
 }
 
-// authenticate resolves the credentials, which are kept until they expire, so that their failure is
-// told apart from the request's.
+// authenticate resolves the credentials, which are cached until they expire. Doing so
+// separately distinguishes its failure from the request's.
 func (b *bucket) authenticate(ctx context.Context, r request) error {
 	if b.credentials == nil {
 		return b.noCredentials(r, errors.New("none configured"))
@@ -272,11 +275,12 @@ func (b *bucket) authenticate(ctx context.Context, r request) error {
 	return nil
 }
 
-// expectedRegion is how S3 names the region in the text of AuthorizationHeaderMalformed
-// ("the region 'us-east-1' is wrong; expecting 'eu-west-1'"); quotation marks differ between servers.
+// expectedRegion matches the region in the message of AuthorizationHeaderMalformed ("the
+// region 'us-east-1' is wrong; expecting 'eu-west-1'"). Quotation marks differ between
+// servers.
 var expectedRegion = regexp.MustCompile(`expecting ["'“]?([A-Za-z0-9-]+)`)
 
-// homeRegion is the region that a refusal says the bucket is in, or "".
+// homeRegion returns the bucket's region according to an error response, or "".
 func homeRegion(err error) string {
 	var response *awshttp.ResponseError
 	if errors.As(err, &response) && response.Response != nil {
@@ -293,15 +297,16 @@ func homeRegion(err error) string {
 	return ""
 }
 
-// customerKeyVariable is where Terraform's s3 backend takes the key of SSE-C from
+// customerKeyVariable is where Terraform's s3 backend reads the SSE-C key
 // (https://developer.hashicorp.com/terraform/language/backend/s3#sse_customer_key).
 const customerKeyVariable = "AWS_SSE_CUSTOMER_KEY"
 
-// customerKey is a key of server-side encryption with customer-provided keys, in the three header
-// values that go with every request.
+// customerKey is a key for server-side encryption with customer-provided keys, as the three
+// header values sent with every request.
 type customerKey struct{ algorithm, key, md5 *string }
 
-// customerKeyFromEnvironment returns nil when there is none. Its error does not repeat the key.
+// customerKeyFromEnvironment returns nil if no key is set. Its error does not repeat the
+// key.
 func customerKeyFromEnvironment() (*customerKey, error) {
 	encoded := os.Getenv(customerKeyVariable)
 	if encoded == "" {
@@ -309,7 +314,7 @@ func customerKeyFromEnvironment() (*customerKey, error) {
 	}
 	key, err := base64.StdEncoding.DecodeString(encoded)
 	if err != nil || len(key) != 32 {
-		return nil, fmt.Errorf("%s is not the base64 of 256 bits: it has to be exactly what Terraform's s3 backend takes", customerKeyVariable)
+		return nil, fmt.Errorf("%s is not 256 bits in base64: set it to the key that Terraform's s3 backend uses", customerKeyVariable)
 	}
 	sum := md5.Sum(key)
 	return &customerKey{

@@ -17,7 +17,7 @@ import (
 	"tfhaul/plainwords"
 )
 
-// profileInUse returns the profile that the SDK takes, "" for the default one.
+// profileInUse returns the profile that the SDK uses, or "" for the default profile.
 func profileInUse(typed string) string {
 	for _, name := range []string{typed, os.Getenv("AWS_PROFILE"), os.Getenv("AWS_DEFAULT_PROFILE")} {
 		if name != "" {
@@ -27,7 +27,8 @@ func profileInUse(typed string) string {
 	return ""
 }
 
-// sharedConfig returns the profile's settings as the SDK read them, empty where there are none.
+// sharedConfig returns the profile's settings as read by the SDK, or empty settings if
+// there are none.
 func sharedConfig(cfg aws.Config) config.SharedConfig {
 	for _, from := range cfg.ConfigSources {
 		if shared, ok := from.(config.SharedConfig); ok {
@@ -37,8 +38,8 @@ func sharedConfig(cfg aws.Config) config.SharedConfig {
 	return config.SharedConfig{}
 }
 
-// loginProfile returns the profile that "aws sso login" opens the session of: that of a role's
-// source, which may be another than the one in use. It is "" where no profile uses SSO.
+// loginProfile returns the profile whose session "aws sso login" opens, or "" if no profile
+// uses SSO. For a role it is the source profile, which may differ from the one in use.
 func loginProfile(shared config.SharedConfig) string {
 	for at := &shared; at != nil; at = at.Source {
 		if at.SSOSessionName != "" || at.SSOStartURL != "" {
@@ -48,8 +49,8 @@ func loginProfile(shared config.SharedConfig) string {
 	return ""
 }
 
-// checkEndpointVariables refuses endpoints in the environment that hold more than an
-// address: the SDK repeats them in its errors.
+// checkEndpointVariables refuses endpoints in the environment that contain more than an
+// address, because the SDK repeats them in its errors.
 func checkEndpointVariables(environ []string) error {
 	for _, variable := range environ {
 		name, value, _ := strings.Cut(variable, "=")
@@ -67,21 +68,21 @@ func checkProfileEndpoints(shared config.SharedConfig) error {
 		bare = bare && isBareEndpoint(settings["endpoint_url"])
 	}
 	if !bare {
-		return fmt.Errorf("an endpoint_url of the profile %q in the shared AWS files must be https://HOST[:PORT] and nothing else: no credentials, no query; credentials are settings of their own there", shared.Profile)
+		return fmt.Errorf("an endpoint_url of the profile %q in the shared AWS files must be https://HOST[:PORT] and nothing else: no credentials, no query; credentials have their own settings there", shared.Profile)
 	}
 	return nil
 }
 
-// isBareEndpoint reports whether an endpoint is an address alone, or not set.
+// isBareEndpoint reports whether an endpoint is empty or only an address.
 func isBareEndpoint(given string) bool {
 	e, err := url.Parse(given)
 	return given == "" || err == nil && e.Host != "" && e.User == nil && e.RawQuery == "" && e.Fragment == ""
 }
 
-// loginHint is the command that opens a session again.
+// loginHint returns the command that opens a new session.
 func (b *bucket) loginHint() string {
 	if b.login == "" {
-		return " with whatever made the credentials"
+		return " with the tool that issued the credentials"
 	}
 	return " with: aws sso login --profile " + shellQuoted(b.login)
 }
@@ -97,7 +98,7 @@ func (b *bucket) whyNoCredentials(err error) (code backend.Code, why string) {
 	apiCode, said := apiError(err)
 	network := plainwords.Explain(err)
 	if strings.Contains(strings.ToLower(err.Error()), "imds") {
-		network = "" // which only clouds have
+		network = "" // set only in clouds
 	}
 	process, ofProcess := errors.AsType[*processcreds.ProviderError](err)
 	switch {
@@ -108,17 +109,17 @@ func (b *bucket) whyNoCredentials(err error) (code backend.Code, why string) {
 	case b.login != "" && network == "" && isLoggedOut(err, apiCode):
 		return backend.ExpiredCredentials, "the SSO session has expired or was never opened: log in" + b.loginHint()
 	case apiCode != "" && said != "":
-		return backend.NoCredentials, fmt.Sprintf("the server of the credentials refused them: %s%s", apiCode, quotedText(said))
+		return backend.NoCredentials, fmt.Sprintf("the credential server refused the request: %s%s", apiCode, quotedText(said))
 	case network != "":
-		return backend.NoCredentials, "the server of the credentials cannot be reached: " + network
+		return backend.NoCredentials, "the credential server cannot be reached: " + network
 	case profile != "":
-		return backend.NoCredentials, fmt.Sprintf("the profile %q gives no credentials: check it with: aws sts get-caller-identity --profile %s", profile, shellQuoted(profile))
+		return backend.NoCredentials, fmt.Sprintf("the profile %q provides no credentials: check it with: aws sts get-caller-identity --profile %s", profile, shellQuoted(profile))
 	}
-	return backend.NoCredentials, "no AWS credentials found in the environment, the shared AWS files, or from the machine itself: log in, set AWS_PROFILE, or name a profile with ?" + paramProfile + "=NAME"
+	return backend.NoCredentials, "no AWS credentials found in the environment, the shared AWS files, or on this machine: log in, set AWS_PROFILE, or name a profile with ?" + paramProfile + "=NAME"
 }
 
-// isLoggedOut reports whether a profile with SSO has no valid session. For a profile with an
-// sso_session, the SDK says so in its text alone.
+// isLoggedOut reports whether a profile with SSO has no valid session. For a profile with
+// an sso_session, only the SDK's error text shows it.
 func isLoggedOut(err error, apiCode string) bool {
 	_, invalid := errors.AsType[*ssocreds.InvalidTokenError](err)
 	return invalid || strings.Contains(err.Error(), "SSO token") || apiCode == "UnauthorizedException"
@@ -131,16 +132,16 @@ func namedProfile(name string) string {
 	return fmt.Sprintf("the profile %q", name)
 }
 
-// whyProcess explains why a credential_process gave no credentials. The SDK's text repeats what
-// the program printed, which may be a secret.
+// whyProcess explains why a credential_process provided no credentials. The SDK's error
+// repeats the program's output, which may be secret.
 func whyProcess(err error) string {
 	text := err.Error()
 	for part, why := range map[string]string{
-		"parse failed":            "what it printed is not JSON",
+		"parse failed":            "its output is not JSON",
 		"wrong version":           `its JSON has no "Version": 1`,
 		"missing AccessKeyId":     "its JSON has no AccessKeyId",
 		"missing SecretAccessKey": "its JSON has no SecretAccessKey",
-		"timed out":               "it did not end within a minute",
+		"timed out":               "it did not finish within a minute",
 	} {
 		if strings.Contains(text, part) {
 			return why
@@ -148,10 +149,10 @@ func whyProcess(err error) string {
 	}
 	for next := error(err); next != nil; next = errors.Unwrap(next) {
 		if exit, ok := next.(interface{ ExitCode() int }); ok {
-			return fmt.Sprintf("it ended with status %d: run its command by hand to see why", exit.ExitCode())
+			return fmt.Sprintf("it exited with status %d: run its command by hand to see why", exit.ExitCode())
 		}
 	}
-	return "it could not be run: run its command by hand to see why"
+	return "it cannot be run: run its command by hand to see why"
 }
 
 // explainConfig explains why the environment and the shared AWS files could not be read.
@@ -162,21 +163,21 @@ func explainConfig(ctx context.Context, u *location, err error) error {
 	}
 	typed := u.params.Get(paramProfile)
 	profile := profileInUse(typed)
-	why := "the AWS configuration cannot be read: " + plainwords.Describe(err)
+	why := "cannot read the AWS configuration: " + plainwords.Describe(err)
 	missing, isMissing := errors.AsType[config.SharedConfigProfileNotExistError](err)
 	_, isMFA := errors.AsType[config.AssumeRoleTokenProviderNotSetError](err)
 	switch {
 	case isMissing:
-		why = fmt.Sprintf("there is no profile %q in the shared AWS files (~/.aws/config, ~/.aws/credentials)", missing.Profile)
+		why = fmt.Sprintf("the shared AWS files (~/.aws/config, ~/.aws/credentials) have no profile %q", missing.Profile)
 	case isMFA:
 		option := ""
 		if profile != "" {
 			option = " --profile " + shellQuoted(profile)
 		}
-		why = fmt.Sprintf("%s takes a role that requires an MFA code, and tfhaul does not ask for codes: "+
-			`put a session into the environment first, for example with: eval "$(aws configure export-credentials%s --format env)"`, namedProfile(profile), option)
+		why = fmt.Sprintf("%s assumes a role that requires an MFA code, and tfhaul does not prompt for codes: "+
+			`first export a session to the environment, for example with: eval "$(aws configure export-credentials%s --format env)"`, namedProfile(profile), option)
 		if typed != "" {
-			why += fmt.Sprintf(", and leave ?%s= out", paramProfile)
+			why += fmt.Sprintf(", and leave out ?%s=", paramProfile)
 		}
 	}
 	return &backend.Error{Address: name, Code: backend.NoCredentials, Message: fmt.Sprintf("cannot use %q: %s", name, why), Err: err}

@@ -16,7 +16,7 @@ import (
 	"tfhaul/backend"
 )
 
-// withProfiles makes text the shared AWS configuration, of an empty home.
+// withProfiles makes text the shared AWS configuration of an empty home directory.
 func withProfiles(t *testing.T, text string) (home string) {
 	t.Helper()
 	awsEnvironment(t)
@@ -34,7 +34,7 @@ func withProfiles(t *testing.T, text string) (home string) {
 	return home
 }
 
-// openErr is the error of reading an object with the profile of that name.
+// openErr returns the error of reading an object with this profile.
 func openErr(t *testing.T, parameters string) error {
 	t.Helper()
 	listing, err := findWith(t, backend.Connection{}, "s3://acme/a.tfstate?path-style=true&endpoint=http://127.0.0.1:1"+parameters, backend.Filter{})
@@ -42,7 +42,7 @@ func openErr(t *testing.T, parameters string) error {
 		_, _, err = listing.States[0].Open(t.Context(), nil)
 	}
 	if err == nil {
-		t.Fatal("it was read")
+		t.Fatal("the read succeeded")
 	}
 	return err
 }
@@ -95,7 +95,7 @@ s3 =
 
 func TestCredentialsThatCannotBeHadAreExplained(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		t.Skip("the credential processes are written for sh")
+		t.Skip("the credential processes need sh")
 	}
 	nobody, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -106,20 +106,20 @@ func TestCredentialsThatCannotBeHadAreExplained(t *testing.T) {
 		profile, environment string
 		want                 []string
 	}{
-		"an sso_session without a login":          {"dev", "", []string{"the SSO session has expired or was never opened: log in with: aws sso login --profile dev"}},
-		"an sso_session of AWS_PROFILE":           {"", "dev", []string{"log in with: aws sso login --profile dev"}},
-		"an sso_session that expired":             {"dev", "expired", []string{"log in with: aws sso login --profile dev"}},
-		"SSO without an sso_session":              {"legacy", "", []string{"log in with: aws sso login --profile legacy"}},
-		"a role from an sso_session":              {"deploy", "", []string{"log in with: aws sso login --profile dev"}},
-		"a credential_process that fails":         {"fails", "", []string{`the credential_process of the profile "fails" failed: it ended with status 3`}},
-		"a credential_process that prints text":   {"chatty", "", []string{`the credential_process of the profile "chatty" failed: what it printed is not JSON`}},
-		"a credential_process that gives nothing": {"empty", "", []string{`failed: its JSON has no AccessKeyId`}},
-		"a role that requires MFA": {"mfa", "", []string{`the profile "mfa" takes a role that requires an MFA code`,
-			`eval "$(aws configure export-credentials --profile mfa --format env)"`, "leave ?profile= out"}},
+		"an sso_session without a login":           {"dev", "", []string{"the SSO session has expired or was never opened: log in with: aws sso login --profile dev"}},
+		"an sso_session of AWS_PROFILE":            {"", "dev", []string{"log in with: aws sso login --profile dev"}},
+		"an expired sso_session":                   {"dev", "expired", []string{"log in with: aws sso login --profile dev"}},
+		"SSO without an sso_session":               {"legacy", "", []string{"log in with: aws sso login --profile legacy"}},
+		"a role from an sso_session":               {"deploy", "", []string{"log in with: aws sso login --profile dev"}},
+		"a credential_process that fails":          {"fails", "", []string{`the credential_process of the profile "fails" failed: it exited with status 3`}},
+		"a credential_process that prints text":    {"chatty", "", []string{`the credential_process of the profile "chatty" failed: its output is not JSON`}},
+		"a credential_process that prints no keys": {"empty", "", []string{`failed: its JSON has no AccessKeyId`}},
+		"a role that requires MFA": {"mfa", "", []string{`the profile "mfa" assumes a role that requires an MFA code`,
+			`eval "$(aws configure export-credentials --profile mfa --format env)"`, "leave out ?profile="}},
 		"a role of AWS_PROFILE that requires MFA": {"", "mfa", []string{`eval "$(aws configure export-credentials --profile mfa --format env)"`}},
-		"a role whose server is down":             {"role", "", []string{"the server of the credentials cannot be reached: nothing listens at 127.0.0.1:"}},
+		"a role whose server is down":             {"role", "", []string{"the credential server cannot be reached: nothing listens at 127.0.0.1:"}},
 		"an endpoint_url with credentials":        {"endpoint", "", []string{`an endpoint_url of the profile "endpoint" in the shared AWS files must be https://HOST[:PORT]`}},
-		"an endpoint_url of a service":            {"services", "", []string{`an endpoint_url of the profile "services"`}},
+		"an endpoint_url for one service":         {"services", "", []string{`an endpoint_url of the profile "services"`}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			home := withProfiles(t, profiles)
@@ -142,14 +142,14 @@ func TestCredentialsThatCannotBeHadAreExplained(t *testing.T) {
 			}
 			for _, secret := range []string{"hunter2", "AssumeRoleTokenProvider", "operation error"} {
 				if strings.Contains(err.Error(), secret) {
-					t.Errorf("the error says %q: %v", secret, err)
+					t.Errorf("the error contains %q: %v", secret, err)
 				}
 			}
 		})
 	}
 }
 
-// rememberLogin writes what a login of the session "corp" left long ago.
+// rememberLogin writes the cache file of an old login to the session "corp".
 func rememberLogin(t *testing.T, home string) {
 	t.Helper()
 	sum := sha1.Sum([]byte("corp"))
@@ -174,13 +174,13 @@ func TestAWrongCustomerKeyIsNotAMissingPermission(t *testing.T) {
 		code          backend.Code
 	}{
 		"refused as access denied": {func(w http.ResponseWriter) { refuse(w, 403, "AccessDenied", "Access Denied") }, needsKey,
-			"the key in AWS_SSE_CUSTOMER_KEY is not the one it is encrypted with", backend.KeyDenied},
+			"the key in AWS_SSE_CUSTOMER_KEY is not the one that encrypted it", backend.KeyDenied},
 		"refused as a bad request": {func(w http.ResponseWriter) {
 			refuse(w, 400, "InvalidArgument", "The calculated MD5 hash of the customer provided key did not match.")
-		}, needsKey, "the key in AWS_SSE_CUSTOMER_KEY is not the one it is encrypted with", backend.KeyDenied},
+		}, needsKey, "the key in AWS_SSE_CUSTOMER_KEY is not the one that encrypted it", backend.KeyDenied},
 		"refused either way": {func(w http.ResponseWriter) { refuse(w, 403, "AccessDenied", "Access Denied") },
 			func(w http.ResponseWriter) { refuse(w, 403, "AccessDenied", "Access Denied") },
-			"the credentials need s3:GetObject for it (or it does not exist: that is told only to those who have s3:ListBucket, or the key in AWS_SSE_CUSTOMER_KEY is not the one", backend.AccessDenied},
+			"the credentials need s3:GetObject for it (or it does not exist, which S3 reveals only with s3:ListBucket, or the key in AWS_SSE_CUSTOMER_KEY is not the one", backend.AccessDenied},
 	} {
 		t.Run(name, func(t *testing.T) {
 			awsEnvironment(t)
@@ -200,7 +200,7 @@ func TestAWrongCustomerKeyIsNotAMissingPermission(t *testing.T) {
 					t.Errorf("error %v\nwant  %s (%s)", err, tt.want, tt.code)
 				}
 				if err != nil && strings.Contains(err.Error(), encoded) {
-					t.Error("the error shows the key")
+					t.Error("the error reveals the key")
 				}
 			}
 		})
@@ -209,13 +209,13 @@ func TestAWrongCustomerKeyIsNotAMissingPermission(t *testing.T) {
 
 func TestAServerThatIsNotS3IsNamed(t *testing.T) {
 	for name, page := range map[string]http.HandlerFunc{
-		"a page": func(w http.ResponseWriter, _ *http.Request) {
+		"an HTML page": func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/html")
 			w.WriteHeader(http.StatusNotFound)
 			fmt.Fprint(w, "<html><body><h1>Not Found</h1></body></html>")
 		},
 		"plain text": http.NotFound,
-		"an API": func(w http.ResponseWriter, _ *http.Request) {
+		"another API": func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
 			w.WriteHeader(http.StatusNotFound)
 			fmt.Fprint(w, `{"errors":[{"status":"404"}]}`)

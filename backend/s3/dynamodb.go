@@ -14,9 +14,9 @@ import (
 	"tfhaul/backend"
 )
 
-// The attributes of the items that Terraform's s3 backend keeps in its table
-// (internal/backend/remote-state/s3, dynamodb_table), and what stands behind the LockID of the item
-// that holds the digest.
+// Attributes of the items in the table of Terraform's s3 backend
+// (internal/backend/remote-state/s3, dynamodb_table), and the suffix of the LockID of the
+// item that holds the digest.
 const (
 	attributeLockID = "LockID"
 	attributeInfo   = "Info"
@@ -24,15 +24,15 @@ const (
 	digestSuffix    = "-md5"
 )
 
-// lockTable is the DynamoDB table that ?lock-table= names. It is in the bucket's region, at the
-// address that AWS_ENDPOINT_URL_DYNAMODB names where that is set.
+// lockTable is the DynamoDB table from ?lock-table=. It is in the bucket's region, or at
+// AWS_ENDPOINT_URL_DYNAMODB if that is set.
 type lockTable struct {
 	name   string
 	bucket *bucket
 	client *dynamodb.Client
 }
 
-// Digest reads the digest item of the table; "" without ?lock-table=.
+// Digest returns the table's digest item, or "" without ?lock-table=.
 func (o *object) Digest(ctx context.Context) (string, error) {
 	if o.bucket.table == nil {
 		return "", ctx.Err()
@@ -43,19 +43,19 @@ func (o *object) Digest(ctx context.Context) (string, error) {
 	}
 	digest := strings.ToLower(text(item[attributeDigest]))
 	if sum, err := hex.DecodeString(digest); err != nil || len(sum) != 16 {
-		return "", fmt.Errorf("the digest item %q in the table %q holds no MD5", o.lockID()+digestSuffix, o.bucket.table.name)
+		return "", fmt.Errorf("the digest item %q in the table %q does not contain an MD5", o.lockID()+digestSuffix, o.bucket.table.name)
 	}
 	return digest, nil
 }
 
-// lockID is the LockID of the item that locks the state.
+// lockID returns the LockID of the item that locks the state.
 func (o *object) lockID() string { return o.bucket.name + "/" + o.key }
 
 // url names an item in messages.
 func (t *lockTable) url(id string) string { return "dynamodb://" + t.name + "/" + id }
 
-// item reads an item; nil when there is none. The read is consistent: a lock that was just taken
-// shows.
+// item returns an item, or nil if it does not exist. The read is consistent, so it sees a
+// lock that was just taken.
 func (t *lockTable) item(ctx context.Context, id string) (map[string]types.AttributeValue, error) {
 	r := request{doing: "read", object: t.url(id), action: "dynamodb:GetItem"}
 	out, err := askTable(ctx, t, r, func(here func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error) {
@@ -87,7 +87,7 @@ func lockIDKey(id string) map[string]types.AttributeValue {
 	return map[string]types.AttributeValue{attributeLockID: &types.AttributeValueMemberS{Value: id}}
 }
 
-// text is a string attribute's value, "" for any other.
+// text returns the value of a string attribute, and "" for any other type.
 func text(v types.AttributeValue) string {
 	if s, ok := v.(*types.AttributeValueMemberS); ok {
 		return s.Value
@@ -95,13 +95,13 @@ func text(v types.AttributeValue) string {
 	return ""
 }
 
-// lockItem is the table's item that locks a state.
+// lockItem is the item in the table that locks a state.
 type lockItem struct {
 	table *lockTable
 	state *object
 }
 
-// read returns nil when there is no lock.
+// read returns nil if there is no lock.
 func (l *lockItem) read(ctx context.Context) (*heldLock, error) {
 	item, err := l.table.item(ctx, l.state.lockID())
 	if err != nil {
@@ -115,7 +115,7 @@ func (l *lockItem) read(ctx context.Context) (*heldLock, error) {
 	return held, nil
 }
 
-// write puts the item there if there is none, as Terraform does.
+// write creates the item if it does not exist, as Terraform does.
 func (l *lockItem) write(ctx context.Context, description []byte) (maybe bool, err error) {
 	item := lockIDKey(l.state.lockID())
 	item[attributeInfo] = &types.AttributeValueMemberS{Value: string(description)}
@@ -145,7 +145,7 @@ func (l *lockItem) request(doing, action string) request {
 	return request{doing: doing, object: l.table.url(l.state.lockID()), action: action}
 }
 
-// conditionFailed makes errLockHeld of the answer that a condition was not met.
+// conditionFailed returns errLockHeld if a condition was not met, and err otherwise.
 func conditionFailed(err error) error {
 	var failed *types.ConditionalCheckFailedException
 	if errors.As(err, &failed) {
@@ -156,7 +156,7 @@ func conditionFailed(err error) error {
 
 func (l *lockItem) path() string { return l.table.url(l.state.lockID()) }
 
-// lift is the command that removes it by hand.
+// lift returns the command that removes the item by hand.
 func (l *lockItem) lift() string {
 	c := fmt.Sprintf(`aws dynamodb delete-item --table-name %s --key %s`, shellQuoted(l.table.name),
 		shellQuoted(fmt.Sprintf(`{"%s":{"S":%q}}`, attributeLockID, l.state.lockID())))

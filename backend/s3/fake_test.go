@@ -23,10 +23,11 @@ import (
 	"tfhaul/backend"
 )
 
-// The real S3 server is in e2e/s3. Here are only answers that none gives when asked to: servers that
-// misbehave, connections that break at a chosen moment, and encryption that needs AWS.
+// The real S3 server is in e2e/s3. These tests need responses that it never gives:
+// misbehaving servers, connections that break at a chosen moment, and encryption that needs
+// AWS.
 
-// awsEnvironment keeps the SDK from this machine's configuration.
+// awsEnvironment isolates the SDK from this machine's configuration.
 func awsEnvironment(t *testing.T) {
 	for name, value := range map[string]string{
 		"AWS_ACCESS_KEY_ID": "AKIAFAKE", "AWS_SECRET_ACCESS_KEY": "secret-of-the-fake", "AWS_SESSION_TOKEN": "",
@@ -38,7 +39,7 @@ func awsEnvironment(t *testing.T) {
 	}
 }
 
-// atServer is the object at key on a server that answers as handler does.
+// atServer returns the object at key on a server with this handler.
 func atServer(t *testing.T, key string, handler http.HandlerFunc) *object {
 	t.Helper()
 	awsEnvironment(t)
@@ -47,7 +48,7 @@ func atServer(t *testing.T, key string, handler http.HandlerFunc) *object {
 	return objectAt(t, server, key)
 }
 
-// findWith finds by connections of its own.
+// findWith finds a state with connections of its own.
 func findWith(t *testing.T, c backend.Connection, address string, f backend.Filter) (*backend.Listing, error) {
 	return backend.Kinds{Kind(c)}.Find(t.Context(), address, f)
 }
@@ -61,7 +62,7 @@ func objectAt(t *testing.T, server *httptest.Server, key string) *object {
 	return listing.States[0].(*object)
 }
 
-// refuse answers as S3 does when it refuses.
+// refuse answers with an S3 error document.
 func refuse(w http.ResponseWriter, status int, code, message string) {
 	w.Header().Set("Content-Type", "application/xml")
 	w.WriteHeader(status)
@@ -80,22 +81,22 @@ func TestWhatS3RefusesIsExplained(t *testing.T) {
 		{403, "RequestTimeTooSkewed", "The difference is too large.", "set the clock", backend.BadCredentials},
 		{403, "AccessDenied", "User: arn:aws:iam::1:user/ann is not authorized to perform: kms:Decrypt on resource: arn:aws:kms:eu-west-1:1:key/2", "kms:Decrypt is missing", backend.KeyDenied},
 		{400, "KMS.DisabledException", "arn:aws:kms:eu-west-1:1:key/2 is disabled.", `its KMS key cannot be used ("arn:aws:kms:eu-west-1:1:key/2 is disabled.")`, backend.KeyDenied},
-		{400, "InvalidRequest", "The object was stored using a form of Server Side Encryption. The correct parameters must be provided to retrieve the object.", "set AWS_SSE_CUSTOMER_KEY to the one Terraform uses", backend.KeyDenied},
+		{400, "InvalidRequest", "The object was stored using a form of Server Side Encryption. The correct parameters must be provided to retrieve the object.", "set AWS_SSE_CUSTOMER_KEY to the key that Terraform uses", backend.KeyDenied},
 		{403, "InvalidObjectState", "The operation is not valid for the object's storage class", "it is archived (Glacier): restore it first", backend.Archived},
-		{403, "AccessDenied", "Access Denied", `the credentials need s3:GetObject for it (or it does not exist: that is told only to those who have s3:ListBucket) ("Access Denied")`, backend.AccessDenied},
-		{301, "PermanentRedirect", "The bucket you are attempting to access must be addressed using the specified endpoint.", "say which with ?region=NAME", backend.WrongRegion},
+		{403, "AccessDenied", "Access Denied", `the credentials need s3:GetObject for it (or it does not exist, which S3 reveals only with s3:ListBucket) ("Access Denied")`, backend.AccessDenied},
+		{301, "PermanentRedirect", "The bucket you are attempting to access must be addressed using the specified endpoint.", "name it with ?region=NAME", backend.WrongRegion},
 		{418, "Teapot", "short and stout", `the server said Teapot ("short and stout")`, backend.Failed},
 	} {
 		t.Run(tt.code+" "+string(tt.wantCode), func(t *testing.T) {
 			o := atServer(t, "a.tfstate", func(w http.ResponseWriter, r *http.Request) { refuse(w, tt.status, tt.code, tt.message) })
 			_, _, opened := o.Open(t.Context(), nil)
-			checked := o.Check(t.Context(), pin{}.asVersion()) // a HEAD, whose answer has no text
+			checked := o.Check(t.Context(), pin{}.asVersion()) // a response to HEAD has no text
 			for _, err := range []error{opened, checked} {
 				if err == nil || !strings.Contains(err.Error(), tt.want) || !hasCode(err, tt.wantCode) {
 					t.Errorf("error %v\nwant  %s", err, tt.want)
 				}
 				if err != nil && (strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), "AKIAFAKE")) {
-					t.Error("the error shows what was signed")
+					t.Error("the error reveals a credential")
 				}
 			}
 		})
@@ -130,7 +131,7 @@ func TestABucketElsewhereIsFollowed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_ = in.Close() // it was not read
+		_ = in.Close() // not read
 	}
 	if want := "GET us-east-1, GET eu-west-3, GET eu-west-3"; strings.Join(asked, ", ") != want {
 		t.Errorf("asked %s\nwant  %s", asked, want)
@@ -150,7 +151,7 @@ func TestARedirectToAnotherHostIsNotFollowed(t *testing.T) {
 			refuse(w, status, "TemporaryRedirect", "go there")
 		})
 		if _, _, err := o.Open(t.Context(), nil); !hasCode(err, backend.WrongRegion) || asked {
-			t.Errorf("%d: error %v, asked the other host: %v", status, err, asked)
+			t.Errorf("%d: error %v, followed the redirect: %v", status, err, asked)
 		}
 	}
 }
@@ -160,7 +161,7 @@ func answer(w http.ResponseWriter, data, etag string) {
 	w.Header().Set("ETag", etag)
 	w.Header().Set("Content-Length", fmt.Sprint(len(data)))
 	w.Header().Set("Last-Modified", "Tue, 04 Mar 2025 05:06:07 GMT")
-	_, _ = io.WriteString(w, data) // the client may be gone
+	_, _ = io.WriteString(w, data) // the client may have disconnected
 }
 
 func TestAServerThatIgnoresConditionsGivesNoOtherBytes(t *testing.T) {
@@ -170,7 +171,7 @@ func TestAServerThatIgnoresConditionsGivesNoOtherBytes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = in.Close() // it was not read
+	_ = in.Close() // not read
 	etag = `"2"`
 	_, _, err = o.Open(t.Context(), &pin)
 	var changed *backend.ChangedError
@@ -182,10 +183,10 @@ func TestAServerThatIgnoresConditionsGivesNoOtherBytes(t *testing.T) {
 func TestAnObjectOfUnknownLengthIsRefused(t *testing.T) {
 	o := atServer(t, "a.tfstate", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("ETag", `"1"`)
-		_, _ = io.WriteString(w, "{") // the client may be gone
+		_, _ = io.WriteString(w, "{") // the client may have disconnected
 		w.(http.Flusher).Flush()      // chunked from here on
 	})
-	if _, _, err := o.Open(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "does not say how long it is") {
+	if _, _, err := o.Open(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "does not report its length") {
 		t.Errorf("error %v", err)
 	}
 }
@@ -196,7 +197,7 @@ func TestABodyThatStallsIsAnError(t *testing.T) {
 		in := &body{ctx: ctx, cancel: cancel, in: io.NopCloser(stalled{ctx}), address: "s3://acme/a", size: 10, stall: time.Minute}
 		started := time.Now()
 		_, err := io.ReadAll(in)
-		if !errors.As(err, new(*stallError)) || !strings.Contains(err.Error(), "broke off after 0 of 10 bytes: no byte came for 1m0s") {
+		if !errors.As(err, new(*stallError)) || !strings.Contains(err.Error(), "broke off after 0 of 10 bytes: nothing arrived for 1m0s") {
 			t.Errorf("error %v", err)
 		}
 		if waited := time.Since(started); waited != time.Minute {
@@ -205,7 +206,7 @@ func TestABodyThatStallsIsAnError(t *testing.T) {
 	})
 }
 
-// stalled is a body of which nothing comes until its request is ended.
+// stalled is a body that sends nothing until its request is canceled.
 type stalled struct{ ctx context.Context }
 
 func (s stalled) Read([]byte) (int, error) {
@@ -215,9 +216,9 @@ func (s stalled) Read([]byte) (int, error) {
 
 func TestAListingThatCannotBeTrustedIsAnError(t *testing.T) {
 	for _, tt := range []struct{ does, page, want string }{
-		{"more to come, from nowhere", `<IsTruncated>true</IsTruncated>`, "there is more and not where it begins"},
-		{"the same page for ever", `<IsTruncated>true</IsTruncated><NextContinuationToken>same</NextContinuationToken>`, "there is more and not where it begins"},
-		{"keys that cannot be decoded", `<EncodingType>url</EncodingType><Contents><Key>a%zz</Key></Contents>`, "encodes a key in a way that cannot be read"},
+		{"a truncated page without a continuation", `<IsTruncated>true</IsTruncated>`, "reports more keys, but not where they begin"},
+		{"the same page forever", `<IsTruncated>true</IsTruncated><NextContinuationToken>same</NextContinuationToken>`, "reports more keys, but not where they begin"},
+		{"malformed key encoding", `<EncodingType>url</EncodingType><Contents><Key>a%zz</Key></Contents>`, "encodes a key incorrectly"},
 	} {
 		t.Run(tt.does, func(t *testing.T) {
 			awsEnvironment(t)
@@ -251,7 +252,7 @@ func TestKeysAreDecodedWhereTheServerEncodesThem(t *testing.T) {
 		t.Errorf("a search: %+v, %v", found, err)
 	}
 	if found != nil && !strings.Contains(found.States[0].Address(), "a+b%20c%01/日.tfstate") {
-		t.Errorf("it is called %s", found.States[0].Address())
+		t.Errorf("its address is %s", found.States[0].Address())
 	}
 }
 
@@ -260,7 +261,7 @@ func TestPlainHTTPLeavesThisMachineFromNowhere(t *testing.T) {
 	t.Setenv("AWS_ENDPOINT_URL_S3", "http://s3.example.com")
 	t.Setenv("AWS_MAX_ATTEMPTS", "1")
 	_, err := findWith(t, backend.Connection{}, "s3://acme/", backend.Filter{})
-	if err == nil || !strings.Contains(err.Error(), "would carry state in clear over the network") {
+	if err == nil || !strings.Contains(err.Error(), "over plain http") {
 		t.Errorf("error %v", err)
 	}
 }
@@ -268,7 +269,7 @@ func TestPlainHTTPLeavesThisMachineFromNowhere(t *testing.T) {
 func TestAProfileThatDoesNotExist(t *testing.T) {
 	awsEnvironment(t)
 	_, err := findWith(t, backend.Connection{}, "s3://acme/a.tfstate?profile=nobody", backend.Filter{})
-	if !hasCode(err, backend.NoCredentials) || !strings.Contains(err.Error(), `there is no profile "nobody"`) {
+	if !hasCode(err, backend.NoCredentials) || !strings.Contains(err.Error(), `have no profile "nobody"`) {
 		t.Errorf("error %v", err)
 	}
 }
@@ -286,10 +287,10 @@ func TestConnectionsAreShared(t *testing.T) {
 	}
 	first := find("s3://acme/a.tfstate?region=eu-west-1")
 	if find("s3://acme/b.tfstate?region=eu-west-1&versionId=7") != first {
-		t.Error("two objects of one bucket have two connections")
+		t.Error("two objects in one bucket do not share a connection")
 	}
 	if find("s3://acme/a.tfstate?region=eu-west-2") == first || find("s3://other/a.tfstate?region=eu-west-1") == first {
-		t.Error("what differs shares a connection")
+		t.Error("different settings share a connection")
 	}
 }
 
@@ -309,11 +310,11 @@ func TestAnOldListingSaysNothingOfLocks(t *testing.T) {
 	}
 }
 
-// oneObject is a server that holds objects in memory and can be told to fail.
+// oneObject is a server that holds objects in memory and can be made to fail.
 type oneObject struct {
 	mu      sync.Mutex
 	objects map[string]string
-	headers map[string]http.Header // of the last PUT of each
+	headers map[string]http.Header // of the last PUT of each key
 	fail    func(w http.ResponseWriter, r *http.Request, then func()) bool
 }
 
@@ -322,7 +323,7 @@ func (s *oneObject) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer s.mu.Unlock()
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
-		return // the client is gone
+		return // the client may have disconnected
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	do := func() { s.serve(w, r, string(body)) }
@@ -338,7 +339,7 @@ func (s *oneObject) serve(w http.ResponseWriter, r *http.Request, body string) {
 	switch r.Method {
 	case http.MethodPut:
 		if there && r.Header.Get("If-None-Match") == "*" {
-			refuse(w, http.StatusPreconditionFailed, "PreconditionFailed", "it is there")
+			refuse(w, http.StatusPreconditionFailed, "PreconditionFailed", "the lock exists")
 			return
 		}
 		s.objects[r.URL.Path], s.headers[r.URL.Path] = body, r.Header.Clone()
@@ -347,7 +348,7 @@ func (s *oneObject) serve(w http.ResponseWriter, r *http.Request, body string) {
 		w.WriteHeader(http.StatusNoContent)
 	case http.MethodGet, http.MethodHead:
 		if !there {
-			refuse(w, http.StatusNotFound, "NoSuchKey", "not there")
+			refuse(w, http.StatusNotFound, "NoSuchKey", "the lock does not exist")
 			return
 		}
 		answer(w, data, etag)
@@ -358,11 +359,11 @@ func newOneObject() *oneObject {
 	return &oneObject{objects: map[string]string{"/acme/a.tfstate": "{}"}, headers: map[string]http.Header{}}
 }
 
-// hangUp ends the connection without an answer.
+// hangUp closes the connection without a response.
 func hangUp(w http.ResponseWriter) {
 	c, _, err := w.(http.Hijacker).Hijack()
 	if err == nil {
-		_ = c.Close() // that is all it is for
+		_ = c.Close() // its only use
 	}
 }
 
@@ -387,7 +388,7 @@ func TestALockWhoseAnswerWasLostIsOurs(t *testing.T) {
 		t.Fatal(err)
 	}
 	if puts != 2 {
-		t.Errorf("%d writes, want the SDK's second", puts)
+		t.Errorf("%d writes, want 2: the SDK repeats the first", puts)
 	}
 	if err := lease.Release(t.Context()); err != nil || server.objects[lockPath] != "" {
 		t.Errorf("Release: %v", err)
@@ -397,12 +398,12 @@ func TestALockWhoseAnswerWasLostIsOurs(t *testing.T) {
 func TestALockThatMayBeLeftIsTakenBackOrNamed(t *testing.T) {
 	for _, tt := range []struct {
 		does   string
-		reads  bool // whether the lock can be looked at afterwards
+		reads  bool // whether the lock can be read afterwards
 		effect bool // whether the write took effect
 	}{
-		{"written, and taken back", true, true},
+		{"written and removed", true, true},
 		{"not written", true, false},
-		{"written, and not to be looked at", false, true},
+		{"written but unreadable", false, true},
 	} {
 		t.Run(tt.does, func(t *testing.T) {
 			server, wrote := newOneObject(), false
@@ -430,16 +431,16 @@ func TestALockThatMayBeLeftIsTakenBackOrNamed(t *testing.T) {
 				t.Errorf("TakeLock: %v", err)
 			}
 			if _, there := server.objects[lockPath]; there == tt.reads {
-				t.Errorf("the lock is there: %v", there)
+				t.Errorf("the lock exists: %v", there)
 			}
 			if !tt.reads && (left == nil || left.Lock.ID == "" || !strings.Contains(err.Error(), "aws s3 rm s3://acme/a.tfstate.tflock --endpoint-url http://127.0.0.1:")) {
-				t.Errorf("the error does not say how to lift it: %v", err)
+				t.Errorf("the error does not say how to remove the lock: %v", err)
 			}
 		})
 	}
 }
 
-// reopened is the same object with what the environment says now.
+// reopened returns the same object, opened with the present environment.
 func reopened(t *testing.T, o *object) *object {
 	t.Helper()
 	listing, err := findWith(t, backend.Connection{}, o.Address(), backend.Filter{})
@@ -466,7 +467,7 @@ func TestAnInterruptedLockIsTakenBack(t *testing.T) {
 		t.Errorf("TakeLock: %v, want context.Canceled", err)
 	}
 	if _, there := server.objects[lockPath]; there {
-		t.Error("the lock is still there")
+		t.Error("the lock still exists")
 	}
 }
 
@@ -516,7 +517,7 @@ func TestTheCustomersKey(t *testing.T) {
 		if has && (h.Get("X-Amz-Server-Side-Encryption-Customer-Key") != encoded ||
 			h.Get("X-Amz-Server-Side-Encryption-Customer-Key-Md5") != base64.StdEncoding.EncodeToString(sum[:]) ||
 			h.Get("X-Amz-Server-Side-Encryption-Customer-Algorithm") != "AES256") {
-			t.Error("the three headers do not belong together")
+			t.Error("the three headers do not match")
 		}
 		if has == plain && r.Method != http.MethodDelete {
 			refuse(w, http.StatusBadRequest, "InvalidRequest", "The encryption parameters are not applicable to this object.")
@@ -542,7 +543,7 @@ func TestTheCustomersKey(t *testing.T) {
 		if data, err := io.ReadAll(in); err != nil || string(data) != "{}" {
 			t.Errorf("%s: read %d bytes, %v", name, len(data), err)
 		}
-		_ = in.Close() // it was only read
+		_ = in.Close() // only read
 		if err := o.Check(t.Context(), pin); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -552,7 +553,7 @@ func TestTheCustomersKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	if server.headers[lockPath].Get("X-Amz-Server-Side-Encryption-Customer-Key") != encoded {
-		t.Error("the lock was not written with the key that Terraform reads it with")
+		t.Error("the lock was not written with Terraform's key")
 	}
 	if err := lease.Release(t.Context()); err != nil {
 		t.Error(err)

@@ -13,7 +13,7 @@ import (
 	"tfhaul/backend"
 )
 
-// endlessly answers without an end, until the client has had enough.
+// endlessly sends data until the client disconnects.
 func endlessly(w http.ResponseWriter, status int, contentType, head string, piece []byte) {
 	w.Header().Set("Content-Type", contentType)
 	w.WriteHeader(status)
@@ -25,7 +25,8 @@ func endlessly(w http.ResponseWriter, status int, contentType, head string, piec
 	}
 }
 
-// TestAnswersWithoutAnEndAreNotHeld has a server that means to fill the memory.
+// TestAnswersWithoutAnEndAreNotHeld reads from a server that tries to fill the client's
+// memory.
 func TestAnswersWithoutAnEndAreNotHeld(t *testing.T) {
 	for name, answer := range map[string]http.HandlerFunc{
 		"a refusal": func(w http.ResponseWriter, _ *http.Request) {
@@ -50,7 +51,7 @@ func TestAnswersWithoutAnEndAreNotHeld(t *testing.T) {
 				t.Fatalf("%T %v", err, err)
 			}
 			if len(err.Error()) > 1000 {
-				t.Errorf("an error of %d bytes", len(err.Error()))
+				t.Errorf("the error has %d bytes", len(err.Error()))
 			}
 			if grown := after.TotalAlloc - before.TotalAlloc; grown > 400<<20 {
 				t.Errorf("%d MiB were allocated", grown>>20)

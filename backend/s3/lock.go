@@ -14,26 +14,29 @@ import (
 	"tfhaul/backend"
 )
 
-// lockPlace is where a backend keeps a lock: an object, or an item of a table. A state may be locked
+// lockPlace is one place for a lock: an object or an item of a table. A state may be locked
 // in several.
 type lockPlace interface {
-	// read returns nil when nobody holds it.
+	// read returns nil if there is no lock.
 	read(ctx context.Context) (*heldLock, error)
-	// write puts the description there if there is none, and errLockHeld says that there is one, or
-	// was at that moment. With an error, maybe says whether it may be there all the same.
+	// write creates the lock's description if there is none, and returns errLockHeld if
+	// there was one. With an error, maybe reports whether the lock may have been created.
 	write(ctx context.Context, description []byte) (maybe bool, err error)
-	// remove deletes the lock if it still is the one that read returned with tag; errLockHeld says
-	// that it is not.
+	// remove deletes the lock if it is still the one that read returned with tag, and
+	// otherwise returns errLockHeld.
 	remove(ctx context.Context, tag string) error
-	// path is where it is, for people; lift the command that removes it by hand.
+	// path returns where the lock is, for messages; lift returns the command that removes
+	// it by hand.
 	path() string
 	lift() string
 }
 
-// errLockHeld is what a lockPlace says where a condition on it was not met.
-var errLockHeld = errors.New("the lock is there already, or is another")
+// errLockHeld is returned by a lockPlace when the condition of a write or removal was not
+// met.
+var errLockHeld = errors.New("the lock already exists, or is a different one")
 
-// lockPlaces is where Terraform's s3 backend looks for the lock of this state, in its order.
+// lockPlaces returns where Terraform's s3 backend looks for this state's lock, in the same
+// order.
 func (o *object) lockPlaces() []lockPlace {
 	places := []lockPlace{&lockObject{state: o}}
 	if o.bucket.table != nil {
@@ -42,7 +45,7 @@ func (o *object) lockPlaces() []lockPlace {
 	return places
 }
 
-// lease is the lock of a state in a bucket.
+// lease is a lock that we hold on a state in a bucket.
 type lease struct {
 	state *object
 	lock  backend.Lock
@@ -50,8 +53,9 @@ type lease struct {
 
 func (l *lease) Lock() backend.Lock { return l.lock }
 
-// TakeLock writes Terraform's own lock document to <key>.tflock, on the condition that there is none
-// (Terraform 1.10, use_lockfile = true), and with ?lock-table= also to the DynamoDB table (dynamodb_table).
+// TakeLock writes Terraform's lock document to <key>.tflock if there is none (Terraform
+// 1.10, use_lockfile = true), and with ?lock-table= also to the DynamoDB table
+// (dynamodb_table).
 func (o *object) TakeLock(ctx context.Context, r backend.LockRequest) (backend.Lease, error) {
 	doc := &lockDocument{
 		ID: newLockID(), Operation: r.Operation, Info: r.Info, Version: r.Version,
@@ -71,7 +75,7 @@ func (o *object) TakeLock(ctx context.Context, r backend.LockRequest) (backend.L
 		if maybe {
 			written = places[:i+1]
 		}
-		// Interrupted or not, what was written is taken back.
+		// Remove what was written, even after an interrupt.
 		cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), lockCleanup)
 		defer cancel()
 		if left := o.free(cleanup, written, doc.ID); left != nil && !backend.IsLockLost(left) {
@@ -82,13 +86,14 @@ func (o *object) TakeLock(ctx context.Context, r backend.LockRequest) (backend.L
 	return held, nil
 }
 
-// lockCleanup is how long TakeLock tries to take back what it wrote.
+// lockCleanup is how long TakeLock tries to remove what it wrote.
 const lockCleanup = 30 * time.Second
 
-// take writes the lock in one place. A write whose answer was lost may be repeated by the SDK and
-// then finds our own lock. With an error, maybe says whether the lock may be there all the same.
+// take writes the lock in one place. If the response to a write is lost, the SDK may repeat
+// it and then find our own lock. With an error, maybe reports whether the lock may have
+// been created.
 func (o *object) take(ctx context.Context, place lockPlace, doc *lockDocument) (maybe bool, err error) {
-	const attempts = 3 // S3 answers 409 to writes at the same moment, though neither may stay
+	const attempts = 3 // S3 answers 409 to concurrent writes, although none of them may remain
 	for range attempts {
 		maybe, err := place.write(ctx, doc.marshal())
 		if !errors.Is(err, errLockHeld) {
@@ -98,14 +103,14 @@ func (o *object) take(ctx context.Context, place lockPlace, doc *lockDocument) (
 		switch {
 		case err != nil:
 			return true, err
-		case held == nil: // released between the two
+		case held == nil: // released in between
 		case held.lock.ID == doc.ID:
 			return false, nil
 		default:
 			return false, &backend.LockedError{Address: o.address, Lock: held.lock}
 		}
 	}
-	return false, fmt.Errorf("cannot lock %q: the server refuses the lock %s though none is there; a bucket whose server takes a deleted lock for one that exists cannot be locked", o.address, place.path())
+	return false, fmt.Errorf("cannot lock %q: the server refuses to create the lock %s, although there is none; it may treat a deleted lock as an existing one, and such a bucket cannot be locked", o.address, place.path())
 }
 
 func (o *object) FreeLock(ctx context.Context, id string) error {
@@ -125,7 +130,7 @@ func (l *lease) Release(ctx context.Context) error {
 	return err
 }
 
-// free removes the lock with this id from the places, from all of them whatever happens at one.
+// free removes the lock with this ID from every place, continuing after a failure.
 func (o *object) free(ctx context.Context, places []lockPlace, id string) error {
 	var failed, lost error
 	for _, place := range places {
@@ -140,7 +145,8 @@ func (o *object) free(ctx context.Context, places []lockPlace, id string) error 
 	return cmp.Or(failed, lost)
 }
 
-// freeOne removes the lock with this id from one place, or says whose it is instead.
+// freeOne removes the lock with this ID from one place, or reports whose lock is there
+// instead.
 func freeOne(ctx context.Context, place lockPlace, id string) (freed bool, holder *heldLock, err error) {
 	holder, err = place.read(ctx)
 	if err != nil || holder == nil || holder.lock.ID != id {
@@ -149,7 +155,8 @@ func freeOne(ctx context.Context, place lockPlace, id string) (freed bool, holde
 	if err = place.remove(ctx, holder.tag); !errors.Is(err, errLockHeld) {
 		return err == nil, nil, err
 	}
-	// It is not what it was: gone, as after a removal whose answer was lost, or another's.
+	// It has changed: either it is gone, as after a removal whose response was lost, or it
+	// is someone else's.
 	holder, err = place.read(ctx)
 	return err == nil && holder == nil, holder, err
 }
@@ -159,7 +166,7 @@ func (l *lease) Leave() string {
 	if l.state.bucket.table != nil {
 		stops += " or with this dynamodb_table"
 	}
-	return fmt.Sprintf("The lock %s was left on %q: it stops every %s that would write there. To lift it: terraform force-unlock %s in the old configuration, or %s.",
+	return fmt.Sprintf("The lock %s was left on %q: it stops every %s that would write there. To remove it: terraform force-unlock %s in the old configuration, or %s.",
 		l.lock.ID, l.state.address, stops, l.lock.ID, liftCommands(l.state.lockPlaces()))
 }
 
@@ -171,15 +178,15 @@ func liftCommands(places []lockPlace) string {
 	return strings.Join(commands, "; ")
 }
 
-// newLockID is a random UUID (version 4), the form Terraform gives its own.
+// newLockID returns a random UUID (version 4), like Terraform's own lock IDs.
 func newLockID() string {
 	var b [16]byte
-	rand.Read(b[:]) // never fails (crypto/rand)
+	rand.Read(b[:]) // crypto/rand never fails
 	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
-// whoami is user@host, as Terraform writes it; what is unknown is left out.
+// whoami returns user@host, as Terraform writes it, without the parts that are unknown.
 func whoami() string {
 	name := ""
 	if u, err := user.Current(); err == nil {

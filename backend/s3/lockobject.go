@@ -21,17 +21,17 @@ import (
 	"tfhaul/plainwords"
 )
 
-// lockExt is behind the key of a state in that of its lock (internal/backend/remote-state/s3,
-// use_lockfile = true).
+// lockExt follows the key of a state in the key of its lock
+// (internal/backend/remote-state/s3, use_lockfile = true).
 const lockExt = ".tflock"
 
-// listedLockFresh is how long what a search saw of locks is taken for what is so: long enough to
-// plan hundreds of states without a request each, too short for a haul's later moves.
+// listedLockFresh is how long to rely on the locks that a search listed: long enough to
+// plan hundreds of states without a request for each, too short for a haul's later moves.
 const listedLockFresh = time.Minute
 
-// Holder looks at the object <key>.tflock and, with ?lock-table=, at the item of the DynamoDB table.
-// Within a minute of the search that found this state, the search's list says whether there is such an
-// object.
+// Holder reads the object <key>.tflock and, with ?lock-table=, the item in the DynamoDB
+// table. Within a minute of the search that found this state, it uses the search's listing
+// instead of requesting the object.
 func (o *object) Holder(ctx context.Context) (*backend.Lock, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -48,10 +48,10 @@ func (o *object) Holder(ctx context.Context) (*backend.Lock, error) {
 	return held.lockOrNil(), err
 }
 
-// heldLock is a lock as it was found, with what says later whether it still is that one.
+// heldLock is a lock that was found, with a tag to recognize it later.
 type heldLock struct {
 	lock backend.Lock
-	tag  string // an object's entity tag; an item's description
+	tag  string // an object's entity tag, or an item's description
 }
 
 func (h *heldLock) lockOrNil() *backend.Lock {
@@ -66,14 +66,14 @@ type lockObject struct{ state *object }
 
 func (l *lockObject) key() string { return l.state.key + lockExt }
 
-// path is the URL of the lock, without what the state's name carries to reach it.
+// path returns the URL of the lock, without the parameters in the state's address.
 func (l *lockObject) path() string { return (&location{bucket: l.state.bucket.name}).name(l.key()) }
 
 func (l *lockObject) request(doing, action string) request {
 	return request{doing: doing, object: l.path(), action: action}
 }
 
-// read returns nil when there is no lock.
+// read returns nil if there is no lock.
 func (l *lockObject) read(ctx context.Context) (*heldLock, error) {
 	out, err := l.state.get(ctx, l.request("read the lock", "s3:GetObject"), l.key(), "", "")
 	if hasCode(err, backend.NoState) {
@@ -82,7 +82,7 @@ func (l *lockObject) read(ctx context.Context) (*heldLock, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot tell whether the state is locked: %w", err)
 	}
-	defer func() { _ = out.Body.Close() }() // it was only read
+	defer func() { _ = out.Body.Close() }() // only read
 	held := &heldLock{lock: backend.Lock{Path: l.path()}, tag: aws.ToString(out.ETag)}
 	text, err := io.ReadAll(io.LimitReader(out.Body, backend.MaxLockInfo))
 	if err != nil {
@@ -106,7 +106,7 @@ func (l *lockObject) write(ctx context.Context, description []byte) (maybe bool,
 		return false, err
 	}
 	_, err = ask(ctx, l.state.bucket, l.request("write the lock", "s3:PutObject"), func(here ...func(*awss3.Options)) (*awss3.PutObjectOutput, error) {
-		// Each attempt reads the body from its beginning.
+		// Every attempt sends the body from its beginning.
 		in.Body = bytes.NewReader(description)
 		return l.state.bucket.client.PutObject(ctx, in, here...)
 	})
@@ -117,8 +117,8 @@ func (l *lockObject) write(ctx context.Context, description []byte) (maybe bool,
 	return mayHaveHappened(err), err
 }
 
-// mayHaveHappened says whether a request that failed may have taken effect all the same: the server
-// did not clearly refuse it, and it was not stopped on this side.
+// mayHaveHappened reports whether a failed request may have taken effect: the server did
+// not clearly refuse it, and it was not stopped on this side.
 func mayHaveHappened(err error) bool {
 	var e *backend.Error
 	if err == nil || errors.As(err, &e) && e.Everywhere() {
@@ -128,14 +128,14 @@ func mayHaveHappened(err error) bool {
 	return status < 300 || status >= 500
 }
 
-// encryptLikeState asks for the encryption that the state has, as Terraform does for both: many
-// buckets refuse anything else, and Terraform could not read a lock of another.
+// encryptLikeState requests the same encryption as the state's, as Terraform does. Many
+// buckets refuse any other, and Terraform could not read a lock encrypted differently.
 func (l *lockObject) encryptLikeState(ctx context.Context, in *awss3.PutObjectInput) error {
 	if sse := l.state.bucket.sse; sse != nil {
 		in.SSECustomerAlgorithm, in.SSECustomerKey, in.SSECustomerKeyMD5 = sse.algorithm, sse.key, sse.md5
 		return nil
 	}
-	head, err := l.state.head(ctx, l.state.request("look at"))
+	head, err := l.state.head(ctx, l.state.request("access"))
 	if err != nil {
 		return err
 	}
@@ -146,8 +146,8 @@ func (l *lockObject) encryptLikeState(ctx context.Context, in *awss3.PutObjectIn
 	return nil
 }
 
-// remove deletes the lock if it is the one with this tag. On a server without conditional deletes it
-// is the caller's look just before that says so.
+// remove deletes the lock if it still has this tag. If the server has no conditional
+// deletes, only the caller's read just before protects another user's lock.
 func (l *lockObject) remove(ctx context.Context, tag string) error {
 	in := &awss3.DeleteObjectInput{Bucket: &l.state.bucket.name, Key: aws.String(l.key()), IfMatch: filled(tag)}
 	remove := func() error {
@@ -169,7 +169,7 @@ func (l *lockObject) remove(ctx context.Context, tag string) error {
 	return err
 }
 
-// lift is the command that removes it by hand.
+// lift returns the command that removes the lock by hand.
 func (l *lockObject) lift() string {
 	b := l.state.bucket
 	var c strings.Builder
@@ -188,7 +188,7 @@ func contentMD5(b []byte) string {
 	return base64.StdEncoding.EncodeToString(sum[:])
 }
 
-// shellQuoted is s as one word of a POSIX shell.
+// shellQuoted returns s quoted as one word for a POSIX shell.
 func shellQuoted(s string) string {
 	plain := func(r rune) bool {
 		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./:@%+=,", r)
@@ -199,8 +199,8 @@ func shellQuoted(s string) string {
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
-// lockDocument is the description that Terraform writes and reads (internal/states/statemgr,
-// LockInfo).
+// lockDocument is the description that Terraform writes and reads
+// (internal/states/statemgr, LockInfo).
 type lockDocument struct {
 	ID        string
 	Operation string
@@ -214,7 +214,7 @@ type lockDocument struct {
 func (d *lockDocument) marshal() []byte {
 	text, err := json.Marshal(d)
 	if err != nil {
-		panic(err) // strings and a time of this era can always be written
+		panic(err) // strings and a present-day time can always be encoded
 	}
 	return text
 }

@@ -1,6 +1,6 @@
-// Package s3 reads states from S3 and servers that are compatible with it. It knows the
-// layout of Terraform's s3 backend, its locks, as objects and in DynamoDB, and the
-// credentials and encryption keys that it uses.
+// Package s3 reads states from S3 and compatible servers. It knows the layout of
+// Terraform's s3 backend, its locks (objects and DynamoDB items), and its credentials and
+// encryption keys.
 package s3
 
 import (
@@ -24,11 +24,12 @@ import (
 type object struct {
 	bucket  *bucket
 	key     string
-	version string // the version that the address asks for; "" for the current one
+	version string // the version in the address; "" for the current one
 	address string
 	place   backend.Place
 
-	// What the search that found it saw of its lock; zero for an object that was named itself.
+	// What the search that found this state saw of its lock; zero if the state was named
+	// directly.
 	listed     time.Time
 	lockListed bool
 }
@@ -44,12 +45,12 @@ func (o *object) Address() string        { return o.address }
 func (o *object) Place() backend.Place   { return o.place }
 func (o *object) Traits() backend.Traits { return traits }
 
-// Aliases returns the URL without the parameters that say how the bucket is reached.
+// Aliases returns the URL without the parameters for reaching the bucket.
 func (o *object) Aliases() []string { return []string{"s3://" + o.bucket.name + "/" + o.key} }
 
-// Open reads by GetObject. S3 replaces objects whole, so what is read is never torn; a pinned read asks
-// for the version and that it still has the pinned entity tag, because the version of an
-// unversioned bucket, "null", is replaced in place.
+// Open reads with GetObject. S3 replaces objects as a whole, so a read is never torn. To
+// read an earlier version again, it requests the version and the same entity tag, because
+// the version "null" of an unversioned bucket is replaced in place.
 func (o *object) Open(ctx context.Context, v *backend.Version) (io.ReadCloser, backend.Version, error) {
 	version, was := o.version, pin{}
 	if v != nil {
@@ -59,7 +60,7 @@ func (o *object) Open(ctx context.Context, v *backend.Version) (io.ReadCloser, b
 		}
 		version = cmp.Or(was.version, version)
 	}
-	// The body is read after Open returned: its context ends with the body, or with ctx.
+	// The body is read after Open returns, so its context ends with the body or with ctx.
 	ctx, cancel := context.WithCancelCause(ctx)
 	out, err := o.get(ctx, o.request("read"), o.key, version, was.etag)
 	if err != nil {
@@ -75,14 +76,14 @@ func (o *object) Open(ctx context.Context, v *backend.Version) (io.ReadCloser, b
 	}
 	in := &body{ctx: ctx, cancel: cancel, in: out.Body, address: o.address, size: now.size, stall: o.bucket.timeout}
 	if out.ContentLength == nil {
-		_ = in.Close() // it was not read
-		return nil, backend.Version{}, fmt.Errorf("cannot read %q: the server does not say how long it is, so a cut could not be noticed", o.address)
+		_ = in.Close() // not read
+		return nil, backend.Version{}, fmt.Errorf("cannot read %q: the server does not report its length, so a cut could not be noticed", o.address)
 	}
 	current := now.asVersion()
 	if v != nil {
-		// A server that ignores conditions gives whatever there is.
+		// A server that ignores conditions returns whatever is there.
 		if err := now.compare(o.address, was); err != nil {
-			_ = in.Close() // it was not read
+			_ = in.Close() // not read
 			return nil, backend.Version{}, err
 		}
 		current.MD5 = v.MD5
@@ -90,14 +91,14 @@ func (o *object) Open(ctx context.Context, v *backend.Version) (io.ReadCloser, b
 	return in, current, nil
 }
 
-// Check asks for the head of the object. It looks at the current version, unless the address
-// asks for another: what is not current any more has changed.
+// Check sends HEAD for the object. It asks for the current version, or the version in the
+// address: anything that is no longer current has changed.
 func (o *object) Check(ctx context.Context, v backend.Version) error {
 	was, err := parsePin(v.ID)
 	if err != nil {
 		return err
 	}
-	head, err := o.head(ctx, o.request("look at"))
+	head, err := o.head(ctx, o.request("access"))
 	if err != nil {
 		return o.sinceRead(err)
 	}
@@ -108,7 +109,7 @@ func (o *object) Check(ctx context.Context, v backend.Version) error {
 	return now.compare(o.address, was)
 }
 
-// request is one about the object itself.
+// request returns a request for the object itself.
 func (o *object) request(doing string) request {
 	action := "s3:GetObject"
 	if o.version != "" {
@@ -117,8 +118,8 @@ func (o *object) request(doing string) request {
 	return request{doing: doing, object: o.address, action: action}
 }
 
-// get asks for the object at key, with the customer's key where there is one. Buckets may hold both
-// objects that have it and objects that have not, and S3 refuses it for the latter.
+// get reads the object at key, with the customer's key if there is one. A bucket may hold
+// objects with and without that key, and S3 refuses the key for the latter.
 func (o *object) get(ctx context.Context, r request, key, version, etag string) (*awss3.GetObjectOutput, error) {
 	in := &awss3.GetObjectInput{
 		Bucket: &o.bucket.name, Key: &key,
@@ -137,8 +138,8 @@ func (o *object) get(ctx context.Context, r request, key, version, etag string) 
 	return withCustomerKey(o.bucket.sse, r, with)
 }
 
-// head asks for the head of the object as its name says it. An answer to a HEAD has no body, so where
-// one is an error, a GET is asked for the reason.
+// head sends HEAD for the object in the address. A response to HEAD has no body, so after
+// an error the reason is requested with GET.
 func (o *object) head(ctx context.Context, r request) (*awss3.HeadObjectOutput, error) {
 	in := &awss3.HeadObjectInput{Bucket: &o.bucket.name, Key: &o.key, VersionId: filled(o.version)}
 	with := func(sse *customerKey) (*awss3.HeadObjectOutput, error) {
@@ -159,12 +160,13 @@ func (o *object) head(ctx context.Context, r request) (*awss3.HeadObjectOutput, 
 	if why != nil {
 		return nil, why
 	}
-	_ = got.Body.Close() // nothing of it is wanted
+	_ = got.Body.Close() // not needed
 	return withCustomerKey(o.bucket.sse, r, with)
 }
 
-// withCustomerKey asks with the customer's key and, where the server refuses that, once more without:
-// S3 refuses a key for objects that have none, and calls a wrong one a denied access.
+// withCustomerKey sends the customer's key and, if the server refuses it, repeats the
+// request without it. S3 refuses a key for objects encrypted without one, and reports a
+// wrong key as access denied.
 func withCustomerKey[T any](sse *customerKey, r request, with func(*customerKey) (T, error)) (T, error) {
 	out, err := with(sse)
 	if status := httpStatus(err); sse == nil || status != http.StatusBadRequest && status != http.StatusForbidden {
@@ -175,25 +177,26 @@ func withCustomerKey[T any](sse *customerKey, r request, with func(*customerKey)
 	case without == nil:
 		return plain, nil
 	case hasCode(without, backend.KeyDenied) && httpStatus(without) == http.StatusBadRequest:
-		// It wants a key, and not this one.
+		// It needs a key, but a different one.
 		err = &backend.Error{Address: r.object, Code: backend.KeyDenied, Message: fmt.Sprintf("cannot %s %q: %s", r.doing, r.object, wrongCustomerKey), Err: err}
 	}
 	return out, err
 }
 
-// sinceRead makes what the server says of an object that was read before a backend.ChangedError, where it is
-// one.
+// sinceRead turns an error about an object read before into a backend.ChangedError, if it
+// means that.
 func (o *object) sinceRead(err error) error {
 	switch {
 	case httpStatus(err) == http.StatusPreconditionFailed:
-		return &backend.ChangedError{Address: o.address, How: "it was written anew"}
+		return &backend.ChangedError{Address: o.address, How: "it was rewritten"}
 	case httpStatus(err) == http.StatusNotFound && !hasCode(err, backend.NoContainer):
 		return &backend.ChangedError{Address: o.address, Gone: true}
 	}
 	return err
 }
 
-// body is an object's content on its way. What ends before its announced length is an error.
+// body is the content of an object being downloaded. It is an error if it ends before its
+// announced length.
 type body struct {
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
@@ -201,13 +204,13 @@ type body struct {
 	address string
 	size    int64 // announced
 	got     int64
-	stall   time.Duration // how long one read may wait for the server's next byte
+	stall   time.Duration // how long to wait for the next byte
 }
 
-// A stallError ends a body of which no byte came for so long.
+// A stallError ends a body that has sent nothing for this long.
 type stallError struct{ after time.Duration }
 
-func (e *stallError) Error() string { return fmt.Sprintf("no byte came for %s", e.after) }
+func (e *stallError) Error() string { return fmt.Sprintf("nothing arrived for %s", e.after) }
 
 func (b *body) Read(p []byte) (int, error) {
 	stall := time.AfterFunc(b.stall, func() { b.cancel(&stallError{b.stall}) })
@@ -228,12 +231,12 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, brokenOff(b, plainwords.Describe(err), err)
 }
 
-// brokenOff is the error of a body that ended too early.
+// brokenOff returns the error for a body that ended too early.
 func brokenOff(b *body, why string, err error) error {
 	return &worded{fmt.Sprintf("reading %q broke off after %d of %d bytes: %s", b.address, b.got, b.size, why), err}
 }
 
-// worded is an error in plain words, with the error they are for.
+// worded is an error in plain words that wraps the original one.
 type worded struct {
 	text string
 	err  error
@@ -247,7 +250,7 @@ func (b *body) Close() error {
 	return b.in.Close()
 }
 
-// httpStatus is the status of the answer that err comes from, 0 where there was none.
+// httpStatus returns the status of the response behind err, or 0.
 func httpStatus(err error) int {
 	var response *awshttp.ResponseError
 	if errors.As(err, &response) {
@@ -256,7 +259,7 @@ func httpStatus(err error) int {
 	return 0
 }
 
-// filled is a pointer to s, nil when it is empty.
+// filled returns a pointer to s, or nil if s is empty.
 func filled(s string) *string {
 	if s == "" {
 		return nil

@@ -9,16 +9,16 @@ import (
 	"tfhaul/backend"
 )
 
-// A pin names one version of an object. It is the ID of a version, with these names of
-// old journals' pins.
+// A pin identifies one version of an object. It is the ID of a version; old journals have
+// pins with these field names.
 type pin struct {
-	version  string // the bucket's, where it is versioned
+	version  string // from the bucket, if it is versioned
 	etag     string
 	size     int64 // bytes
 	modified time.Time
 }
 
-// asVersion returns the version that the pin stands for.
+// asVersion returns the version that the pin identifies.
 func (p pin) asVersion() backend.Version {
 	id := url.Values{"size": {strconv.FormatInt(p.size, 10)}}
 	for name, value := range map[string]string{"version_id": p.version, "etag": p.etag} {
@@ -32,23 +32,24 @@ func (p pin) asVersion() backend.Version {
 	return backend.Version{ID: id.Encode(), Size: p.size, Created: p.modified}
 }
 
-// parsePin reads the ID of a version.
+// parsePin parses the ID of a version.
 func parsePin(id string) (pin, error) {
 	values, err := url.ParseQuery(id)
 	if err != nil {
-		return pin{}, fmt.Errorf("this is not an object's version: %q", id)
+		return pin{}, fmt.Errorf("not an object's version: %q", id)
 	}
 	p := pin{version: values.Get("version_id"), etag: values.Get("etag")}
-	p.modified, _ = time.Parse(time.RFC3339, values.Get("mod_time")) // zero where there is none
+	p.modified, _ = time.Parse(time.RFC3339, values.Get("mod_time")) // zero if absent
 	if p.size, err = strconv.ParseInt(values.Get("size"), 10, 64); err != nil {
-		return pin{}, fmt.Errorf("this is not an object's version: %q", id)
+		return pin{}, fmt.Errorf("not an object's version: %q", id)
 	}
 	return p, nil
 }
 
-// compare compares what is there now with what was read: nil or a *backend.ChangedError.
-// The entity tag decides: it follows the content, while a version may be new without it
-// (versioning switched on) or the same (the version "null" is replaced in place).
+// compare returns nil if now is what was read, and a *backend.ChangedError if not. The
+// entity tag decides, because it follows the content. A version can be new with the same
+// content (versioning was enabled) or the same with new content ("null" is replaced in
+// place).
 func (p pin) compare(address string, was pin) error {
 	changed := func(how string, args ...any) error {
 		return &backend.ChangedError{Address: address, How: fmt.Sprintf(how, args...)}

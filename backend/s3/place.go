@@ -7,14 +7,15 @@ import (
 	"tfhaul/backend"
 )
 
-// placeInBucket is the place of the object at key. Terraform keeps the state of the default workspace
-// at the configuration's key and that of every other at <workspace_key_prefix>/<workspace>/<key>
-// (internal/backend/remote-state/s3, Backend.path). The default prefix "env:" is recognised wherever
-// it stands as a directory of its own; others only where the URL names them, because nothing in a
-// key tells them from directories.
+// placeInBucket returns the place of the object at key. Terraform keeps the state of the
+// default workspace at the configuration's key, and all others at
+// <workspace_key_prefix>/<workspace>/<key> (internal/backend/remote-state/s3,
+// Backend.path). The default prefix "env:" is recognized wherever it is a complete
+// directory name. Other prefixes are recognized only if the URL names them, because they
+// look like any directory.
 //
-// Dir is relative to what is searched, where the configuration's key lies below it. The whole key
-// decides, wherever in it the search began.
+// Dir is relative to what is searched if the configuration's key is below it. The whole key
+// is considered, even if the search begins inside it.
 func placeInBucket(u *location, key string) backend.Place {
 	place := backend.Place{Key: key, Bucket: u.bucket, Workspace: backend.DefaultWorkspace, Root: u.bucket}
 	searched := ""
@@ -27,8 +28,8 @@ func placeInBucket(u *location, key string) backend.Place {
 	configuration := key
 	if prefix, workspace, rest, ok := u.splitWorkspace(key); ok {
 		place.Workspace, configuration, place.Root = workspace, rest, u.bucket
-		// A prefix that somebody chose, as in network/prod/terraform.tfstate, is often all that
-		// tells one configuration from another.
+		// A custom prefix, as in network/prod/terraform.tfstate, may be all that
+		// distinguishes two configurations.
 		parts := strings.Split(strings.TrimSuffix(prefix, "/"+defaultKeyPrefix), "/")
 		if chosen := parts[len(parts)-1]; chosen != defaultKeyPrefix && chosen != "" {
 			place.Root = chosen
@@ -40,7 +41,7 @@ func placeInBucket(u *location, key string) backend.Place {
 	return place
 }
 
-// splitWorkspace takes a key of a workspace other than the default apart.
+// splitWorkspace splits the key of a workspace other than the default one.
 func (u *location) splitWorkspace(key string) (prefix, workspace, rest string, ok bool) {
 	for _, prefix := range u.keyPrefixes {
 		if after, found := strings.CutPrefix(key, prefix+"/"); found {
@@ -57,7 +58,7 @@ func (u *location) splitWorkspace(key string) (prefix, workspace, rest string, o
 	return prefix, workspace, rest, ok
 }
 
-// cutSegment cuts key behind its first directory called segment.
+// cutSegment cuts key after its first directory named segment.
 func cutSegment(key, segment string) (upTo, after string, found bool) {
 	if after, found := strings.CutPrefix(key, segment+"/"); found {
 		return segment, after, true

@@ -15,7 +15,7 @@ import (
 	"tfhaul/backend"
 )
 
-// A prefix is what an s3:// URL names: the objects below a prefix, or one object.
+// A prefix is a backend for the objects below a prefix, or for one object.
 type prefix struct {
 	bucket *bucket
 	url    *location
@@ -51,11 +51,11 @@ type searcher struct {
 	listing *backend.Listing
 
 	found       []*object
-	locked      map[string]bool // keys of states whose lock was listed
-	directories map[string]bool // whether what lies in a directory is searched, by its relative path
+	locked      map[string]bool // keys of states with a listed lock
+	directories map[string]bool // by relative path: whether to search the directory
 }
 
-// pages asks for page after page.
+// pages requests one page after another.
 func (s *searcher) pages(ctx context.Context) error {
 	r := request{doing: "list", object: s.url.name(s.url.key), action: "s3:ListBucket"}
 	var next *string
@@ -63,7 +63,7 @@ func (s *searcher) pages(ctx context.Context) error {
 		page, err := ask(ctx, s.bucket, r, func(here ...func(*awss3.Options)) (*awss3.ListObjectsV2Output, error) {
 			return s.bucket.client.ListObjectsV2(ctx, &awss3.ListObjectsV2Input{
 				Bucket: &s.bucket.name, Prefix: filled(s.url.key), ContinuationToken: next,
-				// XML cannot carry every character a key may have.
+				// XML cannot represent every character that a key may contain.
 				EncodingType: types.EncodingTypeUrl,
 			}, here...)
 		})
@@ -78,8 +78,8 @@ func (s *searcher) pages(ctx context.Context) error {
 		}
 		before := aws.ToString(next)
 		if next = page.NextContinuationToken; aws.ToString(next) == "" || *next == before {
-			// Taking what came so far for all there is would lose states.
-			return fmt.Errorf("cannot list %q: the server says that there is more and not where it begins", r.object)
+			// Treating an incomplete listing as complete would lose states.
+			return fmt.Errorf("cannot list %q: the server reports more keys, but not where they begin", r.object)
 		}
 	}
 }
@@ -90,7 +90,7 @@ func (s *searcher) page(page *awss3.ListObjectsV2Output) error {
 		if page.EncodingType == types.EncodingTypeUrl {
 			decoded, err := url.QueryUnescape(key)
 			if err != nil {
-				return fmt.Errorf("cannot list %q: the server encodes a key in a way that cannot be read: %q", s.url.name(s.url.key), key)
+				return fmt.Errorf("cannot list %q: the server encodes a key incorrectly: %q", s.url.name(s.url.key), key)
 			}
 			key = decoded
 		}
@@ -101,10 +101,10 @@ func (s *searcher) page(page *awss3.ListObjectsV2Output) error {
 	return nil
 }
 
-// entry takes the object at key if it was asked for, or says why not.
+// entry takes the object at key if it is selected, or records why not.
 func (s *searcher) entry(key, relative string) {
 	if state, ok := strings.CutSuffix(key, lockExt); ok {
-		s.locked[state] = true // also of what is excluded: that costs nothing
+		s.locked[state] = true // even if excluded, because it costs nothing
 	}
 	dir := path.Dir(relative)
 	if !s.searched(dir) {
@@ -119,8 +119,8 @@ func (s *searcher) entry(key, relative string) {
 	}
 }
 
-// searched reports whether what lies in the directory dir is looked at: neither it nor one
-// above it is excluded, and none is one that never holds states.
+// searched reports whether to search the directory dir: neither it nor a parent is excluded
+// or of a name that never holds states.
 func (s *searcher) searched(dir string) bool {
 	if dir == "." {
 		return true

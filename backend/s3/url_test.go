@@ -15,7 +15,7 @@ func TestS3URLs(t *testing.T) {
 		ref         string
 		bucket, key string
 		searches    bool
-		name        string // "" where it is ref
+		name        string // "" means ref
 	}{
 		{ref: "s3://acme/network/terraform.tfstate", bucket: "acme", key: "network/terraform.tfstate"},
 		{ref: "s3://acme/env:/prod/network/terraform.tfstate", bucket: "acme", key: "env:/prod/network/terraform.tfstate"},
@@ -53,11 +53,11 @@ func TestS3URLs(t *testing.T) {
 				want = tt.ref
 			}
 			if got := u.name(u.key); got != want {
-				t.Errorf("its name is %s\nwant        %s", got, want)
+				t.Errorf("its address is %s\nwant           %s", got, want)
 			}
 			again, err := parseLocation(u.name(u.key))
 			if err != nil || again.key != u.key || again.name(again.key) != u.name(u.key) {
-				t.Errorf("typing the name gives %+v, %v", again, err)
+				t.Errorf("typing the address finds %+v, %v", again, err)
 			}
 		})
 	}
@@ -65,23 +65,23 @@ func TestS3URLs(t *testing.T) {
 
 func TestS3URLErrors(t *testing.T) {
 	for _, tt := range []struct{ does, ref, want string }{
-		{"no bucket", "s3://", `"" is not the name of a bucket: write s3://BUCKET/KEY or s3://BUCKET/PREFIX/`},
-		{"no bucket before a key", "s3:///key", `"" is not the name of a bucket`},
-		{"an ARN", "s3://arn:aws:s3:::acme/key", `"arn:aws:s3:::acme" is not the name of a bucket`},
-		{"credentials", "s3://AKIA:hunter2@acme/key", "an s3:// URL holds no credentials: they come from the environment, the shared AWS files or ?profile=NAME, because a URL is shown and logged"},
-		{"a bare percent sign", "s3://acme/100%", `the key "100%" is not percent-encoded right: write %25 for a percent sign and %3F for a question mark`},
-		{"an unknown parameter", "s3://acme/k?regoin=eu-west-1", `an s3:// URL has no parameter "regoin": there are endpoint, lock-table, path-style, profile, region, versionId, workspace-key-prefix (a question mark in a key is written %3F)`},
-		{"a parameter without value", "s3://acme/k?region", "region in an s3:// URL has no value"},
-		{"a parameter twice", "s3://acme/k?region=a&region=b", "region is in the s3:// URL twice"},
-		{"an unreadable value", "s3://acme/k?region=%zz", "the value of region in an s3:// URL is not percent-encoded right"},
-		{"neither true nor false", "s3://acme/k?path-style=yes", `path-style is true or false, not "yes"`},
-		{"a version of a prefix", "s3://acme/p/?versionId=1", `versionId names one object's version, and "s3://acme/p/?versionId=1" is a prefix to be searched: name the object`},
-		{"a region that would change the host", "s3://acme/k?region=x.evil.example/", `"x.evil.example/" is not the name of a region`},
-		{"an endpoint without scheme", "s3://acme/k?endpoint=minio:9000", "the endpoint of an s3:// URL is not an https:// URL"},
-		{"an endpoint with credentials", "s3://acme/k?endpoint=https://u:hunter2@minio", "the endpoint of an s3:// URL holds credentials: they come from the environment, the shared AWS files or ?profile=NAME"},
-		{"an endpoint with a query", "s3://acme/k?endpoint=https://minio/%3Fsig=hunter2", "the endpoint of an s3:// URL has a query or a fragment, which an endpoint has not"},
-		{"plain http", "s3://acme/k?endpoint=http://minio:9000", "http://minio:9000 would carry state in clear over the network: plain http is for loopback only, use https"},
-		{"an empty prefix of workspaces", "s3://acme/?workspace-key-prefix=/", "workspace-key-prefix is the directory that Terraform keeps other workspaces in, and cannot be empty"},
+		{"no bucket", "s3://", `"" is not a bucket name: write s3://BUCKET/KEY or s3://BUCKET/PREFIX/`},
+		{"no bucket before a key", "s3:///key", `"" is not a bucket name`},
+		{"an ARN", "s3://arn:aws:s3:::acme/key", `"arn:aws:s3:::acme" is not a bucket name`},
+		{"credentials", "s3://AKIA:hunter2@acme/key", "an s3:// URL must not contain credentials, because URLs are shown and logged: use the environment, the shared AWS files or ?profile=NAME"},
+		{"an unescaped percent sign", "s3://acme/100%", `the key "100%" is not percent-encoded correctly: write %25 for a percent sign and %3F for a question mark`},
+		{"an unknown parameter", "s3://acme/k?regoin=eu-west-1", `an s3:// URL has no parameter "regoin": it has endpoint, lock-table, path-style, profile, region, versionId, workspace-key-prefix (write a question mark in a key as %3F)`},
+		{"a parameter without a value", "s3://acme/k?region", "region in an s3:// URL has no value"},
+		{"a parameter twice", "s3://acme/k?region=a&region=b", "region appears twice in the s3:// URL"},
+		{"a malformed value", "s3://acme/k?region=%zz", "the value of region in an s3:// URL is not percent-encoded correctly"},
+		{"neither true nor false", "s3://acme/k?path-style=yes", `path-style must be true or false, not "yes"`},
+		{"a version of a prefix", "s3://acme/p/?versionId=1", `versionId names a version of one object, but "s3://acme/p/?versionId=1" is a prefix to search: name the object`},
+		{"a region that would change the host", "s3://acme/k?region=x.evil.example/", `"x.evil.example/" is not a region name`},
+		{"an endpoint without a scheme", "s3://acme/k?endpoint=minio:9000", "the endpoint of an s3:// URL is not an https:// URL"},
+		{"an endpoint with credentials", "s3://acme/k?endpoint=https://u:hunter2@minio", "the endpoint of an s3:// URL must not contain credentials: use the environment, the shared AWS files or ?profile=NAME"},
+		{"an endpoint with a query", "s3://acme/k?endpoint=https://minio/%3Fsig=hunter2", "the endpoint of an s3:// URL must not have a query or a fragment"},
+		{"plain http", "s3://acme/k?endpoint=http://minio:9000", "http://minio:9000 would send state over plain http, which is allowed only for loopback addresses: use https"},
+		{"an empty workspace key prefix", "s3://acme/?workspace-key-prefix=/", "workspace-key-prefix is the directory where Terraform keeps other workspaces, and cannot be empty"},
 	} {
 		t.Run(tt.does, func(t *testing.T) {
 			_, err := findWith(t, backend.Connection{}, tt.ref, backend.Filter{})
@@ -89,7 +89,7 @@ func TestS3URLErrors(t *testing.T) {
 				t.Fatalf("error %v\nwant  %s", err, tt.want)
 			}
 			if strings.Contains(err.Error(), "hunter2") {
-				t.Error("the error shows a secret")
+				t.Error("the error reveals a secret")
 			}
 		})
 	}
@@ -109,23 +109,23 @@ func TestPlacesOfTerraformsS3Backend(t *testing.T) {
 		{"s3://acme/", "env:/prod/network", backend.Place{Base: "network", Workspace: "prod", Root: "acme"}, "network-prod"},
 		{"s3://acme/live/", "live/network/terraform.tfstate", backend.Place{Dir: "network", Base: "terraform", Workspace: def, Root: "live"}, "network"},
 		{"s3://acme/live/", "live/terraform.tfstate", backend.Place{Base: "terraform", Workspace: def, Root: "live"}, "live"},
-		// Wherever the search begins, the workspace and its configuration are the same.
+		// The workspace and its directory do not depend on where the search begins.
 		{"s3://acme/env:/", "env:/prod/network/terraform.tfstate", backend.Place{Dir: "network", Base: "terraform", Workspace: "prod", Root: "acme"}, "network-prod"},
 		{"s3://acme/env:/prod/", "env:/prod/terraform.tfstate", backend.Place{Base: "terraform", Workspace: "prod", Root: "acme"}, "acme-prod"},
 		{"s3://acme/env:/prod/network/", "env:/prod/network/terraform.tfstate", backend.Place{Dir: "network", Base: "terraform", Workspace: "prod", Root: "acme"}, "network-prod"},
 		{"s3://acme/env:/prod/network/terraform.tfstate", "env:/prod/network/terraform.tfstate", backend.Place{Dir: "network", Base: "terraform", Workspace: "prod", Root: "acme"}, "network-prod"},
-		// env: below a directory: somebody's workspace_key_prefix = "team/env:".
+		// env: below a directory, as with workspace_key_prefix = "team/env:".
 		{"s3://acme/", "team/env:/prod/network/terraform.tfstate", backend.Place{Dir: "network", Base: "terraform", Workspace: "prod", Root: "team"}, "network-prod"},
 		{"s3://acme/team/", "team/env:/prod/team/network/terraform.tfstate", backend.Place{Dir: "network", Base: "terraform", Workspace: "prod", Root: "team"}, "network-prod"},
 		{"s3://acme/team/", "team/env:/prod/terraform.tfstate", backend.Place{Base: "terraform", Workspace: "prod", Root: "team"}, "team-prod"},
-		// Another prefix is only known when it is named.
+		// Another prefix is recognized only if it is named.
 		{"s3://acme/", "app/prod/terraform.tfstate", backend.Place{Dir: "app/prod", Base: "terraform", Workspace: def, Root: "acme"}, "app-prod"},
 		{"s3://acme/?workspace-key-prefix=app", "app/prod/terraform.tfstate", backend.Place{Base: "terraform", Workspace: "prod", Root: "app"}, "app-prod"},
 		{"s3://acme/?workspace-key-prefix=ws", "ws/prod/network/terraform.tfstate", backend.Place{Dir: "network", Base: "terraform", Workspace: "prod", Root: "ws"}, "network-prod"},
 		{"s3://acme/?workspace-key-prefix=a&workspace-key-prefix=a/b", "a/b/prod/net/terraform.tfstate", backend.Place{Dir: "net", Base: "terraform", Workspace: "prod", Root: "b"}, "net-prod"},
 		{"s3://acme/?workspace-key-prefix=app", "application/prod/x.tfstate", backend.Place{Dir: "application/prod", Base: "x", Workspace: def, Root: "acme"}, "application-prod-x"},
 		{"s3://acme/?workspace-key-prefix=app", "env:/prod/network/terraform.tfstate", backend.Place{Dir: "network", Base: "terraform", Workspace: "prod", Root: "acme"}, "network-prod"},
-		// Not the layout, though it looks a little like it.
+		// Similar to the layout, but not the same.
 		{"s3://acme/", "env:/terraform.tfstate", backend.Place{Dir: "env:", Base: "terraform", Workspace: def, Root: "acme"}, "env"},
 		{"s3://acme/", "myenv:/prod/terraform.tfstate", backend.Place{Dir: "myenv:/prod", Base: "terraform", Workspace: def, Root: "acme"}, "myenv-prod"},
 		{"s3://acme/", "/absolute/terraform.tfstate", backend.Place{Dir: "absolute", Base: "terraform", Workspace: def, Root: "acme"}, "absolute"},
@@ -145,7 +145,7 @@ func TestPlacesOfTerraformsS3Backend(t *testing.T) {
 				t.Fatal(err)
 			}
 			if name, err := namer.Name(got); err != nil || name != tt.name {
-				t.Errorf("it is called %q (%v), want %q", name, err, tt.name)
+				t.Errorf("its address is %q (%v), want %q", name, err, tt.name)
 			}
 		})
 	}
@@ -161,7 +161,7 @@ func FuzzS3URL(f *testing.F) {
 		name := u.name(key)
 		again, err := parseLocation(name)
 		if err != nil || again.key != key || again.params.Get(paramVersion) != u.params.Get(paramVersion) {
-			t.Errorf("%q is called %q, which gives %+v, %v", key, name, again, err)
+			t.Errorf("%q has address %q, which parses to %+v, %v", key, name, again, err)
 		}
 		_, _ = parseLocation("s3://" + bucket + "/" + key + "?" + version) // must not panic
 	})

@@ -75,7 +75,7 @@ func TestFailuresAreSentences(t *testing.T) {
 		},
 		{
 			"a wrong secret key", map[string]string{"AWS_SECRET_ACCESS_KEY": wrongSecret},
-			func(key string) string { return b.ref(key) }, backend.BadCredentials, "does not accept the signature", true,
+			func(key string) string { return b.ref(key) }, backend.BadCredentials, "rejects the signature", true,
 		},
 		{
 			"no credentials", map[string]string{"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""},
@@ -84,7 +84,7 @@ func TestFailuresAreSentences(t *testing.T) {
 		{
 			"a bucket that does not exist", nil,
 			func(key string) string { return (&bucket{server: gateway, name: "no-such-bucket-here"}).ref(key) },
-			backend.NoContainer, `no bucket "no-such-bucket-here"`, true,
+			backend.NoContainer, `the bucket "no-such-bucket-here" does not exist`, true,
 		},
 		{
 			"nobody listening", map[string]string{"AWS_MAX_ATTEMPTS": "1"},
