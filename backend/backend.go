@@ -47,6 +47,11 @@ type Version struct {
 	// Created is when the version was stored; zero if the backend does not report it. It is
 	// not journaled.
 	Created time.Time `json:"-"`
+	// Pending reports that the bytes have not arrived or are not processed yet, Announced
+	// that they were never sent.
+	Pending, Announced bool `json:"-"`
+	// Detail is what the kind keeps with it.
+	Detail any `json:"-"`
 }
 
 // Traits describe what a kind of backend can do.

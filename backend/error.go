@@ -23,13 +23,52 @@ const (
 	Failed             Code = "failed"      // anything else
 )
 
+// The codes of a target's answers.
+const (
+	// Unauthorized: the credentials are missing, wrong or expired.
+	Unauthorized Code = "unauthorized"
+	// ForbiddenOrMissing: there is nothing, or the credentials do not permit to see it.
+	ForbiddenOrMissing Code = "forbidden-or-missing"
+	// OrganizationToken: the token is an organization's, which cannot write states.
+	OrganizationToken Code = "organization-token"
+	// NotCreatable: the state cannot be created as asked for.
+	NotCreatable Code = "not-creatable"
+	// NotLocked: the state is not locked, and is written only under a lock.
+	NotLocked Code = "not-locked"
+	// LockedByOther: another user holds the lock.
+	LockedByOther Code = "locked"
+	// Diverged: the target holds other bytes under the same serial.
+	Diverged Code = "diverged"
+	// Unrelated: the target holds a state of another lineage.
+	Unrelated Code = "unrelated"
+	// Stale: the target holds a higher serial.
+	Stale Code = "stale"
+	// RateLimited: the rate limit was still exceeded after long waiting.
+	RateLimited Code = "rate-limited"
+	// StillPending: what was written last is still being processed.
+	StillPending Code = "still-pending"
+	// Stuck: the lock cannot be released, by no command of ours.
+	Stuck Code = "stuck"
+	// NoBytesYet: the version cannot be read yet.
+	NoBytesYet Code = "no-bytes-yet"
+	// Ambiguous: the request may or may not have taken effect: its reply was lost, late,
+	// or not one that the target gives. Read before doing anything again.
+	Ambiguous Code = "ambiguous"
+)
+
 // An Error is a failure of a backend. Its text is a sentence for the user, without
 // credentials and signed URLs. Unwrap returns the library's error, which may contain them.
 type Error struct {
 	Address string // of the state, bucket or table concerned
 	Code    Code
 	Message string
-	Err     error
+	// Answer is the message without the names of what was asked, which is the same for
+	// every state that it hits; "" where there is none.
+	Answer string
+	// Unworded reports that the answer does not come in the words of the target's API:
+	// something else may have answered.
+	Unworded bool
+	Err      error
 }
 
 func (e *Error) Error() string { return e.Message }
@@ -82,3 +121,22 @@ type UnsupportedError struct {
 func (e *UnsupportedError) Error() string {
 	return fmt.Sprintf("cannot read state from %s://: a source is %s", e.Scheme, e.Known)
 }
+
+// A SourceError says that the bytes to write could not be read, or are others than were
+// announced. Nothing arrived.
+type SourceError struct {
+	// Changed reports that the bytes are others than were announced.
+	Changed bool
+	// Err is the failure of reading; nil if Changed.
+	Err error
+}
+
+func (e *SourceError) Error() string {
+	if e.Changed {
+		return "the source changed while it was being sent; nothing was stored"
+	}
+	return "reading the source: " + e.Err.Error()
+}
+
+// Unwrap returns the failure of reading.
+func (e *SourceError) Unwrap() error { return e.Err }

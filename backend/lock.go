@@ -175,3 +175,10 @@ type Digested interface {
 
 // An Aliased is a State that has names besides its address.
 type Aliased interface{ Aliases() []string }
+
+// Served is a State that a server keeps.
+type Served interface {
+	// Server returns what the states on one server have in common, so that the failure of
+	// one foretells that of the others.
+	Server() string
+}

@@ -160,9 +160,9 @@ func (d *demo) moveAll(ctx context.Context, samples []demoSample) ([]migrate.Res
 	}
 	defer client.Close()
 	engine := &migrate.Engine{
-		Target: client, Haul: migrate.NewHaulID(), Observe: d.observe,
+		Target: client.Target(demoOrg), Haul: migrate.NewHaulID(), Observe: d.observe,
 		Options: migrate.Options{BackupDir: filepath.Join(d.dir, "backup"), Settings: migrate.Settings{
-			Create: true, LockTimeout: time.Minute, CreateOptions: tfe.CreateOptions{TerraformVersion: migrate.FromState}}},
+			Create: true, LockTimeout: time.Minute, CreateOptions: backend.CreateOptions{TerraformVersion: migrate.FromState}}},
 	}
 	results := make([]migrate.Result, len(samples))
 	var group errgroup.Group
@@ -175,8 +175,8 @@ func (d *demo) moveAll(ctx context.Context, samples []demoSample) ([]migrate.Res
 				return err
 			}
 			results[i] = engine.Move(ctx, migrate.Move{
-				Object:       relativeObject{object, samples[i].file},
-				Organization: demoOrg, Workspace: samples[i].workspace,
+				Object:    relativeObject{object, samples[i].file},
+				Workspace: samples[i].workspace,
 			})
 			return nil
 		})

@@ -182,8 +182,8 @@ func (p *process) organizationAddress(given string) (tfe.Address, error) {
 // are put into its engine by whoever has them.
 func (h *hauling) haul(client *tfe.Client) *migrate.Haul {
 	return &migrate.Haul{
-		Engine:       &migrate.Engine{Target: client, Options: h.options},
-		Organization: h.address.Organization, Parallelism: h.parallelism, FailFast: h.failFast,
+		Engine:      &migrate.Engine{Target: client.Target(h.address.Organization), Options: h.options},
+		Parallelism: h.parallelism, FailFast: h.failFast,
 	}
 }
 

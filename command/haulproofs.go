@@ -50,7 +50,7 @@ func (m *migration) prove(ctx context.Context, client *tfe.Client, haul *migrate
 		if err != nil {
 			return prove.Result{Target: r.Target, Verdict: prove.Unproven, Code: prove.CodeConfiguration, Message: plainwords.Sentence(err.Error())}
 		}
-		return prover.Prove(ctx, prove.Request{Organization: move.Organization, Workspace: move.Workspace, Dir: dir, StateVersion: r.StateVersionID})
+		return prover.Prove(ctx, prove.Request{Organization: m.address.Organization, Workspace: move.Workspace, Dir: dir, StateVersion: r.StateVersionID})
 	}, progress.proven)
 }
 

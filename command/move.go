@@ -51,7 +51,7 @@ func (p *process) moveOptions(c *cli.Context) (migrate.Options, error) {
 	o := migrate.Options{DryRun: c.Bool("dry-run"), BackupDir: c.String("backup-dir"), Settings: migrate.Settings{
 		Create: c.Bool("create"), IncludeEmpty: c.Bool("include-empty"), LockTimeout: c.Duration("lock-timeout"),
 		LockSource: c.Bool("lock-source"), FreezeSource: c.Bool("freeze-source"),
-		CreateOptions: tfe.CreateOptions{
+		CreateOptions: backend.CreateOptions{
 			Project: c.String("project"), TerraformVersion: c.String("terraform-version"),
 			ExecutionMode: c.String("execution-mode"), AgentPool: c.String("agent-pool"), Tags: c.StringSlice("tag"),
 		},
@@ -124,7 +124,7 @@ func (p *process) parseMove(c *cli.Context) (*moveOne, error) {
 	if m.connector, err = p.connectorTo(c, args[1]); err != nil {
 		return nil, err
 	}
-	m.move = migrate.Move{Organization: m.address.Organization, Workspace: m.address.Workspace, Run: c.String("run")}
+	m.move = migrate.Move{Workspace: m.address.Workspace, Run: c.String("run")}
 	if m.options, err = p.moveOptions(c); err != nil {
 		return nil, err
 	}
@@ -161,7 +161,7 @@ func (m *moveOne) findAndMove(ctx context.Context) (migrate.Result, error) {
 		return migrate.Result{}, err
 	}
 	defer client.Close()
-	engine := &migrate.Engine{Target: client, Options: m.options, Observe: m.progress().observe}
+	engine := &migrate.Engine{Target: client.Target(m.address.Organization), Options: m.options, Observe: m.progress().observe}
 	switch {
 	case m.options.DryRun:
 		engine.Haul = migrate.NewHaulID()

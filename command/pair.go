@@ -21,7 +21,7 @@ func (h *hauling) pair(ctx context.Context) (*pairing.Pairing, error) {
 }
 
 func (h *hauling) find(ctx context.Context) (*pairing.Pairing, error) {
-	f := pairing.Finder{Kinds: h.kinds, Filter: h.filter, Organization: h.address.Organization, CheckWorkspace: checkWorkspace}
+	f := pairing.Finder{Kinds: h.kinds, Filter: h.filter, CheckWorkspace: checkWorkspace}
 	switch {
 	case h.manifest != "":
 		m, err := pairing.OpenManifest(h.manifest)
@@ -31,7 +31,6 @@ func (h *hauling) find(ctx context.Context) (*pairing.Pairing, error) {
 		if h.address, err = h.organizationAddress(m.Target.Hostname + "/" + m.Target.Organization); err != nil {
 			return nil, usagef("%s: %v", h.manifest, err)
 		}
-		f.Organization = h.address.Organization
 		return f.ByManifest(ctx, m, h.manifest)
 	case h.mapFile != "":
 		return f.ByMap(ctx, h.sources, h.mapFile)

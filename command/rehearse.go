@@ -101,9 +101,6 @@ func (r *rehearsal) Run(ctx context.Context) (err error) {
 		moves = possible(real)
 	} else {
 		r.address = tfe.Address{Host: rehearsalHost, Organization: rehearsalOrg}
-		for i := range moves {
-			moves[i].Organization = rehearsalOrg
-		}
 	}
 	client, end, err := r.stage(moves, real)
 	if err != nil {

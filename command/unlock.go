@@ -201,8 +201,8 @@ func unlockOne(ctx context.Context, clients *clientPool, address tfe.Address, lo
 	}
 	var done migrate.Unlocking
 	if err == nil {
-		engine := &migrate.Engine{Target: client, Haul: lock.Haul}
-		done, err = engine.UnlockByID(ctx, address.Organization, address.Workspace, lock.WorkspaceID)
+		engine := &migrate.Engine{Target: client.Target(address.Organization), Haul: lock.Haul}
+		done, err = engine.UnlockByID(ctx, address.Workspace, lock.WorkspaceID)
 		out.Target = done.Target
 	}
 	switch {

@@ -91,12 +91,12 @@ func (v *verifyOne) findAndVerify(ctx context.Context) (migrate.Result, error) {
 		return migrate.Result{}, err
 	}
 	defer client.Close()
-	engine := &migrate.Engine{Target: client}
+	engine := &migrate.Engine{Target: client.Target(v.address.Organization)}
 	verify := engine.Verify
 	if v.deep {
 		verify = engine.VerifyDeep
 	}
 	return verify(ctx, migrate.Move{
-		Object: object, Organization: v.address.Organization, Workspace: v.address.Workspace,
+		Object: object, Workspace: v.address.Workspace,
 	}), nil
 }

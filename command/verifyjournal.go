@@ -135,7 +135,7 @@ func listKnown(ctx context.Context, moves []recordedMove) {
 		if len(names) < leastListed {
 			continue
 		}
-		for ws, err := range at.client.Workspaces(ctx, at.organization) {
+		for ws, err := range at.client.Target(at.organization).List(ctx) {
 			if err != nil {
 				break
 			}
@@ -170,9 +170,9 @@ func (v *verifyJournal) recheckAll(ctx context.Context, moves []recordedMove) []
 
 // recheck compares one workspace, and its source where that still is there.
 func (v *verifyJournal) recheck(ctx context.Context, m recordedMove) migrate.Result {
-	engine := &migrate.Engine{Target: m.client}
+	engine := &migrate.Engine{Target: m.client.Target(m.address.Organization)}
 	object, err := v.sourceOf(ctx, m.Source)
-	result := engine.Recheck(ctx, m.Recorded, m.address.Organization, m.address.Workspace, object)
+	result := engine.Recheck(ctx, m.Recorded, m.address.Workspace, object)
 	switch {
 	case err == nil || m.Arrived == nil:
 	case errors.Is(err, fs.ErrNotExist):

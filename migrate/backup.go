@@ -86,7 +86,7 @@ func (x *execution) keep(ctx context.Context) (string, error) {
 	if dir == "" {
 		dir = DefaultBackupDir
 	}
-	dir = filepath.Join(dir, pathElement(x.Target.Host()), pathElement(x.Organization))
+	dir = filepath.Join(dir, pathElement(x.Target.Host()), pathElement(x.Target.Container()))
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
 	}

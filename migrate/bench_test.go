@@ -64,7 +64,7 @@ func newBenchOver(t *testing.T, o tfesim.Options, over func(http.RoundTripper) h
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(b.dialer) }()
 	t.Cleanup(func() {
-		b.engine.Target.Close()
+		b.engine.Target.(*tfe.Target).Close()
 		if err := sim.Close(); err != nil {
 			t.Error(err)
 		}
@@ -99,7 +99,7 @@ func (b *bench) newEngineWith(token string, timeout time.Duration) *migrate.Engi
 	}
 	var mu sync.Mutex
 	return &migrate.Engine{
-		Target: client, Haul: migrate.NewHaulID(),
+		Target: client.Target(org), Haul: migrate.NewHaulID(),
 		Observe: func(e migrate.Event) {
 			mu.Lock()
 			defer mu.Unlock()
@@ -163,7 +163,7 @@ func (b *bench) move() migrate.Move {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	return migrate.Move{Object: listing.States[0], Organization: org, Workspace: workspace}
+	return migrate.Move{Object: listing.States[0], Workspace: workspace}
 }
 
 // run moves the snapshot.

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"tfhaul/backend/tfe"
+	"tfhaul/backend"
 	"tfhaul/plainwords"
 )
 
@@ -18,7 +18,7 @@ func (e *Engine) Verify(ctx context.Context, m Move) Result {
 // verify makes the Result of a check that writes nothing.
 func (e *Engine) verify(ctx context.Context, m Move, check func(*execution, context.Context) error) Result {
 	start := time.Now()
-	ctx, meter := tfe.WithMeter(ctx)
+	ctx, meter := backend.WithMeter(ctx)
 	reader := *e
 	reader.DryRun, reader.Create, reader.IncludeEmpty, reader.Journal = true, false, true, nil
 	m.Own = nil // they decide about writing

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"tfhaul/backend"
+	"tfhaul/backend/tfe"
 	"tfhaul/migrate"
 	"tfhaul/tfesim"
 )
@@ -41,7 +43,7 @@ func TestADryRunPromisesOnlyWhatTheServerAllows(t *testing.T) {
 			if test.who == "" {
 				test.who = tfesim.Owner
 			}
-			b.engine.Target.Close()
+			b.engine.Target.(*tfe.Target).Close()
 			b.engine = b.newEngine(b.sim.Token(test.who))
 			b.engine.Create = true
 			if test.change != nil {
@@ -96,7 +98,7 @@ func TestATerraformVersionThatCannotBeLookedUp(t *testing.T) {
 	if r := b.run(into); r.Code != migrate.CodeNotCreatable || !strings.Contains(r.Message, "--terraform-version latest") {
 		t.Errorf("the move: %s: %s", r.Code, r.Message)
 	}
-	b.engine.CreateOptions.TerraformVersion = migrate.LatestTerraform
+	b.engine.CreateOptions.TerraformVersion = backend.LatestTerraform
 	if r := b.run(into); r.Outcome != migrate.Moved {
 		t.Errorf("with the way out: %s: %s", r.Outcome, r.Message)
 	}

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"tfhaul/backend/tfe"
+	"tfhaul/backend"
 	"tfhaul/lockwait"
 )
 
@@ -20,10 +20,10 @@ const (
 
 // readCurrent reads the current state version until done accepts it, for at most
 // replicaTime, and returns the last one that it read.
-func (x *execution) readCurrent(ctx context.Context, ws *tfe.Workspace, done func(*tfe.StateVersion) bool) (*tfe.StateVersion, error) {
+func (x *execution) readCurrent(ctx context.Context, ws *backend.Standing, done func(*backend.Version) bool) (*backend.Version, error) {
 	start := time.Now()
 	for pause := firstReplicaPause; ; pause = min(2*pause, maxReplicaPause) {
-		version, err := patiently(ctx, x.Target, func() (*tfe.StateVersion, error) { return x.Target.Current(ctx, ws) })
+		version, err := backend.Retry(ctx, x.Target.Down, func() (*backend.Version, error) { return x.Target.Current(ctx, ws) })
 		if err != nil || done(version) || time.Since(start)+pause > replicaTime {
 			return version, err
 		}
@@ -35,7 +35,7 @@ func (x *execution) readCurrent(ctx context.Context, ws *tfe.Workspace, done fun
 
 // currentUnderLock reads the current state version of the workspace that the lock's
 // answer described: the one that this answer named, where it named one.
-func (x *execution) currentUnderLock(ctx context.Context, now *tfe.Workspace) (*tfe.StateVersion, error) {
+func (x *execution) currentUnderLock(ctx context.Context, now *backend.Standing) (*backend.Version, error) {
 	if now == nil {
 		now = x.workspace
 	}
@@ -45,7 +45,7 @@ func (x *execution) currentUnderLock(ctx context.Context, now *tfe.Workspace) (*
 	if now.Current.ID == "" {
 		return nil, nil
 	}
-	version, err := x.readCurrent(ctx, now, func(v *tfe.StateVersion) bool { return v != nil && v.ID == now.Current.ID })
+	version, err := x.readCurrent(ctx, now, func(v *backend.Version) bool { return v != nil && v.ID == now.Current.ID })
 	if err == nil && (version == nil || version.ID != now.Current.ID) {
 		return nil, &stop{code: CodeServerRefused, message: fmt.Sprintf(
 			"The server names %s as the current state version when it locks the workspace, and another when it is asked, for %s: its answers lag behind. Nothing was sent; move again.", now.Current.ID, replicaTime)}
@@ -55,18 +55,18 @@ func (x *execution) currentUnderLock(ctx context.Context, now *tfe.Workspace) (*
 
 // sameName checks that the workspace under the lock still has the name that the move
 // is to go to. Another workspace may have taken that name.
-func (x *execution) sameName(now *tfe.Workspace) error {
+func (x *execution) sameName(now *backend.Standing) error {
 	if now == nil || now.Name == "" || strings.EqualFold(now.Name, x.Move.Workspace) {
 		return nil
 	}
 	return &stop{code: CodeRenamed, message: fmt.Sprintf(
 		"The workspace %s/%s was renamed to %s after it was read. Nothing was sent; check which workspace the state belongs to, then move again.",
-		x.Organization, x.Move.Workspace, now.Name)}
+		x.Target.Container(), x.Move.Workspace, now.Name)}
 }
 
 // before reports whether a state version, or nil for none, is what the workspace held
 // before the state was sent.
-func (x *execution) before(version *tfe.StateVersion) bool {
+func (x *execution) before(version *backend.Version) bool {
 	if version == nil || x.held == nil {
 		return version == nil && x.held == nil
 	}

@@ -5,16 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 
-	"tfhaul/backend/tfe"
+	"tfhaul/backend"
 	"tfhaul/plainwords"
 	"tfhaul/statefile"
 )
 
 // A holding is a state version and what its bytes say.
 type holding struct {
-	version  *tfe.StateVersion
+	version  *backend.Version
 	snapshot *statefile.Snapshot
 	// strange says why the bytes are no state, if they are not.
 	strange string
@@ -48,7 +47,7 @@ func (x *execution) readWorkspace(ctx context.Context) (err error) {
 		return x.checkPermissions()
 	}
 	x.workspace, err = x.lookUp(ctx)
-	if tfe.CodeOf(err) == tfe.ForbiddenOrMissing {
+	if backend.CodeOf(err) == backend.ForbiddenOrMissing {
 		if done, err := x.missingWorkspace(ctx, err); done || err != nil {
 			return err
 		}
@@ -77,23 +76,23 @@ func (x *execution) readWorkspace(ctx context.Context) (err error) {
 }
 
 // lookUp finds the workspace, in the listing if there was one.
-func (x *execution) lookUp(ctx context.Context) (*tfe.Workspace, error) {
+func (x *execution) lookUp(ctx context.Context) (*backend.Standing, error) {
 	switch {
 	case x.Known != nil:
 		return x.Known, nil
 	case x.Listed && !x.confirm:
-		return nil, &tfe.Error{Op: "find workspace " + x.Organization + "/" + x.Move.Workspace, Code: tfe.ForbiddenOrMissing, Status: 404}
+		return nil, &backend.Error{Code: backend.ForbiddenOrMissing, Unworded: true}
 	}
-	return patiently(ctx, x.Target, func() (*tfe.Workspace, error) {
+	return backend.Retry(ctx, x.Target.Down, func() (*backend.Standing, error) {
 		x.lookedAt = x.Clock.Now()
-		return x.Target.Workspace(ctx, x.Organization, x.Move.Workspace)
+		return x.Target.Look(ctx, x.Move.Workspace)
 	})
 }
 
 // missingWorkspace deals with a workspace that does not exist, as far as the
 // token can see. It returns true when there is none to work on.
 func (x *execution) missingWorkspace(ctx context.Context, missing error) (bool, error) {
-	name := x.Organization + "/" + x.Move.Workspace
+	name := x.Target.Container() + "/" + x.Move.Workspace
 	if x.comparing {
 		return true, &stop{code: CodeNoWorkspace, message: fmt.Sprintf(
 			"There is no workspace %s on %s that this token may see: check the name and the token's permissions.%s", name, x.Target.Host(), strangerHint(missing))}
@@ -104,7 +103,7 @@ func (x *execution) missingWorkspace(ctx context.Context, missing error) (bool, 
 			name, x.Target.Host(), x.setting("create", ""), strangerHint(missing))}
 	}
 	if x.DryRun {
-		if _, err := x.prepareCreation(ctx, x.createOptions()); err != nil {
+		if err := x.canCreate(ctx); err != nil {
 			return true, err
 		}
 		x.note("The workspace does not exist and would be created.")
@@ -115,7 +114,7 @@ func (x *execution) missingWorkspace(ctx context.Context, missing error) (bool, 
 
 // strangerHint says so when a 404 does not come with the API's own words.
 func strangerHint(missing error) string {
-	if e, ok := errors.AsType[*tfe.Error](missing); ok && e.Status == http.StatusNotFound && len(e.Details) == 0 && e.Err == nil {
+	if e, ok := errors.AsType[*backend.Error](missing); ok && e.Unworded {
 		return " The answer was not worded as Terraform Enterprise words it: is this its host?"
 	}
 	return ""
@@ -125,31 +124,31 @@ func strangerHint(missing error) string {
 func (x *execution) checkPermissions() error {
 	var lacking string
 	switch {
-	case !x.workspace.CanReadStates:
+	case !x.workspace.CanRead:
 		lacking = "read its states, so what it holds could be overwritten unseen and nothing could be proven"
 	case x.comparing:
 		return nil
-	case !x.workspace.CanLock, !x.workspace.CanUnlock:
+	case !x.workspace.CanLock:
 		lacking = "lock and unlock it"
-	case !x.workspace.CanWriteStates:
+	case !x.workspace.CanWrite:
 		lacking = "write states to it"
 	default:
 		return nil
 	}
 	return &stop{code: CodeForbiddenOrMissing, message: fmt.Sprintf(
-		"The token may see the workspace %s/%s, and may not %s: use a token that may.", x.Organization, x.Move.Workspace, lacking)}
+		"The token may see the workspace %s/%s, and may not %s: use a token that may.", x.Target.Container(), x.Move.Workspace, lacking)}
 }
 
 // currentVersion reads which state version is current, or nil when there is none.
-func (x *execution) currentVersion(ctx context.Context, ws *tfe.Workspace) (*tfe.StateVersion, error) {
+func (x *execution) currentVersion(ctx context.Context, ws *backend.Standing) (*backend.Version, error) {
 	if ws.Current.Known && ws.Current.ID == "" {
 		return nil, nil
 	}
-	return patiently(ctx, x.Target, func() (*tfe.StateVersion, error) { return x.Target.Current(ctx, ws) })
+	return backend.Retry(ctx, x.Target.Down, func() (*backend.Version, error) { return x.Target.Current(ctx, ws) })
 }
 
 // inspect downloads a state version and says what its bytes are.
-func (x *execution) inspect(ctx context.Context, version *tfe.StateVersion) (*holding, error) {
+func (x *execution) inspect(ctx context.Context, version *backend.Version) (*holding, error) {
 	h := &holding{version: version}
 	err := x.download(ctx, version, func(body io.Reader) error {
 		snapshot, err := statefile.ReadWhole(body) // a backup is compared with it
@@ -309,7 +308,7 @@ func (x *execution) plan() error {
 // changed so that the relation is another, stop; nothing is overwritten that was
 // not seen.
 func (x *execution) decideAgain(ctx context.Context) error {
-	now := x.lock.underLock
+	now := x.writer.Seen()
 	if err := x.sameName(now); err != nil {
 		return err
 	}
@@ -346,7 +345,7 @@ func (x *execution) decideAgain(ctx context.Context) error {
 
 // unchanged says whether the lock's answer proves that the workspace still holds
 // what it held when the relation was decided.
-func (x *execution) unchanged(now *tfe.Workspace) bool {
+func (x *execution) unchanged(now *backend.Standing) bool {
 	if now == nil || !now.Current.Known {
 		return false
 	}

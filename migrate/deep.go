@@ -12,7 +12,6 @@ import (
 	tfjson "github.com/hashicorp/terraform-json"
 
 	"tfhaul/backend"
-	"tfhaul/backend/tfe"
 	"tfhaul/plainwords"
 	"tfhaul/statefile"
 )
@@ -34,20 +33,13 @@ func (e *Engine) VerifyDeep(ctx context.Context, m Move) Result {
 // the snapshot.
 func (x *execution) compareResources(ctx context.Context) error {
 	version := x.held.version
-	if !version.OffersJSONState() {
-		var err error
-		version, err = patiently(ctx, x.Target, func() (*tfe.StateVersion, error) { return x.Target.StateVersion(ctx, version.ID) })
-		if err != nil {
-			return err
-		}
-	}
-	if !version.OffersJSONState() {
-		x.note("The server offers no JSON of this state version, so only the bytes were compared: it makes one when a run of its own writes the state.")
-		return nil
-	}
-	theirs, err := patiently(ctx, x.Target, func() (*contents, error) { return x.serversContents(ctx, version) })
+	theirs, err := backend.Retry(ctx, x.Target.Down, func() (*contents, error) { return x.serversContents(ctx, version) })
 	if err != nil {
 		return err
+	}
+	if theirs == nil {
+		x.note("The server offers no JSON of this state version, so only the bytes were compared: it makes one when a run of its own writes the state.")
+		return nil
 	}
 	ours, err := x.snapshotsContents(ctx)
 	if err != nil {
@@ -176,10 +168,15 @@ func (x *execution) snapshotsContents(ctx context.Context) (*contents, error) {
 	return c, nil
 }
 
-// serversContents downloads the JSON of a state version and reads it.
-func (x *execution) serversContents(ctx context.Context, version *tfe.StateVersion) (*contents, error) {
-	body, err := x.Target.OpenJSONState(ctx, version)
-	if err != nil {
+// serversContents downloads the JSON of a state version and reads it; nil where the
+// server offers none.
+func (x *execution) serversContents(ctx context.Context, version *backend.Version) (*contents, error) {
+	decoder, ok := x.Target.(backend.Decoder)
+	if !ok {
+		return nil, nil
+	}
+	body, err := decoder.ReadJSON(ctx, version)
+	if err != nil || body == nil {
 		return nil, err
 	}
 	text, err := io.ReadAll(body)

@@ -13,15 +13,14 @@ import (
 	"time"
 
 	"tfhaul/backend"
-	"tfhaul/backend/tfe"
 	"tfhaul/lockwait"
 )
 
-// An Engine carries out moves to the workspaces of one host. Its fields are set
-// before the first move; then it is safe for use by many goroutines.
+// An Engine carries out moves to one target. Its fields are set before the first move;
+// then it is safe for concurrent use.
 type Engine struct {
-	// Target is the host.
-	Target *tfe.Client
+	// Target is where all moves go.
+	Target backend.Target
 	// Haul identifies the haul in the reasons of its locks; see NewHaulID.
 	Haul string
 	// Journal records the haul; nil for none.
@@ -40,8 +39,8 @@ type Engine struct {
 	park func(ctx context.Context, sleep func(context.Context) error) error
 	// claims are the workspaces of the run's other moves; nil for none. See Haul.Run.
 	claims *claims
-	// creations is what is known of how missing workspaces are created; nil for nothing.
-	creations *creations
+	// unfit is why no move can succeed with the target's credentials; nil where they can.
+	unfit *stop
 }
 
 // Options say how moves are carried out.
@@ -61,9 +60,6 @@ type Options struct {
 
 // FromState stands for the version that wrote the state, in CreateOptions.
 const FromState = "from-state"
-
-// LatestTerraform stands for the server's latest version, in CreateOptions.
-const LatestTerraform = "latest"
 
 // DefaultBackupDir is where backups go when nothing else is said.
 const DefaultBackupDir = "tfhaul-backup"
@@ -92,8 +88,8 @@ const (
 type Move struct {
 	// Object is where the snapshot is.
 	Object backend.State
-	// Organization and Workspace name the target.
-	Organization, Workspace string
+	// Workspace is the name of the target's state.
+	Workspace string
 	// Naming is the text that the workspace's name was made from by more than joining
 	// names, "" for nothing to tell (see pairing.Naming); of an Unnamed move it is why
 	// there is no name.
@@ -122,7 +118,7 @@ type Move struct {
 	Expect *Expectation
 	// Known is what the listing said of the workspace: nil that it is not there. It
 	// saves asking; under the lock it is checked.
-	Known *tfe.Workspace
+	Known *backend.Standing
 
 	seen *seen // what a plan has read already
 	// nameNote says what became of the name that the move was given.
@@ -138,7 +134,7 @@ type Expectation struct {
 // seen is what a plan has read for a move, so that it need not be read again.
 type seen struct {
 	read      reading
-	workspace *tfe.Workspace
+	workspace *backend.Standing
 	held      *holding
 }
 
@@ -154,7 +150,7 @@ func (e *Engine) Move(ctx context.Context, m Move) Result {
 // move is Move; last says that nothing of its haul comes after it.
 func (x *execution) move(ctx context.Context, last bool) {
 	start := time.Now()
-	ctx, meter := tfe.WithMeter(ctx)
+	ctx, meter := backend.WithMeter(ctx)
 	err := x.run(ctx)
 	x.conclude(ctx, err)
 	x.freeLeftLock(ctx)
@@ -168,11 +164,6 @@ func (x *execution) move(ctx context.Context, last bool) {
 
 // execution prepares the carrying out of one move.
 func (e *Engine) execution(m Move) *execution {
-	if e.creations == nil {
-		alone := *e
-		alone.creations = newCreations()
-		e = &alone
-	}
 	if m.Own != nil {
 		own := *e
 		own.Settings = *m.Own
@@ -180,6 +171,7 @@ func (e *Engine) execution(m Move) *execution {
 	}
 	x := &execution{Engine: e, Move: m}
 	x.result.Source, x.result.Target = backend.Printable(m.Object.Address()), e.targetName(m)
+	x.result.server = serverOf(m.Object)
 	x.noteName()
 	if m.nameNote != "" {
 		x.note("%s", m.nameNote)
@@ -193,22 +185,23 @@ type execution struct {
 	Move
 	result Result
 
-	read      reading        // step 1
-	workspace *tfe.Workspace // step 2; renewed under the lock
-	held      *holding       // what the workspace holds; nil for nothing
+	read      reading           // step 1
+	workspace *backend.Standing // step 2; renewed under the lock
+	held      *holding          // what the workspace holds; nil for nothing
 	verdict   Verdict
 	payload   payload // what will be sent
-	lock      *workspaceLock
+	writer    backend.Writer
 	lease     *lockwait.Lease
-	lookedAt  lockwait.Instant  // when the workspace was asked for; zero when that was long ago
-	notedHYOK bool              // that the workspace uses HYOK was noted
-	resent    bool              // the first attempt got no answer, so that the state may be stored twice
-	late      bool              // what was sent may have taken effect after the lock was last seen as ours
-	sent      *tfe.StateVersion // step 5
-	awaiting  *tfe.StateVersion // announced, and its bytes have not arrived
-	current   bool              // verify found what was sent to be the current state version
-	comparing bool              // nothing is moved: see Verify
-	finishing bool              // an interrupt does not end the move any more
+	lookedAt  lockwait.Instant // when the workspace was asked for; zero when that was long ago
+	notedHYOK bool             // that the workspace uses HYOK was noted
+	resent    bool             // the first attempt got no answer, so that the state may be stored twice
+	late      bool             // what was sent may have taken effect after the lock was last seen as ours
+	sent      *backend.Version // step 5
+	current   bool             // verify found what was sent to be the current state version
+	underRun  bool             // the lock is that of the run whose token we have
+	inherited bool             // the lock is one that an earlier run of the haul has left
+	comparing bool             // nothing is moved: see Verify
+	finishing bool             // an interrupt does not end the move any more
 }
 
 // run is one move, under the source's own lock if that is asked for.
@@ -256,7 +249,7 @@ func (x *execution) steps(ctx context.Context) error {
 		// An interrupt ends what comes before the lock. A move that holds the lock is
 		// finished: that leaves less behind than giving it up does.
 		var cancel context.CancelFunc
-		ctx, cancel = landing(ctx)
+		ctx, cancel = backend.Landing(ctx)
 		defer cancel()
 		x.finishing = true
 	}
@@ -276,29 +269,9 @@ func (x *execution) underLock(ctx context.Context) error {
 	}
 	// From here on the workspace holds something new. An interrupt must not leave
 	// it unexamined.
-	ctx, cancel := landing(ctx)
+	ctx, cancel := backend.Landing(ctx)
 	defer cancel()
 	return x.verify(ctx)
-}
-
-// landingTime is how much longer an interrupted process works on what it cannot
-// leave as it is. Without an interrupt there is no such bound: reading back a
-// state of many GB takes what it takes, as long as bytes move.
-const landingTime = 5 * time.Minute
-
-// landing returns a context that outlives ctx, for finishing work that must not be
-// interrupted halfway. Once ctx has ended, waits under it are short; see
-// tfe.WithStop.
-func landing(ctx context.Context) (context.Context, context.CancelFunc) {
-	landed, cancel := context.WithCancel(tfe.WithStop(context.WithoutCancel(ctx), ctx, false))
-	forget := context.AfterFunc(ctx, func() {
-		late := time.AfterFunc(landingTime, cancel)
-		context.AfterFunc(landed, func() { late.Stop() })
-	})
-	return landed, func() {
-		forget()
-		cancel()
-	}
 }
 
 // settled says whether the outcome is known already.

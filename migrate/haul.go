@@ -12,7 +12,7 @@ import (
 	"github.com/hashicorp/go-multierror"
 	"golang.org/x/sync/semaphore"
 
-	"tfhaul/backend/tfe"
+	"tfhaul/backend"
 	"tfhaul/crash"
 	"tfhaul/plainwords"
 )
@@ -25,8 +25,6 @@ const DefaultParallelism = 8
 // state, so that parallelism alone bounds the memory.
 type Haul struct {
 	*Engine
-	// Organization is where all moves go.
-	Organization string
 	// Parallelism is how many moves run at a time; 0 means DefaultParallelism. One
 	// that waits for a lock does not count.
 	Parallelism int
@@ -61,7 +59,7 @@ const mostSilent = 20
 // it hit. A haul ends early when the token is not accepted any more, when the
 // journal cannot be written, and when the server stays silent.
 func (h *Haul) Run(ctx context.Context, plan *Plan) ([]Result, error) {
-	r := haulRun{Haul: h, plan: plan, outage: outage{server: h.Target}}
+	r := haulRun{Haul: h, plan: plan, outage: outage{target: h.Target.Down}}
 	r.ctx, r.end = context.WithCancelCause(ctx)
 	defer r.end(nil)
 	r.slots = semaphore.NewWeighted(int64(h.parallelism()))
@@ -153,7 +151,7 @@ func (r *haulRun) remember(i int) func(*execution) {
 func (r *haulRun) lookOnceMore(ctx context.Context) {
 	for i, x := range r.lost {
 		x.park = nil
-		metered, meter := tfe.WithMeter(ctx)
+		metered, meter := backend.WithMeter(ctx)
 		x.lookOnceMore(metered)
 		x.result.APICalls += meter.Calls()
 		x.recordOutcome()
@@ -179,7 +177,7 @@ func (r *haulRun) gone(p Planned) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.outage.gone(p.Object.Address())
+	return r.outage.gone(p.Object)
 }
 
 // skip gives a move its result that did not have its turn.
@@ -270,14 +268,13 @@ func (h *Haul) list(ctx context.Context, moves []Move) (listed, int, error) {
 		}
 	}
 	all := 0
-	for ws, err := range h.Target.Workspaces(ctx, h.Organization) {
+	for ws, err := range h.Target.List(ctx) {
 		if err != nil {
 			return nil, 0, err
 		}
 		all++
-		h.creations.inUse[ws.TerraformVersion] = true
 		name := foldName(ws.Name)
-		if alike, wanted := byName[name]; wanted && !slices.ContainsFunc(alike, func(other *tfe.Workspace) bool { return other.ID == ws.ID }) {
+		if alike, wanted := byName[name]; wanted && !slices.ContainsFunc(alike, func(other *backend.Standing) bool { return other.ID == ws.ID }) {
 			byName[name] = append(alike, ws)
 		}
 	}

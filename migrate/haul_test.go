@@ -59,13 +59,13 @@ func (b *bench) movesOf(dir string) []migrate.Move {
 	}
 	moves := make([]migrate.Move, len(listing.States))
 	for i, o := range listing.States {
-		moves[i] = migrate.Move{Object: o, Organization: org, Workspace: o.Place().Dir}
+		moves[i] = migrate.Move{Object: o, Workspace: o.Place().Dir}
 	}
 	return moves
 }
 
 func (b *bench) haul() *migrate.Haul {
-	return &migrate.Haul{Engine: b.engine, Organization: org, Parallelism: 4}
+	return &migrate.Haul{Engine: b.engine, Parallelism: 4}
 }
 
 // haulAll plans and runs.

@@ -372,9 +372,9 @@ func (x *execution) inheritedLock() *lockwait.Lease {
 	if x.DryRun || !x.lockedByUs() {
 		return nil
 	}
-	x.lock = &workspaceLock{client: x.Target, workspace: x.workspace, reason: lockReason(x.Haul), underLock: x.workspace, onLost: x.lockRequestLost}
+	x.writer, x.inherited = x.newWriter(backend.WriterOptions{Inherited: true}), true
 	x.note("The workspace was still locked by an earlier run of this haul, which was cut off; the move went on from there.")
-	x.lease = lockwait.Resume(x.lock, x.Clock, x.lookedAt)
+	x.lease = lockwait.Resume(x.writer, x.Clock, x.lookedAt)
 	return x.lease
 }
 

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 
-	"tfhaul/backend/tfe"
+	"tfhaul/backend"
 )
 
 // freeLeftLock releases the locks that an earlier run of this haul has left, where this
@@ -16,10 +16,10 @@ func (x *execution) freeLeftLock(ctx context.Context) {
 	if x.Past == nil || x.DryRun || x.result.Locked {
 		return
 	}
-	ctx, cancel := landing(ctx)
+	ctx, cancel := backend.Landing(ctx)
 	defer cancel()
 	for _, lock := range x.Past.left(x.result.Target) {
-		if x.lock == nil || !lock.is(x.workspace.ID) {
+		if x.writer == nil || !lock.is(x.workspace.ID) {
 			x.freeLeft(ctx, lock)
 		}
 	}
@@ -31,14 +31,14 @@ func (x *execution) freeLeftLock(ctx context.Context) {
 func (x *execution) freeLeft(ctx context.Context, lock HeldLock) {
 	what, elsewhere := "the workspace", x.workspace == nil || !lock.is(x.workspace.ID)
 	if elsewhere && lock.WorkspaceID != "" {
-		now, err := patiently(ctx, x.Target, func() (*tfe.Workspace, error) {
-			return x.Target.WorkspaceByID(ctx, x.Organization, lock.WorkspaceID)
+		now, err := backend.Retry(ctx, x.Target.Down, func() (*backend.Standing, error) {
+			return x.Target.LookByID(ctx, lock.WorkspaceID)
 		})
 		switch {
 		case err == nil:
-			lock.Target = fmt.Sprintf("%s/%s/%s", x.Target.Host(), x.Organization, now.Name)
+			lock.Target = fmt.Sprintf("%s/%s/%s", x.Target.Host(), x.Target.Container(), now.Name)
 			what = fmt.Sprintf("the workspace that is called %s now", now.Name)
-		case tfe.CodeOf(err) == tfe.ForbiddenOrMissing && x.workspace != nil:
+		case backend.CodeOf(err) == backend.ForbiddenOrMissing && x.workspace != nil:
 			x.note("The workspace that an earlier run of this haul locked (%s) no longer exists, or this token cannot see it any more. Another workspace has its name.", lock.WorkspaceID)
 			return
 		}
@@ -48,7 +48,7 @@ func (x *execution) freeLeft(ctx context.Context, lock HeldLock) {
 		x.stays(lock, was+", and may have sent its state. The workspace may still be locked: what it holds was not looked at. See tfhaul history, then free it: "+lock.UnlockCommand())
 		return
 	}
-	freed, err := x.unlock(ctx, x.Organization, x.Move.Workspace, lock.WorkspaceID, func(id string) bool {
+	freed, err := x.unlock(ctx, x.Move.Workspace, lock.WorkspaceID, func(id string) bool {
 		_, ours := x.claims.take(id, x.key())
 		return ours
 	})

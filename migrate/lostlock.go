@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"tfhaul/backend"
 	"tfhaul/lockwait"
 )
 
@@ -15,9 +16,19 @@ func (x *execution) lockRequestLost() { x.record(x.lockEvent(EventLockRequestLos
 // noteLostLock puts into the result that a lock request may still take effect.
 func (x *execution) noteLostLock() {
 	earlier := x.Past != nil && len(x.Past.lost.of(x.result.Target)) > 0
-	if earlier || x.lock != nil && x.lock.outstanding(x.lease != nil) {
+	if earlier || x.writer != nil && x.lockOutstanding() {
 		x.result.LockRequestLost = true
 	}
+}
+
+// lockOutstanding reports whether a lock request may still take effect: its reply was
+// lost, and it is not the one that locked the workspace.
+func (x *execution) lockOutstanding() bool {
+	lost := x.writer.LostRequests()
+	if x.lease != nil && !x.writer.Granted() {
+		return lost > 1
+	}
+	return lost > 0
 }
 
 // lookOnceMore looks, when all else is done, whether a lock request whose reply was
@@ -26,16 +37,16 @@ func (x *execution) lookOnceMore(ctx context.Context) {
 	if !x.result.LockRequestLost || x.result.Locked || x.workspace == nil || x.DryRun {
 		return
 	}
-	if x.lock == nil { // the request was an earlier run's
-		x.lock = &workspaceLock{client: x.Target, workspace: x.workspace, reason: lockReason(x.Haul), lost: 1}
+	if x.writer == nil { // the request was an earlier run's
+		x.writer = x.newWriter(backend.WriterOptions{Lost: 1})
 	}
-	ctx, cancel := landing(ctx)
+	ctx, cancel := backend.Landing(ctx)
 	defer cancel()
 	lock := HeldLock{Target: x.result.Target, Haul: x.Haul}
 	ours, err := x.releaseLate(ctx)
 	switch {
 	case err == nil && ours:
-		x.result.LockRequestLost = x.lock.lost > 1
+		x.result.LockRequestLost = x.writer.LostRequests() > 1
 		x.note("A lock request whose reply was lost took effect late; the workspace is unlocked again.")
 	case err != nil:
 		x.stays(lock, fmt.Sprintf("A lock request whose reply was lost may have locked the workspace, and it could not be unlocked: %v. To free it: %s", err, lock.UnlockCommand()))
@@ -47,11 +58,11 @@ func (x *execution) lookOnceMore(ctx context.Context) {
 // releaseLate releases the lock if it is ours, and reports whether it was.
 func (x *execution) releaseLate(ctx context.Context) (ours bool, err error) {
 	looked := x.Clock.Now()
-	holder, err := x.lock.Holder(ctx, func(context.Context) error { looked = x.Clock.Now(); return nil })
+	holder, err := x.writer.Holder(ctx, func(context.Context) error { looked = x.Clock.Now(); return nil })
 	if err != nil || !holder.Ours {
 		return false, err
 	}
-	lease := lockwait.Resume(x.lock, x.Clock, looked)
+	lease := lockwait.Resume(x.writer, x.Clock, looked)
 	err = lease.Release(ctx)
 	if errors.Is(err, lockwait.ErrNotHeld) {
 		return false, nil // another user was faster

@@ -182,7 +182,7 @@ func TestLostLockRequestThatTakesEffectLater(t *testing.T) {
 						return
 					}
 					takesEffect()
-					if freed, err := b.engine.UnlockByID(t.Context(), org, workspace, lost[0].WorkspaceID); err != nil || !freed.Freed {
+					if freed, err := b.engine.UnlockByID(t.Context(), workspace, lost[0].WorkspaceID); err != nil || !freed.Freed {
 						t.Errorf("got %+v, %v", freed, err)
 					}
 					b.wantUnlocked()

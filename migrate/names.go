@@ -4,14 +4,14 @@ import (
 	"fmt"
 	"strings"
 
-	"tfhaul/backend/tfe"
+	"tfhaul/backend"
 	"tfhaul/plainwords"
 )
 
 // targetName names the workspace of a move as host/organization/workspace. A move
 // without a workspace's name ends with the slash.
 func (e *Engine) targetName(m Move) string {
-	return fmt.Sprintf("%s/%s/%s", e.Target.Host(), m.Organization, m.Workspace)
+	return fmt.Sprintf("%s/%s/%s", e.Target.Host(), e.Target.Container(), m.Workspace)
 }
 
 // checkNamed refuses a move for which no workspace name was found.
@@ -93,11 +93,11 @@ func (x *execution) useName(name string) error {
 
 // listed are the workspaces of an organization that moves may go into, by their folded
 // names. A server that tells names apart by case may have several for one.
-type listed map[string][]*tfe.Workspace
+type listed map[string][]*backend.Standing
 
 // of finds the workspace with a name, or, where there is none, the only one whose name
 // differs from it in case; nil for none.
-func (l listed) of(name string) *tfe.Workspace {
+func (l listed) of(name string) *backend.Standing {
 	alike := l[foldName(name)]
 	for _, ws := range alike {
 		if ws.Name == name {

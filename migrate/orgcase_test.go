@@ -7,6 +7,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"tfhaul/backend/tfe"
 	"tfhaul/migrate"
 	"tfhaul/tfesim"
 )
@@ -25,7 +26,7 @@ func TestResumeInAnotherCase(t *testing.T) {
 					died = b.dieAt(dieAt, moves[0])
 					b.withJournal(path, migrate.UploadAuto)
 					haul := b.haul()
-					haul.Organization, moves[0].Organization = strings.ToUpper(org), strings.ToUpper(org)
+					b.engine.Target = b.engine.Target.(*tfe.Target).Target(strings.ToUpper(org))
 					moves[0].Workspace = strings.ToUpper(moves[0].Workspace)
 					results, err := b.haulAll(haul, moves)
 					if err != nil {

@@ -2,17 +2,15 @@ package migrate
 
 import (
 	"fmt"
-	"net/url"
-	"strings"
 
-	"tfhaul/backend/tfe"
+	"tfhaul/backend"
 )
 
 // An outage counts what failed because a server is out of reach or out of order: the target, and
 // each host of sources by itself, so that one that answers does not hide another that does not.
 // Its user guards it.
 type outage struct {
-	server *tfe.Client
+	target func() bool    // reports whether the target is down
 	silent int            // failures in a row of the target
 	down   map[string]int // failures in a row by host of sources
 }
@@ -28,7 +26,7 @@ func (o *outage) observe(r Result) *endedError {
 	default:
 		o.silent = 0
 	}
-	switch host := sourceHost(r.Source); {
+	switch host := r.server; {
 	case r.sourceDown:
 		if o.down == nil {
 			o.down = map[string]int{}
@@ -38,8 +36,8 @@ func (o *outage) observe(r Result) *endedError {
 		delete(o.down, host)
 	}
 	switch {
-	case o.silent > 0 && o.server.Silent():
-		return &endedError{why: "the server did not respond to any request for " + tfe.SilentAfter.String()}
+	case o.silent > 0 && o.target():
+		return &endedError{why: "the server did not respond to any request for " + backend.DownAfter.String()}
 	case o.silent >= mostSilent:
 		return &endedError{why: fmt.Sprintf("%d moves in a row failed because the server did not respond", o.silent)}
 	}
@@ -47,27 +45,17 @@ func (o *outage) observe(r Result) *endedError {
 }
 
 // gone returns why a move from this source is not attempted, or nil.
-func (o *outage) gone(source string) error {
-	if n := o.down[sourceHost(source)]; n >= mostSilent {
+func (o *outage) gone(source backend.State) error {
+	if n := o.down[serverOf(source)]; n >= mostSilent {
 		return fmt.Errorf("not attempted: %d moves in a row failed because their source did not respond", n)
 	}
 	return nil
 }
 
-// sourceHost returns what the sources on one server have in common: the endpoint where one is
-// named, else the bucket; "" for files.
-func sourceHost(name string) string {
-	if !strings.Contains(name, "://") {
-		return ""
+// serverOf returns what the states on one server have in common; "" for files.
+func serverOf(s backend.State) string {
+	if served, ok := s.(backend.Served); ok {
+		return served.Server()
 	}
-	u, err := url.Parse(name)
-	switch {
-	case err != nil:
-		return ""
-	case u.Query().Get("endpoint") != "":
-		return u.Query().Get("endpoint")
-	case u.Scheme == "atlas": // whose host is a user
-		return u.Scheme
-	}
-	return u.Scheme + "://" + u.Host
+	return ""
 }

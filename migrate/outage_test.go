@@ -155,6 +155,7 @@ type deadSource struct {
 }
 
 func (d deadSource) Address() string { return "s3://acme/" + d.key + "?region=eu-west-1" }
+func (d deadSource) Server() string  { return "s3://acme" }
 func (d deadSource) Place() backend.Place {
 	return backend.Place{Key: d.key, Workspace: backend.DefaultWorkspace}
 }

@@ -12,7 +12,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"tfhaul/backend"
-	"tfhaul/backend/tfe"
 	"tfhaul/crash"
 	"tfhaul/plainwords"
 )
@@ -100,14 +99,14 @@ const (
 // hold, and writes nothing. The error is one that concerns all moves, such as a
 // token that is not accepted.
 func (h *Haul) Plan(ctx context.Context, moves []Move) (*Plan, error) {
-	listing, meter := tfe.WithMeter(ctx)
-	h.creations = newCreations()
+	listing, meter := backend.WithMeter(ctx)
+	h.unfit = nil
 	workspaces, all, err := h.list(listing, moves)
 	if err != nil {
 		return nil, err
 	}
 	plan := &Plan{Moves: make([]Planned, len(moves)), Workspaces: all}
-	if plan.Findings, err = h.judgeToken(listing); err != nil {
+	if plan.Findings, err = h.checkCredentials(listing); err != nil {
 		return nil, err
 	}
 	plan.APICalls = meter.Calls()
@@ -120,7 +119,7 @@ func (h *Haul) Plan(ctx context.Context, moves []Move) (*Plan, error) {
 	)
 	planning, end := context.WithCancelCause(ctx)
 	defer end(nil)
-	outage := outage{server: h.Target}
+	outage := outage{target: h.Target.Down}
 	group.SetLimit(h.parallelism())
 	for i, m := range moves {
 		// What an earlier plan has read may be of another server.
@@ -132,7 +131,7 @@ func (h *Haul) Plan(ctx context.Context, moves []Move) (*Plan, error) {
 		group.Go(func() error {
 			defer crash.Catch(ctx)
 			telling.Lock()
-			gone := outage.gone(m.Object.Address())
+			gone := outage.gone(m.Object)
 			telling.Unlock()
 			if gone == nil && planning.Err() != nil && ctx.Err() == nil {
 				gone = context.Cause(planning)
@@ -176,10 +175,12 @@ func (e *Engine) leaveOut(m Move, why error) Planned {
 
 // plan makes a dry run of one move and keeps what it has read for the real one.
 func (e *Engine) plan(ctx context.Context, m Move, collision string) Planned {
-	ctx, meter := tfe.WithMeter(ctx)
+	ctx, meter := backend.WithMeter(ctx)
 	x := e.execution(m)
-	err := x.checkToken()
-	if err == nil {
+	var err error
+	if e.unfit != nil {
+		err = e.unfit
+	} else {
 		err = x.run(ctx)
 	}
 	if collision != "" && err == nil {
@@ -208,19 +209,18 @@ func (e *Engine) plan(ctx context.Context, m Move, collision string) Planned {
 	return planned
 }
 
-// judgeToken finds out early what an organization's token cannot do.
-func (h *Haul) judgeToken(ctx context.Context) ([]Finding, error) {
-	me, err := h.Target.Identity(ctx)
-	switch {
-	case tfe.CodeOf(err) == tfe.Unauthorized:
-		return nil, err
-	case err != nil || !ofOrganization(me):
-		h.creations.token = tokenWrites
-		return nil, nil // servers that do not tell are not the worse for it
+// checkCredentials finds out early what the target's credentials cannot do at all.
+func (h *Haul) checkCredentials(ctx context.Context) ([]Finding, error) {
+	checker, ok := h.Target.(backend.Checker)
+	if !ok {
+		return nil, nil
 	}
-	h.creations.token = tokenOfOrganization
-	return []Finding{{Code: FindingOrganizationToken, Severity: SeverityError,
-		Message: organizationTokenMessage}}, nil
+	err := checker.CheckCredentials(ctx)
+	if backend.CodeOf(err) != backend.OrganizationToken {
+		return nil, err
+	}
+	h.unfit = &stop{code: CodeForbiddenOrMissing, message: err.Error()}
+	return []Finding{{Code: FindingOrganizationToken, Severity: SeverityError, Message: err.Error()}}, nil
 }
 
 // collisions finds the workspaces into which several snapshots are to go, and
@@ -293,14 +293,6 @@ func (p *Plan) lineages() {
 	}
 }
 
-// checkToken refuses every move of a haul whose token cannot write states.
-func (x *execution) checkToken() error {
-	if x.creations.token == tokenOfOrganization {
-		return &stop{code: CodeForbiddenOrMissing, message: organizationTokenMessage}
-	}
-	return nil
-}
-
 // The releases of Terraform from which on it reads format 4, and states that a newer
 // release wrote.
 var (
@@ -316,7 +308,7 @@ func (p *Plan) versions() {
 		if m.Known == nil || m.Result.Outcome != WouldMove || m.Result.Snapshot == nil {
 			continue
 		}
-		runs, err := version.NewVersion(m.Known.TerraformVersion)
+		runs, err := version.NewVersion(m.Known.Terraform)
 		if err != nil {
 			continue // "latest" and constraints are the server's to judge
 		}
@@ -349,7 +341,7 @@ func (p *Plan) permissions() {
 	f := Finding{Code: FindingPermissions, Severity: SeverityError}
 	for i := range p.Moves {
 		m := &p.Moves[i]
-		if m.Known == nil || m.Result.Code != CodeForbiddenOrMissing || m.Known.CanLock && m.Known.CanUnlock && m.Known.CanWriteStates {
+		if m.Known == nil || m.Result.Code != CodeForbiddenOrMissing || m.Known.CanLock && m.Known.CanWrite {
 			continue
 		}
 		f.Sources, f.Targets = append(f.Sources, m.Result.Source), append(f.Targets, m.Result.Target)
@@ -360,33 +352,19 @@ func (p *Plan) permissions() {
 	}
 }
 
-// finalRuns are the statuses of runs that are over.
-var finalRuns = []string{"", "applied", "planned_and_finished", "planned_and_saved", "policy_soft_failed", "discarded", "errored", "canceled", "force_canceled"}
-
-// waitingRuns are the statuses in which a run waits for a person, unless it applies by itself.
-var waitingRuns = []string{"planned", "cost_estimated", "policy_checked", "policy_override", "post_plan_completed", "post_plan_awaiting_decision"}
-
-// runWaits reports whether a workspace's run waits for a person.
-func runWaits(w *tfe.Workspace) bool {
-	if w.CurrentRunStatus != "policy_override" && w.RunWaits != nil {
-		return *w.RunWaits
-	}
-	return slices.Contains(waitingRuns, w.CurrentRunStatus)
-}
-
 // runs finds workspaces in which something is going on.
 func (p *Plan) runs() {
 	for i := range p.Moves {
 		m := &p.Moves[i]
-		if m.Known == nil || m.Result.Outcome != WouldMove || slices.Contains(finalRuns, m.Known.CurrentRunStatus) {
+		if m.Known == nil || m.Result.Outcome != WouldMove || m.Known.Run == nil || m.Known.Run.Over {
 			continue
 		}
 		advice := "wait until it ends, or cancel it, before the move"
-		if runWaits(m.Known) {
+		if m.Known.Run.Waits {
 			advice = "it waits for a person. Confirm or discard it before the move"
 		}
 		p.Findings = append(p.Findings, Finding{Code: FindingRunInProgress, Severity: SeverityWarning,
 			Sources: []string{m.Result.Source}, Targets: []string{m.Result.Target},
-			Message: fmt.Sprintf("In the workspace %s the run %s is %q: %s.", m.Workspace, m.Known.CurrentRun, m.Known.CurrentRunStatus, advice)})
+			Message: fmt.Sprintf("In the workspace %s the run %s is %q: %s.", m.Workspace, m.Known.Run.ID, m.Known.Run.Status, advice)})
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"tfhaul/backend"
-	"tfhaul/backend/tfe"
 	"tfhaul/plainwords"
 	"tfhaul/statefile"
 )
@@ -24,7 +23,7 @@ type Recorded struct {
 	// WorkspaceID is the server's; "" where it was not found out.
 	WorkspaceID string
 	// Known is what a listing said of the workspace just now; nil asks for it.
-	Known *tfe.Workspace
+	Known *backend.Standing
 	// Version is the version of the source that was read; nil where none was.
 	Version *backend.Version
 }
@@ -49,12 +48,12 @@ func (l *Ledger) Recorded() []Recorded {
 // outcome already-there if so, refused otherwise. A move that did not arrive keeps
 // the outcome that it had. The source is looked at, too, where object is not nil:
 // that it changed since is refused as source-changed. Nothing is written.
-func (e *Engine) Recheck(ctx context.Context, r Recorded, organization, workspace string, object backend.State) Result {
+func (e *Engine) Recheck(ctx context.Context, r Recorded, workspace string, object backend.State) Result {
 	start := time.Now()
-	ctx, meter := tfe.WithMeter(ctx)
+	ctx, meter := backend.WithMeter(ctx)
 	reader := *e
 	reader.DryRun, reader.Journal = true, nil
-	x := &execution{Engine: &reader, Move: Move{Object: object, Organization: organization, Workspace: workspace}}
+	x := &execution{Engine: &reader, Move: Move{Object: object, Workspace: workspace}}
 	x.result.Source, x.result.Target = r.Source, r.Target
 	switch {
 	case r.Result == nil:
@@ -105,11 +104,11 @@ func (x *execution) recheck(ctx context.Context, r Recorded) error {
 // currentOf reads which state version is current in the workspace of a recorded
 // move; nil says that it has none. The workspace is looked up by the name that the
 // journal reports, and must be the one that the state was moved to.
-func (x *execution) currentOf(ctx context.Context, r Recorded) (*tfe.StateVersion, error) {
+func (x *execution) currentOf(ctx context.Context, r Recorded) (*backend.Version, error) {
 	x.Known = r.Known
 	ws, err := x.lookUp(ctx)
-	if tfe.CodeOf(err) == tfe.ForbiddenOrMissing && r.WorkspaceID != "" {
-		if now, asked := x.Target.WorkspaceByID(ctx, x.Organization, r.WorkspaceID); asked == nil {
+	if backend.CodeOf(err) == backend.ForbiddenOrMissing && r.WorkspaceID != "" {
+		if now, asked := x.Target.LookByID(ctx, r.WorkspaceID); asked == nil {
 			return nil, x.renamed(now.Name)
 		}
 	}
@@ -117,7 +116,7 @@ func (x *execution) currentOf(ctx context.Context, r Recorded) (*tfe.StateVersio
 		return nil, err
 	}
 	if r.WorkspaceID != "" && ws.ID != r.WorkspaceID {
-		if now, err := x.Target.WorkspaceByID(ctx, x.Organization, r.WorkspaceID); err == nil {
+		if now, err := x.Target.LookByID(ctx, r.WorkspaceID); err == nil {
 			return nil, x.renamed(now.Name)
 		}
 		x.note("The workspace that the state was moved to is gone, and another has its name.")
@@ -127,7 +126,7 @@ func (x *execution) currentOf(ctx context.Context, r Recorded) (*tfe.StateVersio
 		return nil, err
 	}
 	// A replica that lags may show another version than the workspace names.
-	return x.readCurrent(ctx, ws, func(v *tfe.StateVersion) bool {
+	return x.readCurrent(ctx, ws, func(v *backend.Version) bool {
 		return !ws.Current.Known || ws.Current.ID != r.Result.StateVersionID || v != nil && v.ID == ws.Current.ID
 	})
 }
@@ -136,7 +135,7 @@ func (x *execution) currentOf(ctx context.Context, r Recorded) (*tfe.StateVersio
 func (x *execution) renamed(now string) error {
 	return &stop{code: CodeRenamed, message: fmt.Sprintf(
 		"The workspace that the state was moved to is %s/%s now; the name %s is no longer its own. Compare it under its new name: tfhaul verify SOURCE %s/%s/%s",
-		x.Organization, now, x.Move.Workspace, x.Target.Host(), x.Organization, now)}
+		x.Target.Container(), now, x.Move.Workspace, x.Target.Host(), x.Target.Container(), now)}
 }
 
 // sourceSince says that the source is another than when it was read. That it is
@@ -164,7 +163,7 @@ func (x *execution) sourceSince(ctx context.Context, version *backend.Version) *
 // stillInHistory notes whether the state version that was recorded still holds what
 // arrived.
 func (x *execution) stillInHistory(ctx context.Context, id string) {
-	version, err := patiently(ctx, x.Target, func() (*tfe.StateVersion, error) { return x.Target.StateVersion(ctx, id) })
+	version, err := backend.Retry(ctx, x.Target.Down, func() (*backend.Version, error) { return x.Target.Version(ctx, id) })
 	if err != nil {
 		x.note("What arrived, %s, could not be read: %s", id, plainwords.Ended(err.Error()))
 		return

@@ -112,9 +112,9 @@ func TestRecheck(t *testing.T) {
 						c.after(b)
 					}
 					// As a listing tells it.
-					recorded.Known, _ = b.engine.Target.Workspace(t.Context(), org, workspace)
+					recorded.Known, _ = b.engine.Target.Look(t.Context(), workspace)
 					b.sim.ResetRequests()
-					r := b.engine.Recheck(t.Context(), recorded, org, workspace, move.Object)
+					r := b.engine.Recheck(t.Context(), recorded, workspace, move.Object)
 					if r.Outcome != c.outcome || r.Code != c.code || !strings.Contains(fmt.Sprint(r.Notes), c.note) {
 						t.Errorf("got %s/%s, want %s/%s: %s %q", r.Outcome, r.Code, c.outcome, c.code, r.Message, r.Notes)
 					}
@@ -146,7 +146,7 @@ func TestRecheckOfAMoveThatWasCutOff(t *testing.T) {
 		b.dieAt(4, b.move())
 		events := eventsOf(t, path)
 		b.sim.ResetRequests()
-		r := b.engine.Recheck(t.Context(), migrate.NewLedger(events).Recorded()[0], org, workspace, nil)
+		r := b.engine.Recheck(t.Context(), migrate.NewLedger(events).Recorded()[0], workspace, nil)
 		want(t, r, migrate.Failed, "", migrate.CodeInterrupted)
 		if n := b.sim.Count(""); n != 0 {
 			t.Errorf("%d requests, want none", n)

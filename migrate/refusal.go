@@ -4,13 +4,13 @@ import (
 	"context"
 	"fmt"
 
-	"tfhaul/backend/tfe"
+	"tfhaul/backend"
 	"tfhaul/plainwords"
 )
 
 // answerToRelation is the relation that a server claims when it refuses a state.
-var answerToRelation = map[tfe.Code]Relation{
-	tfe.Stale: Stale, tfe.Diverged: Diverged, tfe.Unrelated: Unrelated,
+var answerToRelation = map[backend.Code]Relation{
+	backend.Stale: Stale, backend.Diverged: Diverged, backend.Unrelated: Unrelated,
 }
 
 // relationCodes are the codes of the relations that forbid a move.
@@ -21,13 +21,13 @@ var relationCodes = map[Relation]Code{
 // refusedByServer explains why a server refuses a state that the relation allowed to
 // send. What the workspace holds is read again, so that another user is only blamed
 // for a state version that exists.
-func (x *execution) refusedByServer(ctx context.Context, answer *tfe.Error) *stop {
+func (x *execution) refusedByServer(ctx context.Context, answer *backend.Error) *stop {
 	claimed := answerToRelation[answer.Code]
 	s := &stop{code: relationCodes[claimed]}
-	ctx, cancel := landing(ctx)
+	ctx, cancel := backend.Landing(ctx)
 	defer cancel()
-	now, err := patiently(ctx, x.Target, func() (*tfe.StateVersion, error) { return x.Target.Current(ctx, x.workspace) })
-	said := plainwords.Sentence(answer.Error())
+	now, err := backend.Retry(ctx, x.Target.Down, func() (*backend.Version, error) { return x.Target.Current(ctx, x.workspace) })
+	said := plainwords.Sentence(answer.Message)
 	switch {
 	case err == nil && now != nil && (x.held == nil || now.ID != x.held.version.ID):
 		s.message = fmt.Sprintf("%s While tfhaul held the lock, another state version became current: %s (serial %d). Nothing was stored. Look at it before anything else: tfhaul history %s",

@@ -163,6 +163,7 @@ type Result struct {
 
 	cause      string // what went wrong, without the names of this move: see Causes
 	sourceDown bool   // the server of the source does not answer
+	server     string // that of the source: see serverOf
 	answered   bool   // the target's server answered all, though late
 }
 

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"tfhaul/backend/tfe"
+	"tfhaul/backend"
 )
 
 // Settings are the options that a move may have of its own, as a manifest gives them.
@@ -14,7 +14,7 @@ type Settings struct {
 	Create bool
 	// CreateOptions say how. TerraformVersion FromState takes the version that
 	// wrote the state.
-	CreateOptions tfe.CreateOptions
+	CreateOptions backend.CreateOptions
 	// IncludeEmpty moves states without resources and outputs, too.
 	IncludeEmpty bool
 	// LockTimeout is how long to wait for a workspace that another user has

@@ -70,7 +70,7 @@ func (x *execution) giveSourceBack(ctx context.Context, lease backend.Lease, mov
 		x.note("%s", lease.Leave())
 		return nil
 	}
-	ctx, cancel := landing(ctx)
+	ctx, cancel := backend.Landing(ctx)
 	defer cancel()
 	if err := lease.Release(ctx); err != nil {
 		x.note("%s", plainwords.Sentence(err.Error()))

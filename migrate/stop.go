@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"tfhaul/backend"
-	"tfhaul/backend/tfe"
 	"tfhaul/lockwait"
 	"tfhaul/plainwords"
 )
@@ -27,17 +26,19 @@ type stop struct {
 func (s *stop) Error() string { return s.message }
 
 // targetCodes says what an answer of the target means for a move.
-var targetCodes = map[tfe.Code]Code{
-	tfe.Unauthorized:       CodeUnauthorized,
-	tfe.ForbiddenOrMissing: CodeForbiddenOrMissing,
-	tfe.NotLocked:          CodeLockLost,
-	tfe.LockedByOther:      CodeLockLost,
-	tfe.Diverged:           CodeDiverged,
-	tfe.Unrelated:          CodeUnrelated,
-	tfe.Stale:              CodeStale,
-	tfe.RateLimited:        CodeRateLimited,
-	tfe.Unreachable:        CodeUnreachable,
-	tfe.Ambiguous:          CodeServerRefused,
+var targetCodes = map[backend.Code]Code{
+	backend.Unauthorized:       CodeUnauthorized,
+	backend.ForbiddenOrMissing: CodeForbiddenOrMissing,
+	backend.NotLocked:          CodeLockLost,
+	backend.LockedByOther:      CodeLockLost,
+	backend.Diverged:           CodeDiverged,
+	backend.Unrelated:          CodeUnrelated,
+	backend.Stale:              CodeStale,
+	backend.RateLimited:        CodeRateLimited,
+	backend.Unreachable:        CodeUnreachable,
+	backend.Ambiguous:          CodeServerRefused,
+	backend.NotCreatable:       CodeNotCreatable,
+	backend.OrganizationToken:  CodeForbiddenOrMissing,
 }
 
 // advice says what to do about a code where the error's own text does not.
@@ -69,26 +70,25 @@ func (x *execution) explain(ctx context.Context, err error) *stop {
 	if changed, ok := errors.AsType[*backend.ChangedError](err); ok {
 		return &stop{code: CodeSourceChanged, message: "Nothing was sent: " + plainwords.Sentence(changed.Error())}
 	}
-	if body, ok := errors.AsType[*tfe.SourceError](err); ok {
+	if body, ok := errors.AsType[*backend.SourceError](err); ok {
 		if body.Changed {
 			return &stop{code: CodeSourceChanged, message: "The source changed while it was being sent, so nothing was stored: stop whoever writes to it, then move again."}
 		}
 		return &stop{code: CodeUnreadable, message: plainwords.Sentence(body.Error())}
 	}
-	if upload, ok := errors.AsType[*uploadError](err); ok {
-		x.result.cause = strings.TrimPrefix(answerIn(upload), ": ")
-		return explainUpload(upload)
-	}
-	if answer, ok := errors.AsType[*tfe.Error](err); ok {
-		if _, refused := answerToRelation[answer.Code]; refused && x.lock != nil {
+	if answer, ok := errors.AsType[*backend.Error](err); ok {
+		if _, refused := answerToRelation[answer.Code]; refused && x.writer != nil {
 			return x.refusedByServer(ctx, answer)
 		}
 		code, ok := targetCodes[answer.Code]
 		if !ok {
 			code = CodeServerRefused
 		}
-		x.result.cause = strings.TrimPrefix(answerIn(answer), ": ")
-		return &stop{code: code, message: strings.TrimSpace(plainwords.Sentence(answer.Error()) + " " + advice[code])}
+		x.result.cause = answer.Answer
+		if answer.Err == nil { // its kind has said all of it
+			return &stop{code: code, message: answer.Message}
+		}
+		return &stop{code: code, message: strings.TrimSpace(plainwords.Sentence(answer.Message) + " " + advice[code])}
 	}
 	return &stop{code: CodeServerRefused, message: plainwords.Sentence(err.Error())}
 }
@@ -96,9 +96,9 @@ func (x *execution) explain(ctx context.Context, err error) *stop {
 // answerIn is what the server answered, without the names of what was asked, behind
 // a colon; "" where an error holds no answer.
 func answerIn(err error) string {
-	answer, ok := errors.AsType[*tfe.Error](err)
-	if !ok {
+	answer, ok := errors.AsType[*backend.Error](err)
+	if !ok || answer.Answer == "" {
 		return ""
 	}
-	return ": " + strings.TrimPrefix(answer.Error(), answer.Op+": ")
+	return ": " + answer.Answer
 }

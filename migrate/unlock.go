@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"strings"
 
-	"tfhaul/backend/tfe"
+	"tfhaul/backend"
 	"tfhaul/lockwait"
 )
 
@@ -24,49 +24,49 @@ var ErrNotOurs = errors.New("the lock is not this haul's")
 
 // Unlock frees a workspace that the engine's haul left locked. A lock of anybody
 // else's is left alone, with ErrNotOurs; a workspace that is not locked is fine.
-func (e *Engine) Unlock(ctx context.Context, organization, workspace string) (Unlocking, error) {
-	return e.UnlockByID(ctx, organization, workspace, "")
+func (e *Engine) Unlock(ctx context.Context, workspace string) (Unlocking, error) {
+	return e.UnlockByID(ctx, workspace, "")
 }
 
 // UnlockByID is Unlock for a workspace whose id is known, which outlives a rename; ""
 // finds it by its name.
-func (e *Engine) UnlockByID(ctx context.Context, organization, workspace, id string) (Unlocking, error) {
-	return e.unlock(ctx, organization, workspace, id, func(string) bool { return true })
+func (e *Engine) UnlockByID(ctx context.Context, workspace, id string) (Unlocking, error) {
+	return e.unlock(ctx, workspace, id, func(string) bool { return true })
 }
 
 // unlock is UnlockByID for a workspace whose id may accepts.
-func (e *Engine) unlock(ctx context.Context, organization, workspace, id string, may func(id string) bool) (u Unlocking, err error) {
-	u = Unlocking{Target: fmt.Sprintf("%s/%s/%s", e.Target.Host(), organization, workspace)}
+func (e *Engine) unlock(ctx context.Context, workspace, id string, may func(id string) bool) (u Unlocking, err error) {
+	u = Unlocking{Target: fmt.Sprintf("%s/%s/%s", e.Target.Host(), e.Target.Container(), workspace)}
 	read := e.Clock.Now()
-	ws, err := patiently(ctx, e.Target, func() (*tfe.Workspace, error) {
+	ws, err := backend.Retry(ctx, e.Target.Down, func() (*backend.Standing, error) {
 		read = e.Clock.Now()
 		if id != "" {
-			return e.Target.WorkspaceByID(ctx, organization, id)
+			return e.Target.LookByID(ctx, id)
 		}
-		return e.Target.Workspace(ctx, organization, workspace)
+		return e.Target.Look(ctx, workspace)
 	})
-	if tfe.CodeOf(err) == tfe.ForbiddenOrMissing && id != "" {
+	if backend.CodeOf(err) == backend.ForbiddenOrMissing && id != "" {
 		return u, fmt.Errorf("the workspace that was locked (%s) was not found. If it was deleted, its lock is gone; otherwise use a token that can see it", id)
 	}
 	if err != nil {
 		return u, err
 	}
 	if !strings.EqualFold(ws.Name, workspace) && ws.Name != "" {
-		u.Target = fmt.Sprintf("%s/%s/%s", e.Target.Host(), organization, ws.Name)
+		u.Target = fmt.Sprintf("%s/%s/%s", e.Target.Host(), e.Target.Container(), ws.Name)
 		defer func() { u.Message += " It was called " + workspace + " when it was locked." }()
 	}
-	lock := &workspaceLock{client: e.Target, workspace: ws, reason: lockReason(e.Haul)}
+	reason := lockReason(e.Haul)
 	switch {
 	case !ws.Locked:
 		u.Message = "The workspace is not locked."
 		return u, nil
 	case !may(ws.ID):
 		return u, fmt.Errorf("%w: another move of it works there", ErrNotOurs)
-	case ws.Holder.ReasonKnown && ws.Holder.Reason != lock.reason:
+	case ws.Holder.ReasonKnown && ws.Holder.Reason != reason:
 		return u, fmt.Errorf("%w: it is held by %s (%q); only they, or an administrator of the workspace, may lift it", ErrNotOurs, ws.Holder, ws.Holder.Reason)
 	}
 	// Where the server does not tell the reason, it still lets only the holder unlock.
-	lease := lockwait.Resume(lock, e.Clock, read)
+	lease := lockwait.Resume(e.Target.Writer(ws, backend.WriterOptions{Reason: reason, Inherited: true}), e.Clock, read)
 	if err := lease.Release(ctx); err != nil {
 		switch {
 		case errors.Is(err, lockwait.ErrNotHeld):

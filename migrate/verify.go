@@ -9,20 +9,17 @@ import (
 	"io"
 	"time"
 
-	"tfhaul/backend/tfe"
+	"tfhaul/backend"
 	"tfhaul/lockwait"
 )
-
-// hcp is the product that makes a state version current only at the unlock.
-const hcp = "HCP Terraform"
 
 // verify is step 7: the workspace's current state version must be the one that
 // was sent, with the serial and the bytes that were sent. Where the server makes
 // it current only at the unlock, its bytes are compared now, and that it is
 // current afterwards: see verifyCurrent.
 func (x *execution) verify(ctx context.Context) error {
-	if x.Target.About().Product != hcp {
-		current, err := patiently(ctx, x.Target, func() (*tfe.StateVersion, error) { return x.Target.Current(ctx, x.workspace) })
+	if x.Target.Traits().Current == backend.CurrentAtWrite {
+		current, err := backend.Retry(ctx, x.Target.Down, func() (*backend.Version, error) { return x.Target.Current(ctx, x.workspace) })
 		if err != nil {
 			return x.unproven("reading the workspace's current state version failed: %v", err)
 		}
@@ -64,7 +61,7 @@ func (x *execution) verifyCurrent(ctx context.Context) error {
 	if x.current {
 		return nil
 	}
-	current, err := x.readCurrent(ctx, x.workspace, func(v *tfe.StateVersion) bool { return !x.before(v) })
+	current, err := x.readCurrent(ctx, x.workspace, func(v *backend.Version) bool { return !x.before(v) })
 	switch {
 	case err != nil:
 		return x.unproven("it was read back, but whether it became current at the unlock could not be read: %v", err)
@@ -93,7 +90,7 @@ func (x *execution) movedMessage() string {
 }
 
 // sameBytes downloads a state version and says whether its bytes are the payload's.
-func (x *execution) sameBytes(ctx context.Context, version *tfe.StateVersion) (bool, error) {
+func (x *execution) sameBytes(ctx context.Context, version *backend.Version) (bool, error) {
 	var same bool
 	err := x.download(ctx, version, func(body io.Reader) error {
 		sum := md5.New()
@@ -118,12 +115,12 @@ const (
 
 // download gives use the bytes of a state version, from the start again when the
 // connection fails on the way. A version that is still being processed is waited for.
-func (x *execution) download(ctx context.Context, version *tfe.StateVersion, use func(io.Reader) error) error {
+func (x *execution) download(ctx context.Context, version *backend.Version, use func(io.Reader) error) error {
 	start := time.Now()
 	for pause := firstReadyPause; ; pause = min(2*pause, mostReadyPause) {
-		_, err := patiently(ctx, x.Target, func() (struct{}, error) { return struct{}{}, x.downloadOnce(ctx, version, use) })
-		code := tfe.CodeOf(err)
-		notYet := code == tfe.NoBytesYet || code == tfe.ForbiddenOrMissing && version.Pending()
+		_, err := backend.Retry(ctx, x.Target.Down, func() (struct{}, error) { return struct{}{}, x.downloadOnce(ctx, version, use) })
+		code := backend.CodeOf(err)
+		notYet := code == backend.NoBytesYet || code == backend.ForbiddenOrMissing && version.Pending
 		if err == nil || !notYet {
 			return err
 		}
@@ -134,18 +131,18 @@ func (x *execution) download(ctx context.Context, version *tfe.StateVersion, use
 			return err
 		}
 		id := version.ID
-		asked, err := patiently(ctx, x.Target, func() (*tfe.StateVersion, error) { return x.Target.StateVersion(ctx, id) })
+		asked, err := backend.Retry(ctx, x.Target.Down, func() (*backend.Version, error) { return x.Target.Version(ctx, id) })
 		switch {
 		case err == nil:
 			version = asked
-		case tfe.CodeOf(err) != tfe.ForbiddenOrMissing: // a replica that lags does not know it yet
+		case backend.CodeOf(err) != backend.ForbiddenOrMissing: // a replica that lags does not know it yet
 			return err
 		}
 	}
 }
 
-func (x *execution) downloadOnce(ctx context.Context, version *tfe.StateVersion, use func(io.Reader) error) error {
-	body, err := x.Target.Open(ctx, version)
+func (x *execution) downloadOnce(ctx context.Context, version *backend.Version, use func(io.Reader) error) error {
+	body, err := x.Target.Read(ctx, version)
 	if err != nil {
 		return err
 	}
@@ -153,9 +150,9 @@ func (x *execution) downloadOnce(ctx context.Context, version *tfe.StateVersion,
 	if closed := body.Close(); err == nil {
 		err = closed
 	}
-	if err != nil && tfe.CodeOf(err) == "" {
+	if err != nil && backend.CodeOf(err) == "" {
 		// Read short: whatever it said so far does not count.
-		return &tfe.Error{Op: "download state version " + version.ID, Code: tfe.Ambiguous, Err: err}
+		return &backend.Error{Code: backend.Ambiguous, Message: fmt.Sprintf("download state version %s: %v", version.ID, err), Answer: err.Error(), Err: err}
 	}
 	return err
 }

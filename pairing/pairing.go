@@ -51,9 +51,8 @@ func mistakef(format string, args ...any) error {
 
 // A Finder finds states and pairs them with workspaces.
 type Finder struct {
-	Kinds        backend.Kinds
-	Filter       backend.Filter
-	Organization string
+	Kinds  backend.Kinds
+	Filter backend.Filter
 	// CheckWorkspace refuses invalid workspace names. Its error continues a sentence about
 	// the move.
 	CheckWorkspace func(name string) error
@@ -61,7 +60,7 @@ type Finder struct {
 
 // move returns the move of one state into the organization.
 func (f *Finder) move(state backend.State, workspace string) migrate.Move {
-	m := migrate.Move{Object: state, Organization: f.Organization, Workspace: workspace}
+	m := migrate.Move{Object: state, Workspace: workspace}
 	if !utf8.ValidString(state.Address()) {
 		return unnamed(m, "the path is not valid UTF-8, so a journal or manifest cannot record it: rename it, or move this state alone with tfhaul move")
 	}

@@ -17,6 +17,7 @@ import (
 
 	slug "github.com/hashicorp/go-slug"
 
+	"tfhaul/backend"
 	"tfhaul/backend/tfe"
 	"tfhaul/crash"
 	"tfhaul/plainwords"
@@ -215,7 +216,7 @@ func (x *proof) upload(ctx context.Context) (*tfe.ConfigurationVersion, error) {
 		return nil, err
 	}
 	if err := x.Target.UploadConfiguration(ctx, v, packed.Body); err != nil {
-		if _, changed := errors.AsType[*tfe.SourceError](err); changed {
+		if _, changed := errors.AsType[*backend.SourceError](err); changed {
 			return nil, stopf(CodeConfiguration, "The configuration in %q changed while it was being sent. Prove it again.", x.Dir)
 		}
 		return nil, err

@@ -13,6 +13,7 @@ import (
 	"io"
 	"time"
 
+	"tfhaul/backend"
 	"tfhaul/backend/tfe"
 	"tfhaul/plainwords"
 )
@@ -92,7 +93,7 @@ func (p *Prover) Prove(ctx context.Context, q Request) Result {
 // prove takes the steps of a proof, and tells how they ended.
 func (p *Prover) prove(ctx context.Context, q Request, steps func(*proof, context.Context) error) Result {
 	start := time.Now()
-	ctx, meter := tfe.WithMeter(ctx)
+	ctx, meter := backend.WithMeter(ctx)
 	x := &proof{Prover: p, Request: q}
 	x.result.Target = p.Target.Host() + "/" + q.Organization + "/" + q.Workspace
 	err := steps(x, ctx)

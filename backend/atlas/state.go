@@ -89,6 +89,7 @@ func (a *state) States(context.Context, backend.Filter) (*backend.Listing, error
 }
 
 func (a *state) Address() string        { return a.at.name() }
+func (a *state) Server() string         { return a.at.endpoint }
 func (a *state) Traits() backend.Traits { return backend.Traits{} }
 
 // Place uses the name as the directory, so that the default naming rule gives the workspace

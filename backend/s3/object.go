@@ -45,6 +45,14 @@ func (o *object) Address() string        { return o.address }
 func (o *object) Place() backend.Place   { return o.place }
 func (o *object) Traits() backend.Traits { return traits }
 
+// Server returns the endpoint, or the bucket where none is named.
+func (o *object) Server() string {
+	if o.bucket.endpoint != "" {
+		return o.bucket.endpoint
+	}
+	return "s3://" + o.bucket.name
+}
+
 // Aliases returns the URL without the parameters for reaching the bucket.
 func (o *object) Aliases() []string { return []string{"s3://" + o.bucket.name + "/" + o.key} }
 

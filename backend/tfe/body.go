@@ -12,6 +12,8 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+
+	"tfhaul/backend"
 )
 
 // A Body is a state to send: it can be opened again and again, and says
@@ -25,25 +27,6 @@ type Body struct {
 	// MD5 in lower-case hex.
 	MD5 string
 }
-
-// A SourceError says that the source of a Body could not be read, or held other
-// bytes than were announced. Nothing arrived: the last bytes were withheld.
-type SourceError struct {
-	// Changed says that the bytes are others than were announced.
-	Changed bool
-	// Err is the failure of reading; nil if Changed.
-	Err error
-}
-
-func (e *SourceError) Error() string {
-	if e.Changed {
-		return "the source changed while it was being sent; nothing was stored"
-	}
-	return "reading the source: " + e.Err.Error()
-}
-
-// Unwrap gives the failure of reading.
-func (e *SourceError) Unwrap() error { return e.Err }
 
 // reader reads a Body under check. Nothing is opened before the first Read: of
 // the bodies that net/http asks for, for a redirect it may not follow, not all
@@ -108,18 +91,18 @@ func (c *checkedBody) Read(p []byte) (int, error) {
 	}
 	n, err := c.ahead.Read(p)
 	if err != nil && err != io.EOF {
-		return 0, &SourceError{Err: err}
+		return 0, &backend.SourceError{Err: err}
 	}
 	c.sum.Write(p[:n])
 	c.size += int64(n)
 	_, err = c.ahead.Peek(1)
 	switch {
 	case err != nil && err != io.EOF:
-		return 0, &SourceError{Err: err}
+		return 0, &backend.SourceError{Err: err}
 	case err == nil && c.size < c.want.Size:
 		return n, nil
 	case err == nil, c.size != c.want.Size, hex.EncodeToString(c.sum.Sum(nil)) != c.want.MD5:
-		return 0, &SourceError{Changed: true}
+		return 0, &backend.SourceError{Changed: true}
 	case n == 0:
 		c.ended = true
 		c.giveBack()
@@ -148,12 +131,12 @@ func (c *checkedBody) open() error {
 	c.mu.Unlock()
 	source, err := c.want.Open(ctx)
 	if err != nil {
-		return &SourceError{Err: err}
+		return &backend.SourceError{Err: err}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
-		return errors.Join(&SourceError{Err: http.ErrBodyReadAfterClose}, source.Close())
+		return errors.Join(&backend.SourceError{Err: http.ErrBodyReadAfterClose}, source.Close())
 	}
 	c.source, c.ahead = source, readers.Get().(*bufio.Reader)
 	c.ahead.Reset(progressReader{source, c.moved})

@@ -21,6 +21,8 @@ import (
 	"time"
 
 	gotfe "github.com/hashicorp/go-tfe"
+
+	"tfhaul/backend"
 )
 
 // Options say how to reach a target.
@@ -259,7 +261,7 @@ func (x *exchange) failure(op string, err error) error {
 		known.Op = op
 		return known
 	}
-	if source, ok := errors.AsType[*SourceError](err); ok {
+	if source, ok := errors.AsType[*backend.SourceError](err); ok {
 		// The end of the body was withheld, so that the request took no effect.
 		return &Error{Op: op, Code: Unreachable, Err: source}
 	}

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	gotfe "github.com/hashicorp/go-tfe"
+
+	"tfhaul/backend"
 )
 
 // ErrNoAgentPool is returned when a workspace is to run on agents and neither the options, nor
@@ -17,6 +19,9 @@ var ErrNoAgentPool = errors.New("execution mode agent needs an agent pool, and n
 
 // AgentMode is the execution mode in which the organization's own agents run Terraform.
 const AgentMode = "agent"
+
+// CreateOptions say how a missing workspace is created.
+type CreateOptions = backend.CreateOptions
 
 // A Creation is how workspaces are created, with every name looked up.
 type Creation struct {

@@ -13,6 +13,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	gotfe "github.com/hashicorp/go-tfe"
 	"github.com/hashicorp/jsonapi"
+
+	"tfhaul/backend"
 )
 
 // This file reads of the API's documents what is used of them. go-tfe makes the
@@ -351,8 +353,8 @@ func find(others []namedResource, id resourceID) *namedResource {
 }
 
 // holderIn reads who holds a lock.
-func holderIn(others []namedResource, id resourceID) Holder {
-	h := Holder{ID: clean(id.ID)}
+func holderIn(others []namedResource, id resourceID) backend.Holder {
+	h := backend.Holder{ID: clean(id.ID)}
 	switch id.Type {
 	case "users":
 		h.Kind, h.Name = "user", clean(find(others, id).Attributes.Username)
@@ -361,7 +363,7 @@ func holderIn(others []namedResource, id resourceID) Holder {
 	case "runs":
 		h.Kind = "run"
 	default:
-		return Holder{}
+		return backend.Holder{}
 	}
 	return h
 }

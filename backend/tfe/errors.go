@@ -6,32 +6,34 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+
+	"tfhaul/backend"
 )
 
 // Code says what an answer of the API means for us. The rows are those of the
 // API's own status tables, but a code is found from the text of an answer as
 // well as from its status: compatible servers answer conflicts with 500, and
 // titles drift between releases.
-type Code string
+type Code = backend.Code
 
 // The codes, from the API's answers to state versions, locks and everything else.
 const (
 	// Unauthorized: the token is missing, wrong or expired (401).
-	Unauthorized Code = "unauthorized"
+	Unauthorized = backend.Unauthorized
 	// ForbiddenOrMissing: 403, or 404, which TFE answers alike for what does not
 	// exist, what the token may not see, organization tokens where they are not
 	// allowed, and missing entitlements.
-	ForbiddenOrMissing Code = "forbidden-or-missing"
+	ForbiddenOrMissing = backend.ForbiddenOrMissing
 	// NotLocked: the workspace is not locked, and takes states only when it is.
-	NotLocked Code = "not-locked"
+	NotLocked = backend.NotLocked
 	// LockedByOther: somebody else holds the workspace's lock.
-	LockedByOther Code = "locked"
+	LockedByOther = backend.LockedByOther
 	// Diverged: the server holds other bytes under the same serial.
-	Diverged Code = "diverged"
+	Diverged = backend.Diverged
 	// Unrelated: the server holds a state of another lineage.
-	Unrelated Code = "unrelated"
+	Unrelated = backend.Unrelated
 	// Stale: the server holds a higher serial.
-	Stale Code = "stale"
+	Stale = backend.Stale
 	// MD5Mismatch: what the server received is not what the MD5 announced.
 	MD5Mismatch Code = "md5-mismatch"
 	// NoSignedUpload: an old server that takes states only inside the POST.
@@ -41,17 +43,17 @@ const (
 	// TooLarge: something on the way bounds the size of a request body (413).
 	TooLarge Code = "too-large"
 	// RateLimited: the rate limit was still exceeded after long waiting (429).
-	RateLimited Code = "rate-limited"
+	RateLimited = backend.RateLimited
 	// StillPending: the workspace cannot be unlocked while its newest state
 	// version is still being processed.
-	StillPending Code = "still-pending"
+	StillPending = backend.StillPending
 	// NoBytesYet: the server has no address for a state version's bytes yet.
-	NoBytesYet Code = "no-bytes-yet"
+	NoBytesYet = backend.NoBytesYet
 	// Unreachable: no connection was made, so the request took no effect.
-	Unreachable Code = "unreachable"
+	Unreachable = backend.Unreachable
 	// Ambiguous: the request may or may not have taken effect: its reply was
 	// lost, late, or not one the API gives. Read before doing anything again.
-	Ambiguous Code = "ambiguous"
+	Ambiguous = backend.Ambiguous
 	// Withheld: the request was not sent, because the check that WithSending set for
 	// it failed.
 	Withheld Code = "withheld"
@@ -103,8 +105,19 @@ func (e *Error) Error() string {
 }
 
 // Unwrap gives what Err holds: among others the context's error, if that ended
-// the request, and a *SourceError, if the bytes to send could not be read.
+// the request, and a *backend.SourceError, if the bytes to send could not be read.
 func (e *Error) Unwrap() error { return e.Err }
+
+// As makes a *backend.Error of it, for those who know no kind.
+func (e *Error) As(target any) bool {
+	as, ok := target.(**backend.Error)
+	if ok {
+		text := e.Error()
+		*as = &backend.Error{Code: e.Code, Message: text, Answer: strings.TrimPrefix(text, e.Op+": "),
+			Unworded: e.Status == http.StatusNotFound && len(e.Details) == 0 && e.Err == nil, Err: e}
+	}
+	return ok
+}
 
 // CodeOf tells what an error of this package means, or "" for any other error.
 func CodeOf(err error) Code {

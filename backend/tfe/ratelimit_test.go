@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"tfhaul/backend"
 	"tfhaul/lockwait"
 )
 
@@ -276,7 +277,7 @@ func TestHostileRateHeadersDoNotReachGoTFE(t *testing.T) {
 				}
 				answer(http.StatusOK, jsonAPI, `{"data":{"id":"user-1","type":"users","attributes":{"username":"ci"}}}`)(w, r)
 			}))
-			ctx, meter := WithMeter(t.Context())
+			ctx, meter := backend.WithMeter(t.Context())
 			me, err := c.Identity(ctx)
 			if err != nil || me.ID != "user-1" || me.Name != "ci" || meter.Calls() != 2 {
 				t.Errorf("got %+v, %v after %d calls", me, err, meter.Calls())

@@ -4,17 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"tfhaul/backend"
 )
-
-type sendingKey struct{}
-
-// WithSending returns a context under which check is called just before each attempt
-// of a request is sent, after it has waited for the rate limit. If check returns an
-// error, nothing is sent, and the request fails with code Withheld. What check itself
-// asks the server waits after a 429 but not for its turn; others wait longer instead.
-func WithSending(ctx context.Context, check func(context.Context) error) context.Context {
-	return context.WithValue(ctx, sendingKey{}, check)
-}
 
 // An unsentError ends a request that WithSending's check has held back.
 type unsentError struct{ err error }
@@ -30,11 +22,13 @@ func wasUnsent(err error) bool {
 
 // checkSending calls the check that the context carries.
 func checkSending(ctx context.Context) error {
-	check, ok := ctx.Value(sendingKey{}).(func(context.Context) error)
-	if !ok || check == nil {
+	check := backend.SendingOf(ctx)
+	if check == nil {
 		return nil
 	}
-	if err := check(context.WithValue(WithSending(ctx, nil), urgentKey{}, true)); err != nil {
+	// What the check itself asks waits after a 429 but not for its turn; others wait longer
+	// instead.
+	if err := check(context.WithValue(backend.WithSending(ctx, nil), urgentKey{}, true)); err != nil {
 		return &unsentError{err}
 	}
 	return nil

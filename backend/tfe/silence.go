@@ -6,13 +6,15 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"tfhaul/backend"
 )
 
 // A server is silent when it has answered none of that many requests for that long.
 // A restart takes less; all that run at once find out together.
 const (
 	// SilentAfter is how long a server may leave all requests unanswered.
-	SilentAfter   = 30 * time.Second
+	SilentAfter   = backend.DownAfter
 	leastSilenced = 20 // requests
 )
 

@@ -20,6 +20,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+
+	"tfhaul/backend"
 )
 
 const created = `{"data":{"id":"sv-1","type":"state-versions","attributes":{"serial":1,"status":"pending"}}}`
@@ -219,7 +221,7 @@ func TestASourceThatChangesNeverArrivesWhole(t *testing.T) {
 						if n := whole.Load(); n != 0 {
 							t.Errorf("the server got a whole body %d times", n)
 						}
-						source, ok := errors.AsType[*SourceError](err)
+						source, ok := errors.AsType[*backend.SourceError](err)
 						if !ok || source.Changed != c.changed || !c.changed && !errors.Is(err, errDisk) || CodeOf(err) != Unreachable {
 							t.Errorf("got %v", err)
 						}
@@ -457,7 +459,7 @@ func TestTheLastBytesWaitForTheWholeToBeRight(t *testing.T) {
 		}
 		checked := body.reader(t.Context())
 		got, err := readInPieces(checked, r)
-		switch _, changed := errors.AsType[*SourceError](err); {
+		switch _, changed := errors.AsType[*backend.SourceError](err); {
 		case real == state && (err != nil || got != state):
 			t.Fatalf("the announced bytes: %d came, %v", len(got), err)
 		case real != state && (!changed || len(got) >= len(state)):

@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"tfhaul/backend"
 	"tfhaul/lockwait"
 )
 
@@ -88,21 +89,6 @@ func exchangeOf(ctx context.Context) *exchange {
 		return x
 	}
 	return new(exchange)
-}
-
-// A Meter counts the requests made to the API, not to blob stores, under the
-// contexts that carry it. Every attempt counts: it is what the rate limit sees.
-type Meter struct{ calls atomic.Int64 }
-
-// Calls tells how many requests there were.
-func (m *Meter) Calls() int { return int(m.calls.Load()) }
-
-type meterKey struct{}
-
-// WithMeter returns a context whose requests the meter counts.
-func WithMeter(ctx context.Context) (context.Context, *Meter) {
-	m := new(Meter)
-	return context.WithValue(ctx, meterKey{}, m), m
 }
 
 // The headers in which servers announce and count down their rate limit.
@@ -209,9 +195,7 @@ func (t *transport) send(waits context.Context, req *http.Request, isAPI bool, x
 		return nil, err
 	}
 	if isAPI {
-		if m, ok := ctx.Value(meterKey{}).(*Meter); ok {
-			m.calls.Add(1)
-		}
+		backend.CountRequest(ctx)
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	watch := startWatchdog(t.stall, func(stalled *stalledError) { cancel(stalled) })

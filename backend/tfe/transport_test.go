@@ -19,6 +19,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"tfhaul/backend"
 	"tfhaul/lockwait"
 )
 
@@ -67,7 +68,7 @@ func TestA429IsRepeatedWithTheWholeBody(t *testing.T) {
 	body := bodyOf("the state")
 	open := body.Open
 	body.Open = func(ctx context.Context) (io.ReadCloser, error) { opened++; return open(ctx) }
-	ctx, meter := WithMeter(t.Context())
+	ctx, meter := backend.WithMeter(t.Context())
 	sv, err := c.CreateInline(ctx, acme, Attributes{Serial: 1, MD5: body.MD5}, body)
 	if err != nil || sv.ID != "sv-1" {
 		t.Fatalf("%+v, %v", sv, err)
@@ -92,7 +93,7 @@ func TestA429OfABlobStoreIsWaitedForWithoutHoldingTheAPIBack(t *testing.T) {
 		defer end()
 		done := make(chan error, 1)
 		go func() {
-			ctx, meter := WithMeter(t.Context())
+			ctx, meter := backend.WithMeter(t.Context())
 			err := c.Upload(ctx, &StateVersion{ID: "sv-1", upload: "http://127.0.0.1/blob"}, bodyOf("state"))
 			if meter.Calls() != 0 {
 				t.Errorf("%d requests to the blob store are counted as the API's", meter.Calls())

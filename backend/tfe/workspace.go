@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	gotfe "github.com/hashicorp/go-tfe"
+
+	"tfhaul/backend"
 )
 
 // A Workspace is what a server says of one workspace.
@@ -28,7 +30,7 @@ type Workspace struct {
 	// Locked says whether anybody holds the lock, Holder who, as far as the
 	// server told.
 	Locked bool
-	Holder Holder
+	Holder backend.Holder
 	// HYOK reports whether the organization holds the key of the workspace's states (hold your
 	// own key): the server gives them and plans as JSON to nobody.
 	HYOK bool
@@ -53,32 +55,6 @@ type CurrentRef struct {
 	ID string
 }
 
-// A Holder is who holds a workspace's lock.
-type Holder struct {
-	// Kind is "user", "team" or "run"; "" when the server does not say.
-	Kind string
-	// ID is the server's id of the holder.
-	ID string
-	// Name is how people call the holder; "" when the server does not say.
-	Name string
-	// Reason is what the holder gave as the reason for locking. ReasonKnown is
-	// false on servers that do not repeat it.
-	Reason      string
-	ReasonKnown bool
-}
-
-// String names the holder for a person.
-func (h Holder) String() string {
-	switch {
-	case h.Kind == "":
-		return "somebody whom the server does not name"
-	case h.Name != "":
-		return h.Kind + " " + h.Name
-	default:
-		return h.Kind + " " + h.ID
-	}
-}
-
 // CheckTag refuses tags that no server takes: NAME, or KEY=VALUE.
 func CheckTag(tag string) error {
 	key, _, bound := strings.Cut(tag, "=")
@@ -92,22 +68,6 @@ func CheckTag(tag string) error {
 }
 
 const tagCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:-_"
-
-// CreateOptions say how a missing workspace is made.
-type CreateOptions struct {
-	// Project is the name of the project to make it in; "" is the default one.
-	Project string
-	// TerraformVersion is a version for runs, or a constraint; "" is the server's latest.
-	TerraformVersion string
-	// ExecutionMode is "remote", "local" or "agent"; "" is the default of the project, then of
-	// the organization.
-	ExecutionMode string
-	// AgentPool is the name or the id of the agent pool; "" is the default one of the project,
-	// then of the organization.
-	AgentPool string
-	// Tags are tag names, or KEY=VALUE for tag bindings.
-	Tags []string
-}
 
 // withHolder asks for the name of whoever holds a workspace's lock.
 var withHolder = &gotfe.WorkspaceReadOptions{Include: []gotfe.WSIncludeOpt{gotfe.WSLockedBy}}
@@ -124,16 +84,6 @@ func (c *Client) Workspace(ctx context.Context, organization, name string) (*Wor
 func (c *Client) WorkspaceByID(ctx context.Context, organization, id string) (*Workspace, error) {
 	op := "read workspace " + id
 	return ask(ctx, c, op, http.MethodGet, "workspaces/"+url.PathEscape(id), withHolder, workspaceBy(organization, "", id))
-}
-
-// CreateWorkspace creates a workspace, with the project and the agent pool that the options
-// name.
-func (c *Client) CreateWorkspace(ctx context.Context, organization, name string, o CreateOptions) (*Workspace, error) {
-	prepared, err := c.PrepareCreation(ctx, organization, o, false)
-	if err != nil {
-		return nil, err
-	}
-	return c.Create(ctx, organization, name, o, prepared)
 }
 
 // The API's bound of a page, and ours of a listing: a million workspaces.

@@ -1,6 +1,7 @@
 package tfe
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"tfhaul/backend"
 )
 
 // included are the people of the documents below.
@@ -43,17 +46,17 @@ func TestWorkspaceDocuments(t *testing.T) {
 		{name: "a relation without data", relationships: `"current-state-version":{"links":{"related":"/x"}}`},
 		{name: "locked by a user", attributes: `,"locked":true,"locked-reason":"apply by hand"`, relationships: lockedBy("users", "user-1"),
 			want: func(w *Workspace) {
-				w.Locked, w.Holder = true, Holder{Kind: "user", ID: "user-1", Name: "alice", Reason: "apply by hand", ReasonKnown: true}
+				w.Locked, w.Holder = true, backend.Holder{Kind: "user", ID: "user-1", Name: "alice", Reason: "apply by hand", ReasonKnown: true}
 			}, holder: "user alice"},
 		{name: "locked by a team without a reason", attributes: `,"locked":true,"locked-reason":""`, relationships: lockedBy("teams", "team-1"),
 			want: func(w *Workspace) {
-				w.Locked, w.Holder = true, Holder{Kind: "team", ID: "team-1", Name: "ops", ReasonKnown: true}
+				w.Locked, w.Holder = true, backend.Holder{Kind: "team", ID: "team-1", Name: "ops", ReasonKnown: true}
 			}, holder: "team ops"},
 		{name: "locked by a run", attributes: `,"locked":true`, relationships: lockedBy("runs", "run-1"),
-			want:   func(w *Workspace) { w.Locked, w.Holder = true, Holder{Kind: "run", ID: "run-1"} },
+			want:   func(w *Workspace) { w.Locked, w.Holder = true, backend.Holder{Kind: "run", ID: "run-1"} },
 			holder: "run run-1"},
 		{name: "locked by a user who is not included", attributes: `,"locked":true,"locked-reason":null`, relationships: lockedBy("users", "user-7"),
-			want:   func(w *Workspace) { w.Locked, w.Holder = true, Holder{Kind: "user", ID: "user-7"} },
+			want:   func(w *Workspace) { w.Locked, w.Holder = true, backend.Holder{Kind: "user", ID: "user-7"} },
 			holder: "user user-7"},
 		{name: "locked by nobody who is named", attributes: `,"locked":true`,
 			want:   func(w *Workspace) { w.Locked = true },
@@ -68,7 +71,7 @@ func TestWorkspaceDocuments(t *testing.T) {
 		{name: "a run first", relationships: `"current-run":{"data":{"id":"run-1","type":"runs"}}`,
 			want: func(w *Workspace) { w.CurrentRun, w.CurrentRunStatus = "run-1", "planning" }},
 		{name: "escapes in names", attributes: `,"locked":true,"locked-reason":"\u001b[2Jx"`,
-			want:   func(w *Workspace) { w.Locked, w.Holder = true, Holder{Reason: "[2Jx", ReasonKnown: true} },
+			want:   func(w *Workspace) { w.Locked, w.Holder = true, backend.Holder{Reason: "[2Jx", ReasonKnown: true} },
 			holder: "somebody whom the server does not name"},
 	}
 	for _, c := range cases {
@@ -137,7 +140,7 @@ func TestHostileDocumentsGiveAnError(t *testing.T) {
 				"Identity":     func() error { _, err := c.Identity(t.Context()); return err },
 				"Announce":     func() error { _, err := c.Announce(t.Context(), acme, Attributes{}); return err },
 				"CreateWorkspace": func() error {
-					_, err := c.CreateWorkspace(t.Context(), "acme", "n", CreateOptions{Project: "p"})
+					_, err := createWorkspace(t.Context(), c, "n", CreateOptions{Project: "p"})
 					return err
 				},
 				"Workspaces": func() error {
@@ -276,10 +279,10 @@ func TestProjectIsFoundOnAnyPage(t *testing.T) {
 		}
 		answer(200, jsonAPI, `{"data":[{"id":"prj-1","type":"projects","attributes":{"name":"Core services"}}],"meta":{"pagination":{"next-page":2}}}`)(w, r)
 	}))
-	if _, err := c.CreateWorkspace(t.Context(), "acme", "network", CreateOptions{Project: "Core"}); err != nil || created != "prj-2" {
+	if _, err := createWorkspace(t.Context(), c, "network", CreateOptions{Project: "Core"}); err != nil || created != "prj-2" {
 		t.Errorf("made in %q: %v", created, err)
 	}
-	_, err := c.CreateWorkspace(t.Context(), "acme", "network", CreateOptions{Project: "Cor"})
+	_, err := createWorkspace(t.Context(), c, "network", CreateOptions{Project: "Cor"})
 	if want := `find project "Cor" of acme: there is no project of this name, or the token may not see it`; err == nil || err.Error() != want || CodeOf(err) != ForbiddenOrMissing {
 		t.Errorf("got %v", err)
 	}
@@ -338,4 +341,14 @@ func TestHistoryAsksForTheRightWorkspace(t *testing.T) {
 	if fmt.Sprint(serials) != "[2 1]" || query.Get("filter[organization][name]") != "acme" || query.Get("filter[workspace][name]") != "network" || query.Get("page[size]") != "100" {
 		t.Errorf("got %v, asked %v", serials, query)
 	}
+}
+
+// createWorkspace creates a workspace of acme, with the project and the agent pool that the
+// options name.
+func createWorkspace(ctx context.Context, c *Client, name string, o CreateOptions) (*Workspace, error) {
+	prepared, err := c.PrepareCreation(ctx, "acme", o, false)
+	if err != nil {
+		return nil, err
+	}
+	return c.Create(ctx, "acme", name, o, prepared)
 }

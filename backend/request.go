@@ -1,0 +1,120 @@
+package backend
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"tfhaul/lockwait"
+)
+
+// What the contexts of requests carry, for every kind.
+type (
+	stopKey    struct{}
+	sendingKey struct{}
+	meterKey   struct{}
+)
+
+// A Stop tells the requests of work that outlives an interrupt about it.
+type Stop struct {
+	Interrupted context.Context // ends at the interrupt
+	// Unsent ends the wait of requests that were not sent, or that the server refused
+	// because of its rate limit.
+	Unsent bool
+}
+
+// MaxStopWait is how long each wait of a request takes at most after an interrupt: for the
+// rate limit, for an answer, or for more bytes.
+const MaxStopWait = 30 * time.Second
+
+// WithStop returns a context for requests that outlive an interrupt. From then on, each of
+// their waits takes at most MaxStopWait. A context that has a Stop keeps it: work within
+// interrupted work is interrupted already.
+func WithStop(ctx context.Context, s Stop) context.Context {
+	if StopOf(ctx) != nil {
+		return ctx
+	}
+	return context.WithValue(ctx, stopKey{}, &s)
+}
+
+// StopOf returns the Stop that a context carries, or nil.
+func StopOf(ctx context.Context) *Stop {
+	s, _ := ctx.Value(stopKey{}).(*Stop)
+	return s
+}
+
+// landingTime is how much longer an interrupted process works on what it cannot leave as
+// it is. Without an interrupt there is no such bound: reading back a state of many GB
+// takes as long as bytes move.
+const landingTime = 5 * time.Minute
+
+// Landing returns a context that outlives ctx, for finishing work that must not be
+// interrupted halfway. Once ctx has ended, waits under it are short; see WithStop.
+func Landing(ctx context.Context) (context.Context, context.CancelFunc) {
+	landed, cancel := context.WithCancel(WithStop(context.WithoutCancel(ctx), Stop{Interrupted: ctx}))
+	forget := context.AfterFunc(ctx, func() {
+		late := time.AfterFunc(landingTime, cancel)
+		context.AfterFunc(landed, func() { late.Stop() })
+	})
+	return landed, func() {
+		forget()
+		cancel()
+	}
+}
+
+// WithSending returns a context under which check is called just before each attempt of a
+// request is sent, after it has waited for the rate limit. If check returns an error,
+// nothing is sent, and the request fails with it.
+func WithSending(ctx context.Context, check lockwait.Sending) context.Context {
+	return context.WithValue(ctx, sendingKey{}, check)
+}
+
+// SendingOf returns the check that a context carries, or nil.
+func SendingOf(ctx context.Context) lockwait.Sending {
+	check, _ := ctx.Value(sendingKey{}).(lockwait.Sending)
+	return check
+}
+
+// A Meter counts requests to the API of a target, not to blob stores, under the contexts
+// that carry it. Every attempt counts: it is what the rate limit sees.
+type Meter struct{ calls atomic.Int64 }
+
+// Calls returns how many requests there were.
+func (m *Meter) Calls() int { return int(m.calls.Load()) }
+
+// WithMeter returns a context whose requests the meter counts.
+func WithMeter(ctx context.Context) (context.Context, *Meter) {
+	m := new(Meter)
+	return context.WithValue(ctx, meterKey{}, m), m
+}
+
+// CountRequest counts an attempt of a request for the meter of its context.
+func CountRequest(ctx context.Context) {
+	if m, ok := ctx.Value(meterKey{}).(*Meter); ok {
+		m.calls.Add(1)
+	}
+}
+
+// A read has maxReads attempts. The pause before the second is firstReadPause, and each
+// later one is twice as long.
+const (
+	maxReads       = 4
+	firstReadPause = 500 * time.Millisecond
+)
+
+// Retry repeats a read that did not reach the server or got an unclear answer. It does not
+// retry while the server is down: in a haul every move would wait for it.
+func Retry[T any](ctx context.Context, down func() bool, read func() (T, error)) (T, error) {
+	pause := firstReadPause
+	for attempt := 1; ; attempt++ {
+		value, err := read()
+		code := CodeOf(err)
+		if attempt == maxReads || code != Ambiguous && code != Unreachable || ctx.Err() != nil || down() {
+			return value, err
+		}
+		if err := lockwait.Sleep(ctx, pause); err != nil {
+			return value, err
+		}
+		pause *= 2
+	}
+}
