@@ -304,10 +304,10 @@ func (x *execution) plan() error {
 	return nil
 }
 
-// decideAgain is step 4: read under the lock what the workspace holds now. If it
+// lookAgain is step 4: read under the lock what the workspace holds now. If it
 // changed so that the relation is another, stop; nothing is overwritten that was
 // not seen.
-func (x *execution) decideAgain(ctx context.Context) error {
+func (x *execution) lookAgain(ctx context.Context) error {
 	now := x.writer.Seen()
 	if err := x.sameName(now); err != nil {
 		return err

@@ -194,7 +194,9 @@ type execution struct {
 	lease     *lockwait.Lease
 	lookedAt  lockwait.Instant // when the workspace was asked for; zero when that was long ago
 	notedHYOK bool             // that the workspace uses HYOK was noted
-	resent    bool             // the first attempt got no answer, so that the state may be stored twice
+	attempts  int              // to send the state
+	lost      error            // why the reply to the last attempt was lost
+	resent    bool             // the state was sent again after a lost reply, so that it may be stored twice
 	late      bool             // what was sent may have taken effect after the lock was last seen as ours
 	sent      *backend.Version // step 5
 	current   bool             // verify found what was sent to be the current state version
@@ -202,85 +204,13 @@ type execution struct {
 	inherited bool             // the lock is one that an earlier run of the haul has left
 	comparing bool             // nothing is moved: see Verify
 	finishing bool             // an interrupt does not end the move any more
+	released  bool             // the lock was released, as far as the target says
 }
-
-// run is one move, under the source's own lock if that is asked for.
-func (x *execution) run(ctx context.Context) error {
-	lease, err := x.lockSource(ctx)
-	if err != nil {
-		return err
-	}
-	return x.giveSourceBack(ctx, lease, x.steps(ctx))
-}
-
-// steps are those of the design: one move, step by step.
-func (x *execution) steps(ctx context.Context) error {
-	if err := x.readSnapshot(ctx); err != nil {
-		return err
-	}
-	if err := x.checkNamed(); err != nil {
-		return err
-	}
-	if err := x.readWorkspace(ctx); err != nil {
-		return err
-	}
-	if x.settled() {
-		return nil // done by an earlier run of the haul
-	}
-	x.noteHYOK()
-	if x.lockedByOurRun() {
-		return x.underTheRunsLock(ctx)
-	}
-	decided := x.decide(ctx)
-	lease := x.inheritedLock()
-	switch {
-	case lease != nil && (decided != nil || x.settled()):
-		return x.giveLockBack(ctx, lease, decided)
-	case decided != nil || x.settled():
-		return decided
-	case lease == nil:
-		var err error
-		if lease, err = x.takeLock(ctx); err != nil {
-			return err
-		}
-		x.noteHYOK() // where it was created
-	}
-	if ctx.Err() == nil {
-		// An interrupt ends what comes before the lock. A move that holds the lock is
-		// finished: that leaves less behind than giving it up does.
-		var cancel context.CancelFunc
-		ctx, cancel = backend.Landing(ctx)
-		defer cancel()
-		x.finishing = true
-	}
-	return x.giveLockBack(ctx, lease, x.underLock(ctx))
-}
-
-// underLock is what is done while the workspace is ours.
-func (x *execution) underLock(ctx context.Context) error {
-	if err := x.decideAgain(ctx); err != nil || x.settled() {
-		return err
-	}
-	if err := x.backUp(ctx); err != nil {
-		return err
-	}
-	if err := x.send(ctx); err != nil {
-		return err
-	}
-	// From here on the workspace holds something new. An interrupt must not leave
-	// it unexamined.
-	ctx, cancel := backend.Landing(ctx)
-	defer cancel()
-	return x.verify(ctx)
-}
-
-// settled says whether the outcome is known already.
-func (x *execution) settled() bool { return x.result.Outcome != "" }
 
 // conclude turns the end of the steps into the result's outcome, code and message.
 func (x *execution) conclude(ctx context.Context, err error) {
 	switch {
-	case err == nil && x.settled():
+	case err == nil && x.hasOutcome():
 	case err == nil:
 		x.result.Outcome = Moved
 		x.result.Message = x.movedMessage()

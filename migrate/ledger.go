@@ -366,16 +366,16 @@ func (x *execution) lockedByOurRun() bool {
 	return x.Run != "" && ws != nil && ws.Locked && ws.Holder.Kind == "run" && ws.Holder.ID == x.Run
 }
 
-// inheritedLock is the lease of a lock that an earlier run of this haul has left,
-// or nil.
-func (x *execution) inheritedLock() *lockwait.Lease {
+// inheritLock takes over a lock that an earlier run of this haul has left, and reports
+// whether there is one.
+func (x *execution) inheritLock() bool {
 	if x.DryRun || !x.lockedByUs() {
-		return nil
+		return false
 	}
 	x.writer, x.inherited = x.newWriter(backend.WriterOptions{Inherited: true}), true
 	x.note("The workspace was still locked by an earlier run of this haul, which was cut off; the move went on from there.")
 	x.lease = lockwait.Resume(x.writer, x.Clock, x.lookedAt)
-	return x.lease
+	return true
 }
 
 // sentBefore looks, before anything is sent under an inherited lock, whether the

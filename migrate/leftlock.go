@@ -48,7 +48,7 @@ func (x *execution) freeLeft(ctx context.Context, lock HeldLock) {
 		x.stays(lock, was+", and may have sent its state. The workspace may still be locked: what it holds was not looked at. See tfhaul history, then free it: "+lock.UnlockCommand())
 		return
 	}
-	freed, err := x.unlock(ctx, x.Move.Workspace, lock.WorkspaceID, func(id string) bool {
+	freed, err := x.unlockLeft(ctx, x.Move.Workspace, lock.WorkspaceID, func(id string) bool {
 		_, ours := x.claims.take(id, x.key())
 		return ours
 	})

@@ -21,15 +21,15 @@ func (x *execution) newWriter(o backend.WriterOptions) backend.Writer {
 	return x.Target.Writer(x.workspace, o)
 }
 
-// takeLock is step 3: journal the intent, then lock the workspace, waiting if
-// somebody holds it.
-func (x *execution) takeLock(ctx context.Context) (*lockwait.Lease, error) {
+// takeLock journals the intent, then locks the workspace, waiting if someone holds the
+// lock.
+func (x *execution) takeLock(ctx context.Context) error {
 	if err := x.announce(x.intent()); err != nil {
-		return nil, err
+		return err
 	}
 	x.writer = x.newWriter(backend.WriterOptions{})
 	if err := x.announce(x.lockEvent(EventLocking)); err != nil {
-		return nil, err
+		return err
 	}
 	lease, err := lockwait.Acquire(ctx, x.writer, lockwait.Options{Timeout: x.LockTimeout, OnWait: x.waiting, Pause: x.park, Clock: x.Clock})
 	x.lease = lease
@@ -37,16 +37,16 @@ func (x *execution) takeLock(ctx context.Context) (*lockwait.Lease, error) {
 	switch {
 	case errors.As(err, &taken) && taken.MaybeOurs:
 		x.leaveLocked()
-		return nil, &stop{code: CodeLockLeft, message: fmt.Sprintf(
+		return &stop{code: CodeLockLeft, message: fmt.Sprintf(
 			"The workspace is %v. Look whether it is free, and if the lock is this haul's, free it: %s", taken, x.result.UnlockCommand)}
 	case errors.As(err, &taken):
-		return nil, &stop{code: CodeLocked, message: fmt.Sprintf(
+		return &stop{code: CodeLocked, message: fmt.Sprintf(
 			"The workspace is %v.%s", taken, x.unlockAdvice(strings.HasPrefix(taken.Holder.Name, "run ")))}
 	case err != nil:
-		return nil, err
+		return err
 	}
 	x.record(x.lockEvent(EventLocked))
-	return lease, nil
+	return nil
 }
 
 // intent is the event that announces a move which was decided.
@@ -65,12 +65,16 @@ func (x *execution) waiting(h lockwait.Holder, _ time.Time, pause time.Duration)
 	x.record(e)
 }
 
-// giveLockBack is step 8: unlock, unless what the workspace holds is unproven and
-// the policy is to keep it locked then. It returns what is to be reported: what
-// ended the work under the lock comes before a lock that could not be released.
-func (x *execution) giveLockBack(ctx context.Context, lease *lockwait.Lease, work error) error {
+// unlock is step 8: unlock, unless what the workspace holds is unproven and the policy is
+// to keep it locked then. It returns what is to be reported: what ended the work under the
+// lock comes before a lock that could not be released. The lock of a run is not released.
+func (x *execution) unlock(ctx context.Context, work error) error {
 	ctx, cancel := backend.Landing(ctx)
 	defer cancel()
+	if x.underRun {
+		return x.checkRunsLock(ctx, work)
+	}
+	lease := x.lease
 	var stopped *stop
 	if errors.As(work, &stopped) && stopped.unproven && x.OnFailure != ClearLock && lease.Held() {
 		lease.Keep()
@@ -92,7 +96,7 @@ func (x *execution) giveLockBack(ctx context.Context, lease *lockwait.Lease, wor
 		if work == nil && x.late {
 			return x.tookEffectLate(released)
 		}
-		if x.inherited && work == nil && x.settled() {
+		if x.inherited && work == nil && x.hasOutcome() {
 			return &stop{code: CodeUnproven, message: fmt.Sprintf(
 				"The server showed the workspace as still locked by an earlier run of this haul, and when that lock was to be released it was gone (%v). What the server showed of the state may be as old. Nothing was sent; move again.", released)}
 		}
@@ -118,33 +122,22 @@ func (x *execution) giveLockBack(ctx context.Context, lease *lockwait.Lease, wor
 	default:
 		x.record(x.lockEvent(EventUnlocked))
 	}
-	return x.unlockedLate(lease, x.afterUnlock(ctx, work))
-}
-
-// afterUnlock is the part of steps 7 and 9 that comes after the unlock. work is what
-// ended the work under the lock.
-func (x *execution) afterUnlock(ctx context.Context, work error) error {
-	if work != nil {
-		return work
-	}
-	if now := x.writer.LastName(); x.sent != nil && now != "" && !strings.EqualFold(now, x.Move.Workspace) {
+	x.released = true
+	if now := x.writer.LastName(); work == nil && x.sent != nil && now != "" && !strings.EqualFold(now, x.Move.Workspace) {
 		return &stop{code: CodeRenamed, message: fmt.Sprintf(
 			"The state arrived as %s and was verified, but the workspace was renamed meanwhile: it is %s/%s now. Check that this is where the state belongs.",
 			x.sent.ID, x.Target.Container(), now)}
 	}
-	if x.settled() {
-		return nil
-	}
-	if err := x.verifyCurrent(ctx); err != nil {
-		return err
-	}
-	return x.checkSource(ctx)
+	return work
 }
 
 // unlockedLate reports an unlock that may have released the lock of another process with
 // the same account, or that may do so later. Another reason to fail comes first.
-func (x *execution) unlockedLate(lease *lockwait.Lease, other error) error {
-	ending := lease.Ending()
+func (x *execution) unlockedLate(other error) error {
+	if !x.released {
+		return other
+	}
+	ending := x.lease.Ending()
 	if ending.Outstanding {
 		x.note("The reply to an unlock request was lost, and another request unlocked the workspace. If the first one takes effect later, it releases a lock that another process with the same account has taken by then.")
 	}
@@ -156,7 +149,7 @@ func (x *execution) unlockedLate(lease *lockwait.Lease, other error) error {
 		x.result.answered = true
 		x.result.cause = fmt.Sprintf("the state arrived, but the unlock was under way for more than %s, and whose lock it released is not proven", lockwait.MaxAge)
 		return &stop{code: CodeUnproven, message: x.arrivedMessage() + " " + lateUnlock(ending)}
-	case x.late && lease.Unsure():
+	case x.late && x.lease.Unsure():
 		return &stop{code: CodeUnproven, message: x.arrivedMessage() +
 			" But the reply to the upload came late or was lost, and the server does not say who holds the lock: whether another process with the same account had taken it meanwhile, and its state was overwritten, is not proven. Compare the workspace's versions: tfhaul history " + x.result.Target}
 	}
@@ -170,37 +163,29 @@ func lateUnlock(e lockwait.Ending) string {
 
 // arrivedMessage says what was proven of the state.
 func (x *execution) arrivedMessage() string {
-	if x.settled() {
+	if x.hasOutcome() {
 		return x.result.Message
 	}
 	return x.movedMessage()
 }
 
-// underTheRunsLock moves under the lock of the run whose token we have.
-func (x *execution) underTheRunsLock(ctx context.Context) error {
-	if err := x.decide(ctx); err != nil || x.settled() {
-		return err
-	}
+// useRunsLock uses the lock of the run whose token we have.
+func (x *execution) useRunsLock() error {
 	x.underRun = true
 	x.writer = x.newWriter(backend.WriterOptions{Run: x.Move.Run, Inherited: true})
 	x.lease = lockwait.Resume(x.writer, x.Clock, x.lookedAt)
-	if err := x.announce(x.intent()); err != nil {
-		return err
-	}
-	if err := x.underLock(ctx); err != nil || x.settled() {
-		return err
-	}
-	ctx, cancel := backend.Landing(ctx)
-	defer cancel()
-	if x.late {
+	return x.announce(x.intent())
+}
+
+// checkRunsLock reports whether the run still has its lock, where what was sent may have
+// taken effect late.
+func (x *execution) checkRunsLock(ctx context.Context, work error) error {
+	if work == nil && x.late {
 		if err := x.lease.Ensure(ctx, lockwait.MaxAge); errors.Is(err, lockwait.ErrNotHeld) {
 			return x.tookEffectLate(err)
 		}
 	}
-	if err := x.verifyCurrent(ctx); err != nil {
-		return err
-	}
-	return x.checkSource(ctx)
+	return work
 }
 
 // checkLease reports why nothing can be sent under the lock; nil while it is known to be

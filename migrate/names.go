@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"context"
 	"fmt"
 	"strings"
 
@@ -15,7 +16,7 @@ func (e *Engine) targetName(m Move) string {
 }
 
 // checkNamed refuses a move for which no workspace name was found.
-func (x *execution) checkNamed() error {
+func (x *execution) checkNamed(context.Context) error {
 	if !x.Unnamed {
 		return nil
 	}

@@ -100,6 +100,8 @@ func readObject(ctx context.Context, object backend.State) (reading, error) {
 
 // checkSource is step 9: the source must still be what was read from it.
 func (x *execution) checkSource(ctx context.Context) error {
+	ctx, cancel := backend.Landing(ctx)
+	defer cancel()
 	err := x.Object.Check(ctx, *x.read.version())
 	var changed *backend.ChangedError
 	switch {

@@ -14,50 +14,66 @@ import (
 // sendAttempts is how often a state is sent after replies were lost.
 const sendAttempts = 2
 
-// send is step 5, and step 6 when the reply is lost: after it the server has
-// acknowledged the state version, or holds it for certain.
+// send is step 5. A lost reply is left to findOut.
 func (x *execution) send(ctx context.Context) error {
 	if err := x.announce(x.payloadEvent(EventSending)); err != nil {
 		return err
 	}
-	if err := x.sentBefore(ctx); err != nil {
+	if err := x.sentBefore(ctx); err != nil || x.sent != nil {
 		return err
 	}
-	for attempt := 1; x.sent == nil; attempt++ {
-		if err := x.sendAndLook(ctx, attempt == sendAttempts); err != nil || x.settled() {
-			return err
-		}
+	err := x.sendOnce(ctx)
+	if backend.CodeOf(err) != backend.NotLocked || x.underRun || ctx.Err() != nil {
+		return err
 	}
-	x.result.StateVersionID = x.sent.ID
-	x.record(x.payloadEvent(EventSent))
-	return nil
+	if err := x.lockAgain(ctx); err != nil || x.hasOutcome() {
+		return err
+	}
+	return x.sendOnce(ctx)
 }
 
-// sendAndLook sends once. Without an error and without a state version sent, it is
-// certain that nothing arrived, and that it may be sent again.
-func (x *execution) sendAndLook(ctx context.Context, last bool) (err error) {
+// sendOnce sends the state. Without an error and without a version sent, the reply was
+// lost.
+func (x *execution) sendOnce(ctx context.Context) (err error) {
+	x.attempts++
 	x.sent, err = x.writer.Write(ctx, x.write())
 	if err == nil && x.notOurs(x.sent) {
 		const answer = "the answer is about another state version"
 		x.sent, err = nil, &backend.Error{Code: backend.Ambiguous, Answer: answer, Err: errors.New(answer),
 			Message: fmt.Sprintf("create a state version in %s/%s: %s", x.Target.Container(), x.workspace.Name, answer)}
 	}
-	if backend.CodeOf(err) == backend.Ambiguous {
-		x.late, x.resent = true, !last
-		x.sent, err = x.lookForOurs(ctx, err, last)
-	}
-	x.late = x.late || x.lease.Age() > lockwait.MaxAge
-	switch {
-	case err == nil:
+	lost := backend.CodeOf(err) == backend.Ambiguous
+	x.late = x.late || lost || x.lease.Age() > lockwait.MaxAge
+	if lost {
+		x.lost = err
 		return nil
-	case last || ctx.Err() != nil:
-		return err
-	case backend.CodeOf(err) == backend.Ambiguous:
-		return nil
-	case backend.CodeOf(err) == backend.NotLocked && !x.underRun:
-		return x.lockAgain(ctx)
 	}
 	return err
+}
+
+// findOut is step 6: after it the server has acknowledged the state version, or holds it
+// for certain. Where it certainly holds none after a lost reply, the state is sent once
+// more.
+func (x *execution) findOut(ctx context.Context) error {
+	for x.sent == nil {
+		var err error
+		last := x.attempts == sendAttempts
+		x.sent, err = x.lookForOurs(ctx, x.lost, last)
+		if err == nil {
+			break
+		}
+		if last || ctx.Err() != nil || backend.CodeOf(err) != backend.Ambiguous {
+			return err
+		}
+		x.resent = true
+		if err := x.sendOnce(ctx); err != nil {
+			return err
+		}
+	}
+	x.result.Notes = append(x.result.Notes, x.writer.Notes()...)
+	x.result.StateVersionID = x.sent.ID
+	x.record(x.payloadEvent(EventSent))
+	return nil
 }
 
 // payloadEvent describes what is sent.
@@ -81,7 +97,7 @@ func (x *execution) write() backend.Write {
 	}
 }
 
-// lookForOurs is step 6: after a lost or ambiguous reply, read what the server
+// lookForOurs reads, after a lost or ambiguous reply, what the server
 // holds and compare. It returns the state version that holds our bytes; or the
 // lost reply's own error when there is none for certain; or a stop that says that
 // nothing is certain.
@@ -164,5 +180,5 @@ func (x *execution) lockAgain(ctx context.Context) error {
 		}
 		return err
 	}
-	return x.decideAgain(ctx)
+	return x.lookAgain(ctx)
 }

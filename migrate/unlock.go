@@ -31,11 +31,11 @@ func (e *Engine) Unlock(ctx context.Context, workspace string) (Unlocking, error
 // UnlockByID is Unlock for a workspace whose id is known, which outlives a rename; ""
 // finds it by its name.
 func (e *Engine) UnlockByID(ctx context.Context, workspace, id string) (Unlocking, error) {
-	return e.unlock(ctx, workspace, id, func(string) bool { return true })
+	return e.unlockLeft(ctx, workspace, id, func(string) bool { return true })
 }
 
-// unlock is UnlockByID for a workspace whose id may accepts.
-func (e *Engine) unlock(ctx context.Context, workspace, id string, may func(id string) bool) (u Unlocking, err error) {
+// unlockLeft is UnlockByID for a workspace whose id may accepts.
+func (e *Engine) unlockLeft(ctx context.Context, workspace, id string, may func(id string) bool) (u Unlocking, err error) {
 	u = Unlocking{Target: fmt.Sprintf("%s/%s/%s", e.Target.Host(), e.Target.Container(), workspace)}
 	read := e.Clock.Now()
 	ws, err := backend.Retry(ctx, e.Target.Down, func() (*backend.Standing, error) {

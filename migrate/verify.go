@@ -18,6 +18,9 @@ import (
 // it current only at the unlock, its bytes are compared now, and that it is
 // current afterwards: see verifyCurrent.
 func (x *execution) verify(ctx context.Context) error {
+	// The workspace holds something new. An interrupt must not leave it unexamined.
+	ctx, cancel := backend.Landing(ctx)
+	defer cancel()
 	if x.Target.Traits().Current == backend.CurrentAtWrite {
 		current, err := backend.Retry(ctx, x.Target.Down, func() (*backend.Version, error) { return x.Target.Current(ctx, x.workspace) })
 		if err != nil {
@@ -61,6 +64,8 @@ func (x *execution) verifyCurrent(ctx context.Context) error {
 	if x.current {
 		return nil
 	}
+	ctx, cancel := backend.Landing(ctx)
+	defer cancel()
 	current, err := x.readCurrent(ctx, x.workspace, func(v *backend.Version) bool { return !x.before(v) })
 	switch {
 	case err != nil:
