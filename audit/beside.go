@@ -9,42 +9,39 @@ import (
 	"tfhaul/statefile"
 )
 
-// errored tells of what an apply could not store.
+// errored compares what an apply could not store with the newest state of its lineage. The
+// finding is about errored.tfstate alone, so that its advice is not taken for the states'.
 func (j *judge) errored(f *file) {
-	const advice = `If it is, push it there first ("terraform state push errored.tfstate"), then remove it.`
-	var states []*file
-	for _, other := range j.files {
-		if other.role == roleState && other != f && other.IsState() && other.Lineage != "" && other.Lineage == f.Lineage {
-			states = append(states, other)
+	const left = "Terraform left this because it could not store the result of an apply"
+	finding := Finding{Code: CodeErrored, Severity: SeverityError, Sources: []string{f.Source}}
+	push := fmt.Sprintf("push %s there first (%s), then remove it.", f.Source, `"terraform state push errored.tfstate"`)
+	var newest *file
+	for _, s := range j.files {
+		if s.role != roleState || !s.IsState() || s.Lineage == "" || s.Lineage != f.Lineage {
+			continue
+		}
+		finding.ComparedWith = append(finding.ComparedWith, s.Source)
+		if newest == nil || s.Serial > newest.Serial || s.Serial == newest.Serial && s.MD5 == f.MD5 {
+			newest = s
 		}
 	}
-	finding := Finding{Code: CodeErrored, Severity: SeverityError, Sources: []string{f.Source}, Advice: advice,
-		Message: "Terraform left this because it could not store the result of an apply, and no state of its lineage was found here: it is likely newer than what its backend holds."}
-	if len(states) > 0 {
-		newest := states[0]
-		for _, s := range states {
-			finding.Sources = append(finding.Sources, s.Source)
-			if s.Serial > newest.Serial {
-				newest = s
-			}
+	switch {
+	case newest == nil:
+		finding.Message = left + ", and no state of its lineage was found here: it is likely newer than what its backend holds."
+		finding.Advice = "If it is, " + push
+	case f.Serial > newest.Serial:
+		finding.Message = fmt.Sprintf("%s: its serial is %d, and the stored state's %d. What was applied since is known nowhere else.", left, f.Serial, newest.Serial)
+		finding.Advice = "Before anything is moved, " + push
+	case f.Serial == newest.Serial && j.sameContent(f, newest):
+		finding.Severity = SeverityInfo
+		finding.Message = left + ", and the same bytes have been stored since."
+		if d, _ := j.difference(f, newest); f.MD5 != newest.MD5 {
+			finding.Message = fmt.Sprintf("%s. The stored state has its serial, %d, and %s.", left, f.Serial, d.Says())
 		}
-		switch {
-		case f.Serial > newest.Serial:
-			finding.Message = fmt.Sprintf("Terraform left this because it could not store the result of an apply: its serial is %d, and the stored state's %d. What was applied since is known nowhere else.", f.Serial, newest.Serial)
-			finding.Advice = `Push it to the backend ("terraform state push errored.tfstate") before anything is moved, then remove it.`
-		case f.MD5 == newest.MD5:
-			finding.Severity = SeverityInfo
-			finding.Message = "Terraform left this because it could not store the result of an apply, and the same bytes have been stored since."
-			finding.Advice = "It can be removed."
-		case f.Serial == newest.Serial && j.sameContent(f, newest):
-			d, _ := j.difference(f, newest)
-			finding.Severity = SeverityInfo
-			finding.Message = fmt.Sprintf("Terraform left this because it could not store the result of an apply. The stored state has its serial, %d, and %s.", f.Serial, d.Says())
-			finding.Advice = "It can be removed."
-		default:
-			finding.Message = fmt.Sprintf("Terraform left this because it could not store the result of an apply: its serial is %d, and the stored state has reached %d without it.", f.Serial, newest.Serial)
-			finding.Advice = "Somebody applied in between. Look for objects that this file knows and the state does not, import them, then remove it."
-		}
+		finding.Advice = f.Source + " can be removed."
+	default:
+		finding.Message = fmt.Sprintf("%s: its serial is %d, and the stored state has reached %d without it.", left, f.Serial, newest.Serial)
+		finding.Advice = fmt.Sprintf("Another user applied in between. Look for objects that %s knows and the state does not, import them, then remove it.", f.Source)
 	}
 	j.add(finding)
 }

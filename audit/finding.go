@@ -71,6 +71,8 @@ type Finding struct {
 	// Sources are the files that it concerns, the one to look at first first. A
 	// finding about everything has none.
 	Sources []string `json:"sources"`
+	// ComparedWith are states that the sources were compared with, and that are as they should be.
+	ComparedWith []string `json:"compared_with,omitempty"`
 	// Copies tell how copies of one state stand to one another.
 	Copies []Copy `json:"copies,omitempty"`
 }
@@ -93,6 +95,9 @@ func (f Finding) CopyStanding(n int) string {
 	}
 	return fmt.Sprintf("serial %d, %s", f.Copies[n].Serial, f.Copies[n].Relation)
 }
+
+// Compared stands behind the names in ComparedWith.
+const Compared = "compared with this"
 
 // The relations of copies.
 const (

@@ -44,13 +44,17 @@ func TestFindings(t *testing.T) {
 		{"a sound state", map[string]string{"a.tfstate": state(spec{lineage: "l"})}, nil, ""},
 		{"errored.tfstate that is newer", map[string]string{
 			"terraform.tfstate": state(spec{lineage: "l", serial: 4}), "errored.tfstate": state(spec{lineage: "l", serial: 5})},
-			[]string{"error errored errored.tfstate terraform.tfstate"}, "its serial is 5, and the stored state's 4"},
+			[]string{"error errored errored.tfstate"}, "its serial is 5, and the stored state's 4"},
 		{"errored.tfstate that was left behind", map[string]string{
 			"terraform.tfstate": state(spec{lineage: "l", serial: 6}), "errored.tfstate": state(spec{lineage: "l", serial: 5})},
-			[]string{"error errored errored.tfstate terraform.tfstate"}, "has reached 6 without it"},
+			[]string{"error errored errored.tfstate"}, "has reached 6 without it"},
 		{"errored.tfstate that was pushed", map[string]string{
 			"terraform.tfstate": state(spec{lineage: "l", serial: 5}), "errored.tfstate": state(spec{lineage: "l", serial: 5})},
-			[]string{"info errored errored.tfstate terraform.tfstate"}, "same bytes have been stored"},
+			[]string{"info errored errored.tfstate"}, "same bytes have been stored"},
+		{"errored.tfstate that was pushed, beside copies", map[string]string{
+			"half/errored.tfstate": state(spec{lineage: "l", serial: 5}), "net/terraform.tfstate": state(spec{lineage: "l", serial: 5}),
+			"a/terraform.tfstate": state(spec{lineage: "l", serial: 5, outputs: someOutput}), "old/terraform.tfstate": state(spec{lineage: "l", serial: 2})},
+			[]string{"error diverged a/terraform.tfstate net/terraform.tfstate old/terraform.tfstate", "info errored half/errored.tfstate"}, filepath.FromSlash("half/errored.tfstate can be removed.")},
 		{"errored.tfstate alone", map[string]string{"errored.tfstate": state(spec{lineage: "l", serial: 5})},
 			[]string{"error errored errored.tfstate"}, "no state of its lineage was found"},
 		{"a backup that is newer", map[string]string{
@@ -107,10 +111,10 @@ func TestFindings(t *testing.T) {
 			[]string{"error diverged a.tfstate b.tfstate c.tfstate"}, "two people wrote separately: serial 5 has 2 different contents"},
 		{"errored.tfstate that was pushed and formatted", map[string]string{
 			"terraform.tfstate": state(spec{lineage: "l", serial: 5}) + "\n", "errored.tfstate": state(spec{lineage: "l", serial: 5})},
-			[]string{"info errored errored.tfstate terraform.tfstate"}, "The stored state has its serial, 5, and the same content in different formatting."},
+			[]string{"info errored errored.tfstate"}, "The stored state has its serial, 5, and the same content in different formatting."},
 		{"errored.tfstate that was overtaken under its serial", map[string]string{
 			"terraform.tfstate": state(spec{lineage: "l", serial: 5, outputs: someOutput}), "errored.tfstate": state(spec{lineage: "l", serial: 5})},
-			[]string{"error errored errored.tfstate terraform.tfstate"}, "has reached 5 without it"},
+			[]string{"error errored errored.tfstate"}, "has reached 5 without it"},
 		{"one object in two states", map[string]string{
 			"a.tfstate": state(spec{lineage: "l", resources: instance(aws, "aws_instance", "i-0123456789abcdef0")}),
 			"b.tfstate": state(spec{lineage: "m", resources: instance(aws, "aws_instance", "i-0123456789abcdef0")})},
@@ -204,7 +208,9 @@ func TestFindings(t *testing.T) {
 		{"a source that tfhaul froze", map[string]string{"a.tfstate": state(spec{lineage: "l"}),
 			".a.tfstate.lock.info": `{"ID": "lock-1", "Operation": "OperationTypeMigrate", "Info": "tfhaul moves this state to app.terraform.io/acme/net (haul h-7)", "Created": "2025-03-01T09:30:00Z"}`},
 			[]string{"info locked a.tfstate"}, "frozen by tfhaul since 2025-03-01T09:30:00Z: haul h-7 moved this state to app.terraform.io/acme/net, or is moving it now. " +
-				"Work with that workspace. If the haul was cut off, resume it. To use the source again, lift the lock: terraform force-unlock lock-1 in its configuration."},
+				"Work with that workspace. If the haul was cut off, resume it. To use the source again, lift the lock: remove "},
+		{"the description of a local lock, which terraform force-unlock does not remove", map[string]string{"a.tfstate": state(spec{lineage: "l"}), ".a.tfstate.lock.info": fmt.Sprintf(lock, "2025-04-01T09:30:00Z")},
+			[]string{"warning locked a.tfstate"}, ".a.tfstate.lock.info."},
 		{"a lock that cannot be understood", map[string]string{"a.tfstate": state(spec{lineage: "l"}), ".a.tfstate.lock.info": "?"},
 			[]string{"warning locked a.tfstate"}, ""},
 		{"a lock without a state", map[string]string{"a.tfstate": state(spec{lineage: "l"}), "b.tfstate.tflock": "{}", ".c.tfstate.lock.info": "{}"},
@@ -336,5 +342,27 @@ func TestSnapshotsKnowTheirFindings(t *testing.T) {
 	want := []audit.Code{audit.CodeOldTerraform, audit.CodePlainSecret}
 	if got := i.Snapshots[0].Findings; !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+// TestErroredNamesOnlyItself keeps the states that errored.tfstate was compared with out of the
+// finding: its advice must not seem to be about them.
+func TestErroredNamesOnlyItself(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "half/errored.tfstate", state(spec{lineage: "l", serial: 7}))
+	write(t, dir, "network/terraform.tfstate", state(spec{lineage: "l", serial: 7}))
+	i := take(t, audit.Options{}, filepath.Join(dir, "half", "errored.tfstate"), filepath.Join(dir, "network"))
+	errored, live := filepath.Join(dir, "half", "errored.tfstate"), filepath.Join(dir, "network", "terraform.tfstate")
+	if len(i.Findings) != 1 {
+		t.Fatalf("found %v", i.Findings)
+	}
+	f := i.Findings[0]
+	if !slices.Equal(f.Sources, []string{errored}) || !slices.Equal(f.ComparedWith, []string{live}) || !strings.Contains(f.Advice, errored+" can be removed.") {
+		t.Errorf("sources %q, compared with %q, advice %q", f.Sources, f.ComparedWith, f.Advice)
+	}
+	for _, s := range i.Snapshots {
+		if marked := slices.Contains(s.Findings, audit.CodeErrored); marked != (s.Source == errored) {
+			t.Errorf("%s has the findings %v", s.Source, s.Findings)
+		}
 	}
 }

@@ -176,15 +176,23 @@ func (j *judge) lock(f *file) {
 	if held {
 		who += ", which is " + days(j.Now.Sub(l.Created))
 	}
-	const free = "terraform force-unlock ID, in its configuration"
+	free := lift(l) + "."
 	if l.ID != "" {
 		who += "; the lock's ID is " + plainwords.Brief(l.ID)
 	}
 	if held {
-		j.about(f, CodeStaleLock, SeverityWarning, who+".", "Most likely a Terraform was killed there. If nobody works with it any more: "+free+".")
+		j.about(f, CodeStaleLock, SeverityWarning, who+".", "Most likely a Terraform was killed there. If nobody works with it any more: "+free)
 		return
 	}
-	j.about(f, CodeLocked, SeverityWarning, who+".", "Wait for that to end. If nobody works there any more: "+free+".")
+	j.about(f, CodeLocked, SeverityWarning, who+".", "Wait for that to end. If nobody works there any more: "+free)
+}
+
+// lift says how to remove a lock. Only a file's name, which others did not choose, is given whole.
+func lift(l *backend.Lock) string {
+	if l.IsFile {
+		return l.Lift()
+	}
+	return plainwords.Brief(l.Lift())
 }
 
 // frozen reports a lock that a haul holds, or has left to freeze the source.
@@ -195,7 +203,7 @@ func (j *judge) frozen(f *file, target, haul string) {
 	}
 	j.about(f, CodeLocked, SeverityInfo,
 		fmt.Sprintf("The source has been frozen by tfhaul%s: haul %s moved this state to %s, or is moving it now.", since, plainwords.Brief(haul), plainwords.Brief(target)),
-		"Work with that workspace. If the haul was cut off, resume it. To use the source again, lift the lock: "+plainwords.Brief(f.Lock.Lift())+".")
+		"Work with that workspace. If the haul was cut off, resume it. To use the source again, lift the lock: "+lift(f.Lock)+".")
 }
 
 // digestOf compares what the backend noted with what is there.

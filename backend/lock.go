@@ -19,6 +19,9 @@ type Lock struct {
 	Info      string    `json:"info"`
 	Path      string    `json:"path"` // where the lock itself is: a file or a URL
 	Created   time.Time `json:"created,omitzero"`
+
+	// IsFile is set where the lock is a file on this machine. terraform force-unlock does not remove it.
+	IsFile bool `json:"-"`
 }
 
 // MaxLockInfo limits how many bytes of a lock's description are read. Terraform's own are
@@ -67,7 +70,7 @@ func (l *Lock) Move() (target, haul string, ours bool) {
 // Lift returns how to remove the lock by hand.
 func (l *Lock) Lift() string {
 	// Others wrote these fields, so they may contain anything: keep them on one line.
-	if id := strings.Join(strings.Fields(l.ID), " "); id != "" {
+	if id := strings.Join(strings.Fields(l.ID), " "); id != "" && !l.IsFile {
 		return "terraform force-unlock " + id + " in its configuration"
 	}
 	return "remove " + l.Path

@@ -167,11 +167,7 @@ func sourceLockedMessage(l *backend.Lock) string {
 	if l.Operation != "" {
 		s += fmt.Sprintf(" (%s)", oneLine(l.Operation))
 	}
-	s += fmt.Sprintf(": wait for that to end. If nobody works there any more, lift the lock (%s", l.Path)
-	if l.ID != "" {
-		s += "; terraform force-unlock " + oneLine(l.ID)
-	}
-	return s + ")."
+	return s + fmt.Sprintf(": wait for that to end. If nobody works there any more, lift the lock (%s): %s.", l.Path, l.Lift())
 }
 
 // A payload is what will be sent: the snapshot, or the snapshot with its serial

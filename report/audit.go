@@ -200,11 +200,17 @@ func (s Style) places(b *bytes.Buffer, findings []audit.Finding) {
 	for _, g := range groups[:shown] {
 		s.indented(b, "  ", g.Key)
 		told := 0
+		place := func(name, note string) {
+			if told++; told <= mostPlaces {
+				fmt.Fprintf(b, "    %s%s\n", PlainLine(name), s.Faint(labelled("  ", PlainLine(note))))
+			}
+		}
 		for _, f := range g.Of {
 			for k, name := range f.Sources {
-				if told++; told <= mostPlaces {
-					fmt.Fprintf(b, "    %s%s\n", PlainLine(name), s.Faint(labelled("  ", PlainLine(f.CopyStanding(k)))))
-				}
+				place(name, f.CopyStanding(k))
+			}
+			for _, name := range f.ComparedWith {
+				place(name, audit.Compared)
 			}
 		}
 		if told > mostPlaces {

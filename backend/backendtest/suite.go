@@ -248,7 +248,7 @@ func Suite(t *testing.T, kind backend.Kind, open func(t *testing.T, files map[st
 		if err != nil || lock == nil {
 			t.Fatalf("Holder = %+v, %v; want a lock", lock, err)
 		}
-		want := backend.Lock{ID: "6d3f", Who: "ann@build-7", Operation: "OperationTypeApply", Info: "why", Path: lock.Path,
+		want := backend.Lock{ID: "6d3f", Who: "ann@build-7", Operation: "OperationTypeApply", Info: "why", Path: lock.Path, IsFile: lock.IsFile,
 			Created: time.Date(2025, 3, 4, 5, 6, 7, 890_000_000, time.UTC)}
 		if *lock != want || !strings.Contains(lock.Path, "a.tfstate") {
 			t.Errorf("Holder = %+v\nwant     %+v", *lock, want)

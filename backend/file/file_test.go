@@ -206,7 +206,7 @@ func TestLockWithAnUnusableDescription(t *testing.T) {
 			if err != nil || lock == nil {
 				t.Fatalf("Holder = %+v, %v; want a lock", lock, err)
 			}
-			tt.want.Path = lockPath
+			tt.want.Path, tt.want.IsFile = lockPath, true
 			if d := cmp.Diff(tt.want, *lock); d != "" {
 				t.Errorf("lock (-want +got):\n%s", d)
 			}

@@ -55,7 +55,7 @@ func readLockInfo(path string) (*backend.Lock, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot tell whether the state is locked: cannot access %q: %w", path, reason(err))
 	}
-	lock := &backend.Lock{Path: path}
+	lock := &backend.Lock{Path: path, IsFile: true}
 	if !info.Mode().IsRegular() { // Terraform creates a regular file; opening a pipe could block
 		lock.Info = "its description is not a regular file"
 		return lock, nil

@@ -338,12 +338,19 @@ func (g *findingGroup) adviseOnce() {
 
 // places lists where something was found.
 func (a *auditPage) places(f audit.Finding) []findingPlace {
-	places := make([]findingPlace, len(f.Sources))
-	for n, name := range f.Sources {
-		places[n] = findingPlace{Name: report.PlainLine(name), Note: report.PlainLine(f.CopyStanding(n))}
+	var places []findingPlace
+	add := func(name, note string) {
+		place := findingPlace{Name: report.PlainLine(name), Note: report.PlainLine(note)}
 		if row, ok := a.rows[name]; ok {
-			places[n].Row = fmt.Sprintf("row-%d", row)
+			place.Row = fmt.Sprintf("row-%d", row)
 		}
+		places = append(places, place)
+	}
+	for n, name := range f.Sources {
+		add(name, f.CopyStanding(n))
+	}
+	for _, name := range f.ComparedWith {
+		add(name, audit.Compared)
 	}
 	return places
 }
