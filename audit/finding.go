@@ -43,6 +43,7 @@ const (
 	CodePlainSecret       Code = "plain-secret"       // an output that looks like a secret and is not sensitive
 	CodeUnusable          Code = "unusable"           // Terraform reads it and cannot use it
 	CodeUnusableProvider  Code = "unusable-provider"  // a provider that the target cannot install
+	CodeLegacyProvider    Code = "legacy-provider"    // a provider without a namespace, of Terraform 0.13 or older
 	CodeOpenTofuProvider  Code = "opentofu-provider"  // a provider address of OpenTofu's registry
 	CodeLocked            Code = "locked"             // somebody works with it
 	CodeStaleLock         Code = "stale-lock"         // locked for so long that nobody does any more

@@ -30,6 +30,10 @@ func inStates(n int, resources string) map[string]string {
 	return files
 }
 
+// legacyState has format 3.
+const legacyState = `{"version": 3, "terraform_version": "0.11.14", "serial": 1, "lineage": "m", "modules": [{"path": ["root"], "outputs": {}, "resources":
+	{"aws_vpc.x": {"type": "aws_vpc", "primary": {"id": "vpc-1", "attributes": {"id": "vpc-1"}}, "provider": "provider.aws"}}}]}`
+
 const someOutput = `"x": {"value": "x", "type": "string"}`
 
 func TestFindings(t *testing.T) {
@@ -187,6 +191,14 @@ func TestFindings(t *testing.T) {
 		{"a legacy provider that Terraform does not initialize", map[string]string{
 			"a.tfstate": state(spec{lineage: "l", resources: instance("registry.terraform.io/-/aws", "aws_vpc", "vpc-0123456789abcdef0")})},
 			[]string{"error unusable a.tfstate"}, `"terraform state replace-provider registry.terraform.io/-/aws registry.terraform.io/hashicorp/aws"`},
+		{"legacy providers of old releases", map[string]string{
+			"a.tfstate": state(spec{lineage: "l", version: "0.13.5", resources: instance("registry.terraform.io/-/aws", "aws_vpc", "vpc-0123456789abcdef0")}),
+			"b.tfstate": legacyState},
+			[]string{"warning legacy-format b.tfstate", "warning legacy-provider a.tfstate", "warning legacy-provider b.tfstate", "warning old-terraform a.tfstate", "warning old-terraform b.tfstate"},
+			"First repair the addresses of its providers (legacy-provider), because no newer release initializes with them. Upgrade the configuration to Terraform 1.0.0 or later"},
+		{"a local mirror beside a resource that Terraform drops", map[string]string{
+			"a.tfstate": state(spec{lineage: "l", resources: instance("?", "aws_vpc", "vpc-0123456789abcdef0") + "," + instance("terraform.local/acme/internal", "internal_thing", "1")})},
+			[]string{"error unusable a.tfstate", "error unusable-provider a.tfstate"}, "the command would lose them."},
 		{"copies share their objects, of course", map[string]string{
 			"a.tfstate": state(spec{lineage: "l", resources: instance(aws, "aws_vpc", "vpc-0123456789abcdef0")}),
 			"b.tfstate": state(spec{lineage: "l", resources: instance(aws, "aws_vpc", "vpc-0123456789abcdef0")})},

@@ -120,7 +120,7 @@ func (j *judge) contents(f *file) {
 	}
 	if f.Format < 4 {
 		j.about(f, CodeLegacyFormat, SeverityWarning, fmt.Sprintf("The state has format %d, of a Terraform older than 0.12.", f.Format),
-			"Have Terraform 0.12, 0.13 and 0.14 write it, in this order, before it is moved: what today's servers make of it is unproven.")
+			"Current releases of Terraform read it and write format 4 with the next change. Make one before the move, because it is unproven what today's servers make of older formats.")
 	} else if f.Lineage == "" {
 		j.about(f, CodeNoLineage, SeverityInfo, "The state has no lineage: nothing tells it from another state of the same serial.",
 			"Let Terraform write it anew before it is moved; until then serial and bytes alone decide.")

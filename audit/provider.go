@@ -20,8 +20,14 @@ func (j *judge) providersOf(f *file) {
 		}
 	}
 	if len(unusable) > 0 {
-		j.about(f, CodeUnusableProvider, SeverityError, fmt.Sprintf("The state uses providers of a local mirror, which the target cannot install: %s.", listed(unusable)),
-			`Publish them in the target's private registry, or use the public ones, and "terraform state replace-provider" the address.`)
+		advice := `Publish them in the target's private registry, or use the public ones, and "terraform state replace-provider" the address.`
+		if f.drops {
+			advice += ` First repair the resources that Terraform does not see: the command would lose them.`
+		}
+		j.about(f, CodeUnusableProvider, SeverityError, fmt.Sprintf("The state uses providers of a local mirror, which the target cannot install: %s.", listed(unusable)), advice)
+	}
+	if f.legacy[0] != "" {
+		j.about(f, CodeLegacyProvider, SeverityWarning, f.legacy[0], f.legacy[1])
 	}
 	if f.openTofu[0] != "" {
 		j.about(f, CodeOpenTofuProvider, SeverityWarning, f.openTofu[0], f.openTofu[1])

@@ -39,7 +39,10 @@ type file struct {
 	plainSecrets []plainSecret         // outputs that look like secrets
 
 	// Why Terraform cannot use the state, or takes its providers for others, and what to do.
-	unusable, openTofu [2]string
+	unusable, openTofu, legacy [2]string
+
+	// drops is set where Terraform drops resources of the state.
+	drops bool
 }
 
 func newFile(object backend.State, role role) *file {
@@ -165,6 +168,8 @@ func (f *file) read(ctx context.Context, ids *collector, now time.Time) error {
 	f.fill(snapshot)
 	f.unusable[0], f.unusable[1], _ = snapshot.Unusable()
 	f.openTofu[0], f.openTofu[1] = snapshot.OpenTofuProviders()
+	f.legacy[0], f.legacy[1] = snapshot.LegacyProviders()
+	f.drops = snapshot.Drops()
 	f.Kind = string(statefile.KindState)
 	if f.role == roleErrored {
 		f.Kind = string(statefile.KindErrored)

@@ -34,8 +34,8 @@ func (j *judge) terraformVersionOf(f *file) {
 		return // format 1 names no version
 	}
 	advice := fmt.Sprintf("Upgrade the configuration to Terraform %s or later, and apply, before the move.", oldest)
-	if wrote.Core().LessThan(version.Must(version.NewVersion("0.13.0"))) {
-		advice = "Upgrade the configuration to Terraform 0.13, apply, then to 0.14, apply, and on from there: no release after 0.13 reads what 0.12 wrote in full."
+	if f.legacy[0] != "" {
+		advice = fmt.Sprintf("First repair the addresses of its providers (%s), because no newer release initializes with them. ", CodeLegacyProvider) + advice
 	}
 	j.about(f, CodeOldTerraform, SeverityWarning, fmt.Sprintf("The state was written by Terraform %s; the oldest that counts as supported is %s.", plainwords.Brief(wrote.String()), oldest), advice)
 }

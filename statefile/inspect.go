@@ -138,9 +138,9 @@ func (d *document) snapshot() *Snapshot {
 	}
 	if s.Format == 4 {
 		s.openTofu = openTofuProviders(s.Contents.Providers, d.current.unseen)
-		s.Flaws = d.current.flaws.of(s.TerraformVersion)
+		s.Flaws, s.legacy = d.current.flaws.of(s.TerraformVersion)
 	} else if s.Format >= 1 && s.Format <= 3 {
-		s.Flaws = d.legacy.flaws.of(s.TerraformVersion)
+		s.Flaws, s.legacy = d.legacy.flaws.of(s.TerraformVersion)
 	}
 	return s
 }

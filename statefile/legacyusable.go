@@ -8,8 +8,8 @@ import (
 )
 
 // What formats 1 to 3 hold is judged as Terraform's upgrade to format 4 judges it. The
-// providers that it makes there are legacy ones, as they should be: Terraform 0.13 finds
-// out their namespaces.
+// providers that it makes there are legacy ones: Terraform 0.13 finds out their namespaces,
+// and later releases do not.
 
 // A legacyEntry is what remains of an entry of a module's "resources" until the module's
 // path is known.
@@ -29,35 +29,40 @@ func newLegacyEntry(d *document, raw uint64, mode, kind, name, index, refusal st
 	e.resource = d.hashOf([]byte(mode), []byte(kind), []byte(name))
 	e.object = d.hashOf([]byte(mode), []byte(kind), []byte(name), []byte(index))
 	if e.refusal == "" {
-		e.dropped, e.refusal = judgeLegacyProvider(r.noted, kind)
+		var legacy string
+		if legacy, e.dropped, e.refusal = judgeLegacyProvider(r.noted, kind); legacy != "" {
+			d.legacy.flaws.add(FlawLegacyProvider, legacy)
+		}
 	}
 	return e
 }
 
-// judgeLegacyProvider says what the upgrade makes of a resource's provider.
-func judgeLegacyProvider(noted, kind string) (dropped bool, refusal string) {
+// judgeLegacyProvider says what the upgrade makes of a resource's provider: a legacy one of
+// the type that is returned, unless Terraform drops or refuses the resource.
+func judgeLegacyProvider(noted, kind string) (legacy string, dropped bool, refusal string) {
 	const notAnAddress = `the "provider" of a resource is not the address of a provider`
 	switch {
 	case strings.Contains(noted, "provider."):
-		if v := verdictOn([]byte(noted)); v.flaw != "" && v.flaw != FlawLegacyProvider {
-			return false, notAnAddress
+		v := verdictOn([]byte(noted))
+		if v.flaw != "" && v.flaw != FlawLegacyProvider {
+			return "", false, notAnAddress
 		}
-		return false, ""
+		return v.kind, false, ""
 	case noted != "":
 		traversal, ok := parseTraversal([]byte(noted))
 		if !ok || len(traversal) > 2 {
-			return false, notAnAddress
+			return "", false, notAnAddress
 		}
 		if len(traversal) == 2 {
 			if _, alias := traversal[1].(hcl.TraverseAttr); !alias {
-				return false, notAnAddress
+				return "", false, notAnAddress
 			}
 		}
-		return false, ""
+		return verdictOn([]byte("provider." + traversal.RootName())).kind, false, ""
 	}
 	implied, _, _ := strings.Cut(kind, "_")
 	v := verdictOn([]byte("provider." + implied))
-	return v.flaw != "" && v.flaw != FlawLegacyProvider, ""
+	return v.kind, v.flaw != "" && v.flaw != FlawLegacyProvider, ""
 }
 
 // legacyIndex is the index in an address such as aws_instance.web.0, or why Terraform

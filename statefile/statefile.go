@@ -51,6 +51,7 @@ type Snapshot struct {
 	Flaws []Flaw
 
 	openTofu []string // see OpenTofuProviders
+	legacy   *Flaw    // see LegacyProviders
 
 	// serialAt and serialLen say where the effective serial's literal stands.
 	// serialLen is 0 for a file without one.

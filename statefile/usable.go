@@ -56,21 +56,55 @@ func (s *Snapshot) Unusable() (reason, advice string, unusable bool) {
 			advices = append(advices, a)
 		}
 	}
+	if s.irreparable() {
+		advices = []string{irreparableAdvice}
+	}
 	return strings.Join(reasons, " "), strings.Join(advices, " "), len(s.Flaws) > 0
+}
+
+// Drops reports whether Terraform drops resources when it reads the state. Any command of
+// Terraform that writes it would lose them.
+func (s *Snapshot) Drops() bool {
+	return slices.ContainsFunc(s.Flaws, func(f Flaw) bool { return f.Kind.dropped() })
+}
+
+// irreparable reports whether no command repairs the state: neither Terraform nor OpenTofu
+// sees all of its resources, and what writes it loses the others.
+func (s *Snapshot) irreparable() bool {
+	has := func(kinds ...FlawKind) bool {
+		return slices.ContainsFunc(s.Flaws, func(f Flaw) bool { return slices.Contains(kinds, f.Kind) })
+	}
+	return has(FlawNoProvider, FlawInvalidProvider) || s.Drops() && (s.legacy != nil || has(FlawLegacyProvider))
+}
+
+const irreparableAdvice = `"terraform state replace-provider" cannot repair this, because Terraform does not see these resources; any command that writes the state would lose them. ` +
+	`Restore the state from an earlier version in its backend, or add the provider to a copy of the file and move the copy.`
+
+// LegacyProviders says in a sentence that a state of Terraform 0.13 or older cannot be used
+// by newer releases as it is, and advice how to repair it. Both are empty if they can use it.
+func (s *Snapshot) LegacyProviders() (reason, advice string) {
+	if s.legacy == nil || s.Drops() { // Unusable says what to do
+		return "", ""
+	}
+	return s.legacy.reason(0), s.legacy.advice()
+}
+
+// LooksUpProviders reports whether a release of Terraform looks up the namespaces of legacy
+// providers. What is not a version is taken for the latest release.
+func LooksUpProviders(terraform string) bool {
+	v, err := version.NewVersion(terraform)
+	return err == nil && v.Core().LessThan(noLegacyProviders)
 }
 
 // reason says what Terraform does with the state, of all its resources.
 func (f Flaw) reason(all int) string {
 	if f.Kind == FlawLegacyProvider {
-		verb, provider := "use", "provider"
-		if f.Resources == 1 {
-			verb = "uses"
-		}
+		provider := "provider"
 		if len(f.Types) > 1 {
 			provider = "providers"
 		}
-		return fmt.Sprintf(`Terraform 0.14 and later fail to initialize with this state ("Invalid legacy provider address"): %s %s the %s %s without a namespace.`,
-			resourcesOf(f.Resources, all), verb, provider, strings.Join(f.Types, ", "))
+		return fmt.Sprintf(`Terraform 0.14 and later fail to initialize with this state ("Invalid legacy provider address"): it names the %s %s without a namespace.`,
+			provider, strings.Join(f.Types, ", "))
 	}
 	why := map[FlawKind]string{
 		FlawInstanceProvider: "OpenTofu recorded the provider on each instance (for_each in a provider block), and Terraform reads it from the resource only",
@@ -114,10 +148,10 @@ func (f Flaw) advice() string {
 	case FlawOpenTofuLegacy:
 		return "Repair it at the source with OpenTofu, because Terraform does not see these resources: " + replaceProviders("tofu", "registry.opentofu.org", f.Types)
 	case FlawLegacyProvider:
-		return "Repair it at the source: " + replaceProviders("terraform", "registry.terraform.io", f.Types)
+		return `Repair it at the source, with the release of Terraform that will use it (0.13 or later): run "terraform init", which connects to the backend before it fails, then ` +
+			replaceProviders("terraform", "registry.terraform.io", f.Types)
 	}
-	return `"terraform state replace-provider" cannot repair this, because Terraform does not see these resources; any command that writes the state would lose them. ` +
-		`Restore the state from an earlier version in its backend, or add the provider to a copy of the file and move the copy.`
+	return irreparableAdvice
 }
 
 // replaceProviders are the commands that give legacy providers a namespace.
@@ -144,12 +178,15 @@ func (s *Snapshot) OpenTofuProviders() (reason, advice string) {
 	if len(named) > most {
 		named, more = named[:most], fmt.Sprintf(" and %d more", len(named)-most)
 	}
+	reason = "OpenTofu wrote this state. Terraform treats its providers as different ones, because their addresses name OpenTofu's registry: " + strings.Join(named, ", ") + more + "."
+	if s.Drops() {
+		return reason, `Do not rename them with "terraform state replace-provider" before the other resources are repaired: Terraform does not see those, and would lose them.`
+	}
 	commands := make([]string, len(named))
 	for i, address := range named {
 		commands[i] = fmt.Sprintf(`"terraform state replace-provider %s registry.terraform.io/%s"`, address, strings.TrimPrefix(address, openTofuHost))
 	}
-	return "OpenTofu wrote this state. Terraform treats its providers as different ones, because their addresses name OpenTofu's registry: " + strings.Join(named, ", ") + more + ".",
-		"Before the first run, rename them: " + strings.Join(commands, ", ") + "."
+	return reason, "Before the first run, rename them: " + strings.Join(commands, ", ") + "."
 }
 
 // openTofuProviders are those of OpenTofu's registry of which Terraform sees a resource. It
@@ -182,16 +219,20 @@ func (f *flaws) add(kind FlawKind, kindOfProvider string) {
 	}
 }
 
-// of are the flaws of a state that the given version of Terraform wrote. Before 0.14
-// legacy addresses were in order, or were repaired by the next init.
-func (f flaws) of(wrote string) []Flaw {
-	var all []Flaw
+// of are the flaws of a state that the given version of Terraform wrote. Before 0.14 legacy
+// addresses were in order, or were repaired by the next init: they are a flaw only where
+// a newer release is to use the state.
+func (f flaws) of(wrote string) (all []Flaw, legacy *Flaw) {
 	for _, kind := range flawOrder {
-		if flaw := f[kind]; flaw != nil && (kind != FlawLegacyProvider || writtenSince(wrote, noLegacyProviders)) {
+		switch flaw := f[kind]; {
+		case flaw == nil:
+		case kind == FlawLegacyProvider && !writtenSince(wrote, noLegacyProviders):
+			legacy = flaw
+		default:
 			all = append(all, *flaw)
 		}
 	}
-	return all
+	return all, legacy
 }
 
 // noLegacyProviders is the first version of Terraform that does not look up the namespaces
