@@ -192,24 +192,6 @@ type CreateRequest struct {
 	Option func(name, value string) string
 }
 
-// LatestTerraform stands for the target's latest version, in CreateOptions.
-const LatestTerraform = "latest"
-
-// CreateOptions say how a missing state is created.
-type CreateOptions struct {
-	// Project is the name of the project to create it in; "" is the default one.
-	Project string
-	// TerraformVersion is a version for runs, a constraint, or LatestTerraform, which ""
-	// is, too.
-	TerraformVersion string
-	// ExecutionMode is "remote", "local" or "agent"; "" is the default.
-	ExecutionMode string
-	// AgentPool is the name or the ID of the agent pool; "" is the default one.
-	AgentPool string
-	// Tags are tag names, or KEY=VALUE.
-	Tags []string
-}
-
 // A Checker is a Target that can find out early what its credentials cannot do.
 type Checker interface {
 	// CheckCredentials returns an *Error where no state can be written with them at all.

@@ -24,7 +24,7 @@ func moveFlags() []cli.Flag {
 		switchFlag("create", "create a missing workspace; without it, missing is refused"),
 		textFlag("project", "", "with --create: make it in the project called `NAME`"),
 		textFlag("terraform-version", migrate.FromState, "with --create: the version that runs use: from-state, latest, `X.Y.Z`, or a constraint such as \"~> 1.11\""),
-		newChoiceFlag("execution-mode", "", "with --create: remote, local or agent (default: the project's, then the organization's)", "remote", "local", tfe.AgentMode),
+		newChoiceFlag("execution-mode", "", "with --create: remote, local or agent (default: the project's, then the organization's)", "remote", "local", backend.AgentMode),
 		textFlag("agent-pool", "", "with --execution-mode agent: the agent pool `NAME|ID` (default: the project's, then the organization's)"),
 		listFlag("tag", "with --create: give it the tag `NAME|KEY=VALUE`"),
 		switchFlag("include-empty", "move a state without resources and outputs, too"),
@@ -57,11 +57,11 @@ func (p *process) moveOptions(c *cli.Context) (migrate.Options, error) {
 		},
 	}}
 	o.OnFailure, o.Upload = migrate.LockPolicy(c.String("on-failure")), migrate.UploadMode(c.String("upload"))
-	if o.CreateOptions.AgentPool != "" && o.CreateOptions.ExecutionMode != tfe.AgentMode {
+	if o.CreateOptions.AgentPool != "" && o.CreateOptions.ExecutionMode != backend.AgentMode {
 		return o, usagef("--agent-pool requires --execution-mode agent")
 	}
 	for _, tag := range o.CreateOptions.Tags {
-		if err := tfe.CheckTag(tag); err != nil {
+		if err := backend.CheckTag(tag); err != nil {
 			return o, usagef("%s cannot be %q: %v", p.originOf("tag"), tag, err)
 		}
 	}

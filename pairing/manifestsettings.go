@@ -8,7 +8,7 @@ import (
 	"github.com/hashicorp/hcl/v2/hclwrite"
 	"github.com/zclconf/go-cty/cty"
 
-	"tfhaul/backend/tfe"
+	"tfhaul/backend"
 	"tfhaul/migrate"
 )
 
@@ -101,15 +101,15 @@ func (m *ManifestSettings) over(s *migrate.Settings) error {
 		s.LockTimeout = d
 	}
 	switch o.ExecutionMode {
-	case "", "remote", "local", tfe.AgentMode:
+	case "", "remote", "local", backend.AgentMode:
 	default:
 		return fmt.Errorf("execution_mode cannot be %q: use remote, local or agent", o.ExecutionMode)
 	}
-	if m.AgentPool != nil && o.ExecutionMode != tfe.AgentMode {
-		return fmt.Errorf("agent_pool requires execution_mode = %q", tfe.AgentMode)
+	if m.AgentPool != nil && o.ExecutionMode != backend.AgentMode {
+		return fmt.Errorf("agent_pool requires execution_mode = %q", backend.AgentMode)
 	}
 	for _, tag := range m.Tags {
-		if err := tfe.CheckTag(tag); err != nil {
+		if err := backend.CheckTag(tag); err != nil {
 			return fmt.Errorf("tags cannot contain %q: %w", tag, err)
 		}
 	}

@@ -17,9 +17,6 @@ import (
 // its project, nor the organization names an agent pool.
 var ErrNoAgentPool = errors.New("execution mode agent needs an agent pool, and neither the project nor the organization has a default one")
 
-// AgentMode is the execution mode in which the organization's own agents run Terraform.
-const AgentMode = "agent"
-
 // CreateOptions say how a missing workspace is created.
 type CreateOptions = backend.CreateOptions
 
@@ -75,10 +72,10 @@ func (c *Client) PrepareCreation(ctx context.Context, organization string, o Cre
 		if made.agentPoolID, err = c.agentPoolID(ctx, organization, o.AgentPool); err != nil {
 			return nil, err
 		}
-	} else if o.ExecutionMode == AgentMode && project != nil {
+	} else if o.ExecutionMode == backend.AgentMode && project != nil {
 		made.agentPoolID = idOf(project.Relationships.DefaultAgentPool)
 	}
-	needsPool := o.ExecutionMode == AgentMode && made.agentPoolID == ""
+	needsPool := o.ExecutionMode == backend.AgentMode && made.agentPoolID == ""
 	if project != nil {
 		made.Allowed = project.allows()
 	}

@@ -2,12 +2,10 @@ package tfe
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 	"net/http"
 	"net/url"
-	"strings"
 
 	gotfe "github.com/hashicorp/go-tfe"
 
@@ -54,20 +52,6 @@ type CurrentRef struct {
 	// ID is the state version's, or "" when the workspace has none.
 	ID string
 }
-
-// CheckTag refuses tags that no server takes: NAME, or KEY=VALUE.
-func CheckTag(tag string) error {
-	key, _, bound := strings.Cut(tag, "=")
-	switch {
-	case bound && strings.TrimSpace(key) == "":
-		return errors.New("the key is missing (KEY=VALUE)")
-	case !bound && (tag == "" || strings.Trim(tag, tagCharacters) != ""):
-		return errors.New("a tag consists of letters, digits, :, - and _, or is KEY=VALUE")
-	}
-	return nil
-}
-
-const tagCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:-_"
 
 // withHolder asks for the name of whoever holds a workspace's lock.
 var withHolder = &gotfe.WorkspaceReadOptions{Include: []gotfe.WSIncludeOpt{gotfe.WSLockedBy}}

@@ -1,0 +1,210 @@
+package backendtest
+
+import (
+	"bytes"
+	"context"
+	"crypto/md5"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"testing"
+	"time"
+
+	"tfhaul/backend"
+	"tfhaul/lockwait"
+)
+
+// Target tests one kind of backend in the target role. open returns a fresh target and the
+// name of a state there that holds nothing and is not locked.
+func Target(t *testing.T, open func(t *testing.T) (backend.Target, string)) {
+	t.Run("a state that holds nothing", func(t *testing.T) {
+		target, name := open(t)
+		s := look(t, target, name)
+		if s.Name != name || s.Locked || !s.CanRead || !s.CanWrite || !s.CanLock {
+			t.Errorf("%+v", s)
+		}
+		if v, err := target.Current(t.Context(), s); v != nil || err != nil {
+			t.Errorf("the current version is %+v, %v; want none", v, err)
+		}
+	})
+
+	t.Run("what is written is current, and is read back", func(t *testing.T) {
+		target, name := open(t)
+		first, second := text(1), text(2)
+		write(t, target, name, 1, first)
+		WantBytes(t, target, name, first)
+		write(t, target, name, 2, second)
+		WantBytes(t, target, name, second)
+		if s := look(t, target, name); s.Locked {
+			t.Error("it stays locked")
+		}
+		var serials []int64
+		for v, err := range target.Versions(t.Context(), look(t, target, name)) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			serials = append(serials, v.Serial)
+			if again, err := target.Version(t.Context(), v.ID); err != nil || again.ID != v.ID || again.Serial != v.Serial {
+				t.Errorf("version %s reads as %+v, %v", v.ID, again, err)
+			}
+		}
+		if len(serials) != 2 || serials[0] != 2 || serials[1] != 1 {
+			t.Errorf("the versions have the serials %v, want the newest first", serials)
+		}
+	})
+
+	t.Run("one holder at a time, who can be seen", func(t *testing.T) {
+		target, name := open(t)
+		ours, theirs := writer(t, target, name, "one"), writer(t, target, name, "two")
+		lease := acquire(t, ours)
+		if _, err := lockwait.Acquire(t.Context(), theirs, lockwait.Options{}); err == nil {
+			t.Fatal("two hold the lock")
+		}
+		holder, err := theirs.Holder(t.Context(), always)
+		if err != nil || holder.Ours || holder == (lockwait.Holder{}) {
+			t.Errorf("the other sees %+v, %v", holder, err)
+		}
+		if holder, err := ours.Holder(t.Context(), always); err != nil || !holder.Ours {
+			t.Errorf("the holder sees %+v, %v", holder, err)
+		}
+		if s := look(t, target, name); !s.Locked {
+			t.Error("it does not look locked")
+		}
+		release(t, lease)
+		release(t, acquire(t, theirs))
+	})
+
+	t.Run("nothing is written without the lock", func(t *testing.T) {
+		target, name := open(t)
+		w := writer(t, target, name, "one")
+		lease := acquire(t, w)
+		release(t, lease)
+		if _, err := w.Write(t.Context(), toWrite(lease, 1, text(1), always)); err == nil {
+			t.Fatal("it was written")
+		}
+		if v, err := target.Current(t.Context(), look(t, target, name)); v != nil || err != nil {
+			t.Errorf("it holds %+v, %v", v, err)
+		}
+	})
+
+	t.Run("nothing is written when the check before sending fails", func(t *testing.T) {
+		target, name := open(t)
+		w := writer(t, target, name, "one")
+		lease := acquire(t, w)
+		refuse := func(context.Context) error { return io.ErrClosedPipe }
+		if _, err := w.Write(t.Context(), toWrite(lease, 1, text(1), refuse)); err == nil {
+			t.Error("it was written")
+		}
+		release(t, lease)
+		if v, err := target.Current(t.Context(), look(t, target, name)); v != nil || err != nil {
+			t.Errorf("it holds %+v, %v", v, err)
+		}
+	})
+
+	t.Run("bytes that are not the announced ones never arrive", func(t *testing.T) {
+		target, name := open(t)
+		w := writer(t, target, name, "one")
+		lease := acquire(t, w)
+		p := toWrite(lease, 1, text(1), always)
+		p.Open = func(context.Context) (io.ReadCloser, error) {
+			return io.NopCloser(bytes.NewReader(bytes.Replace(text(1), []byte("1"), []byte("2"), 1))), nil
+		}
+		if _, err := w.Write(t.Context(), p); err == nil {
+			t.Error("they were written")
+		}
+		release(t, lease)
+		if v, err := target.Current(t.Context(), look(t, target, name)); v != nil || err != nil {
+			t.Errorf("it holds %+v, %v", v, err)
+		}
+	})
+
+	t.Run("another's lock is not released", func(t *testing.T) {
+		target, name := open(t)
+		lease := acquire(t, writer(t, target, name, "one"))
+		stranger := lockwait.Resume(writer(t, target, name, "two"), nil, lockwait.Instant{})
+		if err := stranger.Release(t.Context()); err == nil {
+			t.Error("it was released")
+		}
+		if s := look(t, target, name); !s.Locked {
+			t.Error("it is free")
+		}
+		release(t, lease)
+	})
+}
+
+// WantBytes checks what a state's current version holds.
+func WantBytes(t *testing.T, target backend.Target, name string, want []byte) {
+	t.Helper()
+	v, err := target.Current(t.Context(), look(t, target, name))
+	if err != nil || v == nil {
+		t.Fatalf("%s holds %+v, %v", name, v, err)
+	}
+	body, err := target.Read(t.Context(), v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := io.ReadAll(body)
+	if err != nil || !bytes.Equal(got, want) {
+		t.Errorf("%s holds %d bytes other than the %d that were written (%v)", name, len(got), len(want), err)
+	}
+	if err := body.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func always(context.Context) error { return nil }
+
+func look(t *testing.T, target backend.Target, name string) *backend.Standing {
+	t.Helper()
+	s, err := target.Look(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func writer(t *testing.T, target backend.Target, name, haul string) backend.Writer {
+	t.Helper()
+	return target.Writer(look(t, target, name), backend.WriterOptions{Reason: "a test works here (" + haul + ")"})
+}
+
+func acquire(t *testing.T, w backend.Writer) *lockwait.Lease {
+	t.Helper()
+	lease, err := lockwait.Acquire(t.Context(), w, lockwait.Options{Timeout: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return lease
+}
+
+func release(t *testing.T, lease *lockwait.Lease) {
+	t.Helper()
+	if err := lease.Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func toWrite(lease *lockwait.Lease, serial int64, text []byte, sending lockwait.Sending) backend.Write {
+	sum := md5.Sum(text)
+	return backend.Write{
+		Lease: lease, Sending: sending, Serial: serial, Lineage: lineage, MD5: hex.EncodeToString(sum[:]), Size: int64(len(text)),
+		Open: func(context.Context) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(text)), nil },
+	}
+}
+
+func write(t *testing.T, target backend.Target, name string, serial int64, text []byte) {
+	t.Helper()
+	w := writer(t, target, name, "one")
+	lease := acquire(t, w)
+	if _, err := w.Write(t.Context(), toWrite(lease, serial, text, always)); err != nil {
+		t.Fatal(err)
+	}
+	release(t, lease)
+}
+
+const lineage = "8a3c4b52-9f7d-4f25-9d80-0b6c2f6f7a11"
+
+// text is a state of a serial.
+func text(serial int) []byte {
+	return fmt.Appendf(nil, `{"version":4,"terraform_version":"1.11.4","serial":%d,"lineage":%q,"outputs":{},"resources":[]}`, serial, lineage)
+}

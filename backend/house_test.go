@@ -1,0 +1,104 @@
+package backend_test
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// kinds are the packages of kinds of backends.
+var kinds = []string{"atlas", "file", "memory", "s3", "tfe"}
+
+// mayImport lists, for packages that must not know everything, which packages of this
+// project they may import. "kinds" stands for every kind.
+var mayImport = map[string][]string{
+	"statefile": {},
+	"lockwait":  {},
+	"backend":   {"lockwait"},
+	"migrate":   {"backend", "crash", "lockwait", "plainwords", "prove", "statefile"},
+	"pairing":   {"backend", "migrate"},
+	"audit":     {"backend", "crash", "plainwords", "statefile"},
+	"report":    {"audit", "migrate", "pairing", "plainwords", "prove"},
+	"tfesim":    {"crash", "tfesim/blobs", "tfesim/jsonapi", "tfesim/runs"},
+	// A proof is a run, which only HCP Terraform and TFE have.
+	"prove": {"backend", "backend/tfe", "crash", "lockwait", "plainwords", "statefile"},
+}
+
+// TestImports holds the packages to the design: what is special about a kind of backend is
+// known to its package alone, and to package command, which lists the kinds.
+func TestImports(t *testing.T) {
+	seen := map[string]bool{}
+	imports(t, func(pkg, file, imported string) {
+		kind, isKind := strings.CutPrefix(imported, "backend/")
+		isKind = isKind && slices.Contains(kinds, kind)
+		own := pkg == imported || strings.HasPrefix(pkg, "backend/")
+		switch allowed, listed := mayImport[pkg]; {
+		case listed && !slices.Contains(allowed, imported):
+			t.Errorf("%s imports %s, and package %s may import %v", file, imported, pkg, allowed)
+		case isKind && !own && pkg != "command" && pkg != "bench" && !listed:
+			t.Errorf("%s imports the kind %s", file, imported)
+		case imported == "tfesim" && !strings.HasPrefix(pkg, "tfesim") && pkg != "command" && pkg != "bench" && !strings.HasPrefix(pkg, "e2e"):
+			t.Errorf("%s imports the embedded server", file)
+		case strings.HasPrefix(pkg, "backend/") && pkg != "backend/backendtest" && imported != "backend" && imported != "lockwait" && imported != "plainwords" && imported != "crash" && !strings.HasPrefix(imported, pkg):
+			t.Errorf("%s, of a kind, imports %s", file, imported)
+		}
+		seen[pkg] = true
+	})
+	for pkg := range mayImport {
+		if !seen[pkg] && len(mayImport[pkg]) > 0 {
+			t.Errorf("nothing was seen of package %s", pkg)
+		}
+	}
+}
+
+// TestOneListOfKinds finds the file that makes kinds.
+func TestOneListOfKinds(t *testing.T) {
+	makers := map[string]int{}
+	imports(t, func(pkg, file, imported string) {
+		if pkg == "command" && (imported == "backend/file" || imported == "backend/s3") {
+			makers[file]++
+		}
+	})
+	if len(makers) != 1 || makers["command/kinds.go"] != 2 {
+		t.Errorf("kinds are imported by %v, want command/kinds.go alone", makers)
+	}
+}
+
+// imports calls found for each import of a package of this project, without tests.
+func imports(t *testing.T, found func(pkg, file, imported string)) {
+	t.Helper()
+	err := filepath.WalkDir("..", func(name string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && (strings.HasPrefix(entry.Name(), ".") && entry.Name() != ".." || entry.Name() == "testdata"):
+			return filepath.SkipDir
+		case !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go"):
+			return nil
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		short := strings.TrimPrefix(filepath.ToSlash(name), "../")
+		for _, spec := range file.Imports {
+			imported, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				return err
+			}
+			if within, ok := strings.CutPrefix(imported, "tfhaul/"); ok {
+				found(path.Dir(short), short, within)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,422 @@
+// Package memory keeps states in memory. It is the smallest kind of backend that plays
+// both roles, source and target, and shows what a new kind takes: this package, and a line
+// in command/kinds.go. Tests use it.
+package memory
+
+import (
+	"bytes"
+	"context"
+	"crypto/md5"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"maps"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"tfhaul/backend"
+	"tfhaul/lockwait"
+)
+
+// Scheme is what addresses of this kind begin with.
+const Scheme = "memory"
+
+var traits = backend.Traits{
+	Pins: backend.PinsAnyVersion, Locks: backend.LocksDurable, Writes: backend.WritesUnderLock,
+}
+
+// A Store holds states by name. It is safe for concurrent use.
+type Store struct {
+	mu     sync.Mutex
+	states map[string]*state
+}
+
+// New returns an empty store.
+func New() *Store { return &Store{states: map[string]*state{}} }
+
+// A state is one state's versions, oldest first, and its lock.
+type state struct {
+	versions []stored
+	removed  bool
+	lock     string // the holder's reason; "" when it is free
+}
+
+type stored struct {
+	text    []byte
+	serial  int64
+	written time.Time
+}
+
+// Put stores a state's next version as another writer would; nil removes the state.
+func (s *Store) Put(name string, text []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at := s.at(name)
+	if at.removed = text == nil; !at.removed {
+		at.versions = append(at.versions, stored{text: bytes.Clone(text), written: time.Now()})
+	}
+}
+
+// at returns the state with a name, made at the first call. The caller holds the mutex.
+func (s *Store) at(name string) *state {
+	if s.states[name] == nil {
+		s.states[name] = &state{}
+	}
+	return s.states[name]
+}
+
+// Kind returns the kind whose only backend is the store. Addresses are memory://NAME, of a
+// state, and memory://PREFIX/, which is searched.
+func (s *Store) Kind() backend.Kind {
+	return backend.Kind{Scheme: Scheme, Example: "memory://NAME", Traits: traits,
+		Open: func(_ context.Context, address string) (backend.Backend, error) {
+			_, name, _ := strings.Cut(address, "://")
+			return &place{s, name}, nil
+		}}
+}
+
+// A place is what an address names: one state, or those below a prefix.
+type place struct {
+	store *Store
+	name  string
+}
+
+// States implements backend.Backend.
+func (p *place) States(ctx context.Context, f backend.Filter) (*backend.Listing, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if p.name != "" && !strings.HasSuffix(p.name, "/") {
+		return &backend.Listing{States: []backend.State{p.state(p.name)}}, nil
+	}
+	l := &backend.Listing{}
+	searched := map[string]bool{".": true}
+	for _, name := range p.store.names() {
+		key, below := strings.CutPrefix(name, p.name)
+		if !below || !p.enters(path.Dir(key), f, searched, l) {
+			continue
+		}
+		take, skip := f.File(key)
+		switch {
+		case skip != nil:
+			skip.Name = Scheme + "://" + name
+			l.Skipped = append(l.Skipped, *skip)
+		case take:
+			l.States = append(l.States, p.state(name))
+		}
+	}
+	l.Sort()
+	if len(l.States) == 0 {
+		return l, f.Nothing(Scheme+"://"+p.name, l)
+	}
+	return l, nil
+}
+
+// enters reports whether the directory dir is searched, and all above it.
+func (p *place) enters(dir string, f backend.Filter, known map[string]bool, l *backend.Listing) bool {
+	if enter, ok := known[dir]; ok {
+		return enter
+	}
+	enter := p.enters(path.Dir(dir), f, known, l)
+	if enter {
+		var skip *backend.Skip
+		if enter, skip = f.Directory(dir); skip != nil {
+			skip.Name = Scheme + "://" + p.name + dir + "/"
+			l.Skipped = append(l.Skipped, *skip)
+		}
+	}
+	known[dir] = enter
+	return enter
+}
+
+func (p *place) state(name string) backend.State {
+	key := strings.TrimPrefix(name, p.name)
+	if key == "" {
+		key = name
+	}
+	return &source{store: p.store, name: name, key: key}
+}
+
+// names are those of all states that hold something.
+func (s *Store) names() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	names := slices.Sorted(maps.Keys(s.states))
+	return slices.DeleteFunc(names, func(n string) bool { return s.states[n].removed || len(s.states[n].versions) == 0 })
+}
+
+// A source is a state as something to read.
+type source struct {
+	store     *Store
+	name, key string
+}
+
+func (s *source) Address() string        { return Scheme + "://" + s.name }
+func (s *source) Traits() backend.Traits { return traits }
+
+// Place implements backend.State.
+func (s *source) Place() backend.Place {
+	dir, base := path.Split(s.key)
+	return backend.Place{Dir: strings.TrimSuffix(dir, "/"), Base: strings.TrimSuffix(base, backend.StateExt), Key: s.key, Workspace: backend.DefaultWorkspace}
+}
+
+// Open implements backend.State.
+func (s *source) Open(ctx context.Context, v *backend.Version) (io.ReadCloser, backend.Version, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, backend.Version{}, err
+	}
+	s.store.mu.Lock()
+	defer s.store.mu.Unlock()
+	at := s.store.at(s.name)
+	if v != nil {
+		text, err := at.text(v.ID)
+		return io.NopCloser(bytes.NewReader(text)), *v, err
+	}
+	now := at.current(s.name)
+	if now == nil {
+		return nil, backend.Version{}, &backend.Error{Address: s.Address(), Code: backend.NoState, Message: fmt.Sprintf("there is no state %q", s.Address())}
+	}
+	return io.NopCloser(bytes.NewReader(at.versions[len(at.versions)-1].text)), *now, nil
+}
+
+// Check implements backend.State.
+func (s *source) Check(ctx context.Context, v backend.Version) error {
+	s.store.mu.Lock()
+	defer s.store.mu.Unlock()
+	switch now := s.store.at(s.name).current(s.name); {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case now == nil:
+		return &backend.ChangedError{Address: s.Address(), Gone: true}
+	case now.ID != v.ID:
+		return &backend.ChangedError{Address: s.Address(), How: fmt.Sprintf("version %s, was %s", now.ID, v.ID)}
+	}
+	return nil
+}
+
+// Holder implements backend.State. Another program's lock is a state's neighbour.
+func (s *source) Holder(ctx context.Context) (*backend.Lock, error) {
+	s.store.mu.Lock()
+	defer s.store.mu.Unlock()
+	if lock := s.store.at(s.name).lock; lock != "" {
+		return &backend.Lock{Info: lock, Path: s.Address()}, ctx.Err()
+	}
+	beside := s.store.states[s.name+".tflock"]
+	if beside == nil || len(beside.versions) == 0 {
+		return nil, ctx.Err()
+	}
+	lock := &backend.Lock{Path: s.Address() + ".tflock"}
+	lock.Describe(beside.versions[len(beside.versions)-1].text)
+	return lock, ctx.Err()
+}
+
+// current returns the current version; nil when nothing is stored.
+func (s *state) current(name string) *backend.Version {
+	if s.removed || len(s.versions) == 0 {
+		return nil
+	}
+	return s.version(name, len(s.versions))
+}
+
+// version returns the version with a number, counted from 1.
+func (s *state) version(name string, n int) *backend.Version {
+	v := s.versions[n-1]
+	sum := md5.Sum(v.text)
+	return &backend.Version{ID: name + "@" + strconv.Itoa(n), Serial: v.serial, Size: int64(len(v.text)), MD5: hex.EncodeToString(sum[:]), Created: v.written}
+}
+
+// text returns the bytes of a version.
+func (s *state) text(id string) ([]byte, error) {
+	n, err := strconv.Atoi(id[strings.LastIndexByte(id, '@')+1:])
+	if err != nil || n < 1 || n > len(s.versions) {
+		return nil, fmt.Errorf("there is no version %q", id)
+	}
+	return s.versions[n-1].text, nil
+}
+
+// Target returns the store as somewhere to write to.
+func (s *Store) Target() backend.Target { return &target{s} }
+
+type target struct{ *Store }
+
+func (t *target) Traits() backend.Traits { return traits }
+func (t *target) Host() string           { return Scheme + ":" }
+func (t *target) Container() string      { return "" }
+func (t *target) Down() bool             { return false }
+
+// List implements backend.Target.
+func (t *target) List(ctx context.Context) iter.Seq2[*backend.Standing, error] {
+	return func(yield func(*backend.Standing, error) bool) {
+		for _, name := range t.names() {
+			if !yield(t.Look(ctx, name)) {
+				return
+			}
+		}
+	}
+}
+
+// Look implements backend.Target. Every name is that of a state.
+func (t *target) Look(ctx context.Context, name string) (*backend.Standing, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	at := t.at(name)
+	s := &backend.Standing{
+		ID: name, Name: name, CanRead: true, CanWrite: true, CanLock: true, Current: backend.Ref{Known: true},
+		Locked: at.lock != "", Holder: backend.Holder{Reason: at.lock, ReasonKnown: true},
+	}
+	if v := at.current(name); v != nil {
+		s.Current.ID = v.ID
+	}
+	return s, ctx.Err()
+}
+
+func (t *target) LookByID(ctx context.Context, id string) (*backend.Standing, error) {
+	return t.Look(ctx, id)
+}
+
+// Current implements backend.Target.
+func (t *target) Current(ctx context.Context, s *backend.Standing) (*backend.Version, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.at(s.Name).current(s.Name), ctx.Err()
+}
+
+// Version implements backend.Target.
+func (t *target) Version(ctx context.Context, id string) (*backend.Version, error) {
+	name := id[:max(0, strings.LastIndexByte(id, '@'))]
+	for v, err := range t.Versions(ctx, &backend.Standing{Name: name}) {
+		if err != nil || v.ID == id {
+			return v, err
+		}
+	}
+	return nil, &backend.Error{Code: backend.ForbiddenOrMissing, Message: fmt.Sprintf("there is no version %q", id)}
+}
+
+// Versions implements backend.Target.
+func (t *target) Versions(ctx context.Context, s *backend.Standing) iter.Seq2[*backend.Version, error] {
+	return func(yield func(*backend.Version, error) bool) {
+		t.mu.Lock()
+		at := t.at(s.Name)
+		var all []*backend.Version
+		for n := len(at.versions); n > 0; n-- {
+			all = append(all, at.version(s.Name, n))
+		}
+		t.mu.Unlock()
+		for _, v := range all {
+			if !yield(v, ctx.Err()) {
+				return
+			}
+		}
+	}
+}
+
+// Read implements backend.Target.
+func (t *target) Read(ctx context.Context, v *backend.Version) (io.ReadCloser, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	text, err := t.at(v.ID[:max(0, strings.LastIndexByte(v.ID, '@'))]).text(v.ID)
+	return io.NopCloser(bytes.NewReader(text)), errors.Join(err, ctx.Err())
+}
+
+// Writer implements backend.Target.
+func (t *target) Writer(s *backend.Standing, o backend.WriterOptions) backend.Writer {
+	w := &writer{target: t, name: s.Name, reason: o.Reason}
+	if o.Inherited {
+		w.seen = s
+	}
+	return w
+}
+
+type writer struct {
+	target       *target
+	name, reason string
+	seen         *backend.Standing
+	granted      bool
+}
+
+func (w *writer) Seen() *backend.Standing { return w.seen }
+func (w *writer) LastName() string        { return w.name }
+func (w *writer) LostRequests() int       { return 0 }
+func (w *writer) Granted() bool           { return w.granted }
+func (w *writer) Notes() []string         { return nil }
+
+// Lock implements lockwait.Locker.
+func (w *writer) Lock(ctx context.Context, sending lockwait.Sending) error {
+	if err := sending(ctx); err != nil {
+		return err
+	}
+	w.target.mu.Lock()
+	at := w.target.at(w.name)
+	if at.lock != "" {
+		defer w.target.mu.Unlock()
+		return lockwait.ErrHeld
+	}
+	at.lock = w.reason
+	w.target.mu.Unlock()
+	w.granted = true
+	var err error
+	w.seen, err = w.target.Look(ctx, w.name)
+	return err
+}
+
+// Holder implements lockwait.Locker.
+func (w *writer) Holder(ctx context.Context, sending lockwait.Sending) (lockwait.Holder, error) {
+	if err := sending(ctx); err != nil {
+		return lockwait.Holder{}, err
+	}
+	w.target.mu.Lock()
+	defer w.target.mu.Unlock()
+	lock := w.target.at(w.name).lock
+	if lock == "" {
+		return lockwait.Holder{}, nil
+	}
+	return lockwait.Holder{Name: "the holder of " + w.name, Reason: lock, Ours: lock == w.reason, Other: lock != w.reason}, nil
+}
+
+// Unlock implements lockwait.Locker.
+func (w *writer) Unlock(ctx context.Context, sending lockwait.Sending) error {
+	if err := sending(ctx); err != nil {
+		return err
+	}
+	w.target.mu.Lock()
+	defer w.target.mu.Unlock()
+	at := w.target.at(w.name)
+	if at.lock != w.reason {
+		return lockwait.ErrNotHeld
+	}
+	at.lock = ""
+	return nil
+}
+
+// Write implements backend.Writer.
+func (w *writer) Write(ctx context.Context, p backend.Write) (*backend.Version, error) {
+	body, err := p.Open(ctx)
+	if err != nil {
+		return nil, &backend.SourceError{Err: err}
+	}
+	text, err := io.ReadAll(body)
+	if err = errors.Join(err, body.Close()); err != nil {
+		return nil, &backend.SourceError{Err: err}
+	}
+	if sum := md5.Sum(text); hex.EncodeToString(sum[:]) != p.MD5 {
+		return nil, &backend.SourceError{Changed: true}
+	}
+	if err := p.Sending(ctx); err != nil {
+		return nil, err
+	}
+	w.target.mu.Lock()
+	defer w.target.mu.Unlock()
+	at := w.target.at(w.name)
+	if at.lock != w.reason {
+		return nil, &backend.Error{Code: backend.NotLocked, Message: fmt.Sprintf("%s is not locked by this haul", w.name)}
+	}
+	at.removed = false
+	at.versions = append(at.versions, stored{text: text, serial: p.Serial, written: time.Now()})
+	return at.current(w.name), nil
+}
