@@ -47,10 +47,10 @@ type Version struct {
 	// Created is when the version was stored; zero if the backend does not report it. It is
 	// not journaled.
 	Created time.Time `json:"-"`
-	// Pending reports that the bytes have not arrived or are not processed yet, Announced
-	// that they were never sent.
+	// Pending means that the bytes have not arrived or are still being processed, and
+	// Announced that they were never sent.
 	Pending, Announced bool `json:"-"`
-	// Detail is what the kind keeps with it.
+	// Detail is for the kind's own use.
 	Detail any `json:"-"`
 }
 

@@ -12,47 +12,47 @@ type Code string
 const (
 	NoContainer        Code = "no-container" // no such bucket
 	NoState            Code = "no-state"
-	AccessDenied       Code = "access-denied"       // valid credentials that lack a permission
-	NoCredentials      Code = "no-credentials"      // none found, or they could not be loaded
-	BadCredentials     Code = "bad-credentials"     // rejected by the server
-	ExpiredCredentials Code = "expired-credentials" // T
-	KeyDenied          Code = "key-denied"          // the state's encryption key cannot be used, or is a different one
-	Archived           Code = "archived"            // in a storage class that must be restored first
+	AccessDenied       Code = "access-denied"   // valid credentials that lack a permission
+	NoCredentials      Code = "no-credentials"  // none found, or they could not be loaded
+	BadCredentials     Code = "bad-credentials" // rejected by the server
+	ExpiredCredentials Code = "expired-credentials"
+	KeyDenied          Code = "key-denied" // the state's encryption key cannot be used, or is a different one
+	Archived           Code = "archived"   // in a storage class that must be restored first
 	WrongRegion        Code = "wrong-region"
 	Unreachable        Code = "unreachable" // the server did not respond
 	Failed             Code = "failed"      // anything else
 )
 
-// The codes of a target's answers.
+// Codes for a target's responses.
 const (
 	// Unauthorized: the credentials are missing, wrong or expired.
 	Unauthorized Code = "unauthorized"
-	// ForbiddenOrMissing: there is nothing, or the credentials do not permit to see it.
+	// ForbiddenOrMissing: the state does not exist, or the credentials cannot see it.
 	ForbiddenOrMissing Code = "forbidden-or-missing"
-	// OrganizationToken: the token is an organization's, which cannot write states.
+	// OrganizationToken: an organization token cannot write states.
 	OrganizationToken Code = "organization-token"
-	// NotCreatable: the state cannot be created as asked for.
+	// NotCreatable: the state cannot be created as requested.
 	NotCreatable Code = "not-creatable"
-	// NotLocked: the state is not locked, and is written only under a lock.
+	// NotLocked: the state is not locked, and accepts writes only under a lock.
 	NotLocked Code = "not-locked"
-	// LockedByOther: another user holds the lock.
+	// LockedByOther: someone else holds the lock.
 	LockedByOther Code = "locked"
-	// Diverged: the target holds other bytes under the same serial.
+	// Diverged: the target has different bytes with the same serial.
 	Diverged Code = "diverged"
-	// Unrelated: the target holds a state of another lineage.
+	// Unrelated: the target has a state with another lineage.
 	Unrelated Code = "unrelated"
-	// Stale: the target holds a higher serial.
+	// Stale: the target has a higher serial.
 	Stale Code = "stale"
-	// RateLimited: the rate limit was still exceeded after long waiting.
+	// RateLimited: the rate limit was still exceeded after a long wait.
 	RateLimited Code = "rate-limited"
-	// StillPending: what was written last is still being processed.
+	// StillPending: the last write is still being processed.
 	StillPending Code = "still-pending"
-	// Stuck: the lock cannot be released, by no command of ours.
+	// Stuck: no command of ours can release the lock.
 	Stuck Code = "stuck"
 	// NoBytesYet: the version cannot be read yet.
 	NoBytesYet Code = "no-bytes-yet"
-	// Ambiguous: the request may or may not have taken effect: its reply was lost, late,
-	// or not one that the target gives. Read before doing anything again.
+	// Ambiguous: the request may have taken effect: its response was lost, late, or not one
+	// of the target's. Read before doing anything else.
 	Ambiguous Code = "ambiguous"
 )
 
@@ -62,11 +62,11 @@ type Error struct {
 	Address string // of the state, bucket or table concerned
 	Code    Code
 	Message string
-	// Answer is the message without the names of what was asked, which is the same for
-	// every state that it hits; "" where there is none.
+	// Answer is the message without the names of the things requested, so that it is the
+	// same for every state; "" if there is none.
 	Answer string
-	// Unworded reports that the answer does not come in the words of the target's API:
-	// something else may have answered.
+	// Unworded reports that the response is not in the words of the target's API, so
+	// something else may have sent it.
 	Unworded bool
 	Err      error
 }
@@ -122,12 +122,12 @@ func (e *UnsupportedError) Error() string {
 	return fmt.Sprintf("cannot read state from %s://: a source is %s", e.Scheme, e.Known)
 }
 
-// A SourceError says that the bytes to write could not be read, or are others than were
-// announced. Nothing arrived.
+// A SourceError is returned when the bytes to write cannot be read, or are not the
+// announced ones. Nothing was stored.
 type SourceError struct {
-	// Changed reports that the bytes are others than were announced.
+	// Changed means that the bytes are not the announced ones.
 	Changed bool
-	// Err is the failure of reading; nil if Changed.
+	// Err is the error of reading; nil if Changed.
 	Err error
 }
 
@@ -138,5 +138,5 @@ func (e *SourceError) Error() string {
 	return "reading the source: " + e.Err.Error()
 }
 
-// Unwrap returns the failure of reading.
+// Unwrap returns the error of reading.
 func (e *SourceError) Unwrap() error { return e.Err }

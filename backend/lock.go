@@ -179,9 +179,9 @@ type Digested interface {
 // An Aliased is a State that has names besides its address.
 type Aliased interface{ Aliases() []string }
 
-// Served is a State that a server keeps.
+// A Served state is kept on a server.
 type Served interface {
-	// Server returns what the states on one server have in common, so that the failure of
-	// one foretells that of the others.
+	// Server returns what the states on one server have in common: if one fails, the others
+	// probably fail, too.
 	Server() string
 }

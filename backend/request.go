@@ -8,28 +8,28 @@ import (
 	"tfhaul/lockwait"
 )
 
-// What the contexts of requests carry, for every kind.
+// Values carried by the contexts of requests, for every kind.
 type (
 	stopKey    struct{}
 	sendingKey struct{}
 	meterKey   struct{}
 )
 
-// A Stop tells the requests of work that outlives an interrupt about it.
+// A Stop informs requests that outlive an interrupt about it.
 type Stop struct {
 	Interrupted context.Context // ends at the interrupt
-	// Unsent ends the wait of requests that were not sent, or that the server refused
+	// Unsent ends the wait of requests that have not been sent, or that the server refused
 	// because of its rate limit.
 	Unsent bool
 }
 
-// MaxStopWait is how long each wait of a request takes at most after an interrupt: for the
-// rate limit, for an answer, or for more bytes.
+// MaxStopWait limits each wait of a request after an interrupt: for the rate limit, a
+// response, or more bytes.
 const MaxStopWait = 30 * time.Second
 
-// WithStop returns a context for requests that outlive an interrupt. From then on, each of
-// their waits takes at most MaxStopWait. A context that has a Stop keeps it: work within
-// interrupted work is interrupted already.
+// WithStop returns a context for requests that outlive an interrupt. After the interrupt,
+// each wait takes at most MaxStopWait. A context that already has a Stop keeps it, because
+// work inside interrupted work is interrupted, too.
 func WithStop(ctx context.Context, s Stop) context.Context {
 	if StopOf(ctx) != nil {
 		return ctx
@@ -37,15 +37,15 @@ func WithStop(ctx context.Context, s Stop) context.Context {
 	return context.WithValue(ctx, stopKey{}, &s)
 }
 
-// StopOf returns the Stop that a context carries, or nil.
+// StopOf returns the Stop of a context, or nil.
 func StopOf(ctx context.Context) *Stop {
 	s, _ := ctx.Value(stopKey{}).(*Stop)
 	return s
 }
 
-// landingTime is how much longer an interrupted process works on what it cannot leave as
-// it is. Without an interrupt there is no such bound: reading back a state of many GB
-// takes as long as bytes move.
+// landingTime is how long an interrupted process may still take to finish what it cannot
+// leave as it is. Without an interrupt there is no limit: reading back a state of many GB
+// takes as long as it makes progress.
 const landingTime = 5 * time.Minute
 
 // Landing returns a context that outlives ctx, for finishing work that must not be
@@ -64,46 +64,46 @@ func Landing(ctx context.Context) (context.Context, context.CancelFunc) {
 
 // WithSending returns a context under which check is called just before each attempt of a
 // request is sent, after it has waited for the rate limit. If check returns an error,
-// nothing is sent, and the request fails with it.
+// nothing is sent and the request fails with that error.
 func WithSending(ctx context.Context, check lockwait.Sending) context.Context {
 	return context.WithValue(ctx, sendingKey{}, check)
 }
 
-// SendingOf returns the check that a context carries, or nil.
+// SendingOf returns the check of a context, or nil.
 func SendingOf(ctx context.Context) lockwait.Sending {
 	check, _ := ctx.Value(sendingKey{}).(lockwait.Sending)
 	return check
 }
 
-// A Meter counts requests to the API of a target, not to blob stores, under the contexts
-// that carry it. Every attempt counts: it is what the rate limit sees.
+// A Meter counts the requests to a target's API, but not to blob stores, under the contexts
+// that carry it. It counts every attempt, as the rate limit does.
 type Meter struct{ calls atomic.Int64 }
 
-// Calls returns how many requests there were.
+// Calls returns the number of requests.
 func (m *Meter) Calls() int { return int(m.calls.Load()) }
 
-// WithMeter returns a context whose requests the meter counts.
+// WithMeter returns a context whose requests are counted by the meter.
 func WithMeter(ctx context.Context) (context.Context, *Meter) {
 	m := new(Meter)
 	return context.WithValue(ctx, meterKey{}, m), m
 }
 
-// CountRequest counts an attempt of a request for the meter of its context.
+// CountRequest counts one attempt of a request in the meter of its context.
 func CountRequest(ctx context.Context) {
 	if m, ok := ctx.Value(meterKey{}).(*Meter); ok {
 		m.calls.Add(1)
 	}
 }
 
-// A read has maxReads attempts. The pause before the second is firstReadPause, and each
-// later one is twice as long.
+// A read is attempted maxReads times. The first pause is firstReadPause; each later one is
+// twice as long.
 const (
 	maxReads       = 4
 	firstReadPause = 500 * time.Millisecond
 )
 
-// Retry repeats a read that did not reach the server or got an unclear answer. It does not
-// retry while the server is down: in a haul every move would wait for it.
+// Retry repeats a read that did not reach the server or got an unclear response. It does
+// not retry while the server is down, because every move of a haul would wait for it.
 func Retry[T any](ctx context.Context, down func() bool, read func() (T, error)) (T, error) {
 	pause := firstReadPause
 	for attempt := 1; ; attempt++ {

@@ -9,91 +9,94 @@ import (
 	"tfhaul/lockwait"
 )
 
-// A Target is a backend that states can be written to: an organization, a bucket. It is
-// safe for concurrent use. Its errors unwrap to *Error.
+// A Target is a backend that states can be written to, such as an organization or a bucket.
+// It is safe for concurrent use. Its errors unwrap to *Error.
 type Target interface {
 	Traits() Traits
-	// Host is the server as a user addresses it, and Container what contains the states
-	// there: an organization, a bucket.
+	// Host returns the server as the user names it, and Container what holds the states
+	// there: an organization or a bucket.
 	Host() string
 	Container() string
-	// List lists all states, also those that hold nothing yet.
+	// List lists all states, including those without a version.
 	List(ctx context.Context) iter.Seq2[*Standing, error]
-	// Look reads the state with a name, LookByID the one with an ID, which outlives a
-	// rename. The code is ForbiddenOrMissing where there is none, or it cannot be seen.
+	// Look reads the state with this name, and LookByID the one with this ID, which a
+	// rename does not change. If the state does not exist or cannot be seen, the error's
+	// code is ForbiddenOrMissing.
 	Look(ctx context.Context, name string) (*Standing, error)
 	LookByID(ctx context.Context, id string) (*Standing, error)
-	// Current reads which version is current; nil when nothing is stored.
+	// Current returns the current version, or nil if there is none.
 	Current(ctx context.Context, s *Standing) (*Version, error)
 	// Version reads a version by its ID.
 	Version(ctx context.Context, id string) (*Version, error)
-	// Versions lists what was stored in a state, newest first.
+	// Versions lists a state's versions, newest first.
 	Versions(ctx context.Context, s *Standing) iter.Seq2[*Version, error]
-	// Read opens a version's bytes. NoBytesYet is the code of one that is being processed.
+	// Read opens the bytes of a version. The error's code is NoBytesYet while the version
+	// is being processed.
 	Read(ctx context.Context, v *Version) (io.ReadCloser, error)
-	// Writer prepares to lock a state and to write to it. It asks nothing.
+	// Writer returns a Writer for locking and writing a state. It sends no requests.
 	Writer(s *Standing, o WriterOptions) Writer
-	// Down reports whether the backend has answered no request for so long that it is of
-	// no use to try again soon.
+	// Down reports whether the backend has left all requests unanswered for so long that
+	// retrying soon is useless.
 	Down() bool
 }
 
-// DownAfter is how long a target leaves all requests unanswered until it is Down.
+// DownAfter is how long a target must leave all requests unanswered to be Down.
 const DownAfter = 30 * time.Second
 
-// A Standing is what a target says of one of its states.
+// A Standing is what a target reports about one of its states.
 type Standing struct {
-	// ID outlives a rename; it is empty where the target has none.
+	// ID does not change when the state is renamed; it is empty if the target has no IDs.
 	ID string
-	// Name is how people call the state within its container.
+	// Name is the state's name in its container.
 	Name string
-	// Current names the current version.
+	// Current identifies the current version.
 	Current Ref
-	// Locked reports whether anybody holds the lock, Holder who, as far as the target says.
+	// Locked reports whether the state is locked, and Holder by whom, as far as the target
+	// reports it.
 	Locked bool
 	Holder Holder
-	// CanRead, CanWrite and CanLock (and unlock) are what the credentials permit. Where the
-	// target does not say, they are taken to permit it.
+	// CanRead, CanWrite and CanLock (and unlock) are the permissions of the credentials.
+	// They are true if the target does not report them.
 	CanRead, CanWrite, CanLock bool
-	// Terraform is the version of Terraform that runs there, a constraint, or "latest";
-	// "" where none does.
+	// Terraform is the version of Terraform that runs there, a constraint, or "latest"; ""
+	// if the target does not run it.
 	Terraform string
-	// ExecutionMode is where Terraform runs: "remote", "local" or "agent"; "" where the
-	// target does not run it.
+	// ExecutionMode is where Terraform runs: "remote", "local" or "agent"; "" if the target
+	// does not run it.
 	ExecutionMode string
-	// Run is what is going on there; nil where nothing is known.
+	// Run is the current run; nil if unknown.
 	Run *Run
-	// HYOK reports that the organization holds the key of what is stored (hold your own
-	// key), so that it may not be readable from here.
+	// HYOK reports whether the organization holds the encryption key of the state (hold
+	// your own key), which may then be unreadable from here.
 	HYOK bool
 }
 
-// A Ref names a current version.
+// A Ref identifies a current version.
 type Ref struct {
-	// Known is false where the answer did not carry it.
+	// Known is false if the response did not have it.
 	Known bool
-	// ID is the version's; "" when nothing is stored.
+	// ID is the version's ID; "" if nothing is stored.
 	ID string
 }
 
-// A Holder is who holds a lock.
+// A Holder is the holder of a lock.
 type Holder struct {
-	// Kind is "user", "team" or "run"; "" where the target does not say.
+	// Kind is "user", "team" or "run"; "" if the target does not report it.
 	Kind string
 	ID   string
-	// Name is how people call the holder; "" where the target does not say.
+	// Name is the holder's name; "" if the target does not report it.
 	Name string
-	// Reason is what the holder gave as the reason for locking. ReasonKnown is false where
-	// the target does not repeat it.
+	// Reason is the reason that the holder gave for locking. ReasonKnown is false if the
+	// target does not return reasons.
 	Reason      string
 	ReasonKnown bool
 }
 
-// String names the holder for a person.
+// String returns the holder's name for messages.
 func (h Holder) String() string {
 	switch {
 	case h.Kind == "":
-		return "somebody whom the server does not name"
+		return "another user whom the server does not name"
 	case h.Name != "":
 		return h.Kind + " " + h.Name
 	default:
@@ -101,107 +104,107 @@ func (h Holder) String() string {
 	}
 }
 
-// A Run is a run of Terraform at a target.
+// A Run is a Terraform run at a target.
 type Run struct {
 	ID, Status string
-	// Over reports that nothing will become of it any more, Waits that it waits for a
-	// person to confirm or discard it.
+	// Over means that the run is finished for good, and Waits that it waits for a user to
+	// confirm or discard it.
 	Over, Waits bool
 }
 
-// WriterOptions say for what a Writer locks.
+// WriterOptions configure a Writer.
 type WriterOptions struct {
-	// Reason is what others read, and by which the lock is recognised: it carries the ID
-	// of the haul.
+	// Reason is shown to others and identifies the lock: it contains the ID of the haul.
 	Reason string
-	// Run is the run under whose lock is written, which is neither taken nor released; ""
-	// for a lock of our own. Associate is the run to associate what is written with.
+	// Run is the run whose lock is used, and neither taken nor released; "" means a lock of
+	// our own. Associate is the run to associate with the new version.
 	Run, Associate string
-	// Inherited reports that the lock is held already: by an earlier run of the haul, or by
+	// Inherited reports that the lock is already held, by an earlier run of the haul or by
 	// Run.
 	Inherited bool
-	// Impatient does not wait for a target that is down: many moves wait for it.
+	// Impatient means not to wait for a target that is down, because many moves would.
 	Impatient bool
-	// OnLost is called when the reply to a lock request was lost; nil for nobody.
+	// OnLost is called when the response to a lock request was lost; it may be nil.
 	OnLost func()
-	// Lost is how many lock requests of earlier runs had no reply.
+	// Lost is how many lock requests of earlier processes got no response.
 	Lost int
 }
 
-// A Writer locks one state and writes to it. It serves one move.
+// A Writer locks one state and writes to it, for one move.
 type Writer interface {
 	lockwait.Locker
-	// Seen is what was read of the state last while the lock was ours; nil before that.
+	// Seen is the last reading of the state while the lock was ours; nil before that.
 	Seen() *Standing
-	// LastName is what the state was called when the holder of its lock was last asked for;
-	// "" before that.
+	// LastName is the state's name when the holder of its lock was last checked; "" before
+	// that.
 	LastName() string
-	// LostRequests counts the lock requests whose replies were lost. Granted reports
+	// LostRequests counts the lock requests whose responses were lost. Granted reports
 	// whether one was answered.
 	LostRequests() int
 	Granted() bool
-	// Write stores a version. A *SourceError says that its bytes could not be read. The
-	// code Ambiguous means that it may have been stored, NotLocked that the lock was lost,
-	// Stale, Diverged and Unrelated that the target refuses what it compares.
+	// Write stores a version. It returns a *SourceError if the bytes could not be read. The
+	// code Ambiguous means that the version may have been stored, NotLocked that the lock
+	// was lost, and Stale, Diverged and Unrelated that the target refused it after its own
+	// comparison.
 	Write(ctx context.Context, w Write) (*Version, error)
-	// Notes are sentences for the user about how it was written.
+	// Notes are sentences for the user about how the state was written.
 	Notes() []string
 }
 
-// A Write is what is stored, and under which lock. Serial, Lineage and MD5 come from the
+// A Write is what to store, and under which lock. Serial, Lineage and MD5 come from the
 // very bytes that are sent.
 type Write struct {
-	// Lease is the lock under which it is sent; never nil.
+	// Lease is the lock that protects the write; never nil.
 	Lease *lockwait.Lease
 	// Sending is called just before each attempt is sent.
 	Sending lockwait.Sending
 
 	Serial  int64
 	Lineage string
-	MD5     string // lower-case hex
-	Size    int64  // bytes
-	// Open starts reading the bytes from the first.
+	MD5     string // in lower-case hex
+	Size    int64  // in bytes
+	// Open starts reading from the first byte.
 	Open func(context.Context) (io.ReadCloser, error)
-	// Answered, if not nil, is called when the target has answered, where the bytes follow
-	// later.
+	// Answered, if not nil, is called when the target has answered and the bytes are still
+	// to be sent.
 	Answered func()
 
 	// Force replaces whatever is stored.
 	Force bool
-	// Mode says how the bytes travel, where the kind has several ways; "" leaves it to the
+	// Mode is how to transfer the bytes, if the kind has several ways; "" leaves it to the
 	// kind.
 	Mode string
 }
 
 // A Creator is a Target that can create states.
 type Creator interface {
-	// CanCreate makes all checks that can be made before a state is created, and those that
-	// creating makes. The note is a sentence for the user, or "".
+	// CanCreate makes all checks that are possible before creating a state, including those
+	// that Create makes. The note is a sentence for the user, or "".
 	CanCreate(ctx context.Context, r CreateRequest) (note string, err error)
-	// Create creates a state, or finds it when another user has created it meanwhile;
+	// Create creates a state, or returns it if another user has created it meanwhile;
 	// created reports which.
 	Create(ctx context.Context, r CreateRequest) (s *Standing, created bool, err error)
 }
 
-// A CreateRequest is a state to create.
+// A CreateRequest describes a state to create.
 type CreateRequest struct {
 	Name    string
 	Options CreateOptions
-	// Option names an option of Options to the user: a flag, or a manifest's attribute.
-	// value is "" for a switch.
+	// Option returns how the user sets an option of Options: a flag or a manifest's
+	// attribute. value is "" for a switch.
 	Option func(name, value string) string
 }
 
-// A Checker is a Target that can find out early what its credentials cannot do.
+// A Checker is a Target that can detect early what its credentials cannot do.
 type Checker interface {
-	// CheckCredentials returns an *Error where no state can be written with them at all.
+	// CheckCredentials returns an *Error if the credentials cannot write any state.
 	CheckCredentials(ctx context.Context) error
 }
 
 // A Decoder is a Target that decodes states itself.
 type Decoder interface {
 	// ReadJSON opens a version in Terraform's documented JSON
-	// (https://developer.hashicorp.com/terraform/internals/json-format); nil, nil where the
-	// target has none.
+	// (https://developer.hashicorp.com/terraform/internals/json-format), or returns nil if
+	// the target does not have it.
 	ReadJSON(ctx context.Context, v *Version) (io.ReadCloser, error)
 }

@@ -59,7 +59,7 @@ func asUsage(err error) error {
 // checkWorkspace refuses what cannot be a workspace's name.
 func checkWorkspace(name string) error {
 	if strings.ContainsAny(name, "/@?#") { // which mean something in an address
-		return fmt.Errorf("it names the workspace %q: its name consists of letters, digits, - and _", name)
+		return fmt.Errorf("it names the workspace %q: use only letters, digits, - and _", name)
 	}
 	_, err := tfe.ParseWorkspace(tfe.DefaultHost+"/organization/"+name, func(string) string { return "" })
 	if bad, ok := errors.AsType[*tfe.AddressError](err); ok {

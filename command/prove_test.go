@@ -227,7 +227,7 @@ func TestConfigPushThatTheServerCannotUse(t *testing.T) {
 	dir := filepath.Dir(write(t, "main.tf", []byte(configurationOfOne)))
 	h.Inject(tfesim.Fault{Endpoint: "PUT /_archivist/v1/object/:token", Status: http.StatusForbidden})
 	r := h.tfhaul(t, "config", "push", dir, org+"/net")
-	if r.code != 1 || !strings.Contains(r.stderr, "signed address") {
+	if r.code != 1 || !strings.Contains(r.stderr, "signed URL") {
 		t.Errorf("an upload that is refused: %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
 }

@@ -194,7 +194,7 @@ func TestDownloadsAreAsLongAsAnnounced(t *testing.T) {
 						return
 					}
 					want(t, r, migrate.Failed, "", migrate.CodeServerRefused)
-					if !strings.Contains(r.Message, "that it announces") {
+					if !strings.Contains(r.Message, "that it announced") {
 						t.Errorf("the message does not say what is wrong: %s", r.Message)
 					}
 					b.wantHeld(held)

@@ -73,7 +73,7 @@ func TestReadingBackFindsEveryChange(t *testing.T) {
 						return
 					}
 					want(t, r, migrate.Failed, migrate.Fresh, migrate.CodeUnproven)
-					found := strings.Contains(r.Message, "are not those that were sent") || strings.Contains(r.Message, "bytes that it announces")
+					found := strings.Contains(r.Message, "are not those that were sent") || strings.Contains(r.Message, "bytes that it announced")
 					if !found || !r.Locked {
 						t.Errorf("it is told as: %s", r.Message)
 					}

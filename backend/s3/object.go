@@ -45,7 +45,7 @@ func (o *object) Address() string        { return o.address }
 func (o *object) Place() backend.Place   { return o.place }
 func (o *object) Traits() backend.Traits { return traits }
 
-// Server returns the endpoint, or the bucket where none is named.
+// Server returns the endpoint, or the bucket if the address has no endpoint.
 func (o *object) Server() string {
 	if o.bucket.endpoint != "" {
 		return o.bucket.endpoint

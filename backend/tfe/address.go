@@ -17,19 +17,19 @@ import (
 // DefaultHost is HCP Terraform.
 const DefaultHost = "app.terraform.io"
 
-// Address names a workspace, or an organization where Workspace is empty, on one host.
+// Address names a workspace on a host, or an organization if Workspace is empty.
 type Address struct {
-	// Scheme is "https" or "http" where the user wrote one, else empty. With a scheme the API is
-	// taken to be at that very host; without, DiscoverAPI asks the host where it is.
+	// Scheme is "https" or "http" if the user wrote one, and otherwise empty. With a
+	// scheme, the API is at that host; without one, DiscoverAPI asks the host where it is.
 	Scheme string
-	// Host is the host's name, lower-case, punycode where it is not ASCII, with a port unless that
-	// is 443, and an IPv6 address in brackets.
+	// Host is the host name in lower case, in punycode if it is not ASCII, with a port
+	// unless that is 443. IPv6 addresses are in brackets.
 	Host         string
 	Organization string
 	Workspace    string
 }
 
-// String is the address as a user would type it: host/organization/workspace.
+// String returns the address as a user would type it: host/organization/workspace.
 func (a Address) String() string {
 	parts := []string{a.Server(), a.Organization}
 	if a.Workspace != "" {
@@ -38,8 +38,8 @@ func (a Address) String() string {
 	return strings.Join(parts, "/")
 }
 
-// Server is the host as a user would type it: with its scheme where that is http,
-// for it would mean another server without.
+// Server returns the host as a user would type it, including the scheme if it is http,
+// because without it the host would mean another server.
 func (a Address) Server() string {
 	if a.Scheme == "http" {
 		return "http://" + displayHost(a.Host)
@@ -47,11 +47,11 @@ func (a Address) Server() string {
 	return displayHost(a.Host)
 }
 
-// AddressError says what is wrong with a target as the user wrote it.
+// AddressError explains what is wrong with a target.
 type AddressError struct {
-	Given  string // as written; empty where it may hold a secret
-	Origin string // the variable it came from; empty for the command line
-	Reason string // what is wrong, and what to write
+	Given  string // as written; empty if it may contain a secret
+	Origin string // the variable it came from; empty means the command line
+	Reason string // what is wrong and what to write
 }
 
 func (e *AddressError) Error() string {
@@ -62,7 +62,7 @@ func (e *AddressError) Error() string {
 	if e.Given != "" {
 		what += fmt.Sprintf(" %q", e.Given)
 	}
-	// The reason may repeat what was given as it would have to be written.
+	// The reason may contain the correction, which repeats the address.
 	return strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
 			return -1
@@ -71,21 +71,21 @@ func (e *AddressError) Error() string {
 	}, what+" "+e.Reason)
 }
 
-// permittedName is what the names of organizations and workspaces consist of
+// permittedName matches the names of organizations and workspaces
 // (https://developer.hashicorp.com/terraform/cloud-docs/workspaces/create).
 var permittedName = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 
-// maxWorkspaceName is the longest name a workspace may have, in characters. The
-// documentation recommends at most 90; today's servers take this many.
+// maxWorkspaceName is the longest workspace name, in characters, that current servers
+// accept. The documentation recommends at most 90.
 const maxWorkspaceName = 260
 
-// The forms of an address.
+// Forms of an address, for messages.
 const (
 	organizationForm = "[HOST/]ORG"
 	workspaceForm    = "[HOST/]ORG/WORKSPACE"
 )
 
-// ParseOrganization reads [HOST/]ORG, as ParseWorkspace does.
+// ParseOrganization parses [HOST/]ORG, as ParseWorkspace does.
 func ParseOrganization(s string, env func(string) string) (Address, error) {
 	a, names, err := splitAddress(s, organizationForm, env)
 	if err != nil {
@@ -93,15 +93,15 @@ func ParseOrganization(s string, env func(string) string) (Address, error) {
 	}
 	a.Organization = names[0]
 	if !permittedName.MatchString(a.Organization) {
-		return Address{}, refused(s, "names the organization %q: its name consists of letters, digits, - and _", a.Organization)
+		return Address{}, refused(s, "names the organization %q: use only letters, digits, - and _", a.Organization)
 	}
 	return a, nil
 }
 
-// ParseWorkspace reads [HOST/]ORG/WORKSPACE. HOST may carry a scheme and a port; http is
-// refused for any host but this machine. Without HOST the variables TFE_ADDRESS and
-// TFE_HOSTNAME decide, in this order, then DefaultHost; env looks a variable up
-// (os.Getenv). Every error is an *AddressError.
+// ParseWorkspace parses [HOST/]ORG/WORKSPACE. HOST may have a scheme and a port; http is
+// allowed only for this machine. Without HOST, the first of TFE_ADDRESS, TFE_HOSTNAME and
+// DefaultHost is used; env looks up a variable (os.Getenv). Every error is an
+// *AddressError.
 func ParseWorkspace(s string, env func(string) string) (Address, error) {
 	a, names, err := splitAddress(s, workspaceForm, env)
 	if err != nil {
@@ -114,11 +114,11 @@ func ParseWorkspace(s string, env func(string) string) (Address, error) {
 		if strings.Contains(a.Organization, ".") {
 			hint = "; if that is the host, the organization is missing: write " + workspaceForm
 		}
-		return Address{}, refused(s, "names the organization %q: its name consists of letters, digits, - and _%s", a.Organization, hint)
+		return Address{}, refused(s, "names the organization %q: use only letters, digits, - and _%s", a.Organization, hint)
 	case !permittedName.MatchString(a.Workspace):
-		return Address{}, refused(s, "names the workspace %q: its name consists of letters, digits, - and _", a.Workspace)
+		return Address{}, refused(s, "names the workspace %q: use only letters, digits, - and _", a.Workspace)
 	case len(a.Workspace) > maxWorkspaceName:
-		return Address{}, refused(s, "names a workspace of %d characters: at most %d are allowed", len(a.Workspace), maxWorkspaceName)
+		return Address{}, refused(s, "names a workspace of %d characters: the maximum is %d", len(a.Workspace), maxWorkspaceName)
 	}
 	return a, nil
 }
@@ -127,31 +127,32 @@ func refused(given, reason string, args ...any) error {
 	return &AddressError{Given: given, Reason: fmt.Sprintf(reason, args...)}
 }
 
-// splitAddress reads the host of an address, and returns the names that follow it: as
-// many as the form has.
+// splitAddress parses the host of an address and returns the names that follow, as many as
+// form has.
 func splitAddress(s, form string, env func(string) string) (Address, []string, error) {
 	if s == "" {
 		return Address{}, nil, refused(s, "is empty: write %s", form)
 	}
 	if strings.ContainsAny(s, "@?#") {
-		return Address{}, nil, refused("", "has a part that does not belong there (a user name, a query or a fragment): write %s, and give the token as TFE_TOKEN", form)
+		return Address{}, nil, refused("", "contains a user name, a query or a fragment: write %s, and pass the token in TFE_TOKEN", form)
 	}
 	scheme, rest, hasScheme := strings.Cut(s, "://")
 	if !hasScheme {
 		scheme, rest = "", s
 	}
-	names := strings.Count(form, "/") // one of them belongs to the host
+	names := strings.Count(form, "/") // one for the host
 	parts := strings.Split(strings.TrimSuffix(rest, "/"), "/")
 	switch {
 	case hasScheme && len(parts) > 2 && parts[1] == "app":
-		return Address{}, nil, refused(s, "is a page for browsers: %s", insteadOfPage(parts, form))
+		return Address{}, nil, refused(s, "is a web page: %s", insteadOfPage(parts, form))
 	case hasScheme && len(parts) != names+1, len(parts) < names, len(parts) > names+1:
-		return Address{}, nil, refused(s, "is not of the form %s", form)
+		return Address{}, nil, refused(s, "does not have the form %s", form)
 	case len(parts) == names:
 		a, err := defaultHost(env)
 		return a, parts, err
 	case !hasScheme && !strings.ContainsAny(parts[0], ".:") && parts[0] != "localhost":
-		// acme/net where only an organization is wanted, far more often than a host called acme.
+		// acme/net is far more often a workspace typed instead of an organization than a
+		// host named acme.
 		return Address{}, nil, refused(s, "names %q as its host: write %s, and a host without a dot as https://%s/…", parts[0], form, parts[0])
 	}
 	a := Address{Scheme: strings.ToLower(scheme)}
@@ -163,7 +164,7 @@ func splitAddress(s, form string, env func(string) string) (Address, []string, e
 	return a, parts[1:], nil
 }
 
-// insteadOfPage says what to write for https://HOST/app/ORG/workspaces/WORKSPACE.
+// insteadOfPage returns what to write instead of https://HOST/app/ORG/workspaces/WORKSPACE.
 func insteadOfPage(parts []string, form string) string {
 	if len(parts) >= 5 && parts[3] == "workspaces" && strings.HasSuffix(form, "WORKSPACE") {
 		return "write " + parts[0] + "/" + parts[2] + "/" + parts[4]
@@ -174,7 +175,7 @@ func insteadOfPage(parts []string, form string) string {
 	return "write " + form
 }
 
-// defaultHost is the host of an address that names none.
+// defaultHost returns the host for an address without one.
 func defaultHost(env func(string) string) (Address, error) {
 	if given := strings.TrimSpace(env("TFE_ADDRESS")); given != "" {
 		return hostOfVariable("TFE_ADDRESS", given)
@@ -185,10 +186,10 @@ func defaultHost(env func(string) string) (Address, error) {
 	return Address{Host: DefaultHost}, nil
 }
 
-// hostOfVariable reads a host, with or without a scheme, from a variable.
+// hostOfVariable parses a host, with or without a scheme, from a variable.
 func hostOfVariable(name, given string) (Address, error) {
 	if strings.ContainsAny(given, "@?#") {
-		return Address{}, &AddressError{Origin: name, Reason: "has a part that does not belong there (a user name, a query or a fragment): write https://HOST, and give the token as TFE_TOKEN"}
+		return Address{}, &AddressError{Origin: name, Reason: "contains a user name, a query or a fragment: write https://HOST, and pass the token in TFE_TOKEN"}
 	}
 	scheme, rest, hasScheme := strings.Cut(given, "://")
 	if !hasScheme {
@@ -206,41 +207,41 @@ func hostOfVariable(name, given string) (Address, error) {
 	return Address{Scheme: scheme, Host: host}, nil
 }
 
-// normalHost brings a host, with or without a port, into the form that Terraform compares hosts in. A
-// reason says why it cannot be used.
+// normalHost normalizes a host, with or without a port, as Terraform does to compare hosts.
+// If it returns a reason, the host cannot be used.
 func normalHost(scheme, given string) (host, reason string) {
 	switch scheme {
 	case "", "https", "http":
 	default:
-		return "", fmt.Sprintf("begins with %q: https is the way to reach a host", scheme+"://")
+		return "", fmt.Sprintf("begins with %q: use https", scheme+"://")
 	}
 	host, err := comparableHost(given)
 	if err != nil {
-		return "", fmt.Sprintf("names the host %q, which cannot be one: %v", given, err)
+		return "", fmt.Sprintf("names the host %q, which is not valid: %v", given, err)
 	}
 	if scheme == "http" {
 		if u := (url.URL{Host: host}); !isLoopback(u.Hostname()) {
-			return "", fmt.Sprintf("would send the token and the state unencrypted to %s: write https (http is for this machine only)", displayHost(host))
+			return "", fmt.Sprintf("would send the token and the state unencrypted to %s: use https (http is only for this machine)", displayHost(host))
 		}
 	}
 	return host, ""
 }
 
-// comparableHost is svchost.ForComparison, which is how Terraform compares hosts, extended by what it
-// refuses: names already in punycode, and IPv6 addresses.
+// comparableHost is svchost.ForComparison, which Terraform uses to compare hosts, but also
+// accepts names in punycode and IPv6 addresses.
 func comparableHost(given string) (string, error) {
 	if strings.HasPrefix(given, "[") {
 		return comparableIPv6(given)
 	}
 	if strings.Count(given, ":") > 1 {
-		return "", errors.New("an IPv6 address stands in brackets: [::1]:8080")
+		return "", errors.New("write an IPv6 address in brackets: [::1]:8080")
 	}
 	host, err := svchost.ForComparison(svchost.ForDisplay(given))
 	if err == nil && (!utf8.ValidString(given) || strings.HasSuffix(string(host), ".")) {
-		err = errors.New("a host's name is text, and does not end in a dot")
+		err = errors.New("a host name is text that does not end in a dot")
 	}
-	if err != nil && strings.HasPrefix(err.Error(), "idna: ") { // which speaks of runes by their numbers
-		err = errors.New("a host's name consists of letters, digits, hyphens and dots")
+	if err != nil && strings.HasPrefix(err.Error(), "idna: ") { // which refers to characters by their numbers
+		err = errors.New("a host name has only letters, digits, hyphens and dots")
 	}
 	return string(host), err
 }
@@ -249,7 +250,7 @@ func comparableIPv6(given string) (string, error) {
 	literal, port, ok := strings.Cut(given[1:], "]")
 	ip, err := netip.ParseAddr(literal)
 	if !ok || err != nil || !ip.Is6() || ip.Zone() != "" {
-		return "", errors.New("what stands in brackets is not an IPv6 address")
+		return "", errors.New("the text in brackets is not an IPv6 address")
 	}
 	host := "[" + ip.String() + "]"
 	if port == "" || port == ":443" {
@@ -257,12 +258,12 @@ func comparableIPv6(given string) (string, error) {
 	}
 	n, err := strconv.ParseUint(strings.TrimPrefix(port, ":"), 10, 16)
 	if err != nil || port[0] != ':' {
-		return "", errors.New("behind the brackets stands no port")
+		return "", errors.New("the brackets may be followed only by a port")
 	}
 	return fmt.Sprintf("%s:%d", host, n), nil
 }
 
-// displayHost is the form of a host for people.
+// displayHost returns the form of a host for people.
 func displayHost(host string) string {
 	if strings.HasPrefix(host, "[") {
 		return host

@@ -6,9 +6,9 @@ import (
 	"testing"
 )
 
-// FuzzParseAddress: an address that is taken is written so that it is taken for the
-// same again, its names need no escape anywhere, and nothing is sent in clear over
-// a network; what is refused is an *AddressError.
+// FuzzParseAddress checks that a valid address, written out, is parsed as the same address
+// again; that its names need no escaping; that nothing is sent unencrypted over a network;
+// and that every error is an *AddressError.
 func FuzzParseAddress(f *testing.F) {
 	for _, seed := range []string{
 		"acme/net", "tfe.example.com/acme/net", "https://tfe.example.com:8443/acme/net/", "http://127.0.0.1:8080/acme/net", "http://[::1]:1/a/b",
@@ -34,15 +34,15 @@ func FuzzParseAddress(f *testing.F) {
 				t.Fatalf("%T: %v", err, err)
 			}
 			if strings.ContainsAny(err.Error(), "\x1b\n\r\x00\x07") {
-				t.Fatalf("a control character is shown: %q", err)
+				t.Fatalf("the address contains a control character: %q", err)
 			}
 			return
 		}
 		if a.Host == "" || !permittedName.MatchString(a.Organization) || ofWorkspace != (a.Workspace != "") || a.Workspace != "" && !permittedName.MatchString(a.Workspace) {
-			t.Fatalf("%q was taken as %+v", given, a)
+			t.Fatalf("%q was parsed as %+v", given, a)
 		}
 		if strings.ContainsAny(a.Host, "/@?# \x00") || a.Scheme != "" && a.Scheme != "https" && a.Scheme != "http" {
-			t.Fatalf("%q was taken as %+v", given, a)
+			t.Fatalf("%q was parsed as %+v", given, a)
 		}
 		again, err := parse(a.Scheme+"://"+a.Host+"/"+a.Organization+strings.TrimSuffix("/"+a.Workspace, "/"), env)
 		if a.Scheme == "" {
@@ -50,7 +50,7 @@ func FuzzParseAddress(f *testing.F) {
 			again.Scheme = ""
 		}
 		if err != nil || again != a {
-			t.Fatalf("%q is %+v, and then %+v: %v", given, a, again, err)
+			t.Fatalf("%q is parsed as %+v, and then as %+v: %v", given, a, again, err)
 		}
 	})
 }

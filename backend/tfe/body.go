@@ -16,21 +16,22 @@ import (
 	"tfhaul/backend"
 )
 
-// A Body is a state to send: it can be opened again and again, and says
-// beforehand what it will hold.
+// ReadJSON opens a version in Terraform's documented JSON
+// (https://developer.hashicorp.com/terraform/internals/json-format), or returns nil if the
+// target does not have it.
 type Body struct {
-	// Open starts reading the bytes from the first. The context ends when they are
-	// not wanted any more; Close may then be called during a Read.
+	// Open starts reading from the first byte. The context ends when the bytes are no
+	// longer needed; Close may then be called during a Read.
 	Open func(context.Context) (io.ReadCloser, error)
-	// Size in bytes.
+	// Size is in bytes.
 	Size int64
-	// MD5 in lower-case hex.
+	// MD5 is in lower-case hex.
 	MD5 string
 }
 
-// reader reads a Body under check. Nothing is opened before the first Read: of
-// the bodies that net/http asks for, for a redirect it may not follow, not all
-// are read, and not all are closed.
+// reader returns a checked reader for a Body. It opens the source at the first Read,
+// because net/http asks for bodies that it neither reads nor closes, such as for a redirect
+// it may not follow.
 func (b Body) reader(ctx context.Context) io.ReadCloser {
 	body := b.checked(ctx)
 	return wholeReads{body, body}
@@ -40,31 +41,31 @@ func (b Body) checked(ctx context.Context) *checkedBody {
 	return &checkedBody{ctx: ctx, sum: md5.New(), want: b}
 }
 
-// A checkedBody reads a Body and gives its last bytes away only once all of
-// them have been found to be the announced ones: a server never sees the whole
-// of anything else. Close may be called during a Read, as net/http does.
+// A checkedBody reads a Body and returns the last bytes only after checking that all of
+// them are the announced ones, so a server never receives all of anything else. Close may
+// be called during a Read, as net/http does.
 type checkedBody struct {
 	ctx  context.Context
 	want Body
 
-	mu     sync.Mutex         // guards what Close has to know
-	cancel context.CancelFunc // of the source's context; nil before the first Read
-	source io.ReadCloser      // nil until it is open
+	mu     sync.Mutex         // guards the fields that Close uses
+	cancel context.CancelFunc // cancels the source's context; nil before the first Read
+	source io.ReadCloser      // nil until opened
 	closed bool
 
-	// For Read alone.
-	ahead *bufio.Reader // lent; nil before the first Read and after the end
-	ended bool          // all was given away
-	moved func()        // called when the source gave something; may be nil
+	// Used only by Read.
+	ahead *bufio.Reader // from the pool; nil before the first Read and after the end
+	ended bool          // everything has been returned
+	moved func()        // called when the source returns bytes; may be nil
 	sum   hash.Hash
 	size  int64
 }
 
-// onProgress has moved called for every piece that the source gives: a slow
-// source may take long to fill a buffer.
+// onProgress sets moved, which is called for each piece from the source: a slow source may
+// take long to fill a buffer.
 func (c *checkedBody) onProgress(moved func()) { c.moved = moved }
 
-// A progressReader tells of every piece that is read.
+// A progressReader reports every piece that is read.
 type progressReader struct {
 	io.Reader
 	moved func()
@@ -105,25 +106,24 @@ func (c *checkedBody) Read(p []byte) (int, error) {
 		return 0, &backend.SourceError{Changed: true}
 	case n == 0:
 		c.ended = true
-		c.giveBack()
+		c.release()
 		return 0, io.EOF
 	}
 	return n, nil
 }
 
-// readers lends what reads ahead, in bytes so much of a source. What a body borrows it
-// gives back at its end; of one that is broken off, whose Read may still be under way,
-// the garbage collector takes it.
+// readers is a pool of read-ahead buffers. A body returns its buffer at the end. If it is
+// interrupted, a Read may still be running, so the buffer is left to the garbage collector.
 var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 64<<10) }}
 
-// giveBack gives back what reads ahead.
-func (c *checkedBody) giveBack() {
-	c.ahead.Reset(nil) // it must not hold the source
+// release returns the buffer to the pool.
+func (c *checkedBody) release() {
+	c.ahead.Reset(nil) // drop the reference to the source
 	readers.Put(c.ahead)
 	c.ahead = nil
 }
 
-// open opens the source, unless the body was closed already.
+// open opens the source, unless the body has been closed.
 func (c *checkedBody) open() error {
 	ctx, cancel := context.WithCancel(c.ctx)
 	c.mu.Lock()
@@ -157,27 +157,27 @@ func (c *checkedBody) Close() error {
 	return c.source.Close()
 }
 
-// inline is a JSON:API document around a Body in base64. It is streamed, so that
-// a state of any size is sent in the memory of a buffer.
+// inline is a JSON:API document with a Body in base64. It is streamed, so sending takes one
+// buffer of memory for a state of any size.
 type inline struct {
 	head, tail string
 	body       Body
 }
 
-// size is the length of the document in bytes.
+// size returns the length of the document in bytes.
 func (d inline) size() int64 {
 	return int64(len(d.head)) + int64(base64.StdEncoding.EncodedLen(int(d.body.Size))) + int64(len(d.tail))
 }
 
-// reader reads the document from its first byte.
+// reader reads the document from the beginning.
 func (d inline) reader(ctx context.Context) io.ReadCloser {
 	body := d.body.checked(ctx)
 	return wholeReads{io.MultiReader(strings.NewReader(d.head), newEncoder(body), strings.NewReader(d.tail)), body}
 }
 
-// A wholeReads reads of a Body, or of a document around it, as much at a time as there
-// is room for, and tells the end together with the last bytes: for what one Read gives,
-// net/http makes a frame of HTTP/2, a record of TLS and a call of the system.
+// A wholeReads fills the buffer of every Read as far as possible, and returns io.EOF
+// together with the last bytes. For each Read, net/http sends an HTTP/2 frame in a TLS
+// record with a system call.
 type wholeReads struct {
 	io.Reader
 	*checkedBody
@@ -192,28 +192,28 @@ func (b wholeReads) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
-// An encoder reads base64 of what it reads.
+// An encoder encodes what it reads in base64.
 type encoder struct {
 	source    io.Reader
-	*encoding        // lent; nil at the end
-	rest      []byte // what of it was not read yet
+	*encoding        // from the pool; nil at the end
+	rest      []byte // encoded but not yet read
 	err       error
 }
 
-// encodeAtOnce is how much, in bytes, is encoded at once: a multiple of 3, so that
-// only the end of all gets padding.
+// encodeAtOnce is how many bytes are encoded at a time: a multiple of 3, so that only the
+// last block is padded.
 const encodeAtOnce = 48 << 10
 
-// An encoding is what is encoded at once, and what that is in base64.
+// An encoding holds one block and its base64 form.
 type encoding struct {
 	raw     [encodeAtOnce]byte
 	encoded [encodeAtOnce / 3 * 4]byte
 }
 
-// encodings lends encodings, which are given back as readers are.
+// encodings is a pool, used like readers.
 var encodings = sync.Pool{New: func() any { return new(encoding) }}
 
-// newEncoder makes an encoder of a source.
+// newEncoder returns an encoder for a source.
 func newEncoder(source io.Reader) *encoder { return &encoder{source: source} }
 
 func (e *encoder) Read(p []byte) (int, error) {

@@ -7,21 +7,21 @@ import (
 	"testing"
 )
 
-// The budgets below are of allocations, which are exact where times are not. They
-// are upper bounds: what lowers them is welcome to lower them here, too.
+// The budgets below count allocations, which unlike times are exact. They are upper bounds:
+// lower them whenever the code improves.
 
 func wantAllocations(t *testing.T, what string, most float64, f func()) {
 	t.Helper()
 	if raceDetector {
-		t.Skip("under the race detector pools forget, to show who relies on them")
+		t.Skip("under the race detector, pools drop items at random")
 	}
 	if got := testing.AllocsPerRun(20, f); got > most {
 		t.Errorf("%s: %.0f allocations, want at most %.0f", what, got, most)
 	}
 }
 
-// A state version's document names all resources of the state. Reading it costs the
-// same, however many there are.
+// A state version's document lists all resources of the state. Decoding it takes the same
+// memory for any number of them.
 func TestReadingAStateVersionDoesNotBuildItsResources(t *testing.T) {
 	for _, resources := range []int{0, 10, 1000} {
 		list := strings.TrimSuffix(strings.Repeat(`{"name":"a","type":"aws_instance","count":1,"module":"root","provider":"registry.terraform.io/hashicorp/aws"},`, resources), ",")
@@ -36,7 +36,7 @@ func TestReadingAStateVersionDoesNotBuildItsResources(t *testing.T) {
 	}
 }
 
-// A workspace's document says far more of it than is used.
+// A workspace's document contains far more than we use.
 func TestReadingAWorkspaceBuildsWhatIsUsed(t *testing.T) {
 	raw := []byte(workspaceDocument(`,"locked":true,"locked-reason":"r","vcs-repo":{"a":[1,2,3]},"actions":{"x":true},"tag-names":["a","b"]`,
 		`"current-state-version":{"data":{"id":"sv-1","type":"state-versions"}},"locked-by":{"data":{"id":"user-1","type":"users"}}`))
@@ -48,7 +48,7 @@ func TestReadingAWorkspaceBuildsWhatIsUsed(t *testing.T) {
 	})
 }
 
-// Sending a state borrows its buffers, however large it is.
+// Sending a state uses pooled buffers, whatever its size.
 func TestSendingBorrowsItsBuffers(t *testing.T) {
 	small, large := bodyOf(strings.Repeat("x", 1<<10)), bodyOf(strings.Repeat("x", 1<<20))
 	for name, c := range map[string]struct {

@@ -18,34 +18,36 @@ import (
 	"github.com/hashicorp/hcl/hcl/parser"
 )
 
-// mostConfigFile bounds what is read of one file of the CLI configuration, in bytes.
-const mostConfigFile = 1 << 20
+// maxConfigFile limits the size of a CLI configuration file, in bytes.
+const maxConfigFile = 1 << 20
 
-// cliConfig is what the Terraform CLI configuration says of credentials
-// (https://developer.hashicorp.com/terraform/cli/config/config-file). It is read with HCL 1, as Terraform
-// itself does: HCL 2 refuses files that Terraform takes, such as one with dev_overrides.
+// cliConfig is the part of the Terraform CLI configuration about credentials
+// (https://developer.hashicorp.com/terraform/cli/config/config-file). It is read with HCL
+// 1, as in Terraform: HCL 2 rejects files that Terraform accepts, such as one with
+// dev_overrides.
 type cliConfig struct {
 	tokens  map[string]configured // by comparable host
-	helpers map[string][]string   // arguments by name; Terraform permits one
-	looked  []string              // what was read, and how that went
+	helpers map[string][]string   // arguments by name; Terraform permits one helper
+	looked  []string              // which files were read, and with what result
 }
 
-// configured is a token and the file that holds it.
+// configured is a token and the file it is in.
 type configured struct{ token, file string }
 
-// readCLIConfig reads the files that Terraform would, later ones overriding earlier ones. A file that
-// cannot be used is noted in looked: whether that matters shows when no token is found.
+// readCLIConfig reads the files that Terraform would read; later files override earlier
+// ones. A file that cannot be used is noted in looked, and is reported only if no token is
+// found.
 func readCLIConfig(place configPlace, env func(string) string) *cliConfig {
 	c := &cliConfig{tokens: map[string]configured{}, helpers: map[string][]string{}}
-	// TERRAFORM_CONFIG is the variable's old name, which Terraform still knows.
+	// TERRAFORM_CONFIG is the old name of the variable, which Terraform still supports.
 	for _, name := range []string{"TF_CLI_CONFIG_FILE", "TERRAFORM_CONFIG"} {
 		if file := env(name); file != "" {
 			c.read(file, name+" ")
-			return c // and nothing else: so does Terraform
+			return c // and no other file, as in Terraform
 		}
 	}
 	if place.file == "" {
-		c.looked = append(c.looked, "the Terraform CLI configuration (there is no home directory)")
+		c.looked = append(c.looked, "the Terraform CLI configuration (no home directory)")
 		return c
 	}
 	c.read(place.file, "")
@@ -106,8 +108,8 @@ func (c *cliConfig) note(prefix, file string, err error) {
 	c.looked = append(c.looked, fmt.Sprintf("%s%s (%s)", prefix, file, why))
 }
 
-// helper is the credentials helper to ask: the first by name, so that a configuration with several,
-// which Terraform refuses, at least gives the same answer each time.
+// helper returns the credentials helper to use: the first one by name. Terraform refuses a
+// configuration with several; this at least makes the choice predictable.
 func (c *cliConfig) helper() (name string, args []string, ok bool) {
 	for _, name := range slices.Sorted(maps.Keys(c.helpers)) {
 		return name, c.helpers[name], true
@@ -124,7 +126,8 @@ type cliConfigHelper struct {
 	Args []string `hcl:"args"`
 }
 
-// decodeCLIConfig reads one file, HCL or JSON. Its errors say where, and never what stands there.
+// decodeCLIConfig reads one file, in HCL or JSON. Its errors give the location, never the
+// content.
 func decodeCLIConfig(text []byte) (*cliConfigFile, error) {
 	if bytes.HasPrefix(bytes.TrimLeft(text, " \t\r\n"), []byte("{")) && !json.Valid(text) {
 		return nil, errors.New("is not valid JSON")
@@ -141,26 +144,27 @@ func decodeCLIConfig(text []byte) (*cliConfigFile, error) {
 	}
 	var said cliConfigFile
 	if err := hcl.DecodeObject(&said, tree); err != nil {
-		return nil, errors.New("has credentials that are not of the form that Terraform reads")
+		return nil, errors.New("has credentials in a form that Terraform does not read")
 	}
 	return &said, nil
 }
 
-// readBounded reads a small file whole.
+// readBounded reads a whole file, up to a limit.
 func readBounded(file string) ([]byte, error) {
 	in, err := os.Open(file)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = in.Close() }() // it was only read
-	text, err := io.ReadAll(io.LimitReader(in, mostConfigFile+1))
-	if err == nil && len(text) > mostConfigFile {
-		err = fmt.Errorf("is larger than %d bytes", mostConfigFile)
+	defer func() { _ = in.Close() }() // only read
+	text, err := io.ReadAll(io.LimitReader(in, maxConfigFile+1))
+	if err == nil && len(text) > maxConfigFile {
+		err = fmt.Errorf("is larger than %d bytes", maxConfigFile)
 	}
 	return text, err
 }
 
-// reasonOf is what the system said, without the path that the caller's sentence already names.
+// reasonOf returns the system's error without the path, which the caller's message already
+// has.
 func reasonOf(err error) error {
 	if path, ok := errors.AsType[*fs.PathError](err); ok {
 		return path.Err
@@ -174,7 +178,8 @@ type configPlace struct {
 	dir  string // .terraform.d, or terraform.d on Windows
 }
 
-// configPlaceIn is the configuration below home: the home directory, or %APPDATA% on Windows.
+// configPlaceIn returns the configuration below home: the home directory, or %APPDATA% on
+// Windows.
 func configPlaceIn(home, goos string) configPlace {
 	switch {
 	case home == "":
@@ -185,7 +190,7 @@ func configPlaceIn(home, goos string) configPlace {
 	return configPlace{filepath.Join(home, ".terraformrc"), filepath.Join(home, ".terraform.d")}
 }
 
-// homeOf finds the directory that configPlaceIn wants.
+// homeOf returns the directory for configPlaceIn.
 func homeOf(env func(string) string, goos string) string {
 	if goos == "windows" {
 		return env("APPDATA")

@@ -1,9 +1,8 @@
-// Package tfe is HCP Terraform and Terraform Enterprise as tfhaul uses them:
-// workspaces, their locks and their state versions, with an error type for every
-// answer that somebody has to decide on. It stands on go-tfe where go-tfe is
-// good, and streams states itself, because go-tfe holds them in memory several
-// times over. It does not decide anything: what may be overwritten, when to wait
-// and when to give up is the business of its callers.
+// Package tfe talks to HCP Terraform and Terraform Enterprise: workspaces, their locks,
+// state versions, configurations and runs. It has an error code for every answer that a
+// caller must handle. It uses go-tfe where that works well, and streams states itself,
+// because go-tfe holds several copies in memory. It makes no decisions: what to overwrite,
+// and when to wait or give up, is up to its callers.
 package tfe
 
 import (
@@ -25,42 +24,45 @@ import (
 	"tfhaul/backend"
 )
 
-// Options say how to reach a target.
+// Options configure a client.
 type Options struct {
-	// API is the address of the API, such as https://app.terraform.io/api/v2/.
+	// API is the URL of the API, such as https://app.terraform.io/api/v2/.
 	API *url.URL
-	// Host is how the user addresses the server, such as tfe.example.com: the API may
-	// be on another host. "" means the API's own.
+	// Host is how the user names the server, such as tfe.example.com; the API may be on
+	// another host. "" means the API's host.
 	Host string
-	// Token authenticates; it goes to the API's own host and to no other.
+	// Token is sent only to the API's own host.
 	Token string
-	// TokenFrom is where the token came from, for the error of a server that does not accept
-	// it; may be empty.
+	// TokenFrom is where the token came from, for the error of a server that rejects it;
+	// may be empty.
 	TokenFrom string
-	// TLS holds the authorities to trust; nil means the system's.
+	// TLS holds the trusted authorities; nil means the system's.
 	TLS *tls.Config
-	// Rate bounds the requests a second, if not 0; the server's own limit holds besides.
+	// Rate limits the requests per second, if not 0; the server's limit still applies.
 	Rate float64
-	// Timeout ends a request on which nothing moved for so long; 0 means 60 s.
+	// Timeout ends a request after this long without progress; 0 means 60 s.
 	Timeout time.Duration
-	// Connections is how many requests may run at once without a handshake each; 0 means 16.
+	// Connections is how many connections are kept open for concurrent requests; 0 means
+	// 16.
 	Connections int
-	// UserAgent names the program to the server.
+	// UserAgent identifies the program to the server.
 	UserAgent string
-	// Logger receives a line a request at level Debug, without any secret; nil drops them.
+	// Logger receives one line per request at level Debug, without secrets; nil discards
+	// them.
 	Logger *slog.Logger
-	// Transport replaces the network underneath, for tests; nil means TCP with proxies from the environment.
+	// Transport replaces the network in tests; nil means TCP with the proxies from the
+	// environment.
 	Transport http.RoundTripper
 }
 
-// A Client speaks with one host under one token. It is safe for use by many
-// goroutines, which share its rate limit.
+// A Client talks to one host with one token. It is safe for concurrent use; all callers
+// share one rate limit.
 type Client struct {
 	host   string
 	api    *url.URL
-	base   string // api, with a slash at its end
+	base   string // ends in a slash
 	token  string
-	bearer []string     // the token as a header has it; not to be changed
+	bearer []string     // the Authorization header; read-only
 	http   *http.Client // for the API
 	blobs  *http.Client // for signed URLs
 	wire   *transport
@@ -70,28 +72,28 @@ type Client struct {
 const (
 	defaultTimeout     = 60 * time.Second
 	defaultConnections = 16
-	// patience is how long in all one request waits for the rate limit, however
-	// often the server says 429.
+	// patience is how long one request waits in total for the rate limit, however often the
+	// server answers 429.
 	patience = 5 * time.Minute
 )
 
-// New prepares a client. It makes no request: a wrong address or token shows at
-// the first.
+// New returns a client. It sends no requests: a wrong address or token shows up in the
+// first one.
 func New(o Options) (*Client, error) {
 	if o.API == nil || o.API.Host == "" {
-		return nil, errors.New("the address of the API is missing")
+		return nil, errors.New("the API address is missing")
 	}
 	if o.API.Scheme != "https" && o.API.Scheme != "http" {
-		return nil, fmt.Errorf("the address of the API has the scheme %q: use https", o.API.Scheme)
+		return nil, fmt.Errorf("the API address has the scheme %q: use https", o.API.Scheme)
 	}
 	if o.API.Scheme != "https" && !isLoopback(o.API.Hostname()) {
-		return nil, errors.New("the token would travel unencrypted to " + o.API.Host + ": use https")
+		return nil, errors.New("the token would be sent unencrypted to " + o.API.Host + ": use https")
 	}
 	if strings.TrimSpace(o.Token) == "" {
 		return nil, errors.New("the token is missing")
 	}
 	if strings.ContainsFunc(o.Token, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return nil, errors.New("the token holds blanks or characters that no token has: was more copied than the token?")
+		return nil, errors.New("the token contains spaces or other invalid characters: was more than the token copied?")
 	}
 	o = o.withDefaults()
 	c := &Client{host: o.Host, api: o.API, base: o.API.String(), token: o.Token, bearer: []string{"Bearer " + o.Token}}
@@ -99,7 +101,7 @@ func New(o Options) (*Client, error) {
 		base: o.Transport, api: o.API, budget: newBudget(o.Rate), stall: o.Timeout, tokenFrom: o.TokenFrom,
 		patient: patience, agent: o.UserAgent, log: o.Logger,
 	}
-	c.http = &http.Client{Transport: c.wire, CheckRedirect: c.stayAtHome}
+	c.http = &http.Client{Transport: c.wire, CheckRedirect: c.sameHostReadsOnly}
 	c.blobs = &http.Client{Transport: c.wire, CheckRedirect: withoutDowngrade}
 	var err error
 	c.tfe, err = gotfe.NewClient(&gotfe.Config{
@@ -145,25 +147,25 @@ func (o Options) withDefaults() Options {
 			MaxIdleConnsPerHost:   o.Connections,
 			IdleConnTimeout:       90 * time.Second,
 			ExpectContinueTimeout: time.Second,
-			// A connection that has died in silence must not get the next request, too.
+			// A dead connection must not be reused for the next request.
 			HTTP2: &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 15 * time.Second},
 			// States are sent and compared as they are.
 			DisableCompression: true,
-			// No header of a real answer comes near it.
+			// No genuine header comes close to this.
 			MaxResponseHeaderBytes: 1 << 20,
 		}
 	}
 	return o
 }
 
-// Close ends the idle connections.
+// Close closes idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// Host is the server as the user addresses it.
+// Host returns the server as the user names it.
 func (c *Client) Host() string { return c.host }
 
-// About tells what the server said of itself so far; the zero value before the
-// first answer.
+// About returns what the server has said about itself, or the zero value before its first
+// response.
 func (c *Client) About() About {
 	if a := c.wire.about.Load(); a != nil {
 		return *a
@@ -171,33 +173,31 @@ func (c *Client) About() About {
 	return About{}
 }
 
-// stayAtHome follows a redirect of the API only when nothing is sent along but
-// a question to the same host: the bearer must reach no other, and what writes
-// is not done twice.
-func (c *Client) stayAtHome(req *http.Request, via []*http.Request) error {
+// sameHostReadsOnly follows a redirect of the API only for a read on the same host: the token must
+// not reach another host, and a write must not be repeated.
+func (c *Client) sameHostReadsOnly(req *http.Request, via []*http.Request) error {
 	if len(via) >= 10 || via[0].Method != http.MethodGet || !sameHost(req.URL, c.api) {
 		return http.ErrUseLastResponse
 	}
 	return nil
 }
 
-// withoutDowngrade follows the redirects of a blob store, never from https to
-// http, and never with the bearer: net/http would keep it for another port of
-// the same host.
+// withoutDowngrade follows the redirects of a blob store, but not from https to http, and
+// without the token: net/http would keep it for another port of the same host.
 func withoutDowngrade(req *http.Request, via []*http.Request) error {
 	if len(via) >= 10 || via[0].Method != http.MethodGet || via[0].URL.Scheme == "https" && req.URL.Scheme != "https" {
 		return http.ErrUseLastResponse
 	}
 	if !sameHost(req.URL, via[0].URL) {
 		req.Header.Del("Authorization")
-		// It answers as a blob store, whatever sent us there.
+		// Wherever it redirected from, it responds as a blob store.
 		x := exchangeOf(req.Context())
 		x.signed, x.host = true, req.URL.Host
 	}
 	return nil
 }
 
-// isLoopback tells whether a host name is this machine's own, so that plain http is safe.
+// isLoopback reports whether a host name means this machine, so that plain http is safe.
 func isLoopback(host string) bool {
 	if strings.EqualFold(host, "localhost") {
 		return true
@@ -206,19 +206,19 @@ func isLoopback(host string) bool {
 	return ip != nil && ip.IsLoopback()
 }
 
-// answers lends the memory that answers are read into.
+// answers is a pool of buffers for responses.
 var answers = sync.Pool{New: func() any { return new([]byte) }}
 
-// mostKept bounds, in bytes, what memory of an answer is kept for the next.
-const mostKept = 128 << 10
+// maxKept limits, in bytes, which buffers are kept for the next response.
+const maxKept = 128 << 10
 
-// call runs one call and turns what the wire saw of a failure into an *Error. The
-// answer, which exchangeOf gives, is there until do returns, and no longer.
+// call runs one call and turns its failure, as seen on the wire, into an *Error. The
+// response from exchangeOf is valid until do returns.
 func call[T any](ctx context.Context, op string, do func(context.Context) (T, error)) (T, error) {
 	lent := answers.Get().(*[]byte)
 	x := &exchange{body: *bytes.NewBuffer((*lent)[:0])}
 	defer func() {
-		if x.body.Cap() <= mostKept {
+		if x.body.Cap() <= maxKept {
 			x.body.Reset()
 			*lent = x.body.Bytes()
 			answers.Put(lent)
@@ -226,30 +226,30 @@ func call[T any](ctx context.Context, op string, do func(context.Context) (T, er
 		x.body = bytes.Buffer{}
 	}()
 	result, err := readable(x, func() (T, error) { return do(x.with(ctx)) })
-	if err == nil && x.status >= 300 { // go-tfe takes a redirect for success
+	if err == nil && x.status >= 300 { // go-tfe treats a redirect as success
 		err = errRedirected
 	}
 	return result, x.failure(op, err)
 }
 
-// readable turns a panic over an answer into an error: the JSON:API library
-// trusts the shape of some parts of a document.
+// readable turns a panic while decoding into an error: the JSON:API library assumes the
+// shape of some parts of a document.
 func readable[T any](x *exchange, do func() (T, error)) (result T, err error) {
 	defer func() {
 		if x.status == 0 {
-			return // no answer was at fault
+			return // not caused by a response
 		}
 		if recover() != nil {
-			err = errors.New("it is not a document as the API describes it")
+			err = errors.New("it does not match the API's format")
 		}
 	}()
 	return do()
 }
 
-var errRedirected = errors.New("the server redirects this request to another place, where it is not followed: " +
-	"the token goes to no other host, and what writes is sent once")
+var errRedirected = errors.New("the server redirects this request, and tfhaul does not follow: " +
+	"the token must not go to another host, and a write must be sent only once")
 
-// failure makes an *Error of what went wrong, or returns nil.
+// failure returns an *Error for what went wrong, or nil.
 func (x *exchange) failure(op string, err error) error {
 	if err == nil {
 		return nil
@@ -262,10 +262,10 @@ func (x *exchange) failure(op string, err error) error {
 		return known
 	}
 	if source, ok := errors.AsType[*backend.SourceError](err); ok {
-		// The end of the body was withheld, so that the request took no effect.
+		// The end of the body was withheld, so the request took no effect.
 		return &Error{Op: op, Code: Unreachable, Err: source}
 	}
-	if x.status == 0 { // there was no answer
+	if x.status == 0 { // no response
 		e := &Error{Op: op, Code: Ambiguous, Err: withoutURL(err)}
 		if op, ok := errors.AsType[*net.OpError](err); !x.left.Load() || ok && op.Op == "dial" {
 			e.Code = Unreachable
@@ -278,8 +278,8 @@ func (x *exchange) failure(op string, err error) error {
 		e.Code = classifySigned(x.status, e.Details)
 	}
 	if x.blob {
-		// It was sent a state, or a secret address, and may repeat either: of its
-		// texts, only those are shown that are known.
+		// It was sent a state or a secret URL and may repeat either, so show only known
+		// texts.
 		_, known := refusalIn(e.Details)
 		e.Details = nil
 		if known != "" {
@@ -292,9 +292,9 @@ func (x *exchange) failure(op string, err error) error {
 	case x.status < 400:
 		e.Err = errRedirected
 	case x.signed && isPage(x.body.Bytes()):
-		e.Err = fmt.Errorf("%s answered %d with a web page, as a proxy or a firewall does that blocks the request", clean(x.host), x.status)
+		e.Err = fmt.Errorf("%s answered %d with a web page, probably from a proxy or firewall that blocks the request", clean(x.host), x.status)
 	case x.signed && e.Code == Rejected && len(e.Details) == 0:
-		e.Err = fmt.Errorf("the host of the signed address answered %d: the address has expired, or was used before", x.status)
+		e.Err = fmt.Errorf("the host of the signed URL answered %d: the URL has expired or was already used", x.status)
 	}
 	return e
 }

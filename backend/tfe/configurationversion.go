@@ -15,37 +15,36 @@ type ConfigurationVersion struct {
 	ID string
 	// Status is "pending", "fetching", "uploaded", "errored" or "archived".
 	Status string
-	// Error and ErrorMessage are the server's, where the upload cannot be used.
+	// Error and ErrorMessage are set by the server if the upload cannot be used.
 	Error, ErrorMessage string
 	// Source is where it came from, such as "tfe-api", "github" or "terraform".
 	Source string
-	// Speculative ones can only be planned; AutoQueueRuns ones make a run by
-	// themselves when they are uploaded; Provisional ones do not become the
-	// workspace's current configuration before they are applied.
+	// Speculative versions can only be planned. AutoQueueRuns versions start a run when
+	// they are uploaded. Provisional versions become the workspace's current configuration
+	// only when they are applied.
 	Speculative, AutoQueueRuns, Provisional bool
-	// QueuedAt is when it was created or asked for; zero where the server does not tell.
+	// QueuedAt is when it was created or requested; zero if the server does not report it.
 	QueuedAt time.Time
-	// Ingress is what a version control system sent; nil for all others.
+	// Ingress describes the commit from version control; nil without version control.
 	Ingress *Ingress
 
 	upload string // a signed URL: never printed
 }
 
-// An Ingress is where a configuration version came from in a version control
-// system.
+// An Ingress describes the commit that a configuration version came from.
 type Ingress struct {
 	Repository, Branch, Tag string
-	// Commit is the commit's hash, CommitMessage the first line of its message.
+	// Commit is the hash, and CommitMessage the first line of the message.
 	Commit, CommitMessage string
 	PullRequest           int
 }
 
-// Uploaded says that runs can use it.
+// Uploaded reports whether runs can use it.
 func (v *ConfigurationVersion) Uploaded() bool {
 	return v.Status == string(gotfe.ConfigurationUploaded)
 }
 
-// Errored says that it will never be usable.
+// Errored reports whether it will never be usable.
 func (v *ConfigurationVersion) Errored() bool {
 	return v.Status == string(gotfe.ConfigurationErrored) || v.Status == string(gotfe.ConfigurationArchived)
 }
@@ -70,19 +69,19 @@ func newConfigurationVersion(cv *gotfe.ConfigurationVersion) *ConfigurationVersi
 	return v
 }
 
-// ConfigurationOptions say what may become of a configuration version.
+// ConfigurationOptions describe a new configuration version.
 type ConfigurationOptions struct {
-	// Speculative: it can only be planned.
+	// Speculative versions can only be planned.
 	Speculative bool
-	// AutoQueueRuns: the upload makes a run.
+	// AutoQueueRuns starts a run after the upload.
 	AutoQueueRuns bool
-	// Provisional: it becomes the workspace's current configuration only when a run
-	// of it is applied. Servers that do not know this make it current at once.
+	// Provisional versions become the workspace's current configuration only when a run is
+	// applied. Servers without this option make them current immediately.
 	Provisional bool
 }
 
-// CreateConfigurationVersion announces a configuration; UploadConfiguration sends
-// it. An announced one that is never uploaded does no harm.
+// CreateConfigurationVersion creates a configuration version; UploadConfiguration sends its
+// files. One that is never uploaded does no harm.
 func (c *Client) CreateConfigurationVersion(ctx context.Context, ws *Workspace, o ConfigurationOptions) (*ConfigurationVersion, error) {
 	op := fmt.Sprintf("create a configuration version in %s/%s", ws.Organization, ws.Name)
 	options := gotfe.ConfigurationVersionCreateOptions{AutoQueueRuns: &o.AutoQueueRuns, Speculative: &o.Speculative}
@@ -98,13 +97,13 @@ func (c *Client) CreateConfigurationVersion(ctx context.Context, ws *Workspace, 
 	return newConfigurationVersion(cv), nil
 }
 
-// UploadConfiguration sends the tar.gz of a configuration to the signed URL of the
-// version that was just created: only the answer to that carries it.
+// UploadConfiguration sends the tar.gz of a configuration to the signed URL of a version
+// that was just created: only that response contains the URL.
 func (c *Client) UploadConfiguration(ctx context.Context, cv *ConfigurationVersion, body Body) error {
 	return c.put(ctx, "upload configuration version "+cv.ID, cv.upload, body)
 }
 
-// ConfigurationVersion reads a configuration version by its id.
+// ConfigurationVersion reads a configuration version by its ID.
 func (c *Client) ConfigurationVersion(ctx context.Context, id string) (*ConfigurationVersion, error) {
 	cv, err := call(ctx, "read configuration version "+id, func(ctx context.Context) (*gotfe.ConfigurationVersion, error) {
 		return c.tfe.ConfigurationVersions.ReadWithOptions(ctx, id, &gotfe.ConfigurationVersionReadOptions{
@@ -117,8 +116,8 @@ func (c *Client) ConfigurationVersion(ctx context.Context, id string) (*Configur
 	return newConfigurationVersion(cv), nil
 }
 
-// ConfigurationVersions lists the workspace's configuration versions, newest
-// first, page by page as they are consumed.
+// ConfigurationVersions lists the workspace's configuration versions, newest first,
+// fetching pages as they are consumed.
 func (c *Client) ConfigurationVersions(ctx context.Context, ws *Workspace) iter.Seq2[*ConfigurationVersion, error] {
 	op := fmt.Sprintf("list the configuration versions of %s/%s", ws.Organization, ws.Name)
 	return pages(ctx, op, func(ctx context.Context, page gotfe.ListOptions) ([]*ConfigurationVersion, *gotfe.Pagination, error) {

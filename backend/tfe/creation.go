@@ -13,22 +13,22 @@ import (
 	"tfhaul/backend"
 )
 
-// ErrNoAgentPool is returned when a workspace is to run on agents and neither the options, nor
-// its project, nor the organization names an agent pool.
-var ErrNoAgentPool = errors.New("execution mode agent needs an agent pool, and neither the project nor the organization has a default one")
+// ErrNoAgentPool is returned when a workspace should use agents, but neither the options,
+// its project nor the organization names an agent pool.
+var ErrNoAgentPool = errors.New("execution mode agent needs an agent pool, but neither the project nor the organization has a default one")
 
 // CreateOptions say how a missing workspace is created.
 type CreateOptions = backend.CreateOptions
 
-// A Creation is how workspaces are created, with every name looked up.
+// A Creation holds the options for new workspaces, with every name resolved to an ID.
 type Creation struct {
 	projectID, agentPoolID string
-	// Allowed reports whether the token may create workspaces there, as far as the server says.
-	// It is only known when it was asked for.
+	// Allowed reports whether the token may create workspaces there, if PrepareCreation
+	// asked and the server reported it.
 	Allowed bool
 }
 
-// creationPlace is what an organization or a project says of workspaces to be created in it.
+// creationPlace holds the settings of an organization or project for new workspaces.
 type creationPlace struct {
 	ID         string `json:"id"`
 	Attributes struct {
@@ -48,7 +48,7 @@ func (p *creationPlace) allows() bool {
 	return allowed == nil || *allowed
 }
 
-// idOf is the id on the other side of a relation; "" for none.
+// idOf returns the ID of the related resource, or "".
 func idOf(r *relation) string {
 	if other, err := r.other(); err == nil && other != nil {
 		return other.ID
@@ -56,7 +56,7 @@ func idOf(r *relation) string {
 	return ""
 }
 
-// PrepareCreation looks up the project and the agent pool that the options name, and, if
+// PrepareCreation looks up the project and the agent pool named in the options and, if
 // permission is true, whether the token may create workspaces there. It writes nothing.
 func (c *Client) PrepareCreation(ctx context.Context, organization string, o CreateOptions, permission bool) (*Creation, error) {
 	made := &Creation{Allowed: true}
@@ -92,7 +92,7 @@ func (c *Client) PrepareCreation(ctx context.Context, organization string, o Cre
 		}
 	}
 	if permission && project == nil && !org.allows() {
-		// A team may be allowed to create workspaces in the default project alone.
+		// A team may be allowed to create workspaces only in the default project.
 		made.Allowed = false
 		if id := idOf(org.Relationships.DefaultProject); id != "" {
 			if place, err := c.creationPlace(ctx, "read the default project", "projects/"+url.PathEscape(id)); err == nil {
@@ -112,14 +112,14 @@ func (c *Client) creationPlace(ctx context.Context, op, path string) (*creationP
 	})
 }
 
-// placesNamed lists what an organization has of a kind: projects or agent pools.
+// placesNamed lists the organization's projects or agent pools with a name.
 func (c *Client) placesNamed(ctx context.Context, op, path string, options func(gotfe.ListOptions) any, fits func(*creationPlace) bool) (*creationPlace, error) {
 	listed := pages(ctx, op, func(ctx context.Context, p gotfe.ListOptions) ([]*creationPlace, *gotfe.Pagination, error) {
 		list, err := ask(ctx, c, op, http.MethodGet, path, options(p),
 			pageOf(func(d *creationPlace, _ []namedResource) (*creationPlace, error) { return d, nil }))
 		return list.items, list.next, err
 	})
-	for place, err := range listed { // servers that do not filter list all of them
+	for place, err := range listed { // servers that ignore the filter list all of them
 		if err != nil {
 			return nil, err
 		}
@@ -136,12 +136,12 @@ func (c *Client) projectNamed(ctx context.Context, organization, name string) (*
 		func(p gotfe.ListOptions) any { return &gotfe.ProjectListOptions{Name: name, ListOptions: p} },
 		func(p *creationPlace) bool { return p.Attributes.Name == name })
 	if err == nil && found == nil {
-		err = &Error{Op: op, Code: ForbiddenOrMissing, Err: errors.New("there is no project of this name, or the token may not see it")}
+		err = &Error{Op: op, Code: ForbiddenOrMissing, Err: errors.New("no project has this name, or this token cannot see it")}
 	}
 	return found, err
 }
 
-// agentPoolID finds an agent pool by its name or its id.
+// agentPoolID finds an agent pool by its name or ID.
 func (c *Client) agentPoolID(ctx context.Context, organization, wanted string) (string, error) {
 	op := fmt.Sprintf("find agent pool %q of %s", wanted, organization)
 	found, err := c.placesNamed(ctx, op, "organizations/"+url.PathEscape(organization)+"/agent-pools",
@@ -151,13 +151,13 @@ func (c *Client) agentPoolID(ctx context.Context, organization, wanted string) (
 		return "", err
 	}
 	if found == nil {
-		return "", &Error{Op: op, Code: ForbiddenOrMissing, Err: errors.New("there is no agent pool of this name or id, or the token may not see it")}
+		return "", &Error{Op: op, Code: ForbiddenOrMissing, Err: errors.New("no agent pool has this name or ID, or this token cannot see it")}
 	}
 	return found.ID, nil
 }
 
 // TerraformVersions lists the Terraform versions that the server offers. Only site
-// administrators of Terraform Enterprise may ask; for others it is a ForbiddenOrMissing error.
+// administrators of Terraform Enterprise may ask; others get a ForbiddenOrMissing error.
 func (c *Client) TerraformVersions(ctx context.Context) (map[string]bool, error) {
 	const op = "list the Terraform versions"
 	offered := map[string]bool{}
@@ -181,7 +181,7 @@ func (c *Client) TerraformVersions(ctx context.Context) (map[string]bool, error)
 	return offered, nil
 }
 
-// Create creates a workspace as it was prepared.
+// Create creates a workspace with these options.
 func (c *Client) Create(ctx context.Context, organization, name string, o CreateOptions, prepared *Creation) (*Workspace, error) {
 	options := gotfe.WorkspaceCreateOptions{Name: &name}
 	if o.TerraformVersion != "" {

@@ -13,14 +13,16 @@ import (
 	"tfhaul/plainwords"
 )
 
-// creations is what is known of how missing workspaces are created: every question is
-// asked once for all of them.
+// creations caches what is needed to create missing workspaces, so that every question is
+// asked only once.
 type creations struct {
 	mu       *sync.Mutex
 	prepared map[creationKey]*preparedCreation
-	// inUse are the Terraform versions of the organization's workspaces, which the server offers.
+	// inUse are the Terraform versions of the organization's workspaces, which the server
+	// therefore offers.
 	inUse map[string]bool
-	// offered is the server's own list, once it was asked for; nil where it gives none.
+	// offered is the server's own list of versions, after it was requested; nil if it has
+	// none.
 	offered   map[string]bool
 	asked     bool
 	tokenKind tokenKind
@@ -34,8 +36,8 @@ const (
 	tokenOfOrganization
 )
 
-// A creationKey is what a creation depends on. whole also finds out what creating would
-// show.
+// A creationKey is what the result of prepare depends on. whole also checks what would
+// otherwise show only during creation.
 type creationKey struct {
 	project, mode, pool string
 	whole               bool
@@ -57,13 +59,13 @@ func (c *creations) uses(version string) {
 	c.inUse[version] = true
 }
 
-// refusal is a refusal in words for the user, which need no advice.
+// refusal is a refusal in words for the user that needs no further advice.
 func refusal(code Code, format string, args ...any) error {
 	return &backend.Error{Code: code, Message: fmt.Sprintf(format, args...)}
 }
 
-// CheckCredentials finds out whether the token is an organization's, which cannot write
-// states. Servers that do not tell whose it is are not the worse for it.
+// CheckCredentials checks that the token is not an organization's, which cannot write
+// states. It returns nil if the server does not report the owner.
 func (t *Target) CheckCredentials(ctx context.Context) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -71,7 +73,7 @@ func (t *Target) CheckCredentials(ctx context.Context) error {
 	return t.checkToken(ctx)
 }
 
-// checkToken asks whose the token is, once. The caller holds the lock of creations.
+// checkToken looks up the owner of the token, once. The caller holds the lock of creations.
 func (t *Target) checkToken(ctx context.Context) error {
 	if t.tokenKind == tokenUnknown {
 		me, err := t.Identity(ctx)
@@ -84,15 +86,15 @@ func (t *Target) checkToken(ctx context.Context) error {
 		}
 	}
 	if t.tokenKind == tokenOfOrganization {
-		return refusal(backend.OrganizationToken, "The token is an organization's: it cannot write states. Use a user's or a team's token.")
+		return refusal(backend.OrganizationToken, "This is an organization token, which cannot write states. Use a user or team token.")
 	}
 	return nil
 }
 
-// withLatest returns the options as the API takes them.
+// withLatest returns the options as the API expects them.
 func withLatest(o CreateOptions) CreateOptions {
 	if o.TerraformVersion == backend.LatestTerraform {
-		o.TerraformVersion = "" // which is the server's latest
+		o.TerraformVersion = "" // the server's latest
 	}
 	return o
 }
@@ -108,8 +110,8 @@ func (t *Target) CanCreate(ctx context.Context, r backend.CreateRequest) (note s
 	return t.checkOffered(ctx, o.TerraformVersion, r)
 }
 
-// prepare looks up the names that the options hold, and whether the token may create
-// workspaces there. whole finds out the second also where nothing else needs asking. The
+// prepare resolves the names in the options, and checks whether the token may create
+// workspaces there; whole makes that check even if nothing else must be requested. The
 // caller holds the lock of creations.
 func (t *Target) prepare(ctx context.Context, o CreateOptions, whole bool, r backend.CreateRequest) (*Creation, error) {
 	if err := t.checkToken(ctx); err != nil {
@@ -136,17 +138,17 @@ func (t *Target) prepare(ctx context.Context, o CreateOptions, whole bool, r bac
 		if o.Project != "" {
 			where = fmt.Sprintf("the project %q", o.Project)
 		}
-		return nil, refusal(ForbiddenOrMissing, "The workspace does not exist, and the token may not create workspaces in %s. Use a token that may, or have the workspace created first.", where)
+		return nil, refusal(ForbiddenOrMissing, "The workspace does not exist, and this token cannot create workspaces in %s. Use a token that can, or create the workspace first.", where)
 	}
 	return p.creation, nil
 }
 
-// checkOffered finds out whether the server offers a Terraform version, as far as it can be
-// seen without creating a workspace: some workspace uses it, or the server lists it. The
+// checkOffered checks whether the server offers a Terraform version, as far as that can be
+// seen without creating a workspace: another workspace uses it, or the server lists it. The
 // caller holds the lock of creations.
 func (t *Target) checkOffered(ctx context.Context, wanted string, r backend.CreateRequest) (note string, err error) {
 	if _, err := version.NewSemver(wanted); err != nil || t.inUse[wanted] {
-		return "", nil // the server's latest, or a constraint; or one that is used
+		return "", nil // the server's latest, a constraint, or a version in use
 	}
 	if !t.asked {
 		offered, err := t.TerraformVersions(ctx)
@@ -160,7 +162,7 @@ func (t *Target) checkOffered(ctx context.Context, wanted string, r backend.Crea
 	}
 	switch {
 	case t.offered == nil:
-		return fmt.Sprintf("This token cannot see which Terraform versions %s offers. If it does not offer %s, the workspace cannot be created: use %s then.",
+		return fmt.Sprintf("This token cannot see which Terraform versions %s offers. If it does not offer %s, the workspace cannot be created: then use %s.",
 			t.Host(), wanted, r.Option("terraform-version", backend.LatestTerraform)), nil
 	case !t.offered[wanted]:
 		return "", t.notOffered(wanted, r)
@@ -197,14 +199,14 @@ func (t *Target) Create(ctx context.Context, r backend.CreateRequest) (*backend.
 	case ok && answer.Code == Ambiguous:
 		said := ": " + strings.TrimPrefix(answer.Error(), answer.Op+": ")
 		return nil, false, &backend.Error{
-			Code: Unreachable, Answer: "whether a workspace was created is unknown, because the reply was lost" + said,
-			Message: fmt.Sprintf("Whether the workspace %s/%s was created is unknown: the reply was lost%s. No state was sent. Run the same command again: it uses the workspace if it exists, and creates it if not.",
+			Code: Unreachable, Answer: "the response was lost, so the workspace may have been created" + said,
+			Message: fmt.Sprintf("The workspace %s/%s may have been created: the response was lost%s. No state was sent. Run the same command again: it uses the workspace if it exists, and otherwise creates it.",
 				t.organization, r.Name, said),
 		}
 	case ok && answer.Status == 422 && strings.Contains(strings.ToLower(strings.Join(answer.Details, "\n")), "terraform version is not included"):
 		return nil, false, t.notOffered(o.TerraformVersion, r)
 	case ok && answer.Status == 422:
-		return nil, false, refusal(backend.NotCreatable, "%s Change how the workspace is to be created (its project, execution mode, agent pool, tags or Terraform version).", plainwords.Sentence(answer.Error()))
+		return nil, false, refusal(backend.NotCreatable, "%s Change how the workspace is created (its project, execution mode, agent pool, tags or Terraform version).", plainwords.Sentence(answer.Error()))
 	}
 	return nil, false, err
 }

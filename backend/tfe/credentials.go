@@ -11,44 +11,48 @@ import (
 	"time"
 )
 
-// CredentialOptions say where FindToken looks. The zero value means this process's environment and
-// this user's configuration.
+// CredentialOptions configure where FindToken looks. The zero value means this process's
+// environment and this user's configuration.
 type CredentialOptions struct {
-	// TokenFile holds the token and nothing else. It wins over everything, and has to be usable.
+	// TokenFile contains only the token. It takes precedence over everything else and must
+	// be usable.
 	TokenFile string
 	// Environ holds the environment as NAME=VALUE; nil means os.Environ().
 	Environ []string
-	// Home is the directory with .terraformrc and .terraform.d, or on Windows with terraform.rc and
-	// terraform.d; empty means the user's home directory, or %APPDATA%.
+	// Home is the directory of .terraformrc and .terraform.d, or of terraform.rc and
+	// terraform.d on Windows; empty means the user's home directory, or %APPDATA%.
 	Home string
-	// Timeout ends a credentials helper that does not answer for so long; 0 means a minute.
+	// Timeout ends a credentials helper that does not answer for this long; 0 means one
+	// minute.
 	Timeout time.Duration
-	// Advise receives sentences about what is unwise and works; nil drops them.
+	// Advise receives warnings; nil discards them.
 	Advise func(string)
 }
 
-// NoTokenError says that no token for a host was found, and where it was looked for.
+// NoTokenError is returned when no token for a host was found. It lists where FindToken
+// looked.
 type NoTokenError struct {
 	Host   string
-	Looked []string // every place, in order, with what was found there
+	Looked []string // every place, in order, with the result
 }
 
 func (e *NoTokenError) Error() string {
-	return fmt.Sprintf("there is no API token for %s; looked at: %s; run `terraform login %s`, or set TFE_TOKEN",
+	return fmt.Sprintf("no API token for %s found; looked at: %s; run `terraform login %s`, or set TFE_TOKEN",
 		e.Host, strings.Join(e.Looked, ", "), e.Host)
 }
 
-// FindToken finds the API token for a host, as Address.Host holds it, in this order: the token file,
-// TFE_TOKEN, TF_TOKEN_<host>, the credentials blocks of the Terraform CLI configuration, its credentials
-// helper, which is run. Where there is none the error is a *NoTokenError; a token file that cannot be
-// used, and a helper that fails, are errors of their own, and so is a value that no token can be.
+// FindToken finds the API token for a host (an Address.Host), in this order: the token
+// file, TFE_TOKEN, TF_TOKEN_<host>, the credentials blocks of the Terraform CLI
+// configuration, and its credentials helper, which is run. If there is none, it returns a
+// *NoTokenError. It returns another error for a token file that cannot be used, a helper
+// that fails, and a value that cannot be a token.
 func FindToken(ctx context.Context, host string, o CredentialOptions) (Token, error) {
 	if o.TokenFile != "" {
 		return tokenFromFile(o.TokenFile, o.Advise)
 	}
 	host, err := comparableHost(host)
 	if err != nil {
-		return Token{}, fmt.Errorf("there can be no token for the host %q: %w", host, err)
+		return Token{}, fmt.Errorf("the host %q cannot have a token: %w", host, err)
 	}
 	environ := o.Environ
 	if environ == nil {
@@ -104,7 +108,7 @@ func tokenFromFile(file string, advise func(string)) (Token, error) {
 	if err != nil {
 		return Token{}, fmt.Errorf("the token file %q cannot be read: %w", file, reasonOf(err))
 	}
-	defer func() { _ = in.Close() }() // it was only read
+	defer func() { _ = in.Close() }() // only read
 	text, err := io.ReadAll(io.LimitReader(in, most))
 	if err != nil {
 		return Token{}, fmt.Errorf("the token file %q cannot be read: %w", file, reasonOf(err))
@@ -114,7 +118,7 @@ func tokenFromFile(file string, advise func(string)) (Token, error) {
 	}
 	info, err := in.Stat()
 	if err == nil && advise != nil && runtime.GOOS != "windows" && info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 {
-		advise(fmt.Sprintf("the token file %q can be read by others (mode %04o): chmod 600 it", file, info.Mode().Perm()))
+		advise(fmt.Sprintf("the token file %q can be read by others (mode %04o): run chmod 600 on it", file, info.Mode().Perm()))
 	}
 	token, err := tokenOf(strings.TrimPrefix(string(text), "\ufeff"), fmt.Sprintf("the token file %q", file))
 	if err != nil {
@@ -123,23 +127,23 @@ func tokenFromFile(file string, advise func(string)) (Token, error) {
 	return newToken(token.Secret(), file), nil
 }
 
-// tokenOf makes a Token of what was found, without the blanks around it.
+// tokenOf returns a Token for the text that was found, without surrounding white space.
 func tokenOf(found, origin string) (Token, error) {
 	secret := strings.TrimSpace(found)
 	for _, c := range secret {
 		if c <= ' ' || c > '~' || c == '"' || c == '{' {
-			return Token{}, fmt.Errorf("what %s holds cannot be a token: it has blanks, line breaks, quotes or other characters that no token has; it must be the token and nothing else", origin)
+			return Token{}, fmt.Errorf("%s does not contain a valid token: it has spaces, line breaks, quotes or other invalid characters; it must be the token and nothing else", origin)
 		}
 	}
 	if secret == "" {
-		return Token{}, errors.New("what " + origin + " holds is empty")
+		return Token{}, errors.New(origin + " is empty")
 	}
 	return newToken(secret, origin), nil
 }
 
-// tokenVariable finds the variable with the token for host, written in any of the ways that Terraform
-// takes (internal/command/cliconfig/credentials.go): "_" for ".", "__" for "-", any case, punycode or
-// not. Without one it gives the name that such a variable would have.
+// tokenVariable finds the variable with the token for host, in any spelling that Terraform
+// accepts (internal/command/cliconfig/credentials.go): "_" for ".", "__" for "-", any case,
+// punycode or not. If there is none, it returns the name to use.
 func tokenVariable(environ []string, host string) (name, value string) {
 	const prefix = "TF_TOKEN_"
 	name = prefix + strings.ReplaceAll(strings.ReplaceAll(host, "-", "__"), ".", "_")
@@ -154,13 +158,13 @@ func tokenVariable(environ []string, host string) (name, value string) {
 		}
 		decoded := strings.ReplaceAll(strings.ReplaceAll(encoded, "__", "-"), "_", ".")
 		if got, err := comparableHost(decoded); err == nil && got == host {
-			name, value = key, val // the last one counts, as it does for Terraform
+			name, value = key, val // the last one wins, as in Terraform
 		}
 	}
 	return name, value
 }
 
-// lookup is os.Getenv over environ.
+// lookup is os.Getenv for environ.
 func lookup(environ []string) func(string) string {
 	return func(name string) string {
 		value := ""

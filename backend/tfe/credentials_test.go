@@ -14,7 +14,7 @@ import (
 	"testing"
 )
 
-// home makes a home directory with files, named by slash-separated paths below it.
+// home creates a home directory with these files, named by slash-separated paths.
 func home(t *testing.T, files map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -35,7 +35,7 @@ func home(t *testing.T, files map[string]string) string {
 
 const hcp = DefaultHost
 
-// block is a credentials block for a host.
+// block returns a credentials block for a host.
 func block(host, token string) string {
 	return fmt.Sprintf("credentials %q {\n  token = %q\n}\n", host, token)
 }
@@ -71,13 +71,13 @@ func TestFindTokenTakesTheFirstPlaceThatHasOne(t *testing.T) {
 		{"TF_TOKEN_<host>", CredentialOptions{Environ: both[1:]}, files, "from-host-env"},
 		{"the configuration directory before the configuration file", CredentialOptions{Environ: []string{}}, files, "from-credentials"},
 		{"the configuration file", CredentialOptions{Environ: []string{}}, with(".terraform.d/credentials.tfrc.json"), "from-rc"},
-		{"empty variables are none", CredentialOptions{Environ: []string{"TFE_TOKEN= ", "TF_TOKEN_app_terraform_io="}}, files, "from-credentials"},
+		{"empty variables are ignored", CredentialOptions{Environ: []string{"TFE_TOKEN= ", "TF_TOKEN_app_terraform_io="}}, files, "from-credentials"},
 	} {
 		t.Run(tt.does, func(t *testing.T) {
 			tt.o.Home = home(t, tt.files)
 			token, err := FindToken(t.Context(), hcp, tt.o)
 			if err != nil || token.Secret() != tt.want {
-				t.Errorf("a token of %s, %v; want %s", token.Origin(), err, tt.want)
+				t.Errorf("the token is %s, %v; want %s", token.Origin(), err, tt.want)
 			}
 		})
 	}
@@ -89,16 +89,16 @@ func TestTokenVariableForAHost(t *testing.T) {
 		found                bool
 	}{
 		{"underscores for dots", "app.terraform.io", "TF_TOKEN_app_terraform_io", true},
-		{"dots as they are", "app.terraform.io", "TF_TOKEN_app.terraform.io", true},
+		{"dots unchanged", "app.terraform.io", "TF_TOKEN_app.terraform.io", true},
 		{"two underscores for a hyphen", "my-tfe.example.com", "TF_TOKEN_my__tfe_example_com", true},
-		{"a hyphen as it is", "my-tfe.example.com", "TF_TOKEN_my-tfe_example_com", true},
+		{"hyphens unchanged", "my-tfe.example.com", "TF_TOKEN_my-tfe_example_com", true},
 		{"capitals", "app.terraform.io", "TF_TOKEN_App_Terraform_IO", true},
 		{"punycode encoded", "café.fr", "TF_TOKEN_xn____caf__dma_fr", true},
 		{"punycode", "café.fr", "TF_TOKEN_xn--caf-dma_fr", true},
-		{"a name that is not ASCII", "café.fr", "TF_TOKEN_café_fr", true},
+		{"a non-ASCII name", "café.fr", "TF_TOKEN_café_fr", true},
 		{"a host in punycode", "xn--caf-dma.fr", "TF_TOKEN_café_fr", true},
-		{"the usual port", "app.terraform.io:443", "TF_TOKEN_app_terraform_io", true},
-		{"a port, through env(1)", "localhost:8443", "TF_TOKEN_localhost:8443", true},
+		{"the default port", "app.terraform.io:443", "TF_TOKEN_app_terraform_io", true},
+		{"a port, set through env(1)", "localhost:8443", "TF_TOKEN_localhost:8443", true},
 		{"another host", "app.terraform.io", "TF_TOKEN_app_terraform_com", false},
 		{"another port", "localhost:8443", "TF_TOKEN_localhost", false},
 		{"a prefix in lower case", "app.terraform.io", "tf_token_app_terraform_io", false},
@@ -115,16 +115,16 @@ func TestTokenVariableForAHost(t *testing.T) {
 	}
 }
 
-// The forms of HCL and JSON in this table, and which of two files wins, agree with the tokens that Terraform
-// 1.11.4 was seen to send.
+// Terraform 1.11.4 was observed to send the same tokens for the HCL and JSON in this table,
+// and to prefer the same file of two.
 func TestCLIConfigurationIsReadAsTerraformReadsIt(t *testing.T) {
 	for _, tt := range []struct {
 		does  string
 		host  string
 		files map[string]string
-		want  string // empty: none
+		want  string // empty means none
 	}{
-		{"everything else in it is passed over", hcp, map[string]string{".terraformrc": `
+		{"unrelated settings are ignored", hcp, map[string]string{".terraformrc": `
 # a comment
 plugin_cache_dir   = "$HOME/.terraform.d/plugin-cache"
 disable_checkpoint = true
@@ -150,21 +150,21 @@ credentials "app.terraform.io" {
   token = "hcl-token"
 }
 `}, "hcl-token"},
-		{"quoted keys, as HCL 1 takes them", hcp, map[string]string{".terraformrc": `"credentials" "app.terraform.io" { "token" = "quoted" }`}, "quoted"},
-		{"nested objects, as HCL 1 takes them", hcp, map[string]string{".terraformrc": `credentials { "app.terraform.io" = { token = "nested" } }`}, "nested"},
+		{"quoted keys, as HCL 1 allows", hcp, map[string]string{".terraformrc": `"credentials" "app.terraform.io" { "token" = "quoted" }`}, "quoted"},
+		{"nested objects, as HCL 1 allows", hcp, map[string]string{".terraformrc": `credentials { "app.terraform.io" = { token = "nested" } }`}, "nested"},
 		{"the later of two blocks for a host", hcp, map[string]string{".terraformrc": block(hcp, "one") + block(hcp, "two")}, "two"},
 		{"JSON", hcp, map[string]string{".terraform.d/credentials.tfrc.json": `{"credentials": {"app.terraform.io": {"token": "json-token"}}}`}, "json-token"},
-		{"JSON of several hosts", "b.example", map[string]string{".terraform.d/credentials.tfrc.json": `{"credentials": {"a.example": {"token": "a"}, "b.example": {"token": "b"}}}`}, "b"},
-		{"any .tfrc in the directory", hcp, map[string]string{".terraform.d/mine.tfrc": block(hcp, "tfrc")}, "tfrc"},
-		{"the later of two by name", hcp, map[string]string{".terraform.d/a.tfrc": block(hcp, "a"), ".terraform.d/b.tfrc.json": `{"credentials":{"app.terraform.io":{"token":"b"}}}`}, "b"},
-		{"files of other names are not read", hcp, map[string]string{".terraform.d/credentials.json": `{"credentials":{"app.terraform.io":{"token":"x"}}}`}, ""},
+		{"JSON with several hosts", "b.example", map[string]string{".terraform.d/credentials.tfrc.json": `{"credentials": {"a.example": {"token": "a"}, "b.example": {"token": "b"}}}`}, "b"},
+		{"any .tfrc file in the directory", hcp, map[string]string{".terraform.d/mine.tfrc": block(hcp, "tfrc")}, "tfrc"},
+		{"the later of two files by name", hcp, map[string]string{".terraform.d/a.tfrc": block(hcp, "a"), ".terraform.d/b.tfrc.json": `{"credentials":{"app.terraform.io":{"token":"b"}}}`}, "b"},
+		{"files with other extensions are ignored", hcp, map[string]string{".terraform.d/credentials.json": `{"credentials":{"app.terraform.io":{"token":"x"}}}`}, ""},
 		{"two blocks for two hosts", "b.example", map[string]string{".terraformrc": block("a.example", "a") + block("b.example", "b")}, "b"},
 		{"capitals in the host", hcp, map[string]string{".terraformrc": block("App.Terraform.IO", "caps")}, "caps"},
 		{"a port", "localhost:8443", map[string]string{".terraformrc": block("localhost:8443", "port") + block("localhost", "no-port")}, "port"},
-		{"a host that is not ASCII", "café.fr", map[string]string{".terraformrc": block("café.fr", "idn")}, "idn"},
-		{"another host's token is not taken", hcp, map[string]string{".terraformrc": block("tfe.example.com", "other")}, ""},
+		{"a non-ASCII host", "café.fr", map[string]string{".terraformrc": block("café.fr", "idn")}, "idn"},
+		{"another host's token is not used", hcp, map[string]string{".terraformrc": block("tfe.example.com", "other")}, ""},
 		{"a block without a token", hcp, map[string]string{".terraformrc": `credentials "app.terraform.io" {}`}, ""},
-		{"a token that is no string", hcp, map[string]string{".terraformrc": `credentials "app.terraform.io" { token = 7 }`}, ""},
+		{"a token that is not a string", hcp, map[string]string{".terraformrc": `credentials "app.terraform.io" { token = 7 }`}, ""},
 		{"a broken file does not hide the others", hcp, map[string]string{".terraformrc": `credentials {`, ".terraform.d/credentials.tfrc.json": `{"credentials":{"app.terraform.io":{"token":"ok"}}}`}, "ok"},
 		{"an empty file", hcp, map[string]string{".terraformrc": ""}, ""},
 	} {
@@ -183,7 +183,7 @@ credentials "app.terraform.io" {
 	}
 }
 
-// FuzzCLIConfig looks for files that end the process instead of giving an error.
+// FuzzCLIConfig looks for files that crash the process instead of causing an error.
 func FuzzCLIConfig(f *testing.F) {
 	f.Add([]byte(block(hcp, "t") + `credentials_helper "x" { args = ["a"] }`))
 	f.Add([]byte(`{"credentials":{"a":{"token":"t"}},"credentials_helper":{"x":{"args":["a"]}}}`))
@@ -205,12 +205,12 @@ func TestTheVariableForTheCLIConfigurationReplacesTheUsualFiles(t *testing.T) {
 	for _, tt := range []struct {
 		does, host string
 		environ    []string
-		want       string // empty: none
+		want       string // empty means none
 	}{
-		{"its file is read", "b.example", []string{"TF_CLI_CONFIG_FILE=" + mine}, "mine"},
-		{"and no other", "a.example", []string{"TF_CLI_CONFIG_FILE=" + mine}, ""},
-		{"its old name", "b.example", []string{"TERRAFORM_CONFIG=" + old}, "old"},
-		{"its new name wins", "b.example", []string{"TERRAFORM_CONFIG=" + old, "TF_CLI_CONFIG_FILE=" + mine}, "mine"},
+		{"the variable's file is read", "b.example", []string{"TF_CLI_CONFIG_FILE=" + mine}, "mine"},
+		{"and no other file", "a.example", []string{"TF_CLI_CONFIG_FILE=" + mine}, ""},
+		{"the variable's old name", "b.example", []string{"TERRAFORM_CONFIG=" + old}, "old"},
+		{"the new name wins", "b.example", []string{"TERRAFORM_CONFIG=" + old, "TF_CLI_CONFIG_FILE=" + mine}, "mine"},
 		{"a file that does not exist", "a.example", []string{"TF_CLI_CONFIG_FILE=" + filepath.Join(dir, "none")}, ""},
 	} {
 		t.Run(tt.does, func(t *testing.T) {
@@ -224,7 +224,7 @@ func TestTheVariableForTheCLIConfigurationReplacesTheUsualFiles(t *testing.T) {
 
 func TestAMissingTokenSaysEveryPlaceThatWasLookedAt(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		t.Skip("the files have other names there")
+		t.Skip("the files have other names on Windows")
 	}
 	dir := home(t, map[string]string{
 		".terraformrc":                  "credentials \"x\" {\n  token = \"hunter2\n}\ncredentials_helper \"vault\" {}",
@@ -232,10 +232,10 @@ func TestAMissingTokenSaysEveryPlaceThatWasLookedAt(t *testing.T) {
 		".terraform.d/good.tfrc":        `credentials_helper "vault" {}`,
 	})
 	_, err := FindToken(t.Context(), "my-tfe.example.com", CredentialOptions{Environ: []string{}, Home: dir})
-	want := "there is no API token for my-tfe.example.com; looked at: TFE_TOKEN, TF_TOKEN_my__tfe_example_com, " +
+	want := "no API token for my-tfe.example.com found; looked at: TFE_TOKEN, TF_TOKEN_my__tfe_example_com, " +
 		"HOME/.terraformrc (is not valid at line 2), HOME/.terraform.d/broken.tfrc.json (is not valid JSON), HOME/.terraform.d/good.tfrc, " +
 		"HOME/.terraform.d/credentials.tfrc.json (does not exist), " +
-		`the credentials helper "vault" (there is no terraform-credentials-vault in HOME/.terraform.d/plugins); ` +
+		`the credentials helper "vault" (no terraform-credentials-vault in HOME/.terraform.d/plugins); ` +
 		"run `terraform login my-tfe.example.com`, or set TFE_TOKEN"
 	if err == nil || err.Error() != strings.ReplaceAll(want, "HOME", dir) {
 		t.Errorf("error %v\nwant  %s", err, want)
@@ -247,30 +247,30 @@ func TestTokenFile(t *testing.T) {
 		does, text, want string
 		mode             os.FileMode
 		advised          bool
-		err              string // behind the file's name
+		err              string // after the file's name
 	}{
-		{"a line", "the-token\n", "the-token", 0o600, false, ""},
-		{"Windows line end and byte order mark", "\ufeffthe-token\r\n", "the-token", 0o600, false, ""},
+		{"one line", "the-token\n", "the-token", 0o600, false, ""},
+		{"Windows line ending and byte order mark", "\ufeffthe-token\r\n", "the-token", 0o600, false, ""},
 		{"readable by others", "the-token", "the-token", 0o644, true, ""},
 		{"empty", "", "", 0o600, false, "is empty"},
 		{"blank", " \n\n", "", 0o600, false, "is empty"},
-		{"two lines", "the-token\nanother\n", "", 0o600, false, "holds cannot be a token"},
-		{"a credentials file", `{"credentials":{}}`, "", 0o600, false, "holds cannot be a token"},
-		{"UTF-16", "\xff\xfet\x00o\x00k\x00", "", 0o600, false, "holds cannot be a token"},
+		{"two lines", "the-token\nanother\n", "", 0o600, false, "does not contain a valid token"},
+		{"a credentials file", `{"credentials":{}}`, "", 0o600, false, "does not contain a valid token"},
+		{"UTF-16", "\xff\xfet\x00o\x00k\x00", "", 0o600, false, "does not contain a valid token"},
 	} {
 		t.Run(tt.does, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "token")
 			if err := os.WriteFile(file, []byte(tt.text), tt.mode); err != nil {
 				t.Fatal(err)
 			}
-			if err := os.Chmod(file, tt.mode); err != nil { // whatever the umask says
+			if err := os.Chmod(file, tt.mode); err != nil { // regardless of the umask
 				t.Fatal(err)
 			}
 			var advice []string
 			token, err := FindToken(t.Context(), hcp, CredentialOptions{TokenFile: file, Advise: func(s string) { advice = append(advice, s) }})
 			if tt.err != "" {
 				if err == nil || !strings.Contains(err.Error(), tt.err) || !strings.Contains(err.Error(), file) || strings.Contains(err.Error(), "the-token") {
-					t.Errorf("%v; want an error that says %q, and names the file but not what it holds", err, tt.err)
+					t.Errorf("%v; want an error that says %q, and names the file but not its content", err, tt.err)
 				}
 				return
 			}
@@ -285,7 +285,7 @@ func TestTokenFile(t *testing.T) {
 	t.Run("missing", func(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "none")
 		if _, err := FindToken(t.Context(), hcp, CredentialOptions{TokenFile: file, Environ: []string{"TFE_TOKEN=x"}}); err == nil || !errors.Is(err, os.ErrNotExist) {
-			t.Errorf("%v; want an error, not another place's token", err)
+			t.Errorf("%v; want an error, not a token from elsewhere", err)
 		}
 	})
 }
@@ -294,7 +294,7 @@ func TestATokenPrintsAsItsOriginEverywhere(t *testing.T) {
 	const secret = "hunter2secret"
 	token := newToken(secret, "TFE_TOKEN")
 	if token.Secret() != secret {
-		t.Error("Secret does not give it")
+		t.Error("Secret does not return the token")
 	}
 	type exported struct{ Token Token }
 	type hidden struct{ token Token }
@@ -317,7 +317,7 @@ func TestATokenPrintsAsItsOriginEverywhere(t *testing.T) {
 	out.WriteString(fmt.Errorf("with %w and %v", errors.New("x"), token).Error())
 	for _, shown := range []string{secret, fmt.Sprintf("%x", secret), fmt.Sprintf("%X", secret)} {
 		if strings.Contains(out.String(), shown) {
-			t.Error("the secret shows")
+			t.Error("the secret is visible")
 		}
 	}
 	if got := fmt.Sprint(token); got != "[token from TFE_TOKEN]" {

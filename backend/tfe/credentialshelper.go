@@ -17,10 +17,10 @@ import (
 	version "github.com/hashicorp/go-version"
 )
 
-// credentialsHelper is a program that keeps tokens
+// credentialsHelper is a program that stores tokens
 // (https://developer.hashicorp.com/terraform/internals/credentials-helpers).
 type credentialsHelper struct {
-	name string // as the CLI configuration calls it
+	name string // its name in the CLI configuration
 	path string
 	args []string
 }
@@ -29,11 +29,11 @@ func (h *credentialsHelper) String() string {
 	return fmt.Sprintf("the credentials helper %q", h.name)
 }
 
-// findHelper finds the program of a helper where Terraform looks: in the plugin directories below
-// configDir, named terraform-credentials-NAME, maybe with _vVERSION and .exe behind. The newest version
-// counts, and of one version that in the first directory.
+// findHelper looks for a helper where Terraform does: in the plugin directories below
+// configDir, as terraform-credentials-NAME, optionally followed by _vVERSION and .exe. It
+// prefers the newest version, and among equal versions the first directory.
 func findHelper(name string, args []string, configDir string) (*credentialsHelper, error) {
-	missing := fmt.Errorf("the credentials helper %q (there is no terraform-credentials-%s in %s)", name, name, filepath.Join(configDir, "plugins"))
+	missing := fmt.Errorf("the credentials helper %q (no terraform-credentials-%s in %s)", name, name, filepath.Join(configDir, "plugins"))
 	if configDir == "" {
 		return nil, missing
 	}
@@ -43,7 +43,7 @@ func findHelper(name string, args []string, configDir string) (*credentialsHelpe
 	for _, dir := range []string{plugins, filepath.Join(plugins, runtime.GOOS+"_"+runtime.GOARCH)} {
 		entries, err := os.ReadDir(dir)
 		if err != nil {
-			continue // one of them is usual
+			continue // usually only one exists
 		}
 		for _, entry := range entries {
 			v, ok := helperVersion(entry.Name(), name)
@@ -59,7 +59,7 @@ func findHelper(name string, args []string, configDir string) (*credentialsHelpe
 	if newest == nil {
 		return nil, missing
 	}
-	path, err := filepath.Abs(found.path) // so that it is never looked for on PATH
+	path, err := filepath.Abs(found.path) // never look it up in PATH
 	if err != nil {
 		return nil, missing
 	}
@@ -67,7 +67,7 @@ func findHelper(name string, args []string, configDir string) (*credentialsHelpe
 	return found, nil
 }
 
-// helperVersion says whether a file name is that of the helper called name, and its version.
+// helperVersion reports whether a file is the helper of this name, and its version.
 func helperVersion(file, name string) (*version.Version, bool) {
 	rest, ok := strings.CutPrefix(strings.TrimSuffix(strings.ToLower(file), ".exe"), "terraform-credentials-"+strings.ToLower(name))
 	if !ok {
@@ -80,16 +80,16 @@ func helperVersion(file, name string) (*version.Version, bool) {
 	if !ok {
 		return nil, false
 	}
-	text, _, _ = strings.Cut(text, "_x") // the plugin protocol's version
+	text, _, _ = strings.Cut(text, "_x") // the version of the plugin protocol
 	v, err := version.NewVersion(text)
 	return v, err == nil
 }
 
-// mostHelperOutput bounds what is kept of what a helper writes, in bytes.
-const mostHelperOutput = 64 << 10
+// maxHelperOutput limits how much of a helper's output is kept, in bytes.
+const maxHelperOutput = 64 << 10
 
-// get asks the helper for the token of a host; empty when it has none. The helper and its children are
-// killed when ctx ends, and when there is no answer within timeout.
+// get asks the helper for the token of a host, and returns "" if it has none. The helper
+// and its children are killed when ctx ends or after timeout.
 func (h *credentialsHelper) get(ctx context.Context, host string, environ []string, timeout time.Duration) (string, error) {
 	if timeout <= 0 {
 		timeout = defaultTimeout
@@ -124,34 +124,34 @@ func (h *credentialsHelper) get(ctx context.Context, host string, environ []stri
 		Token string `json:"token"`
 	}
 	if stdout.cut || json.Unmarshal(stdout.kept.Bytes(), &answer) != nil {
-		return "", fmt.Errorf(`%s (%s) gave an answer for %s that is not {"token": "…"}`, h, h.path, displayHost(host))
+		return "", fmt.Errorf(`%s (%s) answered for %s with something other than {"token": "…"}`, h, h.path, displayHost(host))
 	}
 	return answer.Token, nil
 }
 
-// bounded keeps the first mostHelperOutput bytes of what is written to it, and takes the rest.
+// bounded keeps the first maxHelperOutput bytes written to it and discards the rest.
 type bounded struct {
-	kept bytes.Buffer // not embedded: io.Copy would find its ReadFrom, which has no bound
+	kept bytes.Buffer // not embedded: io.Copy would use its unlimited ReadFrom
 	cut  bool
 }
 
 func (b *bounded) Write(p []byte) (int, error) {
-	fits := p[:min(len(p), mostHelperOutput-b.kept.Len())]
+	fits := p[:min(len(p), maxHelperOutput-b.kept.Len())]
 	b.cut = b.cut || len(fits) < len(p)
 	b.kept.Write(fits)
 	return len(p), nil
 }
 
 var (
-	// secretVariable is the name of a variable whose value is not for showing.
+	// secretVariable matches names of variables with secret values.
 	secretVariable = regexp.MustCompile(`(?i)TOKEN|SECRET|PASS|KEY|CREDENTIAL|AUTH`)
-	// secretText is what looks like a secret: an API token of Terraform's, what follows a word that
-	// announces one, and any run too long to be a word or a path's part.
+	// secretText matches what looks like a secret: a Terraform API token, the text after a
+	// word that announces a secret, and any run too long to be a word or part of a path.
 	secretText = regexp.MustCompile(`\S*\.atlasv1\.\S*|(?i:\b(?:bearer|basic)\s+)\S+|(?i:\b(?:token|secret|password|passwd|api[_-]?key)["']?\s*[:=]\s*)\S+|[A-Za-z0-9_=+.-]{32,}`)
 )
 
-// withoutSecrets is what a helper wrote to stderr, fit to be shown: no secret that can be told from other
-// text, nothing that a terminal would obey, one line.
+// withoutSecrets returns a helper's stderr in one line, without recognizable secrets and
+// terminal control characters.
 func withoutSecrets(text string, environ []string) string {
 	for _, variable := range environ {
 		name, value, _ := strings.Cut(variable, "=")

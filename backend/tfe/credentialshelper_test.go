@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// init makes this test binary a credentials helper when it runs under the name of one: a program as real
-// as any, on every system.
+// init turns this test binary into a credentials helper if it has the name of one: a real
+// program on every system.
 func init() {
 	if !strings.HasPrefix(filepath.Base(os.Args[0]), "terraform-credentials-") {
 		return
@@ -26,9 +26,9 @@ func init() {
 	switch os.Getenv("HELPER") {
 	case "answers":
 		fmt.Printf(`{"token":%q,"later":"fields"}`, "token-for:"+strings.ReplaceAll(args, " ", ","))
-	case "says which program it is":
+	case "prints its file name":
 		fmt.Printf(`{"token":%q}`, strings.TrimSuffix(filepath.Base(os.Args[0]), ".exe"))
-	case "has none":
+	case "has no token":
 		fmt.Print(`{}`)
 	case "answers null":
 		fmt.Print(`null`)
@@ -36,32 +36,34 @@ func init() {
 		fmt.Print(`{"token":"hunter2\nX-Evil: 1"}`)
 	case "answers nonsense":
 		fmt.Print(`hunter2`)
-	case "answers without end":
+	case "answers endlessly":
 		fmt.Printf(`{"token":"%s"}`, strings.Repeat("x", 1<<20))
 	case "fails":
 		fmt.Fprintf(os.Stderr, "cannot log in:\n\x1b[31mpassword=hunter2 at https://ann:hunter2@vault.example with %s, bearer hunter2, AbCdEfGhIjKlMn.atlasv1.hunter2, 0123456789abcdef0123456789abcdef\n", os.Getenv("VAULT_TOKEN"))
 		os.Exit(1)
-	case "fails in silence":
+	case "fails silently":
 		os.Exit(7)
 	case "hangs in a child":
 		child := exec.Command(os.Args[0])
 		child.Env = append(os.Environ(), "HELPER=hangs")
-		_ = child.Run() // it ends by being killed
+		_ = child.Run() // until it is killed
 	case "hangs":
 		conn, err := net.Dial("tcp", os.Getenv("HELPER_STARTED"))
 		if err == nil {
-			_, _ = io.Copy(io.Discard, conn) // nothing comes: it ends by being killed
+			_, _ = io.Copy(io.Discard, conn) // blocks until it is killed
 		}
 	}
 	os.Exit(0)
 }
 
-// helperEnviron makes the helper behave so. The race detector would keep each one for a second.
+// helperEnviron makes the helper behave in this way. The race detector would delay each
+// exit by a second.
 func helperEnviron(behaviour string, more ...string) []string {
 	return append([]string{"HELPER=" + behaviour, "GORACE=atexit_sleep_ms=0"}, more...)
 }
 
-// helperHome is a home directory whose configuration names the helper "keys", with programs of these names.
+// helperHome creates a home directory whose configuration names the helper "keys", with
+// programs of these names.
 func helperHome(t *testing.T, programs ...string) string {
 	t.Helper()
 	dir := home(t, map[string]string{
@@ -102,7 +104,7 @@ func TestCredentialsHelperIsAsked(t *testing.T) {
 		"TFE.example.com:443": "token-for:--store,main,vault,get,tfe.example.com",
 		"localhost:8443":      "token-for:--store,main,vault,get,localhost:8443",
 		"café.fr":             "token-for:--store,main,vault,get,xn--caf-dma.fr",
-		"configured.example":  "configured", // without asking
+		"configured.example":  "configured", // without running it
 	} {
 		token, err := FindToken(t.Context(), host, CredentialOptions{Environ: environ, Home: dir})
 		if err != nil || token.Secret() != want {
@@ -116,18 +118,18 @@ func TestCredentialsHelperIsFoundWhereTerraformLooks(t *testing.T) {
 	for _, tt := range []struct {
 		does     string
 		programs []string
-		want     string // empty: none
+		want     string // empty means none
 	}{
 		{"without a version", []string{"terraform-credentials-keys"}, "terraform-credentials-keys"},
-		{"in the machine's directory", []string{machine + "/terraform-credentials-keys_v1.0.0"}, "terraform-credentials-keys_v1.0.0"},
+		{"in the system directory", []string{machine + "/terraform-credentials-keys_v1.0.0"}, "terraform-credentials-keys_v1.0.0"},
 		{"the newest version", []string{"terraform-credentials-keys_v1.9.0", "terraform-credentials-keys_v1.10.0", "terraform-credentials-keys"}, "terraform-credentials-keys_v1.10.0"},
-		{"a protocol version is no version", []string{"terraform-credentials-keys_v1.0.0_x5"}, "terraform-credentials-keys_v1.0.0_x5"},
+		{"a protocol version is not a version", []string{"terraform-credentials-keys_v1.0.0_x5"}, "terraform-credentials-keys_v1.0.0_x5"},
 		{"a longer name is another helper", []string{"terraform-credentials-keys-other", "terraform-credentials-keysmith"}, ""},
-		{"a directory is none", []string{"terraform-credentials-keys/x"}, ""},
+		{"a directory is not a helper", []string{"terraform-credentials-keys/x"}, ""},
 	} {
 		t.Run(tt.does, func(t *testing.T) {
 			token, err := FindToken(t.Context(), hcp, CredentialOptions{
-				Environ: helperEnviron("says which program it is"), Home: helperHome(t, tt.programs...),
+				Environ: helperEnviron("prints its file name"), Home: helperHome(t, tt.programs...),
 			})
 			if _, none := errors.AsType[*NoTokenError](err); token.Secret() != tt.want || none != (tt.want == "") {
 				t.Errorf("%v, %v; want %q", token, err, tt.want)
@@ -143,12 +145,12 @@ func TestCredentialsHelperThatGivesNoToken(t *testing.T) {
 		want   string // part of the error
 		none   bool   // a *NoTokenError
 	}{
-		{"has none", `the credentials helper "keys"; run`, true},
+		{"has no token", `the credentials helper "keys"; run`, true},
 		{"answers null", `the credentials helper "keys"; run`, true},
-		{"answers with a line break", `what the credentials helper "keys" holds cannot be a token`, false},
-		{"answers nonsense", `gave an answer for app.terraform.io that is not {"token": "…"}`, false},
-		{"answers without end", `gave an answer for app.terraform.io that is not {"token": "…"}`, false},
-		{"fails in silence", "failed for app.terraform.io: exit status 7", false},
+		{"answers with a line break", `the credentials helper "keys" does not contain a valid token`, false},
+		{"answers nonsense", `answered for app.terraform.io with something other than {"token": "…"}`, false},
+		{"answers endlessly", `answered for app.terraform.io with something other than {"token": "…"}`, false},
+		{"fails silently", "failed for app.terraform.io: exit status 7", false},
 		{"fails", "failed for app.terraform.io: cannot log in: [31mpassword=[hidden] at https://[hidden]@vault.example with [hidden], [hidden] [hidden] [hidden]", false},
 	} {
 		t.Run(tt.helper, func(t *testing.T) {
@@ -163,7 +165,7 @@ func TestCredentialsHelperThatGivesNoToken(t *testing.T) {
 			}
 			for _, shown := range []string{"hunter2", "\x1b", "\n"} {
 				if strings.Contains(err.Error(), shown) {
-					t.Errorf("the error shows %q", shown)
+					t.Errorf("the error reveals %q", shown)
 				}
 			}
 		})
@@ -180,7 +182,7 @@ func TestCredentialsHelperEndsWithTheContext(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = listener.Close() }) // it is closed already when all went well
+	t.Cleanup(func() { _ = listener.Close() }) // already closed unless the test failed
 	done := make(chan error, 1)
 	go func() {
 		_, err := helper.get(ctx, hcp, helperEnviron("hangs", "HELPER_STARTED="+listener.Addr().String()), 0)
@@ -192,14 +194,14 @@ func TestCredentialsHelperEndsWithTheContext(t *testing.T) {
 	}
 	cancel()
 	if _, err := io.Copy(io.Discard, conn); err != nil && !errors.Is(err, syscall.ECONNRESET) {
-		t.Errorf("waiting for the helper's end: %v", err) // it is open as long as the helper lives
+		t.Errorf("waiting for the helper to end: %v", err) // open as long as the helper lives
 	}
 	if err := <-done; !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "did not answer") {
 		t.Errorf("%v, want context.Canceled", err)
 	}
 }
 
-// TestCredentialsHelperThatHangsIsNamed has a helper that never answers.
+// TestCredentialsHelperThatHangsIsNamed runs a helper that never answers.
 func TestCredentialsHelperThatHangsIsNamed(t *testing.T) {
 	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -216,7 +218,7 @@ func TestCredentialsHelperThatHangsIsNamed(t *testing.T) {
 	}
 }
 
-// TestCredentialsHelpersChildrenEndWithIt has a helper that waits for a program of its own.
+// TestCredentialsHelpersChildrenEndWithIt runs a helper that waits for another program.
 func TestCredentialsHelpersChildrenEndWithIt(t *testing.T) {
 	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -238,7 +240,7 @@ func TestCredentialsHelpersChildrenEndWithIt(t *testing.T) {
 	}
 	cancel()
 	if _, err := io.Copy(io.Discard, child); err != nil && !errors.Is(err, syscall.ECONNRESET) {
-		t.Errorf("waiting for the child's end: %v", err) // its connection is open as long as it lives
+		t.Errorf("waiting for the child to end: %v", err) // open as long as the child lives
 	}
 	if err := <-done; !errors.Is(err, context.Canceled) {
 		t.Errorf("%v, want context.Canceled", err)
@@ -247,9 +249,9 @@ func TestCredentialsHelpersChildrenEndWithIt(t *testing.T) {
 
 func TestCredentialsHelperThatCannotBeRun(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		t.Skip("every .exe can be run there")
+		t.Skip("any .exe can be run on Windows")
 	}
-	dir := home(t, map[string]string{".terraformrc": `credentials_helper "keys" {}`, ".terraform.d/plugins/terraform-credentials-keys": "no program"})
+	dir := home(t, map[string]string{".terraformrc": `credentials_helper "keys" {}`, ".terraform.d/plugins/terraform-credentials-keys": "not a program"})
 	_, err := FindToken(t.Context(), hcp, CredentialOptions{Environ: []string{}, Home: dir})
 	if err == nil || !strings.Contains(err.Error(), `the credentials helper "keys" (`) || !strings.Contains(err.Error(), "cannot be run") {
 		t.Errorf("%v; want an error that names the helper", err)

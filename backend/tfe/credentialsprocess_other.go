@@ -8,8 +8,8 @@ import (
 	"strconv"
 )
 
-// endWithChildren makes the end of a command's context end its children, too: a helper is
-// often a script, whose death alone leaves the program that hangs.
+// endWithChildren kills a command's children together with it when its context ends: a
+// helper is often a script, and killing only the script leaves the program that hangs.
 func endWithChildren(cmd *exec.Cmd) {
 	cmd.Cancel = func() error {
 		err := exec.Command("taskkill", "/T", "/F", "/PID", strconv.Itoa(cmd.Process.Pid)).Run()

@@ -19,18 +19,19 @@ const (
 	apiService    = "tfe.v2"
 	apiPath       = "/api/v2/"
 
-	// The bounds Terraform has, too (terraform-svchost, package disco).
-	mostDiscoveryRedirects = 3
-	mostDiscoveryDocument  = 1 << 20 // bytes
+	// The same limits as in Terraform (terraform-svchost, package disco).
+	maxDiscoveryRedirects = 3
+	maxDiscoveryDocument  = 1 << 20 // bytes
 
 	discoveryPatience = 30 * time.Second
 )
 
-// DiscoverAPI asks a host where its API is, as Terraform does it
-// (https://developer.hashicorp.com/terraform/internals/remote-service-discovery), and returns the URL
-// with a slash at its end. A host without a discovery document (404) has its API at /api/v2/. An address
-// with a scheme names the API's host itself, and nothing is asked. No credentials are sent. hc carries
-// the TLS configuration and the proxy; its redirect policy is not used.
+// DiscoverAPI asks a host where its API is, as Terraform does
+// (https://developer.hashicorp.com/terraform/internals/remote-service-discovery), and
+// returns a URL that ends in a slash. If the host has no discovery document (404), the API
+// is at /api/v2/. If the address has a scheme, it names the API's host, and DiscoverAPI
+// sends no request. It sends no credentials. It uses the TLS configuration and proxy of hc,
+// but not its redirect policy.
 func DiscoverAPI(ctx context.Context, hc *http.Client, addr Address) (*url.URL, error) {
 	if addr.Scheme != "" {
 		api := &url.URL{Scheme: addr.Scheme, Host: addr.Host, Path: apiPath}
@@ -54,8 +55,8 @@ func discover(ctx context.Context, hc *http.Client, ask *url.URL) (*url.URL, err
 	req.Header.Set("Accept", "application/json")
 	asking := *hc
 	asking.CheckRedirect = func(req *http.Request, via []*http.Request) error {
-		if len(via) > mostDiscoveryRedirects {
-			return fmt.Errorf("it redirects more than %d times", mostDiscoveryRedirects)
+		if len(via) > maxDiscoveryRedirects {
+			return fmt.Errorf("more than %d redirects", maxDiscoveryRedirects)
 		}
 		return mustBeSafe(req.URL, ask)
 	}
@@ -63,7 +64,7 @@ func discover(ctx context.Context, hc *http.Client, ask *url.URL) (*url.URL, err
 	if err != nil {
 		return nil, unreachable(err)
 	}
-	defer func() { _ = resp.Body.Close() }() // it was only read
+	defer func() { _ = resp.Body.Close() }() // only read
 	switch {
 	case resp.StatusCode == http.StatusNotFound:
 		return &url.URL{Scheme: ask.Scheme, Host: ask.Host, Path: apiPath}, nil
@@ -71,14 +72,14 @@ func discover(ctx context.Context, hc *http.Client, ask *url.URL) (*url.URL, err
 		return nil, fmt.Errorf("it answers %s with status %d", discoveryPath, resp.StatusCode)
 	}
 	if mt, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type")); err != nil || mt != "application/json" {
-		return nil, fmt.Errorf("%s is not JSON there: is this host a Terraform Enterprise, and does nothing (a login page, a proxy) stand before it?", discoveryPath)
+		return nil, fmt.Errorf("%s is not JSON: is this host a Terraform Enterprise, with no login page or proxy in front of it?", discoveryPath)
 	}
-	doc, err := io.ReadAll(io.LimitReader(resp.Body, mostDiscoveryDocument+1))
+	doc, err := io.ReadAll(io.LimitReader(resp.Body, maxDiscoveryDocument+1))
 	if err != nil {
 		return nil, unreachable(err)
 	}
-	if len(doc) > mostDiscoveryDocument {
-		return nil, fmt.Errorf("%s is larger there than %d bytes", discoveryPath, mostDiscoveryDocument)
+	if len(doc) > maxDiscoveryDocument {
+		return nil, fmt.Errorf("%s is larger than %d bytes", discoveryPath, maxDiscoveryDocument)
 	}
 	api, err := apiOf(doc, resp.Request.URL) // after redirects
 	if err != nil {
@@ -87,11 +88,11 @@ func discover(ctx context.Context, hc *http.Client, ask *url.URL) (*url.URL, err
 	return api, mustBeSafe(api, ask)
 }
 
-// apiOf reads the API's URL from a discovery document that came from base.
+// apiOf returns the API's URL from a discovery document read from base.
 func apiOf(doc []byte, base *url.URL) (*url.URL, error) {
 	var services map[string]any
 	if err := json.Unmarshal(doc, &services); err != nil {
-		return nil, fmt.Errorf("%s is not a JSON object there", discoveryPath)
+		return nil, fmt.Errorf("%s is not a JSON object", discoveryPath)
 	}
 	given, ok := services[apiService].(string)
 	if !ok {
@@ -99,15 +100,15 @@ func apiOf(doc []byte, base *url.URL) (*url.URL, error) {
 		if len(services) > 0 {
 			offers = clean(strings.Join(slices.Sorted(maps.Keys(services)), ", "))
 		}
-		return nil, fmt.Errorf("%s does not offer %s there, but %s: this host keeps no workspaces", discoveryPath, apiService, offers)
+		return nil, fmt.Errorf("%s does not offer %s, but %s: this host has no workspaces", discoveryPath, apiService, offers)
 	}
 	relative, err := url.Parse(given)
 	if err != nil {
-		return nil, fmt.Errorf("%s gives a %s there that is no URL", discoveryPath, apiService)
+		return nil, fmt.Errorf("%s has a %s that is not a URL", discoveryPath, apiService)
 	}
 	api := base.ResolveReference(relative)
 	if api.User != nil || api.Host == "" {
-		return nil, fmt.Errorf("%s gives a %s there that is no URL of an API", discoveryPath, apiService)
+		return nil, fmt.Errorf("%s has a %s that is not the URL of an API", discoveryPath, apiService)
 	}
 	api.RawQuery, api.Fragment, api.RawFragment, api.ForceQuery = "", "", "", false
 	if !strings.HasSuffix(api.Path, "/") {
@@ -116,21 +117,21 @@ func apiOf(doc []byte, base *url.URL) (*url.URL, error) {
 	return api, nil
 }
 
-// mustBeSafe refuses what would travel unencrypted over a network. Plain http is for this machine, and
-// only where the user named it: no other host may send us there.
+// mustBeSafe refuses unencrypted connections over a network. Plain http is allowed only to
+// this machine, and only if the user named it: another host must not redirect us there.
 func mustBeSafe(u, named *url.URL) error {
 	if u.Scheme == "https" || u.Scheme == "http" && isLoopback(u.Hostname()) && isLoopback(named.Hostname()) {
 		return nil
 	}
-	return fmt.Errorf("it leads to %s://%s, where nothing would be encrypted", clean(u.Scheme), clean(u.Host))
+	return fmt.Errorf("it leads to %s://%s, which is not encrypted", clean(u.Scheme), clean(u.Host))
 }
 
-// unreachable says why there was no answer, and what helps where the cause is known.
+// unreachable explains why there was no response, and what may help.
 func unreachable(err error) error {
 	return &silence{redact(err), err}
 }
 
-// silence is an error of the network with a text that holds no URL.
+// silence is a network error whose text contains no URL.
 type silence struct {
 	text string
 	err  error

@@ -14,36 +14,36 @@ func TestDiscoverAPI(t *testing.T) {
 	for _, tt := range []struct {
 		does, contentType, document string
 		status                      int
-		want                        string // below the server; or the start of an error
+		want                        string // below the server; or the beginning of an error
 		fails                       bool
 	}{
 		{"a relative URL", json, `{"tfe.v2":"/api/v2/","modules.v1":"/x"}`, 200, "/api/v2/", false},
-		{"a relative URL without a slash at its end", json, `{"tfe.v2":"/some/api"}`, 200, "/some/api/", false},
+		{"a relative URL without a trailing slash", json, `{"tfe.v2":"/some/api"}`, 200, "/some/api/", false},
 		{"a URL relative to the document", json, `{"tfe.v2":"v2/"}`, 200, "/.well-known/v2/", false},
 		{"a content type with a charset", json + "; charset=utf-8", `{"tfe.v2":"/api/v2/"}`, 200, "/api/v2/", false},
 		{"no document", "text/html", "not found", 404, "/api/v2/", false},
-		{"a document without the service", json, `{"modules.v1":"/x","login.v1":{}}`, 200, "/.well-known/terraform.json does not offer tfe.v2 there, but login.v1, modules.v1: this host keeps no workspaces", true},
-		{"an empty document", json, `{}`, 200, "/.well-known/terraform.json does not offer tfe.v2 there, but nothing: this host keeps no workspaces", true},
-		{"a service that is no string", json, `{"tfe.v2":{"x":1}}`, 200, "/.well-known/terraform.json does not offer tfe.v2", true},
-		{"a URL that is none", json, `{"tfe.v2":"http://[::1"}`, 200, "/.well-known/terraform.json gives a tfe.v2 there that is no URL", true},
-		{"a URL with a password", json, `{"tfe.v2":"https://a:b@example.com/"}`, 200, "/.well-known/terraform.json gives a tfe.v2 there that is no URL of an API", true},
-		{"plain http elsewhere", json, `{"tfe.v2":"http://example.com/api/v2/"}`, 200, "it leads to http://example.com, where nothing would be encrypted", true},
-		{"another scheme", json, `{"tfe.v2":"file:///etc/passwd"}`, 200, "/.well-known/terraform.json gives a tfe.v2 there that is no URL of an API", true},
-		{"a login page", "text/html; charset=utf-8", `<html>`, 200, "/.well-known/terraform.json is not JSON there", true},
-		{"no content type that can be read", ";", `{}`, 200, "/.well-known/terraform.json is not JSON there", true},
-		{"broken JSON", json, `{"tfe.v2":`, 200, "/.well-known/terraform.json is not a JSON object there", true},
-		{"JSON that is no object", json, `["tfe.v2"]`, 200, "/.well-known/terraform.json is not a JSON object there", true},
-		{"endless JSON", json, `{"tfe.v2":"/api/v2/","x":"` + strings.Repeat("x", 1<<20) + `"}`, 200, "/.well-known/terraform.json is larger there than 1048576 bytes", true},
+		{"a document without the service", json, `{"modules.v1":"/x","login.v1":{}}`, 200, "/.well-known/terraform.json does not offer tfe.v2, but login.v1, modules.v1: this host has no workspaces", true},
+		{"an empty document", json, `{}`, 200, "/.well-known/terraform.json does not offer tfe.v2, but nothing: this host has no workspaces", true},
+		{"a service that is not a string", json, `{"tfe.v2":{"x":1}}`, 200, "/.well-known/terraform.json does not offer tfe.v2", true},
+		{"an invalid URL", json, `{"tfe.v2":"http://[::1"}`, 200, "/.well-known/terraform.json has a tfe.v2 that is not a URL", true},
+		{"a URL with a password", json, `{"tfe.v2":"https://a:b@example.com/"}`, 200, "/.well-known/terraform.json has a tfe.v2 that is not the URL of an API", true},
+		{"plain http to another machine", json, `{"tfe.v2":"http://example.com/api/v2/"}`, 200, "it leads to http://example.com, which is not encrypted", true},
+		{"another scheme", json, `{"tfe.v2":"file:///etc/passwd"}`, 200, "/.well-known/terraform.json has a tfe.v2 that is not the URL of an API", true},
+		{"a login page", "text/html; charset=utf-8", `<html>`, 200, "/.well-known/terraform.json is not JSON", true},
+		{"a malformed content type", ";", `{}`, 200, "/.well-known/terraform.json is not JSON", true},
+		{"broken JSON", json, `{"tfe.v2":`, 200, "/.well-known/terraform.json is not a JSON object", true},
+		{"JSON other than an object", json, `["tfe.v2"]`, 200, "/.well-known/terraform.json is not a JSON object", true},
+		{"endless JSON", json, `{"tfe.v2":"/api/v2/","x":"` + strings.Repeat("x", 1<<20) + `"}`, 200, "/.well-known/terraform.json is larger than 1048576 bytes", true},
 		{"an error", json, `{}`, 500, "it answers /.well-known/terraform.json with status 500", true},
 	} {
 		t.Run(tt.does, func(t *testing.T) {
 			server, host := tlsServer(t, func(w http.ResponseWriter, r *http.Request) {
 				if r.URL.Path != "/.well-known/terraform.json" || r.Header.Get("Accept") != "application/json" || r.Header.Get("Authorization") != "" {
-					t.Errorf("asked for %s with Accept %q and Authorization %q", r.URL, r.Header.Get("Accept"), r.Header.Get("Authorization"))
+					t.Errorf("requested %s with Accept %q and Authorization %q", r.URL, r.Header.Get("Accept"), r.Header.Get("Authorization"))
 				}
 				w.Header().Set("Content-Type", tt.contentType)
 				w.WriteHeader(tt.status)
-				_, _ = w.Write([]byte(tt.document)) // a client may hang up
+				_, _ = w.Write([]byte(tt.document)) // the client may disconnect
 			})
 			api, err := DiscoverAPI(t.Context(), server.Client(), Address{Host: host})
 			switch {
@@ -61,7 +61,7 @@ func TestDiscoverAPI(t *testing.T) {
 func TestDiscoveryFollowsRedirectsAndReadsURLsRelativeToTheLast(t *testing.T) {
 	other, _ := tlsServer(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		_, _ = w.Write([]byte(`{"tfe.v2":"/elsewhere/"}`)) // a client may hang up
+		_, _ = w.Write([]byte(`{"tfe.v2":"/elsewhere/"}`)) // the client may disconnect
 	})
 	hops := 0
 	server, host := tlsServer(t, func(w http.ResponseWriter, r *http.Request) {
@@ -77,7 +77,7 @@ func TestDiscoveryFollowsRedirectsAndReadsURLsRelativeToTheLast(t *testing.T) {
 		t.Errorf("%v, %v; want it below %s", api, err, other.URL)
 	}
 	hops = 4
-	if _, err := DiscoverAPI(t.Context(), server.Client(), Address{Host: host}); err == nil || !strings.Contains(err.Error(), "redirects more than 3 times") {
+	if _, err := DiscoverAPI(t.Context(), server.Client(), Address{Host: host}); err == nil || !strings.Contains(err.Error(), "more than 3 redirects") {
 		t.Errorf("after a fourth redirect: %v", err)
 	}
 }
@@ -90,14 +90,14 @@ func TestDiscoveryIsNeverLedToPlainHTTP(t *testing.T) {
 		http.Redirect(w, r, strings.Replace(plain.URL, "127.0.0.1", "127.0.0.1.nip.example", 1), http.StatusFound)
 	})
 	_, err := DiscoverAPI(t.Context(), server.Client(), Address{Host: host})
-	if err == nil || !strings.Contains(err.Error(), "where nothing would be encrypted") || asked {
-		t.Errorf("%v; the plain server was asked: %v", err, asked)
+	if err == nil || !strings.Contains(err.Error(), "which is not encrypted") || asked {
+		t.Errorf("%v; the plain server was contacted: %v", err, asked)
 	}
 
-	// A host elsewhere cannot send us to a port of this machine either.
+	// A remote host must not redirect us to a port of this machine either.
 	loopback := mustParse(t, "http://127.0.0.1:1/api/v2/")
 	if err := mustBeSafe(loopback, mustParse(t, "https://tfe.example.com/")); err == nil {
-		t.Error("a remote host may lead to plain http on this machine")
+		t.Error("a remote host may redirect to plain http on this machine")
 	}
 	if err := mustBeSafe(loopback, loopback); err != nil {
 		t.Errorf("plain http on this machine, named by the user: %v", err)
@@ -114,7 +114,7 @@ func TestAnAddressWithASchemeIsNotDiscovered(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		api, err := DiscoverAPI(t.Context(), nil, addr) // without a client: nothing can be asked
+		api, err := DiscoverAPI(t.Context(), nil, addr) // without a client, a request would panic
 		if err != nil || api.String() != want {
 			t.Errorf("%s: %v, %v; want %s", given, api, err, want)
 		}
@@ -125,7 +125,7 @@ func TestAnAddressWithASchemeIsNotDiscovered(t *testing.T) {
 }
 
 func TestDiscoveryOfAHostThatCannotBeReached(t *testing.T) {
-	t.Run("whose authority nobody knows", func(t *testing.T) {
+	t.Run("with an untrusted authority", func(t *testing.T) {
 		_, host := tlsServer(t, func(http.ResponseWriter, *http.Request) {})
 		_, err := DiscoverAPI(t.Context(), &http.Client{}, Address{Host: host})
 		if err == nil || !strings.Contains(err.Error(), "--ca-file") {

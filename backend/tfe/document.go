@@ -17,13 +17,13 @@ import (
 	"tfhaul/backend"
 )
 
-// This file reads of the API's documents what is used of them. go-tfe makes the
-// requests that not every move makes; its own reading of the answers builds everything that a workspace or a
-// state version can say, by reflection and twice over, and loses some of what is
-// needed here. It was half of what a move cost in CPU time.
+// This file decodes only the fields we use. go-tfe sends the requests that are not part of
+// every move, but does not decode the responses: it builds everything that a workspace or
+// state version can contain, twice and by reflection, and loses some of what we need. That
+// was half of a move's CPU time.
 
-// ask makes a request as go-tfe does and has read understand the answer. Options
-// are go-tfe's: the query of a GET, the document of a POST.
+// ask sends a request as go-tfe does and decodes the response with read. Options are
+// go-tfe's: the query of a GET, the document of a POST.
 func ask[T any](ctx context.Context, c *Client, op, method, path string, options any, read func([]byte) (T, error)) (T, error) {
 	result, err := call(ctx, op, func(ctx context.Context) (T, error) {
 		var none T
@@ -31,12 +31,12 @@ func ask[T any](ctx context.Context, c *Client, op, method, path string, options
 		if err != nil {
 			return none, err
 		}
-		// The transport keeps the answer; an answer that broke off fails here.
+		// The transport keeps the response; an incomplete response fails here.
 		if err := req.Do(ctx, io.Discard); err != nil {
 			return none, err
 		}
 		x := exchangeOf(ctx)
-		if x.status >= 300 { // which go-tfe takes for success
+		if x.status >= 300 { // which go-tfe treats as success
 			return none, errRedirected
 		}
 		return read(x.body.Bytes())
@@ -44,23 +44,23 @@ func ask[T any](ctx context.Context, c *Client, op, method, path string, options
 	return result, err
 }
 
-// An outgoing is the document of a request: its size in bytes, and how to read it
-// from its first byte, for every attempt anew.
+// An outgoing is the document of a request: its size in bytes, and a reader for each
+// attempt.
 type outgoing struct {
 	size int64
 	open func(context.Context) io.ReadCloser
 }
 
-// written is a document that is there whole.
+// written returns a document that is already in memory.
 func written(document []byte) *outgoing {
 	return &outgoing{int64(len(document)), func(context.Context) io.ReadCloser {
 		return io.NopCloser(bytes.NewReader(document))
 	}}
 }
 
-// send makes a request without go-tfe, whose layers take as much time as net/http for
-// it, and has read understand the answer. It is for what every move does; doc is nil
-// where nothing is sent along.
+// send sends a request without go-tfe, whose layers take as much time as net/http itself,
+// and decodes the response with read. Every move uses it; doc is nil for a request without
+// a body.
 func send[T any](ctx context.Context, c *Client, op, method, path string, doc *outgoing, read func([]byte) (T, error)) (T, error) {
 	return call(ctx, op, func(ctx context.Context) (T, error) {
 		var none T
@@ -80,7 +80,7 @@ func send[T any](ctx context.Context, c *Client, op, method, path string, doc *o
 		}
 		defer resp.Body.Close()
 		if _, err := io.Copy(io.Discard, resp.Body); err != nil {
-			return none, err // an answer that broke off
+			return none, err // an incomplete response
 		}
 		if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusCreated {
 			return none, errors.New(resp.Status)
@@ -89,10 +89,10 @@ func send[T any](ctx context.Context, c *Client, op, method, path string, doc *o
 	})
 }
 
-// jsonAPIOnly is what is sent and accepted. It is not to be changed.
+// jsonAPIOnly is the content type that is sent and accepted. It must not be modified.
 var jsonAPIOnly = []string{jsonapi.MediaType}
 
-// A document is a JSON:API document of one resource, or of several in a slice.
+// A document is a JSON:API document with one resource, or with several in a slice.
 type document[T any] struct {
 	Data     T               `json:"data"`
 	Included []namedResource `json:"included"`
@@ -107,7 +107,7 @@ type resourceID struct {
 	ID   string `json:"id"`
 }
 
-// A namedResource is a resource that others name: a user, a team or a run.
+// A namedResource is a resource that others refer to: a user, a team or a run.
 type namedResource struct {
 	resourceID
 	Attributes struct {
@@ -120,14 +120,14 @@ type namedResource struct {
 	} `json:"attributes"`
 }
 
-// A relation is one to one other resource.
+// A relation is a to-one relationship.
 type relation struct {
-	// Data is null where there is no other resource, and empty where the server does
-	// not say.
+	// Data is null if there is no related resource, and empty if the server does not report
+	// it.
 	Data jsontext.Value `json:"data"`
 }
 
-// other is the resource on the other side of a relation, or nil.
+// other returns the related resource, or nil.
 func (r *relation) other() (*resourceID, error) {
 	if r == nil || len(r.Data) == 0 {
 		return nil, nil
@@ -137,10 +137,10 @@ func (r *relation) other() (*resourceID, error) {
 	return id, err
 }
 
-// known says whether the server told what is on the other side, be it nothing.
+// known reports whether the server reported the related resource, even that there is none.
 func (r *relation) known() bool { return r != nil && len(r.Data) > 0 }
 
-// workspaceData is a workspace's part of a document.
+// workspaceData is the part of a document about a workspace.
 type workspaceData struct {
 	resourceID
 	Attributes struct {
@@ -166,17 +166,17 @@ type workspaceData struct {
 	} `json:"relationships"`
 }
 
-// errNoDocument says that an answer is none that the API describes.
-var errNoDocument = errors.New("it is not a document as the API describes it")
+// errNoDocument is returned for a response that is not in the API's format.
+var errNoDocument = errors.New("it does not match the API's format")
 
-// lenient has documents read as servers write them and as encoding/json takes them.
-// Unlike that package, this one reads an answer once instead of twice, and builds
-// nothing to pass over what is not used, which is most of it.
+// lenient makes decoding as tolerant as encoding/json. Unlike that package, this one reads
+// a response once instead of twice, and allocates nothing to skip unused fields, which are
+// most of it.
 var lenient = json.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 
-// understand reads an answer into a document. Of the errors of package json only
-// those of the grammar are passed on, without the names that led to the place, which
-// are the server's: the others may quote what they read.
+// understand decodes a response. Of package json's errors it returns only syntax errors,
+// without the names leading to the position, which the server chose. The other errors may
+// quote the input.
 func understand(raw []byte, doc any) error {
 	err := json.Unmarshal(raw, doc, lenient)
 	syntax, grammar := errors.AsType[*jsontext.SyntacticError](err)
@@ -192,7 +192,7 @@ func understand(raw []byte, doc any) error {
 	return errNoDocument
 }
 
-// check says whether a resource is one, and of the type that it should be.
+// check checks that a resource has an ID and the expected type.
 func (r resourceID) check(kind string) error {
 	if r.Type != kind || r.ID == "" {
 		return errNoDocument
@@ -200,17 +200,17 @@ func (r resourceID) check(kind string) error {
 	return nil
 }
 
-// lockedIs checks that the answer to a lock action is about the workspace, and that the
-// workspace is locked now, or is not, where the answer says so. One that was renamed is
-// still the same.
+// lockedIs checks that the response to a lock action is about this workspace, and that the
+// workspace is now locked, or not, if the response says so. A renamed workspace is still
+// the same.
 func (d *workspaceData) lockedIs(id string, locked bool) error {
 	if err := d.check("workspaces"); err != nil {
 		return err
 	}
-	switch told := d.Attributes.Locked; {
+	switch got := d.Attributes.Locked; {
 	case d.ID != id:
-		return &strangerError{"the workspace", id, clean(d.ID)}
-	case told == nil || *told == locked:
+		return &mismatchError{"the workspace", id, clean(d.ID)}
+	case got == nil || *got == locked:
 		return nil
 	case locked:
 		return errors.New("it says that the workspace is not locked")
@@ -219,7 +219,7 @@ func (d *workspaceData) lockedIs(id string, locked bool) error {
 	}
 }
 
-// lockAnswer gives a function that reads the answer to a lock request.
+// lockAnswer returns a decoder for the response to a lock request.
 func lockAnswer(organization, id string) func([]byte) (*Workspace, error) {
 	return func(raw []byte) (*Workspace, error) {
 		var doc document[workspaceData]
@@ -233,8 +233,8 @@ func lockAnswer(organization, id string) func([]byte) (*Workspace, error) {
 	}
 }
 
-// unlockAnswer gives a function that reads the answer to an unlock request. A
-// workspace that was renamed meanwhile is another to those who call it by its name.
+// unlockAnswer returns a decoder for the response to an unlock request. A workspace that
+// has been renamed is a different one to callers that use its name.
 func unlockAnswer(ws *Workspace) func([]byte) (struct{}, error) {
 	return func(raw []byte) (struct{}, error) {
 		var doc struct {
@@ -249,8 +249,8 @@ func unlockAnswer(ws *Workspace) func([]byte) (struct{}, error) {
 		if err := understand(raw, &doc); err != nil {
 			return struct{}{}, err
 		}
-		if told := clean(doc.Data.Attributes.Name); told != "" && !strings.EqualFold(told, ws.Name) {
-			return struct{}{}, &strangerError{"the workspace", ws.Name, told}
+		if got := clean(doc.Data.Attributes.Name); got != "" && !strings.EqualFold(got, ws.Name) {
+			return struct{}{}, &mismatchError{"the workspace", ws.Name, got}
 		}
 		d := workspaceData{resourceID: doc.Data.resourceID}
 		d.Attributes.Locked = doc.Data.Attributes.Locked
@@ -258,7 +258,7 @@ func unlockAnswer(ws *Workspace) func([]byte) (struct{}, error) {
 	}
 }
 
-// workspaceIn gives a function that reads the workspace of a document.
+// workspaceIn returns a decoder for a workspace.
 func workspaceIn(organization string) func([]byte) (*Workspace, error) {
 	return func(raw []byte) (*Workspace, error) {
 		var doc document[workspaceData]
@@ -269,8 +269,8 @@ func workspaceIn(organization string) func([]byte) (*Workspace, error) {
 	}
 }
 
-// workspaceBy gives a function that reads the workspace of a document, which must be
-// the one that was asked for, by its name or its id. Names are compared without case.
+// workspaceBy returns a decoder for the workspace with this name or ID. Names are compared
+// case-insensitively.
 func workspaceBy(organization, name, id string) func([]byte) (*Workspace, error) {
 	read := workspaceIn(organization)
 	return func(raw []byte) (*Workspace, error) {
@@ -279,15 +279,15 @@ func workspaceBy(organization, name, id string) func([]byte) (*Workspace, error)
 		case err != nil:
 			return nil, err
 		case id != "" && ws.ID != id:
-			return nil, &strangerError{"the workspace", id, ws.ID}
+			return nil, &mismatchError{"the workspace", id, ws.ID}
 		case name != "" && ws.Name != "" && !strings.EqualFold(ws.Name, name):
-			return nil, &strangerError{"the workspace", name, ws.Name}
+			return nil, &mismatchError{"the workspace", name, ws.Name}
 		}
 		return ws, nil
 	}
 }
 
-// workspace makes a Workspace of what was read.
+// workspace returns the Workspace with the decoded fields.
 func (d *workspaceData) workspace(organization string, others []namedResource) (*Workspace, error) {
 	if err := d.check("workspaces"); err != nil {
 		return nil, err
@@ -298,7 +298,7 @@ func (d *workspaceData) workspace(organization string, others []namedResource) (
 		return nil, errNoDocument
 	}
 	if home != nil && home.ID != "" && !strings.EqualFold(home.ID, organization) {
-		return nil, &strangerError{"a workspace of the organization", organization, clean(home.ID)}
+		return nil, &mismatchError{"a workspace of the organization", organization, clean(home.ID)}
 	}
 	permitted := func(p *bool) bool { return p == nil || *p }
 	w := &Workspace{
@@ -315,8 +315,8 @@ func (d *workspaceData) workspace(organization string, others []namedResource) (
 		return nil, errNoDocument
 	}
 	if run != nil {
-		told := find(others, *run)
-		w.CurrentRun, w.CurrentRunStatus, w.RunWaits = clean(run.ID), clean(told.Attributes.Status), told.Attributes.Actions.Confirmable
+		got := find(others, *run)
+		w.CurrentRun, w.CurrentRunStatus, w.RunWaits = clean(run.ID), clean(got.Attributes.Status), got.Attributes.Actions.Confirmable
 	}
 	current, err := rel.CurrentStateVersion.other()
 	if err != nil {
@@ -342,7 +342,7 @@ func (d *workspaceData) workspace(organization string, others []namedResource) (
 	return w, nil
 }
 
-// find finds the resource that is meant, or one that says nothing.
+// find returns the included resource that matches, or a zero one.
 func find(others []namedResource, id resourceID) *namedResource {
 	for i := range others {
 		if others[i].resourceID == id {
@@ -352,7 +352,7 @@ func find(others []namedResource, id resourceID) *namedResource {
 	return new(namedResource)
 }
 
-// holderIn reads who holds a lock.
+// holderIn returns who holds a lock.
 func holderIn(others []namedResource, id resourceID) backend.Holder {
 	h := backend.Holder{ID: clean(id.ID)}
 	switch id.Type {
@@ -368,7 +368,7 @@ func holderIn(others []namedResource, id resourceID) backend.Holder {
 	return h
 }
 
-// stateVersionData is a state version's part of a document.
+// stateVersionData is the part of a document about a state version.
 type stateVersionData struct {
 	resourceID
 	Attributes struct {
@@ -387,8 +387,8 @@ type stateVersionData struct {
 	} `json:"relationships"`
 }
 
-// stateVersionOf gives a function that reads the state version of a document, which
-// must be one of the workspace, where the document says so, and have the id; "" is any.
+// stateVersionOf returns a decoder for a state version of this workspace, if the document
+// says so, with this ID; "" means any.
 func stateVersionOf(workspace, id string) func([]byte) (*StateVersion, error) {
 	return func(raw []byte) (*StateVersion, error) {
 		v, err := stateVersionIn(raw)
@@ -396,15 +396,15 @@ func stateVersionOf(workspace, id string) func([]byte) (*StateVersion, error) {
 		case err != nil:
 			return nil, err
 		case id != "" && v.ID != id:
-			return nil, &strangerError{"the state version", id, v.ID}
+			return nil, &mismatchError{"the state version", id, v.ID}
 		case workspace != "" && v.workspace != "" && v.workspace != workspace:
-			return nil, &strangerError{"a state version of the workspace", workspace, v.workspace}
+			return nil, &mismatchError{"a state version of the workspace", workspace, v.workspace}
 		}
 		return v, nil
 	}
 }
 
-// stateVersionIn reads the state version of a document.
+// stateVersionIn decodes a state version.
 func stateVersionIn(raw []byte) (*StateVersion, error) {
 	var doc document[stateVersionData]
 	if err := understand(raw, &doc); err != nil {
@@ -413,7 +413,7 @@ func stateVersionIn(raw []byte) (*StateVersion, error) {
 	return doc.Data.stateVersion()
 }
 
-// stateVersion makes a StateVersion of what was read.
+// stateVersion returns the StateVersion with the decoded fields.
 func (d *stateVersionData) stateVersion() (*StateVersion, error) {
 	if err := d.check("state-versions"); err != nil {
 		return nil, err
@@ -443,14 +443,13 @@ func (d *stateVersionData) stateVersion() (*StateVersion, error) {
 	return v, nil
 }
 
-// A page is a part of a listing.
+// A page is one page of a listing.
 type page[T any] struct {
 	items []T
 	next  *gotfe.Pagination
 }
 
-// pageOf gives a function that reads a page, each of whose items is made of its part of
-// the document.
+// pageOf returns a decoder for a page; item converts each of its elements.
 func pageOf[D, T any](item func(*D, []namedResource) (T, error)) func([]byte) (page[T], error) {
 	return func(raw []byte) (page[T], error) {
 		var (

@@ -10,76 +10,74 @@ import (
 	"tfhaul/backend"
 )
 
-// Code says what an answer of the API means for us. The rows are those of the
-// API's own status tables, but a code is found from the text of an answer as
-// well as from its status: compatible servers answer conflicts with 500, and
-// titles drift between releases.
+// Code classifies a response of the API. The code is found from a response's text as well
+// as its status: compatible servers report conflicts as 500, and titles change between
+// releases.
 type Code = backend.Code
 
-// The codes, from the API's answers to state versions, locks and everything else.
+// Codes for the API's responses.
 const (
 	// Unauthorized: the token is missing, wrong or expired (401).
 	Unauthorized = backend.Unauthorized
-	// ForbiddenOrMissing: 403, or 404, which TFE answers alike for what does not
-	// exist, what the token may not see, organization tokens where they are not
-	// allowed, and missing entitlements.
+	// ForbiddenOrMissing: 403, or 404, which TFE uses for what does not exist, what the
+	// token cannot see, organization tokens where they are not allowed, and missing
+	// entitlements.
 	ForbiddenOrMissing = backend.ForbiddenOrMissing
-	// NotLocked: the workspace is not locked, and takes states only when it is.
+	// NotLocked: the workspace is not locked, and accepts states only when it is.
 	NotLocked = backend.NotLocked
-	// LockedByOther: somebody else holds the workspace's lock.
+	// LockedByOther: someone else holds the workspace's lock.
 	LockedByOther = backend.LockedByOther
-	// Diverged: the server holds other bytes under the same serial.
+	// Diverged: the server has different bytes with the same serial.
 	Diverged = backend.Diverged
-	// Unrelated: the server holds a state of another lineage.
+	// Unrelated: the server has a state with another lineage.
 	Unrelated = backend.Unrelated
-	// Stale: the server holds a higher serial.
+	// Stale: the server has a higher serial.
 	Stale = backend.Stale
-	// MD5Mismatch: what the server received is not what the MD5 announced.
+	// MD5Mismatch: what the server received does not match the announced MD5.
 	MD5Mismatch Code = "md5-mismatch"
-	// NoSignedUpload: an old server that takes states only inside the POST.
+	// NoSignedUpload: an old server that accepts states only inside the POST.
 	NoSignedUpload Code = "no-signed-upload"
-	// Malformed: the server could not make sense of the request (422).
+	// Malformed: the server rejected the request as invalid (422).
 	Malformed Code = "malformed"
-	// TooLarge: something on the way bounds the size of a request body (413).
+	// TooLarge: something on the way limits the size of a request body (413).
 	TooLarge Code = "too-large"
-	// RateLimited: the rate limit was still exceeded after long waiting (429).
+	// RateLimited: the rate limit was still exceeded after a long wait (429).
 	RateLimited = backend.RateLimited
-	// StillPending: the workspace cannot be unlocked while its newest state
-	// version is still being processed.
+	// StillPending: the workspace cannot be unlocked while its newest state version is
+	// being processed.
 	StillPending = backend.StillPending
-	// NoBytesYet: the server has no address for a state version's bytes yet.
+	// NoBytesYet: the server has no URL for a state version's bytes yet.
 	NoBytesYet = backend.NoBytesYet
-	// Unreachable: no connection was made, so the request took no effect.
+	// Unreachable: there was no connection, so the request took no effect.
 	Unreachable = backend.Unreachable
-	// Ambiguous: the request may or may not have taken effect: its reply was
-	// lost, late, or not one the API gives. Read before doing anything again.
+	// Ambiguous: the request may have taken effect: its response was lost, late, or not one
+	// of the API's. Read before doing anything else.
 	Ambiguous = backend.Ambiguous
-	// Withheld: the request was not sent, because the check that WithSending set for
-	// it failed.
+	// Withheld: the request was not sent because the check set by WithSending failed.
 	Withheld Code = "withheld"
 	// Rejected: any other refusal. The request took no effect.
 	Rejected Code = "rejected"
 )
 
-// Error is an answer of the API other than success, or the lack of an answer.
-// Its text never holds a token, a signed URL or anything of a state.
+// Error is an unsuccessful response of the API, or the lack of a response. Its text never
+// contains a token, a signed URL or state content.
 type Error struct {
-	// Op is what was being done to what, such as "lock workspace acme/network".
+	// Op is what was attempted, such as "lock workspace acme/network".
 	Op string
-	// Code is what the answer means.
+	// Code classifies the response.
 	Code Code
-	// Status is the HTTP status, or 0 when there was no answer.
+	// Status is the HTTP status, or 0 without a response.
 	Status int
-	// Details are the texts of the answer's error objects.
+	// Details are the texts of the response's error objects.
 	Details []string
-	// TokenFrom is where the token came from that was sent; "" where that is not known.
+	// TokenFrom is where the token came from; "" if unknown.
 	TokenFrom string
-	// Err is the failure of the connection when there was no answer, or what is
-	// wrong with the answer. Print the Error, not this: it may name a proxy.
+	// Err is the failure of the connection if there was no response, or what is wrong with
+	// the response. Print the Error rather than Err, which may name a proxy.
 	Err error
 }
 
-// Error says what failed and what the server said of it.
+// Error says what failed and how the server answered.
 func (e *Error) Error() string {
 	var text string
 	switch {
@@ -88,14 +86,14 @@ func (e *Error) Error() string {
 		if e.TokenFrom != "" {
 			from = " from " + e.TokenFrom
 		}
-		text = "the server does not accept the token" + from + " (401): it is wrong, has expired or was revoked"
+		text = "the server rejects the token" + from + " (401): it is wrong, has expired or was revoked"
 	case e.Code == RateLimited:
-		text = "the server's rate limit was still exceeded after long waiting (429)"
+		text = "the server's rate limit was still exceeded after a long wait (429)"
 	case e.Err != nil:
 		text = redact(e.Err)
 	case e.Code == ForbiddenOrMissing:
-		text = fmt.Sprintf("the server answered %d, which may mean that it does not exist, that the token may not see or do this, "+
-			"that it is an organization's token (which cannot write states), or that the organization lacks the entitlement", e.Status)
+		text = fmt.Sprintf("the server answered %d: it does not exist, or this token has no access "+
+			"(an organization token cannot write states), or the organization lacks the entitlement", e.Status)
 	case len(e.Details) > 0:
 		text = fmt.Sprintf("the server answered %d: %s", e.Status, strings.Join(e.Details, "; "))
 	default:
@@ -104,11 +102,11 @@ func (e *Error) Error() string {
 	return e.Op + ": " + text
 }
 
-// Unwrap gives what Err holds: among others the context's error, if that ended
-// the request, and a *backend.SourceError, if the bytes to send could not be read.
+// Unwrap returns Err, which may wrap the context's error, if that ended the request, or a
+// *backend.SourceError, if the bytes to send could not be read.
 func (e *Error) Unwrap() error { return e.Err }
 
-// As makes a *backend.Error of it, for those who know no kind.
+// As converts it to a *backend.Error, for callers that know no kind.
 func (e *Error) As(target any) bool {
 	as, ok := target.(**backend.Error)
 	if ok {
@@ -119,7 +117,7 @@ func (e *Error) As(target any) bool {
 	return ok
 }
 
-// CodeOf tells what an error of this package means, or "" for any other error.
+// CodeOf returns the code of an *Error, and "" for any other error.
 func CodeOf(err error) Code {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Code
@@ -127,8 +125,8 @@ func CodeOf(err error) Code {
 	return ""
 }
 
-// The texts by which the API names its refusals, folded as fold does. They are
-// matched before the status: a lax server sends them with a 500.
+// Texts that identify the API's refusals, folded by fold. They are matched before the
+// status, because a lax server sends them with a 500.
 var refusals = []struct {
 	text string
 	code Code
@@ -148,7 +146,7 @@ var refusals = []struct {
 	{"exceeded the api's rate limit", RateLimited},
 }
 
-// classify tells what an answer with this status and these texts means.
+// classify returns the code for a response with this status and these texts.
 func classify(status int, details []string) Code {
 	if code := codeOfTexts(details); code != "" {
 		return code
@@ -167,18 +165,18 @@ func classify(status int, details []string) Code {
 	case status == http.StatusTooManyRequests:
 		return RateLimited
 	case status == http.StatusConflict, status == http.StatusRequestTimeout, status >= 500:
-		// A conflict that names none of the known reasons, a proxy's page, a
-		// gateway that gave up: it may have been done.
+		// A conflict without a known reason, a proxy's page or a gateway timeout: the
+		// request may have taken effect.
 		return Ambiguous
 	case status >= 300:
 		return Rejected
 	}
-	// A success that could not be read.
+	// A successful response that could not be decoded.
 	return Ambiguous
 }
 
-// classifySigned tells what the answer to a signed URL means: its host knows
-// neither tokens nor serials, so the API's statuses do not hold there.
+// classifySigned returns the code for the response to a signed URL. Its host knows neither
+// tokens nor serials, so the API's statuses mean something else there.
 func classifySigned(status int, details []string) Code {
 	switch code := classify(status, details); code {
 	case Unauthorized, ForbiddenOrMissing, Stale, Malformed:
@@ -191,13 +189,13 @@ func classifySigned(status int, details []string) Code {
 	}
 }
 
-// codeOfTexts finds a refusal by the texts of an answer, or returns "".
+// codeOfTexts finds a refusal by the texts of a response, or returns "".
 func codeOfTexts(details []string) Code {
 	code, _ := refusalIn(details)
 	return code
 }
 
-// refusalIn finds a refusal and the text that it is known by.
+// refusalIn finds a refusal and the text that identifies it.
 func refusalIn(details []string) (Code, string) {
 	for _, d := range details {
 		folded := fold(d)
@@ -210,19 +208,18 @@ func refusalIn(details []string) (Code, string) {
 	return "", ""
 }
 
-// fold makes texts comparable: lower case, white space and newlines collapsed.
+// fold makes texts comparable: lower case, with white space collapsed.
 func fold(s string) string {
 	return strings.ToLower(strings.Join(strings.Fields(s), " "))
 }
 
-// mostDetails is how many texts of one answer are kept.
-const mostDetails = 5
+// maxDetails is how many texts of one response are kept.
+const maxDetails = 5
 
-// detailsOf reads the texts of an error body: JSON:API error objects, or the
-// plain strings of the first API. Anything else, such as a proxy's HTML page,
-// has none: its text is not the API's word. The type that the header names is
-// not looked at; lax servers send errors as text/plain. The bearer is what must
-// not be repeated.
+// detailsOf returns the texts of an error body: JSON:API error objects, or the plain
+// strings of the original API. Other bodies, such as a proxy's HTML page, have none,
+// because their text is not the API's. The content type is ignored: lax servers send errors
+// as text/plain. The texts must not repeat the bearer.
 func detailsOf(body []byte, bearer string) []string {
 	var doc struct {
 		Errors []json.RawMessage `json:"errors"`
@@ -231,18 +228,18 @@ func detailsOf(body []byte, bearer string) []string {
 		return nil
 	}
 	var details []string
-	for _, raw := range doc.Errors[:min(len(doc.Errors), mostDetails)] {
+	for _, raw := range doc.Errors[:min(len(doc.Errors), maxDetails)] {
 		var text string
 		if json.Unmarshal(raw, &text) != nil {
-			// Only the texts: the status is a string in most bodies and a number in
-			// that of a 429. A member of another type does not spoil the others.
+			// Only the texts: the status is usually a string, but a number for a 429. A
+			// member with an unexpected type does not spoil the others.
 			var object struct{ Title, Detail string }
 			_ = json.Unmarshal(raw, &object)
 			if text = object.Detail; text == "" {
 				text = object.Title
 			}
 		}
-		if text = tame(text, bearer); text != "" {
+		if text = withoutSecretText(text, bearer); text != "" {
 			details = append(details, text)
 		}
 	}

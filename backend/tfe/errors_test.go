@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// object is an error body as the API sends it.
+// object returns an error body as the API sends it.
 func object(status any, title, detail string) string {
 	b, err := json.Marshal(map[string]any{"errors": []any{map[string]any{"status": status, "title": title, "detail": detail}}})
 	if err != nil {
@@ -19,7 +19,7 @@ func object(status any, title, detail string) string {
 	return string(b)
 }
 
-// The API's texts, as it sends them.
+// Texts as sent by the API.
 const (
 	textNotLocked = "This workspace is not locked and will only accept state uploads when locked"
 	textLockedBy  = "This workspace is locked by %s and will only accept state uploads from them while locked."
@@ -63,16 +63,16 @@ func TestEveryAnswerHasItsMeaning(t *testing.T) {
 	const html = "<html><body><h1>502 Bad Gateway</h1></body></html>"
 	const plainType = "text/html"
 	cases := []struct {
-		op, name, kind string // kind of the body; "" is JSON:API
+		op, name, kind string // content type of the body; "" is JSON:API
 		status         int
 		body           string
 		want           Code
-		text           string // of the error, without the name of the operation
+		text           string // of the error, without the operation
 	}{
 		{"create", "a bad token", "", 401, object("401", "unauthorized", ""), Unauthorized,
-			"the server does not accept the token (401): it is wrong, has expired or was revoked"},
-		{"create", "nothing there", "", 404, object("404", "not found", ""), ForbiddenOrMissing,
-			"the server answered 404, which may mean that it does not exist, that the token may not see or do this, that it is an organization's token (which cannot write states), or that the organization lacks the entitlement"},
+			"the server rejects the token (401): it is wrong, has expired or was revoked"},
+		{"create", "missing", "", 404, object("404", "not found", ""), ForbiddenOrMissing,
+			"the server answered 404: it does not exist, or this token has no access (an organization token cannot write states), or the organization lacks the entitlement"},
 		{"create", "forbidden", "", 403, "", ForbiddenOrMissing, ""},
 		{"create", "not locked", "", 409, object("409", "conflict", textNotLocked), NotLocked, "the server answered 409: " + textNotLocked},
 		{"create", "locked by a run", "", 409, object("409", "conflict", fmt.Sprintf(textLockedBy, "Run run-1")), LockedByOther, ""},
@@ -91,31 +91,31 @@ func TestEveryAnswerHasItsMeaning(t *testing.T) {
 		{"create", "a conflict without JSON", plainType, 409, html, Ambiguous, "the server answered 409 Conflict"},
 		{"create", "a conflict without a body", "", 409, "", Ambiguous, ""},
 		{"create", "a gateway's page", plainType, 502, html, Ambiguous, "the server answered 502 Bad Gateway"},
-		{"create", "a server's error", "", 500, "", Ambiguous, ""},
-		{"create", "a status nobody knows", "", 599, "", Ambiguous, "the server answered 599"},
-		{"create", "a client's error nobody knows", "", 418, "", Rejected, ""},
-		{"create", "a time-out", "", 408, "", Ambiguous, ""},
-		{"create", "the first API's errors", "application/json", 409, `{"errors":["` + textMD5 + `"]}`, Diverged, ""},
-		{"create", "case and lines differ", "", 409, object(409, "", "this workspace IS not\n  locked and will\tonly accept state uploads when locked"), NotLocked, ""},
+		{"create", "a server error", "", 500, "", Ambiguous, ""},
+		{"create", "an unknown status", "", 599, "", Ambiguous, "the server answered 599"},
+		{"create", "an unknown client error", "", 418, "", Rejected, ""},
+		{"create", "a timeout", "", 408, "", Ambiguous, ""},
+		{"create", "errors of the original API", "application/json", 409, `{"errors":["` + textMD5 + `"]}`, Diverged, ""},
+		{"create", "differences in case and line breaks", "", 409, object(409, "", "this workspace IS not\n  locked and will\tonly accept state uploads when locked"), NotLocked, ""},
 		{"create", "only a title", "", 422, object("422", textParam, ""), NoSignedUpload, ""},
-		{"create", "the second error is the one", "", 409, `{"errors":[{"detail":"Something"},{"title":3,"detail":"` + textMD5 + `"}]}`, Diverged, ""},
+		{"create", "the second error matters", "", 409, `{"errors":[{"detail":"Something"},{"title":3,"detail":"` + textMD5 + `"}]}`, Diverged, ""},
 
-		// A lax server's answers.
+		// Responses of a lax server.
 		{"create", "lax: a lower serial", "application/json", 500, `{"errors":["` + textSerial + `"]}`, Stale, ""},
 		{"create", "lax: same serial, other bytes", "text/plain; charset=utf-8", 500, object("500", "", textMD5), Diverged, ""},
 		{"create", "lax: a wrong MD5", "", 500, "", Ambiguous, ""},
-		{"lock", "lax: held", "", 409, "", LockedByOther, ""},
-		{"lock", "lax: held, as an error", "", 500, object("500", "workspace already locked", ""), LockedByOther, ""},
-		{"unlock", "lax: not held", "", 500, object("500", "workspace already unlocked", ""), NotLocked, ""},
+		{"lock", "lax: locked", "", 409, "", LockedByOther, ""},
+		{"lock", "lax: locked, as an error", "", 500, object("500", "workspace already locked", ""), LockedByOther, ""},
+		{"unlock", "lax: not locked", "", 500, object("500", "workspace already unlocked", ""), NotLocked, ""},
 
 		{"lock", "held", "", 409, object("409", "conflict", "Unable to lock workspace. The workspace is already locked."), LockedByOther, ""},
 		{"lock", "missing", "", 404, object("404", "not found", ""), ForbiddenOrMissing, ""},
-		{"lock", "a gateway gave up", plainType, 504, html, Ambiguous, ""},
-		{"lock", "a success of another shape", "", 200, `[]`, Ambiguous, ""},
-		{"lock", "a success without a body", "", 204, "", Ambiguous, ""},
-		{"unlock", "held by a team", "", 409, object("409", "conflict", fmt.Sprintf(textUnlock, "Team team-1")), LockedByOther, ""},
-		{"unlock", "held by a run", "", 409, object("409", "conflict", fmt.Sprintf(textUnlock, "Run run-1")), LockedByOther, ""},
-		{"unlock", "held by a user", "", 409, object("409", "conflict", fmt.Sprintf(textUnlock, "User user-1")), LockedByOther, ""},
+		{"lock", "a gateway timeout", plainType, 504, html, Ambiguous, ""},
+		{"lock", "an unexpected successful response", "", 200, `[]`, Ambiguous, ""},
+		{"lock", "a successful response without a body", "", 204, "", Ambiguous, ""},
+		{"unlock", "locked by a team", "", 409, object("409", "conflict", fmt.Sprintf(textUnlock, "Team team-1")), LockedByOther, ""},
+		{"unlock", "locked by a run", "", 409, object("409", "conflict", fmt.Sprintf(textUnlock, "Run run-1")), LockedByOther, ""},
+		{"unlock", "locked by a user", "", 409, object("409", "conflict", fmt.Sprintf(textUnlock, "User user-1")), LockedByOther, ""},
 		{"unlock", "not locked", "", 409, object("409", "conflict", "Unable to unlock workspace. The workspace is not locked."), NotLocked, ""},
 		{"unlock", "not locked, without a text", "", 409, "", NotLocked, ""},
 		{"unlock", "pending", "", 503, object("503", "service unavailable", textPending), StillPending, ""},
@@ -123,10 +123,10 @@ func TestEveryAnswerHasItsMeaning(t *testing.T) {
 		{"unlock", "unavailable for another reason", plainType, 503, html, Ambiguous, ""},
 
 		{"read", "missing", "", 404, "", ForbiddenOrMissing, ""},
-		{"read", "HTML for a document", plainType, 200, html, Ambiguous, ""},
+		{"read", "HTML instead of a document", plainType, 200, html, Ambiguous, ""},
 		{"history", "missing", "", 404, "", ForbiddenOrMissing, ""},
 		{"whose", "an expired token", "", 401, object("401", "unauthorized", ""), Unauthorized, ""},
-		{"upload", "a spent address", "text/xml", 403, "<Error/>", Rejected, "the host of the signed address answered 403: the address has expired, or was used before"},
+		{"upload", "a used URL", "text/xml", 403, "<Error/>", Rejected, "the host of the signed URL answered 403: the URL has expired or was already used"},
 		{"upload", "a precondition of the blob store", "", 412, "", Rejected, ""},
 		{"upload", "too large", "", 413, "", TooLarge, ""},
 		{"upload", "unavailable", "", 503, "", Ambiguous, ""},
@@ -152,10 +152,10 @@ func TestEveryAnswerHasItsMeaning(t *testing.T) {
 				t.Errorf("code %q of status %d, want %q of %d: %v", e.Code, e.Status, c.want, c.status, err)
 			}
 			if c.text != "" && err.Error() != e.Op+": "+c.text {
-				t.Errorf("it reads %q, want %q", err, c.text)
+				t.Errorf("the text is %q, want %q", err, c.text)
 			}
 			if e.Op == "" || strings.Contains(err.Error(), "<h1") {
-				t.Errorf("it reads %q", err)
+				t.Errorf("the text is %q", err)
 			}
 		})
 	}
@@ -188,7 +188,7 @@ func TestOperationsAreNamed(t *testing.T) {
 		`find project "Core" of acme: the server answered 418 I'm a teapot`:                    made,
 	} {
 		if err == nil || err.Error() != want {
-			t.Errorf("it reads %q, want %q", err, want)
+			t.Errorf("the text is %q, want %q", err, want)
 		}
 	}
 }
@@ -212,7 +212,7 @@ func TestTextsOfServersAreTamed(t *testing.T) {
 		t.Errorf("%q", err)
 	}
 	many := `{"errors":[` + strings.Repeat(`"x",`, 1000) + `"x"]}`
-	if n := len(detailsOf([]byte(many), "")); n != mostDetails {
+	if n := len(detailsOf([]byte(many), "")); n != maxDetails {
 		t.Errorf("%d texts are kept", n)
 	}
 }

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// Messages, journals and unlock commands name the server as the user does, which
-// is not where discovery found the API.
+// Messages, journals and unlock commands name the server as the user does, not where
+// discovery found the API.
 func TestHostIsWhatTheUserAddressed(t *testing.T) {
 	for given, want := range map[string]string{
 		"acme/net":                       "app.terraform.io",
@@ -22,10 +22,10 @@ func TestHostIsWhatTheUserAddressed(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := client.Host(); got != want {
-			t.Errorf("%s: the client says %q, want %q", given, got, want)
+			t.Errorf("%s: Host is %q, want %q", given, got, want)
 		}
 		if again, err := ParseWorkspace(client.Host()+"/acme/net", func(string) string { return "" }); err != nil || again != address {
-			t.Errorf("%s: what the client says leads to %v (%v)", given, again, err)
+			t.Errorf("%s: the host leads to %v (%v)", given, again, err)
 		}
 	}
 }

@@ -15,12 +15,12 @@ import (
 	"tfhaul/lockwait"
 )
 
-// What servers that are broken or mean ill can do is bounded in memory and in time.
-// Endless bodies are in TestHugeAnswersAreNotHeld, listings without an end in
-// TestListings, nesting in TestHostileDocumentsGiveAnError, silence in TestStalls.
+// Broken and malicious servers must not use unlimited memory or time. Endless bodies are
+// tested in TestHugeAnswersAreNotHeld, endless listings in TestListings, nesting in
+// TestHostileDocumentsGiveAnError, and silence in TestStalls.
 
-// TestADocumentThatDripsEnds has a server that never is silent for long, and never
-// comes to an end.
+// TestADocumentThatDripsEnds reads from a server that is never silent for long, but never
+// finishes.
 func TestADocumentThatDripsEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, end := serveInMemory(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -35,7 +35,7 @@ func TestADocumentThatDripsEnds(t *testing.T) {
 		defer end()
 		start := time.Now()
 		_, err := c.Workspace(t.Context(), "acme", "network")
-		if CodeOf(err) != Ambiguous || !strings.Contains(err.Error(), "the answer was not complete after 5m0s") {
+		if CodeOf(err) != Ambiguous || !strings.Contains(err.Error(), "the response was not complete after 5m0s") {
 			t.Errorf("code %q: %v", CodeOf(err), err)
 		}
 		if took := time.Since(start); took != documentPatience*defaultTimeout {
@@ -44,8 +44,8 @@ func TestADocumentThatDripsEnds(t *testing.T) {
 	})
 }
 
-// TestHeadersBeyondAllBoundsAreRefused has a server that fills the memory before
-// its answer begins.
+// TestHeadersBeyondAllBoundsAreRefused reads from a server that fills the memory before its
+// response begins.
 func TestHeadersBeyondAllBoundsAreRefused(t *testing.T) {
 	for name, handler := range map[string]http.HandlerFunc{
 		"one": func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("X-Long", strings.Repeat("x", 4<<20)) },
@@ -54,7 +54,7 @@ func TestHeadersBeyondAllBoundsAreRefused(t *testing.T) {
 				w.Header().Set(fmt.Sprintf("X-Header-%d", i), strings.Repeat("x", 100))
 			}
 		},
-		"interim answers": func(w http.ResponseWriter, r *http.Request) {
+		"interim responses": func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Link", strings.Repeat("x", 1000))
 			for range 10_000 {
 				if r.Context().Err() != nil {
@@ -73,8 +73,7 @@ func TestHeadersBeyondAllBoundsAreRefused(t *testing.T) {
 	}
 }
 
-// TestCompressedAnswersAreNotUnpacked has a server that answers with little that
-// would become much.
+// TestCompressedAnswersAreNotUnpacked reads from a server that sends a compression bomb.
 func TestCompressedAnswersAreNotUnpacked(t *testing.T) {
 	var bomb bytes.Buffer
 	packed := gzip.NewWriter(&bomb)
@@ -106,7 +105,7 @@ func TestCompressedAnswersAreNotUnpacked(t *testing.T) {
 	}
 }
 
-// TestRedirectsInACircleEnd counts what a server can make us ask.
+// TestRedirectsInACircleEnd counts the requests that a server can cause.
 func TestRedirectsInACircleEnd(t *testing.T) {
 	asked := 0
 	c := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -124,8 +123,8 @@ func TestRedirectsInACircleEnd(t *testing.T) {
 	}
 }
 
-// TestADownloadLongerThanAnnouncedIsNotHeld: what a server gives is streamed, so
-// that its reader decides when it has had enough.
+// TestADownloadLongerThanAnnouncedIsNotHeld checks that a download is streamed, so that its
+// reader decides when to stop.
 func TestADownloadLongerThanAnnouncedIsNotHeld(t *testing.T) {
 	c := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		piece := make([]byte, 1<<20)
@@ -136,7 +135,7 @@ func TestADownloadLongerThanAnnouncedIsNotHeld(t *testing.T) {
 		}
 	}))
 	var before, after runtime.MemStats
-	runtime.GC() // what is garbage is not held
+	runtime.GC() // garbage does not count
 	runtime.ReadMemStats(&before)
 	body, err := c.Open(t.Context(), &StateVersion{ID: "sv-1", download: "/blob"})
 	if err != nil {
@@ -148,7 +147,7 @@ func TestADownloadLongerThanAnnouncedIsNotHeld(t *testing.T) {
 	runtime.GC()
 	runtime.ReadMemStats(&after)
 	_ = body.Close() // it did not end
-	// The server's side holds something, too.
+	// The server uses some memory, too.
 	if held := int64(after.HeapAlloc) - int64(before.HeapAlloc); held > 32<<20 {
 		t.Errorf("%d MiB are held", held>>20)
 	}

@@ -5,9 +5,9 @@ import (
 	"github.com/hashicorp/hcl/hcl/token"
 )
 
-// maxConfigNesting is how deeply a CLI configuration may be nested. HCL reads what is
-// nested by recursion; Go ends a process whose stack overflows. Terraform's own
-// configuration has three levels.
+// maxConfigNesting limits how deeply a CLI configuration may be nested. HCL parses nesting
+// by recursion, and Go ends a process whose stack overflows. Terraform's own configuration
+// has three levels.
 const maxConfigNesting = 100
 
 // tooDeep reports whether HCL text is nested too deeply to be parsed. Splitting it into

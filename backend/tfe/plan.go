@@ -12,22 +12,22 @@ import (
 	gotfe "github.com/hashicorp/go-tfe"
 )
 
-// A Plan is what a server says of a run's plan: its status and counters.
+// A Plan is the status and the counters of a run's plan.
 type Plan struct {
 	// ID is the server's, such as "plan-…".
 	ID string
 	// Status is the API's, such as "running", "finished" or "errored".
 	Status     string
 	HasChanges bool
-	// How many resources it would create, update, destroy and import.
+	// How many resources the plan would import, create, update and destroy.
 	Additions, Changes, Destructions, Imports int
-	// StartedAt and FinishedAt are the server's times; zero where it does not tell.
+	// StartedAt and FinishedAt are zero if the server does not report them.
 	StartedAt, FinishedAt time.Time
 
 	log string // a signed URL: never printed
 }
 
-// Plan reads a plan by its id.
+// Plan reads a plan by its ID.
 func (c *Client) Plan(ctx context.Context, id string) (*Plan, error) {
 	p, err := call(ctx, "read plan "+id, func(ctx context.Context) (*gotfe.Plan, error) { return c.tfe.Plans.Read(ctx, id) })
 	if err != nil {
@@ -44,15 +44,14 @@ func (c *Client) Plan(ctx context.Context, id string) (*Plan, error) {
 	return plan, nil
 }
 
-// OpenPlanJSON starts the download of a plan as JSON, which holds values: whoever
-// reads it must show none. It is nil, without an error, as long as the server has
-// none. A ForbiddenOrMissing error means in most cases that the token may not read
-// it: that takes an administrator of the workspace. The API redirects to an
-// address that works for a minute; the bearer goes along only to the API's own
-// host.
+// OpenPlanJSON starts downloading a plan as JSON. The JSON contains values, which must not
+// be shown. It returns nil without an error while the server has no JSON. A
+// ForbiddenOrMissing error usually means that the token lacks permission: it takes an
+// administrator of the workspace. The API redirects to a URL that is valid for one minute;
+// the token is sent only to the API's own host.
 func (c *Client) OpenPlanJSON(ctx context.Context, planID string) (io.ReadCloser, error) {
 	op := "download the JSON of " + planID
-	x := &exchange{blob: true} // the answer may be the JSON itself
+	x := &exchange{blob: true} // the response may be the JSON itself
 	at := c.api.JoinPath("plans", url.PathEscape(planID), "json-output")
 	resp, err := c.getBlob(x.with(ctx), at)
 	if err != nil {
@@ -85,8 +84,8 @@ func (c *Client) OpenPlanJSON(ctx context.Context, planID string) (io.ReadCloser
 	return &download{ReadCloser: resp.Body, op: op, x: x}, nil
 }
 
-// getBlob asks for bytes, with the bearer at the API's own host, and follows no
-// redirect.
+// getBlob downloads bytes, sending the token only to the API's own host. It follows no
+// redirects.
 func (c *Client) getBlob(ctx context.Context, address *url.URL) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address.String(), nil)
 	if err != nil {
@@ -101,12 +100,11 @@ func (c *Client) getBlob(ctx context.Context, address *url.URL) (*http.Response,
 	return follow.Do(req)
 }
 
-// mostLogPart bounds what is read of a log at once.
-const mostLogPart = 64 << 10
+// maxLogPart limits how much of a log is read at once.
+const maxLogPart = 64 << 10
 
-// PlanLog reads what a plan's log holds from an offset on, at most 64 KiB. It is
-// text of Terraform's, control characters included, between the markers STX and ETX
-// on servers that send them.
+// PlanLog reads up to 64 KiB of a plan's log from an offset. The text is Terraform's,
+// including control characters; some servers put it between the markers STX and ETX.
 func (c *Client) PlanLog(ctx context.Context, p *Plan, offset int64) ([]byte, error) {
 	op := "read the log of " + p.ID
 	address, err := c.blobURL(p.log)
@@ -115,7 +113,7 @@ func (c *Client) PlanLog(ctx context.Context, p *Plan, offset int64) ([]byte, er
 	}
 	q := address.Query()
 	q.Set("offset", fmt.Sprint(offset))
-	q.Set("limit", fmt.Sprint(mostLogPart))
+	q.Set("limit", fmt.Sprint(maxLogPart))
 	address.RawQuery = q.Encode()
 	x := &exchange{blob: true, signed: !sameHost(address, c.api)}
 	resp, err := c.getBlob(x.with(ctx), address)
@@ -126,7 +124,7 @@ func (c *Client) PlanLog(ctx context.Context, p *Plan, offset int64) ([]byte, er
 	if resp.StatusCode >= 300 {
 		return nil, x.failure(op, errors.New(resp.Status))
 	}
-	part, err := io.ReadAll(io.LimitReader(resp.Body, mostLogPart))
+	part, err := io.ReadAll(io.LimitReader(resp.Body, maxLogPart))
 	if err != nil {
 		return nil, x.failure(op, err)
 	}

@@ -16,11 +16,11 @@ import (
 	"tfhaul/lockwait"
 )
 
-// A meteredServer counts the requests as servers do that limit them.
+// A meteredServer counts requests as servers with a rate limit do.
 type meteredServer struct {
 	mu       sync.Mutex
 	arrivals []time.Time
-	limit    string // the header; "" is not sent
+	limit    string // the header; "" means not sent
 	latency  time.Duration
 }
 
@@ -38,8 +38,8 @@ func (s *meteredServer) RoundTrip(req *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: http.StatusNoContent, Header: h, Body: http.NoBody, Request: req, ProtoMajor: 1, ProtoMinor: 1}, nil
 }
 
-// most is the largest number of arrivals in any window of a length: the sliding
-// ones, and with them the server's fixed ones.
+// most returns the largest number of arrivals in any window of a length: sliding windows
+// and the server's fixed ones.
 func (s *meteredServer) most(window time.Duration) int {
 	slices.SortFunc(s.arrivals, time.Time.Compare)
 	most := 0
@@ -58,16 +58,16 @@ func TestRateLimitIsKeptAndUsed(t *testing.T) {
 		workers          int
 		latency          time.Duration
 	}{
-		{"learnt from the header", "30", 0, 30, 8, 20 * time.Millisecond},
+		{"learned from the header", "30", 0, 30, 8, 20 * time.Millisecond},
 		{"many workers", "30", 0, 30, 64, 100 * time.Millisecond},
 		{"a small limit", "2", 0, 2, 8, 50 * time.Millisecond},
-		{"one a second", "1", 0, 1, 8, 50 * time.Millisecond},
+		{"one per second", "1", 0, 1, 8, 50 * time.Millisecond},
 		{"a ceiling of one in two seconds", "30", 0.5, 0.5, 8, 50 * time.Millisecond},
 		{"a ceiling below the server's limit", "30", 7, 7, 8, 20 * time.Millisecond},
 		{"a ceiling above the server's limit", "10", 50, 10, 8, 20 * time.Millisecond},
-		{"a ceiling where the server names no limit", "", 12, 12, 8, 20 * time.Millisecond},
-		{"a ceiling where the header is no number", "30, 30;w=1", 12, 12, 8, 20 * time.Millisecond},
-		{"a fraction for a ceiling", "30", 2.5, 2.5, 8, 20 * time.Millisecond},
+		{"a ceiling without a limit of the server", "", 12, 12, 8, 20 * time.Millisecond},
+		{"a ceiling with a header that is not a number", "30, 30;w=1", 12, 12, 8, 20 * time.Millisecond},
+		{"a fractional ceiling", "30", 2.5, 2.5, 8, 20 * time.Millisecond},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -92,7 +92,8 @@ func TestRateLimitIsKeptAndUsed(t *testing.T) {
 				all.Wait()
 				most := int(math.Ceil(c.allowed))
 				if c.ceiling == 0 && c.workers > most {
-					// What leaves before the first answer cannot know the limit, but counts.
+					// Requests sent before the first response cannot know the limit, but
+					// count.
 					second := time.Duration(float64(time.Second) * max(1, 1/c.allowed))
 					n, _ := slices.BinarySearchFunc(server.arrivals, server.arrivals[0].Add(second), time.Time.Compare)
 					if n > c.workers {
@@ -117,7 +118,7 @@ func TestRequestsBeforeTheLimitIsKnownCount(t *testing.T) {
 		b := newBudget(0)
 		for range 20 {
 			if pause, _ := b.reserve(time.Now(), false); pause != 0 {
-				t.Fatal("held back without a limit")
+				t.Fatal("delayed without a limit")
 			}
 		}
 		b.observe(http.Header{"X-Ratelimit-Limit": {"30"}})
@@ -136,7 +137,7 @@ func TestAbsurdLimitsAreIgnored(t *testing.T) {
 		b := newBudget(0)
 		b.observe(http.Header{"X-Ratelimit-Limit": {value}})
 		if b.most != 0 {
-			t.Errorf("%q is taken for a limit of %d", value, b.most)
+			t.Errorf("%q is taken as a limit of %d", value, b.most)
 		}
 	}
 }
@@ -175,7 +176,7 @@ func TestWaitAfter429(t *testing.T) {
 	}
 }
 
-// A refusingServer answers 429 for a time.
+// A refusingServer answers 429 for a while.
 type refusingServer struct {
 	meteredServer
 	until time.Time
@@ -198,7 +199,7 @@ func TestA429HoldsEverybodyBack(t *testing.T) {
 		server := &refusingServer{until: time.Now().Add(time.Millisecond), reset: "5"}
 		tr := transportOver(server, 0)
 		start := time.Now()
-		resp, err := tr.RoundTrip(apiRequest(t.Context(), t, http.MethodGet, nil)) // refused, and again
+		resp, err := tr.RoundTrip(apiRequest(t.Context(), t, http.MethodGet, nil)) // refused, and repeated
 		if err != nil || resp.StatusCode != http.StatusNoContent || time.Since(start) != 5*time.Second {
 			t.Fatalf("%v after %s", err, time.Since(start))
 		}
@@ -224,7 +225,7 @@ func TestPatienceWithA429IsBounded(t *testing.T) {
 				t.Fatalf("reset %q: %v", reset, err)
 			}
 			if took > patience || took < patience-longestReset {
-				t.Errorf("reset %q: given up after %s", reset, took)
+				t.Errorf("reset %q: failed after %s", reset, took)
 			}
 			if n := len(server.arrivals); n > 310 && reset != "0" && reset != "0.2" || n > 400 {
 				t.Errorf("reset %q: %d requests", reset, n)
@@ -251,14 +252,14 @@ func TestRateWaitEndsWithTheContext(t *testing.T) {
 			t.Errorf("%v after %s and %d requests", err, time.Since(start), len(server.arrivals))
 		}
 		if !closed.closed {
-			t.Error("the body of the request that was never sent stays open")
+			t.Error("the body of the request that was never sent is still open")
 		}
 	})
 }
 
 func TestHostileRateHeadersDoNotReachGoTFE(t *testing.T) {
-	// go-tfe ends the process on a Reset that is no number, and fails every call
-	// when the announced limit is 1 to 3.
+	// go-tfe exits on a Reset that is not a number, and fails every call if the announced
+	// limit is 1 to 3.
 	for i, h := range []http.Header{
 		{"X-Ratelimit-Reset": {"soon"}, "X-Ratelimit-Limit": {"x"}, "X-Ratelimit-Remaining": {"-"}},
 		{"X-Ratelimit-Reset": {"1"}, "X-Ratelimit-Limit": {"2"}},
@@ -286,7 +287,7 @@ func TestHostileRateHeadersDoNotReachGoTFE(t *testing.T) {
 	}
 }
 
-// A bound above all that a server may announce is none: 1e300 is no number of requests.
+// A ceiling above any possible server limit has no effect; 1e300 does not overflow.
 func TestRatesBeyondAllBoundsAreNone(t *testing.T) {
 	for _, rate := range []float64{100_001, 1e9, 1e300} {
 		if b := newBudget(rate); b.most != 0 || b.window != time.Second {

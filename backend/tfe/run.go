@@ -21,35 +21,35 @@ type Run struct {
 	Message string
 	// PlanOnly runs can never be applied.
 	PlanOnly bool
-	// HasChanges is what the server says of its plan.
+	// HasChanges is what the server reports about its plan.
 	HasChanges bool
-	// Confirmable says that it waits for somebody to have it applied, Cancelable that
+	// Confirmable means that it waits for confirmation to be applied, and Cancelable that
 	// it can be canceled now.
 	Confirmable, Cancelable bool
-	// Position is how many runs of the workspace come before it, as long as it waits.
+	// Position is how many runs of the workspace come before it while it waits.
 	Position int
-	// TerraformVersion executes it.
+	// TerraformVersion is the version that executes it.
 	TerraformVersion string
 	CreatedAt        time.Time
-	// The ids of what belongs to it, "" where the server does not tell.
+	// IDs of related objects; "" if the server does not report them.
 	Plan, Apply, ConfigurationVersion, Workspace string
 }
 
-// The statuses of runs that are over, and of those whose plan is finished.
+// Statuses of runs that are over, and of those with a finished plan.
 var (
 	runsOver = []string{"applied", "planned_and_finished", "policy_soft_failed", "discarded", "errored", "canceled", "force_canceled"}
-	// A run that was discarded after its plan has a plan, too; one that was discarded
-	// before has none.
+	// A run that was discarded after its plan has a plan; one that was discarded before has
+	// none.
 	runsPlanned = []string{"planned", "cost_estimating", "cost_estimated", "policy_checking", "policy_checked", "policy_override",
 		"policy_soft_failed", "post_plan_running", "post_plan_completed", "post_plan_awaiting_decision", "planned_and_finished", "planned_and_saved",
 		"confirmed", "queuing_apply", "apply_queued", "pre_apply_running", "pre_apply_completed", "applying", "post_apply_running",
 		"post_apply_completed", "applied"}
 )
 
-// Over says that nothing will become of the run any more.
+// Over reports whether the run is finished for good.
 func (r *Run) Over() bool { return slices.Contains(runsOver, r.Status) }
 
-// Planned says that the run's plan is finished, whatever follows.
+// Planned reports whether the run's plan is finished, whatever follows.
 func (r *Run) Planned() bool { return slices.Contains(runsPlanned, r.Status) }
 
 func newRun(r *gotfe.Run) *Run {
@@ -75,20 +75,21 @@ func newRun(r *gotfe.Run) *Run {
 	return run
 }
 
-// RunOptions say what a run does.
+// RunOptions describe a new run.
 type RunOptions struct {
-	// ConfigurationVersion is the id of the one to use; "" is the workspace's newest.
+	// ConfigurationVersion is the ID of the configuration to use; "" means the workspace's
+	// newest.
 	ConfigurationVersion string
-	// PlanOnly: it can never be applied, and waits for no lock.
+	// PlanOnly runs can never be applied, and do not wait for the lock.
 	PlanOnly bool
-	// AllowEmptyApply: it can be applied although it changes nothing, which rewrites
-	// the state in the workspace's Terraform version.
+	// AllowEmptyApply allows applying a plan without changes, which rewrites the state with
+	// the workspace's Terraform version.
 	AllowEmptyApply bool
-	// Message is shown with the run. It is no secret.
+	// Message is shown with the run, so it must not be secret.
 	Message string
 }
 
-// CreateRun makes a run. One that can be applied is never applied by itself.
+// CreateRun creates a run. It never applies automatically.
 func (c *Client) CreateRun(ctx context.Context, ws *Workspace, o RunOptions) (*Run, error) {
 	never := false
 	options := gotfe.RunCreateOptions{Workspace: &gotfe.Workspace{ID: ws.ID}, Message: &o.Message, AutoApply: &never}
@@ -109,7 +110,7 @@ func (c *Client) CreateRun(ctx context.Context, ws *Workspace, o RunOptions) (*R
 	return newRun(r), nil
 }
 
-// Run reads a run by its id.
+// Run reads a run by its ID.
 func (c *Client) Run(ctx context.Context, id string) (*Run, error) {
 	r, err := call(ctx, "read run "+id, func(ctx context.Context) (*gotfe.Run, error) { return c.tfe.Runs.Read(ctx, id) })
 	if err != nil {
@@ -118,13 +119,13 @@ func (c *Client) Run(ctx context.Context, id string) (*Run, error) {
 	return newRun(r), nil
 }
 
-// RunURL is where a person can look at a run. It is no secret.
+// RunURL returns the web page of a run. It is not secret.
 func (c *Client) RunURL(ws *Workspace, r *Run) string {
 	at := url.URL{Scheme: c.api.Scheme, Host: c.api.Host}
 	return at.JoinPath("app", ws.Organization, "workspaces", ws.Name, "runs", r.ID).String()
 }
 
-// Runs lists the workspace's runs, newest first, page by page as they are consumed.
+// Runs lists the workspace's runs, newest first, fetching pages as they are consumed.
 func (c *Client) Runs(ctx context.Context, ws *Workspace) iter.Seq2[*Run, error] {
 	op := fmt.Sprintf("list the runs of %s/%s", ws.Organization, ws.Name)
 	return pages(ctx, op, func(ctx context.Context, page gotfe.ListOptions) ([]*Run, *gotfe.Pagination, error) {
@@ -142,29 +143,29 @@ func (c *Client) Runs(ctx context.Context, ws *Workspace) iter.Seq2[*Run, error]
 	})
 }
 
-// ApplyRun has a run applied whose plan waits for that.
+// ApplyRun confirms a run that waits to be applied.
 func (c *Client) ApplyRun(ctx context.Context, id, comment string) error {
 	return act(ctx, "apply run "+id, func(ctx context.Context) error {
 		return c.tfe.Runs.Apply(ctx, id, gotfe.RunApplyOptions{Comment: &comment})
 	})
 }
 
-// CancelRun ends a run that waits or is under way. The server takes a moment for it.
+// CancelRun cancels a run that is waiting or executing. The server takes a moment to do so.
 func (c *Client) CancelRun(ctx context.Context, id, comment string) error {
 	return act(ctx, "cancel run "+id, func(ctx context.Context) error {
 		return c.tfe.Runs.Cancel(ctx, id, gotfe.RunCancelOptions{Comment: &comment})
 	})
 }
 
-// DiscardRun ends a run that waits for its plan to be applied.
+// DiscardRun discards a run that waits to be applied.
 func (c *Client) DiscardRun(ctx context.Context, id, comment string) error {
 	return act(ctx, "discard run "+id, func(ctx context.Context) error {
 		return c.tfe.Runs.Discard(ctx, id, gotfe.RunDiscardOptions{Comment: &comment})
 	})
 }
 
-// act runs an action on a run. A conflict means that the run is not in a status
-// for it: nothing was done.
+// act performs an action on a run. A conflict means that the run's status does not allow
+// it, and that nothing was done.
 func act(ctx context.Context, op string, do func(context.Context) error) error {
 	_, err := call(ctx, op, func(ctx context.Context) (struct{}, error) { return struct{}{}, do(ctx) })
 	if e, ok := errors.AsType[*Error](err); ok && e.Status == 409 {

@@ -8,26 +8,26 @@ import (
 	"tfhaul/backend"
 )
 
-// An unsentError ends a request that WithSending's check has held back.
+// An unsentError is returned for a request that WithSending's check withheld.
 type unsentError struct{ err error }
 
 func (e *unsentError) Error() string { return e.err.Error() }
 func (e *unsentError) Unwrap() error { return e.err }
 
-// wasUnsent reports whether a check has held a request back.
+// wasUnsent reports whether a check withheld a request.
 func wasUnsent(err error) bool {
 	_, unsent := errors.AsType[*unsentError](err)
 	return unsent
 }
 
-// checkSending calls the check that the context carries.
+// checkSending calls the check in the context.
 func checkSending(ctx context.Context) error {
 	check := backend.SendingOf(ctx)
 	if check == nil {
 		return nil
 	}
-	// What the check itself asks waits after a 429 but not for its turn; others wait longer
-	// instead.
+	// The check's own requests do not wait their turn, except after a 429; other requests
+	// wait longer instead.
 	if err := check(context.WithValue(backend.WithSending(ctx, nil), urgentKey{}, true)); err != nil {
 		return &unsentError{err}
 	}
@@ -36,13 +36,13 @@ func checkSending(ctx context.Context) error {
 
 type urgentKey struct{}
 
-// isUrgent reports whether a request must not wait for its turn, because another that
-// has waited already depends on it.
+// isUrgent reports whether a request must not wait its turn, because another request
+// depends on it that has already waited.
 func isUrgent(ctx context.Context) bool { return ctx.Value(urgentKey{}) != nil }
 
-// A strangerError says that an answer is about something else than what was asked.
-type strangerError struct{ what, asked, told string }
+// A mismatchError is returned for a response about something other than what was requested.
+type mismatchError struct{ what, want, got string }
 
-func (e *strangerError) Error() string {
-	return fmt.Sprintf("the answer is about %s %q instead of %q", e.what, e.told, e.asked)
+func (e *mismatchError) Error() string {
+	return fmt.Sprintf("the response is about %s %q instead of %q", e.what, e.got, e.want)
 }

@@ -16,16 +16,16 @@ import (
 	"time"
 )
 
-// secretToken is the bearer of every test: it must show up nowhere.
+// secretToken is the token used in every test: it must not show up anywhere.
 const secretToken = "s3cr3t-bearer-token"
 
-// raceDetector says that the tests run under it.
+// raceDetector reports whether the tests run under the race detector.
 var raceDetector bool
 
-// acme is a workspace that was read before.
+// acme is a workspace that has been read.
 var acme = &Workspace{ID: "ws-1", Organization: "acme", Name: "network", CanReadStates: true, CanLock: true, CanUnlock: true}
 
-// serve runs a handler over TLS on loopback and returns a client of it.
+// serve runs a handler over TLS on loopback and returns a client for it.
 func serve(t *testing.T, h http.Handler, change ...func(*Options)) *Client {
 	t.Helper()
 	server := httptest.NewTLSServer(h)
@@ -33,7 +33,7 @@ func serve(t *testing.T, h http.Handler, change ...func(*Options)) *Client {
 	return clientOf(t, server, change...)
 }
 
-// clientOf is a client of a server that runs.
+// clientOf returns a client for a running server.
 func clientOf(t *testing.T, server *httptest.Server, change ...func(*Options)) *Client {
 	t.Helper()
 	api, err := url.Parse(server.URL + "/api/v2/")
@@ -52,7 +52,7 @@ func clientOf(t *testing.T, server *httptest.Server, change ...func(*Options)) *
 	return c
 }
 
-// answer serves the same answer to everything.
+// answer returns a handler that always sends the same response.
 func answer(status int, contentType, body string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
@@ -95,8 +95,8 @@ func (w *wire) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	}
 }
 
-// serveInMemory is serve without sockets, for use inside of synctest.Test. The
-// function it returns ends everything.
+// serveInMemory is serve without sockets, for use inside synctest.Test. The returned
+// function stops everything.
 func serveInMemory(t *testing.T, h http.Handler, change ...func(*Options)) (*Client, func()) {
 	t.Helper()
 	w := &wire{conns: make(chan net.Conn), closed: make(chan struct{})}
@@ -119,11 +119,11 @@ func serveInMemory(t *testing.T, h http.Handler, change ...func(*Options)) (*Cli
 		network.CloseIdleConnections()
 		_ = server.Close()
 		running.Wait()
-		time.Sleep(time.Second) // virtual: net/http's server lingers on a connection that it closes
+		time.Sleep(time.Second) // virtual time: net/http's server lingers on a connection that it closes
 	}
 }
 
-// bodyOf is a Body of a text.
+// bodyOf returns a Body with a text.
 func bodyOf(text string) Body {
 	sum := md5.Sum([]byte(text))
 	return Body{

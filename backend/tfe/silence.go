@@ -10,22 +10,22 @@ import (
 	"tfhaul/backend"
 )
 
-// A server is silent when it has answered none of that many requests for that long.
-// A restart takes less; all that run at once find out together.
+// A server counts as silent if it has not answered this many requests in a row for this
+// long. A restart takes less time. All running requests find out together.
 const (
 	// SilentAfter is how long a server may leave all requests unanswered.
 	SilentAfter   = backend.DownAfter
 	leastSilenced = 20 // requests
 )
 
-// A silenceWatch counts the requests in a row that the API did not answer.
+// A silenceWatch counts consecutive requests that the API did not answer.
 type silenceWatch struct {
 	mu         sync.Mutex
 	since      time.Time
 	unanswered int
 }
 
-// observe takes the end of a request. A gateway's page is no answer of the API's.
+// observe records the result of a request. A gateway's page is not a response of the API.
 func (s *silenceWatch) observe(req *http.Request, resp *http.Response, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -33,8 +33,8 @@ func (s *silenceWatch) observe(req *http.Request, resp *http.Response, err error
 	switch {
 	case err == nil && !gateway:
 		s.unanswered, s.since = 0, time.Time{}
-	case err != nil && req.Context().Err() != nil: // given up by us
-	case wasUnsent(err): // held back by us
+	case err != nil && req.Context().Err() != nil: // canceled by us
+	case wasUnsent(err): // withheld by us
 	default:
 		if s.unanswered == 0 {
 			s.since = time.Now()
@@ -51,7 +51,7 @@ func (c *Client) Silent() bool {
 	return s.unanswered >= leastSilenced && time.Since(s.since) >= SilentAfter
 }
 
-// isPage reports whether an answer is a web page, and not the XML of a blob store.
+// isPage reports whether a response is a web page rather than a blob store's XML.
 func isPage(body []byte) bool {
 	body = bytes.ToLower(bytes.TrimSpace(body))
 	return bytes.HasPrefix(body, []byte("<!doctype html")) || bytes.HasPrefix(body, []byte("<html"))

@@ -7,8 +7,8 @@ import (
 	"tfhaul/backend"
 )
 
-// untilSent returns a context for the waits of one request before it is sent. Its
-// cause says why they ended.
+// untilSent returns a context for the waits of one request before it is sent. Its cause is
+// the reason why they ended.
 func untilSent(ctx context.Context) (context.Context, context.CancelFunc) {
 	sign := backend.StopOf(ctx)
 	if sign == nil {
@@ -29,8 +29,8 @@ func untilSent(ctx context.Context) (context.Context, context.CancelFunc) {
 	}
 }
 
-// hurryAfterStop bounds the silence that a watchdog accepts once the request's work has been
-// interrupted.
+// hurryAfterStop shortens the silence that a watchdog accepts once the request's work has
+// been interrupted.
 func (w *watchdog) hurryAfterStop(ctx context.Context) (forget func() bool) {
 	sign := backend.StopOf(ctx)
 	if sign == nil {

@@ -9,22 +9,23 @@ import (
 	"tfhaul/backend"
 )
 
-// A Target is an organization as a backend.Target, whose states are its workspaces.
+// A Target is an organization whose workspaces are the states of a backend.Target.
 type Target struct {
 	*Client
 	organization string
 	creations
 }
 
-// Target returns an organization of the client's host.
+// Target returns an organization on the client's host.
 func (c *Client) Target(organization string) *Target {
 	return &Target{Client: c, organization: organization, creations: newCreations()}
 }
 
-// Container is the organization.
+// Container returns the organization.
 func (t *Target) Container() string { return t.organization }
 
-// Traits implements backend.Target. HCP Terraform makes a version current at the unlock.
+// Traits implements backend.Target. HCP Terraform makes a version current when the
+// workspace is unlocked.
 func (t *Target) Traits() backend.Traits {
 	traits := backend.Traits{Pins: backend.PinsAnyVersion, Locks: backend.LocksDurable, Writes: backend.WritesUnderLock}
 	if t.About().Product == "HCP Terraform" {
@@ -127,13 +128,14 @@ func (w *Workspace) standing() *backend.Standing {
 	return s
 }
 
-// finalRuns are the statuses of runs that are over.
+// finalRuns are the statuses of finished runs.
 var finalRuns = []string{"", "applied", "planned_and_finished", "planned_and_saved", "policy_soft_failed", "discarded", "errored", "canceled", "force_canceled"}
 
-// waitingRuns are the statuses in which a run waits for a person, unless it applies by itself.
+// waitingRuns are the statuses of runs that wait for a user, unless they apply
+// automatically.
 var waitingRuns = []string{"planned", "cost_estimated", "policy_checked", "policy_override", "post_plan_completed", "post_plan_awaiting_decision"}
 
-// runWaits reports whether the workspace's run waits for a person.
+// runWaits reports whether the workspace's run waits for a user.
 func (w *Workspace) runWaits() bool {
 	if w.CurrentRunStatus != "policy_override" && w.RunWaits != nil {
 		return *w.RunWaits

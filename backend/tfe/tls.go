@@ -7,10 +7,11 @@ import (
 	"os"
 )
 
-// TLSConfig trusts the system's authorities, those in caFile (PEM; may be empty), and those in the file
-// that SSL_CERT_FILE names. Go reads that variable on some systems only and then instead of the system's
-// own file; here it adds, everywhere. As for Go, a SSL_CERT_FILE that cannot be used is none, because
-// some build environments set it to a file that does not exist; caFile must be usable.
+// TLSConfig returns a configuration that trusts the system's authorities, those in caFile
+// (PEM; may be empty), and those in the file named by SSL_CERT_FILE. Go reads that variable
+// only on some systems, and instead of the system's own file; here it adds to it
+// everywhere. As in Go, a SSL_CERT_FILE that cannot be used is ignored, because some build
+// environments set it to a missing file; caFile must be usable.
 func TLSConfig(caFile string, env func(string) string) (*tls.Config, error) {
 	roots, err := x509.SystemCertPool()
 	if err != nil {
@@ -27,10 +28,10 @@ func TLSConfig(caFile string, env func(string) string) (*tls.Config, error) {
 	if caFile != "" {
 		pem, err := os.ReadFile(caFile)
 		if err != nil {
-			return nil, fmt.Errorf("the file of certificate authorities %q cannot be read: %w", caFile, reasonOf(err))
+			return nil, fmt.Errorf("the certificate authority file %q cannot be read: %w", caFile, reasonOf(err))
 		}
 		if !roots.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf(`the file of certificate authorities %q holds no certificate in PEM form (-----BEGIN CERTIFICATE-----)`, caFile)
+			return nil, fmt.Errorf(`the certificate authority file %q has no certificate in PEM form (-----BEGIN CERTIFICATE-----)`, caFile)
 		}
 	}
 	return &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}, nil

@@ -15,11 +15,12 @@ import (
 	"testing"
 )
 
-// tlsServer is a server with a certificate of its own authority, and its host and port.
+// tlsServer starts a server with a certificate from its own authority, and returns its host
+// and port.
 func tlsServer(t *testing.T, handle http.HandlerFunc) (*httptest.Server, string) {
 	t.Helper()
 	server := httptest.NewUnstartedServer(handle)
-	server.Config.ErrorLog = log.New(io.Discard, "", 0) // failed handshakes are wanted here
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // failed handshakes are expected
 	server.StartTLS()
 	t.Cleanup(server.Close)
 	return server, strings.TrimPrefix(server.URL, "https://")
@@ -34,7 +35,7 @@ func mustParse(t *testing.T, s string) *url.URL {
 	return u
 }
 
-// authorityFile is a file with the authority of a test server.
+// authorityFile writes the authority of a test server to a file.
 func authorityFile(t *testing.T, server *httptest.Server) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "ca.pem")
@@ -52,11 +53,11 @@ func TestTLSTrustsWhatIsNamedAndNothingElse(t *testing.T) {
 		does, caFile, variable string
 		trusted                bool
 	}{
-		{"nothing named", "", "", false},
+		{"no file", "", "", false},
 		{"--ca-file", ca, "", true},
 		{"SSL_CERT_FILE", "", ca, true},
-		{"--ca-file beside a SSL_CERT_FILE that does not exist", ca, "/no-cert-file.crt", true},
-		{"a SSL_CERT_FILE that does not exist", "", "/no-cert-file.crt", false},
+		{"--ca-file with a missing SSL_CERT_FILE", ca, "/no-cert-file.crt", true},
+		{"a missing SSL_CERT_FILE", "", "/no-cert-file.crt", false},
 	} {
 		t.Run(tt.does, func(t *testing.T) {
 			config, err := TLSConfig(tt.caFile, environment("SSL_CERT_FILE="+tt.variable))
@@ -67,7 +68,7 @@ func TestTLSTrustsWhatIsNamedAndNothingElse(t *testing.T) {
 			t.Cleanup(client.CloseIdleConnections)
 			resp, err := client.Get(server.URL)
 			if err == nil {
-				_ = resp.Body.Close() // it is empty
+				_ = resp.Body.Close() // empty
 			}
 			if trusted := err == nil; trusted != tt.trusted {
 				t.Errorf("trusted is %v: %v", trusted, err)
@@ -101,9 +102,9 @@ func TestTLSConfigErrors(t *testing.T) {
 	}
 	for file, want := range map[string]string{
 		none:  "cannot be read: " + syscall.ENOENT.Error(),
-		empty: "holds no certificate in PEM form (-----BEGIN CERTIFICATE-----)",
+		empty: "has no certificate in PEM form (-----BEGIN CERTIFICATE-----)",
 	} {
-		if _, err := TLSConfig(file, environment()); err == nil || !strings.HasPrefix(err.Error(), "the file of certificate authorities ") || !strings.HasSuffix(err.Error(), want) {
+		if _, err := TLSConfig(file, environment()); err == nil || !strings.HasPrefix(err.Error(), "the certificate authority file ") || !strings.HasSuffix(err.Error(), want) {
 			t.Errorf("%v; want it to end in %q", err, want)
 		}
 	}

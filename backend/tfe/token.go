@@ -6,11 +6,11 @@ import (
 	"log/slog"
 )
 
-// Token is an API token that prints as the place it came from. Only Secret gives its value. The zero
-// Token is none.
+// Token is an API token that prints as the place it came from. Only Secret returns its
+// value. The zero Token has no value.
 type Token struct {
-	// A function, because fmt shows the fields of a struct it reaches through an unexported field
-	// of another without calling any method; of a function it shows the address.
+	// A function, because fmt prints an unexported field's struct without calling its
+	// methods; of a function it prints only the address.
 	reveal func() string
 	origin string
 }
@@ -19,7 +19,7 @@ func newToken(secret, origin string) Token {
 	return Token{reveal: func() string { return secret }, origin: origin}
 }
 
-// Secret is the token itself, for the Authorization header and nothing else.
+// Secret returns the token for the Authorization header, its only use.
 func (t Token) Secret() string {
 	if t.reveal == nil {
 		return ""
@@ -27,10 +27,10 @@ func (t Token) Secret() string {
 	return t.reveal()
 }
 
-// Origin says where the token came from: "TFE_TOKEN", a file, a credentials helper.
+// Origin returns where the token came from: "TFE_TOKEN", a file, a credentials helper.
 func (t Token) Origin() string { return t.origin }
 
-// String is "[token from ORIGIN]".
+// String returns "[token from ORIGIN]".
 func (t Token) String() string {
 	if t.reveal == nil {
 		return "[no token]"
@@ -40,11 +40,11 @@ func (t Token) String() string {
 
 // Format prints String for every verb.
 func (t Token) Format(f fmt.State, _ rune) {
-	_, _ = io.WriteString(f, t.String()) // fmt.State keeps its writer's errors to itself
+	_, _ = io.WriteString(f, t.String()) // fmt.State reports no errors
 }
 
 // LogValue logs String.
 func (t Token) LogValue() slog.Value { return slog.StringValue(t.String()) }
 
-// MarshalText gives String, to JSON and to everything else that encodes text.
+// MarshalText returns String, for JSON and every other text encoding.
 func (t Token) MarshalText() ([]byte, error) { return []byte(t.String()), nil }

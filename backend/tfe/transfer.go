@@ -12,22 +12,22 @@ import (
 	"strings"
 )
 
-// Attributes are what is announced with a state. The server judges them, not
-// the file, so they must come from the very bytes that are sent.
+// Attributes are announced with a state. The server checks these rather than the file, so
+// they must come from the very bytes that are sent.
 type Attributes struct {
 	// Serial of the state.
 	Serial int64
-	// Lineage of the state; "" (early Terraform had none) is omitted.
+	// Lineage of the state; omitted if empty, as in early Terraform.
 	Lineage string
 	// MD5 of the state's bytes in lower-case hex.
 	MD5 string
 	// Force makes the server skip its checks of lineage and serial.
 	Force bool
-	// Run associates the state version with the run that holds the lock; "" for none.
+	// Run associates the state version with the run that holds the lock; "" means none.
 	Run string
 }
 
-// document is the JSON:API document of the attributes.
+// document returns the JSON:API document with the attributes.
 func (a Attributes) document() ([]byte, error) {
 	var doc announcement
 	doc.Data.Type = "state-versions"
@@ -40,7 +40,7 @@ func (a Attributes) document() ([]byte, error) {
 	return json.Marshal(&doc)
 }
 
-// An announcement is the document of a state version to be.
+// An announcement is the document of a new state version.
 type announcement struct {
 	Data struct {
 		Attributes struct {
@@ -60,12 +60,12 @@ type runRelation struct {
 	} `json:"run"`
 }
 
-// stateGoesHere is where the state's attribute is put into the document; others,
-// at least the serial, always follow it there.
+// stateGoesHere is where the state is inserted into the document; other attributes, at
+// least the serial, always follow.
 const stateGoesHere = `"attributes":{`
 
-// CreateInline creates a state version with the state inside the POST. It is
-// streamed: memory does not grow with the state.
+// CreateInline creates a state version with the state inside the POST. The state is
+// streamed, so memory does not depend on its size.
 func (c *Client) CreateInline(ctx context.Context, ws *Workspace, a Attributes, body Body) (*StateVersion, error) {
 	document, err := a.document()
 	if err != nil {
@@ -76,9 +76,8 @@ func (c *Client) CreateInline(ctx context.Context, ws *Workspace, a Attributes, 
 	return c.create(ctx, ws, doc.size(), doc.reader)
 }
 
-// Announce creates a state version without its state, which Upload then sends
-// to the state version's signed URL. NoSignedUpload is the answer of servers
-// that are too old for it.
+// Announce creates a state version without its state, which Upload then sends to its signed
+// URL. Old servers return NoSignedUpload.
 func (c *Client) Announce(ctx context.Context, ws *Workspace, a Attributes) (*StateVersion, error) {
 	document, err := a.document()
 	if err != nil {
@@ -91,24 +90,24 @@ func (c *Client) Announce(ctx context.Context, ws *Workspace, a Attributes) (*St
 		return sv, err
 	}
 	if !sv.Pending() && (sv.Status != "" || sv.download != "") {
-		// The server knows these bytes under this serial already.
+		// The server already has these bytes with this serial.
 		return sv, nil
 	}
 	return nil, &Error{
 		Op: "announce a state version to " + ws.Organization + "/" + ws.Name, Code: NoSignedUpload, Status: http.StatusCreated,
-		Err: errors.New("the server gives no address to upload the state to"),
+		Err: errors.New("the server sent no URL for uploading the state"),
 	}
 }
 
-// create POSTs a document of the given size to the workspace's state versions.
+// create sends a document of the given size to the workspace's state versions.
 func (c *Client) create(ctx context.Context, ws *Workspace, size int64, body func(context.Context) io.ReadCloser) (*StateVersion, error) {
 	op := fmt.Sprintf("create a state version in %s/%s", ws.Organization, ws.Name)
 	path := "workspaces/" + url.PathEscape(ws.ID) + "/state-versions"
 	return send(ctx, c, op, http.MethodPost, path, &outgoing{size, body}, stateVersionOf(ws.ID, ""))
 }
 
-// Upload sends an announced state version's bytes to its signed URL, which is
-// used once and by nobody else, so it carries no token.
+// Upload sends an announced state version's bytes to its signed URL. The URL is secret and
+// valid once, so the token is not sent.
 func (c *Client) Upload(ctx context.Context, sv *StateVersion, body Body) error {
 	return c.put(ctx, "upload state version "+sv.ID, sv.upload, body)
 }
@@ -135,22 +134,22 @@ func (c *Client) put(ctx context.Context, op, to string, body Body) error {
 	if resp.StatusCode >= 300 {
 		return x.failure(op, errors.New(resp.Status))
 	}
-	// The answer is complete, though nobody needs what it says.
-	if _, err := io.Copy(io.Discard, io.LimitReader(resp.Body, mostErrorBody)); err != nil {
+	// The response is complete, and its content is not needed.
+	if _, err := io.Copy(io.Discard, io.LimitReader(resp.Body, maxErrorBody)); err != nil {
 		return x.failure(op, err)
 	}
 	return nil
 }
 
-// Open starts the download of a state version's bytes, exactly as they were
-// uploaded. The bearer goes along only to the API's own host: servers that
-// serve downloads themselves want it, blob stores must not see it. A download
-// that breaks off, or that something on the way has changed, ends in an *Error.
+// Open starts downloading a state version's bytes, exactly as they were uploaded. The token
+// is sent only to the API's own host: servers that serve downloads themselves need it, but
+// blob stores must not see it. A download that is cut short or altered on the way ends in
+// an *Error.
 func (c *Client) Open(ctx context.Context, sv *StateVersion) (io.ReadCloser, error) {
 	op := "download state version " + sv.ID
 	if sv.download == "" {
-		// Null just after the creation, on some servers for a moment.
-		return nil, &Error{Op: op, Code: NoBytesYet, Err: errors.New("the server gives no download address yet")}
+		// Null for a moment after creation, on some servers.
+		return nil, &Error{Op: op, Code: NoBytesYet, Err: errors.New("the server has no download URL yet")}
 	}
 	address, err := c.blobURL(sv.download)
 	if err != nil {
@@ -162,7 +161,7 @@ func (c *Client) Open(ctx context.Context, sv *StateVersion) (io.ReadCloser, err
 		return nil, &Error{Op: op, Code: Rejected, Err: withoutURL(err)}
 	}
 	req.Header.Set("Accept", "*/*")
-	// Else net/http would ask for gzip and unpack it in silence.
+	// Otherwise net/http would request gzip and silently unpack it.
 	req.Header.Set("Accept-Encoding", "identity")
 	if !x.signed {
 		req.Header.Set("Authorization", "Bearer "+c.token)
@@ -178,7 +177,7 @@ func (c *Client) Open(ctx context.Context, sv *StateVersion) (io.ReadCloser, err
 		err = &Error{Op: op, Code: Rejected, Status: resp.StatusCode}
 	case encoding != "" && !strings.EqualFold(encoding, "identity"):
 		err = &Error{Op: op, Code: Rejected, Status: resp.StatusCode,
-			Err: fmt.Errorf("the bytes come encoded as %q, not as they were uploaded", tame(encoding, c.token))}
+			Err: fmt.Errorf("the bytes are encoded as %q, not as they were uploaded", withoutSecretText(encoding, c.token))}
 	}
 	if err != nil {
 		discard(resp)
@@ -187,13 +186,13 @@ func (c *Client) Open(ctx context.Context, sv *StateVersion) (io.ReadCloser, err
 	return &download{ReadCloser: resp.Body, op: op, x: x, announced: sv.Size}, nil
 }
 
-// A download reads the bytes of a state version. It fails where they are not as many
-// as the server announced: what is short, empty or too long is not the state.
+// A download reads the bytes of a state version. It fails if their number is not what the
+// server announced: anything short, empty or too long is not the state.
 type download struct {
 	io.ReadCloser
 	op        string
 	x         *exchange
-	announced int64 // in bytes; 0 on servers that do not say
+	announced int64 // in bytes; 0 if the server does not report it
 	got       int64
 }
 
@@ -211,25 +210,25 @@ func (d *download) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// otherSize is the error of a download that is not as long as announced. It is
-// Ambiguous because another attempt may get all of it.
+// otherSize returns the error for a download of the wrong length. It is Ambiguous because
+// another attempt may get all of it.
 func (d *download) otherSize(which string) error {
 	return &Error{Op: d.op, Code: Ambiguous, Status: d.x.status,
-		Err: fmt.Errorf("the server gives %s the %d bytes that it announces for this state version", which, d.announced)}
+		Err: fmt.Errorf("the server sent %s the %d bytes that it announced for this state version", which, d.announced)}
 }
 
-// blobURL resolves an address of bytes: signed URLs are absolute, some servers
-// give a path of their own.
+// blobURL resolves a URL for bytes: signed URLs are absolute, but some servers send a path
+// of their own.
 func (c *Client) blobURL(address string) (*url.URL, error) {
 	if address == "" {
-		return nil, errors.New("the server gave no address for the bytes")
+		return nil, errors.New("the server sent no URL for the bytes")
 	}
 	u, err := c.api.Parse(address)
 	if err != nil || u.Host == "" {
-		return nil, errors.New("the server gave an address for the bytes that is none")
+		return nil, errors.New("the server sent an invalid URL for the bytes")
 	}
 	if u.Scheme != "https" && !(u.Scheme == "http" && isLoopback(u.Hostname())) {
-		return nil, errors.New("the server gave an address for the bytes that is not encrypted")
+		return nil, errors.New("the server sent an unencrypted URL for the bytes")
 	}
 	return u, nil
 }

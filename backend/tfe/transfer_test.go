@@ -26,7 +26,7 @@ import (
 
 const created = `{"data":{"id":"sv-1","type":"state-versions","attributes":{"serial":1,"status":"pending"}}}`
 
-// randomBytes are the same for the same size.
+// randomBytes returns the same bytes for the same size.
 func randomBytes(n int) string {
 	b := make([]byte, n)
 	for i, r := 0, rand.New(rand.NewPCG(1, uint64(n))); i < n; i++ {
@@ -58,7 +58,7 @@ func TestInlineStatesArriveByteForByte(t *testing.T) {
 			c := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				raw, err := io.ReadAll(r.Body)
 				if err != nil || int64(len(raw)) != r.ContentLength {
-					t.Errorf("%d bytes came, %d were announced: %v", len(raw), r.ContentLength, err)
+					t.Errorf("%d bytes arrived, %d were announced: %v", len(raw), r.ContentLength, err)
 				}
 				if err := json.Unmarshal(raw, &doc); err != nil {
 					t.Error(err)
@@ -126,11 +126,11 @@ func TestAnnouncements(t *testing.T) {
 		awaits     bool
 		code       Code
 	}{
-		"an address":                            {`"status":"pending","hosted-state-upload-url":"https://x/y"`, true, ""},
-		"the bytes are known already":           {`"status":"finalized","hosted-state-upload-url":null,"hosted-state-download-url":"https://x/y"`, false, ""},
-		"known, on a server without statuses":   {`"hosted-state-download-url":"https://x/y"`, false, ""},
-		"no address though it waits":            {`"status":"pending"`, false, NoSignedUpload},
-		"a server that knows no signed uploads": {`"serial":1`, false, NoSignedUpload},
+		"a URL":                               {`"status":"pending","hosted-state-upload-url":"https://x/y"`, true, ""},
+		"the bytes are already known":         {`"status":"finalized","hosted-state-upload-url":null,"hosted-state-download-url":"https://x/y"`, false, ""},
+		"known, on a server without statuses": {`"hosted-state-download-url":"https://x/y"`, false, ""},
+		"no URL although it is pending":       {`"status":"pending"`, false, NoSignedUpload},
+		"a server without signed uploads":     {`"serial":1`, false, NoSignedUpload},
 	} {
 		sv, err := serve(t, answer(201, jsonAPI, document(c.attributes))).Announce(t.Context(), acme, Attributes{Serial: 1})
 		if CodeOf(err) != c.code || (err == nil) != (sv != nil) || sv != nil && sv.AwaitsUpload() != c.awaits {
@@ -139,7 +139,7 @@ func TestAnnouncements(t *testing.T) {
 	}
 }
 
-// A lyingSource is a Body whose source holds other bytes than were announced.
+// A lyingSource is a Body whose source does not have the announced bytes.
 func lyingSource(announced, real string) Body {
 	b := bodyOf(announced)
 	b.Open = bodyOf(real).Open
@@ -179,22 +179,22 @@ func TestASourceThatChangesNeverArrivesWhole(t *testing.T) {
 			body    Body
 			changed bool
 		}{
-			"shorter":                {lyingSource(state, state[:size-1]), true},
-			"empty":                  {lyingSource(state, ""), true},
-			"longer by a byte":       {lyingSource(state, state+"x"), true},
-			"longer by much":         {lyingSource(state, state+state+state), true},
-			"other bytes at the end": {lyingSource(state, string(other)), true},
-			"other bytes at first":   {lyingSource(state, string(first)), true},
-			"unreadable in between":  {failing, false},
-			"unreadable at the end":  {failsAtEnd, false},
-			"not there":              {absent, false},
+			"shorter":                      {lyingSource(state, state[:size-1]), true},
+			"empty":                        {lyingSource(state, ""), true},
+			"longer by a byte":             {lyingSource(state, state+"x"), true},
+			"longer by much":               {lyingSource(state, state+state+state), true},
+			"other bytes at the end":       {lyingSource(state, string(other)), true},
+			"other bytes at the beginning": {lyingSource(state, string(first)), true},
+			"unreadable in the middle":     {failing, false},
+			"unreadable at the end":        {failsAtEnd, false},
+			"missing":                      {absent, false},
 		} {
 			for _, protocol := range []string{"HTTP/1.1", "HTTP/2.0"} {
 				for _, way := range []string{"inline", "signed"} {
 					t.Run(fmt.Sprintf("%d/%s/%s/%s", size, name, protocol, way), func(t *testing.T) {
 						var whole atomic.Int32
 						server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-							if r.Method == http.MethodGet { // fills the pool of connections
+							if r.Method == http.MethodGet { // fills the connection pool
 								answer(200, jsonAPI, `{"data":{"id":"user-1","type":"users"}}`)(w, r)
 								return
 							}
@@ -217,16 +217,16 @@ func TestASourceThatChangesNeverArrivesWhole(t *testing.T) {
 						} else {
 							err = client.Upload(t.Context(), &StateVersion{ID: "sv-1", upload: "/blob"}, c.body)
 						}
-						server.Close() // waits for what is under way
+						server.Close() // waits for running requests
 						if n := whole.Load(); n != 0 {
-							t.Errorf("the server got a whole body %d times", n)
+							t.Errorf("the server received a complete body %d times", n)
 						}
 						source, ok := errors.AsType[*backend.SourceError](err)
 						if !ok || source.Changed != c.changed || !c.changed && !errors.Is(err, errDisk) || CodeOf(err) != Unreachable {
 							t.Errorf("got %v", err)
 						}
 						if want := "the source changed while it was being sent; nothing was stored"; c.changed && !strings.HasSuffix(err.Error(), ": "+want) {
-							t.Errorf("it reads %q", err)
+							t.Errorf("the text is %q", err)
 						}
 					})
 				}
@@ -237,11 +237,11 @@ func TestASourceThatChangesNeverArrivesWhole(t *testing.T) {
 
 func TestASourceIsClosedHoweverItEnds(t *testing.T) {
 	for name, h := range map[string]http.HandlerFunc{
-		"success":         answer(201, jsonAPI, created),
-		"a refusal":       answer(422, jsonAPI, object("422", "", "no")),
-		"an early answer": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(413) },
-		"a redirect":      func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/x", http.StatusTemporaryRedirect) },
-		"a lost reply": func(_ http.ResponseWriter, r *http.Request) {
+		"success":           answer(201, jsonAPI, created),
+		"a refusal":         answer(422, jsonAPI, object("422", "", "no")),
+		"an early response": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(413) },
+		"a redirect":        func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/x", http.StatusTemporaryRedirect) },
+		"a lost response": func(_ http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body)
 			panic(http.ErrAbortHandler)
 		},
@@ -270,9 +270,9 @@ func TestASourceIsClosedHoweverItEnds(t *testing.T) {
 				}
 				_, _ = c.CreateInline(t.Context(), acme, Attributes{Serial: 1, MD5: body.MD5}, body)
 				_ = c.Upload(t.Context(), &StateVersion{ID: "sv-1", upload: "/blob"}, body)
-				end() // and synctest.Test fails for a goroutine that is left
+				end() // synctest.Test fails if a goroutine is left
 				if n := open.Load(); n != 0 {
-					t.Errorf("%d sources stay open", n)
+					t.Errorf("%d sources are still open", n)
 				}
 			})
 		})
@@ -299,14 +299,14 @@ func TestABodyThatWasClosedIsNotOpened(t *testing.T) {
 		t.Fatalf("%v, opened %t", err, opened)
 	}
 	if _, err := r.Read(make([]byte, 1)); err == nil {
-		t.Error("read after the close")
+		t.Error("read after Close")
 	}
 	if err := r.Close(); err != nil {
 		t.Error(err)
 	}
 }
 
-// pattern reads the same bytes again and again, up to a size.
+// pattern repeats the same bytes, up to a size.
 type pattern struct {
 	left int64
 	unit string
@@ -327,7 +327,7 @@ func (p *pattern) Close() error { return nil }
 func TestMemoryStaysFlat(t *testing.T) {
 	size := int64(300 << 20)
 	if raceDetector {
-		size = 60 << 20 // it makes every copy slow
+		size = 60 << 20 // it slows down every copy
 	}
 	unit := randomBytes(32 << 10)
 	sum := md5.New()
@@ -346,7 +346,7 @@ func TestMemoryStaysFlat(t *testing.T) {
 		}
 		n, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, r.Body, make([]byte, 32<<10))
 		if err != nil || n != r.ContentLength || n < size {
-			t.Errorf("%d bytes came of %d: %v", n, r.ContentLength, err)
+			t.Errorf("%d of %d bytes arrived: %v", n, r.ContentLength, err)
 		}
 		answer(201, jsonAPI, created)(w, r)
 	}))
@@ -383,7 +383,7 @@ func TestMemoryStaysFlat(t *testing.T) {
 			}
 			runtime.ReadMemStats(&after)
 			if total := after.TotalAlloc - before.TotalAlloc; total > 4<<20 {
-				t.Errorf("%d KiB were allocated in all for a state of %d MiB", total>>10, size>>20)
+				t.Errorf("%d KiB were allocated in total for a state of %d MiB", total>>10, size>>20)
 			}
 		})
 	}
@@ -394,11 +394,11 @@ func TestDownloads(t *testing.T) {
 	cases := []struct {
 		name string
 		h    http.HandlerFunc
-		code Code // "" arrives as it is
+		code Code // "" means that it arrives unchanged
 		text string
 	}{
 		{name: "whole", h: func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, state) }},
-		{name: "cut short of its length", code: Ambiguous, text: "it broke off in the middle", h: func(w http.ResponseWriter, _ *http.Request) {
+		{name: "shorter than its length", code: Ambiguous, text: "it broke off in the middle", h: func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", strconv.Itoa(len(state)))
 			_, _ = io.WriteString(w, state[:len(state)/2])
 		}},
@@ -407,13 +407,13 @@ func TestDownloads(t *testing.T) {
 			_ = http.NewResponseController(w).Flush()
 			panic(http.ErrAbortHandler)
 		}},
-		{name: "packed though nobody asked", code: Rejected, text: `encoded as "gzip"`, h: func(w http.ResponseWriter, r *http.Request) {
+		{name: "compressed without a request for it", code: Rejected, text: `encoded as "gzip"`, h: func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Encoding", "gzip")
 			z := gzip.NewWriter(w)
 			_, _ = io.WriteString(z, state)
 			_ = z.Close()
 		}},
-		{name: "as a browser would see it", h: func(w http.ResponseWriter, r *http.Request) {
+		{name: "as a browser would receive it", h: func(w http.ResponseWriter, r *http.Request) {
 			if got := r.Header.Get("Accept-Encoding"); got != "identity" {
 				t.Errorf("asks for %q", got)
 			}
@@ -441,8 +441,8 @@ func TestDownloads(t *testing.T) {
 }
 
 func TestTheLastBytesWaitForTheWholeToBeRight(t *testing.T) {
-	// Whatever pieces a source gives and a reader takes: nothing but the announced
-	// bytes is ever complete, and the announced ones always are.
+	// However the bytes are split by the source and the reader, only the announced bytes
+	// are ever complete, and they always are.
 	state := randomBytes(1000)
 	r := rand.New(rand.NewPCG(3, 3))
 	for range 300 {
@@ -461,15 +461,15 @@ func TestTheLastBytesWaitForTheWholeToBeRight(t *testing.T) {
 		got, err := readInPieces(checked, r)
 		switch _, changed := errors.AsType[*backend.SourceError](err); {
 		case real == state && (err != nil || got != state):
-			t.Fatalf("the announced bytes: %d came, %v", len(got), err)
+			t.Fatalf("the announced bytes: %d arrived, %v", len(got), err)
 		case real != state && (!changed || len(got) >= len(state)):
-			t.Fatalf("%d bytes were announced, %d there: %d came, %v", len(state), len(real), len(got), err)
+			t.Fatalf("%d bytes announced, %d in the source: %d arrived, %v", len(state), len(real), len(got), err)
 		}
 		_ = checked.Close()
 	}
 }
 
-// inPieces gives its text in pieces of any size.
+// inPieces returns its text in pieces of any size.
 type inPieces struct {
 	rest string
 	r    *rand.Rand
@@ -502,8 +502,7 @@ func readInPieces(from io.Reader, r *rand.Rand) (string, error) {
 	}
 }
 
-// What bodies are read and encoded with is lent from one to the next, also by those
-// that are broken off, and by several at once.
+// Pooled buffers are reused by bodies that complete, are interrupted, or run concurrently.
 func TestBodiesDoNotMix(t *testing.T) {
 	var running sync.WaitGroup
 	for i := range 12 {
@@ -516,7 +515,7 @@ func TestBodiesDoNotMix(t *testing.T) {
 				r := inline{head: "{", tail: "}", body: bodyOf(text)}.reader(t.Context())
 				got, err := io.ReadAll(r)
 				if want := "{" + base64.StdEncoding.EncodeToString([]byte(text)) + "}"; err != nil || string(got) != want {
-					t.Errorf("%d bytes were not read as they are: %v", len(text), err)
+					t.Errorf("%d bytes were read incorrectly: %v", len(text), err)
 				}
 				if n, err := r.Read(make([]byte, 1)); n != 0 || err != io.EOF {
 					t.Errorf("after the end: %d, %v", n, err)
@@ -528,8 +527,8 @@ func TestBodiesDoNotMix(t *testing.T) {
 	running.Wait()
 }
 
-// Each Read of a body becomes a frame, a record and a call of the system: there are as
-// few as the buffer allows, and the end is told with the last bytes.
+// Each Read of a body becomes a frame, a record and a system call, so there are as few as
+// the buffer allows, and io.EOF is returned with the last bytes.
 func TestABodyIsGivenInWholeReads(t *testing.T) {
 	body := bodyOf(randomBytes(200 << 10))
 	for name, c := range map[string]struct {
@@ -541,7 +540,7 @@ func TestABodyIsGivenInWholeReads(t *testing.T) {
 	} {
 		buffer := make([]byte, c.size+1)
 		if n, err := c.body.Read(buffer); int64(n) != c.size || err != io.EOF {
-			t.Errorf("%s: the first read of %d gave %d, %v", name, c.size, n, err)
+			t.Errorf("%s: the first read of %d returned %d, %v", name, c.size, n, err)
 		}
 	}
 }

@@ -19,16 +19,15 @@ import (
 	"tfhaul/lockwait"
 )
 
-// transport carries every request of a Client: those of go-tfe and our own.
-// It spends the rate limit, waits where the server says 429, ends requests that
-// stall, counts, and remembers what the server answered, because go-tfe drops
-// the status and the error objects of most answers.
+// transport carries every request of a Client, both go-tfe's and our own. It applies the
+// rate limit, waits after a 429, ends requests that stall, counts them, and records the
+// responses, because go-tfe drops the status and the error objects of most.
 type transport struct {
 	base    http.RoundTripper
-	api     *url.URL // everything below it is the API; all else is a blob store
+	api     *url.URL // URLs below it are the API's; all others are a blob store's
 	budget  *budget
 	stall   time.Duration
-	patient time.Duration // how long in all one request waits for the rate limit
+	patient time.Duration // how long one request waits in total for the rate limit
 	agent   string
 	// tokenFrom is where the token came from.
 	tokenFrom string
@@ -37,53 +36,52 @@ type transport struct {
 	silence   silenceWatch
 }
 
-// About is what a server says of itself in the headers of its answers.
+// About is what a server says about itself in response headers.
 type About struct {
-	// Product is "HCP Terraform" or "Terraform Enterprise", or "" when not said.
+	// Product is "HCP Terraform" or "Terraform Enterprise", or "" if unknown.
 	Product string
-	// Release is the release of a Terraform Enterprise, such as "v202406-1".
+	// Release is the release of Terraform Enterprise, such as "v202406-1".
 	Release string
 	// API is the version of the API, such as "2.6".
 	API string
 }
 
-// The bounds of what is read of an answer into memory: a hostile or broken
-// server must not fill it. A page of 100 workspaces is a few hundred KB.
+// Limits on how much of a response is read into memory, so that a malicious or broken
+// server cannot fill it. A page of 100 workspaces is a few hundred KB.
 const (
-	mostDocument  = 32 << 20
-	mostErrorBody = 64 << 10
-	// mostBelieved is up to which announced length memory is taken at once.
-	mostBelieved = 1 << 20
+	maxDocument  = 32 << 20
+	maxErrorBody = 64 << 10
+	// maxBelieved is up to what announced length memory is allocated at once.
+	maxBelieved = 1 << 20
 )
 
-// An exchange is what one call learnt from the wire. It travels in the context
-// of a request, through go-tfe.
+// An exchange is what one call learned from the wire. It travels in the context of a
+// request, through go-tfe.
 type exchange struct {
 	status int
 	body   bytes.Buffer // of a document or an error, not of a blob
-	bearer string       // that was sent: never shown
-	// tokenFrom is where the bearer came from, which may be shown.
+	bearer string       // the token sent: never shown
+	// tokenFrom is where the token came from, which may be shown.
 	tokenFrom string
 
-	// blob says that the address is a secret and the answer's body a state's bytes.
+	// blob means that the URL is secret and the response's body is a state.
 	blob bool
-	// signed says that the address is all that is needed, without a token.
+	// signed means that the URL needs no token.
 	signed bool
-	// host is where a blob is.
+	// host is the host of a blob.
 	host string
-	// left says that a request may have reached the server.
+	// left means that a request may have reached the server.
 	left atomic.Bool
 }
 
 type exchangeKey struct{}
 
-// with returns a context whose next request fills the exchange.
+// with returns a context whose next request fills in the exchange.
 func (x *exchange) with(ctx context.Context) context.Context {
 	return context.WithValue(ctx, exchangeKey{}, x)
 }
 
-// exchangeOf gives the exchange that a request's context carries, or one that
-// nobody reads.
+// exchangeOf returns the exchange in a request's context, or a new one.
 func exchangeOf(ctx context.Context) *exchange {
 	if x, ok := ctx.Value(exchangeKey{}).(*exchange); ok {
 		return x
@@ -91,11 +89,11 @@ func exchangeOf(ctx context.Context) *exchange {
 	return new(exchange)
 }
 
-// The headers in which servers announce and count down their rate limit.
+// Headers in which servers announce and count down their rate limit.
 var rateHeaders = []string{"X-Ratelimit-Limit", "X-Ratelimit-Remaining", "X-Ratelimit-Reset", "Retry-After"}
 
-// RoundTrip sends the request, again for as long as the server says 429 (such a
-// request took no effect), and records the answer.
+// RoundTrip sends the request, repeats it as long as the server answers 429 (which means it
+// took no effect), and records the response.
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	isAPI := t.isAPI(req.URL)
 	if isAPI && req.URL.Path == t.api.Path+"ping" {
@@ -107,7 +105,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	waits, sent := untilSent(req.Context())
 	defer sent()
-	var limited time.Time // since when the server says 429
+	var limited time.Time // when the first 429 arrived
 	for refusals := 0; ; refusals++ {
 		resp, err := t.send(waits, req, isAPI, x)
 		if isAPI {
@@ -126,12 +124,12 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 			limited = now
 		}
 		pause := pauseOf(resp.Header, refusals)
-		x.left.Store(false) // a request that is refused so took no effect
+		x.left.Store(false) // a request refused in this way took no effect
 		t.note(req, x, "rate limited", "wait", pause)
 		discard(resp)
 		if now.Add(pause).Sub(limited) > t.patient || req.Body != nil && req.Body != http.NoBody && req.GetBody == nil {
 			x.status = resp.StatusCode
-			// An error, because go-tfe would repeat a 429 thirty times.
+			// Return an error, because go-tfe would repeat a 429 thirty times.
 			return nil, &Error{Code: RateLimited, Status: resp.StatusCode}
 		}
 		if isAPI {
@@ -145,16 +143,16 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 }
 
-// CloseIdleConnections has the network underneath close what nobody uses.
+// CloseIdleConnections closes idle connections of the underlying transport.
 func (t *transport) CloseIdleConnections() {
 	if network, ok := t.base.(interface{ CloseIdleConnections() }); ok {
 		network.CloseIdleConnections()
 	}
 }
 
-// answerPing answers the request that go-tfe's NewClient makes: that has no
-// context, ignores the status, and would cost every command a call. What it is
-// made for, the rate limit and the version, every answer tells.
+// answerPing answers the request of go-tfe's NewClient, which has no context, ignores the
+// status, and would cost every command an API call. What it asks for, the rate limit and
+// the version, is in every response.
 func (t *transport) answerPing(req *http.Request) *http.Response {
 	return &http.Response{
 		StatusCode: http.StatusNoContent, Status: "204 No Content", Request: req,
@@ -162,7 +160,7 @@ func (t *transport) answerPing(req *http.Request) *http.Response {
 	}
 }
 
-// again makes a copy of the request with its body from the start.
+// again returns a copy of the request with its body from the beginning.
 func again(req *http.Request) (*http.Request, error) {
 	next := req.Clone(req.Context())
 	if req.GetBody == nil {
@@ -176,21 +174,20 @@ func again(req *http.Request) (*http.Request, error) {
 	return next, nil
 }
 
-// discard ends an answer that nobody reads, so that its connection can serve
-// the next request.
+// discard drains an unneeded response, so that its connection can be reused.
 func discard(resp *http.Response) {
-	// What cannot be drained is closed with its connection.
-	_, _ = io.CopyN(io.Discard, resp.Body, mostErrorBody)
+	// If it cannot be drained, closing it closes the connection.
+	_, _ = io.CopyN(io.Discard, resp.Body, maxErrorBody)
 	_ = resp.Body.Close()
 }
 
-// send makes one attempt within the rate limit, under a watch that ends it when
-// nothing moves. It waits for the rate limit under waits.
+// send makes one attempt, within the rate limit and under a watchdog. It waits for the rate
+// limit under waits.
 func (t *transport) send(waits context.Context, req *http.Request, isAPI bool, x *exchange) (*http.Response, error) {
 	ctx := req.Context()
 	if err := t.ready(waits, ctx, isAPI); err != nil {
 		if req.Body != nil {
-			_ = req.Body.Close() // nothing was read of it
+			_ = req.Body.Close() // nothing was read
 		}
 		return nil, err
 	}
@@ -243,7 +240,7 @@ func (t *transport) send(waits context.Context, req *http.Request, isAPI bool, x
 	return resp, nil
 }
 
-// ready waits for the rate limit under waits, and then makes the check that ctx carries.
+// ready waits for the rate limit under waits, and then calls the check in ctx.
 func (t *transport) ready(waits, ctx context.Context, isAPI bool) error {
 	if isAPI {
 		if err := t.budget.wait(waits, t.patient, isUrgent(ctx)); err != nil {
@@ -253,8 +250,8 @@ func (t *transport) ready(waits, ctx context.Context, isAPI bool) error {
 	return checkSending(ctx)
 }
 
-// trace notes in the exchange when a request gets a connection: before that it
-// cannot have taken effect. A transport that is not net/http's own tells nothing.
+// trace records in the exchange when a request gets a connection: before that it cannot
+// have taken effect. Only net/http's own transport reports it.
 func (t *transport) trace(ctx context.Context, x *exchange) context.Context {
 	if _, ok := t.base.(*http.Transport); !ok {
 		x.left.Store(true)
@@ -265,9 +262,9 @@ func (t *transport) trace(ctx context.Context, x *exchange) context.Context {
 	})
 }
 
-// learn takes the rate limit and the server's name from an answer, and hides
-// the limit's headers from go-tfe: its own limiter would use two thirds of the
-// limit, and a Reset that is no number would end the process.
+// learn takes the rate limit and the server's name from a response, and hides the limit's
+// headers from go-tfe: its limiter would use only two thirds of the limit, and exits on a
+// Reset that is not a number.
 func (t *transport) learn(h http.Header) {
 	t.budget.observe(h)
 	if t.about.Load() == nil && h.Get("Tfp-Api-Version") != "" {
@@ -275,32 +272,31 @@ func (t *transport) learn(h http.Header) {
 	}
 }
 
-// record fills the exchange, and bounds what its reader can be made to hold. It
-// reads documents and errors to their ends: go-tfe reads neither the bodies of
-// some errors nor what follows a document, and then the connection could not
-// serve the next request.
+// record fills in the exchange, and limits how much a response can make its reader hold. It
+// reads documents and errors completely: go-tfe reads neither the bodies of some errors nor
+// what follows a document, so the connection could not be reused.
 func (t *transport) record(resp *http.Response, x *exchange) {
 	x.status = resp.StatusCode
 	x.body.Reset()
 	for _, name := range rateHeaders {
 		resp.Header.Del(name)
 	}
-	most := int64(mostDocument)
+	most := int64(maxDocument)
 	switch {
 	case resp.StatusCode >= 300:
-		most = mostErrorBody
+		most = maxErrorBody
 	case x.blob:
 		return
 	}
-	if known := resp.ContentLength; known > 0 && known <= mostBelieved {
+	if known := resp.ContentLength; known > 0 && known <= maxBelieved {
 		x.body.Grow(int(known) + bytes.MinRead)
 	}
 	n, err := io.Copy(&x.body, io.LimitReader(resp.Body, most))
 	if err == nil && n == most && resp.StatusCode < 300 {
-		err = fmt.Errorf("the answer is larger than %d MiB", most>>20)
+		err = fmt.Errorf("the response is larger than %d MiB", most>>20)
 	}
 	if err != nil {
-		// Half a document is none; of an error, the status has to do.
+		// An incomplete document is useless; of an incomplete error, the status has to do.
 		x.body.Reset()
 		resp.Body = readCloser{failingReader{err}, resp.Body}
 		return
@@ -313,23 +309,23 @@ type readCloser struct {
 	io.Closer
 }
 
-// A failingReader gives the error that ended the reading before.
+// A failingReader returns an earlier read error.
 type failingReader struct{ err error }
 
 func (r failingReader) Read([]byte) (int, error) { return 0, r.err }
 
-// isAPI tells whether a URL is the API's, and not a blob store's. Some servers give state at
-// /api/state-versions, beside /api/v2, and count that, too.
+// isAPI reports whether a URL is the API's rather than a blob store's. Some servers serve
+// state below /api/state-versions, beside /api/v2, and count those requests, too.
 func (t *transport) isAPI(u *url.URL) bool {
 	return sameHost(u, t.api) && strings.HasPrefix(u.Path, strings.TrimSuffix(t.api.Path, "v2/"))
 }
 
-// note logs what became of a request.
+// note logs the result of a request.
 func (t *transport) note(req *http.Request, x *exchange, what string, more ...any) {
 	t.log.Debug(what, append([]any{"method", req.Method, "path", t.show(req.URL, x)}, more...)...)
 }
 
-// show gives as much of a URL as may be logged: signed URLs are secrets.
+// show returns the part of a URL that may be logged: signed URLs are secret.
 func (t *transport) show(u *url.URL, x *exchange) string {
 	if t.isAPI(u) && !x.blob {
 		return strings.TrimPrefix(u.Path, t.api.Path)
@@ -337,7 +333,7 @@ func (t *transport) show(u *url.URL, x *exchange) string {
 	return "(blob on " + u.Host + ")"
 }
 
-// sameHost tells whether two URLs lead to the same server, by scheme, name and port.
+// sameHost reports whether two URLs have the same scheme, host name and port.
 func sameHost(a, b *url.URL) bool {
 	return a.Scheme == b.Scheme && strings.EqualFold(a.Hostname(), b.Hostname()) && portOf(a) == portOf(b)
 }
@@ -353,29 +349,29 @@ func portOf(u *url.URL) string {
 	}
 }
 
-// A stalledError ends a request on whose connection nothing moved for too long, or
-// whose answer does not come to an end.
+// A stalledError ends a request that made no progress for too long, or whose response does
+// not end.
 type stalledError struct {
 	after time.Duration
-	drips bool // the answer comes, and does not end
+	drips bool // the response makes progress but does not end
 }
 
 func (e *stalledError) Error() string {
 	if e.drips {
-		return fmt.Sprintf("the answer was not complete after %s", e.after)
+		return fmt.Sprintf("the response was not complete after %s", e.after)
 	}
-	return fmt.Sprintf("nothing was heard for %s (--timeout)", e.after)
+	return fmt.Sprintf("no data for %s (--timeout)", e.after)
 }
 
-// Timeout makes a stalledError one of net.Error's time-outs.
+// Timeout reports true, as for other timeouts of package net.
 func (e *stalledError) Timeout() bool { return true }
 
-// Temporary completes net.Error.
+// Temporary is required by net.Error.
 func (e *stalledError) Temporary() bool { return true }
 
 var _ net.Error = (*stalledError)(nil)
 
-// cause replaces the bare "context canceled" of a request that the watchdog ended.
+// cause replaces the plain "context canceled" of a request that the watchdog ended.
 func cause(ctx context.Context, err error) error {
 	if stalled, ok := errors.AsType[*stalledError](context.Cause(ctx)); ok {
 		return stalled
@@ -383,25 +379,23 @@ func cause(ctx context.Context, err error) error {
 	return err
 }
 
-// A watchdog ends a request when neither its body nor its answer moves. A bound
-// on the whole request would either cut a large state short or let a small
-// request hang.
+// A watchdog ends a request when neither its body nor its response makes progress. A limit
+// on the whole request would either cut off a large state or let a small request hang.
 type watchdog struct {
 	after atomic.Int64 // a time.Duration
 	timer *time.Timer
 	over  atomic.Bool
-	most  atomic.Pointer[deadline] // nil: for as long as it moves
+	most  atomic.Pointer[deadline] // nil: as long as it makes progress
 }
 
-// A deadline is when something has to be over, and how long that is.
+// A deadline is a time and the duration that led to it.
 type deadline struct {
 	at  time.Time
 	all time.Duration
 }
 
-// documentPatience is within how many times the watchdog's time a document has to
-// be there whole: one that drips would hold a request for ever. A state may, over a
-// slow link.
+// documentPatience is how many times the watchdog's time a whole document may take: one
+// that drips would hold a request forever. A state may take longer, over a slow link.
 const documentPatience = 5
 
 func startWatchdog(after time.Duration, end func(*stalledError)) *watchdog {
@@ -417,7 +411,7 @@ func startWatchdog(after time.Duration, end func(*stalledError)) *watchdog {
 	return w
 }
 
-// bound has all be over after some time, whether it moves or not.
+// bound ends everything after some time, even if it makes progress.
 func (w *watchdog) bound(all time.Duration) {
 	w.most.Store(&deadline{time.Now().Add(all), all})
 }
@@ -438,9 +432,9 @@ func (w *watchdog) stop() {
 	w.timer.Stop()
 }
 
-// watchUpload tells the watchdog of what is read of a request's body, and closes
-// it when the request ends: net/http waits for a Read that is under way, and one
-// of a source that has stopped would not return.
+// watchUpload reports reads of a request's body to the watchdog, and closes the body when
+// the request ends: net/http waits for a running Read, and one from a source that has
+// stopped would not return.
 func watchUpload(ctx context.Context, body io.ReadCloser, watch *watchdog) io.ReadCloser {
 	if p, ok := body.(interface{ onProgress(moved func()) }); ok {
 		p.onProgress(watch.moved)
@@ -451,11 +445,11 @@ func watchUpload(ctx context.Context, body io.ReadCloser, watch *watchdog) io.Re
 	return &watchedBody{ReadCloser: body, watch: watch, done: func() { forget() }}
 }
 
-// A watchedBody tells the watchdog of every read.
+// A watchedBody reports every read to the watchdog.
 type watchedBody struct {
 	io.ReadCloser
 	watch *watchdog
-	ctx   context.Context // of an answer's body
+	ctx   context.Context // of a response's body
 	done  func()
 }
 

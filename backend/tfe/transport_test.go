@@ -23,7 +23,7 @@ import (
 	"tfhaul/lockwait"
 )
 
-// transportOver is a transport over a network of a test.
+// transportOver returns a transport over a test's network.
 func transportOver(base http.RoundTripper, ceiling float64) *transport {
 	return &transport{
 		base: base, api: &url.URL{Scheme: "http", Host: "127.0.0.1", Path: "/api/v2/"}, budget: newBudget(ceiling),
@@ -44,7 +44,7 @@ func apiRequest(ctx context.Context, t *testing.T, method string, body func() st
 	return req
 }
 
-// closeNoting notes that it was closed.
+// closeNoting records that it was closed.
 type closeNoting struct {
 	io.ReadCloser
 	closed bool
@@ -121,7 +121,7 @@ func TestPingOfAWorkspaceIsAsked(t *testing.T) {
 		answer(http.StatusOK, jsonAPI, `{"data":{"id":"ws-9","type":"workspaces","attributes":{"name":"ping"}}}`)(w, r)
 	}))
 	if asked != 0 {
-		t.Error("New makes a request")
+		t.Error("New sends a request")
 	}
 	ws, err := c.Workspace(t.Context(), "acme", "ping")
 	if err != nil || ws.ID != "ws-9" || asked != 1 {
@@ -129,8 +129,8 @@ func TestPingOfAWorkspaceIsAsked(t *testing.T) {
 	}
 }
 
-// A slowSource gives some bytes with a pause before each piece, then stops for ever
-// if it is to.
+// A slowSource returns bytes with a pause before each piece, and then optionally blocks
+// forever.
 type slowSource struct {
 	ctx    context.Context
 	pieces int
@@ -199,11 +199,11 @@ func TestStalls(t *testing.T) {
 		stall bool
 		took  time.Duration
 	}{
-		{"a slow upload that moves is left alone for ten minutes and more",
+		{"a slow upload that makes progress for more than ten minutes",
 			uploading(answer(200, "", ""), func(ctx context.Context) io.ReadCloser {
 				return &slowSource{ctx: ctx, pieces: 30, pause: 30 * time.Second}
 			}, 30), false, 15 * time.Minute},
-		{"a slow reader of an upload is left alone",
+		{"a slow reader of an upload",
 			uploading(func(w http.ResponseWriter, r *http.Request) {
 				piece := make([]byte, 32<<10)
 				for {
@@ -226,9 +226,9 @@ func TestStalls(t *testing.T) {
 				_, _ = io.Copy(io.Discard, r.Body)
 				hang(r)
 			}, nil, 3), true, 60 * time.Second},
-		{"an answer that trickles on is left alone",
+		{"a response that keeps trickling",
 			downloading(func(w http.ResponseWriter, r *http.Request) { trickle(w, r, 30) }), false, 15 * time.Minute},
-		{"an answer that trickles and then stops",
+		{"a response that trickles and then stops",
 			downloading(func(w http.ResponseWriter, r *http.Request) { trickle(w, r, 4); hang(r) }), true, 180 * time.Second},
 		{"a download that never begins",
 			downloading(func(_ http.ResponseWriter, r *http.Request) { hang(r) }), true, 60 * time.Second},
@@ -273,13 +273,13 @@ func TestHugeAnswersAreNotHeld(t *testing.T) {
 			t.Errorf("status %d: %v", status, err)
 		}
 		if status == 200 && !strings.Contains(err.Error(), "larger than 32 MiB") {
-			t.Errorf("the error reads %q", err)
+			t.Errorf("the text is %q", err)
 		}
 	}
 }
 
 func TestConnectionsAreReused(t *testing.T) {
-	// Answers without a length, whose ends go-tfe does not read.
+	// Responses without a length, which go-tfe does not read to the end.
 	var conns atomic.Int32
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", jsonAPI)
@@ -368,12 +368,12 @@ func TestSecretsShowNowhere(t *testing.T) {
 	for _, text := range texts {
 		for _, secret := range []string{"hidden", secretToken} {
 			if strings.Contains(text, secret) {
-				t.Errorf("%q shows in %q", secret, text)
+				t.Errorf("%q is visible in %q", secret, text)
 			}
 		}
 	}
 	if !strings.Contains(lines.String(), "(blob on ") || !strings.Contains(lines.String(), "organizations/acme/workspaces/cut") {
-		t.Errorf("the log says too little: %s", lines.String())
+		t.Errorf("the log lacks details: %s", lines.String())
 	}
 }
 
@@ -429,20 +429,20 @@ func TestTheTokenStaysAtHome(t *testing.T) {
 			http.Redirect(w, r, strings.Replace(stranger.URL, "https:", "http:", 1), http.StatusFound)
 		default:
 			if r.Header.Get("Authorization") != "Bearer "+secretToken {
-				t.Errorf("%s without the bearer", r.URL.Path)
+				t.Errorf("%s without the token", r.URL.Path)
 			}
 			answer(200, jsonAPI, `{"data":{"id":"ws-1","type":"workspaces"}}`)(w, r)
 		}
 	}), func(o *Options) { o.TLS.RootCAs.AddCert(stranger.Certificate()) })
 
 	if _, err := c.Identity(t.Context()); CodeOf(err) != Rejected || !strings.Contains(err.Error(), "redirects") {
-		t.Errorf("an API call that is sent to another port: %v", err)
+		t.Errorf("an API call redirected to another port: %v", err)
 	}
 	if len(strayed) != 0 {
-		t.Errorf("the API call went to the stranger: %q", strayed)
+		t.Errorf("the API call reached the other server: %q", strayed)
 	}
 	if ws, err := c.Workspace(t.Context(), "acme", "network"); err != nil || ws.ID != "ws-1" {
-		t.Errorf("a question redirected on the same host: %v", err)
+		t.Errorf("a read redirected on the same host: %v", err)
 	}
 	for name, err := range map[string]error{
 		"lock": func() error { _, err := c.Lock(t.Context(), acme, "r"); return err }(),
@@ -460,7 +460,7 @@ func TestTheTokenStaysAtHome(t *testing.T) {
 	}
 	r, err := c.Open(t.Context(), &StateVersion{ID: "sv-1", download: "/download"})
 	if err != nil {
-		t.Fatalf("a download that leads to a blob store: %v", err)
+		t.Fatalf("a download redirected to a blob store: %v", err)
 	}
 	_ = r.Close()
 	r, err = c.Open(t.Context(), &StateVersion{ID: "sv-1", download: stranger.URL + "/direct"})
@@ -472,10 +472,10 @@ func TestTheTokenStaysAtHome(t *testing.T) {
 		t.Fatal(err)
 	}
 	if want := "GET /object |GET /direct |PUT /put "; strings.Join(strayed, "|") != want {
-		t.Errorf("the stranger saw %q, want %q: no bearer", strings.Join(strayed, "|"), want)
+		t.Errorf("the other server saw %q, want %q: no token", strings.Join(strayed, "|"), want)
 	}
 	if _, err = c.Open(t.Context(), &StateVersion{ID: "sv-1", download: "/downgrade"}); CodeOf(err) != Rejected {
-		t.Errorf("a download that leads to http: %v", err)
+		t.Errorf("a download redirected to http: %v", err)
 	}
 }
 
@@ -496,12 +496,12 @@ func TestUnencryptedAddressesAreRefused(t *testing.T) {
 func TestNewRefuses(t *testing.T) {
 	parse := func(s string) *url.URL { u, _ := url.Parse(s); return u }
 	for name, o := range map[string]Options{
-		"no address":          {Token: "t"},
-		"plain http":          {API: parse("http://tfe.example/api/v2/"), Token: "t"},
-		"another scheme":      {API: parse("ftp://127.0.0.1/api/v2/"), Token: "t"},
-		"no token":            {API: parse("https://tfe.example/api/v2/"), Token: " "},
-		"a token in quotes":   {API: parse("https://tfe.example/api/v2/"), Token: "hid den\n"},
-		"a token not in text": {API: parse("https://tfe.example/api/v2/"), Token: "hidden\x00"},
+		"no address":                      {Token: "t"},
+		"plain http":                      {API: parse("http://tfe.example/api/v2/"), Token: "t"},
+		"another scheme":                  {API: parse("ftp://127.0.0.1/api/v2/"), Token: "t"},
+		"no token":                        {API: parse("https://tfe.example/api/v2/"), Token: " "},
+		"a token in quotes":               {API: parse("https://tfe.example/api/v2/"), Token: "hid den\n"},
+		"a token with invalid characters": {API: parse("https://tfe.example/api/v2/"), Token: "hidden\x00"},
 	} {
 		if _, err := New(o); err == nil || strings.Contains(err.Error(), "hid") {
 			t.Errorf("%s: %v", name, err)
@@ -510,18 +510,18 @@ func TestNewRefuses(t *testing.T) {
 }
 
 func TestWritesAreNotRepeatedOnALostConnection(t *testing.T) {
-	for _, when := range []string{"before the answer", "within the answer", "502"} {
+	for _, when := range []string{"before the response", "within the response", "502"} {
 		t.Run(when, func(t *testing.T) {
 			writes := map[string]int{}
 			c := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				if r.Method == http.MethodGet { // fills the pool: a dead pooled connection tempts net/http to repeat
+				if r.Method == http.MethodGet { // fills the pool: net/http may repeat a request on a dead pooled connection
 					answer(200, jsonAPI, `{"data":{"id":"user-1","type":"users"}}`)(w, r)
 					return
 				}
 				_, _ = io.Copy(io.Discard, r.Body)
 				writes[r.URL.Path]++
 				switch when {
-				case "within the answer":
+				case "within the response":
 					w.Header().Set("Content-Length", "1000")
 					_, _ = io.WriteString(w, `{"data":{"id"`)
 					_ = http.NewResponseController(w).Flush()
@@ -572,10 +572,10 @@ func TestWhatNeverLeftIsUnreachable(t *testing.T) {
 		api *url.URL
 		ctx context.Context
 	}{
-		"nobody listens":                {&url.URL{Scheme: "https", Host: "127.0.0.1:1", Path: "/api/v2/"}, t.Context()},
-		"the authority is not trusted":  {strange, t.Context()},
+		"nothing listens":               {&url.URL{Scheme: "https", Host: "127.0.0.1:1", Path: "/api/v2/"}, t.Context()},
+		"an untrusted authority":        {strange, t.Context()},
 		"the server does not speak TLS": {&url.URL{Scheme: "https", Host: plainListener(t), Path: "/"}, t.Context()},
-		"the context had ended":         {strange, ended},
+		"a canceled context":            {strange, ended},
 	} {
 		client, err := New(Options{API: c.api, Token: secretToken})
 		if err != nil {
@@ -586,9 +586,9 @@ func TestWhatNeverLeftIsUnreachable(t *testing.T) {
 		}
 		client.Close()
 	}
-	synctest.Test(t, func(t *testing.T) { // nobody accepts, for longer than the watchdog waits
+	synctest.Test(t, func(t *testing.T) { // accepts nothing for longer than the watchdog waits
 		network := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return nil, errors.Join(errors.New("nobody answers"), lockwait.Sleep(ctx, 90*time.Second))
+			return nil, errors.Join(errors.New("no response"), lockwait.Sleep(ctx, 90*time.Second))
 		}}
 		c, err := New(Options{API: &url.URL{Scheme: "https", Host: "127.0.0.1", Path: "/"}, Token: secretToken, Transport: network})
 		if err != nil {
@@ -598,11 +598,11 @@ func TestWhatNeverLeftIsUnreachable(t *testing.T) {
 		if _, ok := errors.AsType[*stalledError](err); !ok || CodeOf(err) != Unreachable {
 			t.Errorf("code %s: %v", CodeOf(err), err)
 		}
-		time.Sleep(time.Minute) // virtual: net/http leaves the dialler alone
+		time.Sleep(time.Minute) // virtual time: net/http leaves the dialer running
 	})
 }
 
-// plainListener is the address of a server without TLS.
+// plainListener returns the address of a server without TLS.
 func plainListener(t *testing.T) string {
 	s := httptest.NewServer(answer(200, "", ""))
 	t.Cleanup(s.Close)
@@ -617,7 +617,7 @@ func TestAboutIsWhatTheServerSays(t *testing.T) {
 		answer(200, jsonAPI, `{"data":{"id":"user-1","type":"users"}}`)(w, r)
 	}))
 	if c.About() != (About{}) {
-		t.Errorf("before the first answer: %+v", c.About())
+		t.Errorf("before the first response: %+v", c.About())
 	}
 	if _, err := c.Identity(t.Context()); err != nil {
 		t.Fatal(err)

@@ -12,8 +12,8 @@ import (
 	"tfhaul/plainwords"
 )
 
-// inPlainWords explains a failed connection. It returns "" for what it has no better
-// words for, and for a stalledError, which says for how long.
+// inPlainWords explains a failed connection. It returns "" if it has no better words, and
+// for a stalledError, which gives the duration.
 func inPlainWords(err error) string {
 	if _, ok := errors.AsType[*stalledError](err); ok {
 		return ""
@@ -21,17 +21,17 @@ func inPlainWords(err error) string {
 	return plainwords.Explain(err)
 }
 
-// An unusableError says what is wrong with an answer that was a success.
+// An unusableError explains what is wrong with a successful response.
 type unusableError struct {
 	status int
 	err    error
 }
 
 func (e *unusableError) Error() string {
-	return fmt.Sprintf("the server's answer (%d) cannot be used: %s", e.status, e.reason())
+	return fmt.Sprintf("the server's response (%d) cannot be used: %s", e.status, e.reason())
 }
 
-// Unwrap gives what the reader of the answer said.
+// Unwrap returns the decoder's error.
 func (e *unusableError) Unwrap() error { return e.err }
 
 func (e *unusableError) reason() string {
@@ -42,13 +42,13 @@ func (e *unusableError) reason() string {
 	case errors.Is(e.err, io.ErrUnexpectedEOF):
 		return "it broke off in the middle"
 	case notJSON && atStart:
-		return "it is not JSON: does a login page or a proxy answer in its place?"
+		return "it is not JSON: is there a login page or a proxy in front of the server?"
 	case notJSON:
 		return "it is not valid JSON"
 	case errors.Is(e.err, io.EOF):
 		return "it is empty"
 	case otherType, strings.HasPrefix(text, "Trying to Unmarshal"), strings.Contains(text, "unmarshal"):
-		return "it is not a document as the API describes it"
+		return "it does not match the API's format"
 	}
 	if words := inPlainWords(e.err); words != "" {
 		return words
@@ -56,9 +56,8 @@ func (e *unusableError) reason() string {
 	return text
 }
 
-// notJSON says whether an error is that something does not follow the grammar of JSON,
-// and whether not even its first byte does. It knows the errors of understand, and those
-// of go-tfe.
+// notJSON reports whether an error is about JSON syntax, and whether it is about the very
+// first byte. It knows the errors of understand and of go-tfe.
 func notJSON(err error) (atStart, is bool) {
 	if syntax, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
 		return syntax.ByteOffset == 0, true

@@ -15,7 +15,8 @@ import (
 	"time"
 )
 
-// TestFailuresReadAsSentences has what the network and its answers do, as Go words it.
+// TestFailuresReadAsSentences covers failures of the network and of responses, as Go words
+// them.
 func TestFailuresReadAsSentences(t *testing.T) {
 	t.Parallel()
 	dial := func(err error) error {
@@ -42,15 +43,15 @@ func TestFailuresReadAsSentences(t *testing.T) {
 		"it does not answer with TLS: is this the right port, and does it speak https?":               errors.New("http: server gave HTTP response to HTTPS client"),
 		"the proxy of the environment (HTTPS_PROXY or HTTP_PROXY) cannot be reached: nothing listens at 10.0.0.1:3128 (connection refused): are host and port right?": &net.OpError{
 			Op: "proxyconnect", Net: "tcp", Err: &net.OpError{Op: "dial", Addr: &net.TCPAddr{IP: net.IPv4(10, 0, 0, 1), Port: 3128}, Err: syscall.ECONNREFUSED}},
-		"nothing was heard for 1m0s (--timeout)": &stalledError{after: time.Minute},
+		"no data for 1m0s (--timeout)": &stalledError{after: time.Minute},
 
-		"the server's answer (200) cannot be used: it is empty":                                                       &unusableError{200, io.EOF},
-		"the server's answer (201) cannot be used: it broke off in the middle":                                        &unusableError{201, io.ErrUnexpectedEOF},
-		"the server's answer (200) cannot be used: it is not JSON: does a login page or a proxy answer in its place?": &unusableError{200, json.Unmarshal([]byte("<html>"), new(any))},
-		"the server's answer (200) cannot be used: it is not valid JSON":                                              &unusableError{200, json.Unmarshal([]byte(`{"a":}`), new(any))},
-		"the server's answer (200) cannot be used: it is not a document as the API describes it":                      &unusableError{200, json.Unmarshal([]byte(`[]`), new(struct{}))},
-		"the server's answer (200) cannot be used: the connection was reset":                                          &unusableError{200, &net.OpError{Op: "read", Err: syscall.ECONNRESET}},
-		"the server's answer (200) cannot be used: the answer is larger than 32 MiB":                                  &unusableError{200, errors.New("the answer is larger than 32 MiB")},
+		"the server's response (200) cannot be used: it is empty":                                                              &unusableError{200, io.EOF},
+		"the server's response (201) cannot be used: it broke off in the middle":                                               &unusableError{201, io.ErrUnexpectedEOF},
+		"the server's response (200) cannot be used: it is not JSON: is there a login page or a proxy in front of the server?": &unusableError{200, json.Unmarshal([]byte("<html>"), new(any))},
+		"the server's response (200) cannot be used: it is not valid JSON":                                                     &unusableError{200, json.Unmarshal([]byte(`{"a":}`), new(any))},
+		"the server's response (200) cannot be used: it does not match the API's format":                                       &unusableError{200, json.Unmarshal([]byte(`[]`), new(struct{}))},
+		"the server's response (200) cannot be used: the connection was reset":                                                 &unusableError{200, &net.OpError{Op: "read", Err: syscall.ECONNRESET}},
+		"the server's response (200) cannot be used: the response is larger than 32 MiB":                                       &unusableError{200, errors.New("the response is larger than 32 MiB")},
 	} {
 		if got := redact(err); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)

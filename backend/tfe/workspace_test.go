@@ -16,7 +16,7 @@ import (
 	"tfhaul/backend"
 )
 
-// included are the people of the documents below.
+// included are the users, teams and runs of the documents below.
 const included = `,"included":[
 	{"id":"user-1","type":"users","attributes":{"username":"alice"}},
 	{"id":"team-1","type":"teams","attributes":{"name":"ops"}},
@@ -38,7 +38,7 @@ func TestWorkspaceDocuments(t *testing.T) {
 		want                            func(*Workspace)
 		holder                          string
 	}{
-		{name: "free, and nothing else said"},
+		{name: "not locked, and nothing else reported"},
 		{name: "no state version", relationships: `"current-state-version":{"data":null}`,
 			want: func(w *Workspace) { w.Current = CurrentRef{Known: true} }},
 		{name: "a state version", relationships: `"current-state-version":{"data":{"id":"sv-1","type":"state-versions"},"links":{"related":"/x"}}`,
@@ -58,21 +58,21 @@ func TestWorkspaceDocuments(t *testing.T) {
 		{name: "locked by a user who is not included", attributes: `,"locked":true,"locked-reason":null`, relationships: lockedBy("users", "user-7"),
 			want:   func(w *Workspace) { w.Locked, w.Holder = true, backend.Holder{Kind: "user", ID: "user-7"} },
 			holder: "user user-7"},
-		{name: "locked by nobody who is named", attributes: `,"locked":true`,
+		{name: "locked by an unnamed holder", attributes: `,"locked":true`,
 			want:   func(w *Workspace) { w.Locked = true },
-			holder: "somebody whom the server does not name"},
-		{name: "a reason from before, of a free workspace", attributes: `,"locked":false,"locked-reason":"old"`},
+			holder: "another user whom the server does not name"},
+		{name: "an old reason of an unlocked workspace", attributes: `,"locked":false,"locked-reason":"old"`},
 		{name: "all permissions", attributes: `,"permissions":{"can-read-state-versions":true,"can-lock":true,"can-unlock":true}`},
 		{name: "no permissions", attributes: `,"permissions":{"can-read-state-versions":false,"can-lock":false,"can-unlock":false}`,
 			want: func(w *Workspace) { w.CanReadStates, w.CanLock, w.CanUnlock = false, false, false }},
-		{name: "some permissions are not told", attributes: `,"permissions":{"can-lock":false}`,
+		{name: "some permissions are missing", attributes: `,"permissions":{"can-lock":false}`,
 			want: func(w *Workspace) { w.CanLock = false }},
 		{name: "permissions null", attributes: `,"permissions":null`},
-		{name: "a run first", relationships: `"current-run":{"data":{"id":"run-1","type":"runs"}}`,
+		{name: "a current run", relationships: `"current-run":{"data":{"id":"run-1","type":"runs"}}`,
 			want: func(w *Workspace) { w.CurrentRun, w.CurrentRunStatus = "run-1", "planning" }},
 		{name: "escapes in names", attributes: `,"locked":true,"locked-reason":"\u001b[2Jx"`,
 			want:   func(w *Workspace) { w.Locked, w.Holder = true, backend.Holder{Reason: "[2Jx", ReasonKnown: true} },
-			holder: "somebody whom the server does not name"},
+			holder: "another user whom the server does not name"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -92,9 +92,9 @@ func TestWorkspaceDocuments(t *testing.T) {
 				t.Errorf("the holder is %q, want %q", got.Holder, c.holder)
 			}
 			if !want.Locked && strings.Contains(c.attributes, `"locked":false`) {
-				// Which no answer to a lock says that means it.
+				// No genuine response to a lock request says this.
 			} else if locked, err := client.Lock(t.Context(), acme, "r"); err != nil || cmp.Diff(&want, locked) != "" {
-				t.Errorf("the answer to a lock: %v\n%s", err, cmp.Diff(&want, locked))
+				t.Errorf("the response to a lock request: %v\n%s", err, cmp.Diff(&want, locked))
 			}
 			if byID, err := client.WorkspaceByID(t.Context(), "acme", "ws-1"); err != nil || cmp.Diff(&want, byID) != "" {
 				t.Errorf("read by id: %v\n%s", err, cmp.Diff(&want, byID))
@@ -103,7 +103,7 @@ func TestWorkspaceDocuments(t *testing.T) {
 	}
 }
 
-// hostileDocuments are answers with status 200 of wrong shapes.
+// hostileDocuments are responses with status 200 and wrong shapes.
 var hostileDocuments = []string{
 	``, `null`, `[]`, `{}`, `"x"`, `1`, `{`, `{"data":null}`, `{"data":[]}`, `{"data":1}`, `{"data":{}}`, `{"data":[null]}`,
 	`{"data":{"id":5,"type":"workspaces"}}`, `{"data":{"id":"","type":"workspaces","attributes":{}}}`,
@@ -167,11 +167,11 @@ func TestHostileDocumentsGiveAnError(t *testing.T) {
 					}
 				}
 			}
-			// Where nothing is right, nothing is made of it.
+			// A completely wrong document yields an error.
 			if i < 14 {
 				for _, name := range []string{"Workspace", "Lock", "Current", "StateVersion", "Announce", "Identity"} {
 					if calls[name]() == nil {
-						t.Errorf("%s takes %.60s", name, document)
+						t.Errorf("%s accepts %.60s", name, document)
 					}
 				}
 			}
@@ -213,15 +213,15 @@ func TestListings(t *testing.T) {
 			return hundred(n), n + 1
 		}, 201, ""},
 		{"none", func(int) ([]string, any) { return nil, nil }, 0, ""},
-		{"the same page for ever", func(int) ([]string, any) { return hundred(1), 2 }, 200, "pages do not end: after page 2 it names page 2"},
+		{"the same page forever", func(int) ([]string, any) { return hundred(1), 2 }, 200, "listing does not end: page 2 is followed by page 2"},
 		{"backwards", func(n int) ([]string, any) { return hundred(n), n - 1 }, 100, ""},
-		{"an empty page that names another", func(n int) ([]string, any) {
+		{"an empty page followed by another", func(n int) ([]string, any) {
 			if n == 2 {
 				return nil, 3
 			}
 			return hundred(n), n + 1
-		}, 100, "pages do not end"},
-		{"pages without end", func(n int) ([]string, any) { return []string{"ws-" + strconv.Itoa(n)}, n + 1000 }, 10, "pages do not end"},
+		}, 100, "listing does not end"},
+		{"endless pages", func(n int) ([]string, any) { return []string{"ws-" + strconv.Itoa(n)}, n + 1000 }, 10, "listing does not end"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -245,14 +245,14 @@ func TestListings(t *testing.T) {
 			}
 		})
 	}
-	t.Run("one that is not read to its end asks no more", func(t *testing.T) {
+	t.Run("a listing that is not read to the end fetches no more pages", func(t *testing.T) {
 		asked := 0
 		client := serve(t, listing(func(n int) ([]string, any) { asked++; return hundred(n), n + 1 }))
 		for range client.Workspaces(t.Context(), "acme") {
 			break
 		}
 		if asked != 1 {
-			t.Errorf("%d pages were asked for", asked)
+			t.Errorf("%d pages were fetched", asked)
 		}
 	})
 }
@@ -280,10 +280,10 @@ func TestProjectIsFoundOnAnyPage(t *testing.T) {
 		answer(200, jsonAPI, `{"data":[{"id":"prj-1","type":"projects","attributes":{"name":"Core services"}}],"meta":{"pagination":{"next-page":2}}}`)(w, r)
 	}))
 	if _, err := createWorkspace(t.Context(), c, "network", CreateOptions{Project: "Core"}); err != nil || created != "prj-2" {
-		t.Errorf("made in %q: %v", created, err)
+		t.Errorf("created in %q: %v", created, err)
 	}
 	_, err := createWorkspace(t.Context(), c, "network", CreateOptions{Project: "Cor"})
-	if want := `find project "Cor" of acme: there is no project of this name, or the token may not see it`; err == nil || err.Error() != want || CodeOf(err) != ForbiddenOrMissing {
+	if want := `find project "Cor" of acme: no project has this name, or this token cannot see it`; err == nil || err.Error() != want || CodeOf(err) != ForbiddenOrMissing {
 		t.Errorf("got %v", err)
 	}
 }
@@ -300,17 +300,17 @@ func TestCurrentStateVersion(t *testing.T) {
 		ws     *Workspace
 		status int
 		body   string
-		id     string // "" is none
+		id     string // "" means none
 		code   Code
 	}{
 		{"one", acme, 200, document, "sv-1", ""},
 		{"none, in the API's words", acme, 404, object("404", "not found", ""), "", ""},
-		{"none is not believed of a proxy", acme, 404, "<h1>404</h1>", "", ForbiddenOrMissing},
-		{"none is not believed without a word", acme, 404, "", "", ForbiddenOrMissing},
-		{"none is not believed without the permission", &blind, 404, object("404", "not found", ""), "", ForbiddenOrMissing},
-		{"none is not believed of a workspace that has one", &has, 404, object("404", "not found", ""), "", ForbiddenOrMissing},
-		{"forbidden is not none", acme, 403, object("403", "forbidden", ""), "", ForbiddenOrMissing},
-		{"an error is not none", acme, 500, "", "", Ambiguous},
+		{"none, according to a proxy", acme, 404, "<h1>404</h1>", "", ForbiddenOrMissing},
+		{"none, without a text", acme, 404, "", "", ForbiddenOrMissing},
+		{"none, without the permission to read", &blind, 404, object("404", "not found", ""), "", ForbiddenOrMissing},
+		{"none, for a workspace that has one", &has, 404, object("404", "not found", ""), "", ForbiddenOrMissing},
+		{"forbidden", acme, 403, object("403", "forbidden", ""), "", ForbiddenOrMissing},
+		{"an error", acme, 500, "", "", Ambiguous},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -339,7 +339,7 @@ func TestHistoryAsksForTheRightWorkspace(t *testing.T) {
 		serials = append(serials, sv.Serial)
 	}
 	if fmt.Sprint(serials) != "[2 1]" || query.Get("filter[organization][name]") != "acme" || query.Get("filter[workspace][name]") != "network" || query.Get("page[size]") != "100" {
-		t.Errorf("got %v, asked %v", serials, query)
+		t.Errorf("got %v, requested %v", serials, query)
 	}
 }
 

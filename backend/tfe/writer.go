@@ -12,15 +12,15 @@ import (
 	"tfhaul/plainwords"
 )
 
-// maxInline is the size in bytes up to which a state travels inside the POST when the user
-// leaves it open: one request less to wait for. Larger ones go to the signed URL, past the
-// body limits of proxies.
+// maxInline is the size in bytes up to which a state is sent inside the POST by default,
+// which saves one request. Larger states are sent to the signed URL, which avoids the body
+// limits of proxies.
 const maxInline = 4 << 20
 
-// uploadAttempts is how often the bytes of an announced state version are uploaded.
+// uploadAttempts is how often to upload the bytes of an announced state version.
 const uploadAttempts = 3
 
-// The ways in which a state travels, as backend.Write's Mode.
+// Values of backend.Write's Mode.
 const (
 	ModeInline = "inline" // in the POST, in base64
 	ModeSigned = "signed" // to the signed upload URL
@@ -29,15 +29,15 @@ const (
 // A writer locks a workspace and writes to it, for one move.
 type writer struct {
 	target *Target
-	// workspace as it was read before locking.
+	// workspace is as read before locking.
 	workspace *Workspace
 	backend.WriterOptions
 
 	seen     *backend.Standing
 	lastName string
 	granted  bool
-	// awaiting is the state version that was announced and whose bytes have not arrived: as
-	// long as there is one, the server does not unlock the workspace.
+	// awaiting is the announced state version whose bytes have not arrived. While there is
+	// one, the server does not unlock the workspace.
 	awaiting *StateVersion
 	notes    []string
 }
@@ -59,9 +59,9 @@ func (w *writer) Notes() []string         { return w.notes }
 
 func (w *writer) name() string { return w.workspace.Organization + "/" + w.workspace.Name }
 
-// Lock asks for the lock once. An interrupt ends the wait for the rate limit, but not a
-// request that was sent: giving it up would not take it back, and the lock could be ours a
-// moment after we looked.
+// Lock tries once to take the lock. An interrupt ends the wait for the rate limit, but not
+// a request that was sent: canceling it would not undo it, and the lock could become ours
+// just after we looked.
 func (w *writer) Lock(ctx context.Context, sending lockwait.Sending) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -71,8 +71,8 @@ func (w *writer) Lock(ctx context.Context, sending lockwait.Sending) error {
 	defer cancel()
 	locked, err := w.target.Lock(backend.WithSending(ctx, sending), w.workspace, w.Reason)
 	if err == nil && locked.Holder.ReasonKnown && locked.Holder.Reason != w.Reason {
-		// Such as the answer to an earlier request, which something on the way repeats.
-		err = &Error{Op: "lock workspace " + w.name(), Code: Ambiguous, Err: fmt.Errorf("the answer shows the lock of %s", locked.Holder)}
+		// For example, a response to an earlier request, replayed by something on the way.
+		err = &Error{Op: "lock workspace " + w.name(), Code: Ambiguous, Err: fmt.Errorf("the response shows the lock of %s", locked.Holder)}
 	}
 	if err == nil {
 		w.seen, w.granted = locked.standing(), true
@@ -93,9 +93,9 @@ func (w *writer) Lock(ctx context.Context, sending lockwait.Sending) error {
 	return err
 }
 
-// Holder reads who holds the lock. It is us when the lock carries our reason; on servers
-// that do not repeat reasons, when it is the token's own identity and the workspace was
-// free just before we asked for its lock.
+// Holder reads who holds the lock. It is ours if it has our reason. On servers that do not
+// return reasons, it is ours if its holder is the token's own account and the workspace was
+// unlocked just before we requested the lock.
 func (w *writer) Holder(ctx context.Context, sending lockwait.Sending) (lockwait.Holder, error) {
 	asking := backend.WithSending(ctx, sending)
 	now, err := backend.Retry(ctx, w.target.Down, func() (*Workspace, error) {
@@ -134,7 +134,7 @@ func (w *writer) Holder(ctx context.Context, sending lockwait.Sending) (lockwait
 	return h, nil
 }
 
-// askAgain marks the failure of a question that may be asked again.
+// askAgain marks the failure of a read that may be repeated.
 func askAgain(err error) error {
 	if code := CodeOf(err); code == Ambiguous || code == Unreachable {
 		return fmt.Errorf("%w: %w", lockwait.ErrUnsure, err)
@@ -142,9 +142,9 @@ func askAgain(err error) error {
 	return err
 }
 
-// Unlock releases the lock once. That the lock is not ours is believed only when reading
-// the workspace says so, too: a lock that is forgotten by mistake stays until an
-// administrator forces it.
+// Unlock releases the lock once. It accepts that the lock is not ours only if reading the
+// workspace confirms it: a lock forgotten by mistake stays until an administrator
+// force-unlocks it.
 func (w *writer) Unlock(ctx context.Context, sending lockwait.Sending) error {
 	err := w.target.Unlock(backend.WithSending(ctx, sending), w.workspace)
 	switch CodeOf(err) {
@@ -168,16 +168,16 @@ func (w *writer) Unlock(ctx context.Context, sending lockwait.Sending) error {
 	return err
 }
 
-// stuck is the error of a workspace that cannot be unlocked because the state version that
-// was announced awaits its bytes, with who can unlock it.
+// stuck returns the error for a workspace that cannot be unlocked because an announced
+// state version awaits its bytes. It says who can unlock it.
 func (w *writer) stuck(err error) error {
 	return &backend.Error{Code: backend.Stuck, Err: err, Message: fmt.Sprintf(
 		"The workspace stays locked: the server does not unlock it while %s awaits its bytes. "+
-			"An administrator of the workspace frees it with Force unlock (Settings, Locking) or POST /api/v2/workspaces/%s/actions/force-unlock.", w.awaiting.ID, w.workspace.ID)}
+			"An administrator of the workspace can free it with Force unlock (Settings, Locking) or POST /api/v2/workspaces/%s/actions/force-unlock.", w.awaiting.ID, w.workspace.ID)}
 }
 
-// Write sends the state in the way that fits, or in the other one where the server or
-// something before it does not take the first.
+// Write sends the state in the preferred way, or in the other way if the server or
+// something before it does not accept the first.
 func (w *writer) Write(ctx context.Context, p backend.Write) (*backend.Version, error) {
 	sv, err := w.write(backend.WithSending(ctx, p.Sending), &p)
 	return versionOf(sv, err)
@@ -210,16 +210,16 @@ func (w *writer) write(ctx context.Context, p *backend.Write) (*StateVersion, er
 	return sv, err
 }
 
-// afterBlockedUpload sends inline what could not be uploaded, also with ModeSigned: the
-// server does not unlock a workspace while an announced state version awaits its bytes,
-// and only another state version supersedes it.
+// afterBlockedUpload sends inline what could not be uploaded, even with ModeSigned: the
+// server does not unlock a workspace while an announced state version awaits its bytes, and
+// only another state version replaces it.
 func (w *writer) afterBlockedUpload(ctx context.Context, p *backend.Write, blocked *uploadError) (*StateVersion, error) {
 	sv, err := w.inline(ctx, p)
 	switch {
 	case err == nil:
 		w.awaiting = nil
 		if p.Mode == ModeSigned {
-			w.notes = append(w.notes, fmt.Sprintf("The signed upload failed (%v), so the state was sent inside the request: else the workspace could not have been unlocked.", blocked.error))
+			w.notes = append(w.notes, fmt.Sprintf("The signed upload failed (%v), so the state was sent inside the request; otherwise the workspace could not be unlocked.", blocked.error))
 		}
 	case CodeOf(err) == TooLarge:
 		blocked.inline = err
@@ -228,9 +228,9 @@ func (w *writer) afterBlockedUpload(ctx context.Context, p *backend.Write, block
 	return sv, err
 }
 
-// inline sends the state in one request. An interrupt ends the reading of the state,
-// without the last bytes of which the request has no effect; once it has all of them its
-// reply is waited for, because to give the request up then would not take it back.
+// inline sends the state in one request. An interrupt ends the reading of the state, and
+// without its last bytes the request has no effect. Once the request has all bytes, inline
+// waits for the response, because canceling the request would not undo it.
 func (w *writer) inline(ctx context.Context, p *backend.Write) (*StateVersion, error) {
 	landed, cancel := backend.Landing(ctx)
 	defer cancel()
@@ -238,8 +238,8 @@ func (w *writer) inline(ctx context.Context, p *backend.Write) (*StateVersion, e
 }
 
 // signed announces the state version and uploads its bytes. An announced state version
-// blocks the unlock until its bytes arrive, so the upload is tried again, after asking
-// whether it did not arrive after all. For the same reason an interrupt does not end it.
+// prevents the unlock until its bytes arrive. So the upload is repeated, after checking
+// whether the bytes did arrive, and an interrupt does not end it.
 func (w *writer) signed(ctx context.Context, p *backend.Write) (*StateVersion, error) {
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
@@ -278,7 +278,7 @@ func (w *writer) attributes(p *backend.Write) Attributes {
 	return Attributes{Serial: p.Serial, Lineage: p.Lineage, MD5: p.MD5, Force: p.Force, Run: w.Associate}
 }
 
-// body is what is written as a request's body, which breaks off when ctx ends.
+// body returns the body of a request with the state, which ends early when ctx ends.
 func body(ctx context.Context, p *backend.Write) Body {
 	open := func(requested context.Context) (io.ReadCloser, error) {
 		if ctx.Err() != nil {
@@ -293,7 +293,7 @@ func body(ctx context.Context, p *backend.Write) Body {
 	return Body{Open: open, Size: p.Size, MD5: p.MD5}
 }
 
-// An endable body ends in an error when its context has ended.
+// An endable body returns an error once its context has ended.
 type endable struct {
 	io.ReadCloser
 	ctx context.Context
@@ -306,26 +306,26 @@ func (e *endable) Read(p []byte) (int, error) {
 	return e.ReadCloser.Read(p)
 }
 
-// An uploadError says that the bytes of an announced state version could not be brought to
-// their signed URL, whose host is often another than the API's.
+// An uploadError is returned when the bytes of an announced state version could not be sent
+// to their signed URL, whose host is often not the API's.
 type uploadError struct {
 	error
-	inline error // why they could not be sent inside the request either; nil where that was not tried
+	inline error // why they could not be sent inside the request either; nil if that was not tried
 }
 
 func (e *uploadError) Unwrap() error { return e.error }
 
-// As makes a *backend.Error of it that says what can be done.
+// As converts it to a *backend.Error that says what to do.
 func (e *uploadError) As(target any) bool {
 	as, ok := target.(**backend.Error)
 	if !ok {
 		return false
 	}
-	message := "The server announced an address for the state, but the upload to it failed: " + plainwords.Sentence(e.error.Error())
+	message := "The server provided a URL for the state, but the upload failed: " + plainwords.Sentence(e.error.Error())
 	if e.inline != nil {
 		message += " Sending the state inside the request failed, too: " + plainwords.Sentence(e.inline.Error())
 	}
-	message += " Nothing was stored. Let PUT requests to that address pass (proxy, firewall)"
+	message += " Nothing was stored. Allow PUT requests to that URL (proxy, firewall)"
 	if e.inline != nil {
 		message += ", or raise the limit for request bodies on the way to the API"
 	}
