@@ -23,7 +23,7 @@ func (p *process) canAsk() bool {
 // ask asks a question that only yes answers with yes. It ends with ctx; what reads
 // the answer is left behind then, as the process ends.
 func (p *process) ask(ctx context.Context, question string) (bool, error) {
-	fmt.Fprintf(p.stderr, "%s Only yes is taken for yes: ", question)
+	fmt.Fprintf(p.stderr, "%s Only 'yes' will be accepted to confirm: ", question)
 	type answer struct {
 		text string
 		err  error

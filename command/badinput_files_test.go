@@ -42,7 +42,7 @@ func badFiles() []badInput {
 		badInput{name: "other bytes under the same serial", args: []string{"move", good, "acme/full"}, files: map[string]string{good: string(fixtures.Spec{Seed: 1, Serial: 10, Resources: 4}.Bytes())}, exit: 3},
 		badInput{name: "another lineage", args: []string{"move", good, "acme/full"}, files: map[string]string{good: string(state(2, 11))}, exit: 3},
 		badInput{name: "another lineage, verified", args: []string{"verify", good, "acme/full"}, files: map[string]string{good: string(state(2, 11))}, exit: 3},
-		badInput{name: "nothing on standard input", args: []string{"move", "-", "acme/net"}, exit: 0},
+		badInput{name: "nothing on standard input", args: []string{"move", "-", "acme/net"}, exit: 3},
 		badInput{name: "an error message on standard input", args: []string{"move", "-", "acme/net"}, stdin: "Error: No valid credential sources found\n", exit: 3},
 		badInput{name: "half a state on standard input", args: []string{"move", "-", "acme/net"}, stdin: snapshot[:len(snapshot)/2], exit: 3},
 		badInput{name: "an audit of what is no state", args: []string{"audit", "."}, files: map[string]string{good: "hello", "b/terraform.tfstate": snapshot[:40]}, exit: 0},

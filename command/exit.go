@@ -49,7 +49,8 @@ func codeOfResults(ctx context.Context, results []migrate.Result, detailed bool)
 	interrupted := false
 	for _, r := range results {
 		count[r.Outcome]++
-		interrupted = interrupted || r.Code == migrate.CodeInterrupted || r.Code == migrate.CodeNotAttempted && ctx.Err() != nil
+		// A journal may tell of moves that an earlier process could not end.
+		interrupted = interrupted || ctx.Err() != nil && (r.Code == migrate.CodeInterrupted || r.Code == migrate.CodeNotAttempted)
 	}
 	switch {
 	case interrupted, ctx.Err() != nil && count[migrate.Failed] > 0:

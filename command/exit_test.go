@@ -40,7 +40,8 @@ func TestCodeOfResults(t *testing.T) {
 		"refused before planned":             {results: []migrate.Result{planned, refused}, detailed: true, want: 3},
 		"refused":                            {results: []migrate.Result{moved, refused}, want: 3},
 		"failed before refused":              {results: []migrate.Result{moved, refused, failed}, want: 1},
-		"interrupted before failed":          {results: []migrate.Result{failed, interrupted}, want: 130},
+		"interrupted before failed":          {results: []migrate.Result{failed, interrupted}, ended: true, want: 130},
+		"interrupted in an earlier run":      {results: []migrate.Result{moved, interrupted}, want: 1},
 		"failed at an interrupt":             {results: []migrate.Result{failed}, ended: true, want: 130},
 		"brought to its end in spite of one": {results: []migrate.Result{moved}, ended: true, want: 0},
 	} {

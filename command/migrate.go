@@ -8,6 +8,7 @@ import (
 
 	"tfhaul/migrate"
 	"tfhaul/pairing"
+	"tfhaul/plainwords"
 	"tfhaul/prove"
 	"tfhaul/report"
 )
@@ -65,7 +66,7 @@ func (p *process) parseMigration(c *cli.Context) (*migration, error) {
 		return nil, err
 	}
 	if !m.yes && !m.options.DryRun && !m.canAsk() {
-		return nil, usagef("there is no terminal to ask on whether it shall be done: add --yes, or --dry-run to see what would be done")
+		return nil, usagef("cannot ask for confirmation: standard input is not a terminal. Use --yes to skip the prompt, or --dry-run to preview")
 	}
 	return m, nil
 }
@@ -119,9 +120,9 @@ func (m *migration) agree(ctx context.Context, plan *migrate.Plan, paired *pairi
 	if n == 0 || m.yes {
 		return nil
 	}
-	yes, err := m.ask(ctx, fmt.Sprintf("Shall these %d states be moved into %s?", n, report.Plain(m.address.String())))
+	yes, err := m.ask(ctx, fmt.Sprintf("Move %s into %s?", plainwords.Counted(n, "state"), report.Plain(m.address.String())))
 	if err == nil && !yes {
-		fmt.Fprintln(m.stderr, "Nothing was done.")
+		fmt.Fprintln(m.stderr, "Canceled. No changes were made.")
 		err = ended(exitRefused)
 	}
 	return err

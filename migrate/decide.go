@@ -277,12 +277,16 @@ func orNone(s string) string {
 	return s
 }
 
-// unlockAdvice tells how a lock that another holds ends. A run that waits for a person
-// would be waited for in vain.
-func (x *execution) unlockAdvice(run bool) string {
+// unlockAdvice tells how a lock that another holds ends. A run that waits for a person would
+// be waited for in vain, and so would a haul that was killed.
+func (x *execution) unlockAdvice(run bool, reason string) string {
 	wait := x.setting("lock-timeout", "10m")
+	if haul := holdingHaul(reason); haul != "" {
+		return fmt.Sprintf(" Another haul of tfhaul locked it. If that haul is still running, wait for it to end (%s). If it was cut off, continue it with its journal, or unlock the workspace: %s",
+			wait, HeldLock{Target: x.result.Target, Haul: haul}.UnlockCommand())
+	}
 	if run {
-		return fmt.Sprintf(" If the run waits for confirmation, confirm or discard it; else wait for its end (%s).", wait)
+		return fmt.Sprintf(" If the run waits for confirmation, confirm or discard it; otherwise wait for it to end (%s).", wait)
 	}
 	return fmt.Sprintf(" Wait for it to end (%s), or ask them to unlock.", wait)
 }
@@ -290,7 +294,7 @@ func (x *execution) unlockAdvice(run bool) string {
 // plan settles a dry run.
 func (x *execution) plan() error {
 	if x.workspace != nil && x.workspace.Locked && x.LockTimeout == 0 && !x.lockedByUs() && !x.lockedByOurRun() {
-		return &stop{code: CodeLocked, message: fmt.Sprintf("The workspace is locked by %s.%s", x.workspace.Holder, x.unlockAdvice(x.workspace.Holder.Kind == "run"))}
+		return &stop{code: CodeLocked, message: fmt.Sprintf("The workspace is locked by %s.%s", x.workspace.Holder, x.unlockAdvice(x.workspace.Holder.Kind == "run", x.workspace.Holder.Reason))}
 	}
 	x.result.Outcome = WouldMove
 	switch x.verdict.Relation {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 
@@ -14,6 +15,17 @@ import (
 
 // lockReason is what a workspace's lock says while a haul works on it.
 func lockReason(haul string) string { return "tfhaul moves a state here (haul " + haul + ")" }
+
+var reasonOfHaul = regexp.MustCompile(`^tfhaul moves a state here \(haul ([^\s()]+)\)$`)
+
+// holdingHaul returns the ID of the haul that holds a lock with this reason; "" where no
+// haul does.
+func holdingHaul(reason string) string {
+	if found := reasonOfHaul.FindStringSubmatch(reason); found != nil {
+		return found[1]
+	}
+	return ""
+}
 
 // newWriter prepares to lock the workspace and to write to it.
 func (x *execution) newWriter(o backend.WriterOptions) backend.Writer {
@@ -41,7 +53,7 @@ func (x *execution) takeLock(ctx context.Context) error {
 			"The workspace is %v. Look whether it is free, and if the lock is this haul's, free it: %s", taken, x.result.UnlockCommand)}
 	case errors.As(err, &taken):
 		return &stop{code: CodeLocked, message: fmt.Sprintf(
-			"The workspace is %v.%s", taken, x.unlockAdvice(strings.HasPrefix(taken.Holder.Name, "run ")))}
+			"The workspace is %v.%s", taken, x.unlockAdvice(strings.HasPrefix(taken.Holder.Name, "run "), taken.Holder.Reason))}
 	case err != nil:
 		return err
 	}

@@ -89,7 +89,11 @@ func readObject(ctx context.Context, object backend.State) (reading, error) {
 	var notState *statefile.Error
 	switch {
 	case errors.As(err, &notState) && object.Address() == "-":
-		return r, &stop{code: Code(notState.Code()), message: "Standard input: " + plainwords.Sentence(notState.Error()) + " Did the command before the pipe fail?"}
+		code := Code(notState.Code())
+		if snapshot.Size == 0 { // which is no state of a command that succeeded
+			code = CodeNotState
+		}
+		return r, &stop{code: code, message: "Standard input: " + plainwords.Sentence(notState.Error()) + " Did the command before the pipe fail?"}
 	case errors.As(err, &notState):
 		return r, &stop{code: Code(notState.Code()), message: plainwords.Sentence(notState.Error())}
 	case err != nil:

@@ -60,7 +60,7 @@ func (e *Engine) Recheck(ctx context.Context, r Recorded, workspace string, obje
 		x.conclude(ctx, &stop{code: CodeInterrupted, message: "The journal ends before this move did. Continue the haul."})
 	case r.Arrived == nil:
 		x.result = *r.Result
-		x.result.Message = "So says the journal: " + x.result.Message
+		x.result.Message = "Not checked. The journal recorded: " + x.result.Message
 	default:
 		x.result.Snapshot = r.Arrived
 		x.conclude(ctx, x.recheck(ctx, r))

@@ -63,7 +63,10 @@ func (e *Engine) unlockLeft(ctx context.Context, workspace, id string, may func(
 	case !may(ws.ID):
 		return u, fmt.Errorf("%w: another move of it works there", ErrNotOurs)
 	case ws.Holder.ReasonKnown && ws.Holder.Reason != reason:
-		return u, fmt.Errorf("%w: it is held by %s (%q); only they, or an administrator of the workspace, may lift it", ErrNotOurs, ws.Holder, ws.Holder.Reason)
+		if haul := holdingHaul(ws.Holder.Reason); haul != "" {
+			return u, fmt.Errorf("%w: haul %s locked the workspace. If that haul is not running any more: %s", ErrNotOurs, haul, HeldLock{Target: u.Target, Haul: haul}.UnlockCommand())
+		}
+		return u, fmt.Errorf("%w: it is held by %s (%q). Only they, or an administrator of the workspace, can release it", ErrNotOurs, ws.Holder, ws.Holder.Reason)
 	}
 	// Where the server does not tell the reason, it still lets only the holder unlock.
 	lease := lockwait.Resume(e.Target.Writer(ws, backend.WriterOptions{Reason: reason, Inherited: true}), e.Clock, read)
