@@ -76,11 +76,11 @@ func measureAudit(ctx context.Context, s *site, w io.Writer) (err error) {
 			}
 		}
 	}
-	say(w, `An audit of %d states, %.2f GB, with all findings and the document of it all written; the beginnings of their backups are read besides.
-Beside it md5sum, which is no more than the digest that an audit takes, too, and jq, which extracts what audit tells of a state, but for the
-digest, and finds nothing.
-Medians of %d rounds, in which every program had its turn, after one that does not count; the files are in memory, and what the
-programs print is thrown away. Goals: at most 1.5 × md5sum, at least 10 × as fast as jq.`,
+	say(w, `An audit of %d states (%.2f GB) and the beginnings of their backups, with all findings, written as JSON. It is compared with
+md5sum, which computes only the digest, and with jq, which extracts the same facts about a state, but no digest and no findings.
+
+The table shows medians of %d alternating rounds after a warm-up round. The files are in the page cache, and output is
+discarded. The goals are at most 1.5 × the time of md5sum, and at least 10 × as fast as jq.`,
 		files, float64(bytes)/1e9, rounds)
 	t := &table{head: []string{"program", "wall time", "CPU", "peak memory", "files/s", "MB/s", "wall ÷ audit's"}}
 	wall := func(u usage) int64 { return int64(u.Wall) }
@@ -151,6 +151,6 @@ func (s *site) auditByTerraform(ctx context.Context, w io.Writer, ours float64) 
 		}
 	}
 	theirs := states / time.Since(start).Seconds()
-	say(w, "terraform show -json reads %.1f states of 40 KB a second, one after the other, and only states whose providers are installed: audit reads %.0f × as many files.", theirs, ours/theirs)
+	say(w, "terraform show -json reads %.1f states of 40 KB a second, one after the other, and only if their providers are installed. audit reads %.0f × as many files.", theirs, ours/theirs)
 	return nil
 }

@@ -12,9 +12,9 @@ import (
 
 // measureCalls counts at the server what each outcome costs.
 func measureCalls(ctx context.Context, s *site, w io.Writer) error {
-	say(w, `How many requests one state costs, counted at the server. API calls are what the rate limit counts (HCP Terraform
-allows 30 a second); uploads to and downloads from signed addresses are not counted by it. A haul lists the
-organization's workspaces once, a hundred a call, and needs no call to look at each; a single move has to look.`)
+	say(w, `The number of requests for one state, counted at the server. The rate limit applies to API calls (HCP Terraform allows 30 a
+second), but not to uploads to and downloads from signed URLs. A haul lists the organization's workspaces once, a hundred
+per call, and needs no further call to read each one; a single move does.`)
 	t := &table{head: []string{"one state", "API calls", "transfers"}}
 	if err := s.countMoves(ctx, t); err != nil {
 		return err
@@ -26,13 +26,16 @@ organization's workspaces once, a hundred a call, and needs no call to look at e
 		return err
 	}
 	t.print(w)
-	say(w, `"Transfers" are downloads for tfhaul, which reads back what it wrote, and compares it (and, of what a workspace held
-before, what it is about to replace). The documentation's script (create, lock, POST, unlock, read current) reads nothing
-back. Two tools are replayed by their requests: tfm's (read the workspace, list the state versions of source and
-destination, read, download, lock, create, read, unlock), and those of tf-migrate's provider (read, lock, create, PUT, read, unlock), which come besides
-the terraform init and terraform state pull that tf-migrate runs for each state. Terraform's are those of the real program.`)
+	say(w, `"Transfers" are downloads and signed uploads. tfhaul downloads what it wrote, to compare it, and what it is about to
+replace. The script from the documentation (create, lock, POST, unlock, read current) reads nothing back. Terraform's row
+counts the requests of the real program. Two tools are replayed from a list of their requests:
+
+- tfm reads the workspace, lists the state versions of source and destination, reads, downloads, locks, creates, reads,
+  unlocks.
+- tf-migrate's provider reads, locks, creates, uploads with PUT, reads, unlocks. tf-migrate also runs terraform init and
+  terraform state pull for each state, which are not counted.`)
 	if !installed("terraform") {
-		say(w, "There was no terraform on this machine, so it was left out.")
+		say(w, "Terraform is not installed on this machine, so its row is missing.")
 	}
 	return nil
 }

@@ -19,11 +19,13 @@ func measureCPU(ctx context.Context, s *site, w io.Writer) error {
 	if s.quick {
 		n, rounds = 50, 1
 	}
-	say(w, `CPU time (user and system, of the client alone) of a move, beside a bare net/http loop that makes the same requests with the
-same bytes over the same TLS, eight at a time, and checks nothing: it reads the file, takes serial and lineage from its first lines,
-hashes it once because the server insists, sends it in base64, downloads it and drops it, holding it whole in memory. The second loop also keeps
-tfhaul's own journal, three lines a move, each on the disk before the request that it announces. Goal: at
-most 1.5 times the loop. %d states a round (a fifth of 500 KB), medians of %d rounds in turn, start-up included.`, n, rounds)
+	say(w, `The client's CPU time (user and system) per move, compared with a bare net/http loop. The loop makes the same requests with the
+same bytes over the same TLS, eight at a time, and checks nothing. It reads the whole file into memory, takes serial and lineage
+from the first lines, hashes it once because the server requires that, sends it in base64, downloads it and discards it. The second
+loop also writes tfhaul's journal: three lines per move, each on disk before the request that it announces.
+
+The goal is at most 1.5 times the loop. Each round moves %d states (a fifth of that at 500 KB). The table shows medians of %d
+alternating rounds, including start-up.`, n, rounds)
 	t := &table{head: []string{"median size", "tfhaul, a move", "bare loop", "loop with journal", "tfhaul ÷ bare loop", "tfhaul ÷ loop with journal"}}
 	for _, median := range []int64{5_000, 50_000, 500_000} {
 		count := n

@@ -14,8 +14,8 @@ func measureGrowth(ctx context.Context, s *site, w io.Writer) error {
 	if s.quick {
 		sizes = sizes[:3]
 	}
-	say(w, `The same haul (median 10 KB, workspaces there already, no limit, no latency) of more and more workspaces: the time of
-one move should stay, and so should the memory, but for what a haul remembers of each move until its summary.`)
+	say(w, `The same haul (median 10 KB, existing workspaces, no limit, no latency) with a growing number of workspaces. The time per move
+should stay constant. So should the memory, except for what a haul keeps about each move until the summary.`)
 	t := &table{head: []string{"workspaces", "wall time", "a move", "CPU a move", "API calls a move", "peak memory"}}
 	var peaks []int64
 	for _, n := range sizes {
@@ -28,7 +28,7 @@ one move should stay, and so should the memory, but for what a haul remembers of
 	}
 	t.print(w)
 	if last := len(sizes) - 1; peaks[last] > 0 {
-		say(w, "From %d to %d workspaces the peak grows by %.1f KB a workspace: what was read for the plan, the results, and as much again that the garbage collector leaves (GOGC=50 has it leave half of that); no states.",
+		say(w, "From %d to %d workspaces the peak grows by %.1f KB per workspace. This is what the plan read, the results, and about the same amount of garbage (half of it with GOGC=50), but no states.",
 			sizes[1], sizes[last], float64(peaks[last]-peaks[1])/float64(sizes[last]-sizes[1])/1e3)
 	}
 	return nil

@@ -33,10 +33,10 @@ func measureHauls(ctx context.Context, s *site, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	say(w, `Wall time for %d states (median %d KB, %s in all), the workspaces missing at the start and created by all, at three latencies
-of the server, without a limit and with the 30 requests a second of HCP Terraform. tfhaul works at its default of 8 moves at a
-time. The script and terraform work one by one: they moved a sample of %d and of %d, and their time was multiplied.
-"Of the limit" is how near tfhaul comes to API calls ÷ 30: 1.00 is all of it.`,
+	say(w, `Wall time for %d states (median %d KB, %s in total) at three server latencies, without a rate limit and with HCP Terraform's
+30 requests a second. Each program creates the missing workspaces. tfhaul runs its default of 8 moves at a time. The script
+and terraform move one state at a time: they moved samples of %d and %d states, and the table extrapolates their time.
+"Of the limit" compares tfhaul with the minimum, API calls ÷ 30: 1.00 means that it uses the whole limit.`,
 		len(l.states), median/1000, mb(l.bytes), sizes.scripted, sizes.terraform)
 	t := &table{head: []string{"latency, limit", "tfhaul", "curl script", "terraform", "script ÷ tfhaul", "terraform ÷ tfhaul", "of the limit"}}
 	for _, limit := range []int{0, realLimit} {
@@ -49,9 +49,9 @@ time. The script and terraform work one by one: they moved a sample of %d and of
 		}
 	}
 	t.print(w)
-	say(w, `The script has no proof that anything arrived, and stops at the first answer it does not expect; against the limit it relies
-on curl --retry. Terraform's states are of the same size, made of terraform_data alone, so that it needs no provider; in
-reality it installs those of the configuration besides.`)
+	say(w, `The script does not verify that anything arrived, and stops at the first unexpected response. It relies on curl --retry to
+respect the limit. Terraform's states have the same size but contain only terraform_data, so it needs no provider. In practice it
+also installs the providers of the configuration.`)
 	return nil
 }
 

@@ -35,10 +35,10 @@ func measureLarge(ctx context.Context, s *site, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	say(w, `One state of the given size, with tfhaul move both ways of sending it, beside a script of openssl dgst -md5, base64 and curl
-which streams, too. tfhaul reads the whole state as JSON and hashes it, hashes it again as it is sent, downloads it, and compares; the script is
-timed without and with such a proof. MB/s are of the state's bytes, over the whole run. Goal: a peak of less than 64 MB above
-start (tfhaul version: %s).`, mb(start.Peak))
+	say(w, `One state of the given size, sent by tfhaul move in both ways and by a streaming script of openssl dgst -md5, base64 and curl.
+tfhaul parses the whole state as JSON and hashes it, hashes it again while sending, downloads it, and compares. The script is
+timed with and without such a comparison. MB/s is the size of the state divided by the time of the whole run. The goal is a peak of
+less than 64 MB above start-up (tfhaul version: %s).`, mb(start.Peak))
 	t := &table{head: []string{"size", "tfhaul, signed", "tfhaul, inline", "script", "script with proof", "signed ÷ proof", "inline ÷ proof", "peak above start"}}
 	for _, size := range sizes {
 		row, err := s.compareLarge(ctx, size, start.Peak)
@@ -48,7 +48,7 @@ start (tfhaul version: %s).`, mb(start.Peak))
 		t.add(row...)
 	}
 	t.print(w)
-	say(w, "The ratios are of throughput: above 1 tfhaul is the faster one.")
+	say(w, "The ratios compare throughput: above 1, tfhaul is faster.")
 	return nil
 }
 

@@ -69,21 +69,20 @@ func (p *page) write(file string) error {
 
 const preface = `# Performance
 
-What tfhaul takes, beside what people use instead of it and beside the floor that the server's limit or the machine
-sets. Each comparison was made in one run on one machine, so the ratios count more than the seconds: the absolute
-figures are those of the machine that is named below each section, which did other work at the same time.
+These measurements compare tfhaul with other ways to move state, and with the minimum that the server's rate limit or the
+machine allows. All programs of a table ran on the same machine in the same run. The machine, named below each table, did
+other work at the same time, so compare the ratios rather than the absolute figures.
 
-Everything here is written by
+To repeat the measurements and rewrite this page, run
 
-    go run ./bench                    # all of it: a quarter of an hour on two cores, and 10 GB of temporary files
-    go run ./bench -only calls,cpu    # some of it; the rest of this page stays as it is
-    go run ./bench -quick             # small sizes, to standard output, a minute or two
+    go run ./bench                    # everything: 15 minutes on two cores, and 10 GB of temporary files
+    go run ./bench -only calls,cpu    # some sections; the rest of this page stays as it is
+    go run ./bench -quick             # small sizes, to standard output, in a minute or two
 
-The server is tfhaul's embedded Terraform Enterprise, in a process of its own, on loopback, over TLS; its own time is in
-all wall times, of all contestants alike, and in no CPU time. After each contestant the server is asked whether every
-workspace holds a state and none is locked. tfhaul's figures are those of the binary as it is released, with its journal
-on disk. What the contestants do is not the same: only tfhaul compares before it writes, reads every byte back, and
-records what it does.
+The server is tfhaul's embedded Terraform Enterprise, in a separate process on loopback, with TLS. Wall times include the
+server's time for every program; CPU times do not. After each program, the benchmark checks that every workspace holds a
+state and none is locked. tfhaul is the released binary and keeps its journal on disk. The programs do not do the same
+work: only tfhaul compares before it writes, reads every byte back, and keeps a record.
 `
 
 // print writes the page.

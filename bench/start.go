@@ -28,8 +28,8 @@ func measureStart(ctx context.Context, s *site, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	say(w, `What every call of tfhaul pays before it does anything: the time and memory of tfhaul version, medians of %d runs, beside a Go program
-that prints a line, which is the floor, and terraform version.`, rounds)
+	say(w, `What every tfhaul command costs before it does any work: the time and memory of tfhaul version, compared with a Go program that
+prints a line and with terraform version. The table shows medians of %d runs.`, rounds)
 	t := &table{head: []string{"program", "wall time", "CPU", "peak memory", "size of the binary"}}
 	for _, c := range []struct {
 		what string
@@ -109,7 +109,7 @@ func (s *site) slowestInits(ctx context.Context, w io.Writer) error {
 	for _, i := range all[:min(5, len(all))] {
 		told = append(told, fmt.Sprintf("%s %.2f ms", i.pkg, i.ms))
 	}
-	say(w, "Packages initialise themselves in %.1f ms in all; the slowest: %s.", total, strings.Join(told, ", "))
+	say(w, "Package initialization takes %.1f ms in total; the slowest packages are %s.", total, strings.Join(told, ", "))
 	return nil
 }
 
@@ -141,8 +141,8 @@ func (s *site) weigh(ctx context.Context, w io.Writer) error {
 	if err := lines.Err(); err != nil {
 		return err
 	}
-	say(w, `Of what the binary is made: code and constants (%.1f MB) by the module that they come from, as go tool nm tells them. The tables that the
-runtime needs besides (line numbers, types, the garbage collector's), the rest of the file, grow with them.`, float64(total)/1e6)
+	say(w, `The contents of the binary: code and constants (%.1f MB) by module, according to go tool nm. The rest of the file consists of tables
+for the runtime (line numbers, types, garbage collection), which grow with the code.`, float64(total)/1e6)
 	t := &table{head: []string{"module", "size", "share"}}
 	byWeight := slices.SortedFunc(maps.Keys(sizes), func(a, b string) int { return cmp.Compare(sizes[b], sizes[a]) })
 	const told = 12
@@ -213,7 +213,7 @@ func (p packageModules) owner(symbol string) string {
 	if strings.HasPrefix(symbol, "main.") {
 		return p["tfhaul"]
 	}
-	return "tables and constants that belong to none"
+	return "tables and constants without a module"
 }
 
 // before is what comes before the first of the characters.
