@@ -1,7 +1,6 @@
 package command
 
 import (
-	"fmt"
 	"io"
 
 	"github.com/urfave/cli/v2"
@@ -64,7 +63,10 @@ func (t *tellHaul) Run() error {
 	if ledger.Events() == 0 {
 		return usagef("the journal %q holds no event: was the haul ever begun?", t.journal)
 	}
-	told := report.HaulReport{Journal: t.journal, Haul: ledger.Haul(), Results: ledger.Results(), Unfinished: ledger.CutOff()}
+	told := report.HaulReport{Journal: t.journal, Haul: ledger.Haul(), Results: ledger.Results(), Unfinished: ledger.CutOff(), NotAttempted: ledger.NotAttempted()}
+	for _, lock := range ledger.HeldLocks() {
+		told.Locked = append(told.Locked, lock.Target)
+	}
 	told.Started, told.Ended = ledger.Times()
 	if t.html != "" {
 		if err := writeFile(t.html, t.force, func(w io.Writer) error { return page.Haul(w, told) }); err != nil {
@@ -90,8 +92,5 @@ func (t *tellHaul) text(told report.HaulReport) error {
 	if err := report.Moves(t.stdout, t.stdout.style(), told.Results); err != nil {
 		return err
 	}
-	if n := len(told.Unfinished); n > 0 {
-		fmt.Fprintf(t.stdout, "%d more were cut off in the middle; the same haul with this journal takes them up again\n", n)
-	}
-	return nil
+	return told.Rest(t.stdout, t.stdout.style())
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/go-multierror"
 	"golang.org/x/sync/semaphore"
@@ -63,6 +64,7 @@ func (h *Haul) Run(ctx context.Context, plan *Plan) ([]Result, error) {
 	r.ctx, r.end = context.WithCancelCause(ctx)
 	defer r.end(nil)
 	r.slots = semaphore.NewWeighted(int64(h.parallelism()))
+	h.recordPlan(plan)
 	engine := *h.Engine
 	engine.park, engine.claims = r.park, &claims{}
 	for i, p := range plan.Moves {
@@ -93,6 +95,14 @@ func (h *Haul) Run(ctx context.Context, plan *Plan) ([]Result, error) {
 		causes = multierror.Append(causes, cause)
 	}
 	return results, causes.ErrorOrNil()
+}
+
+// recordPlan records how many moves are to be carried out. Where that cannot be written,
+// neither can the first move's intent, which says so.
+func (h *Haul) recordPlan(plan *Plan) {
+	if h.Journal != nil && !h.DryRun {
+		_ = h.Journal.Append(Event{Time: time.Now().UTC(), Event: EventPlanned, Haul: h.Haul, Moves: len(plan.Moves)})
+	}
 }
 
 func (h *Haul) parallelism() int { return cmp.Or(max(h.Parallelism, 0), DefaultParallelism) }

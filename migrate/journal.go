@@ -25,6 +25,7 @@ const JournalFormat = "tfhaul-journal/1"
 // What an Event announces or records.
 const (
 	EventHaul            = "haul"              // a process started to work on the haul
+	EventPlanned         = "planned"           // the moves of this run are about to begin
 	EventIntent          = "intent"            // a move was decided and will be carried out
 	EventCreated         = "created"           // the workspace was made
 	EventLocking         = "locking"           // the lock is about to be asked for
@@ -51,6 +52,9 @@ type Event struct {
 	Event  string    `json:"event"`
 	Format string    `json:"format,omitempty"` // of the first event: JournalFormat
 	Haul   string    `json:"haul,omitempty"`
+
+	// Moves is how many moves were planned.
+	Moves int `json:"moves,omitempty"`
 
 	Source string `json:"source,omitempty"`
 	Target string `json:"target,omitempty"`

@@ -175,3 +175,34 @@ func FuzzReadJournal(f *testing.F) {
 		}
 	})
 }
+
+// A haul that was interrupted, continued and cut off again: the outcome of the first run no
+// longer counts, and what was never begun is counted.
+func TestLedgerOfAContinuedHaul(t *testing.T) {
+	result := func(target string, o migrate.Outcome) *migrate.Result {
+		return &migrate.Result{Source: "s-" + target, Target: target, Outcome: o}
+	}
+	event := func(name, target string, r *migrate.Result) migrate.Event {
+		return migrate.Event{Event: name, Haul: "h", Source: "s-" + target, Target: target, Result: r}
+	}
+	l := migrate.NewLedger([]migrate.Event{
+		{Event: migrate.EventPlanned, Haul: "h", Moves: 5},
+		event(migrate.EventIntent, "a", nil), event(migrate.EventOutcome, "a", result("a", migrate.Moved)),
+		event(migrate.EventIntent, "b", nil), event(migrate.EventOutcome, "b", result("b", migrate.Failed)),
+		{Event: migrate.EventPlanned, Haul: "h", Moves: 5},
+		event(migrate.EventIntent, "b", nil), event(migrate.EventLocked, "b", nil),
+		event(migrate.EventIntent, "c", nil),
+	})
+	if done := l.Results(); len(done) != 1 || done[0].Target != "a" {
+		t.Errorf("outcomes %+v, want a's alone", done)
+	}
+	if cut := l.CutOff(); len(cut) != 2 || cut[0].Target != "b" || cut[1].Target != "c" {
+		t.Errorf("cut off %+v, want b and c", cut)
+	}
+	if n := l.NotAttempted(); n != 2 {
+		t.Errorf("%d moves were not attempted, want 2", n)
+	}
+	if held := l.HeldLocks(); len(held) != 1 || held[0].Target != "b" {
+		t.Errorf("locks %+v, want b's", held)
+	}
+}

@@ -26,6 +26,7 @@ type Ledger struct {
 	order []*entry
 
 	events        int
+	planned       int // moves, of the latest run
 	haul          string
 	first, latest time.Time
 }
@@ -80,6 +81,9 @@ func (l *Ledger) Add(e Event) {
 		l.first = e.Time
 	}
 	l.latest = e.Time
+	if e.Event == EventPlanned {
+		l.planned = e.Moves
+	}
 	if e.Source == "" {
 		return // of no single move
 	}
@@ -91,6 +95,8 @@ func (l *Ledger) Add(e Event) {
 		l.order = append(l.order, m)
 	}
 	switch e.Event {
+	case EventIntent:
+		m.begins(e)
 	case EventCreated:
 		m.created = true
 	case EventSending:
@@ -105,6 +111,14 @@ func (l *Ledger) Add(e Event) {
 		m.proof, m.provenOf = e.Proof, e.StateVersionID
 	case EventOutcome:
 		m.ended(e)
+	}
+}
+
+// begins takes the start of a move, which a later run of the haul may repeat: then how it
+// ended before no longer counts.
+func (m *entry) begins(e Event) {
+	if m.result != nil && !m.result.Arrived() {
+		m.result, m.begun = nil, e.Snapshot
 	}
 }
 
@@ -131,6 +145,9 @@ func (m *entry) ended(e Event) {
 		m.sourceLock = "" // left there on purpose
 	}
 }
+
+// NotAttempted is how many moves of the latest run the journal does not mention.
+func (l *Ledger) NotAttempted() int { return max(0, l.planned-len(l.order)) }
 
 // Events is how many there were.
 func (l *Ledger) Events() int { return l.events }

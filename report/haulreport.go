@@ -1,6 +1,9 @@
 package report
 
 import (
+	"bytes"
+	"fmt"
+	"io"
 	"slices"
 	"time"
 
@@ -19,7 +22,46 @@ type HaulReport struct {
 	Results []migrate.Result
 	// Unfinished are the moves that were cut off: source and target of each.
 	Unfinished []migrate.Result
+	// NotAttempted is how many moves of the latest run were not begun.
+	NotAttempted int
+	// Locked are the workspaces that the haul may have left locked.
+	Locked []string
 }
+
+// Rest writes what the results of a haul do not show: moves that were cut off or never
+// begun, and workspaces that may still be locked.
+func (h *HaulReport) Rest(w io.Writer, s Style) error {
+	var b bytes.Buffer
+	names := make([]string, len(h.Unfinished))
+	for i, r := range h.Unfinished {
+		names[i] = r.Target
+	}
+	list := func(what string, names []string, advice string) {
+		if len(names) == 0 {
+			return
+		}
+		fmt.Fprintf(&b, "\n%s (%d):\n", s.Odd(what), len(names))
+		for i, name := range names {
+			if i == maxNamed {
+				fmt.Fprintf(&b, "  … and %d more\n", len(names)-i)
+				break
+			}
+			fmt.Fprintf(&b, "  %s\n", PlainLine(name))
+		}
+		s.indented(&b, "  ", advice)
+	}
+	again := "Run the same command again with --journal " + Plain(h.Journal) + ": it continues them."
+	list("cut off before they ended", names, again)
+	if h.NotAttempted > 0 {
+		fmt.Fprintf(&b, "\n%s: %d\n", s.Odd("not attempted"), h.NotAttempted)
+		s.indented(&b, "  ", again)
+	}
+	list("may be locked by this haul", h.Locked, "To unlock them: tfhaul unlock "+Plain(h.Journal))
+	return flush(w, &b)
+}
+
+// maxNamed is how many workspaces Rest names.
+const maxNamed = 20
 
 // CutOff is shown as the outcome of a move that has none.
 const CutOff migrate.Outcome = "cut-off"

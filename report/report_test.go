@@ -250,3 +250,19 @@ func TestSize(t *testing.T) {
 		}
 	}
 }
+
+func TestReportOfACutOffHaulNamesWhatIsLeft(t *testing.T) {
+	h := report.HaulReport{Journal: "haul.jsonl", Unfinished: []migrate.Result{{Source: "a", Target: "h/o/a"}}, NotAttempted: 3, Locked: []string{"h/o/a"}}
+	var b bytes.Buffer
+	if err := h.Rest(&b, report.Style{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"cut off before they ended (1):\n  h/o/a\n", "not attempted: 3\n", "--journal haul.jsonl", "may be locked by this haul (1):\n  h/o/a\n", "tfhaul unlock haul.jsonl"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("it does not say %q:\n%s", want, b.String())
+		}
+	}
+	if err := (&report.HaulReport{}).Rest(&b, report.Style{}); err != nil || strings.Count(b.String(), "\n\n") > 3 {
+		t.Errorf("a haul that ended leaves nothing: %v, %s", err, b.String())
+	}
+}
