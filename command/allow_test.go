@@ -211,3 +211,68 @@ func notesOf(m map[string]any) string {
 	}
 	return strings.Join(all, "\n")
 }
+
+// What Terraform 0.13 and older wrote can name providers without a namespace. Newer releases fail
+// in init, so the move depends on the release that runs in the workspace.
+func TestLegacyProvidersDependOnTheWorkspace(t *testing.T) {
+	t.Parallel()
+	h := start(t, tfesim.Options{})
+	old := strings.ReplaceAll(craftedState("a legacy provider"), "1.11.4", "0.13.5")
+	const repair = `"terraform state replace-provider registry.terraform.io/-/aws registry.terraform.io/hashicorp/aws"`
+	for _, format3 := range []bool{false, true} {
+		source, suffix := []byte(old), "4"
+		if format3 {
+			source, suffix = []byte(craftedState("format 3")), "3"
+		}
+		path := write(t, "terraform.tfstate", source)
+		for _, c := range []struct {
+			name, runs, mode string
+			flags            []string
+			refused          bool
+		}{
+			{name: "runs-1-11", runs: "1.11.4", refused: true},
+			{name: "runs-latest", runs: "latest", refused: true},
+			{name: "runs-0-13", runs: "0.13.7"},
+			{name: "runs-a-constraint", runs: "~> 1.11"},
+			{name: "new", flags: []string{"--create"}}, // with the version that wrote the state
+			{name: "new-latest", flags: []string{"--create", "--terraform-version", "latest"}, refused: true},
+			{name: "new-1-11", flags: []string{"--create", "--terraform-version", "1.11.4"}, refused: true},
+			{name: "new-local", flags: []string{"--create", "--execution-mode", "local"}},
+			{name: "new-allowed", flags: []string{"--create", "--allow", "new-allowed-" + suffix + "=unusable"}},
+		} {
+			workspace := c.name + "-" + suffix
+			if c.runs != "" {
+				h.addWorkspace(t, workspace)
+				if err := h.SetTerraformVersion(org, workspace, c.runs); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, dry := range []bool{true, false} {
+				args := append([]string{"move", path, org + "/" + workspace, "--json"}, c.flags...)
+				if dry {
+					args = append(args, "--dry-run")
+				}
+				r := h.tfhaul(t, args...)
+				m := r.document(t)
+				if c.refused {
+					says, _ := m["message"].(string)
+					if r.code != 3 || m["code"] != "unusable" || !strings.Contains(says, repair) || !strings.Contains(says, "Invalid legacy provider address") || !strings.Contains(says, "--allow "+workspace+"=unusable") {
+						t.Errorf("%s, dry run %v: exit code %d: %s", workspace, dry, r.code, says)
+					}
+				} else if r.code != 0 || !strings.Contains(notesOf(m), repair) {
+					t.Errorf("%s, dry run %v: exit code %d: %s %s", workspace, dry, r.code, m["message"], notesOf(m))
+				}
+			}
+			switch {
+			case !c.refused:
+				h.mustHold(t, workspace, source)
+			case c.runs != "":
+				h.mustHold(t, workspace, nil)
+			}
+		}
+		dir := tree(t, map[string][]byte{"planned-" + suffix + "/terraform.tfstate": source})
+		if r := h.tfhaul(t, "plan", dir, "--target", org, "--create", "--terraform-version", "latest"); r.code != 3 || !strings.Contains(r.stdout, "unusable") || !strings.Contains(r.stdout, "replace-provider") {
+			t.Errorf("plan: exit code %d: %s%s", r.code, r.stdout, r.stderr)
+		}
+	}
+}

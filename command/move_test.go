@@ -145,6 +145,10 @@ func TestMoveSamples(t *testing.T) {
 			t.Parallel()
 			workspace := strings.NewReplacer(".", "-", "/", "-").Replace(sample.Name)
 			h.addWorkspace(t, workspace)
+			// A release that looks up the namespaces of legacy providers, which old samples have.
+			if err := h.SetTerraformVersion(org, workspace, "0.13.7"); err != nil {
+				t.Fatal(err)
+			}
 			// Always by this name, so that the content decides alone.
 			path := write(t, "terraform.tfstate", sample.Bytes())
 			r := h.tfhaul(t, "move", path, org+"/"+workspace, "--json", "--include-empty")

@@ -4,6 +4,11 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/hashicorp/go-version"
+
+	"tfhaul/backend"
+	"tfhaul/statefile"
 )
 
 // Allowable are the codes that the user may allow for a move (--allow).
@@ -45,12 +50,39 @@ func (x *execution) checkUsable() error {
 	snapshot := x.read.snapshot
 	if reason, advice, unusable := snapshot.Unusable(); unusable {
 		if !slices.Contains(x.Allow, CodeUnusable) {
-			return &stop{code: CodeUnusable, message: fmt.Sprintf("%s %s To move it as it is: %s.", reason, advice, x.allowance(CodeUnusable))}
+			return x.unusable(reason, advice)
 		}
 		x.note("%s It is moved anyway, because you allowed it. %s", reason, advice)
 	}
 	if reason, advice := snapshot.OpenTofuProviders(); reason != "" {
 		x.note("%s %s", reason, advice)
+	}
+	return nil
+}
+
+func (x *execution) unusable(reason, advice string) error {
+	return &stop{code: CodeUnusable, message: fmt.Sprintf("%s %s To move it as it is: %s.", reason, advice, x.allowance(CodeUnusable))}
+}
+
+// checkLegacyProviders refuses a state of Terraform 0.13 or older that the release that runs in
+// the workspace cannot initialize with, unless the user allowed it. Where that release is
+// not known, it is noted.
+func (x *execution) checkLegacyProviders(runs, mode string) error {
+	reason, advice := x.read.snapshot.LegacyProviders()
+	if reason == "" || x.comparing {
+		return nil
+	}
+	_, err := version.NewVersion(runs)
+	known := mode != "local" && (runs == backend.LatestTerraform || err == nil)
+	switch {
+	case !known:
+		x.note("%s %s", reason, advice)
+	case statefile.LooksUpProviders(runs):
+		x.note("%s The workspace runs Terraform %s, which can use it. Keep that version until the state is repaired. %s", reason, runs, advice)
+	case !slices.Contains(x.Allow, CodeUnusable):
+		return x.unusable(fmt.Sprintf("%s The workspace runs Terraform %s.", reason, runs), advice)
+	default:
+		x.note("%s It is moved anyway, because you allowed it. %s", reason, advice)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -101,6 +102,10 @@ func (x *execution) missingWorkspace(ctx context.Context, missing error) (bool, 
 		return true, &stop{code: CodeNoWorkspace, message: fmt.Sprintf(
 			"Workspace %s not found on %s. Either it does not exist (%s creates it), or this token cannot see it: check the name, the token's permissions, and that it is not an organization token.%s",
 			name, x.Target.Host(), x.setting("create", ""), strangerHint(missing))}
+	}
+	o := x.createRequest().Options
+	if err := x.checkLegacyProviders(cmp.Or(o.TerraformVersion, backend.LatestTerraform), o.ExecutionMode); err != nil {
+		return true, err
 	}
 	if x.DryRun {
 		if err := x.canCreate(ctx); err != nil {
@@ -225,6 +230,11 @@ func (x *execution) decide(ctx context.Context) error {
 	case x.Replace:
 	default:
 		return x.refuse(ctx)
+	}
+	if w := x.workspace; w != nil && !x.result.Created {
+		if err := x.checkLegacyProviders(w.Terraform, w.ExecutionMode); err != nil {
+			return err
+		}
 	}
 	if x.DryRun {
 		return x.plan()

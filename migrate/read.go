@@ -171,7 +171,11 @@ func sourceLockedMessage(l *backend.Lock) string {
 	if l.Operation != "" {
 		s += fmt.Sprintf(" (%s)", oneLine(l.Operation))
 	}
-	return s + fmt.Sprintf(": wait for that to end. If nobody works there any more, lift the lock (%s): %s.", l.Path, l.Lift())
+	lift := l.Lift()
+	if !l.IsFile {
+		lift = fmt.Sprintf("lift the lock (%s): %s", l.Path, lift)
+	}
+	return s + ": wait for that to end. If nobody works there any more, " + lift + "."
 }
 
 // A payload is what will be sent: the snapshot, or the snapshot with its serial

@@ -148,7 +148,7 @@ func (f Flaw) advice() string {
 	case FlawOpenTofuLegacy:
 		return "Repair it at the source with OpenTofu, because Terraform does not see these resources: " + replaceProviders("tofu", "registry.opentofu.org", f.Types)
 	case FlawLegacyProvider:
-		return `Repair it at the source, with the release of Terraform that will use it (0.13 or later): run "terraform init", which connects to the backend before it fails, then ` +
+		return `Repair it at the source with the release of Terraform that will use it next (0.13 or later): run "terraform init", which connects to the backend before it fails, then ` +
 			replaceProviders("terraform", "registry.terraform.io", f.Types)
 	}
 	return irreparableAdvice
