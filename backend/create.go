@@ -5,19 +5,19 @@ import (
 	"strings"
 )
 
-// LatestTerraform stands for the target's latest version, in CreateOptions.
+// LatestTerraform is the TerraformVersion in CreateOptions that means the target's latest.
 const LatestTerraform = "latest"
 
-// CreateOptions say how a missing state is created.
+// CreateOptions describe a new state.
 type CreateOptions struct {
-	// Project is the name of the project to create it in; "" is the default one.
+	// Project is the name of its project; "" means the default project.
 	Project string
-	// TerraformVersion is a version for runs, a constraint, or LatestTerraform, which ""
-	// is, too.
+	// TerraformVersion is a version for runs, a constraint, or LatestTerraform, the
+	// default.
 	TerraformVersion string
-	// ExecutionMode is "remote", "local" or "agent"; "" is the default.
+	// ExecutionMode is "remote", "local" or "agent"; "" means the default.
 	ExecutionMode string
-	// AgentPool is the name or the ID of the agent pool; "" is the default one.
+	// AgentPool is the name or ID of the agent pool; "" means the default.
 	AgentPool string
 	// Tags are tag names, or KEY=VALUE.
 	Tags []string
@@ -26,14 +26,14 @@ type CreateOptions struct {
 // AgentMode is the execution mode in which the organization's own agents run Terraform.
 const AgentMode = "agent"
 
-// CheckTag refuses tags that no server takes: NAME, or KEY=VALUE.
+// CheckTag refuses tags that no server accepts. Valid tags are NAME and KEY=VALUE.
 func CheckTag(tag string) error {
 	key, _, bound := strings.Cut(tag, "=")
 	switch {
 	case bound && strings.TrimSpace(key) == "":
 		return errors.New("the key is missing (KEY=VALUE)")
 	case !bound && (tag == "" || strings.Trim(tag, tagCharacters) != ""):
-		return errors.New("a tag consists of letters, digits, :, - and _, or is KEY=VALUE")
+		return errors.New("a tag is KEY=VALUE, or has only letters, digits, :, - and _")
 	}
 	return nil
 }

@@ -12,11 +12,11 @@ import (
 	"testing"
 )
 
-// kinds are the packages of kinds of backends.
+// kinds are the packages that implement a kind of backend.
 var kinds = []string{"atlas", "file", "memory", "s3", "tfe"}
 
-// mayImport lists, for packages that must not know everything, which packages of this
-// project they may import. "kinds" stands for every kind.
+// mayImport lists, for packages with restrictions, the packages of this project that they
+// may import. "kinds" means every kind.
 var mayImport = map[string][]string{
 	"statefile": {},
 	"lockwait":  {},
@@ -30,8 +30,8 @@ var mayImport = map[string][]string{
 	"prove": {"backend", "backend/tfe", "crash", "lockwait", "plainwords", "statefile"},
 }
 
-// TestImports holds the packages to the design: what is special about a kind of backend is
-// known to its package alone, and to package command, which lists the kinds.
+// TestImports enforces the design: only a kind's own package knows what is special about
+// it, and only package command lists the kinds.
 func TestImports(t *testing.T) {
 	seen := map[string]bool{}
 	imports(t, func(pkg, file, imported string) {
@@ -40,24 +40,24 @@ func TestImports(t *testing.T) {
 		own := pkg == imported || strings.HasPrefix(pkg, "backend/")
 		switch allowed, listed := mayImport[pkg]; {
 		case listed && !slices.Contains(allowed, imported):
-			t.Errorf("%s imports %s, and package %s may import %v", file, imported, pkg, allowed)
+			t.Errorf("%s imports %s, but package %s may import only %v", file, imported, pkg, allowed)
 		case isKind && !own && pkg != "command" && pkg != "bench" && !listed:
 			t.Errorf("%s imports the kind %s", file, imported)
 		case imported == "tfesim" && !strings.HasPrefix(pkg, "tfesim") && pkg != "command" && pkg != "bench" && !strings.HasPrefix(pkg, "e2e"):
 			t.Errorf("%s imports the embedded server", file)
 		case strings.HasPrefix(pkg, "backend/") && pkg != "backend/backendtest" && imported != "backend" && imported != "lockwait" && imported != "plainwords" && imported != "crash" && !strings.HasPrefix(imported, pkg):
-			t.Errorf("%s, of a kind, imports %s", file, imported)
+			t.Errorf("%s, in a kind's package, imports %s", file, imported)
 		}
 		seen[pkg] = true
 	})
 	for pkg := range mayImport {
 		if !seen[pkg] && len(mayImport[pkg]) > 0 {
-			t.Errorf("nothing was seen of package %s", pkg)
+			t.Errorf("found nothing of package %s", pkg)
 		}
 	}
 }
 
-// TestOneListOfKinds finds the file that makes kinds.
+// TestOneListOfKinds checks which file lists the kinds.
 func TestOneListOfKinds(t *testing.T) {
 	makers := map[string]int{}
 	imports(t, func(pkg, file, imported string) {
@@ -66,11 +66,11 @@ func TestOneListOfKinds(t *testing.T) {
 		}
 	})
 	if len(makers) != 1 || makers["command/kinds.go"] != 2 {
-		t.Errorf("kinds are imported by %v, want command/kinds.go alone", makers)
+		t.Errorf("kinds are imported by %v, want only command/kinds.go", makers)
 	}
 }
 
-// imports calls found for each import of a package of this project, without tests.
+// imports calls found for every import of a package of this project, except in tests.
 func imports(t *testing.T, found func(pkg, file, imported string)) {
 	t.Helper()
 	err := filepath.WalkDir("..", func(name string, entry fs.DirEntry, err error) error {

@@ -14,10 +14,10 @@ import (
 	"tfhaul/lockwait"
 )
 
-// Target tests one kind of backend in the target role. open returns a fresh target and the
-// name of a state there that holds nothing and is not locked.
+// Target tests one kind of backend as a target. open returns a fresh target and the name of
+// an unlocked state there without a version.
 func Target(t *testing.T, open func(t *testing.T) (backend.Target, string)) {
-	t.Run("a state that holds nothing", func(t *testing.T) {
+	t.Run("a state without a version", func(t *testing.T) {
 		target, name := open(t)
 		s := look(t, target, name)
 		if s.Name != name || s.Locked || !s.CanRead || !s.CanWrite || !s.CanLock {
@@ -28,7 +28,7 @@ func Target(t *testing.T, open func(t *testing.T) (backend.Target, string)) {
 		}
 	})
 
-	t.Run("what is written is current, and is read back", func(t *testing.T) {
+	t.Run("what is written is current and reads back", func(t *testing.T) {
 		target, name := open(t)
 		first, second := text(1), text(2)
 		write(t, target, name, 1, first)
@@ -36,7 +36,7 @@ func Target(t *testing.T, open func(t *testing.T) (backend.Target, string)) {
 		write(t, target, name, 2, second)
 		WantBytes(t, target, name, second)
 		if s := look(t, target, name); s.Locked {
-			t.Error("it stays locked")
+			t.Error("it is still locked")
 		}
 		var serials []int64
 		for v, err := range target.Versions(t.Context(), look(t, target, name)) {
@@ -49,11 +49,11 @@ func Target(t *testing.T, open func(t *testing.T) (backend.Target, string)) {
 			}
 		}
 		if len(serials) != 2 || serials[0] != 2 || serials[1] != 1 {
-			t.Errorf("the versions have the serials %v, want the newest first", serials)
+			t.Errorf("the versions have serials %v, want the newest first", serials)
 		}
 	})
 
-	t.Run("one holder at a time, who can be seen", func(t *testing.T) {
+	t.Run("one visible holder at a time", func(t *testing.T) {
 		target, name := open(t)
 		ours, theirs := writer(t, target, name, "one"), writer(t, target, name, "two")
 		lease := acquire(t, ours)
@@ -68,7 +68,7 @@ func Target(t *testing.T, open func(t *testing.T) (backend.Target, string)) {
 			t.Errorf("the holder sees %+v, %v", holder, err)
 		}
 		if s := look(t, target, name); !s.Locked {
-			t.Error("it does not look locked")
+			t.Error("it is not reported as locked")
 		}
 		release(t, lease)
 		release(t, acquire(t, theirs))
@@ -87,7 +87,7 @@ func Target(t *testing.T, open func(t *testing.T) (backend.Target, string)) {
 		}
 	})
 
-	t.Run("nothing is written when the check before sending fails", func(t *testing.T) {
+	t.Run("nothing is written if the check before sending fails", func(t *testing.T) {
 		target, name := open(t)
 		w := writer(t, target, name, "one")
 		lease := acquire(t, w)
@@ -101,7 +101,7 @@ func Target(t *testing.T, open func(t *testing.T) (backend.Target, string)) {
 		}
 	})
 
-	t.Run("bytes that are not the announced ones never arrive", func(t *testing.T) {
+	t.Run("bytes other than the announced ones never arrive", func(t *testing.T) {
 		target, name := open(t)
 		w := writer(t, target, name, "one")
 		lease := acquire(t, w)
@@ -118,7 +118,7 @@ func Target(t *testing.T, open func(t *testing.T) (backend.Target, string)) {
 		}
 	})
 
-	t.Run("another's lock is not released", func(t *testing.T) {
+	t.Run("another holder's lock is not released", func(t *testing.T) {
 		target, name := open(t)
 		lease := acquire(t, writer(t, target, name, "one"))
 		stranger := lockwait.Resume(writer(t, target, name, "two"), nil, lockwait.Instant{})
@@ -126,13 +126,13 @@ func Target(t *testing.T, open func(t *testing.T) (backend.Target, string)) {
 			t.Error("it was released")
 		}
 		if s := look(t, target, name); !s.Locked {
-			t.Error("it is free")
+			t.Error("it is unlocked")
 		}
 		release(t, lease)
 	})
 }
 
-// WantBytes checks what a state's current version holds.
+// WantBytes checks the content of a state's current version.
 func WantBytes(t *testing.T, target backend.Target, name string, want []byte) {
 	t.Helper()
 	v, err := target.Current(t.Context(), look(t, target, name))
@@ -145,7 +145,7 @@ func WantBytes(t *testing.T, target backend.Target, name string, want []byte) {
 	}
 	got, err := io.ReadAll(body)
 	if err != nil || !bytes.Equal(got, want) {
-		t.Errorf("%s holds %d bytes other than the %d that were written (%v)", name, len(got), len(want), err)
+		t.Errorf("%s holds %d bytes that differ from the %d written (%v)", name, len(got), len(want), err)
 	}
 	if err := body.Close(); err != nil {
 		t.Error(err)
@@ -204,7 +204,7 @@ func write(t *testing.T, target backend.Target, name string, serial int64, text 
 
 const lineage = "8a3c4b52-9f7d-4f25-9d80-0b6c2f6f7a11"
 
-// text is a state of a serial.
+// text returns a state with this serial.
 func text(serial int) []byte {
 	return fmt.Appendf(nil, `{"version":4,"terraform_version":"1.11.4","serial":%d,"lineage":%q,"outputs":{},"resources":[]}`, serial, lineage)
 }

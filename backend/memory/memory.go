@@ -1,6 +1,6 @@
-// Package memory keeps states in memory. It is the smallest kind of backend that plays
-// both roles, source and target, and shows what a new kind takes: this package, and a line
-// in command/kinds.go. Tests use it.
+// Package memory keeps states in memory, for tests. It is the smallest kind of backend that
+// can be both source and target, and shows what a new kind takes: this package and a line
+// in command/kinds.go.
 package memory
 
 import (
@@ -24,7 +24,7 @@ import (
 	"tfhaul/lockwait"
 )
 
-// Scheme is what addresses of this kind begin with.
+// Scheme is the scheme of addresses of this kind.
 const Scheme = "memory"
 
 var traits = backend.Traits{
@@ -40,11 +40,11 @@ type Store struct {
 // New returns an empty store.
 func New() *Store { return &Store{states: map[string]*state{}} }
 
-// A state is one state's versions, oldest first, and its lock.
+// A state holds the versions of one state, oldest first, and its lock.
 type state struct {
 	versions []stored
 	removed  bool
-	lock     string // the holder's reason; "" when it is free
+	lock     string // the holder's reason; "" if unlocked
 }
 
 type stored struct {
@@ -63,7 +63,8 @@ func (s *Store) Put(name string, text []byte) {
 	}
 }
 
-// at returns the state with a name, made at the first call. The caller holds the mutex.
+// at returns the state with this name, creating it on the first call. The caller holds the
+// mutex.
 func (s *Store) at(name string) *state {
 	if s.states[name] == nil {
 		s.states[name] = &state{}
@@ -71,8 +72,8 @@ func (s *Store) at(name string) *state {
 	return s.states[name]
 }
 
-// Kind returns the kind whose only backend is the store. Addresses are memory://NAME, of a
-// state, and memory://PREFIX/, which is searched.
+// Kind returns a kind whose only backend is the store. memory://NAME is the address of a
+// state, and memory://PREFIX/ that of a search.
 func (s *Store) Kind() backend.Kind {
 	return backend.Kind{Scheme: Scheme, Example: "memory://NAME", Traits: traits,
 		Open: func(_ context.Context, address string) (backend.Backend, error) {
@@ -81,7 +82,7 @@ func (s *Store) Kind() backend.Kind {
 		}}
 }
 
-// A place is what an address names: one state, or those below a prefix.
+// A place is the state, or the prefix of states, that an address names.
 type place struct {
 	store *Store
 	name  string
@@ -118,7 +119,7 @@ func (p *place) States(ctx context.Context, f backend.Filter) (*backend.Listing,
 	return l, nil
 }
 
-// enters reports whether the directory dir is searched, and all above it.
+// enters reports whether to search the directory dir: neither it nor a parent is excluded.
 func (p *place) enters(dir string, f backend.Filter, known map[string]bool, l *backend.Listing) bool {
 	if enter, ok := known[dir]; ok {
 		return enter
@@ -143,7 +144,7 @@ func (p *place) state(name string) backend.State {
 	return &source{store: p.store, name: name, key: key}
 }
 
-// names are those of all states that hold something.
+// names returns the names of all states that have a version.
 func (s *Store) names() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -151,7 +152,7 @@ func (s *Store) names() []string {
 	return slices.DeleteFunc(names, func(n string) bool { return s.states[n].removed || len(s.states[n].versions) == 0 })
 }
 
-// A source is a state as something to read.
+// A source is a state for reading.
 type source struct {
 	store     *Store
 	name, key string
@@ -180,7 +181,7 @@ func (s *source) Open(ctx context.Context, v *backend.Version) (io.ReadCloser, b
 	}
 	now := at.current(s.name)
 	if now == nil {
-		return nil, backend.Version{}, &backend.Error{Address: s.Address(), Code: backend.NoState, Message: fmt.Sprintf("there is no state %q", s.Address())}
+		return nil, backend.Version{}, &backend.Error{Address: s.Address(), Code: backend.NoState, Message: fmt.Sprintf("the state %q does not exist", s.Address())}
 	}
 	return io.NopCloser(bytes.NewReader(at.versions[len(at.versions)-1].text)), *now, nil
 }
@@ -200,7 +201,8 @@ func (s *source) Check(ctx context.Context, v backend.Version) error {
 	return nil
 }
 
-// Holder implements backend.State. Another program's lock is a state's neighbour.
+// Holder implements backend.State. It reports another program's lock, stored beside the
+// state.
 func (s *source) Holder(ctx context.Context) (*backend.Lock, error) {
 	s.store.mu.Lock()
 	defer s.store.mu.Unlock()
@@ -216,7 +218,7 @@ func (s *source) Holder(ctx context.Context) (*backend.Lock, error) {
 	return lock, ctx.Err()
 }
 
-// current returns the current version; nil when nothing is stored.
+// current returns the current version, or nil if there is none.
 func (s *state) current(name string) *backend.Version {
 	if s.removed || len(s.versions) == 0 {
 		return nil
@@ -224,7 +226,7 @@ func (s *state) current(name string) *backend.Version {
 	return s.version(name, len(s.versions))
 }
 
-// version returns the version with a number, counted from 1.
+// version returns the version with this number, counted from 1.
 func (s *state) version(name string, n int) *backend.Version {
 	v := s.versions[n-1]
 	sum := md5.Sum(v.text)
@@ -235,12 +237,12 @@ func (s *state) version(name string, n int) *backend.Version {
 func (s *state) text(id string) ([]byte, error) {
 	n, err := strconv.Atoi(id[strings.LastIndexByte(id, '@')+1:])
 	if err != nil || n < 1 || n > len(s.versions) {
-		return nil, fmt.Errorf("there is no version %q", id)
+		return nil, fmt.Errorf("the version %q does not exist", id)
 	}
 	return s.versions[n-1].text, nil
 }
 
-// Target returns the store as somewhere to write to.
+// Target returns the store as a target.
 func (s *Store) Target() backend.Target { return &target{s} }
 
 type target struct{ *Store }
@@ -261,7 +263,7 @@ func (t *target) List(ctx context.Context) iter.Seq2[*backend.Standing, error] {
 	}
 }
 
-// Look implements backend.Target. Every name is that of a state.
+// Look implements backend.Target. A state exists for every name.
 func (t *target) Look(ctx context.Context, name string) (*backend.Standing, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -295,7 +297,7 @@ func (t *target) Version(ctx context.Context, id string) (*backend.Version, erro
 			return v, err
 		}
 	}
-	return nil, &backend.Error{Code: backend.ForbiddenOrMissing, Message: fmt.Sprintf("there is no version %q", id)}
+	return nil, &backend.Error{Code: backend.ForbiddenOrMissing, Message: fmt.Sprintf("the version %q does not exist", id)}
 }
 
 // Versions implements backend.Target.

@@ -28,7 +28,7 @@ func TestMemoryIsATarget(t *testing.T) {
 	backendtest.Target(t, func(*testing.T) (backend.Target, string) { return memory.New().Target(), "network" })
 }
 
-// The engine moves between states of a kind that it has never heard of.
+// The engine moves states between backends of a kind unknown to it.
 func TestAStateMovesFromMemoryToMemory(t *testing.T) {
 	source, target := memory.New(), memory.New()
 	text := fixtures.Samples()[0].Bytes()

@@ -17,7 +17,7 @@ import (
 // its project nor the organization names an agent pool.
 var ErrNoAgentPool = errors.New("execution mode agent needs an agent pool, but neither the project nor the organization has a default one")
 
-// CreateOptions say how a missing workspace is created.
+// CreateOptions describe a new workspace.
 type CreateOptions = backend.CreateOptions
 
 // A Creation holds the options for new workspaces, with every name resolved to an ID.

@@ -11,7 +11,7 @@ import (
 	"tfhaul/tfesim"
 )
 
-// An organization plays the target role, whatever the server's product.
+// An organization can be a target on every kind of server.
 func TestOrganizationIsATarget(t *testing.T) {
 	for _, personality := range []tfesim.Personality{tfesim.TFE, tfesim.HCP} {
 		t.Run(personality.String(), func(t *testing.T) {
