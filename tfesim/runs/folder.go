@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -81,7 +82,7 @@ func (s *Service) prepare(x *execution, j *job) (*folder, error) {
 	return f, nil
 }
 
-// unpack writes the files of an archive. os.Root keeps all of them inside the folder.
+// unpack writes the files of an archive. os.Root keeps all of them inside the folder into.
 func (s *Service) unpack(archive *blobs.Blob, into string) error {
 	content, err := s.options.Blobs.Open(archive.ID)
 	if err != nil {
@@ -96,7 +97,22 @@ func (s *Service) unpack(archive *blobs.Blob, into string) error {
 	if problem := eachEntry(content, func(h *tar.Header, r io.Reader) error { return unpackEntry(root, h, r) }); problem != nil {
 		return problem
 	}
-	return nil
+	return checkLinks(root)
+}
+
+// checkLinks refuses symbolic links that lead outside root, so that neither this server nor
+// terraform writes through them. Each link stays inside when it is read by itself, but a
+// link may lead through others.
+func checkLinks(root *os.Root) error {
+	return fs.WalkDir(root.FS(), ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.Type()&fs.ModeSymlink == 0 {
+			return err
+		}
+		if _, err := root.Stat(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("the symbolic link %q leads outside the configuration, or to itself", name)
+		}
+		return nil
+	})
 }
 
 func unpackEntry(root *os.Root, h *tar.Header, r io.Reader) error {
