@@ -132,14 +132,14 @@ func (p *process) app() *cli.App {
 	app := &cli.App{
 		Name:      "tfhaul",
 		HelpName:  "tfhaul",
-		Usage:     "haul Terraform state into HCP Terraform and Terraform Enterprise",
+		Usage:     "move Terraform state into HCP Terraform and Terraform Enterprise",
 		UsageText: "tfhaul COMMAND [flags] [arguments]",
-		Description: "tfhaul reads state files from where they live today and puts them into workspaces, under the workspace's lock,\n" +
-			"byte for byte, and proves that they arrived. Nothing newer and nothing unrelated is overwritten unless you say so.\n\n" +
-			"New here? `tfhaul demo` shows a whole move on a server of its own, in seconds and without a network.",
+		Description: "tfhaul reads state from where it lives today, writes it to workspaces byte for byte, under the workspace's lock, and\n" +
+			"proves that it arrived. It overwrites newer or unrelated state only if you allow it.\n\n" +
+			"New here? Run `tfhaul demo`: it shows a whole move in seconds, with an embedded server and without a network.",
 		Flags: []cli.Flag{
 			logLevelFlag(),
-			&cli.BoolFlag{Name: "help", Aliases: []string{"h"}, Usage: "show help; behind a command, that command's", DisableDefaultText: true},
+			&cli.BoolFlag{Name: "help", Aliases: []string{"h"}, Usage: "show help for tfhaul, or for the command it follows", DisableDefaultText: true},
 			&cli.BoolFlag{Name: "version", Aliases: []string{"v"}, Usage: "show the version", DisableDefaultText: true},
 		},
 		Commands: []*cli.Command{
@@ -166,14 +166,14 @@ func (p *process) app() *cli.App {
 		c.OnUsageError = onUsageError
 		logLevel := logLevelFlag()
 		logLevel.Hidden = true // listed by tfhaul --help
-		c.Flags = append(c.Flags, logLevel, &cli.BoolFlag{Name: "help", Aliases: []string{"h"}, Usage: "show this", DisableDefaultText: true})
+		c.Flags = append(c.Flags, logLevel, &cli.BoolFlag{Name: "help", Aliases: []string{"h"}, Usage: "show this help", DisableDefaultText: true})
 	}
 	app.Setup()
 	return app
 }
 
 func logLevelFlag() *cli.StringFlag {
-	return textFlag("log-level", "warn", "log to stderr from `LEVEL` on: debug, info, warn or error")
+	return textFlag("log-level", "warn", "lowest `LEVEL` of the log on stderr: debug, info, warn or error")
 }
 
 // commonFlags reads the flags that commands have in common.

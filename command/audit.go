@@ -35,11 +35,11 @@ type takeInventory struct {
 func (p *process) auditCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "audit",
-		Usage:     "what state is there, and what is wrong with it?",
+		Usage:     "report what state exists, and what is wrong with it",
 		UsageText: "tfhaul audit [flags] SOURCE…",
-		Description: `Reads every state below the sources and tells what each holds and what is wrong with it: copies that diverged, results
-that were never stored, objects that two states manage, secrets in plain outputs, and more (docs/audit.md). It needs no
-Terraform, no provider and no permission to write, and shows no value of any state.
+		Description: `Reads every state below the sources and reports what each contains and what is wrong with it: diverged copies, results
+that were never stored, objects that two states manage, secrets in outputs that are not sensitive, and more
+(docs/audit.md). It needs no Terraform, no provider and no write permission, and shows no values.
 
 Examples:
   tfhaul audit .
@@ -47,15 +47,15 @@ Examples:
   tfhaul audit . --fail-on error --json > audit.json
   tfhaul audit ./repos --target acme --csv > inventory.csv
 
-Exit codes: 0 audited, whatever was found; 3 with --fail-on, something at least as heavy was found; 1 something could not be
-read; 4 there is no such source.`,
+Exit codes: 0 audited, with or without findings; 1 something could not be read; 3 with --fail-on, there is a finding of at
+least that severity; 4 usage error, or a source does not exist or is empty.`,
 		Flags: slices.Concat(auditSearchFlags(), []cli.Flag{
-			newChoiceFlag("fail-on", "", "exit 3 when there is a finding of `SEVERITY` or heavier: error, warning or info", "error", "warning", "info"),
-			textFlag("oldest-terraform", audit.DefaultOldestTerraform, "tell of states that a Terraform before `VERSION` wrote: the oldest that the target runs"),
-			switchFlag("csv", "print CSV on stdout, a row for each snapshot"),
-			fileFlag("html", "write a self-contained page to `FILE`, too"),
+			newChoiceFlag("fail-on", "", "exit 3 if there is a finding of at least this `SEVERITY`: error, warning or info", "error", "warning", "info"),
+			textFlag("oldest-terraform", audit.DefaultOldestTerraform, "report states written by a Terraform before `VERSION`, the oldest that the target runs"),
+			switchFlag("csv", "print CSV on stdout, one row per state"),
+			fileFlag("html", "also write a self-contained page to `FILE`"),
 			forceFlag("--html"),
-			switchFlag("all", "show every snapshot, however many there are"),
+			switchFlag("all", "show every state, even in long lists"),
 			jsonFlag(),
 		}, connectFlags()),
 		Action: action(p.parseAudit),
@@ -98,10 +98,10 @@ func auditSearchFlags() []cli.Flag {
 	flags := searchFlags()
 	for i, f := range flags {
 		if f.Names()[0] == "target" {
-			flags[i] = textFlag("target", "", "tell for each which workspace of the organization `[HOST/]ORG` it would go to, as tfhaul plan decides")
+			flags[i] = textFlag("target", "", "also show the workspace in the organization `[HOST/]ORG` that tfhaul plan would choose for each state")
 		}
 	}
-	return append(flags, switchFlag("create", "with --target: take missing workspaces for ones that would be made"))
+	return append(flags, switchFlag("create", "with --target: assume that missing workspaces will be created"))
 }
 
 // aim prepares the plan of a haul of what is audited.

@@ -21,9 +21,9 @@ var (
 func (p *process) completionCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "completion",
-		Usage:     "print the completion script for a shell",
+		Usage:     "print a shell completion script",
 		UsageText: "tfhaul completion bash|zsh|fish|powershell",
-		Description: `Prints a script that makes the shell complete tfhaul's commands and flags.
+		Description: `Prints a script that completes tfhaul's commands and flags.
 
 Examples:
   source <(tfhaul completion bash)                                     in ~/.bashrc

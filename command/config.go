@@ -26,22 +26,24 @@ func (p *process) configCommand() *cli.Command {
 		Usage: "list, show and push the configuration versions of a workspace",
 		UsageText: "tfhaul config list [flags] [HOST/]ORG/WORKSPACE\n  tfhaul config show [flags] CV-ID [HOST/]ORG/WORKSPACE\n" +
 			"  tfhaul config push [flags] DIR [HOST/]ORG/WORKSPACE",
-		Description: `A configuration version is one upload of a workspace's configuration files. list tells which there are, newest first, what
-became of each, and where it came from; show tells of one; push uploads the directory DIR as a new one, as Terraform
-itself would (.terraformignore), without the state files that lie in it, and waits until runs can use it.
+		Description: `A configuration version is one upload of a workspace's configuration files.
+
+  list  lists the configuration versions, newest first, with their status and origin
+  show  shows one configuration version
+  push  uploads DIR as a new configuration version and waits until runs can use it; like Terraform, it follows
+        .terraformignore, and it leaves out state files
 
 Examples:
   tfhaul config list acme/network
   tfhaul config show cv-ntv3HbhJqvFzamy7 acme/network --json
-  tfhaul config push ./network acme/network                    which queues a run
-  tfhaul config push --no-queue ./network acme/network         which does not
+  tfhaul config push ./network acme/network                    queues a run
+  tfhaul config push --no-queue ./network acme/network         queues no run
   tfhaul config push --api atlas-v1 --var region=eu --metadata commit=$SHA ./network acme/network
 
-Exit codes: 0 done; 1 it could not be done, or the server cannot use the upload; 4 the command line or the configuration is
-wrong; 130 interrupted.`,
+Exit codes: 0 success; 1 failed, or the server cannot use the upload; 4 usage or configuration error; 130 interrupted.`,
 		Flags: append(append([]cli.Flag{
 			countFlag("limit", 20, "list the newest `N`; 0 for all"),
-			switchFlag("speculative", "push for plans alone: nothing of it can be applied"),
+			switchFlag("speculative", "push a configuration version that can be planned but not applied"),
 			switchFlag("no-queue", "push without queueing a run"),
 		}, atlasFlags()...), append(connectFlags(), jsonFlag())...),
 		Action: func(c *cli.Context) error {

@@ -23,9 +23,9 @@ const (
 // atlasFlags are the flags of config push for Atlas's first API.
 func atlasFlags() []cli.Flag {
 	return []cli.Flag{
-		newChoiceFlag("api", apiTFE, "push by the API `NAME`: tfe-v2, or atlas-v1 of servers from before 2018 (ATLAS_ADDRESS, ATLAS_TOKEN)", apiTFE, apiAtlas),
-		listFlag("var", "with atlas-v1: send the Terraform variable `NAME=VALUE`; it shows in the list of processes, so no secrets"),
-		listFlag("metadata", "with atlas-v1: send `NAME=VALUE` along, such as a commit"),
+		newChoiceFlag("api", apiTFE, "API `NAME` for the push: tfe-v2, or atlas-v1 for servers from before 2018 (ATLAS_ADDRESS, ATLAS_TOKEN)", apiTFE, apiAtlas),
+		listFlag("var", "with atlas-v1: Terraform variable `NAME=VALUE`; not for secrets, because process lists show it"),
+		listFlag("metadata", "with atlas-v1: metadata `NAME=VALUE`, such as a commit"),
 	}
 }
 

@@ -16,10 +16,10 @@ import (
 // connectFlags are the flags of every command that speaks with a host.
 func connectFlags() []cli.Flag {
 	return []cli.Flag{
-		fileFlag("ca-file", "trust the certificate authorities in `FILE` (PEM), besides the system's"),
-		fileFlag("token-file", "read the API token from `FILE` before looking for TFE_TOKEN, TF_TOKEN_<host> and what terraform login stored"),
-		durationFlag("timeout", time.Minute, "give a request up when nothing moved for so long"),
-		numberFlag("rate", "send at most `N` requests a second, at least 1; the server's own limit still applies"),
+		fileFlag("ca-file", "also trust the certificate authorities in `FILE` (PEM)"),
+		fileFlag("token-file", "read the API token from `FILE` instead of TFE_TOKEN, TF_TOKEN_<host> or the token that terraform login stored"),
+		durationFlag("timeout", time.Minute, "abort a request after `DURATION` without progress"),
+		numberFlag("rate", "send at most `N` requests a second (1 or more); the server's limit still applies"),
 	}
 }
 

@@ -40,19 +40,19 @@ func (p *process) demoCommand() *cli.Command {
 		Name:      "demo",
 		Usage:     "move sample states into an embedded Terraform Enterprise, and show what happens",
 		UsageText: "tfhaul demo [--keep]",
-		Description: `Makes sample states in a temporary directory, starts an embedded Terraform Enterprise on this machine, moves the
-states there as tfhaul move would, and compares what arrived with the files. Some of them must be refused, and are.
-It takes a few seconds, needs no network, and leaves nothing behind.
+		Description: `Creates sample states in a temporary directory, starts an embedded Terraform Enterprise on this machine, moves the states
+into it as tfhaul move would, and compares what arrived with the files. Some of them must be refused, and are. The demo
+takes a few seconds, needs no network, and leaves nothing behind.
 
-With --keep the server stays until Ctrl-C, and you are told what to try by hand.
+With --keep, the server runs until Ctrl-C, and the demo prints commands to try.
 
 Examples:
   tfhaul demo
   tfhaul demo --keep
 
-Exit codes: 0 everything ended as it should; 1 something did not.`,
+Exit codes: 0 everything ended as expected; 1 something did not.`,
 		Flags: []cli.Flag{
-			switchFlag("keep", "leave the server running until Ctrl-C, and print commands to try"),
+			switchFlag("keep", "keep the server running until Ctrl-C, and print commands to try"),
 			jsonFlag(),
 		},
 		Action: func(c *cli.Context) error {

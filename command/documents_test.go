@@ -17,7 +17,7 @@ var update = flag.Bool("update", false, "write the documents that are made from 
 func TestCommandsDocument(t *testing.T) {
 	t.Parallel()
 	var b bytes.Buffer
-	b.WriteString("# The commands\n\nThis is what `tfhaul COMMAND --help` says; `go test ./command -run Document -update` writes it.\n")
+	b.WriteString("# The commands\n\nThis page contains the output of `tfhaul COMMAND --help`. `go test ./command -run Document -update` writes it.\n")
 	chapter := func(title, help string) {
 		b.WriteString("\n## " + title + "\n\n```text\n" + strings.TrimSpace(help) + "\n```\n")
 	}

@@ -51,7 +51,7 @@ func countFlag(name string, value int, usage string) *cli.IntFlag {
 }
 
 func numberFlag(name, usage string) *cli.Float64Flag {
-	return &cli.Float64Flag{Name: name, Usage: usage, EnvVars: []string{variableOf(name)}, DefaultText: "no bound of our own"}
+	return &cli.Float64Flag{Name: name, Usage: usage, EnvVars: []string{variableOf(name)}, DefaultText: "only the server's limit"}
 }
 
 func listFlag(name, usage string) *cli.StringSliceFlag {

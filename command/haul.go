@@ -39,11 +39,11 @@ type hauling struct {
 // searchFlags say which snapshots go into which workspaces.
 func searchFlags() []cli.Flag {
 	return []cli.Flag{
-		textFlag("target", "", "move into the organization `[HOST/]ORG`"),
-		listFlag("include", "take what matches `GLOB` (default **/*.tfstate)"),
-		listFlag("exclude", "leave out what matches `GLOB`"),
-		textFlag("workspace-name", "", "name workspaces by `TEMPLATE`, over .Dir .Base .Key .Bucket .Workspace, with lower, upper, title, replace, regexReplace, trimPrefix, trimSuffix, trunc, join"),
-		fileFlag("map", "take the workspaces' names from `FILE.csv`, with lines of source,workspace; what it does not name is left out"),
+		textFlag("target", "", "organization to move into, `[HOST/]ORG`"),
+		listFlag("include", "include files that match `GLOB` (default **/*.tfstate)"),
+		listFlag("exclude", "leave out files that match `GLOB`"),
+		textFlag("workspace-name", "", "`TEMPLATE` for workspace names, with the fields .Dir .Base .Key .Bucket .Workspace and the functions lower, upper, title, replace, regexReplace, trimPrefix, trimSuffix, trunc, join"),
+		fileFlag("map", "read workspace names from `FILE.csv`, with lines of source,workspace; states that it does not name are left out"),
 	}
 }
 
@@ -62,13 +62,13 @@ var inManifest = []struct{ flag, setting string }{
 // haulFlags say how a haul is carried out.
 func haulFlags() []cli.Flag {
 	flags := append(searchFlags(),
-		countFlag("parallelism", migrate.DefaultParallelism, "carry out `N` moves at a time"),
-		switchFlag("all", "show every move, however many there are"),
+		countFlag("parallelism", migrate.DefaultParallelism, "run `N` moves at the same time"),
+		switchFlag("all", "show every move, even in long lists"),
 	)
 	for _, f := range moveFlags() {
 		switch f.Names()[0] {
 		case "journal":
-			f = fileFlag("journal", "record every step in `FILE`; the same file continues a haul that was cut off (default: tfhaul-<time>.jsonl)")
+			f = fileFlag("journal", "record every step in `FILE`; the same file continues an interrupted haul (default: tfhaul-<time>.jsonl)")
 		case "replace", "bump-serial", "allow":
 			text := f.(*cli.StringSliceFlag)
 			text.Usage = strings.TrimSuffix(text.Usage, "; repeatable") + "; WORKSPACE must be in the haul; repeatable"

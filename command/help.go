@@ -13,7 +13,8 @@ Commands:{{range .VisibleCommands}}
 Flags of all commands:{{range .VisibleFlags}}
   {{.}}{{end}}
 
-tfhaul COMMAND --help tells more, with examples. Every flag can be set by the variable that stands behind it.
+Run tfhaul COMMAND --help for details and examples. Every flag can also be set with the environment variable shown in
+brackets.
 `
 
 const commandHelp = `{{.HelpName}} - {{.Usage}}

@@ -19,10 +19,10 @@ type listHistory struct {
 func (p *process) historyCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "history",
-		Usage:     "list the state versions that a workspace has",
+		Usage:     "list the state versions of a workspace",
 		UsageText: "tfhaul history [flags] [HOST/]ORG/WORKSPACE",
-		Description: `Lists the state versions of a workspace, newest first, and marks the one that is current. It writes nothing, and
-downloads no state.
+		Description: `Lists the state versions of a workspace, newest first, and marks the current one. It writes nothing and downloads no
+state.
 
 Examples:
   tfhaul history acme/network

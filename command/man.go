@@ -16,7 +16,7 @@ func (p *process) manCommand() *cli.Command {
 		Name:        "man",
 		Usage:       "print the manual page",
 		UsageText:   "tfhaul man",
-		Description: "Prints the manual page, for packages.\n\nExample:\n  tfhaul man > tfhaul.1",
+		Description: "Prints the manual page in roff format, for packages.\n\nExample:\n  tfhaul man > tfhaul.1",
 		Hidden:      true,
 		Action: func(c *cli.Context) error {
 			if err := noArguments(c); err != nil {

@@ -23,33 +23,34 @@ type migration struct {
 func (p *process) migrateCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "migrate",
-		Usage:     "carry a plan out: many moves, in parallel, journalled, resumable",
+		Usage:     "run many moves in parallel, with a journal to continue from",
 		UsageText: "tfhaul migrate [flags] MANIFEST.hcl\n  tfhaul migrate [flags] SOURCE… --target [HOST/]ORG",
-		Description: `Plans as tfhaul plan does, tells what is to be done, asks, and does it: many moves at a time, under the server's rate
-limit, each as tfhaul move does it. A move that fails or is refused stops no other. What cannot get better by going on,
-such as a token that expired, ends the haul.
+		Description: `Plans the haul, shows a summary, asks for confirmation, and runs the moves in parallel within the server's rate limit. One
+failed or refused move does not stop the others. Errors that would fail every move, such as an expired token, end the
+haul early.
 
-Every step is on the disk in the journal before or after it is done. After a crash, or when something could be put
-right, the same command with the same --journal continues: what is done is not done again, what was cut off is
-looked at and brought to its end, and locks that were left are given back. See docs/migrating.md.
+The journal records every step on disk. To continue after a crash or a correction, run the same command with the same
+--journal: completed moves are skipped, interrupted ones are checked and finished, and locks that were left are released.
+See docs/migrating.md.
+
+With --prove, each migrated workspace also runs a speculative plan, with the configuration next to the state or below
+--prove-dir. Each move gets a verdict: proven, changes or unproven. The verdict does not change what was moved.
 
 Examples:
-  tfhaul migrate haul.hcl                                    as planned and reviewed
+  tfhaul migrate haul.hcl                                    run a reviewed plan
   tfhaul migrate s3://acme-tfstate/ --target acme --create   without a manifest
   tfhaul migrate haul.hcl --journal haul.jsonl --yes --json  for scripts, and to continue
-  tfhaul migrate live/ --target acme --prove                 and show that Terraform wants to change nothing
+  tfhaul migrate live/ --target acme --prove                 also check that Terraform plans no changes
 
-With --prove, what arrived is proven, too: the target plans with the configuration that lies beside the state, or below
---prove-dir, and every move gets a verdict: proven, changes or unproven. It changes nothing of what was moved.
-
-Exit codes: 0 all moved, or already there; 1 at least one failed, or was unproven; 3 nothing failed, something was refused or
-would change; 2 with --dry-run --detailed-exitcode: there is work to do; 4 the command line or the configuration is wrong; 130 interrupted.`,
+Exit codes: 0 all moved, or already there; 1 at least one failed or is unproven; 2 with --dry-run --detailed-exitcode,
+there is work to do; 3 nothing failed, but something was refused or would change; 4 usage or configuration error;
+130 interrupted.`,
 		Flags: append(append(haulFlags(), connectFlags()...),
 			switchFlag("fail-fast", "end the haul at the first failure"),
-			switchFlag("yes", "do not ask; without a terminal there is nobody to ask"),
-			switchFlag("prove", "have the target plan, for every state that arrived, with its configuration: see tfhaul prove"),
-			fileFlag("prove-dir", "look for configurations below `DIR`, or where a template over .Dir .Base .Key .Bucket .Workspace says (default: beside a local state)"),
-			durationFlag("run-timeout", prove.DefaultTimeout, "with --prove: wait for a run so long, and cancel it then"),
+			switchFlag("yes", "skip the confirmation; required when stdin is not a terminal"),
+			switchFlag("prove", "run a speculative plan for every migrated state, with its configuration: see tfhaul prove"),
+			fileFlag("prove-dir", "`DIR` of the configurations, or a template with .Dir .Base .Key .Bucket .Workspace (default: next to a local state)"),
+			durationFlag("run-timeout", prove.DefaultTimeout, "with --prove: cancel a run after `DURATION`"),
 			jsonFlag(),
 		),
 		Action: action(p.parseMigration),

@@ -19,27 +19,27 @@ import (
 // moveFlags say how moves are carried out.
 func moveFlags() []cli.Flag {
 	return []cli.Flag{
-		switchFlag("dry-run", "decide and report, write nothing"),
-		switchFlag("detailed-exitcode", "with --dry-run: exit 2 when there is work to do"),
-		switchFlag("create", "create a missing workspace; without it, missing is refused"),
-		textFlag("project", "", "with --create: make it in the project called `NAME`"),
-		textFlag("terraform-version", migrate.FromState, "with --create: the version that runs use: from-state, latest, `X.Y.Z`, or a constraint such as \"~> 1.11\""),
-		newChoiceFlag("execution-mode", "", "with --create: remote, local or agent (default: the project's, then the organization's)", "remote", "local", backend.AgentMode),
-		textFlag("agent-pool", "", "with --execution-mode agent: the agent pool `NAME|ID` (default: the project's, then the organization's)"),
-		listFlag("tag", "with --create: give it the tag `NAME|KEY=VALUE`"),
-		switchFlag("include-empty", "move a state without resources and outputs, too"),
-		durationFlag("lock-timeout", 0, "how long to wait for a workspace that somebody else has locked"),
-		listFlag("replace", "allow replacing unrelated, diverged or newer state in `WORKSPACE`, after a backup (with --bump-serial: by a serial above the workspace's)"),
-		listFlag("bump-serial", "where only the serial is too low for `WORKSPACE`, raise it above the workspace's (with --replace: also where the lineage differs)"),
-		listFlag("allow", "move a state that Terraform cannot use, into the named workspace: `WORKSPACE=unusable`"),
-		textFlag("backup-dir", migrate.DefaultBackupDir, "keep what is replaced in `DIR`, readable by you only"),
-		switchFlag("lock-source", "hold the source's own lock during the move, so that nobody applies there (S3)"),
-		switchFlag("freeze-source", "leave that lock in place once the state has arrived, and say how to lift it"),
-		newChoiceFlag("on-failure", string(migrate.KeepLock), "keep or unlock the workspace when what it holds is unproven",
+		switchFlag("dry-run", "show what would happen, and write nothing"),
+		switchFlag("detailed-exitcode", "with --dry-run: exit 2 if there is work to do"),
+		switchFlag("create", "create missing workspaces, instead of refusing to move into them"),
+		textFlag("project", "", "with --create: project `NAME` for the new workspace"),
+		textFlag("terraform-version", migrate.FromState, "with --create: Terraform version of the new workspace: from-state, latest, `X.Y.Z`, or a constraint such as \"~> 1.11\""),
+		newChoiceFlag("execution-mode", "", "with --create: execution `MODE` of the new workspace: remote, local or agent (default: the project's, then the organization's)", "remote", "local", backend.AgentMode),
+		textFlag("agent-pool", "", "with --execution-mode agent: agent pool `NAME|ID` (default: the project's, then the organization's)"),
+		listFlag("tag", "with --create: tag `NAME|KEY=VALUE` for the new workspace"),
+		switchFlag("include-empty", "also move states without resources and outputs"),
+		durationFlag("lock-timeout", 0, "wait up to `DURATION` for a workspace that another user has locked"),
+		listFlag("replace", "replace unrelated, diverged or newer state in `WORKSPACE`, after a backup (with --bump-serial: with a serial above the workspace's)"),
+		listFlag("bump-serial", "raise a serial that is too low for `WORKSPACE` above the workspace's (with --replace: even if the lineage differs)"),
+		listFlag("allow", "move a state that Terraform cannot use into the named workspace: `WORKSPACE=unusable`"),
+		textFlag("backup-dir", migrate.DefaultBackupDir, "keep backups of replaced states in `DIR`, readable only by you"),
+		switchFlag("lock-source", "lock the source during the move, so that Terraform cannot write there (S3)"),
+		switchFlag("freeze-source", "keep the source locked after the move, and show how to unlock it"),
+		newChoiceFlag("on-failure", string(migrate.KeepLock), "take `ACTION` if the content of a workspace is unproven: keep (the lock) or unlock",
 			string(migrate.KeepLock), string(migrate.ClearLock)),
-		newChoiceFlag("upload", string(migrate.UploadAuto), "how a state is sent: inline (in the request), signed (to a signed URL; inline if that is blocked) or auto (inline up to 4 MiB, else signed; the other way if one is refused)",
+		newChoiceFlag("upload", string(migrate.UploadAuto), "send states by `METHOD`: inline (in the request), signed (to a signed URL; inline if that is blocked) or auto (inline up to 4 MiB, else signed; the other one if the server refuses)",
 			string(migrate.UploadAuto), string(migrate.UploadInline), string(migrate.UploadSigned)),
-		fileFlag("journal", "record every step in `FILE`; the same file continues (default: one in the user's state directory, removed at the end)"),
+		fileFlag("journal", "record every step in `FILE`; the same file continues an interrupted move (default: a file in the user's state directory, removed afterwards)"),
 	}
 }
 
@@ -90,26 +90,26 @@ type moveOne struct {
 }
 
 func (p *process) moveCommand() *cli.Command {
-	flags := append(moveFlags(), textFlag("run", "", "associate the state version with `RUN-ID`, the run that has locked the workspace"))
+	flags := append(moveFlags(), textFlag("run", "", "associate the state version with `RUN-ID`, the run that holds the workspace's lock"))
 	return &cli.Command{
 		Name:      "move",
 		Usage:     "move one state into one workspace",
 		UsageText: "tfhaul move [flags] SOURCE [HOST/]ORG/WORKSPACE",
-		Description: `Reads the state, compares it with what the workspace holds, locks the workspace, sends the state byte for byte,
-reads it back, compares all bytes, and unlocks. A state that is older than the workspace's, or that belongs to
-something else, is refused. Nothing is left locked, or you are told which workspace is and how to free it.
+		Description: `Reads the state, compares it with what the workspace holds, locks the workspace, sends the state byte for byte, reads it
+back, compares all bytes, and unlocks the workspace. A state that is older than the workspace's, or that belongs to
+something else, is refused. If the workspace stays locked, tfhaul shows why and how to unlock it.
 
-SOURCE is a file, a directory that holds one state, s3://BUCKET/KEY, or - for standard input.
-HOST is app.terraform.io unless you name another, or set TFE_ADDRESS or TFE_HOSTNAME.
+SOURCE is a file, a directory that contains one state, s3://BUCKET/KEY, or - for standard input.
+HOST defaults to TFE_ADDRESS or TFE_HOSTNAME if set, and otherwise to app.terraform.io.
 
 Examples:
   tfhaul move terraform.tfstate acme/network                     into app.terraform.io
-  tfhaul move --dry-run terraform.tfstate acme/network           say what would happen, write nothing
+  tfhaul move --dry-run terraform.tfstate acme/network           show what would happen
   tfhaul move --create --lock-timeout 5m a.tfstate tfe.example.com/acme/a
   terraform state pull | tfhaul move - acme/network --json       for scripts
 
-Exit codes: 0 moved, or already there; 1 failed; 2 with --dry-run --detailed-exitcode: it would be moved;
-3 refused, and needs a decision; 4 the command line or the configuration is wrong; 130 interrupted.`,
+Exit codes: 0 moved, or already there; 1 failed; 2 with --dry-run --detailed-exitcode, the state would be moved;
+3 refused, and needs a decision; 4 usage or configuration error; 130 interrupted.`,
 		Flags:  append(append(flags, connectFlags()...), jsonFlag()),
 		Action: action(p.parseMove),
 	}

@@ -26,25 +26,25 @@ type planner struct {
 func (p *process) planCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "plan",
-		Usage:     "which snapshot goes into which workspace, and what would happen",
+		Usage:     "show which state would go into which workspace, and what would happen",
 		UsageText: "tfhaul plan [flags] SOURCE… --target [HOST/]ORG",
-		Description: `Finds the states, names a workspace for each, lists the organization's workspaces once, compares each state with what
-its workspace holds, and tells what a haul would do and what somebody should look at before it: copies of one state,
-names that collide, workspaces that run an older Terraform, runs in progress. It writes nothing, at neither side.
+		Description: `Finds the states, chooses a workspace for each, compares it with what the workspace holds, and shows what a haul would do.
+It also reports what to check first: copies of one state, colliding names, workspaces with an older Terraform, runs in
+progress. It changes neither the sources nor the workspaces.
 
---out writes the moves as a manifest that people can edit and review. tfhaul migrate carries it out, and refuses a
-move whose source changed since. See docs/migrating.md.
+--out writes the plan as a manifest to review and edit. tfhaul migrate runs it, and refuses a move whose source has changed
+since. See docs/migrating.md.
 
 Examples:
   tfhaul plan s3://acme-tfstate/ --target acme --out haul.hcl
   tfhaul plan . --target tfe.example.com/acme --create --workspace-name '{{ .Dir | replace "/" "_" }}'
   tfhaul plan s3://acme-tfstate/ ./repos --target acme --map names.csv --json
 
-Exit codes: 0 planned; 2 with --detailed-exitcode: there is work to do; 3 something would be refused; 1 something could
-not be found out; 4 the command line or the configuration is wrong; 130 interrupted.`,
+Exit codes: 0 planned; 1 something could not be read; 2 with --detailed-exitcode, there is work to do; 3 something would
+be refused; 4 usage or configuration error; 130 interrupted.`,
 		Flags: append(append(haulFlags(), connectFlags()...),
-			fileFlag("out", "write the moves to `FILE.hcl`, for tfhaul migrate"),
-			switchFlag("force", "with --out: replace the file where there is one"),
+			fileFlag("out", "write the plan to `FILE.hcl`, for tfhaul migrate"),
+			switchFlag("force", "with --out: replace an existing file"),
 			jsonFlag(),
 		),
 		Action: action(p.parsePlan),

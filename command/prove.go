@@ -27,32 +27,32 @@ type proveOne struct {
 func (p *process) proveCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "prove",
-		Usage:     "have the target plan with the real configuration: no changes, or what would change",
+		Usage:     "check that Terraform plans no changes on the target",
 		UsageText: "tfhaul prove [flags] DIR [HOST/]ORG/WORKSPACE\n  tfhaul prove [flags] --run RUN-ID [HOST/]ORG/WORKSPACE",
-		Description: `Uploads the configuration in DIR, as Terraform itself would (.terraformignore), for a plan that can never be applied, waits
-for that plan, reads it, and says one of three things:
+		Description: `Uploads the configuration in DIR the way Terraform does (.terraformignore applies, state files are left out), runs a plan
+that can never be applied, and returns one of three verdicts:
 
-  proven    Terraform planned with the state that the workspace holds, and wants to change nothing
-  changes   Terraform wants to change something: which addresses, and how; no value is shown
-  unproven  nothing was shown either way, and why: a missing variable, credentials, the execution mode, …
+  proven    Terraform plans no changes to the state that the workspace holds
+  changes   Terraform plans changes: shows the addresses and actions, but no values
+  unproven  no verdict was possible, and why: a missing variable, credentials, the execution mode, …
 
-What changed outside of Terraform (drift) is told apart. A plan that did not see the state's resources proves nothing, and
-is not taken for a proof. State files that lie in DIR are not sent. Ctrl-C cancels the run that was made. See docs/proving.md.
+Drift (changes made outside of Terraform) is reported separately. If the plan does not see the state's resources, the
+verdict is unproven. Ctrl-C cancels the run that tfhaul started. See docs/proving.md.
 
 Examples:
-  tfhaul prove ./network acme/network                     on the target
-  tfhaul prove --local ./network acme/network             by the terraform of this machine, on a copy of the state
-  tfhaul prove --run run-CZcmD7eagjhyX0vN acme/network    judge a plan that was made already
-  tfhaul prove --upgrade-state ./network acme/network     then have the state rewritten in the workspace's Terraform version
+  tfhaul prove ./network acme/network                     plan on the target
+  tfhaul prove --local ./network acme/network             plan with the terraform on this machine
+  tfhaul prove --run run-CZcmD7eagjhyX0vN acme/network    judge an existing plan
+  tfhaul prove --upgrade-state ./network acme/network     then rewrite the state in the workspace's Terraform version
 
-Exit codes: 0 proven; 3 changes, which need a decision; 1 unproven; 4 the command line or the configuration is wrong; 130 interrupted.`,
+Exit codes: 0 proven; 1 unproven; 3 changes, which need a decision; 4 usage or configuration error; 130 interrupted.`,
 		Flags: append([]cli.Flag{
-			textFlag("run", "", "judge the plan of the run `RUN-ID` instead of making one"),
+			textFlag("run", "", "judge the plan of the run `RUN-ID` instead of starting one"),
 			textFlag("configuration-version", "", "plan with the configuration version `CV-ID` instead of a directory"),
-			switchFlag("local", "plan by the terraform of this machine, on a temporary copy of the workspace's state; nothing is uploaded"),
-			switchFlag("upgrade-state", "if nothing changes, have an empty apply rewrite the state in the workspace's Terraform version"),
-			switchFlag("logs", "show Terraform's log of the plan on stderr as it grows"),
-			durationFlag("run-timeout", prove.DefaultTimeout, "wait for a run so long, its time in the queue included, and cancel it then"),
+			switchFlag("local", "plan with the terraform on this machine and a temporary copy of the workspace's state; upload nothing"),
+			switchFlag("upgrade-state", "if nothing changes, rewrite the state in the workspace's Terraform version with an empty apply"),
+			switchFlag("logs", "stream Terraform's log of the plan to stderr"),
+			durationFlag("run-timeout", prove.DefaultTimeout, "cancel a run after `DURATION`, including its time in the queue"),
 		}, append(connectFlags(), jsonFlag())...),
 		Action: action(p.parseProve),
 	}

@@ -41,9 +41,9 @@ type rehearsal struct {
 
 func (p *process) rehearseCommand() *cli.Command {
 	flags := append(haulFlags(),
-		countFlag("rate", 30, "have the embedded server allow `N` requests a second; 0 for no limit"),
-		durationFlag("latency", 80*time.Millisecond, "have it wait so long before every answer"),
-		personalityFlag("", "have it behave as tfe, hcp, old-tfe, or lax (default: hcp where the target is app.terraform.io, else tfe)"),
+		countFlag("rate", 30, "rate limit of the embedded server: `N` requests a second; 0 for no limit"),
+		durationFlag("latency", 80*time.Millisecond, "delay every response by `DURATION`"),
+		personalityFlag("", "personality `NAME` of the embedded server: tfe, hcp, old-tfe or lax (default: hcp if the target is app.terraform.io, else tfe)"),
 		switchFlag("fail-fast", "end the haul at the first failure"),
 		jsonFlag(),
 	)
@@ -54,24 +54,24 @@ func (p *process) rehearseCommand() *cli.Command {
 	}
 	return &cli.Command{
 		Name:      "rehearse",
-		Usage:     "the whole migration against the embedded TFE, with its rules and rate limit",
+		Usage:     "run the whole haul against an embedded server first",
 		UsageText: "tfhaul rehearse [flags] SOURCE… [--target [HOST/]ORG]\n  tfhaul rehearse [flags] MANIFEST.hcl",
-		Description: `Carries the haul out as tfhaul migrate would, against an embedded Terraform Enterprise in this process, with the real
-one's rules and rate limit: the same findings, the same refusals, and how long it will take. No state leaves the
-machine, and none is written to its disk; sources are only read.
+		Description: `Runs the haul as tfhaul migrate would, against an embedded Terraform Enterprise with the real server's rules and rate
+limit. It reports the same findings and refusals, and how long the haul will take. Sources are only read. No state leaves
+the machine or is written to disk.
 
-With --target the real organization is read first, as tfhaul plan does: the workspaces, who has locked them, and how the
-states stand to what they hold. What is rehearsed is what the plan would carry out. Without --target every workspace
-is taken to be there and empty, or, with --create, to be missing.
+With --target, tfhaul first reads the real organization, as tfhaul plan does: the workspaces, their locks, and what they
+hold. It then rehearses what the plan would do. Without --target, it assumes that every workspace exists and is empty or,
+with --create, that it is missing.
 
-It takes as long as the haul would, at --rate 30. --rate 0 --latency 0 finds the same in less time, and then tells
-only how many requests there are.
+At the default --rate 30, a rehearsal takes as long as the haul. With --rate 0 --latency 0 it finishes faster, and reports
+only the number of requests.
 
 Examples:
   tfhaul rehearse s3://acme-tfstate/ --target acme
   tfhaul rehearse . --create --rate 0 --latency 0 --json
 
-Exit codes: as those of tfhaul plan.`,
+Exit codes: the same as for tfhaul plan.`,
 		Flags:  flags,
 		Action: action(p.parseRehearsal),
 	}

@@ -20,17 +20,17 @@ type tellHaul struct {
 func (p *process) reportCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "report",
-		Usage:     "tell of a haul what its journal knows: as a page, for CI systems, or here",
+		Usage:     "summarize a haul from its journal: as text, HTML or JUnit XML",
 		UsageText: "tfhaul report [flags] JOURNAL",
-		Description: `Reads the journal of a haul and tells what moved, what did not and why, and how long it took: as a page for the browser
-(one file, which needs no network), as JUnit XML, or as text. It asks no server, so it tells what was so when the journal
-was written; tfhaul verify JOURNAL asks again.
+		Description: `Summarizes a haul from its journal: what moved, what did not and why, and how long it took. It prints text, and can write
+an HTML page (one file, which needs no network) or JUnit XML. It sends no requests, so it shows what was true when the
+journal was written. tfhaul verify JOURNAL checks the current state.
 
 Examples:
   tfhaul report tfhaul-20260301T101500Z.jsonl
   tfhaul report haul.jsonl --html haul.html --junit haul.xml
 
-Exit codes: 0 the report was made, whatever it tells; 1 it could not be written; 4 there is no such journal.`,
+Exit codes: 0 the report was written, whatever it shows; 1 it could not be written; 4 the journal does not exist.`,
 		Flags: []cli.Flag{
 			fileFlag("html", "write a self-contained page to `FILE`"),
 			fileFlag("junit", "write JUnit XML to `FILE`"),

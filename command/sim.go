@@ -27,34 +27,34 @@ type simulation struct {
 func (p *process) simCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "sim",
-		Usage:     "serve the embedded Terraform Enterprise, https on loopback",
+		Usage:     "serve an embedded Terraform Enterprise over HTTPS on loopback",
 		UsageText: "tfhaul sim [flags]",
-		Description: `Serves an embedded HCP Terraform / Terraform Enterprise on this machine, with the real one's rules, statuses and
-error texts, for trials and for tests of scripts. tfhaul, go-tfe, curl and the real terraform work against it. It
-keeps everything in memory unless --data names a directory. Ctrl-C or SIGTERM ends it, and removes its files.
+		Description: `Serves an embedded HCP Terraform / Terraform Enterprise on this machine, with the real server's rules, status codes and
+error messages, for trying things out and testing scripts. tfhaul, go-tfe, curl and the real terraform work with it. It
+keeps everything in memory unless you pass --data. Ctrl-C or SIGTERM stops it and removes the files that it wrote for
+clients.
 
-Runs are refused unless --allow-runs is set. A run executes the configuration's code on this machine as the user who
-started the server, so everyone who has one of its tokens can run any command. With --allow-runs, runs use the
-terraform on PATH.
+Runs are refused unless you pass --allow-runs. A run executes the configuration's code on this machine as the user who
+started the server, with the terraform on PATH, so anyone with one of the server's tokens can run any command.
 
-A request to the API may be 64 MiB, which is 48 MiB of state inline; a larger one gets 413, as from a proxy. Larger
-states go to the signed upload URL.
+An API request can have 64 MiB, which is 48 MiB of inline state. Larger requests get 413, as from a proxy; use the signed
+upload URL for larger states.
 
 Examples:
   tfhaul sim --env-file sim.env                 then, in another shell:
   . ./sim.env && tfhaul move --create terraform.tfstate "$TFE_ORG/network"
   tfhaul sim --listen 127.0.0.1:8443 --org acme --org other --data ./tfe`,
 		Flags: []cli.Flag{
-			textFlag("listen", "", "listen on the loopback address `HOST:PORT` (default: a free port)"),
-			listFlag("org", "make the organization `NAME` (default: demo)"),
-			textFlag("data", "", "keep everything in `DIR`, and go on with what is there"),
-			durationFlag("latency", 0, "wait so long before every answer"),
-			countFlag("rate", 0, "enforce a limit of `N` requests a second and user; 0 announces 30 and enforces nothing"),
-			switchFlag("inline-only", "know no signed upload, as old servers do"),
+			textFlag("listen", "", "loopback address `HOST:PORT` to listen on (default: a free port)"),
+			listFlag("org", "create the organization `NAME` (default: demo)"),
+			textFlag("data", "", "store everything in `DIR`, and continue with the data there"),
+			durationFlag("latency", 0, "delay every response by `DURATION`"),
+			countFlag("rate", 0, "limit each user to `N` requests a second; 0 announces 30 and enforces nothing"),
+			switchFlag("inline-only", "disable signed uploads, as on old servers"),
 			switchFlag("promote-at-unlock", "make a state version current only when its workspace is unlocked"),
-			personalityFlag("tfe", "behave as tfe, hcp, old-tfe, or lax (a compatible server that checks less)"),
-			switchFlag("allow-runs", "execute runs: the configuration's code, on this machine, with the terraform on PATH"),
-			fileFlag("env-file", "once it answers, write the variables that make clients use it to `FILE`"),
+			personalityFlag("tfe", "behave like `NAME`: tfe, hcp, old-tfe, or lax (a compatible server that checks less)"),
+			switchFlag("allow-runs", "execute runs, which run the configuration's code on this machine with the terraform on PATH"),
+			fileFlag("env-file", "write environment variables for clients to `FILE` when the server is ready"),
 			jsonFlag(),
 		},
 		Action: action(p.parseSim),

@@ -26,26 +26,26 @@ type unlocker struct {
 func (p *process) unlockCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "unlock",
-		Usage:     "free the workspaces that a haul left locked, no others",
+		Usage:     "unlock the workspaces that a haul left locked, and no others",
 		UsageText: "tfhaul unlock\n  tfhaul unlock [flags] JOURNAL\n  tfhaul unlock [flags] [HOST/]ORG/WORKSPACE --haul ID",
-		Description: `Frees the workspaces that the haul of JOURNAL locked and did not unlock, because it was killed, or because it could
-not prove what they hold and kept them locked. Every lock of a haul says whose it is: locks of other users are left alone.
-unlock also looks where the reply to a lock request was lost, because that request may have taken effect later, and
-frees the sources' own locks that the haul held (--lock-source).
+		Description: `Unlocks the workspaces that a haul locked and did not unlock, because it was killed, or because it could not prove what
+they hold. The reason of each lock names its haul, and unlock does not touch the locks of other users. It also checks
+workspaces where the reply to a lock request was lost, because the request may have taken effect later, and releases the
+haul's locks on the sources (--lock-source).
 
-Without an argument it lists what moves without --journal left locked on this machine, and the command that frees
-each. Without any journal, name the workspace and the haul, as the message about the lock did.
+Without an argument, it lists what moves without --journal left locked on this machine, with the command that unlocks each
+one. If you have no journal, pass the workspace and the haul ID that the message about the lock shows.
 
-Before you free a workspace that was kept locked, look at what it holds: tfhaul history, tfhaul verify.
+Before you unlock a workspace that was kept locked, check what it holds with tfhaul history or tfhaul verify.
 
 Examples:
   tfhaul unlock                                      list what was left locked
   tfhaul unlock haul.jsonl
   tfhaul unlock acme/network --haul 20260102-150405-0123456789ab
 
-Exit codes: 0 all of them are free, or listed; 3 another user holds one; 1 one could not be freed.`,
+Exit codes: 0 all are unlocked, or listed; 1 at least one could not be unlocked; 3 another user holds a lock.`,
 		Flags: append([]cli.Flag{
-			textFlag("haul", "", "the `ID` of the haul, for one workspace"),
+			textFlag("haul", "", "`ID` of the haul, to unlock one workspace"),
 		}, append(connectFlags(), jsonFlag())...),
 		Action: func(c *cli.Context) error {
 			if c.NArg() == 0 && c.String("haul") == "" {

@@ -19,15 +19,15 @@ type verifyOne struct {
 func (p *process) verifyCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "verify",
-		Usage:     "does the workspace hold exactly what the source holds?",
+		Usage:     "check that a workspace holds exactly what the source holds",
 		UsageText: "tfhaul verify [flags] SOURCE [HOST/]ORG/WORKSPACE\n  tfhaul verify [flags] JOURNAL",
-		Description: `Reads the state and downloads what the workspace holds, and compares all bytes. It writes nothing and takes no lock,
-so it may be asked at any time, by anybody who may read the workspace's states.
+		Description: `Downloads what the workspace holds and compares it with the source, byte for byte. It writes nothing and takes no lock. It
+needs only permission to read the workspace's state.
 
-With a journal it does so for everything that the haul has moved: is what arrived still there, byte for byte, and did
-its source change since? Moves that did not arrive are told of as the journal has them.
+With a journal, it checks everything that the haul moved: whether the workspace still holds the same bytes, and whether the
+source has changed since. Moves that did not arrive are listed with their recorded outcome.
 
---deep also compares the resources and outputs that the server reads out of the state, where it offers them as JSON.
+--deep also compares the resources and outputs that the server extracts from the state, if it offers them as JSON.
 
 Examples:
   tfhaul verify terraform.tfstate acme/network
@@ -35,11 +35,11 @@ Examples:
   tfhaul verify haul.jsonl
   terraform state pull | tfhaul verify - acme/network --json
 
-Exit codes: 0 the same bytes; 3 not the same, and the message says how they stand; 1 it could not be found out.`,
+Exit codes: 0 the same bytes; 1 could not be checked; 3 not the same, and the message explains the difference.`,
 		Flags: append([]cli.Flag{
-			switchFlag("deep", "with a SOURCE: compare the resources in the server's JSON of the state, too"),
-			countFlag("parallelism", migrate.DefaultParallelism, "with a journal: look at `N` workspaces at a time"),
-			switchFlag("all", "with a journal: show every workspace, however many there are"),
+			switchFlag("deep", "with a SOURCE: also compare the resources in the server's JSON of the state"),
+			countFlag("parallelism", migrate.DefaultParallelism, "with a journal: check `N` workspaces at the same time"),
+			switchFlag("all", "with a journal: show every workspace, even in long lists"),
 		}, append(connectFlags(), jsonFlag())...),
 		Action: func(c *cli.Context) error {
 			if c.NArg() == 1 {

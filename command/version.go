@@ -48,9 +48,9 @@ func userAgent() string { return "tfhaul/" + buildVersion().Version }
 func (p *process) versionCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "version",
-		Usage:     "say which tfhaul this is",
+		Usage:     "show the version of tfhaul",
 		UsageText: "tfhaul version [--json]",
-		Description: "Says which version this is, the commit it was built from, and the Go it was built with.\n\n" +
+		Description: "Shows the version, the commit that it was built from, and the Go version that built it.\n\n" +
 			"Example:\n  tfhaul version --json",
 		Flags: []cli.Flag{jsonFlag()},
 		Action: func(c *cli.Context) error {
