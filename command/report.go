@@ -22,8 +22,8 @@ func (p *process) reportCommand() *cli.Command {
 		Name:      "report",
 		Usage:     "summarize a haul from its journal: as text, HTML or JUnit XML",
 		UsageText: "tfhaul report [flags] JOURNAL",
-		Description: `Summarizes a haul from its journal: what moved, what did not and why, and how long it took. It prints text, and can write
-an HTML page (one file, which needs no network) or JUnit XML. It sends no requests, so it shows what was true when the
+		Description: `Summarizes a haul from its journal: what moved, what did not and why, and how long it took. It prints text, or writes an
+HTML page (one file, which needs no network) or JUnit XML. It sends no requests, so it shows what was true when the
 journal was written. tfhaul verify JOURNAL checks the current state.
 
 Examples:
