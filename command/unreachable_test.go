@@ -43,18 +43,18 @@ func TestUnreachableServersAreExplained(t *testing.T) {
 	trust := &tls.Config{RootCAs: x509.NewCertPool(), MinVersion: tls.VersionTLS12}
 	trust.RootCAs.AddCert(ours.cert)
 	failures := map[string]struct{ at, want string }{
-		"refused port":          {"http://" + refusedPort(t), "nothing listens at 127.0.0.1:"},
+		"refused port":          {"http://" + refusedPort(t), "connection refused at 127.0.0.1:"},
 		"unknown host":          {"https://tfhaul-test.invalid", `"tfhaul-test.invalid"`},
-		"untrusted certificate": {serveTLS(t, stranger.certificate(t, "127.0.0.1", -day, day), nil), "name its file with --ca-file"},
-		"expired certificate":   {serveTLS(t, ours.certificate(t, "127.0.0.1", -2*day, -day), nil), "its certificate expired on"},
-		"certificate not valid": {serveTLS(t, ours.certificate(t, "127.0.0.1", day, 2*day), nil), "its certificate is valid from"},
-		"wrong host name":       {serveTLS(t, ours.certificate(t, "s3.example.com", -day, day), nil), "its certificate is for s3.example.com, and not for 127.0.0.1"},
-		"client certificate":    {serveTLS(t, ours.certificate(t, "127.0.0.1", -day, day), func(c *tls.Config) { c.ClientAuth, c.MaxVersion = tls.RequireAnyClientCert, tls.VersionTLS12 }), "does the server require a client certificate"},
-		"http on an https port": {"https" + strings.TrimPrefix(plainHTTP(t), "http"), "it does not answer with TLS"},
-		"not http":              {serve(t, sayHello), "it does not speak HTTP"},
+		"untrusted certificate": {serveTLS(t, stranger.certificate(t, "127.0.0.1", -day, day), nil), "pass its file with --ca-file"},
+		"expired certificate":   {serveTLS(t, ours.certificate(t, "127.0.0.1", -2*day, -day), nil), "the server's certificate expired on"},
+		"certificate not valid": {serveTLS(t, ours.certificate(t, "127.0.0.1", day, 2*day), nil), "the server's certificate is not valid before"},
+		"wrong host name":       {serveTLS(t, ours.certificate(t, "s3.example.com", -day, day), nil), "the server's certificate is for s3.example.com, not for 127.0.0.1"},
+		"client certificate":    {serveTLS(t, ours.certificate(t, "127.0.0.1", -day, day), func(c *tls.Config) { c.ClientAuth, c.MaxVersion = tls.RequireAnyClientCert, tls.VersionTLS12 }), "check whether the server requires a client certificate"},
+		"http on an https port": {"https" + strings.TrimPrefix(plainHTTP(t), "http"), "the server does not speak TLS"},
+		"not http":              {serve(t, sayHello), "the server does not speak HTTP"},
 		"reset":                 {serve(t, reset), "the connection was reset"},
 		"closed":                {serve(t, hangUp), "the connection was closed"},
-		"hang":                  {serve(t, hang), "there was no answer in time"},
+		"hang":                  {serve(t, hang), "no response in time"},
 	}
 	for name, failure := range failures {
 		for kind, ask := range askers {

@@ -1,6 +1,5 @@
-// Package crash lets a panic in any goroutine reach whoever knows what to say about
-// it. Go ends a process that panics with exit code 2 and a dump of its goroutines,
-// and by then a lock may be held.
+// Package crash passes a panic in any goroutine to a handler. Without it, Go ends the
+// process with exit code 2 and a dump of its goroutines, and a lock may be left behind.
 package crash
 
 import (
@@ -11,24 +10,24 @@ import (
 	"strings"
 )
 
-// A Panic is what is known of a panic. It holds no value that the program worked
-// with: that may be a part of a state.
+// A Panic describes a panic. It does not hold the panic's value, which may be part of a
+// state.
 type Panic struct {
-	// Reason is the runtime's own text, or the type of the panic's value.
+	// Reason is the runtime's message, or the type of the panic's value.
 	Reason string
-	// Frames are the functions that were running, the innermost first.
+	// Frames are the functions that were running, innermost first.
 	Frames []string
 }
 
 type handlerKey struct{}
 
-// Handle returns a context that gives panics, where Catch is deferred, to handle.
+// Handle returns a context in which Catch passes panics to handle.
 func Handle(ctx context.Context, handle func(Panic)) context.Context {
 	return context.WithValue(ctx, handlerKey{}, handle)
 }
 
-// Catch, when it is deferred, hands a panic of its goroutine to the handler of ctx.
-// The goroutine never ends then, so that no other one takes its unfinished work for
+// Catch, when deferred, passes a panic in its goroutine to the handler of ctx. The
+// goroutine then blocks forever, so that no other one mistakes its unfinished work for
 // finished. Without a handler the panic continues.
 func Catch(ctx context.Context) {
 	handle, ok := ctx.Value(handlerKey{}).(func(Panic))
@@ -43,7 +42,7 @@ func Catch(ctx context.Context) {
 	select {}
 }
 
-// Go runs f in a goroutine of its own, with Catch.
+// Go runs f in a new goroutine with Catch deferred.
 func Go(ctx context.Context, f func()) {
 	go func() {
 		defer Catch(ctx)
@@ -58,7 +57,7 @@ func reasonOf(value any) string {
 	return fmt.Sprintf("a panic with a %T", value)
 }
 
-// frames are the functions below the panic.
+// frames returns the functions on the stack below the panic.
 func frames() []string {
 	const deepest = 32
 	callers := make([]uintptr, deepest)

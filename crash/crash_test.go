@@ -8,13 +8,13 @@ import (
 	"tfhaul/crash"
 )
 
-func TestPanicsReachTheHandlerWithoutTheirValue(t *testing.T) {
+func TestCatchHidesThePanicValue(t *testing.T) {
 	for name, c := range map[string]struct {
 		do   func()
 		want string
 	}{
-		"of the runtime": {func() { _ = []int{}[len(name())] }, "index out of range"},
-		"of our own":     {func() { panic("a value from a state") }, "a panic with a string"},
+		"from the runtime": {func() { _ = []int{}[len(name())] }, "index out of range"},
+		"our own":          {func() { panic("a value from a state") }, "a panic with a string"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			caught := make(chan crash.Panic, 1)
@@ -27,14 +27,14 @@ func TestPanicsReachTheHandlerWithoutTheirValue(t *testing.T) {
 			}()
 			p := <-caught
 			if !strings.Contains(p.Reason, c.want) || strings.Contains(p.Reason, "a value from") {
-				t.Errorf("the reason is %q, want %q", p.Reason, c.want)
+				t.Errorf("got reason %q, want %q", p.Reason, c.want)
 			}
 			if len(p.Frames) == 0 || !strings.Contains(p.Frames[0], "crash_test") {
-				t.Errorf("the first frame is not the one that panicked: %q", p.Frames)
+				t.Errorf("the first frame is not the function that panicked: %q", p.Frames)
 			}
 			select {
 			case <-returned:
-				t.Error("the goroutine ended as if its work were done")
+				t.Error("the goroutine returned as if its work were done")
 			default:
 			}
 		})
@@ -43,7 +43,7 @@ func TestPanicsReachTheHandlerWithoutTheirValue(t *testing.T) {
 
 func name() string { return "xy" }
 
-func TestPanicsContinueWithoutAHandler(t *testing.T) {
+func TestCatchWithoutHandlerContinuesThePanic(t *testing.T) {
 	defer func() {
 		if v := recover(); v != "ours" {
 			t.Errorf("recovered %v, want the panic's own value", v)

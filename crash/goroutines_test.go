@@ -10,20 +10,20 @@ import (
 	"testing"
 )
 
-// unguarded are the files and directories whose goroutines may do without Catch.
+// unguarded lists the files and directories whose goroutines need no Catch, and why.
 var unguarded = map[string]string{
-	"main.go":             "closes a channel at a signal, before there is a handler",
-	"crash":               "has Catch",
-	"statefile/intake.go": "hands a panic to the goroutine that reads",
+	"main.go":             "closes a channel on a signal, before there is a handler",
+	"crash":               "defines Catch",
+	"statefile/intake.go": "passes panics to the reading goroutine",
 	"backend/backendtest": "tests",
-	"bench":               "holds no lock of anybody's",
-	"tfesim":              "plays the server, whose http.Server has its own answer to a panic",
+	"bench":               "holds no locks",
+	"tfesim":              "plays the server; http.Server handles panics itself",
 	"e2e":                 "tests",
-	"fixtures":            "holds no lock",
+	"fixtures":            "holds no locks",
 }
 
 // A panic in a goroutine without Catch ends the process with exit code 2 and a dump, and
-// nothing says what stays locked.
+// no message reports what is still locked.
 func TestEveryGoroutineCatchesItsPanics(t *testing.T) {
 	guarded := 0
 	err := filepath.WalkDir("..", func(path string, entry fs.DirEntry, err error) error {
@@ -62,7 +62,7 @@ func TestEveryGoroutineCatchesItsPanics(t *testing.T) {
 		t.Fatal(err)
 	}
 	if guarded < 10 {
-		t.Errorf("only %d goroutines were looked at: is the project elsewhere?", guarded)
+		t.Errorf("checked only %d goroutines: has the project moved?", guarded)
 	}
 }
 

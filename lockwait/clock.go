@@ -2,29 +2,29 @@ package lockwait
 
 import "time"
 
-// A Clock tells the time in a way that notices when this process stood still.
+// A Clock returns the current time in a form that shows when this process was suspended.
 type Clock func() Instant
 
-// An Instant is a moment on two clocks. While a machine is suspended, the monotonic
-// clock of some systems stops; when the wall clock is set, it jumps. The larger of
-// the two differences is how old something may be.
+// An Instant is a moment on two clocks. On some systems the monotonic clock stops while
+// the machine is suspended, and the wall clock jumps when it is set. The age of something
+// is the larger of the two differences.
 type Instant struct {
 	Wall time.Time
-	// Mono is the monotonic time since some fixed moment.
+	// Mono is the monotonic time since a fixed moment.
 	Mono time.Duration
 }
 
-// started is the fixed moment of the system's monotonic time.
+// started is the moment from which Mono is counted.
 var started = time.Now()
 
-// SystemClock reads the clocks of this machine.
+// SystemClock reads this machine's clocks.
 func SystemClock() Instant {
 	now := time.Now()
 	return Instant{Wall: now.Round(0), Mono: now.Sub(started)}
 }
 
-// Since returns how much time may have passed between then and i. The zero Instant
-// was long ago.
+// Since returns how much time may have passed between then and i. A zero then counts as
+// long ago.
 func (i Instant) Since(then Instant) time.Duration {
 	if then == (Instant{}) {
 		return longAgo
@@ -32,10 +32,10 @@ func (i Instant) Since(then Instant) time.Duration {
 	return max(i.Wall.Sub(then.Wall), i.Mono-then.Mono)
 }
 
-// longAgo is older than any lock is trusted.
+// longAgo exceeds the age at which any lock is still trusted.
 const longAgo = 1<<63 - 1
 
-// Now reads the clock; a nil Clock is SystemClock.
+// Now returns the current Instant. A nil Clock is SystemClock.
 func (c Clock) Now() Instant {
 	if c == nil {
 		return SystemClock()

@@ -8,28 +8,28 @@ import (
 	"time"
 )
 
-// What is sent relies on a lock that was seen as ours at most MaxAge before, on both
-// clocks, counted from before the request whose answer showed it.
-func TestEnsureLooksAgainWhenTheLockIsOld(t *testing.T) {
+// A request is sent only if the lock was seen as ours at most MaxAge ago. Both clocks
+// count, from before the request that showed it was sent.
+func TestEnsureAsksAgainWhenTheAnswerIsOld(t *testing.T) {
 	other := Holder{Name: "user ci", Reason: "another haul"}
 	cases := []struct {
 		name    string
 		latency time.Duration // of every answer
 		wait    time.Duration
 		jump    time.Duration // of the wall clock
-		holder  *Holder       // who has taken the lock meanwhile
+		holder  *Holder       // who took the lock in the meantime
 		want    error
 		looks   string
 	}{
 		{name: "fresh", wait: MaxAge},
 		{name: "old", wait: MaxAge + time.Second, looks: "holder"},
-		{name: "the answer to the lock request came late", latency: 4 * time.Second, wait: 2 * time.Second, looks: "holder"},
-		{name: "the process was suspended", jump: time.Hour, looks: "holder"},
-		{name: "the wall clock was set back", wait: MaxAge + time.Second, jump: -time.Hour, looks: "holder"},
-		{name: "another has it by now", wait: time.Minute, holder: &other, want: ErrNotHeld, looks: "holder"},
-		{name: "another took it while the process was suspended", jump: time.Hour, holder: &other, want: ErrNotHeld, looks: "holder"},
-		{name: "nobody has it by now", wait: time.Minute, holder: &Holder{}, want: ErrNotHeld, looks: "holder"},
-		{name: "every answer is old when it arrives", latency: 6 * time.Second, want: ErrTooSlow, looks: "holder holder holder"},
+		{name: "late answer to the lock request", latency: 4 * time.Second, wait: 2 * time.Second, looks: "holder"},
+		{name: "process suspended", jump: time.Hour, looks: "holder"},
+		{name: "wall clock set back", wait: MaxAge + time.Second, jump: -time.Hour, looks: "holder"},
+		{name: "taken by another user", wait: time.Minute, holder: &other, want: ErrNotHeld, looks: "holder"},
+		{name: "taken by another user while suspended", jump: time.Hour, holder: &other, want: ErrNotHeld, looks: "holder"},
+		{name: "unlocked by another user", wait: time.Minute, holder: &Holder{}, want: ErrNotHeld, looks: "holder"},
+		{name: "every answer arrives too old", latency: 6 * time.Second, want: ErrTooSlow, looks: "holder holder holder"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -58,15 +58,14 @@ func TestEnsureLooksAgainWhenTheLockIsOld(t *testing.T) {
 					t.Errorf("requests %q, want %q", got, c.looks)
 				}
 				if lost := errors.Is(c.want, ErrNotHeld); lease.Held() == lost {
-					t.Errorf("held afterwards: %t", lease.Held())
+					t.Errorf("Held is %t afterwards", lease.Held())
 				}
 			})
 		})
 	}
 }
 
-// Where the server does not say who holds a lock, Ensure says so.
-func TestEnsureReportsThatTheHolderIsNotKnown(t *testing.T) {
+func TestEnsureReportsAnUnknownHolder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &place{mute: true}
 		lease, err := Acquire(t.Context(), party{p, "ours"}, Options{})
@@ -83,7 +82,6 @@ func TestEnsureReportsThatTheHolderIsNotKnown(t *testing.T) {
 	})
 }
 
-// A resumed lease of which nobody knows when it was seen is looked at first.
 func TestResumedLeaseOfUnknownAge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &place{holder: Holder{Name: "user ci", Reason: "ours"}}
@@ -96,7 +94,6 @@ func TestResumedLeaseOfUnknownAge(t *testing.T) {
 	})
 }
 
-// A lock that was lost is asked for again, and is fresh then.
 func TestRetake(t *testing.T) {
 	cases := []struct {
 		name    string
@@ -104,9 +101,9 @@ func TestRetake(t *testing.T) {
 		want    error
 	}{
 		{"free", func(p *place) {}, nil},
-		{"held by another", func(p *place) { p.hold(alice) }, ErrHeld},
-		{"the reply is lost and it took effect", func(p *place) { p.fail("lock", lostBack) }, nil},
-		{"the reply is lost and it took no effect", func(p *place) { p.fail("lock", lostAway) }, ErrUnsure},
+		{"held by another user", func(p *place) { p.hold(alice) }, ErrHeld},
+		{"reply lost after the request took effect", func(p *place) { p.fail("lock", lostBack) }, nil},
+		{"reply lost before the request took effect", func(p *place) { p.fail("lock", lostAway) }, ErrUnsure},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

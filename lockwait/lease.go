@@ -8,79 +8,78 @@ import (
 	"time"
 )
 
-// A Lease is a lock that we hold. It is safe for use by many goroutines.
+// A Lease is a lock that we hold. It is safe for concurrent use.
 type Lease struct {
 	locker Locker
 	clock  Clock
 
-	// releasing holds a token for as long as a Release lasts: a channel, since the
-	// others wait for minutes there.
+	// releasing is a semaphore that Release holds. It is a channel because other calls of
+	// Release may wait for minutes.
 	releasing chan struct{}
 
-	mu     sync.Mutex // guards the rest; never held for long
-	over   bool       // released, lost, or kept on purpose
-	seen   Instant    // when the request was sent whose answer last showed the lock as ours
-	sure   Instant    // the same, but for answers that do not tell whose the lock is
-	unsure bool       // the last look could not tell whose the lock is
+	mu     sync.Mutex // guards the fields below; never held for long
+	over   bool       // released, lost, or deliberately kept
+	seen   Instant    // when the request that last showed the lock as ours was sent
+	sure   Instant    // same as seen, but only for answers that identify the holder
+	unsure bool       // the last answer did not identify the holder
 	ended  Ending
 }
 
-// An Ending is what a release knows of the requests that it took.
+// An Ending describes how a release went.
 type Ending struct {
-	// Took is how long after the last request was sent it was known to have taken
-	// effect. It may have been effective at any time between.
+	// Took is the time between sending the last unlock request and learning that it took
+	// effect. It may have taken effect at any moment in between.
 	Took time.Duration
-	// Outstanding says that a request before the last got no answer, and may still take
-	// effect: then it releases a lock that another process of our identity holds.
+	// Outstanding reports whether an earlier unlock request got no reply. It may still
+	// take effect, and would then release a lock taken by another process with our
+	// identity.
 	Outstanding bool
 }
 
-// Late reports whether another process of our identity may have held the lock when the
-// release took effect, for it was under way for longer than a lock is trusted.
+// Late reports whether another process with our identity may have held the lock when the
+// release took effect: the request was under way for longer than a lock is trusted.
 func (e Ending) Late() bool { return e.Took > MaxAge }
 
 func newLease(l Locker, c Clock, seen Instant) *Lease {
 	return &Lease{locker: l, clock: c, seen: seen, sure: seen, releasing: make(chan struct{}, 1)}
 }
 
-// Resume returns the lease of a lock that is known to be ours from before, such
-// as one that a process that died has left behind. seen is when the request was
-// sent whose answer showed that; the zero Instant when that is not known.
+// Resume returns the lease of a lock that is already ours, such as one left behind by a
+// process that died. seen is when the request that showed it was sent, or the zero
+// Instant if unknown.
 func Resume(l Locker, c Clock, seen Instant) *Lease {
 	lease := newLease(l, c, seen)
-	lease.sure = c.Now() // as the caller is
+	lease.sure = c.Now() // the caller knows that the lock is ours
 	return lease
 }
 
 const (
-	// releaseTime is how long in all a release is tried. The server's processing of
-	// a state, which an unlock has to await, takes seconds.
+	// releaseTime limits how long Release keeps trying. An unlock waits for the server to
+	// process the state, which takes seconds.
 	releaseTime = 2 * time.Minute
-	// MaxAge is for how long a lock that was seen as ours is taken to be ours.
-	// After that another user may have forced it, and another process of our own
-	// identity may hold the lock, in which case the server would let us write under
-	// it, and release it.
+	// MaxAge is how long we trust that a lock seen as ours still is. After that another
+	// user may have forced it open and another process with our identity may hold it. The
+	// server would let us write under that lock, and release it.
 	MaxAge = 5 * time.Second
-	// MaxWriteAge is the same for what is written under the lock, where more is at
-	// stake. A usual request waits less than that for the lock's answer and for its
-	// turn within the rate limit.
+	// MaxWriteAge is MaxAge for writes, where more is at stake. Waiting for the lock
+	// reply and for a turn within the rate limit usually takes less.
 	MaxWriteAge = 2500 * time.Millisecond
-	// maxLooks is how many answers in a row may be too old when they arrive.
+	// maxLooks is how many answers in a row may be too old on arrival.
 	maxLooks = 3
-	// MaxUnsureAge is for how long a lock that was ours is taken to be ours where the
-	// server does not say whose it is: long enough to wait for a turn within the rate
-	// limit, and too short for a machine that was suspended.
+	// MaxUnsureAge replaces MaxWriteAge where the server does not identify the holder. It
+	// is long enough to wait for a turn within the rate limit, and too short for a
+	// suspended machine.
 	MaxUnsureAge = 30 * time.Second
 )
 
-// Ensure returns nil if the lock was seen as ours within maxAge, and otherwise looks
-// at the holder again. Call it just before anything is sent that relies on the lock.
+// Ensure returns nil if the lock was seen as ours within maxAge, and otherwise asks for
+// the holder again. Call it just before sending anything that relies on the lock.
 //
-// After ErrNotHeld the lease is over. After any other error, ErrTooSlow among them,
-// the lock may still be ours, and nothing must be sent.
+// ErrNotHeld ends the lease. After any other error, including ErrTooSlow, the lock may
+// still be ours, and nothing must be sent.
 func (l *Lease) Ensure(ctx context.Context, maxAge time.Duration) error {
 	if !l.Held() {
-		return fmt.Errorf("%w any more", ErrNotHeld)
+		return ErrNotHeld
 	}
 	for range maxLooks {
 		if l.Age() <= maxAge {
@@ -96,38 +95,37 @@ func (l *Lease) Ensure(ctx context.Context, maxAge time.Duration) error {
 	return ErrTooSlow
 }
 
-// Age is how long ago the lock was last seen as ours.
+// Age returns how long ago the lock was last seen as ours.
 func (l *Lease) Age() time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.clock.Now().Since(l.seen)
 }
 
-// Unsure reports whether the last look found the lock held and could not tell by
-// whom: there Ensure relies on the server, which accepts writes and unlocks from the
-// holder only.
+// Unsure reports whether the lock was last seen held by an unidentified holder. Ensure
+// then relies on the server, which accepts writes and unlocks only from the holder.
 func (l *Lease) Unsure() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.unsure
 }
 
-// Doubtful reports whether the last look could not tell whose the lock is, and it was last
-// known to be ours too long ago to write under it.
+// Doubtful reports whether the holder could not be identified and the lock was last known
+// to be ours too long ago to write under it.
 func (l *Lease) Doubtful() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.unsure && l.clock.Now().Since(l.sure) > MaxUnsureAge
 }
 
-// Ending is about the release, once that has succeeded.
+// Ending returns how the release went, once it has succeeded.
 func (l *Lease) Ending() Ending {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.ended
 }
 
-// saw notes an answer that shows the lock as ours, or does not tell whose it is.
+// saw records an answer that shows the lock as ours or does not identify the holder.
 func (l *Lease) saw(sent Instant, unsure bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -137,7 +135,7 @@ func (l *Lease) saw(sent Instant, unsure bool) {
 	}
 }
 
-// look asks who holds the lock. It returns nil when that is us, or may be.
+// look asks who holds the lock. It returns nil if we do, or may.
 func (l *Lease) look(ctx context.Context) error {
 	holder, sent, err := askHolder(ctx, l.locker, l.clock)
 	switch {
@@ -145,7 +143,7 @@ func (l *Lease) look(ctx context.Context) error {
 		return &lookError{err}
 	case holder.free():
 		l.Keep()
-		return fmt.Errorf("%w: another user has unlocked it", ErrNotHeld)
+		return fmt.Errorf("%w: another user unlocked it", ErrNotHeld)
 	case holder.another():
 		l.Keep()
 		return fmt.Errorf("%w: it is locked by %s", ErrNotHeld, holder)
@@ -154,15 +152,15 @@ func (l *Lease) look(ctx context.Context) error {
 	return nil
 }
 
-// A lookError says that the question who holds the lock was not answered.
+// A lookError is returned when the holder of the lock could not be determined.
 type lookError struct{ err error }
 
-func (e *lookError) Error() string { return "asking who holds the lock failed: " + e.err.Error() }
+func (e *lookError) Error() string { return "cannot determine who holds the lock: " + e.err.Error() }
 func (e *lookError) Unwrap() error { return e.err }
 
-// Retake asks for the lock again, once, after the server said that nobody holds it.
-// ErrHeld says that another holds it now, and ErrUnsure that whose it is could not
-// be found out.
+// Retake asks for the lock again, once, after the server reported it free. It returns
+// ErrHeld if another user holds it now, and ErrUnsure if the holder could not be
+// determined.
 func (l *Lease) Retake(ctx context.Context) error {
 	lock := attempt{clock: l.clock}
 	err := l.locker.Lock(ctx, lock.sending)
@@ -183,34 +181,32 @@ func (l *Lease) Retake(ctx context.Context) error {
 	return errors.Join(err, asked)
 }
 
-// An attempt notes when a request is sent.
+// An attempt records when a request is sent.
 type attempt struct {
 	clock Clock
 	sent  Instant
 }
 
-// sending is called just before each attempt of a request is sent.
+// sending is called just before each attempt.
 func (a *attempt) sending(context.Context) error {
 	a.sent = a.clock.Now()
 	return nil
 }
 
-// askHolder asks who holds the lock, and tells when the question was sent.
+// askHolder returns who holds the lock, and when the question was sent.
 func askHolder(ctx context.Context, l Locker, c Clock) (Holder, Instant, error) {
 	question := attempt{clock: c}
 	holder, err := l.Holder(ctx, question.sending)
 	return holder, question.sent, err
 }
 
-// Release gives the lock back: nil means that it is no longer ours. It works on
-// a context of its own, so that whatever ended ctx does not also prevent the
-// release; values of ctx remain. What can be tried again is tried for two
-// minutes. A second Release does nothing; one that comes during the first waits
-// for it.
+// Release releases the lock. It returns nil once the lock is no longer ours. The end of
+// ctx does not stop it, but ctx's values still apply. Temporary failures are retried for
+// two minutes. A second Release does nothing; a concurrent one waits for the first.
 //
-// ErrNotHeld says that the lock had been taken from us: then it is not released,
-// for it may be another user's now. After any other error the lock may still be
-// ours, and Release may be tried again.
+// ErrNotHeld is returned when the lock was taken from us. It is left alone, since it may
+// be another user's. After any other error the lock may still be ours, and Release can be
+// called again.
 func (l *Lease) Release(ctx context.Context) error {
 	l.releasing <- struct{}{}
 	defer func() { <-l.releasing }()
@@ -232,20 +228,20 @@ func (l *Lease) Release(ctx context.Context) error {
 			return err
 		}
 		if Sleep(ctx, pause) != nil {
-			return fmt.Errorf("given up after %s: %w", releaseTime, err)
+			return fmt.Errorf("gave up after %s: %w", releaseTime, err)
 		}
 	}
 	return nil
 }
 
-// A release is one call of Release.
+// A release is one call to Release.
 type release struct {
 	*Lease
-	lost error   // a reply to Unlock was, which may have taken effect
-	sent Instant // when the last Unlock was
+	lost error   // the error of an Unlock that got no reply and may have taken effect
+	sent Instant // when the last Unlock was sent
 }
 
-// attempt tries once. After a lost reply it looks at the holder first.
+// attempt tries once. After a lost reply it checks the holder first.
 func (r *release) attempt(ctx context.Context) error {
 	if r.lost != nil {
 		if err := r.lookAgain(ctx); err != nil {
@@ -254,7 +250,7 @@ func (r *release) attempt(ctx context.Context) error {
 	}
 	err := r.locker.Unlock(ctx, r.ready)
 	switch {
-	case errors.Is(err, errNotAsked), errors.Is(err, ErrTooSlow), errors.Is(err, errReleased):
+	case errors.Is(err, errNotSent), errors.Is(err, ErrTooSlow), errors.Is(err, errReleased):
 		return err // nothing was sent
 	case errors.Is(err, ErrUnsure):
 		r.lost = err
@@ -262,18 +258,18 @@ func (r *release) attempt(ctx context.Context) error {
 			return looked
 		}
 	case errors.Is(err, ErrNotHeld) && r.lost != nil:
-		return errReleased // by the request whose reply was lost
+		return errReleased // the request that got no reply took effect
 	}
 	return err
 }
 
-// ready is Ensure just before an unlock is sent. A question whose reply was lost is
-// asked again later; without an answer nothing is sent.
+// ready calls Ensure just before an unlock is sent. If the holder cannot be determined,
+// nothing is sent; a lost reply to the question is retried later.
 func (r *release) ready(ctx context.Context) error {
 	err := r.Ensure(ctx, MaxAge)
 	switch failed, asked := errors.AsType[*lookError](err); {
 	case asked:
-		return fmt.Errorf("%w: %w", errNotAsked, failed)
+		return fmt.Errorf("%w: %w", errNotSent, failed)
 	case r.lost != nil && errors.Is(err, ErrNotHeld):
 		return errReleased
 	}
@@ -284,14 +280,14 @@ func (r *release) ready(ctx context.Context) error {
 }
 
 var (
-	// errReleased says that a request took effect though its reply was lost.
+	// errReleased reports that a request took effect although its reply was lost.
 	errReleased = errors.New("released")
-	// errNotAsked says that nothing was sent, because who holds the lock is not known.
-	errNotAsked = errors.New("the unlock was not sent")
+	// errNotSent reports that nothing was sent because the holder is unknown.
+	errNotSent = errors.New("the unlock was not sent")
 )
 
-// lookAgain looks at the holder after a lost reply. It returns nil when the lock may
-// still be ours.
+// lookAgain checks the holder after a lost reply. It returns nil if the lock may still be
+// ours.
 func (r *release) lookAgain(ctx context.Context) error {
 	err := r.look(ctx)
 	switch failed, asked := errors.AsType[*lookError](err); {
@@ -303,15 +299,15 @@ func (r *release) lookAgain(ctx context.Context) error {
 	return err
 }
 
-// Keep ends the lease without releasing the lock, for a lock that is to stay:
-// Release does nothing afterwards, and one that is trying stops.
+// Keep ends the lease without releasing the lock. Later calls to Release do nothing, and
+// one in progress stops.
 func (l *Lease) Keep() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.over = true
 }
 
-// end ends the lease of a lock that was released.
+// end marks the lock as released.
 func (l *Lease) end(e Ending) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

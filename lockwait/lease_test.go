@@ -10,64 +10,64 @@ import (
 )
 
 func TestRelease(t *testing.T) {
-	other := Holder{Name: "user ci", Reason: "another haul"} // of our own identity: the place would let us unlock it
+	other := Holder{Name: "user ci", Reason: "another haul"} // has our identity, so the server would let us unlock it
 	cases := []struct {
 		name     string
-		arrange  func(*place) // after the lock was taken
+		arrange  func(*place) // runs after the lock was taken
 		held     time.Duration
 		requests string
-		want     error // found with errors.Is; nil: released
+		want     error // compared with errors.Is; nil means released
 		left     string
 		took     time.Duration // at least
 	}{
-		{name: "at once, with one request",
+		{name: "one request",
 			requests: "unlock"},
-		{name: "while the state is still processed",
+		{name: "retried while the state is processed",
 			arrange:  func(p *place) { p.pending = 4 },
 			requests: "unlock unlock unlock unlock holder unlock", took: 7 * time.Second},
-		{name: "stops at its bound",
+		{name: "gives up after releaseTime",
 			arrange: func(p *place) { p.pending = 1000 },
 			want:    ErrPending, left: "ours", took: releaseTime},
-		{name: "the reply was lost and it took effect",
+		{name: "reply lost after the request took effect",
 			arrange:  func(p *place) { p.fail("unlock", lostBack) },
 			requests: "unlock holder"},
-		{name: "the reply was lost and it took no effect",
+		{name: "reply lost before the request took effect",
 			arrange:  func(p *place) { p.fail("unlock", lostAway) },
 			requests: "holder holder unlock", took: firstPause},
-		{name: "the reply was lost and somebody else has it by now",
+		{name: "reply lost and another user holds the lock",
 			arrange:  func(p *place) { p.hold(other); p.fail("unlock", lostAway) },
 			requests: "holder", left: other.Reason},
-		{name: "the reply was lost and nobody can tell who has it",
+		{name: "reply lost and the holder is unknown",
 			arrange:  func(p *place) { p.mute = true; p.fail("unlock", lostAway) },
 			requests: "holder holder unlock", took: firstPause},
-		{name: "nobody can be asked for a while",
+		{name: "server unreachable for a while",
 			arrange:  func(p *place) { p.fail("unlock", lostAway).fail("holder", lostAway, lostAway, none) },
 			requests: "holder unlock", took: firstPause},
-		{name: "nobody can be asked any more",
+		{name: "server stays unreachable",
 			arrange: func(p *place) { p.fail("unlock", lostAway).fail("holder", lostAway) },
 			want:    ErrUnsure, left: "ours", took: releaseTime},
-		{name: "somebody took it from us, of another identity",
+		{name: "taken by another identity",
 			arrange:  func(p *place) { p.hold(alice) },
 			requests: "unlock", want: ErrNotHeld, left: alice.Reason},
-		{name: "somebody of our own identity took it from us meanwhile",
+		{name: "taken by our own identity",
 			arrange: func(p *place) { p.hold(other) }, held: time.Minute,
 			requests: "holder", want: ErrNotHeld, left: other.Reason},
-		{name: "somebody unlocked it meanwhile",
+		{name: "unlocked by another user",
 			arrange: func(p *place) { p.hold(Holder{}) }, held: time.Minute,
 			requests: "holder", want: ErrNotHeld},
-		{name: "held for long and still ours",
+		{name: "held for a long time and still ours",
 			held:     time.Minute,
 			requests: "holder unlock"},
-		{name: "held for long where nobody can tell",
+		{name: "held for a long time and the holder is unknown",
 			arrange: func(p *place) { p.mute = true }, held: time.Minute,
 			requests: "holder unlock"},
-		{name: "held for long and the question fails",
+		{name: "held for a long time and the question fails",
 			arrange: func(p *place) { p.fail("holder", broken) }, held: time.Minute,
 			requests: "holder", want: errBroken, left: "ours"},
-		{name: "held for long and the reply to the question is lost once",
+		{name: "held for a long time and the reply to the question is lost once",
 			arrange: func(p *place) { p.fail("holder", lostBack) }, held: time.Minute,
 			requests: "holder holder unlock", took: firstPause},
-		{name: "no permission is no reason to try again",
+		{name: "a missing permission is not retried",
 			arrange:  func(p *place) { p.fail("unlock", broken) },
 			requests: "unlock", want: errBroken, left: "ours"},
 	}
@@ -85,34 +85,35 @@ func TestRelease(t *testing.T) {
 				p.journal = nil
 				time.Sleep(c.held) // virtual
 				ctx, cancel := context.WithCancel(t.Context())
-				cancel() // whatever ended the work must not end the release
+				cancel() // the end of ctx must not stop the release
 				start := time.Now()
 				err = lease.Release(ctx)
 				took := time.Since(start)
 				if !errors.Is(err, c.want) || (err == nil) != (c.want == nil) {
-					t.Fatalf("got the error %v, want %v", err, c.want)
+					t.Fatalf("got error %v, want %v", err, c.want)
 				}
 				if c.requests != "" && p.requests() != c.requests {
 					t.Errorf("requests %q, want %q", p.requests(), c.requests)
 				}
 				if p.heldBy() != c.left {
-					t.Errorf("the lock is held for %q, want %q", p.heldBy(), c.left)
+					t.Errorf("the lock's holder gave the reason %q, want %q", p.heldBy(), c.left)
 				}
 				if took < c.took || took > releaseTime {
 					t.Errorf("took %s, want between %s and %s", took, c.took, releaseTime)
 				}
 				if mayBeOurs := err != nil && !errors.Is(err, ErrNotHeld); lease.Held() != mayBeOurs {
-					t.Errorf("held afterwards: %t", lease.Held())
+					t.Errorf("Held is %t afterwards", lease.Held())
 				}
 			})
 		})
 	}
 }
 
-func TestReleaseInFlightMeanwhile(t *testing.T) {
+func TestReleaseByAnEarlierRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		// The reply was lost, the question finds the lock still ours, and only then
-		// the request takes effect: the next is told that the lock is not held.
+		// The first unlock's reply is lost, and the lock is still ours when we ask. The
+		// first unlock takes effect only then, so the server answers the second with "not
+		// locked".
 		p := &place{}
 		lease, err := Acquire(t.Context(), party{p, "ours"}, Options{})
 		if err != nil {
@@ -122,7 +123,7 @@ func TestReleaseInFlightMeanwhile(t *testing.T) {
 		late := lateUnlock{party{p, "ours"}}
 		lease.locker = late
 		if err := lease.Release(t.Context()); err != nil {
-			t.Fatalf("released by the request whose reply was lost, got %v", err)
+			t.Fatalf("got %v, want success: the first request released the lock", err)
 		}
 	})
 }
@@ -169,7 +170,7 @@ func TestSecondReleaseDoesNothing(t *testing.T) {
 	})
 }
 
-func TestReleaseMayBeTriedAgain(t *testing.T) {
+func TestReleaseCanBeRetried(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := (&place{}).fail("unlock", broken)
 		lease, err := Acquire(t.Context(), party{p, "ours"}, Options{})
@@ -180,7 +181,7 @@ func TestReleaseMayBeTriedAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := lease.Release(t.Context()); err != nil || p.heldBy() != "" {
-			t.Fatalf("the second try: %v, held for %q", err, p.heldBy())
+			t.Fatalf("the second try: %v, locked with reason %q", err, p.heldBy())
 		}
 	})
 }
@@ -194,12 +195,12 @@ func TestKeptLockStays(t *testing.T) {
 		}
 		lease.Keep()
 		if err := lease.Release(t.Context()); err != nil || lease.Held() || p.heldBy() != "ours" {
-			t.Fatalf("after Keep: %v, held %t, on the place %q", err, lease.Held(), p.heldBy())
+			t.Fatalf("after Keep: %v, Held %t, locked with reason %q", err, lease.Held(), p.heldBy())
 		}
 	})
 }
 
-func TestStateOfTheLeaseIsToldDuringARelease(t *testing.T) {
+func TestHeldDoesNotWaitForARelease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &place{pending: 1000}
 		lease, err := Acquire(t.Context(), party{p, "ours"}, Options{})
@@ -211,14 +212,14 @@ func TestStateOfTheLeaseIsToldDuringARelease(t *testing.T) {
 		time.Sleep(10 * time.Second) // virtual
 		start := time.Now()
 		if !lease.Held() || time.Since(start) != 0 {
-			t.Error("Held has to wait for the Release")
+			t.Error("Held waits for the Release")
 		}
-		lease.Keep() // ends the Release at its next turn
+		lease.Keep() // stops the Release at its next attempt
 		if err := <-released; err != nil {
 			t.Error(err)
 		}
 		if waited := time.Since(start); waited > longestPause {
-			t.Errorf("the Release went on for %s", waited)
+			t.Errorf("the Release continued for %s", waited)
 		}
 	})
 }

@@ -1,7 +1,6 @@
-// Package lockwait acquires a lock by waiting for it, holds it, and releases it
-// whatever happens. It knows how to wait, how to tell a lock whose reply was
-// lost from somebody else's, and what must never be released; it does not know
-// what is locked, nor how: that is a Locker's business.
+// Package lockwait acquires a lock by waiting for it, holds it, and releases it whatever
+// happens. It knows how to wait, how to recognize its own lock after a lost reply, and
+// what must never be released. What is locked and how is up to a [Locker].
 package lockwait
 
 import (
@@ -12,68 +11,68 @@ import (
 	"time"
 )
 
-// A Locker is one lock somewhere, and one party that wants it: the reason it
-// gives for locking is its own, so that it recognises itself.
+// A Locker is one lock, used by one party. The reason that it locks with is unique to it,
+// so that it recognizes its own lock.
 //
-// Each call takes a function that has to be called just before each attempt to send
-// the request that the answer relies on, after whatever the request waited for. If it
-// returns an error, nothing is sent, and the call returns an error that wraps it.
+// Each method takes a function that must be called just before each attempt to send the
+// request, after any waiting that the request involves. If the function returns an error,
+// nothing is sent and the method returns an error that wraps it.
 type Locker interface {
-	// Lock asks for the lock once. nil: it is ours. ErrHeld: somebody holds it,
-	// perhaps we ourselves. ErrUnsure: the reply was lost, it may be ours; this is
-	// also the answer when the context ended while a request was under way. Any
-	// other error ends the waiting, and must mean that the request took no effect.
+	// Lock asks for the lock once. It returns nil if the lock is ours, ErrHeld if it is
+	// held, perhaps by us, and ErrUnsure if the reply was lost or ctx ended while the
+	// request was under way, so that the lock may be ours. Any other error ends the wait,
+	// and must mean that the request took no effect.
 	Lock(ctx context.Context, sending Sending) error
-	// Holder says who holds the lock now; the zero Holder, and only that, when
-	// nobody does. ErrUnsure: the reply was lost, and the question may be asked again.
+	// Holder returns who holds the lock now: the zero Holder if and only if nobody does.
+	// It returns ErrUnsure if the reply was lost and the question can be asked again.
 	Holder(ctx context.Context, sending Sending) (Holder, error)
-	// Unlock gives the lock back once. ErrPending: not yet, come back shortly.
-	// ErrNotHeld: it was not ours any more. ErrUnsure: the reply was lost.
+	// Unlock releases the lock, trying once. It returns ErrPending if it should be called
+	// again shortly, ErrNotHeld if the lock was no longer ours, and ErrUnsure if the
+	// reply was lost.
 	Unlock(ctx context.Context, sending Sending) error
 }
 
 // A Sending is called just before a request is sent.
 type Sending func(context.Context) error
 
-// What a Locker's calls can answer; they are found with errors.Is.
+// Errors that a Locker's methods return. Compare them with errors.Is.
 var (
 	ErrHeld   = errors.New("the lock is held")
 	ErrUnsure = errors.New("the reply was lost")
-	// ErrGone says that whoever keeps the lock has not answered for so long that it
-	// is of no use to try again.
-	ErrGone    = errors.New("there has been no answer for too long")
+	// ErrGone is returned when the server has not responded for so long that retrying is
+	// pointless.
+	ErrGone    = errors.New("the server has not responded for too long")
 	ErrPending = errors.New("the lock cannot be released yet")
-	ErrNotHeld = errors.New("the lock is not ours")
-	// ErrTooSlow is returned when no answer about the holder arrives in time to be
-	// relied on.
-	ErrTooSlow = errors.New("the server takes too long to say who holds the lock, so nothing can be sent under it safely")
+	ErrNotHeld = errors.New("the lock is no longer ours")
+	// ErrTooSlow is returned when answers about the holder arrive too late to rely on.
+	ErrTooSlow = errors.New("the server is too slow to report who holds the lock, so it is not safe to write or unlock")
 )
 
-// A Holder is who holds a lock.
+// A Holder describes who holds a lock.
 type Holder struct {
-	// Name is how to call the holder, such as "user alice"; "" for nobody.
+	// Name is the holder's name, such as "user alice"; "" if the lock is free.
 	Name string
-	// Reason is what the holder gave as the reason; "" when unknown.
+	// Reason is the reason that the holder gave; "" if unknown.
 	Reason string
-	// Since is when the lock was taken; zero when the lock's place does not tell.
+	// Since is when the lock was taken; zero if unknown.
 	Since time.Time
-	// Ours says that the holder is this very Locker.
+	// Ours reports whether this Locker is the holder.
 	Ours bool
-	// Other says that the holder is known to be another. Neither Ours nor Other
-	// is the answer where the lock's place does not say enough to tell. A Holder
-	// with a Reason that is not Ours is another's in any case.
+	// Other reports whether the holder is known to be another. If neither Ours nor Other
+	// is set, the server does not provide enough to decide. A Holder with a Reason that
+	// is not Ours is always another.
 	Other bool
 }
 
-// free says that nobody holds the lock.
+// free reports whether the lock is free.
 func (h Holder) free() bool { return h == Holder{} }
 
-// another says that somebody else is known to hold the lock.
+// another reports whether the lock is known to be held by another.
 func (h Holder) another() bool {
 	return !h.free() && !h.Ours && (h.Other || h.Reason != "")
 }
 
-// String names the holder with what is known about the lock.
+// String returns the holder's name with what is known about the lock.
 func (h Holder) String() string {
 	s := h.Name
 	if s == "" {
@@ -88,16 +87,16 @@ func (h Holder) String() string {
 	return s
 }
 
-// A HeldError says that the lock did not become free in time.
+// A HeldError is returned when the lock did not become free in time.
 type HeldError struct {
-	// Holder is who held it last.
+	// Holder is the last holder seen.
 	Holder Holder
-	// FirstSeen is when this wait first saw the lock held by anybody.
+	// FirstSeen is when this wait first saw the lock held.
 	FirstSeen time.Time
-	// Waited is how long was waited in all; 0 when waiting was not asked for.
+	// Waited is the total time spent waiting; 0 if no wait was requested.
 	Waited time.Duration
-	// MaybeOurs says that the reply to one of our own requests was lost, and that
-	// the lock's place does not tell whether the holder is ourselves.
+	// MaybeOurs reports whether the reply to one of our requests was lost and the server
+	// does not reveal whether we are the holder.
 	MaybeOurs bool
 }
 
@@ -107,12 +106,12 @@ func (e *HeldError) Error() string {
 		text = fmt.Sprintf("still locked by %s after waiting %s", e.Holder, rounded(e.Waited))
 	}
 	if e.MaybeOurs {
-		text += "; the reply to a lock request of ours was lost, so the lock may be our own"
+		text += "; the reply to one of our lock requests was lost, so the lock may be ours"
 	}
 	return text
 }
 
-// rounded drops what nobody wants to read of a duration.
+// rounded rounds a duration for display.
 func rounded(d time.Duration) time.Duration {
 	if d < 10*time.Second {
 		return d.Round(100 * time.Millisecond)
@@ -120,47 +119,44 @@ func rounded(d time.Duration) time.Duration {
 	return d.Round(time.Second)
 }
 
-// Is makes a HeldError an ErrHeld.
+// Is makes a HeldError match ErrHeld.
 func (e *HeldError) Is(target error) bool { return target == ErrHeld }
 
-// Options say how to wait.
+// Options control the wait.
 type Options struct {
-	// Timeout is how long to wait for a lock that somebody holds; 0 fails at once.
+	// Timeout is how long to wait for a held lock; 0 fails immediately.
 	Timeout time.Duration
-	// OnWait, if not nil, is called before each pause with who holds the lock,
-	// since when this wait has seen it held, and how long the pause will be.
+	// OnWait, if not nil, is called before each pause with the current holder, the time
+	// this wait first saw the lock held, and the length of the pause.
 	OnWait func(h Holder, firstSeen time.Time, pause time.Duration)
-	// Pause replaces how a pause is spent, if not nil: a caller that holds
-	// something others could use meanwhile gives it back around the call of sleep.
+	// Pause, if not nil, replaces the wait between attempts. It must call sleep, and can
+	// free resources that others need around that call.
 	Pause func(ctx context.Context, sleep func(context.Context) error) error
-	// Clock tells how old what was seen of the lock is; nil means SystemClock.
+	// Clock measures how old an answer about the lock is; nil means SystemClock.
 	Clock Clock
 }
 
-// The pauses between two attempts: they double from the first to the longest,
-// each shortened at random by up to a third so that many who wait do not ask in
-// step.
+// Pauses between attempts double from firstPause to longestPause. Each is shortened at
+// random by up to a third, so that clients do not retry in lockstep.
 const (
 	firstPause   = 500 * time.Millisecond
 	longestPause = 15 * time.Second
 )
 
-// mostLost is how many requests for one lock may be lost in a row before it is
-// given up.
-const mostLost = 3
+// maxLost is how many requests in a row may be lost before Acquire gives up.
+const maxLost = 3
 
-// askTime is how long in all the question who holds the lock is repeated, when
-// its answer decides whether a lock of ours is left behind.
+// askTime is how long the question for the holder is retried when its answer decides
+// whether a lock of ours is left behind.
 const askTime = 30 * time.Second
 
-// Acquire takes the lock, waiting while somebody else holds it. It fails with a
-// *HeldError when the time is over, with the context's error when that ends,
-// and with whatever else the Locker answers. When it fails after a lost reply,
-// it has made sure that the lock is not left behind, or the error is an
-// *AbandonedError or a *HeldError that says MaybeOurs.
+// Acquire takes the lock, waiting while another holds it. It returns a *HeldError when
+// the timeout expires, ctx's error when ctx ends, and any other error of the Locker.
+// After a lost reply it makes sure that no lock is left behind; if it cannot, the error
+// is an *AbandonedError or a *HeldError with MaybeOurs set.
 //
-// A lock that turns out to be ours is returned even when the context has ended
-// meanwhile: the caller has to release it.
+// If the lock turns out to be ours, Acquire returns it even if ctx has ended: the caller
+// must release it.
 func Acquire(ctx context.Context, l Locker, o Options) (*Lease, error) {
 	start := time.Now()
 	a := acquisition{Locker: l, Options: o, start: start, deadline: start.Add(o.Timeout)}
@@ -175,18 +171,18 @@ func Acquire(ctx context.Context, l Locker, o Options) (*Lease, error) {
 	}
 }
 
-// An acquisition is one call of Acquire.
+// An acquisition is one call to Acquire.
 type acquisition struct {
 	Locker
 	Options
 	start, deadline time.Time
 	firstSeen       time.Time
 	holder          Holder
-	lost            bool // a reply was: the lock may be ours whatever Lock answers
+	lost            bool // a reply was lost: the lock may be ours whatever Lock returns
 }
 
-// attempt asks once, and again when a request was lost without effect. It returns
-// neither a lease nor an error when somebody else holds the lock.
+// attempt asks for the lock, and again if a lost request took no effect. It returns
+// neither a lease nor an error if another holds the lock.
 func (a *acquisition) attempt(ctx context.Context) (*Lease, error) {
 	for lost := 1; ; lost++ {
 		if err := ctx.Err(); err != nil {
@@ -203,7 +199,7 @@ func (a *acquisition) attempt(ctx context.Context) (*Lease, error) {
 			if lease != nil || asked != nil || !a.holder.free() {
 				return lease, asked
 			}
-			if lost == mostLost {
+			if lost == maxLost {
 				return nil, err
 			}
 			if err := Sleep(ctx, firstPause); err != nil {
@@ -217,9 +213,8 @@ func (a *acquisition) attempt(ctx context.Context) (*Lease, error) {
 	}
 }
 
-// whoHolds asks who holds the lock: it may be ourselves, from a request whose
-// reply was lost. Once one was lost the question is asked stubbornly, even when
-// the context has ended, or a lock of ours might be left behind.
+// whoHolds asks who holds the lock. It may be us, from a request whose reply was lost. In
+// that case it retries even after ctx has ended, so as not to leave our lock behind.
 func (a *acquisition) whoHolds(ctx context.Context, answer error) (*Lease, error) {
 	ask := a.ask
 	if a.lost {
@@ -234,7 +229,7 @@ func (a *acquisition) whoHolds(ctx context.Context, answer error) (*Lease, error
 	case err == nil && holder.Ours:
 		return newLease(a.Locker, a.Clock, sent), nil
 	}
-	a.holder = holder // after a failed question: held, not known by whom
+	a.holder = holder // after a failed question: held by an unknown holder
 	return nil, nil
 }
 
@@ -242,7 +237,7 @@ func (a *acquisition) ask(ctx context.Context) (Holder, Instant, error) {
 	return askHolder(ctx, a.Locker, a.Clock)
 }
 
-// insist asks who holds the lock until there is an answer, for askTime.
+// insist asks who holds the lock until it gets an answer, for at most askTime.
 func (a *acquisition) insist(ctx context.Context) (Holder, Instant, error) {
 	ctx, cancel := detached(ctx, askTime)
 	defer cancel()
@@ -254,7 +249,7 @@ func (a *acquisition) insist(ctx context.Context) (Holder, Instant, error) {
 	}
 }
 
-// pause waits before the next attempt, or says why there will be none.
+// pause waits before the next attempt, or returns why there is none.
 func (a *acquisition) pause(ctx context.Context, pause time.Duration) error {
 	now := time.Now()
 	if a.firstSeen.IsZero() {
@@ -279,7 +274,7 @@ func (a *acquisition) pause(ctx context.Context, pause time.Duration) error {
 	return a.ended(doze(ctx))
 }
 
-// ended adds to the error that ends the waiting that the lock may be left behind.
+// ended adds to err that a lock may be left behind.
 func (a *acquisition) ended(err error) error {
 	if held := a.held(); err != nil && held.MaybeOurs {
 		return fmt.Errorf("%w (%w)", err, held)
@@ -287,7 +282,7 @@ func (a *acquisition) ended(err error) error {
 	return err
 }
 
-// held says who has the lock and how long was waited for it.
+// held returns the error for a lock that is still held.
 func (a *acquisition) held() *HeldError {
 	e := &HeldError{Holder: a.holder, FirstSeen: a.firstSeen}
 	if a.Timeout > 0 {
@@ -297,19 +292,18 @@ func (a *acquisition) held() *HeldError {
 	return e
 }
 
-// An AbandonedError says that a lock may have been taken and could be neither
-// used nor released, because the server could not be asked any more.
+// An AbandonedError is returned when a lock may have been taken and could be neither used
+// nor released because the server stopped responding.
 type AbandonedError struct{ Err error }
 
 func (e *AbandonedError) Error() string {
-	return "the reply to the lock request was lost, and the lock's state cannot be read: " + e.Err.Error()
+	return "the reply to the lock request was lost, and the server does not say who holds the lock: " + e.Err.Error()
 }
 
-// Unwrap gives what prevented the question.
+// Unwrap returns why the question failed.
 func (e *AbandonedError) Unwrap() error { return e.Err }
 
-// detached is a context that outlives the end of ctx, for what must be done in
-// any case.
+// detached returns a context that outlives ctx, for work that must be finished.
 func detached(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), d)
 }

@@ -12,7 +12,7 @@ import (
 
 var alice = Holder{Name: "user alice", Reason: "apply by hand"}
 
-// acquired is what one Acquire came to.
+// acquired is the result of one Acquire.
 type acquired struct {
 	lease *Lease
 	err   error
@@ -35,7 +35,7 @@ func TestFreeLockIsTakenWithOneRequest(t *testing.T) {
 	})
 }
 
-func TestHeldLockFailsAtOnceWithoutTimeout(t *testing.T) {
+func TestHeldLockFailsImmediatelyWithoutTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &place{holder: alice}
 		got := acquire(t.Context(), party{p, "ours"}, Options{})
@@ -61,7 +61,7 @@ func TestWaitsUntilTheLockIsFree(t *testing.T) {
 	})
 }
 
-func TestDeadlineIsHonouredToTheMoment(t *testing.T) {
+func TestDeadlineIsExact(t *testing.T) {
 	for _, timeout := range []time.Duration{time.Millisecond, 700 * time.Millisecond, 90 * time.Second} {
 		synctest.Test(t, func(t *testing.T) {
 			p := &place{holder: alice}
@@ -72,11 +72,11 @@ func TestDeadlineIsHonouredToTheMoment(t *testing.T) {
 				t.Fatalf("timeout %s: got %+v", timeout, got)
 			}
 		})
-		synctest.Test(t, func(t *testing.T) { // free at the last moment
+		synctest.Test(t, func(t *testing.T) { // freed at the last moment
 			p := &place{holder: alice}
 			time.AfterFunc(timeout-time.Microsecond, func() { p.hold(Holder{}) })
 			if got := acquire(t.Context(), party{p, "ours"}, Options{Timeout: timeout}); got.err != nil {
-				t.Fatalf("timeout %s: the last chance was missed: %v", timeout, got.err)
+				t.Fatalf("timeout %s: missed the last chance: %v", timeout, got.err)
 			}
 		})
 	}
@@ -91,13 +91,13 @@ func TestPausesGrowAndAreSpread(t *testing.T) {
 			var pauses []time.Duration
 			waits := func(h Holder, since time.Time, pause time.Duration) {
 				if h != alice || !since.Equal(start) {
-					t.Errorf("told of %v since %v", h, since)
+					t.Errorf("OnWait got %v since %v", h, since)
 				}
 				pauses = append(pauses, pause)
 			}
 			acquire(t.Context(), party{p, "ours"}, Options{Timeout: 5 * time.Minute, OnWait: waits})
 			most := firstPause
-			for i, pause := range pauses[:len(pauses)-1] { // the last is cut to the deadline
+			for i, pause := range pauses[:len(pauses)-1] { // the last one is cut to the deadline
 				if pause > most || pause <= most*2/3-1 {
 					t.Errorf("pause %d is %s, want within a third of %s", i, pause, most)
 				}
@@ -107,17 +107,17 @@ func TestPausesGrowAndAreSpread(t *testing.T) {
 		})
 	}
 	if len(first) < 10 {
-		t.Errorf("of 20 first pauses only %d differ: everybody asks in step", len(first))
+		t.Errorf("only %d of 20 first pauses differ: clients retry in lockstep", len(first))
 	}
 }
 
 func TestPauseHookSpendsThePause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &place{holder: alice}
-		var slots sync.Mutex // what others could use meanwhile
+		var slots sync.Mutex // a resource that others could use during the wait
 		slots.Lock()
 		time.AfterFunc(10*time.Second, func() {
-			slots.Lock() // would deadlock if it were not given back
+			slots.Lock() // would deadlock if Pause did not free it
 			p.hold(Holder{})
 			slots.Unlock()
 		})
@@ -132,7 +132,7 @@ func TestPauseHookSpendsThePause(t *testing.T) {
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
-		full := errors.New("no slot any more")
+		full := errors.New("no free slot")
 		p := &place{holder: alice}
 		got := acquire(t.Context(), party{p, "ours"}, Options{Timeout: time.Minute,
 			Pause: func(context.Context, func(context.Context) error) error { return full }})
@@ -157,35 +157,35 @@ func TestLostReplies(t *testing.T) {
 		{name: "the request took no effect",
 			arrange:  func(p *place) { p.fail("lock", lostAway) },
 			requests: "holder lock", lease: true},
-		{name: "the question is lost as well, for a while",
+		{name: "the question is lost for a while, too",
 			arrange:  func(p *place) { p.fail("lock", lostBack).fail("holder", lostAway, lostAway, none) },
 			requests: "lock holder", lease: true},
-		{name: "the place cannot be reached any more",
+		{name: "the server stays unreachable",
 			arrange:  func(p *place) { p.fail("lock", lostBack).fail("holder", lostAway) },
 			requests: "lock",
 			check: func(err error) bool {
 				_, ok := errors.AsType[*AbandonedError](err)
 				return ok && errors.Is(err, ErrUnsure)
 			}},
-		{name: "somebody else had it",
+		{name: "another user held it",
 			arrange:  func(p *place) { p.holder = alice; p.fail("lock", lostBack) },
 			requests: "lock holder",
 			check: func(err error) bool {
 				held, ok := errors.AsType[*HeldError](err)
 				return ok && held.Holder == alice && !held.MaybeOurs
 			}},
-		{name: "the place does not say who has it",
+		{name: "the holder is unknown",
 			arrange: func(p *place) { p.mute = true; p.fail("lock", lostBack) }, timeout: time.Second,
 			requests: "lock holder lock holder lock holder lock holder",
 			check: func(err error) bool {
 				held, ok := errors.AsType[*HeldError](err)
-				return ok && held.MaybeOurs && strings.Contains(err.Error(), "may be our own")
+				return ok && held.MaybeOurs && strings.Contains(err.Error(), "may be ours")
 			}},
 		{name: "every request is lost on its way",
 			arrange:  func(p *place) { p.fail("lock", lostAway, lostAway, lostAway, lostAway, lostAway) },
 			requests: "holder holder holder",
 			check:    func(err error) bool { return errors.Is(err, ErrUnsure) }},
-		{name: "no permission ends the wait",
+		{name: "a missing permission ends the wait",
 			arrange:  func(p *place) { p.fail("lock", broken) },
 			requests: "lock",
 			check:    func(err error) bool { return errors.Is(err, errBroken) }},
@@ -200,13 +200,13 @@ func TestLostReplies(t *testing.T) {
 					t.Fatalf("got %+v", got)
 				}
 				if c.check != nil && !c.check(got.err) {
-					t.Errorf("got the error %v", got.err)
+					t.Errorf("got error %v", got.err)
 				}
 				if c.timeout == 0 && p.requests() != c.requests {
 					t.Errorf("requests %q, want %q", p.requests(), c.requests)
 				}
 				if !c.lease && !c.check(got.err) && p.heldBy() == "ours" {
-					t.Error("a lock of ours is left behind without a word")
+					t.Error("a lock of ours is left behind without an error that says so")
 				}
 				if got.took > askTime+5*time.Second {
 					t.Errorf("took %s", got.took)
@@ -217,7 +217,7 @@ func TestLostReplies(t *testing.T) {
 }
 
 func TestEndOfTheContext(t *testing.T) {
-	t.Run("before anything", func(t *testing.T) {
+	t.Run("before the first request", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel()
@@ -239,13 +239,14 @@ func TestEndOfTheContext(t *testing.T) {
 			}
 		})
 	})
-	t.Run("while the request is on its way", func(t *testing.T) {
+	t.Run("while the request is under way", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			p := &place{latency: 2 * time.Second}
 			time.AfterFunc(time.Second, cancel)
 			got := acquire(ctx, party{p, "ours"}, Options{Timeout: time.Hour})
-			// It did not arrive: nothing is left behind, and the place was asked for it.
+			// The request did not arrive, so nothing is left behind. Acquire must have
+			// asked.
 			if !errors.Is(got.err, context.Canceled) || p.requests() != "holder" || p.heldBy() != "" {
 				t.Fatalf("got %+v after %q", got, p.requests())
 			}
@@ -257,14 +258,14 @@ func TestEndOfTheContext(t *testing.T) {
 			p := (&place{}).fail("lock", lostBack)
 			got := acquire(ctx, endsAfterLock{party{p, "ours"}, cancel}, Options{Timeout: time.Hour})
 			if got.lease == nil {
-				t.Fatalf("the lock is ours and was left behind: %v", got.err)
+				t.Fatalf("our lock was left behind: %v", got.err)
 			}
 			if err := got.lease.Release(ctx); err != nil || p.heldBy() != "" {
-				t.Fatalf("released with a context that has ended: %v", err)
+				t.Fatalf("released with an ended context: %v", err)
 			}
 		})
 	})
-	t.Run("after a lost reply where nobody can tell", func(t *testing.T) {
+	t.Run("after a lost reply with an unknown holder", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			p := (&place{mute: true}).fail("lock", lostBack)
@@ -277,7 +278,7 @@ func TestEndOfTheContext(t *testing.T) {
 	})
 }
 
-// endsAfterLock ends the context when the first lock request was answered.
+// endsAfterLock ends the context once the first lock request was answered.
 type endsAfterLock struct {
 	party
 	cancel context.CancelFunc
@@ -317,12 +318,12 @@ func TestOneHolderAtATime(t *testing.T) {
 		}
 		all.Wait()
 		if most != 1 || done != 16 {
-			t.Fatalf("%d held the lock at once, %d of 16 got it", most, done)
+			t.Fatalf("%d held the lock at the same time, %d of 16 got it", most, done)
 		}
 	})
 }
 
-func TestHolderReadsAsASentencePart(t *testing.T) {
+func TestHolderString(t *testing.T) {
 	since := time.Date(2026, 3, 1, 12, 30, 0, 0, time.UTC)
 	for want, h := range map[string]Holder{
 		`somebody`:                                {},

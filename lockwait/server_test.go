@@ -9,17 +9,17 @@ import (
 	"time"
 )
 
-// A place is a lock somewhere else: a small server whose replies can be lost.
+// A place is a small lock server whose replies can be lost.
 type place struct {
 	mu      sync.Mutex
-	holder  Holder             // zero: free; Ours is not used
+	holder  Holder             // zero means free; Ours is not used
 	journal []string           // the requests that arrived: "lock", "holder", "unlock"
-	faults  map[string][]fault // what happens to the next requests of a kind
-	pending int                // how many unlocks are answered "pending"
+	faults  map[string][]fault // what happens to the next requests of each kind
+	pending int                // how many unlocks are answered with ErrPending
 	latency time.Duration
-	// slowBack is how long an answer takes after the request took effect.
+	// slowBack is the delay between a request's effect and its reply.
 	slowBack time.Duration
-	mute     bool // the place does not tell reasons: who holds the lock cannot be recognised
+	mute     bool // answers without the holder's reason, so that nobody recognizes a lock
 }
 
 // A fault is what happens to one request.
@@ -28,14 +28,14 @@ type fault int
 const (
 	none     fault = iota
 	lostAway       // the request never arrives
-	lostBack       // it takes effect, and its reply is lost
-	broken         // it arrives, and is answered with an error of another kind
+	lostBack       // the request takes effect, and its reply is lost
+	broken         // the request arrives and is answered with another error
 )
 
 var errBroken = errors.New("no permission")
 
-// arrive is the way of a request to the place and back. It returns whether the
-// request takes effect, and the error that its sender sees otherwise.
+// arrive carries a request to the server and back. It returns whether the request takes
+// effect, and the error that the sender gets.
 func (p *place) arrive(ctx context.Context, kind string) (effect bool, lost error) {
 	if p.latency > 0 {
 		if err := Sleep(ctx, p.latency); err != nil {
@@ -51,7 +51,7 @@ func (p *place) arrive(ctx context.Context, kind string) (effect bool, lost erro
 		f = queue[0]
 		if len(queue) > 1 || f != lostAway || kind != "holder" {
 			p.faults[kind] = queue[1:]
-		} // a last lost question stands for a place that is unreachable from now on
+		} // a lost question that is the last fault means: unreachable from now on
 	}
 	if f != lostAway {
 		p.journal = append(p.journal, kind)
@@ -75,7 +75,7 @@ func (p *place) fail(kind string, faults ...fault) *place {
 	return p
 }
 
-// hold puts somebody else's lock there, or frees it.
+// hold makes another the holder, or frees the lock.
 func (p *place) hold(h Holder) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -160,9 +160,9 @@ func (p party) Unlock(ctx context.Context, sending Sending) error {
 	case p.pending > 0:
 		p.pending--
 		answer = ErrPending
-	case p.holder.Name != "user ci": // another identity: the place refuses
+	case p.holder.Name != "user ci": // another identity: the server refuses
 		answer = ErrNotHeld
-	default: // the place knows identities, not reasons
+	default: // the server compares identities, not reasons
 		p.holder = Holder{}
 	}
 	if lost != nil {

@@ -1,5 +1,5 @@
-// Package plainwords words what people read: why connections failed, without the words that
-// only Go programmers know; errors as sentences; numbers with their nouns.
+// Package plainwords formats what people read: connection errors without Go jargon,
+// errors as sentences, and numbers with their nouns.
 package plainwords
 
 import (
@@ -18,8 +18,8 @@ import (
 	"unicode"
 )
 
-// Describe explains why a connection failed, in one line. Where Explain has no words, it
-// returns the text of the innermost error without Go's prefixes, URLs and passwords.
+// Describe explains in one line why a connection failed. If Explain has no better words,
+// it returns the innermost error's text without Go's prefixes, URLs and passwords.
 func Describe(err error) string {
 	if words := Explain(err); words != "" {
 		return words
@@ -27,12 +27,12 @@ func Describe(err error) string {
 	return Plain(innermost(err).Error())
 }
 
-// Explain says why a connection failed and what to check. It returns "" where it has no
-// better words than the error's own.
+// Explain returns why a connection failed and what to check, or "" if it has no better
+// words than the error itself.
 func Explain(err error) string {
 	words := explain(err)
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "proxyconnect" && words != "" {
-		return "the proxy of the environment (HTTPS_PROXY or HTTP_PROXY) cannot be reached: " + words
+		return "cannot connect to the proxy set in HTTPS_PROXY or HTTP_PROXY: " + words
 	}
 	return words
 }
@@ -46,7 +46,7 @@ func explain(err error) string {
 	}
 	where := ""
 	op, ok := errors.AsType[*net.OpError](err)
-	if ok && op.Addr == nil { // the step to a proxy, around that of the connection
+	if ok && op.Addr == nil { // the step to a proxy wraps that of the connection
 		op, ok = errors.AsType[*net.OpError](op.Err)
 	}
 	if ok && op.Addr != nil {
@@ -58,65 +58,65 @@ func explain(err error) string {
 		}
 	}
 	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
-		return fmt.Sprintf("there was no answer in time%s: does a firewall or a proxy stand between?", where)
+		return fmt.Sprintf("no response in time%s: check whether a firewall or proxy blocks the connection", where)
 	}
 	return ofText(err.Error())
 }
 
-// ofText explains the failures that net/http tells by their text alone.
+// ofText explains failures that net/http reports only as text.
 func ofText(text string) string {
 	switch {
 	case strings.Contains(text, "malformed HTTP "):
-		return "it does not speak HTTP: is this the right port?"
+		return "the server does not speak HTTP: check the port"
 	case strings.Contains(text, "server closed idle connection"), strings.Contains(text, "server sent GOAWAY"):
-		return "the connection was closed without an answer"
+		return "the connection was closed without a response"
 	case strings.Contains(text, "use of closed network connection"):
 		return "the connection was closed"
 	}
 	return ""
 }
 
-// networkFailures are what the system says of connections. Windows has numbers of
-// its own, which the syscall package makes equal to these.
+// networkFailures maps the operating system's errors to words. The syscall package makes
+// Windows' own error numbers equal to these.
 var networkFailures = []struct {
 	err   error
-	words string // with the place
+	words string // %s is the place
 }{
-	{syscall.ECONNREFUSED, "nothing listens%s (connection refused): are host and port right?"},
+	{syscall.ECONNREFUSED, "connection refused%s: check the host and port"},
 	{syscall.ECONNRESET, "the connection was reset%s"},
 	{syscall.EPIPE, "the connection was closed%s"},
-	{syscall.EHOSTUNREACH, "no route to the host%s: is the network or the VPN up?"},
-	{syscall.ENETUNREACH, "no route to the network%s: is the network or the VPN up?"},
-	{syscall.ETIMEDOUT, "there was no answer%s: does a firewall or a proxy stand between?"},
-	{context.DeadlineExceeded, "there was no answer in time%s: does a firewall or a proxy stand between?"},
-	{io.ErrUnexpectedEOF, "the answer broke off in the middle%s"},
-	{io.EOF, "the connection was closed without an answer%s"},
+	{syscall.EHOSTUNREACH, "no route to host%s: check the network and VPN"},
+	{syscall.ENETUNREACH, "network unreachable%s: check the network and VPN"},
+	{syscall.ETIMEDOUT, "no response%s: check whether a firewall or proxy blocks the connection"},
+	{context.DeadlineExceeded, "no response in time%s: check whether a firewall or proxy blocks the connection"},
+	{io.ErrUnexpectedEOF, "the response was cut short%s"},
+	{io.EOF, "the connection was closed without a response%s"},
 }
 
-// ofTLS explains why a connection could not be encrypted.
+// ofTLS explains why no encrypted connection could be made.
 func ofTLS(err error) string {
 	if words := ofCertificate(err); words != "" {
 		return words
 	}
 	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok || strings.Contains(err.Error(), "server gave HTTP response to HTTPS client") {
-		return "it does not answer with TLS: is this the right port, and does it speak https?"
+		return "the server does not speak TLS: check the port, and that it serves https"
 	}
 	if verify, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return "its certificate cannot be verified (" + Plain(verify.Err.Error()) + ")"
+		return "the server's certificate cannot be verified (" + Plain(verify.Err.Error()) + ")"
 	}
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Err != nil && (op.Op == "remote error" || op.Op == "local error") {
-		return "the TLS handshake failed (" + Plain(op.Err.Error()) + "): does the server require a client certificate or another version of TLS?"
+		return "the TLS handshake failed (" + Plain(op.Err.Error()) + "): check whether the server requires a client certificate or another TLS version"
 	}
 	return ""
 }
 
-// ofCertificate says what is wrong with a server's certificate.
+// ofCertificate explains what is wrong with a server's certificate.
 func ofCertificate(err error) string {
 	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
-		return "its certificate is from an authority that is not trusted here; if it is your own, name its file with --ca-file"
+		return "the server's certificate is signed by an authority that this machine does not trust; if it is your own, pass its file with --ca-file"
 	}
 	if name, ok := errors.AsType[x509.HostnameError](err); ok {
-		whose := "nobody"
+		whose := "no host"
 		if name.Certificate != nil {
 			names := append([]string{}, name.Certificate.DNSNames...)
 			for _, ip := range name.Certificate.IPAddresses {
@@ -126,54 +126,54 @@ func ofCertificate(err error) string {
 				whose = Clean(strings.Join(names, ", "))
 			}
 		}
-		return fmt.Sprintf("its certificate is for %s, and not for %s: name the host as the certificate does", whose, name.Host)
+		return fmt.Sprintf("the server's certificate is for %s, not for %s: use the host name in the certificate", whose, name.Host)
 	}
 	invalid, ok := errors.AsType[x509.CertificateInvalidError](err)
 	switch {
 	case !ok:
 		return ""
 	case invalid.Reason == x509.Expired && invalid.Cert != nil && time.Now().Before(invalid.Cert.NotBefore):
-		return fmt.Sprintf("its certificate is valid from %s on only: is this machine's clock right?", invalid.Cert.NotBefore.UTC().Format(time.DateOnly))
+		return fmt.Sprintf("the server's certificate is not valid before %s: check this machine's clock", invalid.Cert.NotBefore.UTC().Format(time.DateOnly))
 	case invalid.Reason == x509.Expired && invalid.Cert != nil:
-		return fmt.Sprintf("its certificate expired on %s: its operator has to renew it, unless this machine's clock is wrong", invalid.Cert.NotAfter.UTC().Format(time.DateOnly))
+		return fmt.Sprintf("the server's certificate expired on %s: its operator must renew it, or this machine's clock is wrong", invalid.Cert.NotAfter.UTC().Format(time.DateOnly))
 	}
-	return "its certificate is not valid (" + Plain(invalid.Error()) + ")"
+	return "the server's certificate is not valid (" + Plain(invalid.Error()) + ")"
 }
 
-// ofName says why a host's name has no address.
+// ofName explains why a host name did not resolve.
 func ofName(err error) string {
 	dns, ok := errors.AsType[*net.DNSError](err)
 	switch {
 	case !ok:
 		return ""
 	case dns.IsNotFound:
-		return fmt.Sprintf("there is no host called %q: look for a typo, or check whether this network knows the name", dns.Name)
+		return fmt.Sprintf("host %q not found: check the spelling, and that this network can resolve the name", dns.Name)
 	default:
-		return fmt.Sprintf("the name %q could not be looked up: the name server does not answer as it should", dns.Name)
+		return fmt.Sprintf("cannot resolve %q: the DNS server does not answer correctly", dns.Name)
 	}
 }
 
 var (
-	// goPrefix matches what Go's packages write before a reason.
+	// goPrefix matches what Go's packages put before a reason.
 	goPrefix = regexp.MustCompile(`\b(?:(?:dial|read|write) (?:tcp|udp|unix)[46]?(?: [^ ]+)?: |(?:connect|tls|x509|http2?|net/http|net|remote error|local error): )`)
-	// query matches a URL up to its query, which may be a signature, and userinfo the name
-	// and password of a URL.
+	// query matches a URL up to its query, which may hold a signature. userinfo matches
+	// the user name and password of a URL.
 	query    = regexp.MustCompile(`(?i)\b(https?://[^\s"'<>?]*\?)[^\s"'<>]*`)
 	userinfo = regexp.MustCompile(`//[^\s"]*@`)
 	endOfIt  = regexp.MustCompile(`\b(?:unexpected )?EOF\b`)
 )
 
-// Plain takes what only a Go programmer reads out of the text of an error: the prefixes
-// of packages, and "EOF". It hides the secrets that URLs hold.
+// Plain removes Go jargon, such as package prefixes and "EOF", from an error's text. It
+// also hides the secrets in URLs.
 func Plain(text string) string {
 	text = userinfo.ReplaceAllString(query.ReplaceAllString(text, "${1}…"), "//…@")
 	text = goPrefix.ReplaceAllString(text, "")
 	text = endOfIt.ReplaceAllString(text, "the connection was closed")
-	return Clean(strings.ReplaceAll(text, context.DeadlineExceeded.Error(), "there was no answer in time"))
+	return Clean(strings.ReplaceAll(text, context.DeadlineExceeded.Error(), "there was no response in time"))
 }
 
-// innermost returns the error at the bottom of a chain, without the layers that repeat
-// the request.
+// innermost returns the error at the bottom of a chain. The outer layers repeat the
+// request.
 func innermost(err error) error {
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		err = u.Err
@@ -181,7 +181,7 @@ func innermost(err error) error {
 	for {
 		next := errors.Unwrap(err)
 		if joined, ok := err.(interface{ Unwrap() []error }); ok && len(joined.Unwrap()) > 0 {
-			next = joined.Unwrap()[0] // what failed comes before what followed
+			next = joined.Unwrap()[0] // the first error is the cause, the others followed from it
 		}
 		if next == nil {
 			return err
@@ -190,8 +190,7 @@ func innermost(err error) error {
 	}
 }
 
-// Clean bounds a text that a server sent and strips what a terminal would obey and what
-// nobody would see.
+// Clean shortens a text from a server and removes control and invisible characters.
 func Clean(s string) string {
 	const most = 500
 	s = strings.Map(func(r rune) rune {

@@ -10,13 +10,13 @@ import (
 	"unicode/utf8"
 )
 
-// Sentence makes a sentence of the text of an error.
+// Sentence turns an error's text into a sentence.
 func Sentence(text string) string {
 	first, width := utf8.DecodeRuneInString(text)
 	return string(unicode.ToUpper(first)) + Ended(text[width:])
 }
 
-// Ended ends a text with a full stop, unless it already ends as a sentence does.
+// Ended adds a period unless the text already ends like a sentence.
 func Ended(text string) string {
 	if strings.HasSuffix(text, ".") || strings.HasSuffix(text, "?") {
 		return text
@@ -32,7 +32,7 @@ func Counted(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// Are returns the beginning of a sentence about a number: "1 file is", "2 files are".
+// Are returns the start of a sentence about a number: "1 file is", "2 files are".
 func Are(n int, noun string) string {
 	if n == 1 {
 		return Counted(n, noun) + " is"
@@ -40,7 +40,7 @@ func Are(n int, noun string) string {
 	return Counted(n, noun) + " are"
 }
 
-// Grouped returns a number with its thousands apart: 39,303.
+// Grouped returns n with thousands separators: 39,303.
 func Grouped(n int) string {
 	digits := fmt.Sprint(max(n, -n))
 	for i := len(digits) - 3; i > 0; i -= 3 {
@@ -52,7 +52,7 @@ func Grouped(n int) string {
 	return digits
 }
 
-// Many is Counted for numbers that may be large: "39,303 instances".
+// Many is Counted for large numbers: "39,303 instances".
 func Many(n int, noun string) string {
 	if n == 1 {
 		return Counted(n, noun)
@@ -60,15 +60,15 @@ func Many(n int, noun string) string {
 	return Grouped(n) + " " + noun + "s"
 }
 
-// MostFrequent orders names by their counts, the highest first.
+// MostFrequent returns the names by descending count.
 func MostFrequent(counts map[string]int) []string {
 	return slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
 		return cmp.Or(cmp.Compare(counts[b], counts[a]), cmp.Compare(a, b))
 	})
 }
 
-// First returns the first names, and the sum of the counts of the others. It leaves out at
-// least two names, or none.
+// First returns the first names and the sum of the counts of the rest. It never leaves
+// out just one name.
 func First(names []string, counts map[string]int, most int) (first []string, others int) {
 	if len(names) <= most+1 {
 		return names, 0
@@ -79,8 +79,8 @@ func First(names []string, counts map[string]int, most int) (first []string, oth
 	return names[:most], others
 }
 
-// Brief bounds a name that stands in a sentence or a table: the author of a file can make
-// names of any length.
+// Brief shortens a name for use in a sentence or table: names in a file can have any
+// length.
 func Brief(name string) string {
 	const most = 100
 	if len(name) <= most {

@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-func TestSentencesEndOnce(t *testing.T) {
+func TestSentence(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
 		"it is empty":     "It is empty.",
@@ -33,12 +33,12 @@ func TestBriefCutsBetweenCharacters(t *testing.T) {
 	}
 }
 
-func TestFirstLeavesOutSeveralOrNone(t *testing.T) {
+func TestFirstNeverLeavesOutJustOne(t *testing.T) {
 	t.Parallel()
 	counts := map[string]int{"a": 9, "b": 7, "c": 7, "d": 1}
 	names := MostFrequent(counts)
 	if strings.Join(names, "") != "abcd" {
-		t.Errorf("in the order %q", names)
+		t.Errorf("got order %q", names)
 	}
 	if first, others := First(names, counts, 3); len(first) != 4 || others != 0 {
 		t.Errorf("%q and %d others", first, others)

@@ -117,7 +117,7 @@ func TestCredentialsThatCannotBeHadAreExplained(t *testing.T) {
 		"a role that requires MFA": {"mfa", "", []string{`the profile "mfa" assumes a role that requires an MFA code`,
 			`eval "$(aws configure export-credentials --profile mfa --format env)"`, "leave out ?profile="}},
 		"a role of AWS_PROFILE that requires MFA": {"", "mfa", []string{`eval "$(aws configure export-credentials --profile mfa --format env)"`}},
-		"a role whose server is down":             {"role", "", []string{"the credential server cannot be reached: nothing listens at 127.0.0.1:"}},
+		"a role whose server is down":             {"role", "", []string{"the credential server cannot be reached: connection refused at 127.0.0.1:"}},
 		"an endpoint_url with credentials":        {"endpoint", "", []string{`an endpoint_url of the profile "endpoint" in the shared AWS files must be https://HOST[:PORT]`}},
 		"an endpoint_url for one service":         {"services", "", []string{`an endpoint_url of the profile "services"`}},
 	} {
