@@ -60,3 +60,25 @@ func TestMissingManifestIsNamedBeforeAnyQuestion(t *testing.T) {
 		t.Errorf("exit code %d, want 4: %s", r.code, r.stderr)
 	}
 }
+
+// The command that a refusal prints permits what it says, also where the name was written in
+// another case: the workspace is looked up before any advice.
+func TestAdviceNamesTheWorkspaceAsTheServerDoes(t *testing.T) {
+	t.Parallel()
+	h := start(t, tfesim.Options{})
+	h.addWorkspace(t, "tofu")
+	path := write(t, "terraform.tfstate", []byte(craftedState("providers on the instances")))
+	args := []string{"move", path, org + "/TOFU"}
+	r := h.tfhaul(t, args...)
+	allow := regexp.MustCompile(`--allow tofu=unusable`).FindString(strings.Join(strings.Fields(r.stdout), " "))
+	if r.code != 3 || allow == "" {
+		t.Fatalf("exit code %d, want --allow tofu=unusable: %s", r.code, r.stdout)
+	}
+	for _, want := range []string{"moved", "already-there"} {
+		r := h.tfhaul(t, append(args, "--json", "--allow", "tofu=unusable")...)
+		m := r.document(t)
+		if r.code != 0 || m["outcome"] != want || (want == "already-there") == strings.Contains(notesOf(m), "moved anyway") {
+			t.Errorf("exit code %d, want %s: %s", r.code, want, r.stdout)
+		}
+	}
+}

@@ -172,13 +172,21 @@ func TestMoveSamples(t *testing.T) {
 func TestMoveBumpsTheSerialWhenToldTo(t *testing.T) {
 	t.Parallel()
 	h := start(t, tfesim.Options{})
-	h.seed(t, "net", state(1, 41))
+	h.seed(t, "net", fixtures.Spec{Seed: 1, Serial: 41, Resources: 5}.Bytes())
 	path := write(t, "terraform.tfstate", state(1, 7))
-	r := h.tfhaul(t, "move", "--bump-serial", "net", "--backup-dir", t.TempDir(), path, org+"/net", "--json")
+	bump := func() run {
+		return h.tfhaul(t, "move", "--bump-serial", "net", "--backup-dir", t.TempDir(), path, org+"/net", "--json")
+	}
+	r := bump()
 	if document := r.document(t); r.code != 0 || document["outcome"] != "moved" || document["bumped_to"] != 42.0 {
 		t.Fatalf("exit code %d: %s%s", r.code, r.stdout, r.stderr)
 	}
 	want := strings.Replace(string(state(1, 7)), `"serial": 7,`, `"serial": 42,`, 1)
+	h.mustHold(t, "net", []byte(want))
+	// Once more: nothing but the serial differs.
+	if again := bump(); again.code != 0 || again.document(t)["outcome"] != "already-there" {
+		t.Errorf("the second time: exit code %d: %s", again.code, again.stdout)
+	}
 	h.mustHold(t, "net", []byte(want))
 }
 

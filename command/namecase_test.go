@@ -102,7 +102,11 @@ func TestPermissionsHoldForTheServersName(t *testing.T) {
 					return moveOf(t, r, "App")
 				}
 				r := try(c.wrong)
-				if m := of(r); r.code != 3 || m["code"] != c.code || !strings.Contains(notesOf(m), c.flag+" "+c.right) {
+				exact := c.flag + " " + c.right
+				if way == "manifest" {
+					exact = `workspace = "App" in the manifest`
+				}
+				if m := of(r); r.code != 3 || m["code"] != c.code || !strings.Contains(notesOf(m), exact) {
 					t.Errorf("permitted for another spelling: exit code %d: %v", r.code, m)
 				}
 				h.mustHold(t, "App", c.held)

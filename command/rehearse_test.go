@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"tfhaul/command"
+	"tfhaul/fixtures"
 	"tfhaul/tfesim"
 )
 
@@ -58,7 +59,7 @@ func TestRehearsalPlaysWhatTheTargetWouldSay(t *testing.T) {
 	h.seed(t, "newer", state(2, 9))
 	h.seed(t, "same", state(3, 10))
 	h.seed(t, "stale", state(4, 11))
-	h.seed(t, "bumped", state(5, 11))
+	h.seed(t, "bumped", fixtures.Spec{Seed: 5, Serial: 11, Resources: 1}.Bytes())
 	h.seed(t, "other", state(99, 1))
 	h.seed(t, "replaced", state(98, 1))
 	if err := h.Lock(org, "locked", tfesim.SecondUser, "apply"); err != nil {

@@ -48,11 +48,8 @@ func (x *execution) checkUsable() error {
 		return nil
 	}
 	snapshot := x.read.snapshot
-	if reason, advice, unusable := snapshot.Unusable(); unusable {
-		if !slices.Contains(x.Allow, CodeUnusable) {
-			return x.unusable(reason, advice)
-		}
-		x.note("%s It is moved anyway, because you allowed it. %s", reason, advice)
+	if reason, advice, unusable := snapshot.Unusable(); unusable && !slices.Contains(x.Allow, CodeUnusable) {
+		return x.unusable(reason, advice)
 	}
 	if reason, advice := snapshot.OpenTofuProviders(); reason != "" {
 		x.note("%s %s", reason, advice)
@@ -85,4 +82,11 @@ func (x *execution) checkLegacyProviders(runs, mode string) error {
 		x.note("%s It is moved anyway, because you allowed it. %s", reason, advice)
 	}
 	return nil
+}
+
+// noteAllowed notes what is moved only because the user allowed it.
+func (x *execution) noteAllowed() {
+	if reason, advice, unusable := x.read.snapshot.Unusable(); unusable {
+		x.note("%s It is moved anyway, because you allowed it. %s", reason, advice)
+	}
 }

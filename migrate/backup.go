@@ -49,6 +49,21 @@ func (x *execution) bump(ctx context.Context) error {
 	return nil
 }
 
+// differsInSerial reports whether the workspace holds the state of the source with a higher
+// serial and no other difference, as an earlier --bump-serial leaves it.
+func (x *execution) differsInSerial(ctx context.Context) bool {
+	if x.verdict.Relation != Stale || x.held.strange != "" || x.held.misannounced() {
+		return false
+	}
+	body, err := x.payload.open(ctx)
+	if err != nil {
+		return false // what reads it next says why
+	}
+	sum := md5.New()
+	_, err = io.Copy(sum, x.read.snapshot.Bump(body, x.held.snapshot.Serial))
+	return errors.Join(err, body.Close()) == nil && hex.EncodeToString(sum.Sum(nil)) == x.held.snapshot.MD5
+}
+
 // backUp keeps, in a file only its owner can read, what the move takes away.
 // Nothing is replaced of which there is no complete copy on the disk.
 func (x *execution) backUp(ctx context.Context) error {

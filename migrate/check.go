@@ -54,8 +54,12 @@ func (x *execution) check(ctx context.Context) error {
 		return &stop{code: CodeOutdated, message: fmt.Sprintf("The workspace holds serial %d of this state, and the source is at serial %d: it is yet to be moved.",
 			x.held.serial(), x.read.snapshot.Serial)}
 	case Stale:
-		return &stop{code: CodeStale, message: fmt.Sprintf("The workspace holds serial %d of this state, and the source is older: serial %d.",
-			x.held.serial(), x.read.snapshot.Serial)}
+		difference := "the source is older"
+		if x.differsInSerial(ctx) {
+			difference = "nothing but the serial differs"
+		}
+		return &stop{code: CodeStale, message: fmt.Sprintf("The workspace holds serial %d of this state, and the source has serial %d: %s.",
+			x.held.serial(), x.read.snapshot.Serial, difference)}
 	case Diverged:
 		return x.diverged(ctx, "")
 	default:

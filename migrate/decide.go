@@ -45,6 +45,9 @@ func (x *execution) readWorkspace(ctx context.Context) (err error) {
 			return err
 		}
 		x.noteUnused()
+		if err := x.checkUsable(); err != nil {
+			return err
+		}
 		return x.checkPermissions()
 	}
 	x.workspace, err = x.lookUp(ctx)
@@ -62,6 +65,9 @@ func (x *execution) readWorkspace(ctx context.Context) (err error) {
 		return err
 	}
 	x.noteUnused()
+	if err := x.checkUsable(); err != nil {
+		return err
+	}
 	if err := x.checkPermissions(); err != nil {
 		return err
 	}
@@ -102,6 +108,9 @@ func (x *execution) missingWorkspace(ctx context.Context, missing error) (bool, 
 		return true, &stop{code: CodeNoWorkspace, message: fmt.Sprintf(
 			"Workspace %s not found on %s. Either it does not exist (%s creates it), or this token cannot see it: check the name, the token's permissions, and that it is not an organization token.%s",
 			name, x.Target.Host(), x.setting("create", ""), strangerHint(missing))}
+	}
+	if err := x.checkUsable(); err != nil {
+		return true, err
 	}
 	o := x.createRequest().Options
 	if err := x.checkLegacyProviders(cmp.Or(o.TerraformVersion, backend.LatestTerraform), o.ExecutionMode); err != nil {
@@ -210,7 +219,7 @@ func (x *execution) decide(ctx context.Context) error {
 		x.note("%s", plainwords.Sentence(x.verdict.Note))
 	}
 	there := x.verdict.Relation == Identical
-	if x.bumpedBefore() {
+	if x.bumpedBefore() || x.Bump && x.differsInSerial(ctx) {
 		there, x.result.BumpedTo = true, x.held.snapshot.Serial
 	} else if there && x.Bump && x.held.misannounced() {
 		there = false // the same bytes under the wrong serial: raising it repairs the workspace
@@ -236,6 +245,7 @@ func (x *execution) decide(ctx context.Context) error {
 			return err
 		}
 	}
+	x.noteAllowed()
 	if x.DryRun {
 		return x.plan()
 	}
@@ -251,6 +261,9 @@ func (x *execution) alreadyThere() {
 	x.result.Outcome, x.result.Relation = AlreadyThere, Identical
 	x.result.StateVersionID = x.held.version.ID
 	x.result.Message = fmt.Sprintf("The workspace holds these very bytes, as serial %d in %s; nothing was written.", x.held.snapshot.Serial, x.held.version.ID)
+	if x.result.BumpedTo != 0 {
+		x.result.Message = fmt.Sprintf("The workspace holds this state as serial %d in %s, and nothing but the serial differs; nothing was written.", x.held.snapshot.Serial, x.held.version.ID)
+	}
 	if x.held.version.Serial > x.held.snapshot.Serial && x.held.misannounced() {
 		x.result.Message += fmt.Sprintf(" To repair the announced serial, move again with %s.", x.permission("bump-serial"))
 	}

@@ -65,8 +65,12 @@ func (m *Move) called(name string) {
 		return
 	}
 	m.Replace, m.Bump, m.Allow, m.PermittedFor = false, false, nil, ""
-	m.nameNote = strings.TrimSpace(fmt.Sprintf("%s What was permitted for %s does not apply to %s: a permission holds only for the workspace's exact name. If you mean this workspace: %s (in a manifest: workspace = %q).",
-		m.nameNote, given, name, strings.Join(withdrawn, " "), name))
+	exact := strings.Join(withdrawn, " ")
+	if m.Own != nil {
+		exact = fmt.Sprintf("workspace = %q in the manifest", name)
+	}
+	m.nameNote = strings.TrimSpace(fmt.Sprintf("%s What was permitted for %s does not apply to %s: a permission holds only for the workspace's exact name. If you mean this workspace: %s.",
+		m.nameNote, given, name, exact))
 }
 
 // useName continues the move under the name that the workspace has on the server.
@@ -74,18 +78,8 @@ func (x *execution) useName(name string) error {
 	if x.comparing {
 		return nil
 	}
-	before, allowed := x.nameNote, len(x.Allow)
+	before := x.nameNote
 	x.Move.called(name)
-	if allowed > len(x.Allow) {
-		// The state was read under a permission that does not hold.
-		notes := x.result.Notes
-		err := x.checkUsable()
-		x.result.Notes = notes
-		if err != nil {
-			x.result.Notes = []string{x.nameNote}
-			return err
-		}
-	}
 	if x.nameNote != before {
 		x.note("%s", x.nameNote)
 	}

@@ -54,9 +54,6 @@ func (x *execution) readSnapshot(ctx context.Context) error {
 	if x.read.snapshot.Empty() && !x.IncludeEmpty {
 		return &stop{code: CodeEmpty, message: "The state holds no resources and no outputs, so there is nothing to move; --include-empty moves it all the same."}
 	}
-	if err := x.checkUsable(); err != nil {
-		return err
-	}
 	x.payload = wholePayload(x.Object, x.read)
 	return nil
 }
