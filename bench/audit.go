@@ -16,7 +16,7 @@ import (
 	"tfhaul/fixtures"
 )
 
-// auditProgram makes jq extract what an audit does.
+// auditProgram is the jq program that extracts what an audit does.
 //
 //go:embed audit.jq
 var auditProgram string
@@ -71,7 +71,7 @@ func measureAudit(ctx context.Context, s *site, w io.Writer) (err error) {
 			if err != nil {
 				return err
 			}
-			if round > 0 { // the first who looks into a directory waits for the disk
+			if round > 0 { // the first program to read a directory waits for the disk
 				a.runs = append(a.runs, u)
 			}
 		}
@@ -94,7 +94,7 @@ discarded. The goals are at most 1.5 × the time of md5sum, and at least 10 × a
 	return s.auditByTerraform(ctx, w, float64(files)/ours.Seconds())
 }
 
-// listAudited writes the names of all files that an audit reads, each ended by NUL.
+// listAudited writes the names of all audited files, each followed by NUL.
 func listAudited(s *site, dir string) (list string, files int, bytes int64, err error) {
 	var names strings.Builder
 	err = filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
@@ -120,7 +120,7 @@ func listAudited(s *site, dir string) (list string, files int, bytes int64, err 
 	return list, files, bytes, os.WriteFile(list, []byte(names.String()), 0o600)
 }
 
-// auditByTerraform measures terraform show -json, which starts anew for each state.
+// auditByTerraform measures terraform show -json, which is started once for each state.
 func (s *site) auditByTerraform(ctx context.Context, w io.Writer, ours float64) error {
 	if !installed("terraform") {
 		return nil
@@ -151,6 +151,6 @@ func (s *site) auditByTerraform(ctx context.Context, w io.Writer, ours float64) 
 		}
 	}
 	theirs := states / time.Since(start).Seconds()
-	say(w, "terraform show -json reads %.1f states of 40 KB a second, one after the other, and only if their providers are installed. audit reads %.0f × as many files.", theirs, ours/theirs)
+	say(w, "terraform show -json reads %.1f states of 40 KB per second, one at a time, and only if their providers are installed. audit reads %.0f × as many files.", theirs, ours/theirs)
 	return nil
 }

@@ -10,7 +10,7 @@ import (
 	"tfhaul/fixtures"
 )
 
-// measureCalls counts at the server what each outcome costs.
+// measureCalls counts the API calls of each outcome.
 func measureCalls(ctx context.Context, s *site, w io.Writer) error {
 	say(w, `The number of requests for one state, counted at the server. The rate limit applies to API calls (HCP Terraform allows 30 a
 second), but not to uploads to and downloads from signed URLs. A haul lists the organization's workspaces once, a hundred
@@ -40,7 +40,7 @@ counts the requests of the real program. Two tools are replayed from a list of t
 	return nil
 }
 
-// countMoves counts tfhaul move for each outcome.
+// countMoves counts the calls of tfhaul move for each outcome.
 func (s *site) countMoves(ctx context.Context, t *table) (err error) {
 	first := fixtures.Spec{Serial: 7, Seed: 1, MinSize: 50_000}
 	second, foreign := first, fixtures.Spec{Serial: 3, Seed: 2, MinSize: 50_000}
@@ -90,7 +90,7 @@ func (s *site) countMoves(ctx context.Context, t *table) (err error) {
 	return nil
 }
 
-// countHauls counts tfhaul migrate, a state.
+// countHauls counts the calls of tfhaul migrate per state.
 func (s *site) countHauls(ctx context.Context, t *table) error {
 	n := 100
 	if s.quick {
@@ -145,7 +145,7 @@ func (s *site) countHaul(ctx context.Context, t *table, l *landscape, o serverOp
 	return each(", again", "already-there")
 }
 
-// countOthers counts what people use.
+// countOthers counts the calls of other tools.
 func (s *site) countOthers(ctx context.Context, t *table) (err error) {
 	v, err := s.open(ctx, serverOptions{})
 	if err != nil {

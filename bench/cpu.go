@@ -46,8 +46,8 @@ alternating rounds, including start-up.`, n, rounds)
 	return nil
 }
 
-// againstFloor moves the same states by tfhaul, by the bare loop, and by the loop with
-// a journal, in turn, and says what CPU time each took.
+// againstFloor moves the same states by tfhaul, by the bare loop, and by the loop with a
+// journal, in turn, and returns the CPU time of each.
 func (s *site) againstFloor(ctx context.Context, n int, median int64, rounds int) (took [3]time.Duration, err error) {
 	fmt.Fprintf(s.log, "  median %d KB\n", median/1000)
 	l, err := s.plant(ctx, n, median)
@@ -88,7 +88,7 @@ func (s *site) againstFloor(ctx context.Context, n int, median int64, rounds int
 	return took, nil
 }
 
-// intoEmpty lets a contestant move a landscape into a new server's empty workspaces.
+// intoEmpty runs a contestant with a landscape and a new server with empty workspaces.
 func (s *site) intoEmpty(ctx context.Context, l *landscape, contestant func(*server) (usage, error)) (u usage, err error) {
 	v, err := s.open(ctx, serverOptions{})
 	if err != nil {

@@ -16,11 +16,11 @@ import (
 	"tfhaul/migrate"
 )
 
-// floor is the role of the bare loop: for each line "file<TAB>workspace" of the file
-// in the first argument it makes the requests of a move and sends the bytes of a
-// move, eight at a time, and checks nothing. It is what one writes in a page of plain
-// Go: states are held whole, in memory, and encoding/json reads the one answer that is
-// needed. With a second argument it keeps a journal there, of three short lines a move.
+// floor is the role of the bare loop. For each line "file<TAB>workspace" of the file in the
+// first argument it sends the requests and the bytes of a move, eight moves in parallel,
+// and checks nothing. It is a page of plain Go: it holds whole states in memory, and
+// decodes the one response it needs with encoding/json. With a second argument it keeps a
+// journal there, of three short lines per move.
 func floor(arguments []string) error {
 	list, err := os.ReadFile(arguments[0])
 	if err != nil {
@@ -40,7 +40,7 @@ func floor(arguments []string) error {
 		if err != nil {
 			return err
 		}
-		defer func() { _ = journal.Close() }() // every line is on the disk
+		defer func() { _ = journal.Close() }() // sync every line to disk
 		announce = func() error { return journal.Append(migrate.Event{Event: migrate.EventIntent}) }
 	}
 	group, ctx := errgroup.WithContext(context.Background())
@@ -79,8 +79,8 @@ func (a *api) workspaceIDs(ctx context.Context) (map[string]string, error) {
 	return ids, nil
 }
 
-// bareMove reads a file, locks, creates, reads current, downloads and unlocks. It
-// announces what it writes before it does.
+// bareMove reads a file, locks, creates, reads current, downloads and unlocks. It journals
+// each write before sending it.
 func (a *api) bareMove(ctx context.Context, file, id string, announce func() error) error {
 	raw, err := os.ReadFile(file)
 	if err != nil {
@@ -116,8 +116,8 @@ func (a *api) bareMove(ctx context.Context, file, id string, announce func() err
 	return a.unlock(ctx, id)
 }
 
-// quickHeader reads of a state no more than its first lines, where Terraform puts
-// serial and lineage, besides its MD5, which the server insists on.
+// quickHeader reads only the first lines of a state, where Terraform puts serial and
+// lineage, and computes its MD5, which the server requires.
 func quickHeader(raw []byte) (header, error) {
 	var h header
 	decoder := json.NewDecoder(bytes.NewReader(raw))

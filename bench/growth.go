@@ -8,7 +8,7 @@ import (
 	"os"
 )
 
-// measureGrowth moves more and more states.
+// measureGrowth moves an increasing number of states.
 func measureGrowth(ctx context.Context, s *site, w io.Writer) error {
 	sizes := []int{10, 100, 1000, 10_000}
 	if s.quick {

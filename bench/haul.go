@@ -8,11 +8,11 @@ import (
 	"time"
 )
 
-// The limit of HCP Terraform, in requests a second and user.
+// The limit of HCP Terraform, in requests per second and user.
 const realLimit = 30
 
-// haulSizes say how many states are moved. The script and terraform work one by one,
-// so that what a sample takes grows exactly with the number.
+// haulSizes are the numbers of states to move. The script and terraform work one by one, so
+// their time grows linearly and a sample is enough.
 type haulSizes struct {
 	states, scripted, terraform int
 	latencies                   []time.Duration
@@ -55,7 +55,7 @@ also installs the providers of the configuration.`)
 	return nil
 }
 
-// compareHauls makes one row.
+// compareHauls returns one row of the table.
 func (s *site) compareHauls(ctx context.Context, l *landscape, sizes haulSizes, o serverOptions) (row []string, err error) {
 	v, err := s.open(ctx, o)
 	if err != nil {
@@ -97,7 +97,7 @@ func (s *site) compareHauls(ctx context.Context, l *landscape, sizes haulSizes, 
 	return row, nil
 }
 
-// sampleScript has the script move some of the states, and says how long all would take.
+// sampleScript runs the script for some of the states and extrapolates to all.
 func (s *site) sampleScript(ctx context.Context, l *landscape, sample int, o serverOptions) (took time.Duration, err error) {
 	v, err := s.open(ctx, o)
 	if err != nil {
@@ -115,8 +115,8 @@ func (s *site) sampleScript(ctx context.Context, l *landscape, sample int, o ser
 	return u.Wall * time.Duration(len(l.states)) / time.Duration(sample), v.look("the script", workspacesOf(some))
 }
 
-// sampleTerraform has terraform move states of the landscape's average size, and says
-// how long all would take.
+// sampleTerraform runs terraform for states of the landscape's average size and
+// extrapolates to all.
 func (s *site) sampleTerraform(ctx context.Context, l *landscape, sample int, o serverOptions) (took time.Duration, err error) {
 	v, err := s.open(ctx, o)
 	if err != nil {

@@ -14,12 +14,12 @@ import (
 	"tfhaul/fixtures"
 )
 
-// largeScript moves one large state by openssl, base64 and curl.
+// largeScript moves one large state with openssl, base64 and curl.
 //
 //go:embed large.sh
 var largeScript string
 
-// A largeSize is how large a state is, and how often it is moved.
+// A largeSize is the size of a state, and how often to move it.
 type largeSize struct {
 	bytes  int64
 	rounds int
@@ -109,8 +109,8 @@ func (s *site) compareLarge(ctx context.Context, size largeSize, start int64) (r
 	return append(row, times(speed[0], speed[3]), times(speed[1], speed[3]), mb(peak-start)), nil
 }
 
-// intoOne lets a contestant move into the one empty workspace of a new server that
-// keeps states in files.
+// intoOne runs a contestant with a new server that keeps states in files and has one empty
+// workspace.
 func (s *site) intoOne(ctx context.Context, contestant func(*server) (usage, error)) (u usage, err error) {
 	v, err := s.open(ctx, serverOptions{OnDisk: true})
 	if err != nil {

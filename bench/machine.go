@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// describeMachine says on what the figures were taken, without naming the machine.
+// describeMachine describes the hardware and software without naming the machine.
 func describeMachine() string {
 	parts := []string{fmt.Sprintf("%d cores", runtime.NumCPU())}
 	if m := firstMatch("/proc/cpuinfo", `model name\s*:\s*(.+)`); m != "" {
@@ -28,7 +28,7 @@ func describeMachine() string {
 	return strings.Join(append(parts, system, runtime.Version()), ", ")
 }
 
-// firstMatch is the first group of a pattern in a file, or "".
+// firstMatch returns the first group of a pattern in a file, or "".
 func firstMatch(file, pattern string) string {
 	content, err := os.ReadFile(file)
 	if err != nil {

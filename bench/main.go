@@ -1,13 +1,13 @@
-// Command bench measures tfhaul against what people use instead of it, and against
-// the floor that the server's limit or the machine set. Every comparison is made in
-// one run and told as a ratio, and the results are written as a page of Markdown:
+// Command bench measures tfhaul against the tools that people use instead, and against
+// the minimum set by the server's limit or the machine. Each comparison is made in one
+// run and reported as a ratio, and the results are written as a Markdown page:
 //
-//	go run ./bench                  all of it, into docs/performance.md: a quarter of an hour
+//	go run ./bench                  everything, to docs/performance.md: 15 minutes
 //	go run ./bench -quick           small sizes, to standard output: a minute or two
-//	go run ./bench -only calls,cpu  some of it
+//	go run ./bench -only calls,cpu  only some sections
 //
-// The server is the embedded one, in a process of its own, over TLS. What is measured
-// is the real tfhaul binary, built from the module that this is run in. Comparisons
+// The server is the embedded one, in a separate process, over TLS. The measured program
+// is the real tfhaul binary, built from the module in the current directory. Comparisons
 // with programs that are not installed are left out, and the page says so.
 package main
 
@@ -26,7 +26,7 @@ import (
 	"time"
 )
 
-// measurements are all there are, in the order of the page.
+// measurements lists all measurements in the order of the page.
 var measurements = []measurement{
 	{"calls", "API calls", measureCalls},
 	{"haul", "A haul of many states", measureHauls},
@@ -47,12 +47,12 @@ type measurement struct {
 // A site is what measurements need: the binary, a folder, and how much to measure.
 type site struct {
 	tfhaul string // the binary
-	dir    string // for temporary files; on a disk, as users' files are
+	dir    string // for temporary files; on a disk, like users' files
 	quick  bool
-	log    io.Writer // progress, for a person
+	log    io.Writer // progress messages
 }
 
-// The roles in which the program starts itself; see process.go, serve.go and floor.go.
+// Roles in which the program starts itself; see process.go, serve.go and floor.go.
 var roles = map[string]func(arguments []string) error{
 	"spawn": spawn,
 	"serve": serve,
@@ -78,13 +78,13 @@ func main() {
 func run(ctx context.Context) (err error) {
 	var (
 		only  = flag.String("only", "", "measure only `NAMES`, separated by commas: "+strings.Join(names(), ", "))
-		quick = flag.Bool("quick", false, "small sizes: to see that it works, not to quote")
-		out   = flag.String("out", "", "write the page to `FILE`; what is not measured now stays as it is there (default docs/performance.md, with -quick standard output)")
+		quick = flag.Bool("quick", false, "small sizes, to check that it works; do not quote the results")
+		out   = flag.String("out", "", "write the page to `FILE`, keeping sections that are not measured now (default docs/performance.md, with -quick standard output)")
 		dir   = flag.String("dir", "", "make temporary files in `DIR`, which needs about 10 GB (default: the system's)")
 	)
 	flag.Parse()
 	if flag.NArg() > 0 {
-		return fmt.Errorf("%q is not understood: there are only flags", flag.Args())
+		return fmt.Errorf("unexpected argument %q: there are only flags", flag.Args())
 	}
 	chosen, err := choose(*only)
 	if err != nil {
@@ -117,7 +117,7 @@ func run(ctx context.Context) (err error) {
 		}
 		fmt.Fprintf(s.log, "%s: %s\n", m.name, time.Since(start).Round(time.Second))
 		p.put(m.title, section.String())
-		// What was measured is kept, whatever becomes of the rest.
+		// Keep what was measured, even if the rest fails.
 		if err := p.write(*out); err != nil {
 			return err
 		}
@@ -144,20 +144,20 @@ func choose(only string) ([]measurement, error) {
 	for name := range strings.SplitSeq(only, ",") {
 		i := slices.IndexFunc(measurements, func(m measurement) bool { return m.name == name })
 		if i < 0 {
-			return nil, fmt.Errorf("there is no measurement %q: there are %s", name, strings.Join(names(), ", "))
+			return nil, fmt.Errorf("unknown measurement %q: use %s", name, strings.Join(names(), ", "))
 		}
 		chosen = append(chosen, measurements[i])
 	}
 	return chosen, nil
 }
 
-// buildTfhaul builds the binary as releases are built.
+// buildTfhaul builds the binary like a release.
 func buildTfhaul(ctx context.Context, dir string) (string, error) {
 	name := filepath.Join(dir, "tfhaul"+exeSuffix)
 	return name, build(ctx, name, "tfhaul", "-ldflags=-s -w")
 }
 
-// build builds a package of this module, without the paths of this machine.
+// build builds a package of this module without paths of this machine.
 func build(ctx context.Context, name, pkg string, flags ...string) error {
 	arguments := append([]string{"build", "-trimpath", "-o", name}, flags...)
 	output, err := exec.CommandContext(ctx, "go", append(arguments, pkg)...).CombinedOutput()

@@ -11,13 +11,13 @@ import (
 	"time"
 )
 
-// findings is what was learnt from profiles: hand-written, after the figures.
+// findings is the hand-written part about what profiles showed, after the figures.
 //
 //go:embed findings.md
 var findings string
 
-// A page is the document that the results are written as. A section that is not
-// measured now stays as it is there, with the date and machine that it names.
+// A page is the document with the results. A section that is not measured again stays
+// unchanged, with the date and machine that it names.
 type page struct {
 	machine  string
 	quick    bool
@@ -27,7 +27,7 @@ type page struct {
 // heading starts a section.
 const heading = "## "
 
-// read takes over the sections of a page that is there already.
+// read takes the sections from an existing page.
 func (p *page) read(file string) error {
 	p.sections = map[string]string{}
 	content, err := os.ReadFile(file)
@@ -43,7 +43,7 @@ func (p *page) read(file string) error {
 	return err
 }
 
-// put puts a section into its place.
+// put sets a section.
 func (p *page) put(title, body string) {
 	if p.sections == nil {
 		p.sections = map[string]string{}
@@ -55,7 +55,7 @@ func (p *page) put(title, body string) {
 	p.sections[title] = fmt.Sprintf("%s\n_%s; %s.%s_\n", strings.TrimSpace(body)+"\n", time.Now().Format(time.DateOnly), p.machine, sizes)
 }
 
-// write writes the page to a file; "" is none.
+// write writes the page to a file, unless the name is "".
 func (p *page) write(file string) error {
 	if file == "" {
 		return nil
@@ -99,7 +99,7 @@ func (p *page) print(w io.Writer) error {
 	return err
 }
 
-// A table is one of Markdown.
+// A table is a Markdown table.
 type table struct {
 	head []string
 	rows [][]string
@@ -107,7 +107,7 @@ type table struct {
 
 func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
 
-// print writes the table; the first column is text, the others are figures.
+// print writes the table; the first column is text, the others are numbers.
 func (t *table) print(w io.Writer) {
 	width := make([]int, len(t.head))
 	for _, row := range append([][]string{t.head}, t.rows...) {
@@ -144,7 +144,7 @@ func (t *table) print(w io.Writer) {
 // say writes a paragraph.
 func say(w io.Writer, format string, args ...any) { fmt.Fprintf(w, format+"\n\n", args...) }
 
-// seconds, ms, mb and times write figures.
+// seconds, ms, mb and times format numbers.
 func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }
 func ms(d time.Duration) string      { return fmt.Sprintf("%.2f ms", d.Seconds()*1e3) }
 func mb(bytes int64) string {

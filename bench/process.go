@@ -15,29 +15,28 @@ import (
 	"time"
 )
 
-// A usage is what a process, and those that it started and waited for, took.
+// A usage is what a process and its children used.
 type usage struct {
 	Wall time.Duration
 	CPU  time.Duration // user and system
-	Peak int64         // the largest resident set of one of them, in bytes; 0 where the system does not tell
+	Peak int64         // the largest resident set of one process, in bytes; 0 if the system does not report it
 	Exit int
 }
 
-// A task is a program to run and to measure.
+// A task is a program to run and measure.
 type task struct {
 	dir  string
-	env  []string // besides the environment's own
+	env  []string // in addition to the environment's own
 	args []string
-	// exits are the exit codes that are no failure, besides 0.
+	// exits are exit codes, besides 0, that are not failures.
 	exits []int
-	// mute has what it prints thrown away by the system: to take it costs time on the
+	// mute discards the program's output in the system: reading it would take time on the
 	// other core.
 	mute bool
 }
 
-// measure runs a task and says what it took, and what it printed. It is started by
-// a small process of its own: on Linux a process begins with the peak memory of the
-// one that starts it.
+// measure runs a task and returns what it used and printed. A small separate process starts
+// the task, because on Linux a process begins with the peak memory of its parent.
 func (s *site) measure(ctx context.Context, t task) (usage, []byte, error) {
 	var u usage
 	self, err := os.Executable()
@@ -69,8 +68,8 @@ func (s *site) measure(ctx context.Context, t task) (usage, []byte, error) {
 	return u, stdout.Bytes(), nil
 }
 
-// spawn is the role of the small process: it runs the program in its arguments and
-// writes what it took into the file in the first.
+// spawn is the role of the small process: it runs the program in its arguments and writes
+// the usage to the file in the first.
 func spawn(arguments []string) error {
 	cmd := exec.Command(arguments[1], arguments[2:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
@@ -88,8 +87,8 @@ func spawn(arguments []string) error {
 	return os.WriteFile(arguments[0], told, 0o600)
 }
 
-// environment is the process's own without what would reach the programs that are
-// measured by mistake, and with what is given.
+// environment returns this process's environment with the given variables, but without
+// those that would influence the measured programs.
 func environment(given []string) []string {
 	var env []string
 	for _, v := range os.Environ() {
@@ -101,13 +100,13 @@ func environment(given []string) []string {
 	return append(append(env, "CHECKPOINT_DISABLE=1", "TF_IN_AUTOMATION=1"), given...)
 }
 
-// lastLines are enough of an output to see why a program failed.
+// lastLines returns enough output to see why a program failed.
 func lastLines(output string) string {
 	const enough = 2000
 	return output[max(0, len(output)-enough):]
 }
 
-// installed tells whether a program is there.
+// installed reports whether a program is installed.
 func installed(programs ...string) bool {
 	for _, p := range programs {
 		if _, err := exec.LookPath(p); err != nil {
@@ -117,7 +116,7 @@ func installed(programs ...string) bool {
 	return true
 }
 
-// median is the middle of the values, by what is asked of each.
+// median returns the median of each field.
 func median[T any, K cmp.Ordered](of []T, key func(T) K) T {
 	sorted := slices.SortedFunc(slices.Values(of), func(a, b T) int { return cmp.Compare(key(a), key(b)) })
 	return sorted[len(sorted)/2]

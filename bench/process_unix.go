@@ -10,7 +10,7 @@ import (
 
 const exeSuffix = ""
 
-// peakOf is the largest resident set in bytes.
+// peakOf returns the largest resident set in bytes.
 func peakOf(p *os.ProcessState) int64 {
 	took, ok := p.SysUsage().(*syscall.Rusage)
 	if !ok {
@@ -19,5 +19,5 @@ func peakOf(p *os.ProcessState) int64 {
 	if runtime.GOOS == "darwin" {
 		return int64(took.Maxrss)
 	}
-	return int64(took.Maxrss) << 10 // the others count in KB
+	return int64(took.Maxrss) << 10 // other systems count in KB
 }

@@ -4,5 +4,5 @@ import "os"
 
 const exeSuffix = ".exe"
 
-// peakOf is 0: Windows does not tell it with the end of a process.
+// peakOf returns 0: Windows does not report the value when a process ends.
 func peakOf(*os.ProcessState) int64 { return 0 }

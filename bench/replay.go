@@ -13,14 +13,14 @@ import (
 	"os"
 )
 
-// An api is a bare client of a server: net/http, and no more of JSON:API than is needed.
+// An api is a minimal client of a server: net/http and the necessary parts of JSON:API.
 type api struct {
 	client *http.Client
 	base   string
 	token  string
 }
 
-// bareAPI makes a client by the variables that an env file exports.
+// bareAPI returns a client with the variables that an env file exports.
 func bareAPI(getenv func(string) string, connections int) (*api, error) {
 	pem, err := os.ReadFile(getenv("TFHAUL_CA_FILE"))
 	if err != nil {
@@ -34,7 +34,7 @@ func bareAPI(getenv func(string) string, connections int) (*api, error) {
 	}}}, nil
 }
 
-// ask makes a request and reads the answer into what is given; nil drops it.
+// ask sends a request and decodes the response into a value; nil discards it.
 func (a *api) ask(ctx context.Context, method, path string, body io.Reader, size int64, into any) error {
 	req, err := http.NewRequestWithContext(ctx, method, a.base+path, body)
 	if err != nil {
@@ -62,12 +62,12 @@ func (a *api) send(req *http.Request, into any) error {
 	return err
 }
 
-// small makes a request with a body of a few bytes.
+// small sends a request with a body of a few bytes.
 func (a *api) small(ctx context.Context, method, path, body string, into any) error {
 	return a.ask(ctx, method, path, bytes.NewReader([]byte(body)), int64(len(body)), into)
 }
 
-// signed is what a state version's document says of its signed addresses.
+// signed holds the signed URLs in a state version's document.
 type signed struct {
 	Data struct {
 		ID         string
@@ -78,19 +78,20 @@ type signed struct {
 	}
 }
 
-// identified is the part of a document that names what it is about.
+// identified is the part of a document with the resource's ID.
 type identified struct {
 	Data struct{ ID string }
 }
 
-// workspaceID asks for a workspace by its name.
+// workspaceID returns the ID of a workspace.
 func (a *api) workspaceID(ctx context.Context, name string) (string, error) {
 	var doc identified
 	err := a.small(ctx, http.MethodGet, "organizations/"+organization+"/workspaces/"+name, "", &doc)
 	return doc.Data.ID, err
 }
 
-// stateVersion is the document that creates a state version, with the state in it or not.
+// stateVersion returns the document that creates a state version, with or without the
+// state.
 func stateVersion(h header, raw []byte) []byte {
 	doc := fmt.Appendf(nil, `{"data":{"type":"state-versions","attributes":{"serial":%d,"lineage":%q,"md5":%q`, h.Serial, h.Lineage, h.md5)
 	if raw != nil {
@@ -101,10 +102,10 @@ func stateVersion(h header, raw []byte) []byte {
 	return append(doc, `}}}`...)
 }
 
-// byTFM makes the requests that tfm's "copy states" makes at the destination and at
-// the source for one workspace: it reads the workspace, lists
-// the state versions at the source and at the destination, reads one, locks, creates,
-// reads it again, and unlocks. Here source and destination are one server.
+// byTFM sends the requests of tfm's "copy states" at the source and the destination for one
+// workspace: it reads the workspace, lists the state versions at the source and at the
+// destination, reads one, locks, creates, reads it again, and unlocks. Here source and
+// destination are one server.
 func (a *api) byTFM(ctx context.Context, from, to string, raw []byte) error {
 	id, err := a.workspaceID(ctx, to)
 	if err != nil {
@@ -137,9 +138,9 @@ func (a *api) byTFM(ctx context.Context, from, to string, raw []byte) error {
 	return a.unlock(ctx, id)
 }
 
-// byProvider makes the requests that the provider of tf-migrate makes for one
-// workspace, besides terraform init and terraform state pull: it reads the workspace,
-// locks, announces the state version, uploads its bytes, reads it, and unlocks.
+// byProvider sends the requests of tf-migrate's provider for one workspace, apart from
+// those of terraform init and terraform state pull: it reads the workspace, locks,
+// announces the state version, uploads its bytes, reads it, and unlocks.
 func (a *api) byProvider(ctx context.Context, to string, raw []byte) error {
 	id, err := a.workspaceID(ctx, to)
 	if err != nil {
@@ -188,7 +189,7 @@ func (a *api) create(ctx context.Context, id string, raw []byte, inline bool, in
 	return a.ask(ctx, http.MethodPost, "workspaces/"+id+"/state-versions", bytes.NewReader(doc), int64(len(doc)), into)
 }
 
-// download reads a state version's bytes and drops them.
+// download reads a state version's bytes and discards them.
 func (a *api) download(ctx context.Context, sv signed) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, sv.Data.Attributes.Download, nil)
 	if err != nil {

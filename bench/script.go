@@ -5,16 +5,16 @@ import (
 	_ "embed"
 )
 
-// script is the documentation's sequence for one state after the other, by curl, as
-// scripts that people pass on do it.
+// script follows the sequence in the documentation for one state after another, with curl,
+// as published scripts do.
 //
 //go:embed documentation.sh
 var script string
 
-// scripted are the programs that it needs.
+// scripted lists the programs it needs.
 var scripted = []string{"sh", "curl", "jq", "openssl", "base64"}
 
-// byScript moves states by the script.
+// byScript moves states with the script.
 func (s *site) byScript(ctx context.Context, v *server, states []state) (usage, error) {
 	list, err := s.list(states)
 	if err != nil {

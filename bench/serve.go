@@ -18,15 +18,15 @@ import (
 	"tfhaul/tfesim"
 )
 
-// The organization that everything is moved into.
+// The organization of all workspaces.
 const organization = "demo"
 
-// serverOptions say what the server is like.
+// serverOptions configure the server.
 type serverOptions struct {
-	Limit   int // requests a second; 0 for none
+	Limit   int // requests per second; 0 means none
 	Latency time.Duration
 	HCP     bool
-	OnDisk  bool // states are kept in files, not in memory
+	OnDisk  bool // keep states in files instead of memory
 
 	Dir string // of its files
 }
@@ -34,21 +34,22 @@ type serverOptions struct {
 // An order is a line that the server's process reads, and an answer one that it writes.
 type order struct {
 	Do string
-	// Workspaces to make, or to look at.
+	// Workspaces to create, or to examine.
 	Workspaces []string
-	// File to seed the first of them with.
+	// File with the state for the first of them.
 	File string
 }
 
 type answer struct {
 	Error string `json:",omitempty"`
 	Tally tally
-	// Holding is how many workspaces have a current state version, Locked how many are locked.
+	// Holding is how many workspaces have a current state version, Locked how many are
+	// locked.
 	Holding, Locked int
 }
 
-// serve is the role of the server's process. It takes its options from the first
-// argument and orders from standard input, and ends with it.
+// serve is the role of the server's process. It reads its options from the first argument
+// and orders from standard input, and ends with it.
 func serve(arguments []string) error {
 	var o serverOptions
 	if err := json.Unmarshal([]byte(arguments[0]), &o); err != nil {
@@ -56,7 +57,7 @@ func serve(arguments []string) error {
 	}
 	options := tfesim.Options{Organizations: []string{organization}, RateLimit: o.Limit, Latency: o.Latency, ExecutionMode: "local"}
 	if o.Limit == 0 {
-		options.RateLimit = -1 // announces none
+		options.RateLimit = -1 // announce none
 	}
 	if o.HCP {
 		options.Personality = tfesim.HCP
@@ -76,7 +77,7 @@ func serve(arguments []string) error {
 		return errors.Join(err, running.Close())
 	}
 	orders, answers := json.NewDecoder(os.Stdin), json.NewEncoder(os.Stdout)
-	if err := answers.Encode(answer{}); err != nil { // it is ready
+	if err := answers.Encode(answer{}); err != nil { // ready
 		return errors.Join(err, running.Close())
 	}
 	for {
@@ -124,9 +125,9 @@ func obey(sim *tfesim.Server, o order) (a answer) {
 	return a
 }
 
-// A server is the embedded TFE in another process.
+// A server is the embedded TFE in a separate process.
 type server struct {
-	env     map[string]string // as docs/sim.md describes it
+	env     map[string]string // as described in docs/sim.md
 	dir     string
 	cmd     *exec.Cmd
 	orders  io.WriteCloser
@@ -170,7 +171,7 @@ func (s *site) open(ctx context.Context, o serverOptions) (*server, error) {
 	return v, nil
 }
 
-// readEnv reads the export lines of a server's env file.
+// readEnv parses the export lines of a server's env file.
 func readEnv(file string) (map[string]string, error) {
 	content, err := os.ReadFile(file)
 	if err != nil {
@@ -183,7 +184,7 @@ func readEnv(file string) (map[string]string, error) {
 	return env, nil
 }
 
-// environ is the environment in which programs find the server.
+// environ returns the environment in which programs find the server.
 func (v *server) environ() []string {
 	var env []string
 	for name, value := range v.env {
@@ -192,7 +193,7 @@ func (v *server) environ() []string {
 	return env
 }
 
-// address is where a workspace is, or the organization if it is "".
+// address returns the address of a workspace, or of the organization for "".
 func (v *server) address(workspace string) string {
 	return strings.TrimSuffix(v.env["TFE_HOSTNAME"]+"/"+organization+"/"+workspace, "/")
 }
@@ -200,10 +201,10 @@ func (v *server) address(workspace string) string {
 func (v *server) do(o order) (answer, error) {
 	var a answer
 	if err := json.NewEncoder(v.orders).Encode(o); err != nil {
-		return a, fmt.Errorf("the server is gone: %w", err)
+		return a, fmt.Errorf("the server has exited: %w", err)
 	}
 	if err := v.answers.Decode(&a); err != nil {
-		return a, fmt.Errorf("the server is gone: %w", err)
+		return a, fmt.Errorf("the server has exited: %w", err)
 	}
 	if a.Error != "" {
 		return a, errors.New(a.Error)
@@ -211,15 +212,15 @@ func (v *server) do(o order) (answer, error) {
 	return a, nil
 }
 
-// close ends the server and removes what it kept.
+// close stops the server and removes its files.
 func (v *server) close() error {
 	return errors.Join(v.orders.Close(), v.cmd.Wait(), os.RemoveAll(v.dir))
 }
 
-// A tally counts requests as the server saw them.
+// A tally counts requests as seen by the server.
 type tally struct {
-	API     int // what the rate limit counts
-	Limited int // those of them that were refused for it
+	API     int // counted by the rate limit
+	Limited int // refused because of the limit
 	Blobs   int // uploads to and downloads from signed addresses
 }
 
@@ -235,21 +236,21 @@ func (t *tally) add(q tfesim.Request) {
 	}
 }
 
-// counts tells what was asked of the server since the last call.
+// counts returns the requests since the last call.
 func (v *server) counts() (tally, error) {
 	a, err := v.do(order{Do: "counts"})
 	return a.Tally, err
 }
 
-// look fails unless each workspace holds a state and none is locked: a program that
-// did not do its work is not to be compared.
+// look fails unless every workspace has a state and none is locked: a program that did not
+// finish its work must not be compared.
 func (v *server) look(who string, workspaces []string) error {
 	a, err := v.do(order{Do: "look", Workspaces: workspaces})
 	if err != nil {
 		return err
 	}
 	if a.Holding != len(workspaces) || a.Locked > 0 {
-		return fmt.Errorf("after %s, %d of %d workspaces hold a state and %d are locked", who, a.Holding, len(workspaces), a.Locked)
+		return fmt.Errorf("after %s, %d of %d workspaces have a state and %d are locked", who, a.Holding, len(workspaces), a.Locked)
 	}
 	return nil
 }

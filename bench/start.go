@@ -17,8 +17,7 @@ import (
 	"strings"
 )
 
-// measureStart measures how long a command takes that does nothing, and of what the
-// binary is made.
+// measureStart measures how long a trivial command takes, and what the binary consists of.
 func measureStart(ctx context.Context, s *site, w io.Writer) error {
 	rounds := 21
 	if s.quick {
@@ -67,7 +66,7 @@ prints a line and with terraform version. The table shows medians of %d runs.`, 
 	return s.weigh(ctx, w)
 }
 
-// buildLeast builds the program that prints a line.
+// buildLeast builds the program that prints one line.
 func (s *site) buildLeast(ctx context.Context) (string, error) {
 	dir := filepath.Join(s.dir, "least")
 	if err := os.Mkdir(dir, 0o755); err != nil {
@@ -81,7 +80,7 @@ func (s *site) buildLeast(ctx context.Context) (string, error) {
 	return binary, build(ctx, binary, source, "-ldflags=-s -w")
 }
 
-// slowestInits says which packages take longest to initialise.
+// slowestInits lists the packages that take longest to initialize.
 func (s *site) slowestInits(ctx context.Context, w io.Writer) error {
 	cmd := exec.CommandContext(ctx, s.tfhaul, "version")
 	cmd.Env = environment([]string{"GODEBUG=inittrace=1"})
@@ -113,7 +112,7 @@ func (s *site) slowestInits(ctx context.Context, w io.Writer) error {
 	return nil
 }
 
-// weigh says what the largest modules cost in the binary.
+// weigh lists what the largest modules add to the binary.
 func (s *site) weigh(ctx context.Context, w io.Writer) error {
 	whole := filepath.Join(s.dir, "tfhaul-with-symbols"+exeSuffix)
 	if err := build(ctx, whole, "tfhaul"); err != nil {
@@ -133,7 +132,7 @@ func (s *site) weigh(ctx context.Context, w io.Writer) error {
 	for lines.Scan() {
 		size, kind, name, ok := parseSymbol(lines.Text())
 		if !ok || !strings.ContainsAny(kind, "tTrR") {
-			continue // what is made when the program starts takes no room in the file
+			continue // variables initialized at start take no space in the file
 		}
 		sizes[modules.owner(name)] += size
 		total += size
@@ -159,7 +158,7 @@ for the runtime (line numbers, types, garbage collection), which grow with the c
 	return nil
 }
 
-// parseSymbol reads a line of go tool nm -size -type: address, size, type, name.
+// parseSymbol parses a line of go tool nm -size -type: address, size, type, name.
 func parseSymbol(line string) (size int64, kind, name string, ok bool) {
 	fields := strings.Fields(line)
 	if len(fields) < 4 {
@@ -169,10 +168,10 @@ func parseSymbol(line string) (size int64, kind, name string, ok bool) {
 	return size, fields[2], fields[3], err == nil
 }
 
-// packageModules say which module a package is of.
+// packageModules maps packages to their modules.
 type packageModules map[string]string
 
-// modulesOf lists what is built into the binary.
+// modulesOf lists the modules in the binary.
 func modulesOf(ctx context.Context) (packageModules, error) {
 	list, err := exec.CommandContext(ctx, "go", "list", "-deps", "-f", "{{.ImportPath}} {{with .Module}}{{.Path}}{{end}}", "tfhaul").Output()
 	if err != nil {
@@ -186,7 +185,7 @@ func modulesOf(ctx context.Context) (packageModules, error) {
 	return modules, nil
 }
 
-// family puts together the modules of one project.
+// family groups the modules of one project.
 func family(module string) string {
 	for _, prefix := range []string{"github.com/aws/", "golang.org/x/"} {
 		if strings.HasPrefix(module, prefix) {
@@ -196,8 +195,8 @@ func family(module string) string {
 	return module
 }
 
-// owner finds the module of a symbol by the longest package path before a dot. Types
-// that the compiler made up, strings and the like have none.
+// owner finds the module of a symbol by the longest package path before a dot.
+// Compiler-generated types, strings and the like have none.
 func (p packageModules) owner(symbol string) string {
 	symbol = strings.ReplaceAll(symbol, "%2e", ".")
 	symbol = strings.TrimPrefix(strings.TrimPrefix(symbol, "go:itab.*"), "go:itab.")
@@ -216,7 +215,7 @@ func (p packageModules) owner(symbol string) string {
 	return "tables and constants without a module"
 }
 
-// before is what comes before the first of the characters.
+// before returns the text before the first of the characters.
 func before(s, chars string) string {
 	if i := strings.IndexAny(s, chars); i >= 0 {
 		return s[:i]

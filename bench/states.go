@@ -20,7 +20,7 @@ import (
 	"tfhaul/pairing"
 )
 
-// A state is a file and the workspace that it is to go into.
+// A state is a file and the workspace for it.
 type state struct {
 	file, workspace string
 	size            int64
@@ -66,9 +66,9 @@ func (s *site) plant(ctx context.Context, n int, median int64) (*landscape, erro
 	return l, settle(dir)
 }
 
-// settle makes files look as old as files that somebody migrates are: what was
-// written in the last two seconds is read twice, because it may still change. And it
-// has the system write them to the disk now, and not while somebody is measured.
+// settle makes files look as old as in a real migration: files written within the last two
+// seconds are read twice, because they may still change. It also writes them to disk now,
+// so that this does not disturb a measurement.
 func settle(dir string) error {
 	old := time.Now().Add(-time.Hour)
 	err := filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
@@ -105,7 +105,7 @@ func (s *site) list(states []state) (string, error) {
 	return f.Name(), f.Close()
 }
 
-// writeState writes one made-up state of about so many bytes.
+// writeState writes one generated state of about this many bytes.
 func (s *site) writeState(name string, spec fixtures.Spec) (string, error) {
 	dir, err := os.MkdirTemp(s.dir, "state-*")
 	if err != nil {
@@ -129,14 +129,14 @@ func (s *site) writeState(name string, spec fixtures.Spec) (string, error) {
 	return path, settle(dir)
 }
 
-// header is what the API wants to know of a state.
+// header holds the attributes that the API requires.
 type header struct {
 	Serial  int64  `json:"serial"`
 	Lineage string `json:"lineage"`
 	md5     string
 }
 
-// headerOf reads a state whole, as scripts do.
+// headerOf reads a whole state, as scripts do.
 func headerOf(raw []byte) (header, error) {
 	var h header
 	err := json.Unmarshal(raw, &h)
@@ -145,8 +145,8 @@ func headerOf(raw []byte) (header, error) {
 	return h, err
 }
 
-// plainState writes a state that the real terraform takes without any provider: of
-// terraform_data alone. It has at least so many bytes.
+// plainState writes a state that the real terraform accepts without a provider: it contains
+// only terraform_data. It has at least this many bytes.
 func plainState(w io.Writer, serial int, lineage string, size int) error {
 	b := bufio.NewWriter(w)
 	fmt.Fprintf(b, "{\n  \"version\": 4,\n  \"terraform_version\": \"1.5.0\",\n  \"serial\": %d,\n  \"lineage\": %q,\n  \"outputs\": {},\n  \"resources\": [", serial, lineage)

@@ -8,8 +8,8 @@ import (
 )
 
 // byTerraform moves a state from a local backend with the real terraform, as its
-// documentation advises: terraform init with the remote backend configured, which
-// asks whether to copy the state, and is told beforehand that it is.
+// documentation recommends: terraform init with the remote backend configured. The
+// confirmation to copy the state is given in advance.
 func (s *site) byTerraform(ctx context.Context, v *server, workspace string, size int) (usage, error) {
 	dir, err := os.MkdirTemp(s.dir, "terraform-*")
 	if err != nil {

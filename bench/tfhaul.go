@@ -12,7 +12,7 @@ import (
 // exitRefused is the exit code of a move that was refused.
 const exitRefused = 3
 
-// move runs tfhaul move for one file and says what it took and how it ended.
+// move runs tfhaul move for one file and returns what it used and how it ended.
 func (s *site) move(ctx context.Context, v *server, file, workspace string, flags ...string) (usage, string, error) {
 	args := append([]string{s.tfhaul, "move", "--json", "--backup-dir", filepath.Join(s.dir, "backup")}, flags...)
 	u, out, err := s.measure(ctx, task{env: v.environ(), args: append(args, file, v.address(workspace)), exits: []int{exitRefused}})
@@ -23,8 +23,8 @@ func (s *site) move(ctx context.Context, v *server, file, workspace string, flag
 	return u, result.Outcome, err
 }
 
-// haul runs tfhaul migrate for a landscape, and fails unless every state ended in
-// the outcome that is wanted.
+// haul runs tfhaul migrate for a landscape, and fails unless every state has the expected
+// outcome.
 func (s *site) haul(ctx context.Context, v *server, l *landscape, parallelism int, outcome string, flags ...string) (usage, error) {
 	journals, err := os.MkdirTemp(s.dir, "journal-*")
 	if err != nil {

@@ -23,15 +23,15 @@ func errorsOf(t *testing.T, body string) errorDocument {
 	t.Helper()
 	var d errorDocument
 	if err := json.Unmarshal([]byte(body), &d); err != nil || len(d.Errors) == 0 {
-		t.Fatalf("the body is no JSON:API error document (%d bytes)", len(body))
+		t.Fatalf("the body is not a JSON:API error document (%d bytes)", len(body))
 	}
 	return d
 }
 
 const otherLineage = "11111111-2222-3333-4444-555555555555"
 
-// Every row of the answers table: what is sent to a workspace that holds serial 5, what is
-// answered, and what the server holds afterwards.
+// Every row of the answers table: what is sent to a workspace with serial 5, the response,
+// and what the server stores afterwards.
 func TestCreateStateVersionAnswers(t *testing.T) {
 	held := state(5, lineage)
 	newer, same, older := state(6, lineage), held, state(4, lineage)
@@ -51,7 +51,7 @@ func TestCreateStateVersionAnswers(t *testing.T) {
 		prepare     func(*sim) error
 		body        string
 		status      int
-		detail      string // "*": any
+		detail      string // "*" means any
 		arrives     bool
 	}{
 		{name: "a higher serial", body: versionDocument(6, md5Of(newer), lineage, newer, ""), status: 201, arrives: true},
@@ -74,30 +74,30 @@ func TestCreateStateVersionAnswers(t *testing.T) {
 			body: versionDocument(6, md5Of(newer), lineage, newer, ""), status: 409, detail: "*"},
 		{name: "locked by a run", prepare: func(s *sim) error { _, err := s.LockByRun("demo", "net"); return err },
 			body: versionDocument(6, md5Of(newer), lineage, newer, ""), status: 409, detail: "*"},
-		{name: "content that is not of the MD5", body: versionDocument(6, md5Of(older), lineage, newer, ""), status: 400,
+		{name: "content that does not match the MD5", body: versionDocument(6, md5Of(older), lineage, newer, ""), status: 400,
 			detail: "The MD5 parameter passed does not match the MD5 of the provided state"},
-		{name: "no workspace", workspace: "missing", body: versionDocument(6, md5Of(newer), lineage, newer, ""), status: 404},
+		{name: "a missing workspace", workspace: "missing", body: versionDocument(6, md5Of(newer), lineage, newer, ""), status: 404},
 		{name: "an organization token", identity: tfesim.Organization, body: versionDocument(6, md5Of(newer), lineage, newer, ""), status: 404},
-		{name: "a user who may only read", identity: tfesim.ReadOnly, body: versionDocument(6, md5Of(newer), lineage, newer, ""), status: 404},
-		{name: "a user of no organization", identity: tfesim.Outsider, body: versionDocument(6, md5Of(newer), lineage, newer, ""), status: 404},
+		{name: "a read-only user", identity: tfesim.ReadOnly, body: versionDocument(6, md5Of(newer), lineage, newer, ""), status: 404},
+		{name: "a user outside the organization", identity: tfesim.Outsider, body: versionDocument(6, md5Of(newer), lineage, newer, ""), status: 404},
 		{name: "an expired token", identity: tfesim.Expired, body: versionDocument(6, md5Of(newer), lineage, newer, ""), status: 401},
 		{name: "no serial", body: `{"data":{"type":"state-versions","attributes":{"md5":"` + md5Of(newer) + `"}}}`, status: 422, detail: "param is missing or the value is empty: serial"},
 		{name: "no MD5", body: `{"data":{"type":"state-versions","attributes":{"serial":6}}}`, status: 422, detail: "param is missing or the value is empty: md5"},
 		{name: "a serial that is text", body: `{"data":{"type":"state-versions","attributes":{"serial":"6","md5":"` + md5Of(newer) + `"}}}`, status: 422, detail: "*"},
-		{name: "a serial that is no integer", body: `{"data":{"type":"state-versions","attributes":{"serial":6.0,"md5":"` + md5Of(newer) + `"}}}`, status: 422, detail: "*"},
-		{name: "no base64", body: `{"data":{"type":"state-versions","attributes":{"serial":6,"md5":"` + md5Of(newer) + `","state":"%%%"}}}`, status: 422, detail: "*"},
-		{name: "a state that is no string", body: `{"data":{"type":"state-versions","attributes":{"serial":6,"md5":"` + md5Of(newer) + `","state":{}}}}`, status: 422, detail: "*"},
+		{name: "a serial that is not an integer", body: `{"data":{"type":"state-versions","attributes":{"serial":6.0,"md5":"` + md5Of(newer) + `"}}}`, status: 422, detail: "*"},
+		{name: "invalid base64", body: `{"data":{"type":"state-versions","attributes":{"serial":6,"md5":"` + md5Of(newer) + `","state":"%%%"}}}`, status: 422, detail: "*"},
+		{name: "a state that is not a string", body: `{"data":{"type":"state-versions","attributes":{"serial":6,"md5":"` + md5Of(newer) + `","state":{}}}}`, status: 422, detail: "*"},
 		{name: "an old TFE without the state", personality: tfesim.OldTFE, body: versionDocument(6, md5Of(newer), lineage, nil, ""), status: 422,
 			detail: "param is missing or the value is empty: state"},
 		{name: "an old TFE with the state", personality: tfesim.OldTFE, body: versionDocument(6, md5Of(newer), lineage, newer, ""), status: 201, arrives: true},
 
 		{name: "a lax server that is not locked", personality: tfesim.Lax, prepare: func(*sim) error { return nil },
 			body: versionDocument(6, md5Of(newer), otherLineage, newer, ""), status: 201, arrives: true},
-		{name: "a lax server locked by another", personality: tfesim.Lax, prepare: func(s *sim) error { return s.Lock("demo", "net", tfesim.SecondUser, "") },
+		{name: "a lax server locked by another user", personality: tfesim.Lax, prepare: func(s *sim) error { return s.Lock("demo", "net", tfesim.SecondUser, "") },
 			body: versionDocument(6, md5Of(newer), lineage, newer, ""), status: 201, arrives: true},
 		{name: "a lax server and a lower serial", personality: tfesim.Lax, body: versionDocument(4, md5Of(older), lineage, older, ""), status: 500, detail: serialText},
 		{name: "a lax server and another MD5", personality: tfesim.Lax, body: versionDocument(5, md5Of(newer), lineage, newer, ""), status: 500, detail: md5Text},
-		{name: "a lax server and content that is not of the MD5", personality: tfesim.Lax, body: versionDocument(6, md5Of(older), lineage, newer, ""), status: 500},
+		{name: "a lax server and content that does not match the MD5", personality: tfesim.Lax, body: versionDocument(6, md5Of(older), lineage, newer, ""), status: 500},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -131,7 +131,7 @@ func TestCreateStateVersionAnswers(t *testing.T) {
 			}
 			if !test.arrives {
 				if raw, serial, _ := s.Current("demo", "net"); serial != 5 || string(raw) != string(held) {
-					t.Error("what the workspace held was touched")
+					t.Error("the state of the workspace has changed")
 				}
 			}
 			if status < 400 {
@@ -139,7 +139,7 @@ func TestCreateStateVersionAnswers(t *testing.T) {
 			}
 			if test.personality == tfesim.Lax && test.detail == "" {
 				if body != "" {
-					t.Error("the lax server answered a body")
+					t.Error("the lax server sent a body")
 				}
 				return
 			}
@@ -160,7 +160,8 @@ func TestCreateStateVersionAnswers(t *testing.T) {
 	}
 }
 
-// The answer of a create shows nothing that is write-only, and what a current server shows.
+// The response to a create shows nothing write-only, and everything that a current server
+// shows.
 func TestStateVersionHasNoWriteOnlyAttributes(t *testing.T) {
 	s := start(t, tfesim.Options{})
 	id, err := s.AddWorkspace("demo", "net")
@@ -182,12 +183,12 @@ func TestStateVersionHasNoWriteOnlyAttributes(t *testing.T) {
 	}
 	for _, name := range []string{"md5", "lineage", "state", "json-state", "json-state-outputs", "force"} {
 		if _, there := d.Data.Attributes[name]; there {
-			t.Errorf("the answer shows %s", name)
+			t.Errorf("the response contains %s", name)
 		}
 	}
 	for _, name := range []string{"serial", "size", "status", "created-at", "hosted-state-download-url", "hosted-state-upload-url", "resources-processed", "vcs-commit-sha"} {
 		if _, there := d.Data.Attributes[name]; !there {
-			t.Errorf("the answer does not show %s", name)
+			t.Errorf("the response lacks %s", name)
 		}
 	}
 }
@@ -215,7 +216,7 @@ func TestAnswersSayWhatServerThisIs(t *testing.T) {
 			}
 			c := s.As(t, tfesim.Owner)
 			if c.IsCloud() != (test.personality == tfesim.HCP) {
-				t.Errorf("go-tfe takes it for a cloud: %v", c.IsCloud())
+				t.Errorf("go-tfe treats it as a cloud: %v", c.IsCloud())
 			}
 		})
 	}

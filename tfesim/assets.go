@@ -7,8 +7,8 @@ import (
 	"tfhaul/tfesim/jsonapi"
 )
 
-// An asset is a thing of an organization that workspaces refer to and that this server only
-// knows by name: an agent pool or an SSH key.
+// An asset is something in an organization that workspaces refer to and that this server
+// knows only by name: an agent pool or an SSH key.
 type asset struct {
 	ID   string
 	Kind string // "agent-pools" or "ssh-keys"
@@ -21,7 +21,7 @@ const (
 	sshKeys    = "ssh-keys"
 )
 
-// asset finds the asset that the path names.
+// asset returns the asset in the path.
 func (c *call) asset(need access) (*asset, error) {
 	a := c.s.assets[c.r.PathValue("asset_id")]
 	if a == nil || !strings.HasPrefix(c.r.URL.Path, apiPrefix+"/"+a.Kind+"/") || c.s.accessTo(c.who, a.Org) < need {
@@ -45,8 +45,8 @@ func listAssets(kind string) handler {
 	})
 }
 
-// createAsset answers POST /organizations/:organization/agent-pools and …/ssh-keys. The
-// secret half of an SSH key is not kept.
+// createAsset answers POST /organizations/:organization/agent-pools and …/ssh-keys. It does
+// not keep the private part of an SSH key.
 func createAsset(kind, prefix string) handler {
 	return about((*call).ownedOrganization, func(c *call, o *organization) (*jsonapi.Answer, error) {
 		name, err := c.body.One.Text("name")
@@ -86,7 +86,7 @@ func assetResource(a *asset) jsonapi.Resource {
 		Links:         map[string]any{"self": "/api/v2/" + a.Kind + "/" + a.ID}}
 }
 
-// assetRef is a relationship to an asset; nil when there is none of the id any more.
+// assetRef returns a relationship to an asset, or nil if no asset has the ID.
 func (s *Server) assetRef(id string) *jsonapi.Ref {
 	if a := s.assets[id]; a != nil {
 		return &jsonapi.Ref{ID: a.ID, Type: a.Kind}
@@ -94,7 +94,8 @@ func (s *Server) assetRef(id string) *jsonapi.Ref {
 	return nil
 }
 
-// assignSSHKey answers PATCH /workspaces/:id/relationships/ssh-key; a null id takes it away.
+// assignSSHKey answers PATCH /workspaces/:id/relationships/ssh-key; a null ID removes the
+// key.
 func assignSSHKey(c *call, w *workspace) (*jsonapi.Answer, error) {
 	id, err := c.body.One.Text("id")
 	if err != nil {

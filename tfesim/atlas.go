@@ -14,8 +14,8 @@ import (
 	"tfhaul/tfesim/runs"
 )
 
-// atlasRoutes registers the first API, as Atlas had it: states and configuration versions of
-// users, which are the organizations here, by names, which are those of workspaces.
+// atlasRoutes registers the original Atlas API: states and configuration versions by user
+// and name, which here are organizations and workspaces.
 func (s *Server) atlasRoutes() {
 	const (
 		root  = "/api/v1/terraform"
@@ -29,10 +29,10 @@ func (s *Server) atlasRoutes() {
 	s.mux.HandleFunc("GET "+of+"/progress/{token}", s.atlas(accessRead, ofRuns(s.runs.AtlasProgress)))
 }
 
-// maxAtlasState bounds a state that the first API takes: it is held in memory.
+// maxAtlasState limits a state in the original API, which is held in memory.
 const maxAtlasState = 64 << 20
 
-// An atlasHandler answers a request of the first API about a workspace.
+// An atlasHandler answers a request of the original API about a workspace.
 type atlasHandler func(c *call, w *workspace, body []byte) (*jsonapi.Answer, error)
 
 // ofRuns adapts a handler of package runs.
@@ -42,14 +42,14 @@ func ofRuns(handle func(runs.Call, runs.Workspace, []byte) (*jsonapi.Answer, err
 	}
 }
 
-// atlas serves a request of the first API: its token is in a header of its own, its
+// atlas serves a request of the original API: its token is in a header of its own, and its
 // errors are plain strings. The body is read before anything is locked.
 func (s *Server) atlas(need access, handle atlasHandler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(io.LimitReader(r.Body, maxAtlasState+1))
 		switch {
 		case err != nil:
-			writeAtlasError(w, jsonapi.BadRequest("the request body could not be read to its end"))
+			writeAtlasError(w, jsonapi.BadRequest("the request body could not be read completely"))
 			return
 		case len(body) > maxAtlasState:
 			writeAtlasError(w, jsonapi.TooLarge())
@@ -82,17 +82,18 @@ func (s *Server) atlasAnswer(r *http.Request, need access, handle atlasHandler, 
 	return handle(c, w, body)
 }
 
-// holderOfToken is who a token stands for; nil when it is missing, unknown or expired.
+// holderOfToken returns the principal of a token, or nil if the token is missing, unknown
+// or expired.
 func (s *Server) holderOfToken(secret string) *principal {
 	t := s.tokens[secret]
 	if t == nil || t.expired(time.Now()) {
 		return nil
 	}
-	t.Used = time.Now() // kept on disk with the token's next change: a request need not wait for that
+	t.Used = time.Now() // stored with the token's next change, so that the request need not wait
 	return s.principal(t.Holder)
 }
 
-// writeAtlas writes an answer: a blob as it is, anything else as JSON.
+// writeAtlas writes a response: a blob unchanged, anything else as JSON.
 func (s *Server) writeAtlas(w http.ResponseWriter, a *jsonapi.Answer) {
 	for k, v := range a.Header {
 		w.Header()[k] = v
@@ -142,8 +143,8 @@ func base64MD5(sum string) string {
 	return base64.StdEncoding.EncodeToString(b)
 }
 
-// atlasPutState answers PUT /state/:user/:name. There were no locks: what is compared is the
-// serial, and the MD5 of the same serial.
+// atlasPutState answers PUT /state/:user/:name. This API has no locks: it compares the
+// serial and, for the same serial, the MD5.
 func atlasPutState(c *call, w *workspace, raw []byte) (*jsonapi.Answer, error) {
 	header, err := readStateHeader(raw)
 	if err != nil {

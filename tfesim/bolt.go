@@ -18,19 +18,18 @@ import (
 	"tfhaul/tfesim/runs"
 )
 
-// A store keeps the records in a bbolt file. Requests that change something at the same time
-// share one write to disk.
+// A store keeps the records in a bbolt file. Concurrent changes share one write to disk.
 type store struct {
 	db *bolt.DB
 
 	mu     sync.Mutex
-	next   *batch // what is written next
+	next   *batch // the next batch
 	failed error
 	wake   chan struct{}
 	ended  chan struct{}
 }
 
-// A batch is what is written in one transaction.
+// A batch is written in one transaction.
 type batch struct {
 	changes []change
 	done    chan struct{}
@@ -66,8 +65,7 @@ func openStore(folder string) (*store, error) {
 	return s, nil
 }
 
-// write queues changes behind those queued before and returns what waits for them to be on
-// disk.
+// write queues changes and returns a function that waits until they are on disk.
 func (s *store) write(changes []change) (wait func() error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -90,7 +88,7 @@ func (s *store) write(changes []change) (wait func() error) {
 	}
 }
 
-// run writes one batch after the other until close.
+// run writes one batch after another until close.
 func (s *store) run() {
 	defer close(s.ended)
 	for range s.wake {
@@ -134,8 +132,8 @@ func (s *store) commit(changes []change) error {
 	})
 }
 
-// broken says whether a write has failed: what is in memory is then ahead of the disk, and
-// nothing may be answered out of it any more.
+// broken reports whether a write has failed. What is in memory is then ahead of the disk,
+// so the server must not answer from it any more.
 func (s *store) broken() bool {
 	if s == nil {
 		return false
@@ -173,7 +171,7 @@ func (s *Server) closeStore() error {
 	return s.store.close()
 }
 
-// signer reads the key of the blob addresses, or makes it.
+// signer reads the key for blob URLs, or creates it.
 func (s *store) signer() (key blobs.Signer, err error) {
 	err = s.db.View(func(tx *bolt.Tx) error {
 		key = slices.Clone(tx.Bucket([]byte("server")).Get([]byte("secret")))
@@ -186,7 +184,7 @@ func (s *store) signer() (key blobs.Signer, err error) {
 	return key, err
 }
 
-// load reads every record of Options.Data, and deletes the blobs that none refers to.
+// load reads all records in Options.Data, and deletes the blobs that no record refers to.
 func (s *Server) load() error {
 	if s.store == nil {
 		return nil
@@ -227,14 +225,14 @@ func loadBucket[T any](tx *bolt.Tx, bucket string, into map[string]*T) error {
 	return tx.Bucket([]byte(bucket)).ForEach(func(k, v []byte) error {
 		record := new(T)
 		if err := json.Unmarshal(v, record); err != nil {
-			return fmt.Errorf("the record of a kind %q: %w", bucket, err)
+			return fmt.Errorf("a record of kind %q: %w", bucket, err)
 		}
 		into[string(k)] = record
 		return nil
 	})
 }
 
-// link rebuilds what is derived from the records.
+// link restores what is derived from the records.
 func (s *Server) link() error {
 	for name := range s.organizations {
 		s.byName[name] = map[string]*workspace{}
@@ -259,7 +257,7 @@ func (s *Server) link() error {
 	return nil
 }
 
-// dropOrphans removes bytes of which no record was acknowledged.
+// dropOrphans removes blobs whose record was never acknowledged.
 func (s *Server) dropOrphans(files *blobs.Folder) error {
 	held := map[string]bool{}
 	for _, v := range s.versions {

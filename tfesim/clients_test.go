@@ -12,7 +12,7 @@ import (
 	"tfhaul/tfesim"
 )
 
-// Clients that build a document from an empty struct name a resource without an id.
+// Clients that build a document from an empty struct send a resource without an ID.
 func TestRelationshipWithoutIDIsIgnored(t *testing.T) {
 	s := start(t, tfesim.Options{})
 	if _, err := s.AddWorkspace("demo", "net"); err != nil {
@@ -40,7 +40,7 @@ func TestRelationshipWithoutIDIsIgnored(t *testing.T) {
 	status, _, text := s.Send(t, tfesim.Owner, "POST", "/organizations/demo/workspaces",
 		`{"data":{"type":"workspaces","attributes":{"name":"app"},"relationships":{"project":{"data":{"type":"projects","id":""}}}}}`)
 	if status != http.StatusCreated {
-		t.Errorf("a workspace in a project without an id: status %d, want 201: %s", status, text)
+		t.Errorf("a workspace in a project without an ID: status %d, want 201: %s", status, text)
 	}
 }
 
@@ -61,7 +61,7 @@ func TestNamesIgnoreCase(t *testing.T) {
 		t.Fatal(err)
 	}
 	if made.Organization.Name != "demo" {
-		t.Errorf("the workspace is of %q, want demo as the organization is spelled", made.Organization.Name)
+		t.Errorf("the workspace is in %q, want demo, as the organization is spelled", made.Organization.Name)
 	}
 	for _, org := range []string{"demo", "DEMO", "Demo"} {
 		for _, name := range []string{"Net", "net", "NET"} {
@@ -85,7 +85,7 @@ func TestNamesIgnoreCase(t *testing.T) {
 		}
 	}
 	if _, err := c.Organizations.Create(t.Context(), tfe.OrganizationCreateOptions{Name: tfe.String("DEMO"), Email: tfe.String("a@example.com")}); err == nil {
-		t.Error("a second organization was made whose name differs only in case")
+		t.Error("a second organization was created whose name differs only in case")
 	}
 	if _, err := s.AddWorkspace("DEMO", "NET"); err != nil {
 		t.Fatal(err)
@@ -105,7 +105,7 @@ func TestNamesIgnoreCase(t *testing.T) {
 	}
 }
 
-// Data of an organization spelled otherwise is the same organization's.
+// An organization's name is not case-sensitive.
 func TestOrganizationNameOfKeptDataIgnoresCase(t *testing.T) {
 	folder := t.TempDir()
 	for _, name := range []string{"Acme", "acme"} {
@@ -262,13 +262,13 @@ func TestGlobalRemoteStateOfNewWorkspaces(t *testing.T) {
 			}
 			ws, err = c.Workspaces.Create(t.Context(), "demo", tfe.WorkspaceCreateOptions{Name: tfe.String("own"), GlobalRemoteState: tfe.Bool(!test.want)})
 			if err != nil || ws.GlobalRemoteState == test.want {
-				t.Errorf("what was asked for was not taken (%v)", err)
+				t.Errorf("the requested value was not used (%v)", err)
 			}
 		})
 	}
 }
 
-// Naming the run does not make another token the run's.
+// Naming the run does not give another token the run's rights.
 func TestUploadUnderLockOfRunNeedsItsToken(t *testing.T) {
 	s := start(t, tfesim.Options{})
 	id, err := s.AddWorkspace("demo", "net")
@@ -365,7 +365,7 @@ func TestTeamTokensAreReadBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	if read.ID != plain.ID || read.Token != "" || read.ExpiredAt.IsZero() {
-		t.Error("the token that is read back is another one, shows its secret, or never expires")
+		t.Error("the token that is read back differs, shows its secret, or never expires")
 	}
 	for _, description := range []string{"deploy", ""} {
 		if _, err := c.TeamTokens.CreateWithOptions(t.Context(), team.ID, tfe.TeamTokenCreateOptions{Description: &description}); err != nil {
@@ -391,7 +391,7 @@ func TestTeamTokensAreReadBack(t *testing.T) {
 		t.Errorf("after the deletion: %v", err)
 	}
 	if status, _, _ := s.sendWith(t, plain.Token, "GET", "/account/details"); status != 401 {
-		t.Errorf("the deleted token is answered %d, want 401", status)
+		t.Errorf("the deleted token gets %d, want 401", status)
 	}
 }
 

@@ -7,8 +7,8 @@ import (
 	"tfhaul/tfesim/jsonapi"
 )
 
-// listConsumers answers GET /workspaces/:id/relationships/remote-state-consumers: the
-// workspaces named, or all others of the project when state is shared with the project.
+// listConsumers answers GET /workspaces/:id/relationships/remote-state-consumers: the named
+// workspaces, or all others of the project if the state is shared with the project.
 func listConsumers(c *call, w *workspace) (*jsonapi.Answer, error) {
 	var all []*workspace
 	if jsonapi.BoolSetting(w.Settings, "project-remote-state", false) {

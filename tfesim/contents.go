@@ -24,14 +24,15 @@ func readStateHeader(raw []byte) (h stateHeader, err error) {
 	return h, err
 }
 
-// contents is what the server reads out of a state's bytes when it processes them. Bytes that
-// are no state have none; they are kept all the same, since the server judges attributes only.
+// contents is what the server extracts from a state when it processes it. Bytes that are
+// not a state have no contents, but are kept, because the server checks only the
+// attributes.
 type contents struct {
 	Format           int
 	TerraformVersion string
 	Resources        []contentResource
 	Outputs          []contentOutput
-	// ManagedCount counts the managed instances, those left out of Resources included.
+	// ManagedCount counts the managed instances, including those left out of Resources.
 	ManagedCount int
 	described    int
 }
@@ -40,10 +41,10 @@ type contentResource struct {
 	Name, Type, Module, Provider string
 	Managed                      bool
 	Count                        int
-	Keys                         []string // of the instances: "", "[0]" or `["a"]`
+	Keys                         []string // of the instance: "", "[0]" or `["a"]`
 }
 
-// maxDescribed bounds how many resource instances and outputs are described, so that a huge
+// maxDescribed limits how many resource instances and outputs are described, so that a huge
 // state does not become a huge record.
 const maxDescribed = 10_000
 
@@ -55,7 +56,7 @@ type contentOutput struct {
 	Type      json.RawMessage
 }
 
-// readContents reads a blob in flat memory: resource instances are skipped as they come.
+// readContents reads a blob in constant memory, one resource instance at a time.
 func (s *Server) readContents(b *blobs.Blob) contents {
 	f, err := s.blobs.Open(b.ID)
 	if err != nil {
@@ -166,7 +167,7 @@ func (t *contents) readOutputs(d *jsontext.Decoder) error {
 	return err
 }
 
-// eachMember walks an object's members; anything else is skipped.
+// eachMember visits an object's members; it skips any other value.
 func eachMember(d *jsontext.Decoder, visit func(name string) error) error {
 	if d.PeekKind() != '{' {
 		return d.SkipValue()
@@ -187,7 +188,7 @@ func eachMember(d *jsontext.Decoder, visit func(name string) error) error {
 	return err
 }
 
-// eachElement walks an array's elements; anything else is skipped.
+// eachElement visits an array's elements; it skips any other value.
 func eachElement(d *jsontext.Decoder, visit func() error) error {
 	if d.PeekKind() != '[' {
 		return d.SkipValue()
@@ -204,7 +205,7 @@ func eachElement(d *jsontext.Decoder, visit func() error) error {
 	return err
 }
 
-// decode reads one value; one of another type leaves the target as it is.
+// decode reads one value; a value of another type leaves the target unchanged.
 func decode(d *jsontext.Decoder, into any) error {
 	v, err := d.ReadValue()
 	if err != nil {
@@ -214,12 +215,12 @@ func decode(d *jsontext.Decoder, into any) error {
 		*raw = json.RawMessage(v.Clone())
 		return nil
 	}
-	// A state of odd types is still a state to the server.
+	// Values of unexpected types do not matter to the server.
 	_ = json.Unmarshal(v, into)
 	return nil
 }
 
-// describe fills the attributes that are there once a version is processed.
+// describe sets the attributes of a processed version.
 func (t contents) describe(attributes map[string]any) {
 	attributes["resources-processed"] = true
 	if t.Format > 0 {

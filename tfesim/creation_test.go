@@ -11,7 +11,7 @@ import (
 	"tfhaul/tfesim"
 )
 
-// create makes a workspace as go-tfe does.
+// create creates a workspace as go-tfe does.
 func (s *sim) create(t *testing.T, o tfe.WorkspaceCreateOptions) (*tfe.Workspace, error) {
 	t.Helper()
 	return s.As(t, tfesim.Owner).Workspaces.Create(t.Context(), "demo", o)
@@ -50,7 +50,7 @@ func TestTerraformVersionsThatAreOffered(t *testing.T) {
 func TestAgentModeNeedsAPool(t *testing.T) {
 	s := start(t, tfesim.Options{})
 	owner := s.As(t, tfesim.Owner)
-	// go-tfe itself refuses agent mode without a pool, so the request is made by hand.
+	// go-tfe itself refuses agent mode without a pool, so send the request directly.
 	agent := func(name, pool string) (int, string) {
 		attributes := fmt.Sprintf(`"name":%q,"execution-mode":"agent"`, name)
 		if pool != "" {
@@ -63,7 +63,7 @@ func TestAgentModeNeedsAPool(t *testing.T) {
 		t.Errorf("without a pool: %d %s", status, body)
 	}
 	if status, _ := agent("stranger", "apool-stranger"); status != 404 {
-		t.Errorf("with a pool that is not there: %d", status)
+		t.Errorf("with a pool that does not exist: %d", status)
 	}
 	pool, err := owner.AgentPools.Create(t.Context(), "demo", tfe.AgentPoolCreateOptions{Name: tfe.String("on-premises")})
 	if err != nil {
@@ -80,7 +80,7 @@ func TestAgentModeNeedsAPool(t *testing.T) {
 		t.Errorf("with the organization's default pool: %d %s", status, body)
 	}
 	if found, err := owner.AgentPools.List(t.Context(), "demo", &tfe.AgentPoolListOptions{Query: "premises"}); err != nil || len(found.Items) != 1 {
-		t.Errorf("looked for by name: %+v, %v", found, err)
+		t.Errorf("searched by name: %+v, %v", found, err)
 	}
 }
 

@@ -14,11 +14,11 @@ import (
 	"tfhaul/tfesim/jsonapi"
 )
 
-// A diverter passes a JSON document on and takes the long base64 strings out of it: the
-// strings under data.attributes that have a sink are decoded into that sink while they
-// arrive, and an empty string is passed on in their place. What is left of the document is
-// limited to maxDocument, so memory stays flat however large a state is. It checks no more of
-// JSON than it needs to follow the nesting; the reader behind it does the rest.
+// A diverter passes on a JSON document without its long base64 strings: the strings below
+// data.attributes that have a sink are decoded into that sink as they arrive, and replaced
+// by empty strings. The rest of the document is limited to maxDocument, so memory does not
+// depend on the size of a state. The diverter checks JSON only as far as needed to follow
+// the nesting; its reader does the rest.
 type diverter struct {
 	in      *bufio.Reader
 	sinks   map[string]io.Writer // by attribute
@@ -59,7 +59,7 @@ func (d *diverter) Read(p []byte) (int, error) {
 	return d.out.Read(p)
 }
 
-// step passes one byte or one string on.
+// step passes on one byte or one string.
 func (d *diverter) step() error {
 	c, err := d.in.ReadByte()
 	if err != nil {
@@ -94,7 +94,7 @@ func (d *diverter) step() error {
 	return nil
 }
 
-// sink is where the string that starts here goes, if it is one of those looked for.
+// sink returns where the string that starts here goes, or nil.
 func (d *diverter) sink() io.Writer {
 	if len(d.frames) != 3 || d.frames[0].key != "data" || d.frames[1].key != "attributes" || !d.frames[2].object {
 		return nil
@@ -102,7 +102,7 @@ func (d *diverter) sink() io.Writer {
 	return d.sinks[d.frames[2].key]
 }
 
-// passString passes a string on as it stands and remembers it when it is a key.
+// passString passes on a string unchanged, and remembers it if it is a key.
 func (d *diverter) passString(top *frame) error {
 	start := d.out.Len()
 	d.out.WriteByte('"')
@@ -131,11 +131,11 @@ func (d *diverter) passString(top *frame) error {
 // divert decodes the string that starts here into its sink.
 func (d *diverter) divert(attribute string, sink io.Writer) error {
 	if d.taken[attribute] {
-		return jsonapi.BadRequest("the attribute %s is there twice", attribute)
+		return jsonapi.BadRequest("the attribute %s appears twice", attribute)
 	}
 	d.taken[attribute] = true
 	s := &stringReader{in: d.in}
-	// The buffer keeps the decoder's small pieces from becoming small writes.
+	// The buffer combines the decoder's small pieces into larger writes.
 	w := bufio.NewWriterSize(sink, 64<<10)
 	_, err := io.Copy(w, base64.NewDecoder(base64.StdEncoding, s))
 	if err == nil {
@@ -148,7 +148,7 @@ func (d *diverter) divert(attribute string, sink io.Writer) error {
 	case err != nil:
 		return err
 	}
-	// The decoder stops at padding; what follows up to the quote is no base64.
+	// The decoder stops at padding; nothing but the quote may follow.
 	if rest, err := io.Copy(io.Discard, s); err != nil {
 		return err
 	} else if rest > 0 {
@@ -157,8 +157,8 @@ func (d *diverter) divert(attribute string, sink io.Writer) error {
 	return nil
 }
 
-// A stringReader reads the content of a JSON string, escapes resolved, up to its closing
-// quote.
+// A stringReader reads the content of a JSON string, with escapes resolved, up to the
+// closing quote.
 type stringReader struct {
 	in      *bufio.Reader
 	pending []byte
@@ -192,7 +192,7 @@ func (s *stringReader) Read(p []byte) (int, error) {
 	return 0, s.special()
 }
 
-// special takes the closing quote, or an escape.
+// special handles the closing quote or an escape.
 func (s *stringReader) special() error {
 	c, err := s.in.ReadByte()
 	if err != nil {
@@ -233,7 +233,7 @@ func unexpectedEOF(err error) error {
 	return err
 }
 
-// validMD5 says whether the text is an MD5 in hex.
+// validMD5 reports whether the text is an MD5 in hex.
 func validMD5(s string) bool {
 	b, err := hex.DecodeString(s)
 	return err == nil && len(b) == 16

@@ -12,15 +12,16 @@ import (
 	"strings"
 )
 
-// WriteEnvFile writes, 0600, a file of export lines that make tfhaul, go-tfe, curl and the
-// real terraform work against this server: TFE_ADDRESS, TFE_HOSTNAME, TFE_TOKEN (the owner's),
+// WriteEnvFile writes a file (mode 0600) of export lines that make tfhaul, go-tfe, curl and
+// the real terraform use this server: TFE_ADDRESS, TFE_HOSTNAME, TFE_TOKEN (the owner's),
 // TFE_TEAM_TOKEN, TFE_ORG_TOKEN, TFE_ORG, TFHAUL_CA_FILE, SSL_CERT_FILE and
-// TF_CLI_CONFIG_FILE. The files that it names are written beside it. A file that
-// exists, is not empty and was not written by a server is a *ForeignFileError, and nothing is
-// written. Close removes the files that are still as they were written. The file itself is written last, so once it is there the server can be used.
+// TF_CLI_CONFIG_FILE. The files that it names are written beside it. If one of the files
+// exists, is not empty and was not written by a server, WriteEnvFile returns a
+// *ForeignFileError and writes nothing. Close removes the files unless they have changed.
+// The env file is written last, so once it exists the server is ready.
 //
-// SSL_CERT_FILE holds the system's authorities and this server's. Programs in Go on macOS and
-// Windows take no authority from it; there only --ca-file works.
+// SSL_CERT_FILE contains the system's authorities and this server's. Go programs on macOS
+// and Windows ignore it and need --ca-file.
 func (r *Running) WriteEnvFile(path string) error {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -68,12 +69,12 @@ func (r *Running) WriteEnvFile(path string) error {
 	return nil
 }
 
-// ownLine is the first line of every file that WriteEnvFile writes. It is a comment in all of
-// them, and tells a later server that it may replace the file.
+// ownLine is the first line of every file from WriteEnvFile. It is a comment in all of
+// them, and allows a later server to replace the file.
 const ownLine = "# Written by tfhaul sim, which replaces this file and removes it when it ends.\n"
 
-// A ForeignFileError is returned by WriteEnvFile when a file that it would replace was not
-// written by it. No file is changed then.
+// A ForeignFileError is returned by WriteEnvFile when it would have to replace a file that
+// it did not write.
 type ForeignFileError struct {
 	Path string
 }
@@ -89,7 +90,7 @@ type writtenFile struct {
 	sum  [md5.Size]byte
 }
 
-// checkOwn refuses to replace anything but an empty file or one that WriteEnvFile wrote.
+// checkOwn refuses to replace anything but an empty file or one from WriteEnvFile.
 func checkOwn(name string) error {
 	info, err := os.Lstat(name)
 	switch {
@@ -114,7 +115,7 @@ func checkOwn(name string) error {
 	return nil
 }
 
-// writeWhole writes a file, 0600, so that nobody sees half of it.
+// writeWhole writes a file (mode 0600) atomically.
 func writeWhole(name string, content []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+"-*")
 	if err != nil {
@@ -134,7 +135,7 @@ func writeWhole(name string, content []byte) error {
 func (r *Running) removeFiles() error {
 	var errs []error
 	for _, f := range r.written {
-		// Another server, or the user, may have put another file there meanwhile.
+		// Another server, or the user, may have replaced the file.
 		if content, err := os.ReadFile(f.name); err == nil && md5.Sum(content) != f.sum {
 			continue
 		}
@@ -146,7 +147,7 @@ func (r *Running) removeFiles() error {
 	return errors.Join(errs...)
 }
 
-// systemAuthorities reads the system's bundle, from where Go looks for it.
+// systemAuthorities reads the system's certificate bundle, from where Go looks for it.
 func systemAuthorities() []byte {
 	places := []string{
 		os.Getenv("SSL_CERT_FILE"),

@@ -18,8 +18,8 @@ import (
 	"tfhaul/tfesim"
 )
 
-// The file has what the command line promises; what it names is there, private, and gone
-// after Close.
+// The file has what the command line promises. The files that it names exist, are private,
+// and are removed by Close.
 func TestEnvFile(t *testing.T) {
 	t.Setenv("SSL_CERT_FILE", "")
 	s := start(t, tfesim.Options{Organizations: []string{"acme"}})
@@ -39,7 +39,7 @@ func TestEnvFile(t *testing.T) {
 		}
 		m := regexp.MustCompile(`^export ([A-Z_]+)='(.*)'\n$`).FindStringSubmatch(line)
 		if m == nil {
-			t.Fatal("a line is no export")
+			t.Fatal("a line is not an export")
 		}
 		env[m[1]] = strings.ReplaceAll(m[2], `'\''`, "'")
 	}
@@ -111,10 +111,10 @@ func TestCertificate(t *testing.T) {
 	if block == nil || len(rest) > 0 {
 		t.Fatal("CAPEM is not one certificate")
 	}
-	// Whoever does not know the authority is not served.
+	// A client that does not trust the authority cannot connect.
 	var unknown x509.UnknownAuthorityError
 	if _, err := http.Get(s.Running.URL()); !errors.As(err, &unknown) {
-		t.Errorf("a client that does not know the authority: %v", err)
+		t.Errorf("a client that does not trust the authority: %v", err)
 	}
 }
 
@@ -130,9 +130,9 @@ func TestStartListensOnLoopbackOnly(t *testing.T) {
 
 func TestOptionsAreChecked(t *testing.T) {
 	for name, o := range map[string]tfesim.Options{
-		"an organization's name":           {Organizations: []string{"a/b"}},
-		"a folder that cannot be made":     {Data: string([]byte{0})},
-		"an execution mode that is no one": {ExecutionMode: "lunar"},
+		"an organization's name":          {Organizations: []string{"a/b"}},
+		"a folder that cannot be created": {Data: string([]byte{0})},
+		"an unknown execution mode":       {ExecutionMode: "lunar"},
 	} {
 		if s, err := tfesim.New(o); err == nil {
 			t.Errorf("%s was taken", name)
@@ -141,7 +141,7 @@ func TestOptionsAreChecked(t *testing.T) {
 	}
 }
 
-// A file of someone else's is neither replaced nor removed, whichever of the four it is.
+// Each of the four files is neither replaced nor removed if someone else wrote it.
 func TestEnvFileLeavesForeignFilesAlone(t *testing.T) {
 	for _, suffix := range []string{"", ".ca.pem", ".authorities.pem", ".tfrc"} {
 		t.Run("env"+suffix, func(t *testing.T) {
@@ -182,14 +182,14 @@ func TestEnvFileReplacesItsOwnAndEmptyFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The files are the second server's now, so the first one leaves them.
+	// The second server owns the files now, so the first one leaves them.
 	if err := first.Running.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := os.ReadFile(file); err != nil || !bytes.Equal(got, want) {
 		t.Errorf("the first server removed or changed the file of the second: %v", err)
 	}
-	// What the user put in its place stays, too.
+	// A file that the user has replaced stays, too.
 	if err := os.WriteFile(file, []byte("mine\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -198,6 +198,6 @@ func TestEnvFileReplacesItsOwnAndEmptyFiles(t *testing.T) {
 	}
 	entries, err := os.ReadDir(filepath.Dir(file))
 	if err != nil || len(entries) != 1 || entries[0].Name() != "env" {
-		t.Errorf("left are %v, %v; want env alone", entries, err)
+		t.Errorf("%v, %v are left; want only env", entries, err)
 	}
 }

@@ -14,58 +14,57 @@ import (
 	"tfhaul/tfesim/jsonapi"
 )
 
-// FaultKind says what goes wrong.
+// FaultKind is what goes wrong.
 type FaultKind int
 
 const (
-	// FaultAnswer answers Status, Header and Body instead of the real answer.
+	// FaultAnswer sends Status, Header and Body instead of the real response.
 	FaultAnswer FaultKind = iota
-	// FaultReset resets the connection without an answer (RST on TCP; elsewhere it is closed,
-	// and over HTTP/2 the stream is reset).
+	// FaultReset resets the connection without a response (RST on TCP; elsewhere it is
+	// closed, and over HTTP/2 the stream is reset).
 	FaultReset
-	// FaultClose closes the connection without an answer.
+	// FaultClose closes the connection without a response.
 	FaultClose
-	// FaultCut sends the first half of the real answer's body, which it announced in full, and
-	// closes the connection. It implies After.
+	// FaultCut sends the headers and half of the real response's body, and closes the
+	// connection. It implies After.
 	FaultCut
-	// FaultLate answers as it would without a fault, but late by Wait: the time passes before
-	// the request takes effect, or with After between its effect and its answer.
+	// FaultLate responds as without a fault, but delayed by Wait: before the request takes
+	// effect, or with After between its effect and the response.
 	FaultLate
-	// FaultPostpone resets the connection without an answer, and lets the request take effect
-	// when Wait has passed, as when something on the way has kept it.
+	// FaultPostpone resets the connection without a response, and lets the request take
+	// effect after Wait, as if something on the way had delayed it.
 	FaultPostpone
-	// FaultChange lets the request take effect and answers what Change makes of the real
-	// answer's body.
+	// FaultChange lets the request take effect and sends the real response's body as
+	// changed by Change.
 	FaultChange
-	// FaultHang answers nothing until the client gives up or the server is closed.
+	// FaultHang does not respond until the client gives up or the server is closed.
 	FaultHang
 )
 
-// A Fault is something that goes wrong with a request. It is counted from the moment of its
-// injection.
+// A Fault is something that goes wrong with requests sent after its injection.
 type Fault struct {
-	// Endpoint chooses the requests, written as in Request.Endpoint, with * for any part of
-	// a path segment; "" chooses all.
+	// Endpoint selects the requests, in the format of Request.Endpoint, with * for any part
+	// of a path segment; "" selects all.
 	Endpoint string
-	// Nth is which of the chosen requests is the first to be hit, counted from 1; 0 is 1.
+	// Nth is the first of the selected requests to be affected, counted from 1; 0 means 1.
 	Nth int
-	// Times is how many are hit from there on; 0 is 1, negative is all.
+	// Times is how many requests are affected; 0 means 1, a negative number all.
 	Times int
-	// After lets the request take effect first and spoils only its answer.
+	// After lets the request take effect first, so that only its response is affected.
 	After bool
 	Kind  FaultKind
-	// Status, Header and Body are what FaultAnswer answers. Status 0 keeps the status and
-	// headers of the real answer, when there is one, and replaces its body.
+	// Status, Header and Body are the response for FaultAnswer. With Status 0, the status
+	// and headers of the real response are kept, if there is one, and its body is replaced.
 	Status int
 	Header http.Header
 	Body   string
-	// Wait is how long FaultLate and FaultPostpone take.
+	// Wait is the delay for FaultLate and FaultPostpone.
 	Wait time.Duration
-	// Change makes the body that FaultChange answers of the real one.
+	// Change returns the body for FaultChange, given the real one.
 	Change func([]byte) []byte
 }
 
-// AnswerHTML is an answer of a proxy: a status with an HTML page.
+// AnswerHTML is a proxy's response: a status with an HTML page.
 func AnswerHTML(status int) Fault {
 	text := fmt.Sprintf("%d %s", status, http.StatusText(status))
 	return Fault{Status: status, Header: http.Header{"Content-Type": {"text/html"}},
@@ -78,7 +77,7 @@ func AnswerError(status int, title, detail string) Fault {
 	return Fault{Status: status, Header: http.Header{"Content-Type": {jsonapi.MediaType}}, Body: string(e.Body())}
 }
 
-// AnswerRateLimited is a 429 with the X-RateLimit-Reset given; "" sends none.
+// AnswerRateLimited is a 429 with this X-RateLimit-Reset; "" sends none.
 func AnswerRateLimited(reset string) Fault {
 	f := AnswerError(http.StatusTooManyRequests, "Too many requests", "You have exceeded the API's rate limit.")
 	if reset != "" {
@@ -87,17 +86,17 @@ func AnswerRateLimited(reset string) Fault {
 	return f
 }
 
-// AnswerRedirect sends the client to another address.
+// AnswerRedirect redirects the client to another URL.
 func AnswerRedirect(location string) Fault {
 	return Fault{Status: http.StatusTemporaryRedirect, Header: http.Header{"Location": {location}}}
 }
 
-// AnswerShape is an answer of the real status whose JSON has the wrong shape.
+// AnswerShape has the real response's status, but JSON of the wrong shape.
 func AnswerShape() Fault {
 	return Fault{After: true, Body: `{"data":[{"type":7,"attributes":"none"}]}`}
 }
 
-// AnswerEmpty is an answer of the real status without a body.
+// AnswerEmpty has the real response's status, but no body.
 func AnswerEmpty() Fault { return Fault{After: true} }
 
 type activeFault struct {
@@ -105,21 +104,22 @@ type activeFault struct {
 	seen int
 }
 
-// Inject makes the fault happen. Faults that were injected earlier come first.
+// Inject adds a fault. Faults injected earlier take precedence.
 func (s *Server) Inject(f Fault) {
 	s.record.mu.Lock()
 	defer s.record.mu.Unlock()
 	s.record.faults = append(s.record.faults, &activeFault{Fault: f})
 }
 
-// ClearFaults takes back every fault that was injected.
+// ClearFaults removes all faults.
 func (s *Server) ClearFaults() {
 	s.record.mu.Lock()
 	defer s.record.mu.Unlock()
 	s.record.faults = nil
 }
 
-// faultFor counts the request against the faults and returns the one that hits it.
+// faultFor counts the request for every fault and returns the fault that affects it, if
+// any.
 func (s *Server) faultFor(q Request) *Fault {
 	s.record.mu.Lock()
 	defer s.record.mu.Unlock()
@@ -141,7 +141,7 @@ func (s *Server) faultFor(q Request) *Fault {
 	return hit
 }
 
-// serveFault answers a request that a fault has hit.
+// serveFault responds to a request with a fault.
 func (s *Server) serveFault(w http.ResponseWriter, r *http.Request, f *Fault) {
 	var real *heldAnswer
 	if f.Kind == FaultLate && !f.After {
@@ -169,7 +169,7 @@ func (s *Server) serveFault(w http.ResponseWriter, r *http.Request, f *Fault) {
 	case FaultClose:
 		abort(w, false)
 	case FaultHang:
-		// Whether the client is still there is only known once its request has been read.
+		// A disconnected client is noticed only after its request has been read.
 		_, _ = io.Copy(io.Discard, r.Body)
 		select {
 		case <-r.Context().Done():
@@ -180,7 +180,7 @@ func (s *Server) serveFault(w http.ResponseWriter, r *http.Request, f *Fault) {
 		real.copyHeader(w)
 		w.Header().Set("Content-Length", strconv.Itoa(real.body.Len()))
 		w.WriteHeader(real.status)
-		// The client may be gone; the connection ends either way.
+		// The client may have disconnected; the connection ends either way.
 		_, _ = w.Write(real.body.Bytes()[:real.body.Len()/2])
 		_ = http.NewResponseController(w).Flush()
 		abort(w, false)
@@ -189,7 +189,7 @@ func (s *Server) serveFault(w http.ResponseWriter, r *http.Request, f *Fault) {
 	}
 }
 
-// sleep waits until the time has passed or the server is closed.
+// sleep waits for this time or until the server is closed.
 func (s *Server) sleep(d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -199,11 +199,12 @@ func (s *Server) sleep(d time.Duration) {
 	}
 }
 
-// postpone has a request take effect later, when nobody waits for its answer any more.
+// postpone lets a request take effect later, when its client no longer waits for the
+// response.
 func (s *Server) postpone(r *http.Request, wait time.Duration) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
-		return // the client did not send all of it
+		return // the client did not send the whole body
 	}
 	later := r.Clone(context.WithoutCancel(r.Context()))
 	s.late.Go(func() {
@@ -218,7 +219,7 @@ func (s *Server) postpone(r *http.Request, wait time.Duration) {
 	})
 }
 
-// answer writes what the fault says instead of the real answer.
+// answer sends the fault's response instead of the real one.
 func (f *Fault) answer(w http.ResponseWriter, real *heldAnswer) {
 	status := f.Status
 	if real != nil && status == 0 {
@@ -230,12 +231,12 @@ func (f *Fault) answer(w http.ResponseWriter, real *heldAnswer) {
 		w.Header()[k] = v
 	}
 	w.WriteHeader(max(status, http.StatusOK))
-	// The client is gone if this fails, and there is nobody to tell.
+	// An error means that the client has disconnected.
 	_, _ = io.WriteString(w, f.Body)
 }
 
-// abort ends the connection without an answer, or without the rest of it. Where there is no
-// connection to take over (HTTP/2, a ResponseWriter of another kind) the handler is aborted,
+// abort ends the connection without a response, or without the rest of it. If there is no
+// connection to take over (HTTP/2, another kind of ResponseWriter), it aborts the handler,
 // which resets the stream.
 func abort(w http.ResponseWriter, reset bool) {
 	conn, _, err := http.NewResponseController(w).Hijack()
@@ -247,13 +248,13 @@ func abort(w http.ResponseWriter, reset bool) {
 		raw = wrapped.NetConn()
 	}
 	if tcp, isTCP := raw.(*net.TCPConn); isTCP && reset {
-		// An error means the connection is gone already, which is what was wanted.
+		// An error means that the connection is already closed, as intended.
 		_ = tcp.SetLinger(0)
 	}
 	_ = raw.Close()
 }
 
-// A heldAnswer takes the real answer in.
+// A heldAnswer records the real response.
 type heldAnswer struct {
 	header http.Header
 	status int
@@ -276,12 +277,12 @@ func (h *heldAnswer) Write(p []byte) (int, error) {
 	return h.body.Write(p)
 }
 
-// send answers with the real status and headers, and the body given.
+// send sends the recorded status and headers with this body.
 func (h *heldAnswer) send(w http.ResponseWriter, body []byte) {
 	h.copyHeader(w)
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(h.status)
-	// The client is gone if this fails, and there is nobody to tell.
+	// An error means that the client has disconnected.
 	_, _ = w.Write(body)
 }
 

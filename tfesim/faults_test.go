@@ -19,8 +19,8 @@ import (
 
 const lockEndpoint = "POST /workspaces/:workspace_id/actions/lock"
 
-// Each fault over HTTP/1, HTTP/2 and in-memory connections: what the client sees, and whether
-// the request took effect.
+// Every fault over HTTP/1, HTTP/2 and in-memory connections: what the client sees, and
+// whether the request took effect.
 func TestFaults(t *testing.T) {
 	answered := func(status int, body string) func(*testing.T, *http.Response, []byte, error) {
 		return func(t *testing.T, r *http.Response, b []byte, err error) {
@@ -100,7 +100,7 @@ func TestFaults(t *testing.T) {
 		if _, locked := s.LockHolder("demo", "net"); locked != takesEffect {
 			t.Errorf("took effect: %v", locked)
 		}
-		// It happens once.
+		// The fault affects one request.
 		wantStatus := map[bool]int{true: 409, false: 200}[takesEffect]
 		if r, _, err := lock(); err != nil || r.StatusCode != wantStatus {
 			t.Errorf("the next request: %v, %v", r, err)
@@ -243,7 +243,7 @@ func TestRequestsAreRecordedWithoutSecrets(t *testing.T) {
 	if q := got[0]; q.Endpoint != "GET /state-versions/:state_version_id" || q.Status != 200 || q.Identity != tfesim.Team || !q.Authorization || q.Path != "/api/v2/state-versions/"+id {
 		t.Errorf("the first is %+v", q)
 	}
-	// go-tfe sends its bearer to the blob host, too; that is what the record is for.
+	// go-tfe sends its token to the blob host, too; Request.Authorization records that.
 	if q := got[1]; q.Endpoint != "GET /_archivist/v1/object/:token" || !q.Authorization || q.Path != "/_archivist/v1/object/" {
 		t.Errorf("the second is %+v", q)
 	}

@@ -15,7 +15,7 @@ import (
 	"tfhaul/tfesim"
 )
 
-// prepared is a server, used without a network, with a workspace that the owner has locked.
+// prepared returns a server without a network, with a workspace locked by the owner.
 func prepared(t testing.TB, o tfesim.Options) (s *tfesim.Server, workspaceID string) {
 	t.Helper()
 	s, err := tfesim.New(o)
@@ -37,7 +37,7 @@ func prepared(t testing.TB, o tfesim.Options) (s *tfesim.Server, workspaceID str
 	return s, id
 }
 
-// direct answers a request of the owner without a network.
+// direct sends a request as the owner, without a network.
 func direct(s *tfesim.Server, method, path string, body io.Reader) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, "/api/v2"+path, body)
 	r.Header.Set("Authorization", "Bearer "+s.Token(tfesim.Owner))
@@ -46,42 +46,42 @@ func direct(s *tfesim.Server, method, path string, body io.Reader) *httptest.Res
 	return w
 }
 
-// Bodies of any shape, at every endpoint that takes one, get a JSON:API error or are
-// accepted; nothing panics, and nothing of the server's own shows.
+// At every endpoint with a body, a body of any shape is accepted or gets a JSON:API error.
+// Nothing panics, and no internals are revealed.
 func TestBodiesOfAnyShape(t *testing.T) {
 	bodies := map[string]string{
-		"empty":                   "",
-		"blank":                   " \n",
-		"null":                    "null",
-		"number":                  "7",
-		"text":                    `"text"`,
-		"list":                    "[]",
-		"half":                    `{"data":{"type":"state-versions","attributes":{"serial":1,"md5":"`,
-		"half a state":            `{"data":{"attributes":{"serial":1,"state":"e30`,
-		"html":                    "<html>",
-		"zeros":                   "\x00\x00\x00",
-		"BOM":                     "\xef\xbb\xbf{}",
-		"not UTF-8":               "{\"data\":{\"attributes\":{\"name\":\"\xff\xfe\"}}}",
-		"two documents":           "{}{}",
-		"data null":               `{"data":null}`,
-		"data text":               `{"data":"x"}`,
-		"data list of numbers":    `{"data":[1,2]}`,
-		"attributes list":         `{"data":{"attributes":[]}}`,
-		"attributes null":         `{"data":{"attributes":null}}`,
-		"all wrong types":         `{"data":{"type":7,"id":[],"attributes":{"serial":[],"md5":{},"lineage":1,"force":"yes","name":1,"email":{},"reason":[],"access":3}}}`,
-		"wrong values":            `{"data":{"attributes":{"serial":-1,"md5":"zz","name":"a/b","email":"x","execution-mode":"moon","setting-overwrites":7,"terraform-version":"x"}}}`,
-		"huge serial":             `{"data":{"attributes":{"serial":99999999999999999999999,"md5":"d41d8cd98f00b204e9800998ecf8427e"}}}`,
-		"relationships text":      `{"data":{"attributes":{"serial":1,"md5":"d41d8cd98f00b204e9800998ecf8427e"},"relationships":"x"}}`,
-		"a run that is a list":    `{"data":{"attributes":{"serial":1,"md5":"d41d8cd98f00b204e9800998ecf8427e"},"relationships":{"run":{"data":[1]}}}}`,
-		"a run that is not there": `{"data":{"attributes":{"serial":1,"md5":"d41d8cd98f00b204e9800998ecf8427e"},"relationships":{"run":{"data":{"type":"runs","id":"run-x"}}}}}`,
-		"state twice":             `{"data":{"attributes":{"serial":1,"md5":"d41d8cd98f00b204e9800998ecf8427e","state":"e30=","state":"e30="}}}`,
-		"state of escapes":        `{"data":{"attributes":{"serial":1,"md5":"99914b932bd37a50b983c5e7c90ae93b","state":"e3\u0030\u003d"}}}`,
-		"state and more":          `{"data":{"attributes":{"serial":1,"md5":"99914b932bd37a50b983c5e7c90ae93b","state":"e30=AAAA"}}}`,
-		"deep":                    strings.Repeat(`{"data":`, 5000),
-		"deep lists":              strings.Repeat("[", 100_000),
-		"closing only":            strings.Repeat("}", 1000),
-		"a large name":            `{"data":{"attributes":{"name":"` + strings.Repeat("a", 2<<20) + `"}}}`,
-		"many attributes":         `{"data":{"attributes":{` + strings.TrimSuffix(strings.Repeat(`"x":1,`, 300_000), ",") + `}}}`,
+		"empty":                     "",
+		"blank":                     " \n",
+		"null":                      "null",
+		"number":                    "7",
+		"text":                      `"text"`,
+		"list":                      "[]",
+		"half":                      `{"data":{"type":"state-versions","attributes":{"serial":1,"md5":"`,
+		"half a state":              `{"data":{"attributes":{"serial":1,"state":"e30`,
+		"html":                      "<html>",
+		"zeros":                     "\x00\x00\x00",
+		"BOM":                       "\xef\xbb\xbf{}",
+		"not UTF-8":                 "{\"data\":{\"attributes\":{\"name\":\"\xff\xfe\"}}}",
+		"two documents":             "{}{}",
+		"data null":                 `{"data":null}`,
+		"data text":                 `{"data":"x"}`,
+		"data list of numbers":      `{"data":[1,2]}`,
+		"attributes list":           `{"data":{"attributes":[]}}`,
+		"attributes null":           `{"data":{"attributes":null}}`,
+		"all wrong types":           `{"data":{"type":7,"id":[],"attributes":{"serial":[],"md5":{},"lineage":1,"force":"yes","name":1,"email":{},"reason":[],"access":3}}}`,
+		"wrong values":              `{"data":{"attributes":{"serial":-1,"md5":"zz","name":"a/b","email":"x","execution-mode":"moon","setting-overwrites":7,"terraform-version":"x"}}}`,
+		"huge serial":               `{"data":{"attributes":{"serial":99999999999999999999999,"md5":"d41d8cd98f00b204e9800998ecf8427e"}}}`,
+		"relationships text":        `{"data":{"attributes":{"serial":1,"md5":"d41d8cd98f00b204e9800998ecf8427e"},"relationships":"x"}}`,
+		"a run that is a list":      `{"data":{"attributes":{"serial":1,"md5":"d41d8cd98f00b204e9800998ecf8427e"},"relationships":{"run":{"data":[1]}}}}`,
+		"a run that does not exist": `{"data":{"attributes":{"serial":1,"md5":"d41d8cd98f00b204e9800998ecf8427e"},"relationships":{"run":{"data":{"type":"runs","id":"run-x"}}}}}`,
+		"state twice":               `{"data":{"attributes":{"serial":1,"md5":"d41d8cd98f00b204e9800998ecf8427e","state":"e30=","state":"e30="}}}`,
+		"state of escapes":          `{"data":{"attributes":{"serial":1,"md5":"99914b932bd37a50b983c5e7c90ae93b","state":"e3\u0030\u003d"}}}`,
+		"state and more":            `{"data":{"attributes":{"serial":1,"md5":"99914b932bd37a50b983c5e7c90ae93b","state":"e30=AAAA"}}}`,
+		"deep":                      strings.Repeat(`{"data":`, 5000),
+		"deep lists":                strings.Repeat("[", 100_000),
+		"closing only":              strings.Repeat("}", 1000),
+		"a large name":              `{"data":{"attributes":{"name":"` + strings.Repeat("a", 2<<20) + `"}}}`,
+		"many attributes":           `{"data":{"attributes":{` + strings.TrimSuffix(strings.Repeat(`"x":1,`, 300_000), ",") + `}}}`,
 	}
 	endpoints := []string{
 		"POST /workspaces/%s/state-versions", "PATCH /workspaces/%s", "POST /workspaces/%s/actions/lock",
@@ -115,7 +115,7 @@ func TestBodiesOfAnyShape(t *testing.T) {
 			}
 			for _, v := range s.Versions("demo", "net") {
 				if v.Serial != 1 {
-					t.Errorf("a version of serial %d was taken", v.Serial)
+					t.Errorf("a version with serial %d was accepted", v.Serial)
 				}
 			}
 		})
@@ -156,7 +156,7 @@ func TestBodyLimitOfAProxy(t *testing.T) {
 	s, id := prepared(t, tfesim.Options{MaxBody: 1000})
 	raw := []byte(`{"serial":1,"padding":"` + strings.Repeat("x", 2000) + `"}`)
 	body := versionDocument(1, md5Of(raw), lineage, raw, "")
-	// Both with the length announced and without.
+	// With and without an announced length.
 	for _, r := range []io.Reader{strings.NewReader(body), io.MultiReader(strings.NewReader(body))} {
 		w := direct(s, "POST", "/workspaces/"+id+"/state-versions", r)
 		if w.Code != 413 {
@@ -164,7 +164,7 @@ func TestBodyLimitOfAProxy(t *testing.T) {
 		}
 	}
 	if len(s.Versions("demo", "net")) != 0 {
-		t.Error("a version was taken")
+		t.Error("a version was accepted")
 	}
 	w := direct(s, "POST", "/workspaces/"+id+"/state-versions", strings.NewReader(versionDocument(1, md5Of(raw), lineage, nil, "")))
 	if w.Code != 201 {
@@ -183,11 +183,11 @@ func TestBodyLimitOfAProxy(t *testing.T) {
 	put := httptest.NewRecorder()
 	s.ServeHTTP(put, httptest.NewRequest("PUT", d.Data.Attributes.URL, strings.NewReader(string(raw))))
 	if put.Code != 200 {
-		t.Errorf("the signed upload has the limit too: %d", put.Code)
+		t.Errorf("the signed upload has a limit, too: %d", put.Code)
 	}
 }
 
-// A repeating reader is a large state that nobody holds.
+// A repeating reader generates a large state without holding it.
 type repeating struct {
 	head, unit, tail string
 	left             int
@@ -216,7 +216,7 @@ func (r *repeating) Read(p []byte) (int, error) {
 	}
 }
 
-// largeState is a state of about n megabytes.
+// largeState returns a reader of a state of about n megabytes.
 func largeState(n int) *repeating {
 	instance := `{"index_key":0,"attributes":{"text":"` + strings.Repeat("0123456789abcdef", 4096-4) + `"}},`
 	return &repeating{
@@ -225,7 +225,8 @@ func largeState(n int) *repeating {
 	}
 }
 
-// With a data folder, a large state goes through without being held, inline and signed.
+// With a data folder, a large state is not held in memory, whether it is sent inline or
+// signed.
 func TestLargeStatesAreStreamed(t *testing.T) {
 	const megabytes, budget = 64, 12 << 20
 	sum := md5OfReader(t, largeState(megabytes))
@@ -259,12 +260,12 @@ func TestLargeStatesAreStreamed(t *testing.T) {
 				}
 			}
 			runtime.ReadMemStats(&after)
-			// All that was ever allocated, so no peak can hide.
+			// Total allocations, so that no peak is missed.
 			if used := after.TotalAlloc - before.TotalAlloc; used > budget {
 				t.Errorf("%d MB of state took %d MB of memory in all", megabytes, used>>20)
 			}
 			if v := s.Versions("demo", "net")[0]; v.MD5 != sum || v.Size < megabytes*1_000_000 || v.Status != "finalized" {
-				t.Errorf("the server holds %d bytes, %s", v.Size, v.Status)
+				t.Errorf("the server has %d bytes, %s", v.Size, v.Status)
 			}
 			if files, err := os.ReadDir(filepath.Join(folder, "blobs")); err != nil || len(files) != 1 {
 				t.Errorf("%d files are there, %v", len(files), err)

@@ -9,34 +9,35 @@ import (
 	"tfhaul/tfesim/jsonapi"
 )
 
-// Identity names a ready-made identity, each with a token of its own. Team and organization
-// identities belong to the first of Options.Organizations; see Server.TeamToken and
-// Server.OrganizationToken for the others.
+// Identity names a predefined identity with its own token. Team and organization identities
+// belong to the first of Options.Organizations; for the others see Server.TeamToken and
+// Server.OrganizationToken.
 type Identity string
 
 const (
-	// Owner is a user who owns every ready-made organization.
+	// Owner is a user who owns every predefined organization.
 	Owner Identity = "owner"
-	// SecondUser is a user with write access: locks, unlocks, creates state versions, but is
-	// no workspace admin, so cannot force-unlock, create or delete.
+	// SecondUser is a user with write access: it can lock, unlock and create state
+	// versions, but is not a workspace admin, so it cannot force-unlock, create or delete
+	// workspaces.
 	SecondUser Identity = "second-user"
-	// Team is a team with the right to manage all workspaces, acting by its team token. A
-	// lock of the team is not a lock of its members.
+	// Team is a team with the right to manage all workspaces, represented by its team
+	// token. A lock of the team is not a lock of its members.
 	Team Identity = "team"
-	// Organization is an organization token: it manages workspaces, and gets 404 on state
+	// Organization is an organization token: it manages workspaces, but gets 404 for state
 	// versions.
 	Organization Identity = "organization"
-	// ReadOnly is a user who may read workspaces and their state, and change nothing.
+	// ReadOnly is a user who can only read workspaces and their state.
 	ReadOnly Identity = "read-only"
-	// Expired is the owner by a token that expired: 401 everywhere.
+	// Expired is the owner with an expired token, which gets 401 everywhere.
 	Expired Identity = "expired"
-	// SiteAdmin is a user who may do everything everywhere.
+	// SiteAdmin is a user with all rights everywhere.
 	SiteAdmin Identity = "site-admin"
-	// Outsider is a user who is in no organization: everything there is 404.
+	// Outsider is a user in no organization, who gets 404 everywhere.
 	Outsider Identity = "outsider"
 )
 
-// access is what a principal may do with a workspace; each includes those before it.
+// access is what a principal may do with a workspace. Each level includes those before it.
 type access int
 
 const (
@@ -46,7 +47,7 @@ const (
 	accessAdmin
 )
 
-// A principal is who a request comes from.
+// A principal is the sender of a request.
 type principal struct {
 	jsonapi.Ref
 	identity Identity
@@ -57,7 +58,7 @@ type principal struct {
 	runs string
 }
 
-// seedIdentities makes the ready-made users, teams and tokens.
+// seedIdentities creates the predefined users, teams and tokens.
 func (s *Server) seedIdentities() {
 	users := []*user{
 		{Name: "olivia", Email: "olivia@example.com", Identity: Owner},
@@ -77,7 +78,8 @@ func (s *Server) seedIdentities() {
 	}
 }
 
-// seedTeams makes an organization's ready-made teams and puts the ready-made users in them.
+// seedTeams creates an organization's predefined teams and adds the predefined users to
+// them.
 func (s *Server) seedTeams(org *organization) {
 	member := func(t *team, who Identity) {
 		for _, u := range s.users {
@@ -109,8 +111,8 @@ func (s *Server) newToken(holder jsonapi.Ref, expires time.Time) *token {
 	return t
 }
 
-// Token returns the secret of a ready-made identity. It panics for an identity that does not
-// exist, which only a mistake in a test can name.
+// Token returns the secret of a predefined identity. It panics for an unknown identity,
+// which is a mistake in a test.
 func (s *Server) Token(id Identity) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -133,8 +135,7 @@ func (s *Server) Token(id Identity) string {
 	return s.tokenOf(func(p *principal) bool { return p.user != nil && p.identity == id })
 }
 
-// TeamToken returns the secret of the "platform" team of an organization that the server was
-// made with.
+// TeamToken returns the secret of the "platform" team of an organization in Options.
 func (s *Server) TeamToken(org string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -143,25 +144,24 @@ func (s *Server) TeamToken(org string) string {
 	})
 }
 
-// OrganizationToken returns the organization token of an organization that the server was
-// made with.
+// OrganizationToken returns the organization token of an organization in Options.
 func (s *Server) OrganizationToken(org string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.tokenOf(func(p *principal) bool { return p.org != nil && strings.EqualFold(p.org.Name, org) })
 }
 
-// tokenOf finds the token, not expired, whose principal fits.
+// tokenOf finds an unexpired token whose principal matches.
 func (s *Server) tokenOf(fits func(*principal) bool) string {
 	for secret, t := range s.tokens {
 		if p := s.principal(t.Holder); t.Expires.IsZero() && p != nil && fits(p) {
 			return secret
 		}
 	}
-	panic("tfesim: there is no such identity or organization")
+	panic("tfesim: no such identity or organization")
 }
 
-// principal finds who a reference names; nil when it is gone.
+// principal returns the principal of a reference, or nil if it no longer exists.
 func (s *Server) principal(holder jsonapi.Ref) *principal {
 	p := &principal{Ref: holder}
 	switch holder.Type {
@@ -190,7 +190,7 @@ func (s *Server) principal(holder jsonapi.Ref) *principal {
 	return p
 }
 
-// bearer returns the token of a request, "" when there is none.
+// bearer returns the token of a request, or "".
 func bearer(r *http.Request) string {
 	scheme, secret, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") {
@@ -199,14 +199,14 @@ func bearer(r *http.Request) string {
 	return strings.TrimSpace(secret)
 }
 
-// authenticate finds who a request comes from; nil when its token is missing, unknown or
+// authenticate returns the sender of a request, or nil if its token is missing, unknown or
 // expired.
 func (s *Server) authenticate(r *http.Request) *principal {
 	return s.holderOfToken(bearer(r))
 }
 
-// accessTo says what a principal may do with the workspaces of an organization. Run tokens
-// are limited to their workspace by the caller.
+// accessTo returns a principal's access to the workspaces of an organization. The caller
+// limits run tokens to their workspace.
 func (s *Server) accessTo(p *principal, org string) access {
 	switch {
 	case p.user != nil && p.user.Admin:
@@ -214,7 +214,7 @@ func (s *Server) accessTo(p *principal, org string) access {
 	case p.user != nil:
 		a := accessNone
 		if o := s.organizations[org]; o == nil || !jsonapi.BoolSetting(o.Settings, "user-tokens-enabled", true) {
-			return accessNone // the organization takes no user's tokens
+			return accessNone // user tokens cannot access the organization
 		}
 		for _, id := range p.user.Teams {
 			if t := s.teams[id]; t != nil && t.Org == org {
@@ -230,8 +230,8 @@ func (s *Server) accessTo(p *principal, org string) access {
 	return accessNone
 }
 
-// accessToWorkspace is accessTo, with what teams were granted for this workspace, and write
-// access to its own workspace for a run.
+// accessToWorkspace returns accessTo plus what teams were granted for this workspace, and
+// write access to its own workspace for a run.
 func (s *Server) accessToWorkspace(p *principal, w *workspace) access {
 	if p.runs != "" {
 		if p.runs == w.ID {
@@ -248,8 +248,8 @@ func (s *Server) accessToWorkspace(p *principal, w *workspace) access {
 	return a
 }
 
-// belongs says whether the principal is of the organization, with or without access to all of
-// its workspaces.
+// belongs reports whether the principal is part of the organization, with or without access
+// to all of its workspaces.
 func (s *Server) belongs(p *principal, org string) bool {
 	switch {
 	case s.accessTo(p, org) > accessNone:
@@ -265,7 +265,7 @@ func (s *Server) belongs(p *principal, org string) bool {
 	return false
 }
 
-// owns says whether the principal may change the organization itself.
+// owns reports whether the principal may change the organization itself.
 func (s *Server) owns(p *principal, org string) bool {
 	if p.team != nil {
 		return p.team.Org == org && p.team.Name == "owners"
@@ -279,13 +279,13 @@ func (s *Server) owns(p *principal, org string) bool {
 	})
 }
 
-// mayStoreState says whether the kind of token can create and read state versions at all:
-// organization tokens cannot.
+// mayStoreState reports whether this kind of token can create and read state versions at
+// all; organization tokens cannot.
 func (p *principal) mayStoreState() bool {
 	return p.org == nil
 }
 
-// holderText names a lock's holder as error texts do.
+// holderText returns a lock's holder as in error texts.
 func (s *Server) holderText(h jsonapi.Ref) string {
 	switch h.Type {
 	case "teams":
@@ -299,7 +299,7 @@ func (s *Server) holderText(h jsonapi.Ref) string {
 	return "User " + s.holderName(h)
 }
 
-// holderName is a holder's name for people: a username, a team's name, a run's id.
+// holderName returns a holder's display name: a username, a team's name, or a run's ID.
 func (s *Server) holderName(h jsonapi.Ref) string {
 	if u := s.users[h.ID]; u != nil {
 		return u.Name
@@ -310,7 +310,7 @@ func (s *Server) holderName(h jsonapi.Ref) string {
 	return h.ID
 }
 
-// actor is the user, or the service user behind a token, who did something; nil for nobody.
+// actor returns the user, or the service user of a token, who did something; nil if nobody.
 func (s *Server) actor(who *jsonapi.Ref) *jsonapi.Ref {
 	if who == nil {
 		return nil
@@ -321,8 +321,8 @@ func (s *Server) actor(who *jsonapi.Ref) *jsonapi.Ref {
 	return nil
 }
 
-// getAccount answers GET /account/details. For team and organization tokens the API shows
-// the service user that stands behind the token.
+// getAccount answers GET /account/details. For team and organization tokens the API returns
+// their service user.
 func getAccount(c *call) (*jsonapi.Answer, error) {
 	res := c.s.userResource(c.who)
 	return jsonapi.OK(jsonapi.Document{Data: res, Links: map[string]any{"self": "/api/v2/users/" + res.ID}}), nil

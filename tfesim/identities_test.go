@@ -69,7 +69,7 @@ func TestTokensOfSeveralOrganizations(t *testing.T) {
 		}
 	}
 	if s.Token(tfesim.Team) != s.TeamToken("demo") || s.Token(tfesim.Organization) != s.OrganizationToken("demo") {
-		t.Error("the ready-made team and organization are not those of the first organization")
+		t.Error("the predefined team and organization are not those of the first organization")
 	}
 }
 
@@ -98,7 +98,7 @@ func TestExpireTokenEndsIt(t *testing.T) {
 	}
 }
 
-// The run that holds the lock may create versions by its own token and name itself.
+// The run that holds the lock may create versions with its own token and name itself.
 func TestRunCreatesVersionsOfItsWorkspace(t *testing.T) {
 	s := start(t, tfesim.Options{})
 	id, err := s.AddWorkspace("demo", "net")
@@ -171,6 +171,6 @@ func TestGrantGivesATeamAccessToOneWorkspace(t *testing.T) {
 		t.Fatal(err)
 	}
 	if w.Permissions.CanForceUnlock || !w.Permissions.CanLock {
-		t.Error("the permissions block does not say what the team may do")
+		t.Error("the permissions block lacks the team's permissions")
 	}
 }

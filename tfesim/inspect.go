@@ -17,12 +17,12 @@ import (
 	"tfhaul/tfesim/runs"
 )
 
-// The methods in this file let a test arrange and look at what the server holds, past the API
-// and its rules. They make no request, so they are neither counted nor hit by faults.
+// The methods in this file let a test change and examine the server's data without the API
+// and its rules. They make no requests, so they are not counted and not affected by faults.
 
-// A Holder is who holds a lock.
+// A Holder is the holder of a lock.
 type Holder struct {
-	// Identity is the ready-made identity; "" for a run and for users made otherwise.
+	// Identity is the predefined identity; "" for a run and for other users.
 	Identity Identity
 	Kind     string // "users", "teams" or "runs"
 	ID       string
@@ -31,16 +31,16 @@ type Holder struct {
 	Since    time.Time
 }
 
-// named finds a workspace, or says that there is none.
+// named returns a workspace, or an error if it does not exist.
 func (s *Server) named(org, workspace string) (*workspace, error) {
 	w := s.workspaceNamed(org, workspace)
 	if w == nil {
-		return nil, fmt.Errorf("tfesim: there is no workspace %s/%s", org, workspace)
+		return nil, fmt.Errorf("tfesim: no workspace %s/%s", org, workspace)
 	}
 	return w, nil
 }
 
-// AddWorkspace makes a workspace if there is none of the name, and returns its id.
+// AddWorkspace creates a workspace unless one has this name, and returns its ID.
 func (s *Server) AddWorkspace(org, name string) (id string, err error) {
 	var w *workspace
 	werr := s.do(func() { w, err = s.ensureWorkspace(org, name) })
@@ -56,10 +56,10 @@ func (s *Server) ensureWorkspace(org, name string) (*workspace, error) {
 	}
 	o := s.organizationNamed(org)
 	if o == nil {
-		return nil, fmt.Errorf("tfesim: there is no organization %s", org)
+		return nil, fmt.Errorf("tfesim: no organization %s", org)
 	}
-	if !validName(name, mostWorkspaceName) {
-		return nil, fmt.Errorf("tfesim: %q cannot name a workspace", name)
+	if !validName(name, maxWorkspaceName) {
+		return nil, fmt.Errorf("tfesim: %q is not a valid workspace name", name)
 	}
 	now := time.Now()
 	w := &workspace{ID: jsonapi.NewID("ws"), Org: o.Name, Project: o.DefaultProject, Name: name, Created: now, Updated: now,
@@ -70,7 +70,7 @@ func (s *Server) ensureWorkspace(org, name string) (*workspace, error) {
 	return w, nil
 }
 
-// RenameWorkspace gives a workspace another name.
+// RenameWorkspace renames a workspace.
 func (s *Server) RenameWorkspace(org, workspace, name string) error {
 	return s.arrange(org, workspace, func(w *workspaceRecord) error {
 		delete(s.byName[w.Org], strings.ToLower(w.Name))
@@ -89,10 +89,10 @@ func (s *Server) DeleteWorkspace(org, workspace string) error {
 	})
 }
 
-// workspaceRecord keeps the record's type apart from parameters called workspace.
+// workspaceRecord is an alias for functions with a parameter named workspace.
 type workspaceRecord = workspace
 
-// arrange changes a workspace and waits until that is on disk.
+// arrange changes a workspace and waits until the change is on disk.
 func (s *Server) arrange(org, workspace string, change func(*workspaceRecord) error) error {
 	var refused error
 	err := s.do(func() {
@@ -105,9 +105,9 @@ func (s *Server) arrange(org, workspace string, change func(*workspaceRecord) er
 	return cmp.Or(refused, err)
 }
 
-// Seed gives a workspace, made if need be, a finalized current state version of these bytes,
-// whatever lock it has, and returns the version's id. Serial and lineage are read from the
-// bytes; SeedVersion takes them as given.
+// Seed adds a finalized current state version with these bytes to a workspace, which it
+// creates if needed, whatever its lock. It returns the version's ID. Serial and lineage are
+// read from the bytes; for SeedVersion they are given.
 func (s *Server) Seed(org, workspace string, raw []byte) (id string, err error) {
 	header, err := readStateHeader(raw)
 	if err != nil {
@@ -116,7 +116,7 @@ func (s *Server) Seed(org, workspace string, raw []byte) (id string, err error) 
 	return s.SeedVersion(org, workspace, raw, header.Serial, header.Lineage)
 }
 
-// SeedVersion is Seed with the attributes given, for bytes that have none or others.
+// SeedVersion is Seed with explicit attributes, for bytes with other attributes or none.
 func (s *Server) SeedVersion(org, workspace string, raw []byte, serial int64, lineage string) (id string, err error) {
 	b, err := blobs.Keep(s.blobs, bytes.NewReader(raw))
 	if err != nil {
@@ -125,7 +125,7 @@ func (s *Server) SeedVersion(org, workspace string, raw []byte, serial int64, li
 	read := s.readContents(b)
 	now := time.Now()
 	v := &stateVersion{ID: jsonapi.NewID("sv"), Serial: serial, Lineage: lineage, MD5: b.MD5, Created: now}
-	// It has been there for long: processing is over.
+	// Old enough to have been processed.
 	s.arrive(v, b, read, now.Add(-2*s.options.ProcessingDelay))
 	werr := s.do(func() {
 		var w *workspaceRecord
@@ -143,8 +143,8 @@ func (s *Server) SeedVersion(org, workspace string, raw []byte, serial int64, li
 	return v.ID, werr
 }
 
-// Current returns the bytes and the serial attribute of a workspace's current state version;
-// ok is false when there is no workspace or no current version.
+// Current returns the bytes and the serial attribute of a workspace's current state
+// version; ok is false if there is no workspace or no current version.
 func (s *Server) Current(org, workspace string) (raw []byte, serial int64, ok bool) {
 	s.mu.Lock()
 	var v *stateVersion
@@ -166,7 +166,8 @@ func (s *Server) Current(org, workspace string) (raw []byte, serial int64, ok bo
 	return raw, v.Serial, true
 }
 
-// A Version is what the server holds of a state version, the write-only attributes included.
+// A Version is what the server stores of a state version, including the write-only
+// attributes.
 type Version struct {
 	ID           string
 	Serial       int64
@@ -179,7 +180,7 @@ type Version struct {
 	Run          string
 }
 
-// Versions returns a workspace's state versions, oldest first, discarded ones included.
+// Versions returns a workspace's state versions, oldest first, including discarded ones.
 func (s *Server) Versions(org, workspace string) []Version {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -227,7 +228,7 @@ func (s *Server) Locked(org string) []string {
 	return names
 }
 
-// Lock locks a workspace for a ready-made identity.
+// Lock locks a workspace for a predefined identity.
 func (s *Server) Lock(org, workspace string, holder Identity, reason string) error {
 	return s.arrange(org, workspace, func(w *workspaceRecord) error {
 		who, err := s.identityRef(holder, org)
@@ -238,11 +239,11 @@ func (s *Server) Lock(org, workspace string, holder Identity, reason string) err
 	})
 }
 
-// LockByRun locks a workspace for a new run, which applies for ever, and returns the run's id.
+// LockByRun locks a workspace for a new run that applies forever, and returns the run's ID.
 func (s *Server) LockByRun(org, workspace string) (runID string, err error) {
 	err = s.arrange(org, workspace, func(w *workspaceRecord) error {
 		if w.Lock != nil {
-			return fmt.Errorf("tfesim: %s/%s is locked already", org, workspace)
+			return fmt.Errorf("tfesim: %s/%s is already locked", org, workspace)
 		}
 		runID = s.runs.AddLockHolder(w.ID)
 		return s.setLock(w, jsonapi.Ref{ID: runID, Type: "runs"}, "")
@@ -250,7 +251,7 @@ func (s *Server) LockByRun(org, workspace string) (runID string, err error) {
 	return runID, err
 }
 
-// RunToken makes a token with which the run may act on its workspace.
+// RunToken creates a token for the run to use with its workspace.
 func (s *Server) RunToken(runID string) (string, error) {
 	var t *token
 	err := s.do(func() {
@@ -259,20 +260,20 @@ func (s *Server) RunToken(runID string) (string, error) {
 		}
 	})
 	if t == nil {
-		return "", fmt.Errorf("tfesim: there is no run %s", runID)
+		return "", fmt.Errorf("tfesim: no run %s", runID)
 	}
 	return t.Secret, err
 }
 
 func (s *Server) setLock(w *workspace, holder jsonapi.Ref, reason string) error {
 	if w.Lock != nil {
-		return fmt.Errorf("tfesim: %s/%s is locked already", w.Org, w.Name)
+		return fmt.Errorf("tfesim: %s/%s is already locked", w.Org, w.Name)
 	}
 	s.lock(w, holder, reason, time.Now())
 	return nil
 }
 
-// Unlock takes a workspace's lock away, whoever holds it.
+// Unlock removes a workspace's lock, whoever holds it.
 func (s *Server) Unlock(org, workspace string) error {
 	return s.arrange(org, workspace, func(w *workspaceRecord) error {
 		if w.Lock != nil {
@@ -282,7 +283,7 @@ func (s *Server) Unlock(org, workspace string) error {
 	})
 }
 
-// LockHolder returns who holds a workspace's lock; ok is false when nobody does.
+// LockHolder returns the holder of a workspace's lock; ok is false if it is unlocked.
 func (s *Server) LockHolder(org, workspace string) (h Holder, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -297,7 +298,7 @@ func (s *Server) LockHolder(org, workspace string) (h Holder, ok bool) {
 	return h, true
 }
 
-// identityRef is the user or team that a ready-made identity stands for.
+// identityRef returns the user or team of a predefined identity.
 func (s *Server) identityRef(id Identity, org string) (jsonapi.Ref, error) {
 	for _, u := range s.users {
 		if u.Identity == id {
@@ -312,7 +313,7 @@ func (s *Server) identityRef(id Identity, org string) (jsonapi.Ref, error) {
 	return jsonapi.Ref{}, fmt.Errorf("tfesim: %q cannot hold a lock in %s", id, org)
 }
 
-// ExpireToken ends a token now: from here on it is answered 401.
+// ExpireToken makes a token expire now: from now on it gets 401.
 func (s *Server) ExpireToken(secret string) error {
 	var t *token
 	err := s.do(func() {
@@ -322,7 +323,7 @@ func (s *Server) ExpireToken(secret string) error {
 		}
 	})
 	if t == nil {
-		return fmt.Errorf("tfesim: there is no such token")
+		return fmt.Errorf("tfesim: no such token")
 	}
 	return err
 }
@@ -332,8 +333,8 @@ func (s *Server) SetTerraformVersion(org, workspace, version string) error {
 	return s.set(org, workspace, "terraform-version", version)
 }
 
-// SetWorkingDirectory sets the directory of the configuration in which a workspace's runs are
-// executed.
+// SetWorkingDirectory sets the directory, inside the configuration, where a workspace's
+// runs are executed.
 func (s *Server) SetWorkingDirectory(org, workspace, directory string) error {
 	return s.set(org, workspace, "working-directory", directory)
 }

@@ -8,8 +8,8 @@ import (
 	"tfhaul/tfesim/jsonapi"
 )
 
-// lockWorkspace answers POST /workspaces/:id/actions/lock. It is refused when anyone holds
-// the lock, the asker included.
+// lockWorkspace answers POST /workspaces/:id/actions/lock. It fails if anyone holds the
+// lock, including the asker.
 func lockWorkspace(c *call, w *workspace) (*jsonapi.Answer, error) {
 	reason, err := lockReason(c)
 	if err != nil {
@@ -69,8 +69,8 @@ func forceUnlockWorkspace(c *call, w *workspace) (*jsonapi.Answer, error) {
 	return c.lockAnswer(w), nil
 }
 
-// release takes the lock away. Of the intermediate versions made under it the newest becomes
-// current, and the others are deleted; one whose bytes never came stays as it is.
+// release removes the lock. The newest intermediate version made under it becomes current
+// and the others are deleted; one whose bytes never arrived stays unchanged.
 func (s *Server) release(w *workspace) {
 	cycle := w.Lock.Cycle
 	w.Lock = nil
@@ -106,12 +106,12 @@ func (s *Server) dropVersion(v *stateVersion) {
 	s.discard(v.State, v.JSON, v.Outputs)
 }
 
-// lockAnswer is the workspace as the lock actions answer it.
+// lockAnswer returns the workspace as in the response to a lock action.
 func (c *call) lockAnswer(w *workspace) *jsonapi.Answer {
 	return jsonapi.OK(jsonapi.Document{Data: c.workspaceResource(w)})
 }
 
-// lockedByRef is a lock's holder as a relationship.
+// lockedByRef returns a lock's holder as a relationship.
 func lockedByRef(l *lock) *jsonapi.Ref {
 	if l == nil {
 		return nil
@@ -119,7 +119,7 @@ func lockedByRef(l *lock) *jsonapi.Ref {
 	return &l.Holder
 }
 
-// lockedByResource is the holder, for include=locked_by.
+// lockedByResource returns the holder, for include=locked_by.
 func (c *call) lockedByResource(l *lock) []jsonapi.Resource {
 	if l == nil {
 		return nil

@@ -107,7 +107,7 @@ func TestLockAnswersNameHolderReasonAndCurrentVersion(t *testing.T) {
 				t.Error("the current state version is not named")
 			}
 			if h, _ := s.LockHolder("demo", "net"); h.Reason != "haul 7" || h.Identity != tfesim.Owner {
-				t.Errorf("the server holds a lock of %q for %q", h.Identity, h.Reason)
+				t.Errorf("the server has a lock of %q for %q", h.Identity, h.Reason)
 			}
 			w, err = c.Workspaces.ReadByIDWithOptions(ctx, w.ID, &tfe.WorkspaceReadOptions{Include: []tfe.WSIncludeOpt{tfe.WSLockedBy}})
 			if err != nil {
@@ -120,7 +120,7 @@ func TestLockAnswersNameHolderReasonAndCurrentVersion(t *testing.T) {
 	}
 }
 
-// The reason may be sent as the documentation has it, or as go-tfe sends it.
+// The reason may be sent as documented, or as go-tfe sends it.
 func TestLockReasonInBothForms(t *testing.T) {
 	for _, body := range []string{`{"reason":"because"}`, `{"data":{"attributes":{"reason":"because"}}}`} {
 		s := start(t, tfesim.Options{})
@@ -137,8 +137,8 @@ func TestLockReasonInBothForms(t *testing.T) {
 	}
 }
 
-// A version that was announced and never uploaded blocks the unlock, until its bytes come,
-// another version supersedes it, or an admin forces the lock.
+// A version that was announced but never uploaded prevents the unlock until its bytes
+// arrive, another version supersedes it, or an admin forces the unlock.
 func TestPendingVersionBlocksUnlock(t *testing.T) {
 	for _, p := range []tfesim.Personality{tfesim.TFE, tfesim.HCP} {
 		t.Run(p.String(), func(t *testing.T) {
@@ -161,7 +161,7 @@ func TestPendingVersionBlocksUnlock(t *testing.T) {
 				t.Fatalf("unlock while pending: %d", status)
 			}
 			if _, err := c.Workspaces.Unlock(ctx, id); !errors.Is(err, tfe.ErrWorkspaceLockedStateVersionStillPending) {
-				t.Errorf("go-tfe does not recognise it: %v", err)
+				t.Errorf("go-tfe does not recognize it: %v", err)
 			}
 			if status, _, _ := s.Send(t, "", "PUT", v.UploadURL, string(raw)); status != 200 {
 				t.Fatalf("upload: %d", status)
@@ -212,7 +212,8 @@ func TestForcedUnlockLeavesPendingVersionToBeSuperseded(t *testing.T) {
 	}
 }
 
-// On HCP only the newest version of a lock becomes current, and only at its end.
+// On HCP only the newest version made under a lock becomes current, when the lock is
+// released.
 func TestIntermediateVersionsOnHCP(t *testing.T) {
 	for name, o := range map[string]tfesim.Options{
 		"hcp":                      {Personality: tfesim.HCP},
@@ -240,7 +241,7 @@ func TestIntermediateVersionsOnHCP(t *testing.T) {
 			if v, err := c.StateVersions.ReadCurrent(ctx, w.ID); err != nil || v.Serial != 1 {
 				t.Errorf("current before the unlock: %v", err)
 			}
-			// A lower serial than that of an intermediate version is stale too.
+			// A lower serial than an intermediate version's is stale, too.
 			raw := state(3, lineage)
 			if status, _, _ := s.Send(t, tfesim.Owner, "POST", "/workspaces/"+w.ID+"/state-versions", versionDocument(3, md5Of(raw), lineage, raw, "")); status != 412 {
 				t.Errorf("a serial lower than the intermediate one: %d", status)

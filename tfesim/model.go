@@ -8,8 +8,8 @@ import (
 	"tfhaul/tfesim/jsonapi"
 )
 
-// The records below are what the server holds. All are read and written under Server.mu, and
-// are kept on disk as JSON when Options.Data is set.
+// The records below are the server's data. They are read and written under Server.mu, and
+// stored on disk as JSON if Options.Data is set.
 
 type organization struct {
 	Name           string
@@ -53,7 +53,7 @@ type lock struct {
 	Holder jsonapi.Ref
 	Reason string
 	At     time.Time
-	// Cycle tells the state versions of this lock from those of an earlier one.
+	// Cycle distinguishes the state versions of this lock from those of an earlier one.
 	Cycle string
 }
 
@@ -78,18 +78,18 @@ type team struct {
 type token struct {
 	Secret  string
 	Holder  jsonapi.Ref
-	Expires time.Time // zero: never
-	// Description tells a team's tokens apart; nil for the one that it always may have.
+	Expires time.Time // zero means never
+	// Description identifies a team's token; nil for the one token without a description.
 	Description *string
 	Created     time.Time
 	CreatedBy   jsonapi.Ref
-	Used        time.Time // zero: never
+	Used        time.Time // zero means never
 }
 
-// mostWorkspaceName is how many characters a workspace name may have.
-const mostWorkspaceName = 260
+// maxWorkspaceName is the maximum length of a workspace name in characters.
+const maxWorkspaceName = 260
 
-// validName says whether the text can be the name of an organization or a workspace.
+// validName reports whether the text can be the name of an organization or a workspace.
 func validName(name string, max int) bool {
 	if name == "" || len(name) > max {
 		return false
@@ -97,8 +97,7 @@ func validName(name string, max int) bool {
 	return strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") == ""
 }
 
-// organizationNamed finds an organization by its name, which ignores case; nil when there is
-// none.
+// organizationNamed returns the organization with this name, ignoring case, or nil.
 func (s *Server) organizationNamed(name string) *organization {
 	if o := s.organizations[name]; o != nil {
 		return o
@@ -119,8 +118,8 @@ func (s *Server) workspacesOf(org string) map[string]*workspace {
 	return nil
 }
 
-// workspaceNamed finds a workspace by its organization's name and its own, which both ignore
-// case; nil when there is none.
+// workspaceNamed returns the workspace with this name in the organization, ignoring case,
+// or nil.
 func (s *Server) workspaceNamed(org, name string) *workspace {
 	return s.workspacesOf(org)[strings.ToLower(name)]
 }

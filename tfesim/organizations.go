@@ -27,7 +27,7 @@ var organizationSettings = []jsonapi.Setting{
 	{Name: "enforce-hyok", Kind: jsonapi.Bool, Default: false},
 }
 
-// newOrganization makes an organization with its default project.
+// newOrganization creates an organization with its default project.
 func (s *Server) newOrganization(name, email, executionMode string) *organization {
 	o := &organization{Name: name, ID: jsonapi.NewID("org"), Email: email, Created: time.Now(), Settings: map[string]json.RawMessage{}}
 	jsonapi.SetText(o.Settings, "default-execution-mode", executionMode)
@@ -38,7 +38,7 @@ func (s *Server) newOrganization(name, email, executionMode string) *organizatio
 	return o
 }
 
-// organization finds the organization that the path names, if the asker may see it.
+// organization returns the organization in the path, if the asker may see it.
 func (c *call) organization() (*organization, error) {
 	o := c.s.organizationNamed(c.r.PathValue("organization"))
 	if o != nil && c.who.user != nil && !jsonapi.BoolSetting(o.Settings, "user-tokens-enabled", true) {
@@ -63,7 +63,7 @@ func listOrganizations(c *call) (*jsonapi.Answer, error) {
 	return jsonapi.List(c.r, all, c.organizationResource, nil)
 }
 
-// createOrganization answers POST /organizations. Who makes it owns it.
+// createOrganization answers POST /organizations. Its creator becomes an owner.
 func createOrganization(c *call) (*jsonapi.Answer, error) {
 	if c.who.user == nil {
 		return nil, jsonapi.NotFound()
@@ -153,10 +153,10 @@ func updateOrganization(c *call, o *organization) (*jsonapi.Answer, error) {
 	return jsonapi.OK(jsonapi.Document{Data: c.organizationResource(o)}), nil
 }
 
-// defaultPool is the setting that holds the id of the organization's default agent pool.
+// defaultPool is the setting for the ID of the organization's default agent pool.
 const defaultPool = "default-agent-pool"
 
-// changeDefaultPool keeps the default agent pool and the default execution mode in step.
+// changeDefaultPool keeps the default agent pool and the default execution mode consistent.
 func (c *call) changeDefaultPool(o *organization, settings map[string]json.RawMessage) error {
 	pool, err := c.body.One.Related("default-agent-pool")
 	if err != nil {

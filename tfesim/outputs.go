@@ -6,7 +6,7 @@ import (
 	"tfhaul/tfesim/jsonapi"
 )
 
-// outputRefs are a version's outputs as relationships; none until it is processed.
+// outputRefs returns a version's outputs as relationships; none until it is processed.
 func (c *call) outputRefs(v *stateVersion) []jsonapi.Ref {
 	var refs []jsonapi.Ref
 	if c.s.processed(v, c.now) {
@@ -17,7 +17,7 @@ func (c *call) outputRefs(v *stateVersion) []jsonapi.Ref {
 	return refs
 }
 
-// outputResources are a version's outputs; none until it is processed.
+// outputResources returns a version's outputs; none until it is processed.
 func (c *call) outputResources(v *stateVersion, reveal bool) []jsonapi.Resource {
 	out := []jsonapi.Resource{}
 	if !c.s.processed(v, c.now) {
@@ -29,8 +29,9 @@ func (c *call) outputResources(v *stateVersion, reveal bool) []jsonapi.Resource 
 	return out
 }
 
-// outputResource shows an output. The value of a sensitive one is revealed in the list of a
-// version's outputs and by its id, and null where outputs are shown beside something else.
+// outputResource shows an output. The value of a sensitive output is shown in the list of a
+// version's outputs and by its ID, and is null where outputs are included in something
+// else.
 func outputResource(o contentOutput, reveal bool) jsonapi.Resource {
 	var value any
 	if !o.Sensitive || reveal {
@@ -45,8 +46,8 @@ func outputResource(o contentOutput, reveal bool) jsonapi.Resource {
 	}, Links: map[string]any{"self": "/api/v2/state-version-outputs/" + o.ID}}
 }
 
-// outputKind is the short name of a type: "string", "array" for lists, sets and tuples,
-// "object" for maps and objects.
+// outputKind returns the short name of a type: "string", "array" for lists, sets and
+// tuples, "object" for maps and objects.
 func outputKind(t json.RawMessage) any {
 	var name string
 	if json.Unmarshal(t, &name) == nil {
@@ -79,7 +80,7 @@ func currentOutputs(c *call, w *workspace) (*jsonapi.Answer, error) {
 		return nil, jsonapi.NotFound()
 	}
 	if !c.s.processed(v, c.now) {
-		// The documented answer while outputs are not known yet.
+		// The documented response while the outputs are unknown.
 		return nil, &jsonapi.Error{Status: 503, Title: "service unavailable", Detail: "The state version's outputs are not processed yet"}
 	}
 	return c.outputPage(v, false)

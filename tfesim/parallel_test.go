@@ -14,15 +14,15 @@ import (
 	"tfhaul/tfesim"
 )
 
-// clientTrusting is a client that trusts one authority.
+// clientTrusting returns a client that trusts one authority.
 func clientTrusting(ca []byte) *http.Client {
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(ca)
 	return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, ForceAttemptHTTP2: true}}
 }
 
-// 64 clients at once: each moves a state into a workspace of its own, all of them fight for
-// one lock, list, and look at what the server holds.
+// 64 concurrent clients: each moves a state into a workspace of its own; all of them
+// compete for one lock, list workspaces, and examine the server's data.
 func TestSixtyFourClientsAtOnce(t *testing.T) {
 	for name, o := range map[string]tfesim.Options{
 		"in memory": {RateLimit: -1},
@@ -59,7 +59,7 @@ func TestSixtyFourClientsAtOnce(t *testing.T) {
 			for i := range 64 {
 				raw, serial, ok := s.Current("demo", fmt.Sprintf("ws-%d", i))
 				if !ok || serial != int64(i) || !bytes.Equal(raw, state(int64(i), lineage)) {
-					t.Errorf("workspace %d holds serial %d, %v", i, serial, ok)
+					t.Errorf("workspace %d has serial %d, %v", i, serial, ok)
 				}
 			}
 			if got := s.Locked("demo"); len(got) != 1 {

@@ -2,24 +2,25 @@ package tfesim
 
 import "fmt"
 
-// Personality says which server of the family a Server behaves like.
+// Personality is the server that a Server behaves like.
 type Personality int
 
 const (
-	// TFE is a current Terraform Enterprise: a finalized state version is current at once.
+	// TFE is a current Terraform Enterprise: a finalized state version becomes current
+	// immediately.
 	TFE Personality = iota
-	// HCP is HCP Terraform: a state version made under a lock is intermediate and becomes
-	// current when the workspace is unlocked; the other intermediate ones of that lock are
-	// deleted then.
+	// HCP is HCP Terraform: a state version made under a lock is intermediate. When the
+	// workspace is unlocked, the newest becomes current, and the lock's other intermediate
+	// versions are deleted.
 	HCP
-	// OldTFE is a Terraform Enterprise without signed uploads: a state version without its
-	// state is answered 422 "param is missing or the value is empty: state". Unlocking while
-	// a version is pending is 400 there, not 503.
+	// OldTFE is a Terraform Enterprise without signed uploads: it answers a state version
+	// without its state with 422 "param is missing or the value is empty: state". It
+	// refuses to unlock with a pending version with 400, not 503.
 	OldTFE
-	// Lax is a compatible server that checks less (modelled on what OTF was seen to do): it
-	// takes state into workspaces that are not locked or locked by someone else, ignores
-	// lineage, compares nothing with bytes that were uploaded, answers conflicts with 500,
-	// and has no projects.
+	// Lax is a compatible server that checks less (modeled on observations of OTF): it
+	// accepts states in workspaces that are unlocked or locked by someone else, ignores
+	// lineage, compares nothing with uploaded bytes, reports conflicts as 500, and has no
+	// projects.
 	Lax
 )
 
@@ -33,17 +34,17 @@ func (p Personality) String() string {
 	return fmt.Sprintf("Personality(%d)", int(p))
 }
 
-// ParsePersonality reads "tfe", "hcp", "old-tfe" or "lax".
+// ParsePersonality parses "tfe", "hcp", "old-tfe" or "lax".
 func ParsePersonality(name string) (Personality, error) {
 	for p, n := range personalityNames {
 		if n == name {
 			return p, nil
 		}
 	}
-	return 0, fmt.Errorf("there is no personality %q: use tfe, hcp, old-tfe or lax", name)
+	return 0, fmt.Errorf("unknown personality %q: use tfe, hcp, old-tfe or lax", name)
 }
 
-// product is the name of the product as it stands in error texts.
+// product returns the product's name as in error texts.
 func (p Personality) product() string {
 	if p == HCP {
 		return "Terraform Cloud"
@@ -51,7 +52,8 @@ func (p Personality) product() string {
 	return "Terraform Enterprise"
 }
 
-// appName is the TFP-AppName header, from which go-tfe tells cloud and enterprise apart.
+// appName returns the TFP-AppName header, from which go-tfe distinguishes cloud and
+// enterprise.
 func (p Personality) appName() string {
 	switch p {
 	case HCP:
@@ -62,8 +64,8 @@ func (p Personality) appName() string {
 	return ""
 }
 
-// apiVersion is the TFP-API-Version header. Terraform's cloud block wants at least 2.5 for
-// workspaces found by tags.
+// apiVersion returns the TFP-API-Version header. Terraform's cloud block requires at least
+// 2.5 to find workspaces by tags.
 func (p Personality) apiVersion() string {
 	if p == OldTFE {
 		return "2.5"
@@ -71,8 +73,8 @@ func (p Personality) apiVersion() string {
 	return "2.6"
 }
 
-// stillPendingStatus is the status of an unlock that is refused because the newest state
-// version has not arrived yet.
+// stillPendingStatus returns the status of an unlock that is refused because the newest
+// state version has not arrived.
 func (p Personality) stillPendingStatus() int {
 	if p == OldTFE {
 		return 400

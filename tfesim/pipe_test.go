@@ -50,8 +50,8 @@ func (l *pipeListener) dial(ctx context.Context, _, _ string) (net.Conn, error) 
 	}
 }
 
-// inMemory serves s over in-memory connections and returns a client of it. It must be called
-// in a synctest bubble; stop ends everything.
+// inMemory serves s over in-memory connections and returns a client. It must be called in a
+// synctest bubble; stop ends everything.
 func inMemory(t *testing.T, s *tfesim.Server) (client *http.Client, stop func()) {
 	t.Helper()
 	l := newPipeListener()
@@ -75,7 +75,7 @@ func inMemory(t *testing.T, s *tfesim.Server) (client *http.Client, stop func())
 	}
 }
 
-// ask makes a request in memory and returns the answer with its body closed.
+// ask sends a request in memory and returns the response with its body closed.
 func ask(t *testing.T, client *http.Client, token, method, path string) (*http.Response, error) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, "http://sim.test/api/v2"+path, nil)

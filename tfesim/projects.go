@@ -24,7 +24,7 @@ func (s *Server) newProject(org, name string) *project {
 	return p
 }
 
-// project finds the project that the path names.
+// project returns the project in the path.
 func (c *call) project(need access) (*project, error) {
 	p := c.s.projects[c.r.PathValue("project_id")]
 	if p == nil || c.s.options.Personality == Lax || c.s.accessTo(c.who, p.Org) < need {
@@ -56,7 +56,7 @@ func listProjects(c *call, o *organization) (*jsonapi.Answer, error) {
 	return jsonapi.List(c.r, all, c.projectResource, c.projectIncludes)
 }
 
-// defaultFirst orders the organization's default project before all others.
+// defaultFirst sorts the organization's default project before all others.
 func defaultFirst(o *organization, a, b *project) int {
 	switch o.DefaultProject {
 	case a.ID:
@@ -98,14 +98,14 @@ func errDuration() *jsonapi.Error {
 	return jsonapi.Invalid("auto-destroy-activity-duration", "Auto destroy activity duration has an incorrect format, we expect up to 4 numeric digits and 1 unit ('d' or 'h')")
 }
 
-// validDuration says whether the text is a number of up to four digits of days or hours.
+// validDuration reports whether the text is a number of up to four digits of days or hours.
 func validDuration(s string) bool {
 	digits, unit := s[:len(s)-1], s[len(s)-1]
 	return (unit == 'd' || unit == 'h') && len(digits) >= 1 && len(digits) <= 4 && strings.Trim(digits, "0123456789") == ""
 }
 
-// inheritedSettings checks a project's settings together and drops the execution mode of a
-// project that is told to inherit it.
+// inheritedSettings checks a project's settings in combination, and removes the execution
+// mode of a project that inherits it.
 func inheritedSettings(it jsonapi.Item, settings map[string]json.RawMessage) error {
 	if d := jsonapi.TextSetting(settings, "auto-destroy-activity-duration", ""); d != "" && !validDuration(d) {
 		return errDuration()

@@ -10,13 +10,13 @@ import (
 	"tfhaul/tfesim/jsonapi"
 )
 
-// announcedLimit is what the real server allows a user a second.
+// announcedLimit is the real server's limit, in requests per second and user.
 const announcedLimit = 30
 
-// A limiter counts each user's requests in windows of one second, which start with the first
-// request after the one before has ended.
+// A limiter counts each user's requests in windows of one second. A window starts with the
+// first request after the previous window.
 type limiter struct {
-	limit   int // announced; below 0: nothing is
+	limit   int // announced; below 0 means none
 	enforce bool
 
 	mu      sync.Mutex
@@ -36,8 +36,8 @@ func newLimiter(limit int) *limiter {
 	return l
 }
 
-// take uses one request of the user's budget, sets the headers that announce what is left,
-// and returns the 429 when nothing was.
+// take uses one request of the user's budget, sets the headers that announce the rest, and
+// returns the 429 if there was none.
 func (l *limiter) take(h http.Header, user string, now time.Time) error {
 	if l.limit < 0 {
 		return nil
@@ -57,7 +57,7 @@ func (l *limiter) take(h http.Header, user string, now time.Time) error {
 
 	h.Set("X-RateLimit-Limit", strconv.Itoa(l.limit))
 	h.Set("X-RateLimit-Remaining", strconv.Itoa(max(left, 0)))
-	// Rounded up: a client that waits exactly that long is let in.
+	// Rounded up: a client that waits exactly this long is admitted.
 	h.Set("X-RateLimit-Reset", fmt.Sprintf("%.3f", (reset+time.Millisecond-1).Truncate(time.Millisecond).Seconds()))
 	if l.enforce && left < 0 {
 		return &jsonapi.Error{Status: http.StatusTooManyRequests, Title: "Too many requests", Detail: "You have exceeded the API's rate limit."}

@@ -10,29 +10,30 @@ import (
 	"tfhaul/tfesim/blobs"
 )
 
-// A Request is what the server remembers of a request: never a body, a token or a signed
-// address.
+// A Request is what the server remembers about a request: never a body, a token or a signed
+// URL.
 type Request struct {
-	// Endpoint is the method and the path with its variable parts named, as in
-	// "POST /workspaces/:workspace_id/state-versions"; blob addresses are
-	// "PUT /_archivist/v1/object/:token"; what the server does not know is "unknown".
+	// Endpoint is the method and the path with its variable parts named, as in "POST
+	// /workspaces/:workspace_id/state-versions"; for blob URLs "PUT
+	// /_archivist/v1/object/:token"; "unknown" for anything else.
 	Endpoint string
 	Method   string
-	// Path is the path as it was sent; of a blob address only what comes before the secret.
+	// Path is the path as sent; of a blob URL only the part before the secret.
 	Path  string
 	Query string
 	Host  string
-	// Identity is the ready-made identity whose token was sent; "" for another or none.
+	// Identity is the predefined identity whose token was sent; "" for another token or
+	// none.
 	Identity Identity
-	// Authorization says whether the request had an Authorization header.
+	// Authorization reports whether the request had an Authorization header.
 	Authorization bool
-	// Status is what was answered; 0 while it is being answered, and when a fault let no
-	// answer through.
+	// Status is the status of the response; 0 until there is one, and if a fault prevented
+	// it.
 	Status int
 	Time   time.Time
 }
 
-// keptRequests is how many requests are remembered; counters go on.
+// keptRequests is how many requests are remembered; counters continue.
 const keptRequests = 100_000
 
 // A recorder remembers requests and counts them.
@@ -44,7 +45,7 @@ type recorder struct {
 	faults []*activeFault
 }
 
-// begin remembers a request that has just arrived, and tells the hooks.
+// begin records a request that has just arrived, and calls the hooks.
 func (rec *recorder) begin(q Request) *Request {
 	rec.mu.Lock()
 	if rec.counts == nil {
@@ -70,8 +71,8 @@ func (rec *recorder) end(q *Request, status int) {
 	q.Status = status
 }
 
-// Requests returns the requests since the last ResetRequests in the order of their arrival;
-// the newest 50,000 at least.
+// Requests returns the requests since the last ResetRequests, in the order of arrival: at
+// least the newest 50,000.
 func (s *Server) Requests() []Request {
 	s.record.mu.Lock()
 	defer s.record.mu.Unlock()
@@ -82,8 +83,8 @@ func (s *Server) Requests() []Request {
 	return out
 }
 
-// Count returns how often an endpoint was asked since the last ResetRequests. The endpoint is
-// written as in Request.Endpoint; "" counts all of them.
+// Count returns how many requests an endpoint has received since the last ResetRequests.
+// The endpoint is in the format of Request.Endpoint; "" counts all.
 func (s *Server) Count(endpoint string) int {
 	s.record.mu.Lock()
 	defer s.record.mu.Unlock()
@@ -104,8 +105,8 @@ func (s *Server) ResetRequests() {
 	s.record.kept, s.record.counts = nil, nil
 }
 
-// OnRequest has f called with every request before it takes effect. The request waits for f,
-// which may use the Server: this is how a test acts "meanwhile".
+// OnRequest registers f to be called with every request before it takes effect. The request
+// waits for f, which may use the Server, so that a test can act in the meantime.
 func (s *Server) OnRequest(f func(Request)) {
 	s.record.mu.Lock()
 	defer s.record.mu.Unlock()
@@ -132,7 +133,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mux.ServeHTTP(out, r)
 }
 
-// delay waits for the latency; false when the client left meanwhile.
+// delay waits for the latency and reports whether the client is still connected.
 func (s *Server) delay(ctx context.Context) bool {
 	if s.options.Latency <= 0 {
 		return true
@@ -172,7 +173,7 @@ func (s *Server) log(q Request, status int) {
 	s.options.Logger.Info("request", "method", q.Method, "endpoint", q.Endpoint, "status", status, "identity", string(q.Identity))
 }
 
-// A statusWriter notes the status that is written.
+// A statusWriter records the status.
 type statusWriter struct {
 	http.ResponseWriter
 	status int

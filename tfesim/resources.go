@@ -24,7 +24,7 @@ func listResources(c *call, w *workspace) (*jsonapi.Answer, error) {
 }
 
 func workspaceResourceOf(v *stateVersion, r contentResource, key string) jsonapi.Resource {
-	// The API writes module paths without "module." and root ones without a module.
+	// The API writes module paths without "module." and the root module as nothing.
 	module := strings.TrimPrefix(strings.ReplaceAll(r.Module, ".module.", "."), "module.")
 	address := r.Type + "." + r.Name + key
 	if module != "root" {

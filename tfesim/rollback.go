@@ -5,8 +5,8 @@ import (
 	"tfhaul/tfesim/jsonapi"
 )
 
-// receiveRollback reads the document of a rollback and copies the bytes of the version that it
-// names, before anything is locked: a state may be large.
+// receiveRollback reads the document of a rollback and copies the bytes of the version that
+// it names, before anything is locked, because a state may be large.
 func receiveRollback(c *call) error {
 	if err := receiveDocument(c); err != nil {
 		return err
@@ -40,8 +40,8 @@ func receiveRollback(c *call) error {
 	return nil
 }
 
-// rollbackSource is the state version of the id in the workspace that the path names, if the
-// caller may write there; nil otherwise.
+// rollbackSource returns the state version with this ID in the workspace of the path, if
+// the caller may write there, and otherwise nil.
 func (c *call) rollbackSource(id string) *stateVersion {
 	v := c.s.versions[id]
 	if w, err := c.workspace(accessWrite); err != nil || v == nil || v.Workspace != w.ID || !c.who.mayStoreState() {
@@ -61,8 +61,8 @@ func (s *Server) duplicate(b *blobs.Blob) (*blobs.Blob, error) {
 }
 
 // rollBack answers PATCH /workspaces/:id/state-versions: a copy of an earlier state version
-// becomes the newest one. Serial, lineage and MD5 are those of the earlier version, so nothing
-// is compared with what is known now.
+// becomes the newest. Serial, lineage and MD5 are those of the earlier version, so nothing
+// is compared.
 func rollBack(c *call) (*jsonapi.Answer, error) {
 	s := c.s
 	w, err := c.workspace(accessWrite)
@@ -93,7 +93,7 @@ func rollBack(c *call) (*jsonapi.Answer, error) {
 	}
 	in := c.incoming
 	if in == nil || in.state == nil || from.BackingData != blobs.DataKept || s.status(from, c.now) != statusFinalized {
-		return nil, jsonapi.Unprocessable("the state version %s cannot be rolled back to: its state is not there", from.ID)
+		return nil, jsonapi.Unprocessable("the state version %s cannot be rolled back to: its state is missing", from.ID)
 	}
 	s.supersede(w)
 	in.kept = true

@@ -9,8 +9,8 @@ import (
 	"tfhaul/tfesim/jsonapi"
 )
 
-// endpoints are the rows of the API apart from those of runs. What is in neither is answered 404,
-// as docs/sim.md lists.
+// endpoints are the rows of the API, except those of runs. Any other path is answered 404;
+// see docs/sim.md.
 func endpoints() []endpoint {
 	const (
 		org       = "/organizations/{organization}"
@@ -113,7 +113,8 @@ func endpoints() []endpoint {
 // A handler answers a request, with the server locked.
 type handler = func(*call) (*jsonapi.Answer, error)
 
-// about returns a handler for something that the path names. When find refuses, so does it.
+// about returns a handler for something that the path names. If find refuses, so does the
+// handler.
 func about[T any](find func(*call) (T, error), handle func(*call, T) (*jsonapi.Answer, error)) handler {
 	return func(c *call) (*jsonapi.Answer, error) {
 		found, err := find(c)
@@ -124,7 +125,7 @@ func about[T any](find func(*call) (T, error), handle func(*call, T) (*jsonapi.A
 	}
 }
 
-// forWorkspace, and those like it below, are about for what needs an access.
+// forWorkspace, and those like it below, are about for objects that need an access level.
 func forWorkspace(need access, handle func(*call, *workspace) (*jsonapi.Answer, error)) handler {
 	return about(func(c *call) (*workspace, error) { return c.workspace(need) }, handle)
 }
@@ -168,7 +169,7 @@ func (s *Server) routes() {
 	s.mux.HandleFunc("/", s.serve(endpoint{anonymous: true, receive: func(*call) error { return nil }, handle: unknownPath}))
 }
 
-// unknownPath answers what is not there: 401 for those the API does not know, 404 for others.
+// unknownPath answers any other path: 401 for senders unknown to the API, 404 for others.
 func unknownPath(c *call) (*jsonapi.Answer, error) {
 	if c.who == nil && strings.HasPrefix(c.r.URL.Path, apiPrefix+"/") {
 		return nil, jsonapi.Unauthorized()
@@ -176,7 +177,7 @@ func unknownPath(c *call) (*jsonapi.Answer, error) {
 	return nil, jsonapi.NotFound()
 }
 
-// ping answers GET /ping: its headers are what clients want of it.
+// ping answers GET /ping, which clients call for its headers.
 func ping(*call) (*jsonapi.Answer, error) { return jsonapi.NoContent(), nil }
 
 // discover answers Terraform's service discovery.
@@ -195,8 +196,8 @@ func discover(w http.ResponseWriter, _ *http.Request) {
 	jsonapi.WriteBody(w, http.StatusOK, "application/json", b)
 }
 
-// endpointName is how a mux pattern is called in records and counters:
-// "POST /workspaces/:workspace_id/state-versions".
+// endpointName returns the name of a mux pattern in records and counters: "POST
+// /workspaces/:workspace_id/state-versions".
 func endpointName(pattern string) string {
 	method, path, found := strings.Cut(pattern, " ")
 	if !found {

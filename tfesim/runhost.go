@@ -66,7 +66,7 @@ func (h runHost) AddState(workspace string, state runs.State) error {
 	h.s.arrive(v, state.Blob, h.s.readContents(state.Blob), now)
 	return h.s.do(func() {
 		w := h.s.workspaces[workspace]
-		if w == nil { // it was deleted meanwhile
+		if w == nil { // deleted in the meantime
 			h.s.discard(state.Blob)
 			return
 		}

@@ -1,11 +1,12 @@
-// Package tfesim is an embedded HCP Terraform / Terraform Enterprise: an http.Handler that answers
-// the endpoints which tfhaul, go-tfe and Terraform use to keep state, with the real server's
-// rules, statuses and error texts. It is for tests, rehearsals and demonstrations, and knows
-// nothing about tfhaul. It holds organizations, projects, teams, tokens, workspaces, locks and
-// state versions; package runs holds what belongs to runs, and this package is its Host.
+// Package tfesim is an embedded HCP Terraform / Terraform Enterprise: an http.Handler with
+// the endpoints that tfhaul, go-tfe and Terraform use for state, with the real server's
+// rules, statuses and error texts. It is for tests, rehearsals and demonstrations, and
+// knows nothing about tfhaul. It has organizations, projects, teams, tokens, workspaces,
+// locks and state versions. Package runs has everything about runs, and this package is its
+// Host.
 //
-// The rules come from HashiCorp's API documentation, go-tfe, Terraform's cloud backend and public
-// issue threads. docs/sim.md lists which of them it follows.
+// The rules come from HashiCorp's API documentation, go-tfe, Terraform's cloud backend and
+// public issue threads. docs/sim.md lists which of them it follows.
 package tfesim
 
 import (
@@ -23,81 +24,82 @@ import (
 	"tfhaul/tfesim/runs"
 )
 
-// Options say what a Server is like. The zero value is a current Terraform Enterprise with one
+// Options configure a Server. The zero value is a current Terraform Enterprise with one
 // organization named "demo", in memory, without delays or limits.
 type Options struct {
 	Personality Personality
-	// Organizations are made if they do not exist yet. Default: "demo".
+	// Organizations are created unless they exist. Default: "demo".
 	Organizations []string
 	// ExecutionMode is the default execution mode of the Organizations: "remote" (default),
-	// "local" or "agent". With "remote", Terraform's cloud block wants to run plans on the
-	// server, which it cannot; "local" is what Terraform tests want.
+	// "local" or "agent". With "remote", Terraform's cloud block plans on the server; tests
+	// of Terraform itself usually need "local".
 	ExecutionMode string
-	// TerraformVersion is what new workspaces get. Default "1.11.4".
+	// TerraformVersion is the version of new workspaces. Default: "1.11.4".
 	TerraformVersion string
-	// OfferedTerraform are the Terraform versions that workspaces may be given; another is
-	// answered 422. nil: every release. Site administrators may list them.
+	// OfferedTerraform are the Terraform versions that workspaces may use; others are
+	// answered 422. nil means every release. Site administrators can list them.
 	OfferedTerraform []string
-	// GlobalRemoteState shares the state of new workspaces with their whole organization, as
-	// organizations that are older than this setting do, and as an administrator of Terraform
-	// Enterprise may choose. The default is false; OldTFE always shares.
+	// GlobalRemoteState shares the state of new workspaces with their whole organization,
+	// as in organizations older than this setting, or if an administrator of Terraform
+	// Enterprise chose so. The default is false; OldTFE always shares.
 	GlobalRemoteState bool
-	// RateLimit is how many API requests a user may make a second. 0 announces the real
-	// server's 30 and does not enforce it; below 0 announces nothing. Blob addresses are not
-	// counted, as at the real one.
+	// RateLimit is how many API requests a user may make per second. 0 announces the real
+	// server's 30 without enforcing it; a negative value announces nothing. Requests to
+	// blob URLs are not counted, as on the real server.
 	RateLimit int
-	// Latency is waited before every request is looked at.
+	// Latency delays every request before it is handled.
 	Latency time.Duration
-	// MaxBody is the largest request body in bytes that the "proxy in front" lets through to
-	// the API; a larger one is answered 413 as an HTML page. 0: no limit. Blob addresses are
-	// on another host in reality and are not limited.
+	// MaxBody is the largest request body in bytes that the "proxy in front" accepts for
+	// the API; a larger one is answered 413 as an HTML page. 0 means no limit. Blob URLs
+	// are really on another host and have no limit.
 	MaxBody int64
-	// PromoteAtUnlock makes a state version current only when the workspace is unlocked. HCP
-	// always does that.
+	// PromoteAtUnlock makes a state version current only when the workspace is unlocked.
+	// HCP always does.
 	PromoteAtUnlock bool
-	// InlineOnly refuses state versions without inline state. OldTFE always does that.
+	// InlineOnly refuses state versions without inline state. OldTFE always does.
 	InlineOnly bool
-	// HostedState gives download addresses on the API's own host
-	// (/api/state-versions/:id/hosted_state). They want the bearer, count as API requests, and
-	// redirect to a signed address.
+	// HostedState uses download URLs on the API's own host
+	// (/api/state-versions/:id/hosted_state). They require the token, count as API
+	// requests, and redirect to a signed URL.
 	HostedState bool
-	// BlobOrigin is the scheme and host of the addresses that HostedState redirects to, such as
-	// another name of this server, or a customer's HYOK agent. "": as the request has it.
+	// BlobOrigin is the scheme and host of the URLs that HostedState redirects to, such as
+	// another name of this server or a customer's HYOK agent. "" means those of the
+	// request.
 	BlobOrigin string
-	// HYOK makes every workspace one whose organization holds its own key: it has neither JSON
-	// states nor JSON plans.
+	// HYOK means that the organizations hold their own encryption keys: their workspaces
+	// have neither JSON states nor JSON plans.
 	HYOK bool
-	// IgnoreForce compares serial and lineage also where a client asks not to (force).
+	// IgnoreForce compares serial and lineage even if a client requests not to (force).
 	IgnoreForce bool
-	// ProcessingDelay is how long an uploaded state version stays pending; its resources and
-	// outputs are processed after the same time again. Nothing runs meanwhile: the status is
-	// computed when it is looked at, so virtual time works.
+	// ProcessingDelay is how long an uploaded state version stays pending; its resources
+	// and outputs are processed after the same time again. Nothing runs in the background:
+	// the status is computed when it is read, so virtual time works.
 	ProcessingDelay time.Duration
-	// Data is a folder in which everything is kept and from which it is loaded. "" keeps it in
-	// memory. With a folder, state is streamed to files and never held in memory.
+	// Data is a folder in which all data is stored, and from which it is loaded. "" keeps
+	// it in memory. With a folder, states are streamed to files and never held in memory.
 	Data string
-	// Logger gets a line a request: method, endpoint, status; never a body, token or signed
-	// address. nil: nothing is logged.
+	// Logger receives one line per request: method, endpoint, status; never a body, token
+	// or signed URL. nil means no logging.
 	Logger *slog.Logger
-	// Terraform is the program that executes runs; "" is the terraform on PATH, NoTerraform
-	// none. Without one, runs end errored.
+	// Terraform is the program that executes runs; "" means the terraform on PATH,
+	// NoTerraform none. Without one, runs end errored.
 	Terraform string
-	// ProviderMirror is a filesystem mirror from which runs install their providers, and the
-	// only place from which they do. "": they have none but Terraform's built-in one.
+	// ProviderMirror is a filesystem mirror, the only place from which runs install
+	// providers. "" means that they have only Terraform's built-in one.
 	ProviderMirror string
-	// NoRuns, when it is not empty, refuses to execute runs, and is the reason that their logs
-	// give: a run executes the configuration's code on this machine. Nothing of a
-	// configuration is unpacked then.
+	// NoRuns, if not empty, is the reason why runs are not executed, which appears in their
+	// logs. A run executes the configuration's code on this machine; with NoRuns, no
+	// configuration is even unpacked.
 	NoRuns string
-	// Runs is how many runs are executed at a time; 0 is 2.
+	// Runs is the maximum number of runs executed in parallel; 0 means 2.
 	Runs int
 }
 
 // NoTerraform is the Options.Terraform of a server that executes no runs.
 const NoTerraform = runs.NoTerraform
 
-// A Server holds organizations, workspaces and state versions and answers the API. It is safe
-// for use by many goroutines.
+// A Server has organizations, workspaces and state versions and answers the API. It is safe
+// for concurrent use.
 type Server struct {
 	options Options
 	mux     *http.ServeMux
@@ -107,8 +109,8 @@ type Server struct {
 	store   *store       // nil in memory
 	signer  blobs.Signer // of blob addresses
 
-	late     sync.WaitGroup // requests that a fault has postponed
-	done     chan struct{}  // closed by Close: lets hanging requests go
+	late     sync.WaitGroup // requests postponed by a fault
+	done     chan struct{}  // closed by Close to release hanging requests
 	doneOnce sync.Once
 
 	mu            sync.Mutex
@@ -127,7 +129,7 @@ type Server struct {
 	garbage       []*blobs.Blob // to be removed once the changes are on disk
 }
 
-// New makes a server, and loads what Options.Data holds.
+// New returns a server with the data in Options.Data.
 func New(o Options) (*Server, error) {
 	if len(o.Organizations) == 0 {
 		o.Organizations = []string{"demo"}
@@ -143,11 +145,11 @@ func New(o Options) (*Server, error) {
 	}
 	for _, name := range o.Organizations {
 		if !validName(name, 40) {
-			return nil, fmt.Errorf("tfesim: %q cannot name an organization: use letters, digits, - and _, at most 40", name)
+			return nil, fmt.Errorf("tfesim: %q is not a valid organization name: use letters, digits, - and _, at most 40", name)
 		}
 	}
 	if !slices.Contains([]string{"remote", "local", "agent"}, o.ExecutionMode) {
-		return nil, fmt.Errorf("tfesim: there is no execution mode %q: use remote, local or agent", o.ExecutionMode)
+		return nil, fmt.Errorf("tfesim: unknown execution mode %q: use remote, local or agent", o.ExecutionMode)
 	}
 	s := &Server{
 		options:       o,
@@ -200,8 +202,7 @@ func New(o Options) (*Server, error) {
 	return s, nil
 }
 
-// Close lets go of requests that hang and closes what Options.Data holds. Requests that arrive
-// afterwards fail.
+// Close releases hanging requests and closes Options.Data. Later requests fail.
 func (s *Server) Close() error {
 	s.doneOnce.Do(func() { close(s.done) })
 	s.late.Wait()
@@ -209,31 +210,31 @@ func (s *Server) Close() error {
 	return s.closeStore()
 }
 
-// A call is one API request while it is answered.
+// A call is one API request that is being answered.
 type call struct {
 	s    *Server
 	r    *http.Request
 	now  time.Time
 	who  *principal
 	body *jsonapi.Payload
-	// incoming is the state version that a request brings, its state already in a blob.
+	// incoming is the new state version in a request, with its state already in a blob.
 	incoming *incomingVersion
 }
 
 // An endpoint is one row of the API.
 type endpoint struct {
-	pattern string // as http.ServeMux has it
-	// receive reads the request's body before anything is locked; nil reads a JSON:API
-	// document for methods that have one.
+	pattern string // in the format of http.ServeMux
+	// receive reads the request's body before anything is locked; nil means to read a
+	// JSON:API document, for methods that have one.
 	receive func(*call) error
-	// handle answers while Server.mu is held.
+	// handle answers the request while Server.mu is held.
 	handle handler
 	// anonymous endpoints need no token.
 	anonymous bool
 }
 
-// serve is the way of every API request: who is it, may he ask now, what does he bring, what
-// is answered, and is it kept.
+// serve handles every API request: it authenticates the sender, checks the rate limit,
+// reads the body, answers, and stores the changes.
 func (s *Server) serve(e endpoint) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if s.options.MaxBody > 0 {
@@ -280,7 +281,7 @@ func (s *Server) answer(c *call, e endpoint) (a *jsonapi.Answer, err error) {
 	if c.incoming != nil {
 		defer c.incoming.discardUnlessKept()
 	}
-	// What was changed is on disk before it is acknowledged.
+	// Changes are on disk before they are acknowledged.
 	if s.do(func() { c.now = time.Now(); a, err = e.handle(c) }) != nil {
 		return nil, jsonapi.Broken()
 	}
@@ -299,7 +300,7 @@ func receiveDocument(c *call) error {
 	return err
 }
 
-// limitKey says whose rate budget a request uses: the user's, whichever token he uses.
+// limitKey returns whose rate budget a request uses: the user's, for any of their tokens.
 func (c *call) limitKey() string {
 	if c.who != nil {
 		return c.who.ID
@@ -307,7 +308,7 @@ func (c *call) limitKey() string {
 	return "anonymous"
 }
 
-// announce sets the headers that say what server this is.
+// announce sets the headers that identify the server.
 func (s *Server) announce(h http.Header) {
 	p := s.options.Personality
 	h.Set("TFP-API-Version", p.apiVersion())
@@ -323,7 +324,7 @@ func (s *Server) announce(h http.Header) {
 	}
 }
 
-// writeProxyTooLarge is how a proxy in front of the API refuses a large body.
+// writeProxyTooLarge responds to a large body as a proxy in front of the API does.
 func writeProxyTooLarge(w http.ResponseWriter) {
 	jsonapi.WriteBody(w, http.StatusRequestEntityTooLarge, "text/html",
 		[]byte("<html>\r\n<head><title>413 Request Entity Too Large</title></head>\r\n<body>\r\n<center><h1>413 Request Entity Too Large</h1></center>\r\n</body>\r\n</html>\r\n"))

@@ -22,7 +22,7 @@ func start(t testing.TB, o tfesim.Options) *sim {
 	return &sim{simtest.Start(t, o)}
 }
 
-// state makes a small state.
+// state returns a small state.
 func state(serial int64, lineage string) []byte {
 	return fmt.Appendf(nil, `{"version":4,"terraform_version":"1.11.4","serial":%d,"lineage":%q,"outputs":{},"resources":[]}`, serial, lineage)
 }
@@ -32,7 +32,7 @@ func md5Of(b []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// versionDocument is the body of a create; an empty lineage or nil state is left out.
+// versionDocument returns the body of a create; an empty lineage or nil state is left out.
 func versionDocument(serial int64, md5, lineage string, raw []byte, more string) string {
 	attributes := fmt.Sprintf(`"serial":%d,"md5":%q`, serial, md5)
 	if lineage != "" {

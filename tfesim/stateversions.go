@@ -16,14 +16,15 @@ type stateVersion struct {
 	Workspace string
 	Sequence  uint64 // in the order of creation, over all workspaces
 	Serial    int64
-	Lineage   string // "" when the client sent none
+	Lineage   string // "" if the client sent none
 	MD5       string
 	Created   time.Time
 	CreatedBy jsonapi.Ref
 	Run       string
-	// Arrived is when the state's bytes were there; zero while they are announced only.
+	// Arrived is when the state's bytes arrived; zero while they are only announced.
 	Arrived time.Time
-	// Intermediate versions become current when their lock ends; Cycle is that lock.
+	// Intermediate versions become current when their lock is released; Cycle identifies
+	// that lock.
 	Intermediate bool
 	Cycle        string
 	// Discarded versions were superseded before their bytes arrived.
@@ -36,15 +37,15 @@ type stateVersion struct {
 	BackingData string
 }
 
-// The statuses of a state version.
+// Statuses of a state version.
 const (
 	statusPending   = "pending"
 	statusFinalized = "finalized"
 	statusDiscarded = "discarded"
 )
 
-// status is what the version's status is at a moment: processing takes
-// Options.ProcessingDelay from the arrival of the bytes.
+// status returns the version's status at a time: processing takes Options.ProcessingDelay
+// from the arrival of the bytes.
 func (s *Server) status(v *stateVersion, now time.Time) string {
 	switch {
 	case v.Discarded:
@@ -55,12 +56,12 @@ func (s *Server) status(v *stateVersion, now time.Time) string {
 	return statusFinalized
 }
 
-// processed says whether resources and outputs are known yet.
+// processed reports whether resources and outputs are known.
 func (s *Server) processed(v *stateVersion, now time.Time) bool {
 	return s.status(v, now) == statusFinalized && !now.Before(v.Arrived.Add(2*s.options.ProcessingDelay))
 }
 
-// current is the newest finalized version of a workspace that is not intermediate.
+// current returns the newest finalized version of a workspace that is not intermediate.
 func (s *Server) current(w *workspace, now time.Time) *stateVersion {
 	for _, v := range slices.Backward(w.versions) {
 		if !v.Intermediate && s.status(v, now) == statusFinalized {
@@ -70,9 +71,9 @@ func (s *Server) current(w *workspace, now time.Time) *stateVersion {
 	return nil
 }
 
-// known is the version that a new one is compared with: the newest whose bytes are there,
-// intermediate ones included. A version that was announced and never uploaded does not count:
-// the documentation says that a newer one supersedes it.
+// known returns the version that a new one is compared with: the newest with bytes,
+// including intermediate ones. A version that was announced but never uploaded does not
+// count; according to the documentation, a newer one supersedes it.
 func known(w *workspace) *stateVersion {
 	for _, v := range slices.Backward(w.versions) {
 		if !v.Discarded && !v.Arrived.IsZero() {
@@ -82,7 +83,8 @@ func known(w *workspace) *stateVersion {
 	return nil
 }
 
-// stillPending says whether the newest version keeps the workspace from being unlocked.
+// stillPending reports whether the newest version prevents the workspace from being
+// unlocked.
 func (s *Server) stillPending(w *workspace, now time.Time) bool {
 	if len(w.versions) == 0 {
 		return false
@@ -90,7 +92,7 @@ func (s *Server) stillPending(w *workspace, now time.Time) bool {
 	return s.status(w.versions[len(w.versions)-1], now) == statusPending
 }
 
-// An incomingVersion is what a client sent to create a state version, its base64 strings
+// An incomingVersion is the request to create a state version, with its base64 strings
 // already in blobs.
 type incomingVersion struct {
 	s       *Server
@@ -102,8 +104,8 @@ type incomingVersion struct {
 	kept    bool
 }
 
-// receiveVersion reads the body of a create. Whatever its size, only the small attributes are
-// held in memory.
+// receiveVersion reads the body of a create. It holds only the small attributes in memory,
+// whatever the size of the body.
 func receiveVersion(c *call) error {
 	attributes := []string{"state", "json-state", "json-state-outputs"}
 	sinks := map[string]*blobs.Late{}
@@ -136,14 +138,14 @@ func receiveVersion(c *call) error {
 	return nil
 }
 
-// discardUnlessKept drops the blobs of a create that was refused.
+// discardUnlessKept removes the blobs of a create that was refused.
 func (in *incomingVersion) discardUnlessKept() {
 	if !in.kept {
 		in.s.removeBlobs(in.state, in.json, in.outputs)
 	}
 }
 
-// The texts with which a state version is refused, as the real server has them.
+// The real server's texts for refusing a state version.
 const (
 	textNotLocked   = "This workspace is not locked and will only accept state uploads when locked"
 	textLockedBy    = "This workspace is locked by %s and will only accept state uploads from them while locked."
@@ -154,7 +156,7 @@ const (
 	textUnprocessed = "%s is not a valid %s"
 )
 
-// createVersion answers POST /workspaces/:id/state-versions. The server judges the
+// createVersion answers POST /workspaces/:id/state-versions. The server checks the
 // attributes that were sent, not the file.
 func createVersion(c *call) (*jsonapi.Answer, error) {
 	s, in := c.s, c.incoming
@@ -198,7 +200,7 @@ func createVersion(c *call) (*jsonapi.Answer, error) {
 	return jsonapi.Created(jsonapi.Document{Data: c.versionResource(v)}), nil
 }
 
-// supersede discards the versions whose bytes never came, because a newer one is there.
+// supersede discards the versions whose bytes never arrived, because there is a newer one.
 func (s *Server) supersede(w *workspace) {
 	for _, old := range w.versions {
 		if old.Arrived.IsZero() && !old.Discarded {
@@ -208,8 +210,8 @@ func (s *Server) supersede(w *workspace) {
 	}
 }
 
-// readVersionAttributes makes the version that the attributes describe, or says which of them
-// is missing or wrong.
+// readVersionAttributes returns the version with these attributes, or which of them is
+// missing or wrong.
 func (c *call) readVersionAttributes(w *workspace) (*stateVersion, error) {
 	it := c.incoming.item
 	if it.Type != "" && it.Type != "state-versions" {
@@ -245,7 +247,7 @@ func (c *call) readVersionAttributes(w *workspace) (*stateVersion, error) {
 	return v, c.readRun(w, v)
 }
 
-// readRun takes the relationship to the run that made the state.
+// readRun reads the relationship to the run that made the state.
 func (c *call) readRun(w *workspace, v *stateVersion) error {
 	rel, err := c.incoming.item.Related("run")
 	if err != nil || rel == nil {
@@ -261,8 +263,8 @@ func (c *call) readRun(w *workspace, v *stateVersion) error {
 	return nil
 }
 
-// checkLock says who may create state versions now: the holder of the lock, and no one when
-// the workspace is not locked.
+// checkLock checks who may create state versions now: only the holder of the lock, and
+// nobody if the workspace is unlocked.
 func (c *call) checkLock(w *workspace, v *stateVersion) error {
 	if c.s.options.Personality == Lax {
 		return nil
@@ -270,7 +272,7 @@ func (c *call) checkLock(w *workspace, v *stateVersion) error {
 	if w.Lock == nil {
 		return jsonapi.Conflict(textNotLocked)
 	}
-	// Naming the run that holds the lock is not enough: its own token must.
+	// Naming the run that holds the lock is not enough: its own token is required.
 	if w.Lock.Holder != c.who.Ref {
 		return jsonapi.Conflict(textLockedBy, c.s.holderText(w.Lock.Holder))
 	}
@@ -283,7 +285,7 @@ func (s *Server) promotesAtUnlock() bool {
 	return s.options.PromoteAtUnlock || s.options.Personality == HCP
 }
 
-// checkAgainstKnown compares the attributes with those of the version that is known.
+// checkAgainstKnown compares the attributes with those of the known version.
 func (s *Server) checkAgainstKnown(w *workspace, v *stateVersion, force bool) error {
 	was := known(w)
 	if was == nil {
@@ -315,7 +317,7 @@ func (s *Server) addVersion(w *workspace, v *stateVersion) {
 	w.versions = append(w.versions, v)
 }
 
-// arrive makes the bytes part of the version.
+// arrive adds the bytes to the version.
 func (s *Server) arrive(v *stateVersion, state *blobs.Blob, read contents, now time.Time) {
 	v.State, v.Contents, v.Arrived = state, read, now
 }
@@ -357,7 +359,7 @@ func getVersion(c *call, v *stateVersion) (*jsonapi.Answer, error) {
 	return c.showVersion(v)
 }
 
-// version finds the state version that the path names.
+// version returns the state version in the path.
 func (c *call) version(need access) (*stateVersion, error) {
 	v := c.s.versions[c.r.PathValue("state_version_id")]
 	if v == nil || !c.who.mayStoreState() || c.s.accessToWorkspace(c.who, c.s.workspaces[v.Workspace]) < need {
@@ -374,8 +376,8 @@ func (c *call) showVersion(v *stateVersion) (*jsonapi.Answer, error) {
 	return jsonapi.OK(jsonapi.Document{Data: c.versionResource(v), Included: included}), nil
 }
 
-// versionResource is a state version as the API shows it. Lineage, MD5 and the state itself
-// are write-only.
+// versionResource returns a state version as the API shows it. Lineage, MD5 and the state
+// itself are write-only.
 func (c *call) versionResource(v *stateVersion) jsonapi.Resource {
 	s := c.s
 	status := s.status(v, c.now)
@@ -460,7 +462,7 @@ func (c *call) versionIncludes(v *stateVersion) ([]jsonapi.Resource, error) {
 	return out, nil
 }
 
-// rawJSON is the text as a JSON value; nil when it is none.
+// rawJSON returns the text as a JSON value, or nil if it is not valid JSON.
 func rawJSON(b []byte) any {
 	if !json.Valid(b) {
 		return nil

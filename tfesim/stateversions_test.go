@@ -44,7 +44,7 @@ func TestStateVersionArrivesInlineAndBySignedUpload(t *testing.T) {
 					t.Fatal(err)
 				}
 				if got, serial, ok := s.Current("demo", "net"); !ok || serial != 7 || !bytes.Equal(got, raw) {
-					t.Errorf("the server holds serial %d, %d bytes, %v", serial, len(got), ok)
+					t.Errorf("the server has serial %d, %d bytes, %v", serial, len(got), ok)
 				}
 				v, err := c.StateVersions.ReadCurrent(ctx, w.ID)
 				if err != nil {

@@ -10,7 +10,7 @@ import (
 	"tfhaul/tfesim/blobs"
 )
 
-// A stored is a record that is kept on disk.
+// A stored is a record that is stored on disk.
 type stored interface {
 	place() (bucket, key string)
 }
@@ -24,13 +24,13 @@ func (t *team) place() (string, string)         { return "teams", t.ID }
 func (a *asset) place() (string, string)        { return "assets", a.ID }
 func (t *token) place() (string, string)        { return "tokens", t.Secret }
 
-// A change is one record to be written, or, without a record, removed.
+// A change is a record to write or, without a record, to remove.
 type change struct {
 	bucket, key string
 	record      []byte
 }
 
-// put notes that a record has changed; commit writes it.
+// put marks a record as changed; commit writes it.
 func (s *Server) put(r stored) {
 	bucket, key := r.place()
 	s.putRecord(bucket, key, r)
@@ -47,7 +47,7 @@ func (s *Server) putRecord(bucket, key string, record any) {
 	s.changes = append(s.changes, change{bucket, key, b})
 }
 
-// drop notes that a record is gone.
+// drop marks a record as removed.
 func (s *Server) drop(r stored) {
 	bucket, key := r.place()
 	s.dropRecord(bucket, key)
@@ -60,14 +60,14 @@ func (s *Server) dropRecord(bucket, key string) {
 	s.changes = append(s.changes, change{bucket, key, nil})
 }
 
-// discard notes that no record will hold the bytes any more once the noted changes are on
-// disk.
+// discard marks bytes that no record will refer to once the pending changes are on disk.
 func (s *Server) discard(gone ...*blobs.Blob) {
 	s.garbage = append(s.garbage, gone...)
 }
 
-// commit hands the noted changes over, in the order of the requests that made them, and
-// returns what waits until they are on disk. It is called with mu held; the wait is not.
+// commit queues the pending changes, in the order of the requests that made them, and
+// returns a function that waits until they are on disk. It is called with mu held; the
+// function is not.
 func (s *Server) commit() (wait func() error) {
 	garbage := s.garbage
 	s.garbage = nil
@@ -78,7 +78,7 @@ func (s *Server) commit() (wait func() error) {
 	}
 	return func() error {
 		if err := written(); err != nil {
-			s.options.Logger.Warn("the folder could not be written", "error", err)
+			s.options.Logger.Warn("cannot write to the folder", "error", err)
 			return err
 		}
 		s.removeBlobs(garbage...)
@@ -86,8 +86,8 @@ func (s *Server) commit() (wait func() error) {
 	}
 }
 
-// do calls f while no request reads or changes anything, and returns once what f changed is on
-// disk.
+// do calls f while no request reads or changes anything, and returns once f's changes are
+// on disk.
 func (s *Server) do(f func()) error {
 	s.mu.Lock()
 	f()

@@ -30,7 +30,7 @@ func md5OfReader(t *testing.T, r io.Reader) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// Everything there is survives a restart, tokens and signed addresses included.
+// All data survives a restart, including tokens and signed URLs.
 func TestDataSurvivesARestart(t *testing.T) {
 	folder := t.TempDir()
 	open := func() *sim { return start(t, tfesim.Options{Data: folder, Organizations: []string{"demo", "acme"}}) }
@@ -63,7 +63,7 @@ func TestDataSurvivesARestart(t *testing.T) {
 		t.Error("the owner has another token")
 	}
 	if got := s.Versions("acme", "net"); fmt.Sprint(got) != fmt.Sprint(versions) {
-		t.Errorf("the versions are not those of before: %d, %d", len(got), len(versions))
+		t.Errorf("the versions have changed: %d, %d", len(got), len(versions))
 	}
 	if h, ok := s.LockHolder("acme", "net"); !ok || h.Identity != tfesim.Owner || h.Reason != "moving" {
 		t.Error("the lock is gone")
@@ -73,14 +73,14 @@ func TestDataSurvivesARestart(t *testing.T) {
 	}
 	_, address, _ := strings.Cut(pending.UploadURL, "/_archivist/")
 	if status, _, _ := s.Send(t, "", "PUT", s.Running.URL()+"/_archivist/"+address, string(raw)); status != 200 {
-		t.Errorf("the upload that was announced before: %d", status)
+		t.Errorf("the upload announced before the restart: %d", status)
 	}
 	again, err := s.As(t, tfesim.Owner).Workspaces.Read(t.Context(), "acme", "net")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if again.ID != w.ID || again.Description != "d" || len(again.TagNames) != 1 {
-		t.Error("the workspace is not the one of before")
+		t.Error("the workspace has changed")
 	}
 	if err := s.DeleteWorkspace("acme", "net"); err != nil {
 		t.Fatal(err)
@@ -137,8 +137,8 @@ func serveUntilKilled(folder string) {
 	select {}
 }
 
-// A server killed in the middle of writing holds, when it is started again, every state
-// version that it had acknowledged, with its bytes.
+// A server killed while writing still has, after a restart, every state version that it
+// acknowledged, with its bytes.
 func TestKilledServerLosesNothingAcknowledged(t *testing.T) {
 	folder := t.TempDir()
 	serial := int64(0)
@@ -159,7 +159,7 @@ func TestKilledServerLosesNothingAcknowledged(t *testing.T) {
 		}
 		fields := strings.Fields(line)
 		serial = createUntil(t, fields, serial, serial+20, func() {
-			// Without waiting for anything: the next create is under way.
+			// Kill immediately: the next create is running.
 			if err := cmd.Process.Kill(); err != nil {
 				t.Error(err)
 			}
@@ -171,7 +171,7 @@ func TestKilledServerLosesNothingAcknowledged(t *testing.T) {
 		s := newServer(t, tfesim.Options{Data: folder})
 		versions := s.Versions("demo", "net")
 		if int64(len(versions)) < serial {
-			t.Fatalf("round %d: %d versions were acknowledged, %d are there", round, serial, len(versions))
+			t.Fatalf("round %d: %d versions were acknowledged, %d exist", round, serial, len(versions))
 		}
 		raw, got, ok := s.Current("demo", "net")
 		if !ok || got < serial || !bytes.Equal(raw, state(got, lineage)) {
@@ -189,8 +189,8 @@ func TestKilledServerLosesNothingAcknowledged(t *testing.T) {
 	}
 }
 
-// createUntil creates versions one after the other, has the server killed while the last one
-// is under way, and returns the last serial that was acknowledged.
+// createUntil creates versions one after another, kills the server while the last one is
+// running, and returns the last acknowledged serial.
 func createUntil(t *testing.T, server []string, from, to int64, kill func()) int64 {
 	t.Helper()
 	ca, err := base64.StdEncoding.DecodeString(server[2])

@@ -10,7 +10,8 @@ import (
 	"tfhaul/tfesim/jsonapi"
 )
 
-// A tagFilter is one filter[tagged][N][key] with its value; an empty value fits every value.
+// A tagFilter is one filter[tagged][N][key] with its value; an empty value matches every
+// value.
 type tagFilter struct{ key, value string }
 
 // bindingFilters reads the filters for key and value tags.
@@ -34,12 +35,12 @@ func bindingsFit(have []binding, want []tagFilter) bool {
 	return true
 }
 
-// A binding is a tag of a key and a value. A resource has at most maxBindings of its own.
+// A binding is a tag with a key and a value. A resource has at most maxBindings of its own.
 type binding struct{ Key, Value string }
 
 const maxBindings = 10
 
-// bind returns the bindings with one more; a key that is there gets the new value.
+// bind returns the bindings with one more; an existing key gets the new value.
 func bind(have []binding, more ...binding) []binding {
 	out := slices.Clone(have)
 	for _, b := range more {
@@ -52,8 +53,8 @@ func bind(have []binding, more ...binding) []binding {
 	return out
 }
 
-// readBindings reads the tag-bindings relationship of a document; sent says whether there was
-// one.
+// readBindings reads the tag-bindings relationship of a document; sent reports whether
+// there was one.
 func readBindings(it jsonapi.Item) (tags []binding, sent bool, err error) {
 	items, sent, err := it.RelatedItems("tag-bindings")
 	if err != nil || !sent {
@@ -63,7 +64,7 @@ func readBindings(it jsonapi.Item) (tags []binding, sent bool, err error) {
 	return tags, true, err
 }
 
-// bindingsOf adds the bindings that a client sent to those there are.
+// bindingsOf adds the bindings from a client to the existing ones.
 func bindingsOf(tags []binding, items []jsonapi.Item) ([]binding, error) {
 	for _, b := range items {
 		key, err := b.Text("key")
@@ -103,13 +104,13 @@ func bindingResources(kind, owner string, tags []binding) []jsonapi.Resource {
 	return out
 }
 
-// tagID makes a tag's id out of what it stands for: tags are not kept as records.
+// tagID derives a tag's ID from its content: tags are not stored as records.
 func tagID(of string) string {
 	sum := sha256.Sum256([]byte(of))
 	return "tag-" + hex.EncodeToString(sum[:8])
 }
 
-// effectiveTags are a workspace's tag bindings and those it inherits from its project.
+// effectiveTags returns a workspace's tag bindings and those it inherits from its project.
 func (s *Server) effectiveTags(w *workspace) []binding {
 	if p := s.projects[w.Project]; p != nil {
 		return bind(p.Tags, w.Tags...)
@@ -117,7 +118,7 @@ func (s *Server) effectiveTags(w *workspace) []binding {
 	return w.Tags
 }
 
-// tagResource is a flat tag of an organization.
+// tagResource returns a flat tag of an organization.
 func (s *Server) tagResource(org, name string) jsonapi.Resource {
 	n := 0
 	for _, w := range s.byName[org] {
@@ -130,7 +131,8 @@ func (s *Server) tagResource(org, name string) jsonapi.Resource {
 	}, Relationships: map[string]any{"organization": jsonapi.ToOne(&jsonapi.Ref{ID: org, Type: "organizations"}, "")}}
 }
 
-// readTagNames reads flat tags, by name or by the id of a tag that the organization has.
+// readTagNames reads flat tags, given by name or by the ID of one of the organization's
+// tags.
 func (s *Server) readTagNames(org string, items []jsonapi.Item) ([]string, error) {
 	var names []string
 	for _, it := range items {
@@ -154,7 +156,7 @@ func (s *Server) readTagNames(org string, items []jsonapi.Item) ([]string, error
 	return names, nil
 }
 
-// checkTagName says what is wrong with the name of a flat tag; nil when nothing is.
+// checkTagName returns what is wrong with the name of a flat tag, or nil.
 func checkTagName(name string) error {
 	switch {
 	case name == "":
@@ -165,7 +167,7 @@ func checkTagName(name string) error {
 	return nil
 }
 
-// maxTagName is how long the name of a flat tag may be.
+// maxTagName is the maximum length of a flat tag's name.
 const maxTagName = 255
 
 func (s *Server) tagNamed(org, id string) string {
@@ -227,8 +229,8 @@ func listEffectiveBindings(c *call, w *workspace) (*jsonapi.Answer, error) {
 	return jsonapi.OK(jsonapi.Document{Data: c.s.effectiveTagResources(w)}), nil
 }
 
-// effectiveTagResources are a workspace's effective tag bindings, inherited ones with a link
-// to where they come from.
+// effectiveTagResources returns a workspace's effective tag bindings, with a link to the
+// source of inherited ones.
 func (s *Server) effectiveTagResources(w *workspace) []jsonapi.Resource {
 	data := bindingResources("effective-tag-bindings", w.ID, s.effectiveTags(w))
 	for i := range data {
@@ -239,8 +241,7 @@ func (s *Server) effectiveTagResources(w *workspace) []jsonapi.Resource {
 	return data
 }
 
-// addBindings answers PATCH /workspaces/:id/tag-bindings: keys that are there get the new
-// value.
+// addBindings answers PATCH /workspaces/:id/tag-bindings: existing keys get the new value.
 func addBindings(c *call, w *workspace) (*jsonapi.Answer, error) {
 	tags, err := bindingsOf(w.Tags, c.body.Many)
 	if err != nil {

@@ -9,15 +9,15 @@ import (
 	"tfhaul/tfesim/jsonapi"
 )
 
-// A grant gives a team access to one workspace, beside what it may in all of them.
+// A grant gives a team access to one workspace, in addition to its access to all of them.
 type grant struct {
 	ID    string
 	Team  string
-	Name  string // as the API names it: read, plan, write, admin, custom
+	Name  string // as in the API: read, plan, write, admin, custom
 	Given time.Time
 }
 
-// level is what a grant allows of what this server has.
+// level returns the access that a grant gives, as far as this server supports it.
 func (g grant) level() access {
 	switch g.Name {
 	case "admin":
@@ -28,7 +28,8 @@ func (g grant) level() access {
 	return accessRead
 }
 
-// organizationAccess reads a team's organization-wide rights, as far as this server has them.
+// organizationAccess reads a team's organization-wide rights, as far as this server
+// supports them.
 func organizationAccess(it jsonapi.Item) access {
 	var rights struct {
 		ManageWorkspaces bool `json:"manage-workspaces"`
@@ -36,7 +37,7 @@ func organizationAccess(it jsonapi.Item) access {
 		ReadWorkspaces   bool `json:"read-workspaces"`
 		ReadProjects     bool `json:"read-projects"`
 	}
-	// Rights of a wrong type are no rights.
+	// Ignore rights of the wrong type.
 	_ = json.Unmarshal(it.Attributes["organization-access"], &rights)
 	switch {
 	case rights.ManageWorkspaces || rights.ManageProjects:
@@ -47,7 +48,7 @@ func organizationAccess(it jsonapi.Item) access {
 	return accessNone
 }
 
-// ownedOrganization finds the organization that the path names, for its owners.
+// ownedOrganization returns the organization in the path, for its owners.
 func (c *call) ownedOrganization() (*organization, error) {
 	o, err := c.organization()
 	if err != nil {
@@ -59,7 +60,7 @@ func (c *call) ownedOrganization() (*organization, error) {
 	return o, nil
 }
 
-// team finds the team that the path names, for the organization's owners.
+// team returns the team in the path, for the organization's owners.
 func (c *call) team() (*team, error) {
 	t := c.s.teams[c.r.PathValue("team_id")]
 	if t == nil || !(c.s.owns(c.who, t.Org) || (c.who.org != nil && c.who.org.Name == t.Org)) {
@@ -113,7 +114,7 @@ func deleteTeam(c *call, t *team) (*jsonapi.Answer, error) {
 	return jsonapi.NoContent(), nil
 }
 
-// deleteTeam takes a team, its memberships, grants and tokens away.
+// deleteTeam removes a team, its memberships, grants and tokens.
 func (s *Server) deleteTeam(t *team) {
 	delete(s.teams, t.ID)
 	s.drop(t)
@@ -141,7 +142,7 @@ func (s *Server) deleteTokens(holder jsonapi.Ref) {
 	}
 }
 
-// teamResource is a team; include=locked_by shows it too.
+// teamResource returns a team; include=locked_by shows it, too.
 func (s *Server) teamResource(t *team) jsonapi.Resource {
 	members := 0
 	for _, u := range s.users {
@@ -199,7 +200,7 @@ func grantAccess(c *call) (*jsonapi.Answer, error) {
 	return jsonapi.Created(jsonapi.Document{Data: grantResource(w, g)}), nil
 }
 
-// findGrant finds the grant that the path names, for admins of its workspace.
+// findGrant returns the grant in the path, for admins of its workspace.
 func (c *call) findGrant() (*workspace, grant, error) {
 	for _, w := range c.s.workspaces {
 		for _, g := range w.Grants {

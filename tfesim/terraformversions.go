@@ -9,8 +9,8 @@ import (
 	"tfhaul/tfesim/jsonapi"
 )
 
-// offersTerraform says whether a workspace may be given this Terraform version: an exact one
-// that is offered, a constraint that an offered one satisfies, or "latest".
+// offersTerraform reports whether a workspace may use this Terraform version: an offered
+// version, a constraint that an offered version satisfies, or "latest".
 func (s *Server) offersTerraform(wanted string) bool {
 	if wanted == "latest" {
 		return true
@@ -32,15 +32,15 @@ func (s *Server) offersTerraform(wanted string) bool {
 	})
 }
 
-// released says whether a version may be one that was published: those that end in "-dev" are
+// released reports whether a version may have been published: those that end in "-dev" are
 // built from source.
 func released(v *version.Version) bool {
 	pre := v.Prerelease()
 	return pre == "" || strings.HasPrefix(pre, "alpha") || strings.HasPrefix(pre, "beta") || strings.HasPrefix(pre, "rc")
 }
 
-// listTerraformVersions answers GET /admin/terraform-versions, which only site administrators
-// may ask. It is there when Options.OfferedTerraform says which versions there are.
+// listTerraformVersions answers GET /admin/terraform-versions, for site administrators. It
+// exists only if Options.OfferedTerraform is set.
 func listTerraformVersions(c *call) (*jsonapi.Answer, error) {
 	if c.who.user == nil || !c.who.user.Admin || c.s.options.OfferedTerraform == nil {
 		return nil, jsonapi.NotFound()

@@ -79,8 +79,8 @@ func TestRateLimitBody(t *testing.T) {
 	})
 }
 
-// A version goes from pending to finalized to processed as time passes, and nothing has to
-// run for that.
+// A version goes from pending to finalized to processed as time passes, without any
+// background work.
 func TestProcessingTakesItsTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t, tfesim.Options{ProcessingDelay: time.Minute})

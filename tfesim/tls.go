@@ -20,7 +20,7 @@ import (
 	"time"
 )
 
-// A Running is a Server that listens on a loopback address over TLS.
+// A Running is a Server that listens on a loopback address with TLS.
 type Running struct {
 	server   *Server
 	http     *http.Server
@@ -32,9 +32,10 @@ type Running struct {
 	close    func() error
 }
 
-// Start serves over TLS, with HTTP/2, on a loopback address such as "127.0.0.1:8443"; "" is a
-// free port on 127.0.0.1. The authority and the certificate (ECDSA; for localhost, 127.0.0.1
-// and ::1) are made for this run, and the authority's key is forgotten at once.
+// Start serves with TLS and HTTP/2 on a loopback address such as "127.0.0.1:8443"; "" means
+// a free port on 127.0.0.1. The authority and the certificate (ECDSA; for localhost,
+// 127.0.0.1 and ::1) are made for this run, and the authority's key is discarded
+// immediately.
 func (s *Server) Start(addr string) (*Running, error) {
 	if addr == "" {
 		addr = "127.0.0.1:0"
@@ -75,8 +76,8 @@ func (s *Server) Start(addr string) (*Running, error) {
 	return r, nil
 }
 
-// logWriter takes what net/http has to say, such as handshakes of clients that do not know
-// the authority.
+// logWriter logs net/http's messages, such as failed handshakes with clients that do not
+// trust the authority.
 type logWriter struct{ s *Server }
 
 // Write implements io.Writer.
@@ -85,16 +86,16 @@ func (l logWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Host is "127.0.0.1:PORT", as hostnames are written in Terraform's configuration.
+// Host returns "127.0.0.1:PORT", as hostnames are written in Terraform's configuration.
 func (r *Running) Host() string { return r.listener.Addr().String() }
 
-// URL is the address with its scheme, without a path.
+// URL returns the address with its scheme, without a path.
 func (r *Running) URL() string { return "https://" + r.Host() }
 
-// CAPEM is the authority's certificate, for clients to trust.
+// CAPEM returns the authority's certificate, for clients to trust.
 func (r *Running) CAPEM() []byte { return bytes.Clone(r.caPEM) }
 
-// Client returns a new HTTP client that trusts the authority and no other.
+// Client returns a new HTTP client that trusts only this authority.
 func (r *Running) Client() *http.Client {
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(r.caPEM)
@@ -105,8 +106,8 @@ func (r *Running) Client() *http.Client {
 	}}
 }
 
-// Close stops listening, ends what is under way, waits for it, closes the Server and removes
-// the files that WriteEnvFile wrote. Closing it again returns the same.
+// Close stops listening, ends running requests, waits for them, closes the Server and
+// removes the files from WriteEnvFile. Further calls return the same result.
 func (r *Running) Close() error { return r.close() }
 
 func (r *Running) shutdown() error {
@@ -116,7 +117,7 @@ func (r *Running) shutdown() error {
 	defer cancel()
 	err := r.http.Shutdown(ctx)
 	if errors.Is(err, context.DeadlineExceeded) {
-		// A client that keeps a request open is cut off.
+		// A client that keeps a request open is disconnected.
 		err = r.http.Close()
 	}
 	if ended := <-r.ended; !errors.Is(ended, http.ErrServerClosed) {
@@ -125,7 +126,7 @@ func (r *Running) shutdown() error {
 	return errors.Join(err, r.removeFiles(), r.server.Close())
 }
 
-// newCertificate makes an authority and a certificate of it, valid for a year.
+// newCertificate returns an authority and a certificate signed by it, valid for a year.
 func newCertificate(now time.Time) (tls.Certificate, []byte, error) {
 	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -11,21 +11,21 @@ import (
 	"tfhaul/tfesim/jsonapi"
 )
 
-// tokenYears is how long a token lives whose expiry the client leaves to the server.
+// tokenYears is the lifetime of a token without a requested expiry.
 const tokenYears = 2
 
-// expired reports whether the token is of no use any more.
+// expired reports whether the token has expired.
 func (t *token) expired(now time.Time) bool {
 	return !t.Expires.IsZero() && !t.Expires.After(now)
 }
 
-// id is the token's id. It is made of the secret, which it does not give away.
+// id returns the token's ID. It is derived from the secret, but does not reveal it.
 func (t *token) id() string {
 	sum := sha256.Sum256([]byte(t.Secret))
 	return "at-" + hex.EncodeToString(sum[:8])
 }
 
-// sameDescription reports whether the token has the description; nil is none.
+// sameDescription reports whether the token has the description; nil means none.
 func (t *token) sameDescription(d *string) bool {
 	if t.Description == nil || d == nil {
 		return t.Description == nil && d == nil
@@ -45,7 +45,8 @@ func (s *Server) tokensOf(holder jsonapi.Ref) []*token {
 	return all
 }
 
-// plainToken is the token without description that a team or an organization may have one of.
+// plainToken returns the one token without a description that a team or an organization may
+// have.
 func (s *Server) plainToken(holder jsonapi.Ref) *token {
 	for _, t := range s.tokensOf(holder) {
 		if t.Description == nil {
@@ -60,14 +61,14 @@ func (s *Server) deleteToken(t *token) {
 	s.drop(t)
 }
 
-// createTeamToken answers POST /teams/:id/authentication-token: a new token replaces the one
-// without description that there was.
+// createTeamToken answers POST /teams/:id/authentication-token: a new token replaces the
+// one without a description.
 func createTeamToken(c *call, t *team) (*jsonapi.Answer, error) {
 	return c.makeToken(jsonapi.Ref{ID: t.ID, Type: "teams"}, nil)
 }
 
-// createNamedTeamToken answers POST /teams/:id/authentication-tokens: one token more, of a
-// description that no other token of the team has.
+// createNamedTeamToken answers POST /teams/:id/authentication-tokens: it adds a token with
+// a description that no other token of the team has.
 func createNamedTeamToken(c *call, t *team) (*jsonapi.Answer, error) {
 	holder := jsonapi.Ref{ID: t.ID, Type: "teams"}
 	if !c.body.One.Has("description") {
@@ -90,7 +91,7 @@ func createOrganizationToken(c *call, o *organization) (*jsonapi.Answer, error) 
 	return c.makeToken(jsonapi.Ref{ID: o.Name, Type: "organizations"}, nil)
 }
 
-// makeToken makes a token and shows its secret, which no other answer does.
+// makeToken creates a token and shows its secret, which no other response does.
 func (c *call) makeToken(holder jsonapi.Ref, description *string) (*jsonapi.Answer, error) {
 	expires := c.now.AddDate(tokenYears, 0, 0)
 	if at, err := c.body.One.Text("expired-at"); err != nil {
@@ -151,14 +152,14 @@ func (c *call) dropPlainToken(holder jsonapi.Ref) (*jsonapi.Answer, error) {
 	return jsonapi.NoContent(), nil
 }
 
-// ofTeam makes a handler of the team that the path names.
+// ofTeam returns a handler for the team in the path.
 func ofTeam(do func(*call, jsonapi.Ref) (*jsonapi.Answer, error)) handler {
 	return about((*call).team, func(c *call, t *team) (*jsonapi.Answer, error) {
 		return do(c, jsonapi.Ref{ID: t.ID, Type: "teams"})
 	})
 }
 
-// ofOrganization makes a handler of the organization that the path names, for its owners.
+// ofOrganization returns a handler for the organization in the path, for its owners.
 func ofOrganization(do func(*call, jsonapi.Ref) (*jsonapi.Answer, error)) handler {
 	return about((*call).ownedOrganization, func(c *call, o *organization) (*jsonapi.Answer, error) {
 		return do(c, jsonapi.Ref{ID: o.Name, Type: "organizations"})
@@ -207,7 +208,7 @@ func listTeamTokens(c *call, o *organization) (*jsonapi.Answer, error) {
 	return c.tokenPage(all)
 }
 
-// tokenByID finds the token that the path names, for those who may change its holder.
+// tokenByID returns the token in the path, for those who may change its holder.
 func (c *call) tokenByID() (*token, error) {
 	for _, t := range c.s.tokens {
 		if t.id() != c.r.PathValue("token_id") {

@@ -10,7 +10,7 @@ import (
 	"tfhaul/tfesim/jsonapi"
 )
 
-// The kinds of bytes that a state version has.
+// Kinds of a state version's bytes.
 const (
 	blobState blobs.Kind = 's'
 	blobJSON  blobs.Kind = 'j'
@@ -20,7 +20,7 @@ func (c *call) uploadAddress(v *stateVersion, kind blobs.Kind) any {
 	if c.s.options.InlineOnly || c.s.options.Personality == OldTFE {
 		return nil
 	}
-	// Only who may write is told the address.
+	// Only those with write access get the URL.
 	if c.s.accessToWorkspace(c.who, c.s.workspaces[v.Workspace]) < accessWrite {
 		return nil
 	}
@@ -43,11 +43,11 @@ func (c *call) downloadAddress(v *stateVersion, kind blobs.Kind) any {
 	return c.s.signer.Address(jsonapi.Origin(c.r), blobs.Ticket{Kind: kind, ID: v.ID, Expires: c.now.Add(blobs.DownloadLife).Unix()})
 }
 
-// hostedPath is where the API's own host gives states.
+// hostedPath is where the API's own host serves states.
 const hostedPath = "/api/state-versions/"
 
-// getHosted answers the address of a version's bytes on the API's own host with a redirect to a
-// signed address.
+// getHosted redirects from the URL of a version's bytes on the API's own host to a signed
+// URL.
 func getHosted(kind blobs.Kind) handler {
 	return forVersion(accessRead, func(c *call, v *stateVersion) (*jsonapi.Answer, error) {
 		if v.BackingData != "" || v.blob(kind) == nil {
@@ -58,7 +58,7 @@ func getHosted(kind blobs.Kind) handler {
 	})
 }
 
-// putBlob answers PUT on an upload address. It takes the bytes of a version once.
+// putBlob answers PUT to an upload URL. It accepts the bytes of a version once.
 func (s *Server) putBlob(w http.ResponseWriter, r *http.Request) {
 	t, valid := s.signer.Unseal(r.PathValue("token"))
 	if valid && t.Upload && t.Kind != blobState && t.Kind != blobJSON {
@@ -75,7 +75,7 @@ func (s *Server) putBlob(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if _, err := io.Copy(writer, r.Body); err != nil {
-		// The version stays pending: the same address may be tried again.
+		// The version stays pending, so the client may retry with the same URL.
 		_ = writer.Abort()
 		http.Error(w, "Bad Request", http.StatusBadRequest)
 		return
@@ -98,7 +98,7 @@ func (s *Server) putBlob(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusOK)
 }
 
-// awaits says whether the bytes that an upload address stands for are still to come.
+// awaits reports whether the bytes for an upload URL have not arrived.
 func (s *Server) awaits(t blobs.Ticket) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -113,7 +113,7 @@ func (s *Server) awaiting(t blobs.Ticket) *stateVersion {
 	return v
 }
 
-// keepUpload makes uploaded bytes part of their version. When it returns nil they are on disk.
+// keepUpload adds uploaded bytes to their version. When it returns nil, they are on disk.
 func (s *Server) keepUpload(t blobs.Ticket, b *blobs.Blob, read contents) error {
 	var refused error
 	err := s.do(func() {
@@ -135,7 +135,7 @@ func (s *Server) keepUpload(t blobs.Ticket, b *blobs.Blob, read contents) error 
 	return cmp.Or(refused, err)
 }
 
-// getBlob answers GET on a download address.
+// getBlob answers GET to a download URL.
 func (s *Server) getBlob(w http.ResponseWriter, r *http.Request) {
 	t, valid := s.signer.Unseal(r.PathValue("token"))
 	if !valid || t.Upload || time.Now().Unix() > t.Expires {
@@ -163,8 +163,7 @@ func (v *stateVersion) blob(kind blobs.Kind) *blobs.Blob {
 	return v.State
 }
 
-// downloadVersion answers the address that compatible servers give: relative, and with the
-// bearer.
+// downloadVersion serves the URL that compatible servers use: relative, and with the token.
 func (s *Server) downloadVersion(w http.ResponseWriter, r *http.Request) {
 	s.announce(w.Header())
 	s.mu.Lock()
@@ -188,8 +187,8 @@ func (s *Server) downloadVersion(w http.ResponseWriter, r *http.Request) {
 	blobs.Send(w, s.blobs, b)
 }
 
-// removeBlobs drops bytes that no version holds any more. One that cannot be removed is
-// removed at the next start.
+// removeBlobs removes bytes that no version refers to. If that fails, they are removed at
+// the next start.
 func (s *Server) removeBlobs(gone ...*blobs.Blob) {
 	for _, b := range gone {
 		if b != nil {

@@ -13,7 +13,7 @@ import (
 	"tfhaul/tfesim"
 )
 
-// announce makes a version without its bytes in a locked workspace and returns it.
+// announce creates a version without its bytes in a locked workspace.
 func (s *sim) announce(t *testing.T, raw []byte) *tfe.StateVersion {
 	t.Helper()
 	id, err := s.AddWorkspace("demo", "net")
@@ -47,7 +47,7 @@ func TestUploadAddressWorksOnceAndIsHiddenThen(t *testing.T) {
 		t.Errorf("the second upload: %d", status)
 	}
 	if got, _, ok := s.Current("demo", "net"); !ok || !bytes.Equal(got, raw) {
-		t.Error("the bytes are not there")
+		t.Error("the bytes are missing")
 	}
 	v, err := s.As(t, tfesim.Owner).StateVersions.Read(t.Context(), v.ID)
 	if err != nil {
@@ -64,17 +64,17 @@ func TestUploadThatFailsCanBeRepeated(t *testing.T) {
 	v := s.announce(t, raw)
 	status, _, body := s.Send(t, "", "PUT", v.UploadURL, string(raw)+" ")
 	if status != 400 || errorsOf(t, body).Errors[0].Detail != "The MD5 parameter passed does not match the MD5 of the provided state" {
-		t.Errorf("bytes of another MD5: %d", status)
+		t.Errorf("bytes with another MD5: %d", status)
 	}
 	// A body that ends early.
 	r := httptest.NewRequest("PUT", v.UploadURL, io.MultiReader(bytes.NewReader(raw[:10]), &failing{}))
 	w := httptest.NewRecorder()
 	s.ServeHTTP(w, r)
 	if w.Code != http.StatusBadRequest {
-		t.Errorf("a body that breaks off: %d", w.Code)
+		t.Errorf("an incomplete body: %d", w.Code)
 	}
 	if _, _, ok := s.Current("demo", "net"); ok {
-		t.Error("half an upload is current")
+		t.Error("an incomplete upload is current")
 	}
 	if status, _, _ := s.Send(t, "", "PUT", v.UploadURL, string(raw)); status != 200 {
 		t.Errorf("the repeated upload: %d", status)
@@ -105,7 +105,7 @@ func TestBlobAddressesCannotBeMade(t *testing.T) {
 		}
 	}
 	if status, _, _ := s.Send(t, "", "GET", v.UploadURL, ""); status != 403 {
-		t.Errorf("an upload address was read: %d", status)
+		t.Errorf("an upload URL was readable: %d", status)
 	}
 }
 
@@ -117,7 +117,7 @@ func TestUploadAddressIsOnlyForWriters(t *testing.T) {
 		t.Fatal(err)
 	}
 	if seen.UploadURL != "" {
-		t.Error("a reader is told the upload address")
+		t.Error("a reader gets the upload URL")
 	}
 }
 
@@ -133,7 +133,7 @@ func TestDownloadOfALaxServerWantsTheBearer(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !strings.HasPrefix(v.DownloadURL, "/api/v2/") {
-		t.Fatal("the address is not relative")
+		t.Fatal("the URL is not relative")
 	}
 	for identity, want := range map[tfesim.Identity]int{"": 401, tfesim.Expired: 401, tfesim.Outsider: 404, tfesim.ReadOnly: 200} {
 		status, _, body := s.Send(t, identity, "GET", s.Running.URL()+v.DownloadURL, "")

@@ -35,9 +35,9 @@ var workspaceSettings = []jsonapi.Setting{
 	{Name: "working-directory", Kind: jsonapi.String},
 }
 
-// workspace finds the workspace that the path names, by id or by organization and name, if
-// the asker may do with it what he wants. The real server answers 404 whether a workspace is
-// not there or may not be used.
+// workspace returns the workspace in the path, by ID or by organization and name, if the
+// asker has the access. The real server answers 404 both for a missing workspace and for
+// missing access.
 func (c *call) workspace(need access) (*workspace, error) {
 	w := c.s.workspaces[c.r.PathValue("workspace_id")]
 	if name := c.r.PathValue("workspace"); name != "" {
@@ -49,8 +49,8 @@ func (c *call) workspace(need access) (*workspace, error) {
 	return w, nil
 }
 
-// executionMode is the workspace's own mode, or what it inherits: the project's, then the
-// organization's.
+// executionMode returns the workspace's own mode, or the one it inherits from the project
+// or the organization.
 func (s *Server) executionMode(w *workspace) (mode string, own bool) {
 	if mode := jsonapi.TextSetting(w.Settings, "execution-mode", ""); mode != "" {
 		return mode, true
@@ -63,7 +63,7 @@ func (s *Server) executionMode(w *workspace) (mode string, own bool) {
 	return jsonapi.TextSetting(s.organizations[w.Org].Settings, "default-execution-mode", "remote"), false
 }
 
-// agentPool is the id of the workspace's own agent pool, or of the one it inherits.
+// agentPool returns the ID of the workspace's own agent pool, or of the one it inherits.
 func (s *Server) agentPool(w *workspace) string {
 	mode, own := s.executionMode(w)
 	switch {
@@ -75,8 +75,8 @@ func (s *Server) agentPool(w *workspace) string {
 	return s.defaultAgentPool(w)
 }
 
-// defaultAgentPool is the id of the agent pool that a workspace in agent mode has when it names
-// none: the project's, then the organization's.
+// defaultAgentPool returns the ID of the default agent pool for a workspace in agent mode,
+// from the project or the organization.
 func (s *Server) defaultAgentPool(w *workspace) string {
 	if p := s.projects[w.Project]; p != nil && jsonapi.TextSetting(p.Settings, "default-execution-mode", "") != "" {
 		return jsonapi.TextSetting(p.Settings, "default-agent-pool-id", "")
@@ -84,8 +84,8 @@ func (s *Server) defaultAgentPool(w *workspace) string {
 	return jsonapi.TextSetting(s.organizations[w.Org].Settings, defaultPool, "")
 }
 
-// checkAgentPool refuses a document that asks for agent mode without any pool to run in, or that
-// names a pool which the organization does not have.
+// checkAgentPool refuses a document that requests agent mode without any agent pool, or
+// names a pool that the organization does not have.
 func (c *call) checkAgentPool(w *workspace, it jsonapi.Item) error {
 	if it.Sent("agent-pool-id") {
 		id := jsonapi.TextSetting(w.Settings, "agent-pool-id", "")
@@ -150,7 +150,7 @@ func (c *call) workspaceIncludes(w *workspace) ([]jsonapi.Resource, error) {
 			"current_configuration_version.ingress_attributes":
 			out = append(out, s.runs.Included(c, w.ID, name)...)
 		case "current_assessment_result", "vars", "agent_pool", "ssh_key":
-			// Known to the API; there is never one here.
+			// Known to the API, but never present here.
 		default:
 			return nil, jsonapi.BadInclude(name)
 		}
@@ -158,7 +158,7 @@ func (c *call) workspaceIncludes(w *workspace) ([]jsonapi.Resource, error) {
 	return out, nil
 }
 
-// workspaceOutputs are the current version's outputs as a workspace includes them.
+// workspaceOutputs returns the current version's outputs for including them in a workspace.
 func (c *call) workspaceOutputs(w *workspace) []jsonapi.Resource {
 	v := c.s.current(w, c.now)
 	if v == nil || !c.who.mayStoreState() {
@@ -209,8 +209,8 @@ func updateWorkspace(c *call, w *workspace) (*jsonapi.Answer, error) {
 	return c.showWorkspace(w)
 }
 
-// change applies a document to a workspace, or says what is wrong with it. The workspace must
-// be a copy: it is partly changed when there is an error.
+// change applies a document to a workspace, or returns what is wrong with it. The workspace
+// must be a copy, because after an error it is partly changed.
 func (c *call) change(w *workspace) error {
 	it := c.body.One
 	if it.Type != "" && it.Type != "workspaces" {
@@ -279,7 +279,7 @@ func (c *call) changeName(w *workspace, it jsonapi.Item) error {
 		return nil
 	case name == "":
 		return jsonapi.Invalid("name", "Name can't be blank")
-	case !validName(name, mostWorkspaceName):
+	case !validName(name, maxWorkspaceName):
 		return jsonapi.Invalid("name", "Name can only include letters, numbers, -, and _.")
 	case taken != nil && taken.ID != w.ID:
 		return jsonapi.Invalid("name", "Name has already been taken")
@@ -289,7 +289,7 @@ func (c *call) changeName(w *workspace, it jsonapi.Item) error {
 }
 
 // changeExecutionMode keeps the execution mode, the old "operations" switch and the
-// overwrites block in step.
+// overwrites block consistent.
 func (c *call) changeExecutionMode(settings map[string]json.RawMessage, it jsonapi.Item) error {
 	mode, err := it.Text("execution-mode")
 	if err != nil {
@@ -337,8 +337,8 @@ func deleteWorkspaceCall(c *call, w *workspace) (*jsonapi.Answer, error) {
 	return jsonapi.NoContent(), nil
 }
 
-// safeDeleteWorkspace answers POST …/actions/safe-delete: only a workspace without lock,
-// without a pending state and without managed resources is deleted.
+// safeDeleteWorkspace answers POST …/actions/safe-delete: it deletes only a workspace
+// without a lock, a pending state or managed resources.
 func safeDeleteWorkspace(c *call, w *workspace) (*jsonapi.Answer, error) {
 	v := c.s.current(w, c.now)
 	switch {

@@ -18,7 +18,7 @@ func listWorkspaces(c *call, o *organization) (*jsonapi.Answer, error) {
 	return jsonapi.List(c.r, all, c.workspaceResource, c.workspaceIncludes)
 }
 
-// searchWorkspaces finds and sorts what the search and filter parameters ask for.
+// searchWorkspaces finds and sorts the workspaces for the search and filter parameters.
 func (c *call) searchWorkspaces(o *organization) ([]*workspace, error) {
 	q := c.r.URL.Query()
 	name := strings.ToLower(q.Get("search[name]"))

@@ -21,16 +21,16 @@ func exclusiveTriggers(settings map[string]json.RawMessage, it jsonapi.Item) err
 	return nil
 }
 
-// listsSomething reports whether a document sets the attribute to a list that is not empty.
+// listsSomething reports whether a document sets the attribute to a non-empty list.
 func listsSomething(it jsonapi.Item, attribute string) bool {
 	var list []string
 	raw, sent := it.Attributes[attribute]
 	return sent && json.Unmarshal(raw, &list) == nil && len(list) > 0
 }
 
-// shareNewState applies the server's default for global-remote-state to a new workspace. It
-// is false, as the API's documentation says, unless Options.GlobalRemoteState or the
-// personality of an old server says otherwise.
+// shareNewState applies the server's default for global-remote-state to a new workspace:
+// false, as documented, unless Options.GlobalRemoteState or an old server's personality
+// changes it.
 func (s *Server) shareNewState(w *workspace) {
 	if s.options.GlobalRemoteState || s.options.Personality == OldTFE {
 		w.Settings["global-remote-state"] = json.RawMessage("true")

@@ -2,7 +2,7 @@ package tfesim
 
 import "tfhaul/tfesim/jsonapi"
 
-// workspaceResource is a workspace as the asker may see it.
+// workspaceResource returns a workspace as the asker may see it.
 func (c *call) workspaceResource(w *workspace) jsonapi.Resource {
 	s := c.s
 	attributes := map[string]any{}
@@ -13,7 +13,8 @@ func (c *call) workspaceResource(w *workspace) jsonapi.Resource {
 	if current != nil && s.processed(current, c.now) {
 		resources = current.Contents.ManagedCount
 	}
-	// Key/value tags are not among the names: they are the relationship tag-bindings.
+	// Key/value tags are not among the names; they have their own relationship,
+	// tag-bindings.
 	tagNames := append([]string{}, w.TagNames...)
 	if jsonapi.BoolSetting(w.Settings, "inherits-project-auto-destroy", true) && w.Settings["auto-destroy-activity-duration"] == nil {
 		if d, set := s.projects[w.Project].Settings["auto-destroy-activity-duration"]; set {
@@ -73,7 +74,7 @@ func (c *call) workspaceResource(w *workspace) jsonapi.Resource {
 		relationships["outputs"] = jsonapi.ToMany(refs)
 	}
 	if s.options.Personality == Lax {
-		// It names neither the holder nor the current state version, and knows no projects.
+		// It reports neither the holder nor the current state version, and has no projects.
 		delete(attributes, "locked-reason")
 	} else {
 		if w.Lock != nil {
