@@ -31,7 +31,8 @@ func (p *process) configCommand() *cli.Command {
   list  lists the configuration versions, newest first, with their status and origin
   show  shows one configuration version
   push  uploads DIR as a new configuration version and waits until runs can use it; like Terraform, it follows
-        .terraformignore, and it leaves out state files
+        .terraformignore, and it leaves out state files; it refuses a directory without .tf files where the workspace's
+        runs look for them, because a run would plan to destroy everything
 
 Examples:
   tfhaul config list acme/network
@@ -168,6 +169,9 @@ func (o *configure) push(ctx context.Context, client *tfe.Client, ws *tfe.Worksp
 	packed, err := prove.Pack(ctx, dir)
 	if err != nil {
 		return err
+	}
+	if err := packed.CheckConfiguration(dir, ws.WorkingDirectory); err != nil {
+		return &usageError{err.Error()}
 	}
 	v, err := client.CreateConfigurationVersion(ctx, ws, tfe.ConfigurationOptions{Speculative: o.speculative, AutoQueueRuns: !o.noQueue})
 	if err != nil {

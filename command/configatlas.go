@@ -86,6 +86,10 @@ func (o *atlasPush) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// The server does not say what its working directory is.
+	if err := packed.CheckConfiguration(o.dir, ""); err != nil {
+		return &usageError{err.Error()}
+	}
 	progress := &uploadProgress{to: o.stderr, total: packed.Size, silent: o.json}
 	pushed, err := client.Push(ctx, o.user, o.name, atlas.Configuration{
 		Metadata: o.metadata, Variables: o.variables, Open: packed.Open, Size: packed.Size, Progress: progress.sent,

@@ -219,6 +219,44 @@ func TestConfig(t *testing.T) {
 	}
 }
 
+// TestConfigPushWithoutConfiguration: a run of such an upload would plan to destroy everything.
+func TestConfigPushWithoutConfiguration(t *testing.T) {
+	t.Parallel()
+	h := start(t, tfesim.Options{Terraform: tfesim.NoTerraform})
+	h.addWorkspace(t, "net")
+	h.addWorkspace(t, "below")
+	if err := h.SetWorkingDirectory(org, "below", "envs/prod"); err != nil {
+		t.Fatal(err)
+	}
+	here := filepath.Dir(write(t, "main.tf", []byte(configurationOfOne)))
+	empty := filepath.Dir(write(t, "README.md", []byte("no configuration")))
+	ignored := filepath.Dir(write(t, "main.tf", []byte(configurationOfOne)))
+	rewrite(t, filepath.Join(ignored, ".terraformignore"), "*.tf")
+	below := filepath.Dir(write(t, "README.md", []byte("a configuration below")))
+	if err := os.MkdirAll(filepath.Join(below, "envs", "prod"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	rewrite(t, filepath.Join(below, "envs", "prod", "main.tf"), configurationOfOne)
+	environ := h.with("ATLAS_ADDRESS="+h.running.URL(), "ATLAS_TOKEN="+h.Token(tfesim.Owner))
+	for _, c := range []struct {
+		dir, workspace string
+		flags          []string
+		exit           int
+	}{
+		{empty, "net", nil, 4}, {ignored, "net", nil, 4}, {below, "net", nil, 4}, {here, "below", nil, 4},
+		{empty, "net", []string{"--no-queue"}, 4}, {empty, "net", []string{"--api", "atlas-v1"}, 4}, {below, "below", nil, 0},
+	} {
+		args := append(append([]string{"config", "push"}, c.flags...), c.dir, org+"/"+c.workspace)
+		r := h.tfhaulIn(t, t.Context(), environ, nil, args...)
+		if r.code != c.exit || c.exit == 4 && !strings.Contains(strings.ToLower(r.stderr), "there is no configuration in") {
+			t.Errorf("%q: exit code %d, want %d: %s%s", args, r.code, c.exit, r.stdout, r.stderr)
+		}
+	}
+	if n := len(h.Runs(org, "net")); n != 0 {
+		t.Errorf("%d runs were queued", n)
+	}
+}
+
 // An upload that the server cannot use is told with its reason.
 func TestConfigPushThatTheServerCannotUse(t *testing.T) {
 	t.Parallel()

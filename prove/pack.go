@@ -29,6 +29,8 @@ type Package struct {
 	tfe.Body
 	// Files is how many entries it has.
 	Files int
+	// configured are the directories that hold files of Terraform's.
+	configured map[string]bool
 	// LeftOut are the state files, with slashes, that the directory holds and the
 	// package does not: the target refuses a configuration with a state in it, and a
 	// state is nobody's business who may read configurations.
@@ -47,9 +49,11 @@ func Pack(ctx context.Context, dir string) (*Package, error) {
 	}
 	p := &Package{}
 	sum := &summer{hash: md5.New()}
-	if p.Files, p.LeftOut, err = pack(ctx, root, sum); err != nil {
+	packed, err := pack(ctx, root, sum)
+	if err != nil {
 		return nil, fmt.Errorf("the configuration in %q cannot be packed: %w", dir, err)
 	}
+	p.Files, p.LeftOut, p.configured = packed.files, packed.leftOut, packed.configured
 	p.Size, p.MD5 = sum.size, hex.EncodeToString(sum.hash.Sum(nil))
 	p.Open = func(ctx context.Context) (io.ReadCloser, error) { return openPackage(ctx, root), nil }
 	return p, nil
@@ -96,7 +100,7 @@ func openPackage(ctx context.Context, root string) io.ReadCloser {
 	r, w := io.Pipe()
 	done := make(chan struct{})
 	crash.Go(ctx, func() {
-		_, _, err := pack(ctx, root, w)
+		_, err := pack(ctx, root, w)
 		w.CloseWithError(err)
 		close(done)
 	})
@@ -115,10 +119,10 @@ func (p *packing) Close() error {
 }
 
 // pack writes the tar.gz of a directory: what go-slug packs of it, without states.
-func pack(ctx context.Context, root string, to io.Writer) (files int, leftOut []string, err error) {
+func pack(ctx context.Context, root string, to io.Writer) (contents, error) {
 	packer, err := slug.NewPacker(slug.ApplyTerraformIgnore())
 	if err != nil {
-		return 0, nil, err
+		return contents{}, err
 	}
 	r, w := io.Pipe()
 	done := make(chan struct{})
@@ -134,11 +138,19 @@ func pack(ctx context.Context, root string, to io.Writer) (files int, leftOut []
 	return withoutStates(ctx, r, to)
 }
 
+// contents is what a package holds.
+type contents struct {
+	files      int
+	leftOut    []string
+	configured map[string]bool // directories with files of Terraform's
+}
+
 // withoutStates copies a tar.gz and leaves the states out.
-func withoutStates(ctx context.Context, from io.Reader, to io.Writer) (files int, leftOut []string, err error) {
+func withoutStates(ctx context.Context, from io.Reader, to io.Writer) (contents, error) {
+	c := contents{configured: map[string]bool{}}
 	unzipped, err := gzip.NewReader(from)
 	if err != nil {
-		return 0, nil, err
+		return c, err
 	}
 	in := tar.NewReader(unzipped)
 	zipped := gzip.NewWriter(to)
@@ -149,23 +161,27 @@ func withoutStates(ctx context.Context, from io.Reader, to io.Writer) (files int
 			break
 		}
 		if err = errors.Join(err, ctx.Err()); err != nil {
-			return 0, nil, err
+			return c, err
 		}
-		if isState(header.Name) {
+		name := path.Clean(header.Name)
+		if isState(name) {
 			if header.Typeflag != tar.TypeDir {
-				leftOut = append(leftOut, header.Name)
+				c.leftOut = append(c.leftOut, header.Name)
 			}
 			continue
 		}
+		if header.Typeflag != tar.TypeDir && (strings.HasSuffix(name, ".tf") || strings.HasSuffix(name, ".tf.json")) {
+			c.configured[path.Dir(name)] = true
+		}
 		if err := out.WriteHeader(header); err != nil {
-			return 0, nil, err
+			return c, err
 		}
 		if _, err := io.Copy(out, in); err != nil {
-			return 0, nil, err
+			return c, err
 		}
-		files++
+		c.files++
 	}
-	return files, leftOut, errors.Join(out.Close(), zipped.Close())
+	return c, errors.Join(out.Close(), zipped.Close())
 }
 
 // isState says whether a file is, by its name, a state, a backup of one, or the
@@ -181,23 +197,16 @@ func isState(name string) bool {
 	return strings.HasSuffix(base, ".tfstate") || strings.Contains(base, ".tfstate.") && (strings.HasSuffix(base, ".backup") || strings.HasSuffix(base, ".lock.info"))
 }
 
-// hasConfiguration says whether a directory holds a file of Terraform's.
-func hasConfiguration(dir string) bool {
-	for _, pattern := range []string{"*.tf", "*.tf.json"} {
-		// The pattern is well-formed.
-		if found, _ := filepath.Glob(filepath.Join(escapeGlob(dir), pattern)); len(found) > 0 {
-			return true
-		}
+// CheckConfiguration refuses a package without a configuration in the working directory of the
+// workspace: a run of it would plan to destroy everything. The dir is named in the error.
+func (p *Package) CheckConfiguration(dir, working string) error {
+	if p.configured[path.Clean(filepath.ToSlash(working))] {
+		return nil
 	}
-	return false
-}
-
-// escapeGlob has a path stand for itself in a pattern.
-func escapeGlob(p string) string {
-	if filepath.Separator == '\\' {
-		return p // there, nothing can be escaped
+	if working != "" {
+		return stopf(CodeConfiguration, "There is no configuration in %q below %q, and that is the workspace's working directory: name the directory that it is relative to.", working, dir)
 	}
-	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(p)
+	return stopf(CodeConfiguration, "There is no configuration in %q: no file there ends in .tf or .tf.json, except for what .terraformignore leaves out.", dir)
 }
 
 // upload packs the directory and sends it as a new configuration version, and waits
@@ -227,9 +236,6 @@ func (x *proof) upload(ctx context.Context) (*tfe.ConfigurationVersion, error) {
 // pack packs the directory, if there is anything in it that the workspace's runs
 // would use.
 func (x *proof) pack(ctx context.Context) (*Package, error) {
-	if err := checkWorkingDirectory(x.Dir, x.workspace.WorkingDirectory); err != nil {
-		return nil, err
-	}
 	packed, err := Pack(ctx, x.Dir)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -237,24 +243,13 @@ func (x *proof) pack(ctx context.Context) (*Package, error) {
 		}
 		return nil, stopf(CodeConfiguration, "%s", plainwords.Sentence(err.Error()))
 	}
+	if err := packed.CheckConfiguration(x.Dir, x.workspace.WorkingDirectory); err != nil {
+		return nil, err
+	}
 	if n := len(packed.LeftOut); n > 0 {
 		x.note("Not sent with the configuration: " + plainwords.Counted(n, "state file") + " that lie in its directory.")
 	}
 	return packed, nil
-}
-
-// checkWorkingDirectory looks for a configuration where the workspace's runs will.
-func checkWorkingDirectory(dir, working string) error {
-	if _, err := configurationDir(dir); err != nil {
-		return stopf(CodeConfiguration, "%s", plainwords.Sentence(err.Error()))
-	}
-	if hasConfiguration(filepath.Join(dir, filepath.FromSlash(working))) {
-		return nil
-	}
-	if working != "" {
-		return stopf(CodeConfiguration, "There is no configuration in %q below %q, and that is the workspace's working directory: name the directory that it is relative to.", working, dir)
-	}
-	return stopf(CodeConfiguration, "There is no configuration in %q: no file there ends in .tf or .tf.json.", dir)
 }
 
 // AwaitUploaded waits until runs can use a configuration version. An error of the
