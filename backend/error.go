@@ -119,7 +119,7 @@ type UnsupportedError struct {
 }
 
 func (e *UnsupportedError) Error() string {
-	return fmt.Sprintf("cannot read state from %s://: a source is %s", e.Scheme, e.Known)
+	return fmt.Sprintf("cannot read state from %s:// URLs; a source is %s", e.Scheme, e.Known)
 }
 
 // A SourceError is returned when the bytes to write cannot be read, or are not the

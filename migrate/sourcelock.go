@@ -3,6 +3,8 @@ package migrate
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 
 	"tfhaul/backend"
 	"tfhaul/plainwords"
@@ -22,7 +24,14 @@ func (x *execution) lockSource(ctx context.Context) (backend.Lease, error) {
 	}
 	lockable, ok := x.Object.(backend.Lockable)
 	if !ok {
-		return nil, &stop{code: CodeNotLockable, message: "The source has no lock that tfhaul could take (S3 has one): stop everybody who works with it, then move without --lock-source and --freeze-source."}
+		var asked []string
+		if x.LockSource {
+			asked = append(asked, x.setting("lock-source", ""))
+		}
+		if x.FreezeSource {
+			asked = append(asked, x.setting("freeze-source", ""))
+		}
+		return nil, &stop{code: CodeNotLockable, message: fmt.Sprintf("tfhaul cannot lock this source (S3 can be locked). Stop everyone who works with it, then move without %s.", strings.Join(asked, " and "))}
 	}
 	if err := x.freeEarlierLock(ctx, lockable); err != nil {
 		return nil, err

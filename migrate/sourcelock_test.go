@@ -127,8 +127,14 @@ func TestSourceLock(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			b := newBench(t, tfesim.Options{})
 			b.snapshot(state(7, lineage, 1))
-			b.engine.LockSource = true
-			want(t, b.run(), migrate.Refused, "", migrate.CodeNotLockable)
+			for _, asked := range []string{"--lock-source", "--freeze-source"} {
+				b.engine.LockSource, b.engine.FreezeSource = asked == "--lock-source", asked == "--freeze-source"
+				r := b.run()
+				want(t, r, migrate.Refused, "", migrate.CodeNotLockable)
+				if !strings.Contains(r.Message, "move without "+asked+".") {
+					t.Errorf("with %s: %s", asked, r.Message)
+				}
+			}
 			b.wantHeld(nil)
 		})
 	})

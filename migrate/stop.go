@@ -43,7 +43,7 @@ var targetCodes = map[backend.Code]Code{
 
 // advice says what to do about a code where the error's own text does not.
 var advice = map[Code]string{
-	CodeUnauthorized:       "Check the token (terraform login, TFE_TOKEN, --token-file): it may have expired.",
+	CodeUnauthorized:       "Log in again (terraform login), or set TFE_TOKEN or --token-file to a valid token.",
 	CodeForbiddenOrMissing: "Check the name and the token's permissions; organization tokens cannot write states.",
 	CodeRateLimited:        "Others use up the rate limit too: try again later, or with a lower --parallelism.",
 	CodeUnreachable:        "Check the host name, the network, the proxy and the certificate authorities (--ca-file).",

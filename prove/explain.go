@@ -2,6 +2,7 @@ package prove
 
 import (
 	"context"
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -50,7 +51,7 @@ func (x *proof) explainLog(run, log string) error {
 	if run != "" {
 		message = "The run " + run + " failed: " + message + " Its log says more (--logs)."
 	} else {
-		message = "The plan failed: " + message + " What terraform said is shown with --logs."
+		message = "The plan failed: " + message + " Add --logs to see the output of terraform."
 	}
 	return &stop{code, message}
 }
@@ -60,6 +61,10 @@ var (
 	colours = regexp.MustCompile(`\x1b\[[0-9;]*m`)
 	// `The root module input variable "region" is not set, and has no default value.`
 	unsetVariable = regexp.MustCompile(`input\s+variable\s+"([\pL_][\pL\pN_-]*)"\s+is\s+not\s+set`)
+	// The title of an error, up to where a value may begin: "creating S3 Bucket (acme-logs): …".
+	errorTitle = regexp.MustCompile(`(?m)^\s*Error: ([^:("'=\r\n]+)`)
+	// A title that is made of words alone.
+	plainTitle = regexp.MustCompile(`^(?:(?:[A-Z]?[a-z]+|[A-Z][A-Z0-9]{0,4})(?:[ ,-]+|$))+$`)
 )
 
 // failures are what is known by its text, the most telling first.
@@ -76,6 +81,8 @@ var failures = []struct {
 		"a provider has no credentials there, or none that suffice. Give the workspace its credentials."},
 	{regexp.MustCompile(`(?i)no configuration files|has no directory|working directory`), CodeConfiguration,
 		"the configuration has nothing in the workspace's working directory."},
+	{regexp.MustCompile(`(?i)invalid legacy provider address`), CodeRunErrored,
+		`the configuration or the state names a provider without a namespace ("Invalid legacy provider address"). Repair the state with "terraform state replace-provider".`},
 	{regexp.MustCompile(`(?i)unsupported terraform core version|state snapshot was created by terraform`), CodeRunErrored,
 		"the Terraform version of the workspace does not fit. Give it one that does."},
 }
@@ -100,6 +107,11 @@ func reasonOf(log string) (Code, string) {
 	for _, f := range failures {
 		if f.text.MatchString(log) {
 			return f.code, f.says
+		}
+	}
+	if e := errorTitle.FindStringSubmatch(log); e != nil {
+		if title := strings.TrimRight(e[1], " ."); plainTitle.MatchString(title) {
+			return CodeRunErrored, fmt.Sprintf(`Terraform could not plan: "%s".`, title)
 		}
 	}
 	return CodeRunErrored, "Terraform could not plan."

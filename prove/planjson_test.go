@@ -105,6 +105,10 @@ func TestReasonsOfFailedPlans(t *testing.T) {
 		{"Error: Failed to query available provider packages", CodeProvider, "provider"},
 		{"Error: Unsupported Terraform Core version", CodeRunErrored, "version"},
 		{"Error: something with s3cr3t in it", CodeRunErrored, "could not plan"},
+		{"╷\n│ Error: Reference to undeclared resource\n│ \n│   on main.tf line 1", CodeRunErrored, `could not plan: "Reference to undeclared resource".`},
+		{"Error: creating S3 Bucket (s3cr3t): AlreadyExists", CodeRunErrored, `could not plan: "creating S3 Bucket".`},
+		{"Error: Unsupported argument\r\n", CodeRunErrored, `could not plan: "Unsupported argument".`},
+		{"Error: Invalid legacy provider address", CodeRunErrored, "terraform state replace-provider"},
 		{"", CodeRunErrored, "could not plan"},
 	} {
 		code, says := reasonOf(tt.log)
