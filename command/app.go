@@ -181,7 +181,7 @@ func (p *process) commonFlags(c *cli.Context) error {
 	p.json = c.Bool("json")
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(c.String("log-level"))); err != nil {
-		return usagef("%s cannot be %q: it is debug, info, warn or error", p.originOf("log-level"), c.String("log-level"))
+		return usagef("%s cannot be %q: use debug, info, warn or error", p.originOf("log-level"), c.String("log-level"))
 	}
 	p.log = slog.New(slog.NewTextHandler(p.stderr, &slog.HandlerOptions{Level: level}))
 	return nil
@@ -215,7 +215,7 @@ func action[T interface{ Run(context.Context) error }](read func(*cli.Context) (
 // noArguments refuses arguments where a command takes none.
 func noArguments(c *cli.Context) error {
 	if c.Args().Present() {
-		return usagef("tfhaul %s takes no arguments, and was given %q", c.Command.Name, c.Args().First())
+		return usagef("tfhaul %s takes no arguments, but got %q", c.Command.Name, c.Args().First())
 	}
 	return nil
 }
@@ -228,7 +228,7 @@ func exactly(c *cli.Context, names ...string) ([]string, error) {
 	case len(given) < len(names):
 		return nil, usagef("%s is missing: %s (more: tfhaul %s --help)", names[len(given)], form, c.Command.Name)
 	case len(given) > len(names):
-		return nil, usagef("there is an argument too many, %q: %s", given[len(names)], form)
+		return nil, usagef("unexpected argument %q: %s", given[len(names)], form)
 	}
 	return given, nil
 }

@@ -191,7 +191,7 @@ func (a *arranger) unknownCommand(given string) error {
 	for _, c := range a.app.VisibleCommands() {
 		names = append(names, c.Name)
 	}
-	return usagef("there is no command %q%s; the commands are %s", given,
+	return usagef("unknown command %q%s; the commands are %s", given,
 		didYouMean(closest(given, names)), strings.Join(names, ", "))
 }
 
@@ -202,15 +202,15 @@ func (a *arranger) unknownFlag(arg, name string) error {
 		arg = strings.Fields(arg)[0] + "…"
 	}
 	if name == "token" {
-		return usagef("there is no --token, because it would show in the list of processes: set TFE_TOKEN, or use --token-file")
+		return usagef("tfhaul has no flag --token, because lists of processes would show the token: set TFE_TOKEN, or use --token-file")
 	}
 	if a.command == nil {
 		for _, c := range a.app.Commands {
 			if flagNamed(c.Flags, name) != nil {
-				return usagef("--%s belongs behind the command: tfhaul %s … --%s", name, c.Name, name)
+				return usagef("put --%s after the command: tfhaul %s … --%s", name, c.Name, name)
 			}
 		}
-		return usagef("there is no flag %s; see tfhaul --help", arg)
+		return usagef("unknown flag %s; see tfhaul --help", arg)
 	}
 	var names []string
 	for _, f := range a.known {

@@ -378,8 +378,8 @@ func TestHelpTeaches(t *testing.T) {
 func TestUnknownCommands(t *testing.T) {
 	t.Parallel()
 	for given, says := range map[string]string{
-		"mvoe": "did you mean move?", "hist": "did you mean history?", "frobnicate": "the commands are ", "--json": "belongs behind the command",
-		"--nothing": "no flag --nothing", "": "there is no command",
+		"mvoe": "did you mean move?", "hist": "did you mean history?", "frobnicate": "the commands are ", "--json": "after the command",
+		"--nothing": "unknown flag --nothing", "": "unknown command",
 	} {
 		if r := tfhaul(t, given); r.code != 4 || r.stdout != "" || !strings.Contains(r.stderr, says) {
 			t.Errorf("%q: exit code %d, stderr does not say %q: %s%s", given, r.code, says, r.stdout, r.stderr)

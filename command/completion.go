@@ -56,7 +56,7 @@ func (p *process) printCompletion(app *cli.App, shell string) error {
 			return err
 		}
 	default:
-		return usagef("there is no completion for the shell %q: it is bash, zsh, fish or powershell", shell)
+		return usagef("no completion for the shell %q: use bash, zsh, fish or powershell", shell)
 	}
 	_, err := io.WriteString(p.stdout, script)
 	return err

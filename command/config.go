@@ -63,7 +63,7 @@ func (p *process) runConfig(c *cli.Context) error {
 	}
 	what := c.Args().First()
 	if wants[what] == nil {
-		return usagef("tfhaul config does three things, list, show and push: %s", c.Command.UsageText)
+		return usagef("tfhaul config requires list, show or push: %s", c.Command.UsageText)
 	}
 	args, err := exactly(c, wants[what]...)
 	if err != nil {
@@ -98,7 +98,7 @@ func (p *process) onlyFor(what, api string) error {
 	}
 	for _, flag := range []string{"var", "metadata"} {
 		if p.typed[flag] && api != apiAtlas {
-			return usagef("--%s is sent with --api %s only: elsewhere the workspace holds its variables itself", flag, apiAtlas)
+			return usagef("--%s requires --api %s: in the current API, variables belong to the workspace", flag, apiAtlas)
 		}
 	}
 	return nil

@@ -58,7 +58,7 @@ func assignments(c *cli.Context, flag string) (map[string]string, error) {
 	for i, given := range c.StringSlice(flag) {
 		name, value, ok := strings.Cut(given, "=")
 		if !ok || name == "" {
-			return nil, usagef("--%s number %d is not of the form NAME=VALUE", flag, i+1)
+			return nil, usagef("--%s number %d does not have the form NAME=VALUE", flag, i+1)
 		}
 		if _, twice := out[name]; twice {
 			return nil, usagef("--%s names %q twice", flag, name)

@@ -136,7 +136,7 @@ func isManifest(ref string) bool {
 // takeManifest has the one argument say what goes where.
 func (h *hauling) takeManifest() error {
 	if len(h.sources) > 1 {
-		return usagef("a manifest (%s) stands alone: it says itself which sources go where", manifestExt)
+		return usagef("a manifest (%s) cannot be combined with other sources: it names the sources itself", manifestExt)
 	}
 	for _, name := range onlyWithSources {
 		if h.typed[name] {
@@ -163,7 +163,7 @@ func (h *hauling) takeSources(c *cli.Context) error {
 	case len(h.sources) == 0 && h.mapFile == "":
 		return usagef("SOURCE is missing: %s (more: tfhaul %s --help)", c.Command.UsageText, c.Command.Name)
 	case c.String("target") == "" && c.Command.Name != "rehearse": // which has a target of its own
-		return usagef("--target is missing: --target [HOST/]ORG says which organization the states go into")
+		return usagef("--target is missing: name the organization to move into, --target [HOST/]ORG")
 	case c.String("target") == "":
 		return nil
 	}

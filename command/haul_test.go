@@ -341,7 +341,7 @@ func TestHaulUsageErrors(t *testing.T) {
 		{"no such source", []string{"plan", dir + "/nope", "--target", org}, "cannot find"},
 		{"nothing in it", []string{"plan", dir, "--target", org, "--include", "*.json"}, "no state found"},
 		{"a workspace as the target", []string{"plan", dir, "--target", org + "/net"}, "[HOST/]ORG"},
-		{"a manifest and a source", []string{"migrate", manifest, dir, "--yes"}, "stands alone"},
+		{"a manifest and a source", []string{"migrate", manifest, dir, "--yes"}, "cannot be combined with other sources"},
 		{"a manifest and a target", []string{"migrate", manifest, "--target", org, "--yes"}, "--target cannot be combined with a manifest"},
 		{"a workspace that cannot be", []string{"migrate", manifest, "--yes"}, `"y z"`},
 		{"a manifest that is none", []string{"migrate", write(t, "bad.hcl", []byte("move {")), "--yes"}, "bad.hcl:1"},

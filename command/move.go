@@ -67,11 +67,11 @@ func (p *process) moveOptions(c *cli.Context) (migrate.Options, error) {
 	}
 	for _, name := range onlyWithCreate {
 		if p.typed[name] && !o.Create {
-			return o, usagef("--%s says how a missing workspace is made: it wants --create", name)
+			return o, usagef("--%s requires --create: it applies only to new workspaces", name)
 		}
 	}
 	if p.typed["detailed-exitcode"] && !o.DryRun && !planning[c.Command.Name] {
-		return o, usagef("--detailed-exitcode says whether a dry run found work: it wants --dry-run")
+		return o, usagef("--detailed-exitcode requires --dry-run")
 	}
 	return o, nil
 }
@@ -209,7 +209,7 @@ func findOne(ctx context.Context, kinds backend.Kinds, ref string) (backend.Stat
 		return found.States[0], nil
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s holds %d states, and this command takes one; name one of them:", ref, len(found.States))
+	fmt.Fprintf(&b, "%s contains %d states, but this command takes one; name one of them:", ref, len(found.States))
 	for i, object := range found.States {
 		if i == mostListed {
 			fmt.Fprintf(&b, "\n  … and %d more", len(found.States)-i)

@@ -286,7 +286,7 @@ func TestMoveNothingAttempted(t *testing.T) {
 	}{
 		{name: "no target", args: []string{path}, says: "[HOST/]ORG/WORKSPACE is missing"},
 		{name: "nothing", says: "SOURCE is missing"},
-		{name: "too many", args: []string{path, "acme/net", "acme/other"}, says: "an argument too many"},
+		{name: "too many", args: []string{path, "acme/net", "acme/other"}, says: "unexpected argument"},
 		{name: "no source", args: []string{path + "x", "acme/net"}, says: "terraform.tfstatex"},
 		{name: "several states", args: []string{filepath.Dir(several), "acme/net"}, says: "b.tfstate"},
 		{name: "a directory without a state", args: []string{t.TempDir(), "acme/net"}, says: "*.tfstate"},

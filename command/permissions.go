@@ -62,7 +62,7 @@ func (q permission) to(m *migrate.Move) error {
 func permitOne(m *migrate.Move, permissions []permission) error {
 	for _, q := range permissions {
 		if !strings.EqualFold(q.workspace, m.Workspace) {
-			return usagef("%s names the workspace %q, and the target is %q: write --%s=%s%s, if that is what you want",
+			return usagef("%s names the workspace %q, but the target is %q: write --%s=%s%s if you mean the target",
 				q.origin, q.workspace, m.Workspace, q.flag, m.Workspace, q.rest)
 		}
 		if err := q.to(m); err != nil {

@@ -61,7 +61,7 @@ func (p *process) parsePlan(c *cli.Context) (*planner, error) {
 		return l, nil
 	}
 	if _, err := os.Lstat(l.out); !l.force && !errors.Is(err, fs.ErrNotExist) {
-		return nil, usagef("there is a file %s already, and somebody may have edited it: name another, or add --force", l.out)
+		return nil, usagef("%s already exists and may have been edited: choose another file, or add --force", l.out)
 	}
 	return l, mustBeReplaceable(l.out, l.force)
 }
@@ -114,7 +114,7 @@ func (l *planner) tellManifest(plan *migrate.Plan) {
 	case n == 0:
 		fmt.Fprintf(l.stderr, "%s was not written: there is nothing to move\n", report.Plain(l.out))
 	default:
-		fmt.Fprintf(l.stderr, "%s holds what would be moved (%d). Review it, then: tfhaul migrate %s\n",
+		fmt.Fprintf(l.stderr, "%s contains what would be moved (%d). Review it, then run: tfhaul migrate %s\n",
 			report.Plain(l.out), n, shellWord(l.out))
 	}
 }

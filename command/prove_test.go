@@ -165,7 +165,7 @@ func TestProveRefusesWhatMakesNoSense(t *testing.T) {
 		{[]string{"config", "list", "--speculative", org + "/net"}, "--speculative belongs to tfhaul config push"},
 		{[]string{"config", "push", "--limit", "3", dir, org + "/net"}, "--limit belongs to tfhaul config list"},
 		{[]string{"config", "push", "--api", "v3", dir, org + "/net"}, "--api cannot be"},
-		{[]string{"config", "push", "--api", "atlas-v1", "--var", "secret", dir, org + "/net"}, "not of the form NAME=VALUE"},
+		{[]string{"config", "push", "--api", "atlas-v1", "--var", "secret", dir, org + "/net"}, "does not have the form NAME=VALUE"},
 		{[]string{"config", "push", "--api", "atlas-v1", "--no-queue", dir, org + "/net"}, "not known to the API"},
 		{[]string{"config", "push", "--api", "atlas-v1", dir, org + "/net"}, "ATLAS_TOKEN"},
 		{[]string{"config", "push", "--api", "atlas-v1", dir, "a/b/c"}, "USER/NAME"},

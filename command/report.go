@@ -61,7 +61,7 @@ func (t *tellHaul) Run() error {
 		return err
 	}
 	if ledger.Events() == 0 {
-		return usagef("the journal %q holds no event: was the haul ever begun?", t.journal)
+		return usagef("the journal %q is empty: the haul never began", t.journal)
 	}
 	told := report.HaulReport{Journal: t.journal, Haul: ledger.Haul(), Results: ledger.Results(), Unfinished: ledger.CutOff(), NotAttempted: ledger.NotAttempted()}
 	for _, lock := range ledger.HeldLocks() {

@@ -100,7 +100,7 @@ func checkListen(address string) error {
 		return usagef("--listen cannot be %q: it is an address with a port, such as 127.0.0.1:8443", address)
 	}
 	if ip, err := netip.ParseAddr(host); host != "localhost" && (err != nil || !ip.IsLoopback()) {
-		return usagef("--listen cannot be %q: only this machine may reach the server, so it is 127.0.0.1, [::1] or localhost, with a port", address)
+		return usagef("--listen cannot be %q: only this machine may reach the server, so use 127.0.0.1, [::1] or localhost, with a port", address)
 	}
 	return nil
 }

@@ -111,11 +111,11 @@ func (u *unlocker) Run(ctx context.Context) error {
 func (u *unlocker) unlockJournal(ctx context.Context, clients *clientPool) ([]report.Unlocking, error) {
 	switch info, err := os.Stat(u.journal); {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, usagef("there is no journal %q; to free a workspace without one: tfhaul unlock [HOST/]ORG/WORKSPACE --haul ID", u.journal)
+		return nil, usagef("journal %q not found; to unlock a workspace without a journal: tfhaul unlock [HOST/]ORG/WORKSPACE --haul ID", u.journal)
 	case err != nil:
 		return nil, usagef("the journal %q cannot be read: %v", u.journal, withoutPath(err))
 	case !info.Mode().IsRegular() || info.Size() == 0:
-		return nil, usagef("%q is no journal: it is the file that --journal named", u.journal)
+		return nil, usagef("%q is not a journal: name the file that --journal wrote", u.journal)
 	}
 	journal, ledger, err := migrate.OpenJournal(ctx, u.journal)
 	if errors.Is(err, migrate.ErrJournalInUse) {

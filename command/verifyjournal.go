@@ -88,7 +88,7 @@ func (v *verifyJournal) Run(ctx context.Context) error {
 func (v *verifyJournal) moves(ctx context.Context, clients *clientPool, ledger *migrate.Ledger) ([]recordedMove, error) {
 	recorded := ledger.Recorded()
 	if len(recorded) == 0 {
-		return nil, usagef("the journal %s tells of no move", v.journal)
+		return nil, usagef("the journal %s contains no moves", v.journal)
 	}
 	moves := make([]recordedMove, len(recorded))
 	for i, r := range recorded {
