@@ -113,7 +113,7 @@ func (a *arranger) variables(getenv func(string) string) error {
 		name := f.Names()[0]
 		variable := variableOf(name)
 		value := getenv(variable)
-		if documented, ok := f.(cli.DocGenerationFlag); value == "" || !ok || len(documented.GetEnvVars()) == 0 {
+		if value == "" || !hasVariable(f) {
 			continue
 		}
 		values := []string{value}

@@ -393,17 +393,23 @@ func TestUnknownCommands(t *testing.T) {
 	}
 }
 
-// TestVariablesOfTheProcess reads them from the environment of a real process, where
-// urfave/cli reads them, too.
+// TestVariablesOfTheProcess sets wrong variables in a real process, because urfave/cli
+// would read them there. Only a command that uses them refuses them: help and completion
+// must still work.
 func TestVariablesOfTheProcess(t *testing.T) {
 	t.Parallel()
-	for _, args := range [][]string{{}, {"--dry-run=false"}} {
-		move := exec.CommandContext(t.Context(), binary(t), append([]string{"move", "a.tfstate", "acme/net"}, args...)...)
-		move.Env = append(os.Environ(), "TFHAUL_DRY_RUN=oui")
+	const refused = "tfhaul: TFHAUL_DRY_RUN cannot be \"oui\": use true or false\n"
+	for line, want := range map[string]string{
+		"move a.tfstate acme/net": refused, "move a.tfstate acme/net --dry-run=false": refused,
+		"move --help": "tfhaul move - ", "help move": "tfhaul move - ", "move --generate-bash-completion": "",
+		"move --l --generate-bash-completion": "--lock-timeout",
+	} {
+		move := exec.CommandContext(t.Context(), binary(t), strings.Fields(line)...)
+		move.Env = append(os.Environ(), "TFHAUL_DRY_RUN=oui", "TFHAUL_RATE=fast")
 		said, err := move.CombinedOutput()
-		want := "tfhaul: TFHAUL_DRY_RUN cannot be \"oui\": use true or false\n"
-		if code := move.ProcessState.ExitCode(); code != 4 || string(said) != want {
-			t.Errorf("%q: exit code %d (%v): %s", args, code, err, said)
+		code := move.ProcessState.ExitCode()
+		if want == refused && (code != 4 || string(said) != want) || want != refused && (code != 0 || !strings.Contains(string(said), want) || strings.Contains(string(said), "tfhaul:")) {
+			t.Errorf("%q: exit code %d (%v): %s", line, code, err, said)
 		}
 	}
 }
@@ -411,9 +417,25 @@ func TestVariablesOfTheProcess(t *testing.T) {
 func TestManualPage(t *testing.T) {
 	t.Parallel()
 	r := tfhaul(t, "man")
-	for _, want := range []string{".TH tfhaul 1", "move one state into one workspace", "--lock-timeout", "Examples:", "Exit codes:"} {
+	for _, want := range []string{
+		".TH TFHAUL 1", `.B tfhaul` + "\nCOMMAND [flags] [arguments]\n", "move one state into one workspace", ".SH MOVE",
+		`\fB\-\-map FILE.csv\fR`, `[$TFHAUL_MAP]`, `(default **/*.tfstate)`, `TF_TOKEN_<host>`, `(default: tfhaul\-<time>.jsonl)`,
+		"Examples:", "Exit codes:", `  tfhaul audit s3://acme\-tfstate/ \-\-exclude '**/sandbox/**' \-\-html audit.html`,
+	} {
 		if !strings.Contains(r.stdout, want) {
-			t.Errorf("the manual page does not say %q", want)
+			t.Errorf("the manual page does not contain %q", want)
+		}
+	}
+	for _, wrong := range []string{"Usage:", `""`, "`", "\n\n", "\n ."} {
+		if strings.Contains(r.stdout, wrong) {
+			t.Errorf("the manual page contains %q", wrong)
+		}
+	}
+	if groff, err := exec.LookPath("groff"); err == nil {
+		format := exec.CommandContext(t.Context(), groff, "-man", "-Tutf8", "-ww", "-z")
+		format.Stdin = strings.NewReader(r.stdout)
+		if out, err := format.CombinedOutput(); err != nil || len(out) > 0 {
+			t.Errorf("groff does not accept the page: %v\n%s", err, out)
 		}
 	}
 }

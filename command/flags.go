@@ -7,15 +7,29 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// variableOf is the variable that sets a flag.
+// variableOf returns the variable that sets a flag.
 func variableOf(flag string) string {
 	return "TFHAUL_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
 
-// Every flag of every command is made by one of these, so that each has its variable.
+// hasVariable reports whether a variable sets a flag. All flags but --help and --version
+// have one.
+func hasVariable(f cli.Flag) bool { return f.Names()[0] != "help" && f.Names()[0] != "version" }
+
+// The package urfave/cli does not know the variables. It would read them even to print
+// help, and fail there on a wrong value; arrange reads them instead.
+func init() {
+	describe := cli.FlagStringer
+	cli.FlagStringer = func(f cli.Flag) string {
+		if !hasVariable(f) {
+			return describe(f)
+		}
+		return describe(f) + " [$" + variableOf(f.Names()[0]) + "]"
+	}
+}
 
 func textFlag(name, value, usage string) *cli.StringFlag {
-	return &cli.StringFlag{Name: name, Value: value, Usage: usage, EnvVars: []string{variableOf(name)}}
+	return &cli.StringFlag{Name: name, Value: value, Usage: usage}
 }
 
 // A choiceFlag takes one of a few values.
@@ -39,23 +53,23 @@ func fileFlag(name, usage string) *cli.StringFlag {
 }
 
 func switchFlag(name, usage string) *cli.BoolFlag {
-	return &cli.BoolFlag{Name: name, Usage: usage, EnvVars: []string{variableOf(name)}, DisableDefaultText: true}
+	return &cli.BoolFlag{Name: name, Usage: usage, DisableDefaultText: true}
 }
 
 func durationFlag(name string, value time.Duration, usage string) *cli.DurationFlag {
-	return &cli.DurationFlag{Name: name, Value: value, Usage: usage, EnvVars: []string{variableOf(name)}}
+	return &cli.DurationFlag{Name: name, Value: value, Usage: usage}
 }
 
 func countFlag(name string, value int, usage string) *cli.IntFlag {
-	return &cli.IntFlag{Name: name, Value: value, Usage: usage, EnvVars: []string{variableOf(name)}}
+	return &cli.IntFlag{Name: name, Value: value, Usage: usage}
 }
 
 func numberFlag(name, usage string) *cli.Float64Flag {
-	return &cli.Float64Flag{Name: name, Usage: usage, EnvVars: []string{variableOf(name)}, DefaultText: "only the server's limit"}
+	return &cli.Float64Flag{Name: name, Usage: usage, DefaultText: "only the server's limit"}
 }
 
 func listFlag(name, usage string) *cli.StringSliceFlag {
-	return &cli.StringSliceFlag{Name: name, Usage: usage + "; repeatable", EnvVars: []string{variableOf(name)}}
+	return &cli.StringSliceFlag{Name: name, Usage: usage + "; repeatable"}
 }
 
 func jsonFlag() *cli.BoolFlag {

@@ -8,9 +8,6 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// manSection is that of programs for users.
-const manSection = 1
-
 func (p *process) manCommand() *cli.Command {
 	return &cli.Command{
 		Name:        "man",
@@ -22,23 +19,71 @@ func (p *process) manCommand() *cli.Command {
 			if err := noArguments(c); err != nil {
 				return err
 			}
-			return p.printMan()
+			_, err := io.WriteString(p.stdout, manual(p.app()))
+			return err
 		},
 	}
 }
 
-// printMan prints the page. urfave/cli's page has a command's usage but no description,
-// which is where ours teaches, so the description is added to the usage.
-func (p *process) printMan() error {
-	app := p.app()
-	for _, c := range app.Commands {
-		c.UsageText = fmt.Sprintf("%s\n\n%s", c.UsageText, c.Description)
+// manual returns the manual page. That of urfave/cli has no variables and no names of values,
+// and takes * and <> in texts for markup.
+func manual(app *cli.App) string {
+	var b strings.Builder
+	name, form, _ := strings.Cut(app.UsageText, " ")
+	fmt.Fprintf(&b, ".TH TFHAUL 1\n.SH NAME\n%s \\- %s\n.SH SYNOPSIS\n.B %s\n%s\n.SH DESCRIPTION\n", name, roff(app.Usage), name, roff(form))
+	writeProse(&b, app.Description)
+	b.WriteString(".SH COMMANDS\n")
+	for _, c := range app.VisibleCommands() {
+		fmt.Fprintf(&b, ".TP\n.B %s\n%s\n", roff(c.Name), roff(c.Usage))
 	}
-	app.Description = strings.ReplaceAll(app.Description, "\n", "\n\n")
-	page, err := app.ToManWithSection(manSection)
-	if err != nil {
-		return err
+	b.WriteString(".SH FLAGS OF ALL COMMANDS\n")
+	writeFlags(&b, app.VisibleFlags())
+	b.WriteString(".SH ENVIRONMENT\nEvery flag can also be set with the environment variable shown in brackets.\n")
+	for _, c := range app.VisibleCommands() {
+		fmt.Fprintf(&b, ".SH %s\n", strings.ToUpper(roff(c.Name)))
+		for i, usage := range strings.Split(c.UsageText, "\n") {
+			if i > 0 {
+				b.WriteString(".br\n")
+			}
+			fmt.Fprintf(&b, ".B %s\n", roff(strings.TrimSpace(usage)))
+		}
+		b.WriteString(".PP\n")
+		writeProse(&b, c.Description)
+		writeFlags(&b, c.VisibleFlags())
 	}
-	_, err = io.WriteString(p.stdout, page)
-	return err
+	return b.String()
+}
+
+// writeProse writes paragraphs. Lines that are indented, such as examples, stay as they are.
+func writeProse(b *strings.Builder, text string) {
+	for i, paragraph := range strings.Split(text, "\n\n") {
+		if i > 0 {
+			b.WriteString(".PP\n")
+		}
+		asIs := strings.Contains(paragraph, "\n  ")
+		if asIs {
+			b.WriteString(".nf\n")
+		}
+		fmt.Fprintln(b, roff(paragraph))
+		if asIs {
+			b.WriteString(".fi\n")
+		}
+	}
+}
+
+// writeFlags writes a paragraph for each flag: what help prints in two columns.
+func writeFlags(b *strings.Builder, flags []cli.Flag) {
+	for _, f := range flags {
+		names, usage, _ := strings.Cut(f.String(), "\t")
+		fmt.Fprintf(b, ".TP\n\\fB%s\\fR\n%s\n", roff(names), roff(usage))
+	}
+}
+
+// roff quotes what means something to roff, and writes what is not ASCII as it wants it.
+func roff(text string) string {
+	text = strings.NewReplacer(`\`, `\e`, "-", `\-`, "`", "", "…", `\[u2026]`).Replace(text)
+	for _, control := range []string{".", "'"} {
+		text = strings.ReplaceAll("\n"+text, "\n"+control, "\n\\&"+control)[1:]
+	}
+	return text
 }
