@@ -160,7 +160,7 @@ func Verified(w io.Writer, s Style, h Haul) error {
 const (
 	fewRows      = 40
 	rowsOfKind   = 8
-	sentenceKind = 3
+	sentenceKind = rowsOfKind
 )
 
 // tables draws a table for each outcome.

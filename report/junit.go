@@ -30,9 +30,10 @@ func HaulJUnit(w io.Writer, h HaulReport) error {
 		if r.Proof != nil && r.Arrived() {
 			why := &junitWhy{Type: "proof-" + Plain(cmp.Or(string(r.Proof.Code), string(r.Proof.Verdict))), Message: Plain(r.Proof.Message)}
 			suite.judge(&c, Tone(r.Proof.Verdict), why)
+			c.Out = fmt.Sprintf("Proof: %s. %s\n", Plain(string(r.Proof.Verdict)), Plain(r.Proof.Message))
 		}
 		if r.Locked {
-			c.Out = "The workspace is still locked. To free it: " + Plain(r.UnlockCommand)
+			c.Out += "The workspace is still locked. To free it: " + Plain(r.UnlockCommand)
 		}
 		suite.Cases = append(suite.Cases, c)
 	}

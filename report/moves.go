@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/mattn/go-runewidth"
 
@@ -68,7 +69,9 @@ func Moves(w io.Writer, s Style, results []migrate.Result) error {
 		s.outcomeTable(&b, outcome, ofOutcome(results, outcome))
 		b.WriteByte('\n')
 	}
+	s.proofs(&b, Haul{Results: results})
 	s.summaryLine(&b, summary, "")
+	s.proofLine(&b, results)
 	return flush(w, &b)
 }
 
@@ -169,24 +172,60 @@ func calledIn(r migrate.Result, prefix string) string {
 	return PlainLine(strings.TrimPrefix(r.Target, prefix))
 }
 
-// sentences tells why, once for all moves of which the same is said, and at most so
-// many different ones.
+// sentences tells why, once for all moves of which the same is said, except for their own
+// names, and at most so many different ones.
 func (s Style) sentences(b *bytes.Buffer, results []migrate.Result, prefix string, most int) {
-	type said struct{ text, of string }
+	type said struct{ text, nameless, of string }
 	var all []said
 	var commands []string
 	for _, r := range results {
 		commands = append(commands, r.UnlockCommand)
 		for _, text := range attentionTexts(r) {
-			all = append(all, said{text, calledIn(r, prefix)})
+			all = append(all, said{text, withoutNames(r, text), calledIn(r, prefix)})
 		}
 	}
-	groups := GroupBy(all, func(s said) string { return s.text })
+	groups := GroupBy(all, func(s said) string { return s.nameless })
 	shown := atMost(len(groups), most)
 	for _, g := range groups[:shown] {
-		s.indented(b, "  ", andOthers(g.Of[0].of, len(g.Of))+": "+g.Key, commands...)
+		s.indented(b, "  ", andOthers(g.Of[0].of, len(g.Of))+": "+g.Of[0].text, commands...)
 	}
 	andMore(b, len(groups)-shown, inJSON)
+}
+
+// withoutNames takes the names of a move's source and workspace out of a text about it. A
+// command that frees a lock is told for each.
+func withoutNames(r migrate.Result, text string) string {
+	if r.UnlockCommand != "" && strings.Contains(text, r.UnlockCommand) {
+		return text
+	}
+	for _, name := range []string{r.Source, r.Target, r.Target[strings.LastIndexByte(r.Target, '/')+1:]} {
+		text = replaceWord(text, name, "\x00")
+	}
+	return text
+}
+
+// replaceWord replaces a name where it is not a part of a longer one.
+func replaceWord(text, name, with string) string {
+	if name == "" {
+		return text
+	}
+	inName := func(c byte) bool {
+		return c >= utf8.RuneSelf || c == '-' || c == '_' || '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'z'
+	}
+	var b strings.Builder
+	for {
+		i := strings.Index(text, name)
+		if i < 0 {
+			return b.String() + text
+		}
+		end := i + len(name)
+		if i > 0 && inName(text[i-1]) || end < len(text) && inName(text[end]) {
+			b.WriteString(text[:end])
+		} else {
+			b.WriteString(text[:i] + with)
+		}
+		text = text[end:]
+	}
 }
 
 // andOthers names the first of n.

@@ -15,6 +15,7 @@ import (
 	"github.com/mattn/go-runewidth"
 
 	"tfhaul/migrate"
+	"tfhaul/prove"
 	"tfhaul/report"
 )
 
@@ -264,5 +265,67 @@ func TestReportOfACutOffHaulNamesWhatIsLeft(t *testing.T) {
 	}
 	if err := (&report.HaulReport{}).Rest(&b, report.Style{}); err != nil || strings.Count(b.String(), "\n\n") > 3 {
 		t.Errorf("a haul that ended leaves nothing: %v, %s", err, b.String())
+	}
+}
+
+// TestSentencesAboutManyMoves says once what differs in the names alone, and everything that
+// differs otherwise; what frees a lock is said for each.
+func TestSentencesAboutManyMoves(t *testing.T) {
+	const host = "app.terraform.io/acme/"
+	var many []migrate.Result
+	for _, name := range []string{"App", "net", "nat"} {
+		many = append(many, migrate.Result{Source: name + "/terraform.tfstate", Target: host + name, Outcome: migrate.Refused, Code: migrate.CodeNoWorkspace,
+			Message: "Workspace acme/" + name + " not found on app.terraform.io: this one cannot."})
+	}
+	for i := range 5 {
+		name := fmt.Sprintf("own-%d", i)
+		many = append(many, migrate.Result{Source: name, Target: host + name, Outcome: migrate.Refused, Code: migrate.CodeUnusable, Message: fmt.Sprintf("Reason %d.", i)})
+	}
+	for _, name := range []string{"a", "b"} {
+		command := "tfhaul unlock " + host + name + " --haul h"
+		many = append(many, migrate.Result{Source: name, Target: host + name, Outcome: migrate.Refused, Code: migrate.CodeUnproven, UnlockCommand: command, Locked: true, Message: "Still locked. To free it: " + command})
+	}
+	for name, write := range map[string]func(*bytes.Buffer) error{
+		"moves": func(b *bytes.Buffer) error { return report.Moves(b, report.Style{}, many) },
+		"plan":  func(b *bytes.Buffer) error { return report.Plan(b, report.Style{}, report.Haul{Results: many}) },
+	} {
+		var b bytes.Buffer
+		if err := write(&b); err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{"App and 2 more: Workspace acme/App not found", "own-0: Reason 0.", "own-4: Reason 4.", "unlock " + host + "a --haul", "unlock " + host + "b --haul"} {
+			if !strings.Contains(b.String(), want) {
+				t.Errorf("%s does not say %q:\n%s", name, want, b.String())
+			}
+		}
+		if n := strings.Count(b.String(), "not found"); n != 1 {
+			t.Errorf("%s says %d times what it should say once", name, n)
+		}
+	}
+}
+
+// TestReportsTellProofs has the verdicts in the text and in JUnit, also where all is proven.
+func TestReportsTellProofs(t *testing.T) {
+	proven := results()[0]
+	proven.Proof = &prove.Result{Verdict: prove.Proven, Message: "No changes."}
+	changed := results()[0]
+	changed.Target += "-2"
+	changed.Proof = &prove.Result{Verdict: prove.Changes, Message: "Terraform would change 1 object: aws_vpc.main."}
+	var text, junit bytes.Buffer
+	if err := report.Moves(&text, report.Style{}, []migrate.Result{proven, changed}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"2 proofs: 1 proven, 1 changes", "network-2: Terraform would change 1 object: aws_vpc.main."} {
+		if !strings.Contains(text.String(), want) {
+			t.Errorf("the text does not say %q:\n%s", want, text.String())
+		}
+	}
+	if err := report.HaulJUnit(&junit, report.HaulReport{Results: []migrate.Result{proven, changed}}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"Proof: proven. No changes.", "Proof: changes. Terraform would change 1 object"} {
+		if !strings.Contains(junit.String(), want) {
+			t.Errorf("JUnit does not say %q:\n%s", want, junit.String())
+		}
 	}
 }
