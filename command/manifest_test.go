@@ -26,7 +26,7 @@ func TestManifestIsTheWholeCommand(t *testing.T) {
 	if planned.code != 0 {
 		t.Fatalf("exit code %d: %s%s", planned.code, planned.stdout, planned.stderr)
 	}
-	_, command, ok := strings.Cut(planned.stderr, "Review it, then: tfhaul ")
+	_, command, ok := strings.Cut(planned.stderr, "Review it, then run: tfhaul ")
 	if !ok {
 		t.Fatalf("plan does not say how to continue: %s", planned.stderr)
 	}
