@@ -97,7 +97,7 @@ func TestFindings(t *testing.T) {
 			[]string{"info empty terraform.tfstate"}, `delete it with "terraform workspace delete"`},
 		{"half a state, and a backup of no use", map[string]string{
 			"terraform.tfstate": state(spec{lineage: "l", serial: 5})[:30], "terraform.tfstate.backup": "?"},
-			[]string{"error invalid terraform.tfstate"}, "earlier versions."},
+			[]string{"error invalid terraform.tfstate"}, "an earlier version in its backend."},
 		{"copies", map[string]string{
 			"a.tfstate": state(spec{lineage: "l", serial: 5}), "b.tfstate": state(spec{lineage: "l", serial: 5}), "c.tfstate": state(spec{lineage: "l", serial: 2})},
 			[]string{"warning shared-lineage a.tfstate b.tfstate c.tfstate"}, "newest has serial 5, 1 identical to it, 1 older"},
@@ -184,7 +184,7 @@ func TestFindings(t *testing.T) {
 			"a.tfstate": state(spec{lineage: "l", resources: instance(aws, "aws_vpc", "vpc-0123456789abcdef0") + "," + strings.Replace(instance(aws, "aws_vpc", "vpc-0123456789abcdef0"), `"x"`, `"y"`, 1)})}, nil, ""},
 		{"one resource instance twice in a state", map[string]string{
 			"a.tfstate": state(spec{lineage: "l", resources: instance(aws, "aws_vpc", "vpc-0123456789abcdef0") + "," + instance(aws, "aws_vpc", "vpc-0123456789abcdef1")})},
-			[]string{"error invalid a.tfstate"}, "holds a resource instance twice"},
+			[]string{"error invalid a.tfstate"}, "contains the same resource instance twice"},
 		{"a resource that Terraform drops", map[string]string{
 			"a.tfstate": state(spec{lineage: "l", resources: instance("registry.opentofu.org/-/aws", "aws_vpc", "vpc-0123456789abcdef0")})},
 			[]string{"error unusable a.tfstate"}, "Terraform would silently drop the only resource and plan to create it again"},

@@ -13,12 +13,11 @@ import (
 	"golang.org/x/net/idna"
 )
 
-// The addresses in a state are parsed as Terraform parses them, with the parser that it
-// uses. Nearly all of them are plain, and are recognized without it.
+// Addresses in a state are parsed with the parser that Terraform uses. Nearly all of them
+// have a simple form that is recognized without it.
 
-// canonicalModule is the address of a module instance, such as module.a["b"].module.c[0],
-// in the one spelling that all its spellings have in common. It reports false if Terraform
-// cannot parse it.
+// canonicalModule returns the canonical spelling of a module instance's address, such as
+// module.a["b"].module.c[0]. It reports false if Terraform cannot parse the address.
 func canonicalModule(text []byte) (canonical []byte, ok bool) {
 	if plainModulePath(text) {
 		return text, true
@@ -41,11 +40,11 @@ func canonicalModule(text []byte) (canonical []byte, ok bool) {
 			canonical = append(index.Key.AsBigFloat().Append(append(canonical, '['), 'f', -1), ']')
 		}
 	}
-	return canonical[1:], true // without the first dot
+	return canonical[1:], true // without the leading dot
 }
 
-// plainModulePath reports whether the text is made of module.NAME alone, with or without
-// a whole number or a plain string for a key, as Terraform writes it.
+// plainModulePath reports whether b consists of module.NAME steps, each optionally with a
+// whole number or simple string as its key, as Terraform writes it.
 func plainModulePath(b []byte) bool {
 	for {
 		rest, ok := bytes.CutPrefix(b, []byte("module."))
@@ -70,13 +69,13 @@ func plainModulePath(b []byte) bool {
 	}
 }
 
-// plainKeyStep is the length of [0] or ["key"] at the front of b, 0 if that is not what b
-// begins with or if it needs a closer look.
+// plainKeyStep returns the length of the [0] or ["key"] that b starts with. It returns 0
+// if there is none or if it needs the full parser.
 func plainKeyStep(b []byte) int {
 	n := 1
 	if n < len(b) && b[n] == '"' {
 		for n++; n < len(b) && b[n] != '"'; n++ {
-			// Backslashes escape, and ${ and %{ begin a template.
+			// A backslash starts an escape; ${ and %{ start a template.
 			if c := b[n]; c < ' ' || c == '\\' || c == '$' || c == '%' || c > '~' {
 				return 0
 			}
@@ -86,7 +85,7 @@ func plainKeyStep(b []byte) int {
 		for n < len(b) && isDigit(b[n]) {
 			n++
 		}
-		// A number with many digits may not fit into an int, and 00 is 0.
+		// A number with many digits may overflow an int, and 00 means 0.
 		if n == 1 || n > 10 || n > 2 && b[1] == '0' {
 			return 0
 		}
@@ -97,7 +96,7 @@ func plainKeyStep(b []byte) int {
 	return n + 1
 }
 
-// plainName is the length of the ASCII identifier that b begins with.
+// plainName returns the length of the ASCII identifier that b starts with.
 func plainName(b []byte) (n int) {
 	for n < len(b) && (nameBytes[b[n]]&nameByte != 0) {
 		n++
@@ -109,8 +108,8 @@ func plainName(b []byte) (n int) {
 }
 
 const (
-	nameByte  = 1 << iota // may stand in an identifier
-	nameStart             // may begin one
+	nameByte  = 1 << iota // allowed in an identifier
+	nameStart             // allowed at its start
 )
 
 var nameBytes = func() (table [256]byte) {
@@ -125,15 +124,14 @@ var nameBytes = func() (table [256]byte) {
 	return table
 }()
 
-// reservedTypes are the words that Terraform takes for something else than the type of a
-// resource.
+// reservedTypes are words that Terraform does not accept as a resource type.
 var reservedTypes = map[string]bool{
 	"count": true, "each": true, "local": true, "module": true, "path": true, "self": true,
 	"terraform": true, "var": true, "template": true, "lazy": true, "arg": true,
 }
 
-// isResourceAddress reports whether Terraform can parse the address of a resource, without
-// the key of an instance: what "dependencies" holds.
+// isResourceAddress reports whether Terraform can parse text as a resource address
+// without an instance key, as in "dependencies".
 func isResourceAddress(text []byte) bool {
 	if plainResourceAddress(text) {
 		return true
@@ -146,7 +144,7 @@ func isResourceAddress(text []byte) bool {
 	return ok && resourceSteps(rest) == 0
 }
 
-// plainResourceAddress reports whether the text is TYPE.NAME or data.TYPE.NAME in modules
+// plainResourceAddress reports whether b is TYPE.NAME or data.TYPE.NAME, in modules
 // without keys.
 func plainResourceAddress(b []byte) bool {
 	for {
@@ -164,7 +162,7 @@ func plainResourceAddress(b []byte) bool {
 		case string(word) == "module" && rest[m] == '.':
 			b = rest[m+1:]
 		case string(word) == "data":
-			// Behind "data" every word is a type.
+			// After "data" any word is a type.
 			k := plainName(rest[m+1:])
 			return rest[m] == '.' && k > 0 && m+1+k == len(rest)
 		default:
@@ -173,8 +171,8 @@ func plainResourceAddress(b []byte) bool {
 	}
 }
 
-// resourceSteps is how many steps follow the type and the name of a resource in what
-// follows the modules of its address, -1 if it is not an address of a resource.
+// resourceSteps takes the part of an address after its modules, and returns the number of
+// steps after the resource's type and name, or -1 if it is not a resource address.
 func resourceSteps(rest hcl.Traversal) int {
 	if rest.IsRelative() {
 		return -1
@@ -192,7 +190,7 @@ func resourceSteps(rest hcl.Traversal) int {
 }
 
 // isCheckable reports whether Terraform can parse the address of something with
-// conditions. Kinds that it does not know it skips. Only objects may have keys.
+// conditions. It skips kinds that it does not know. Only objects may have keys.
 func isCheckable(kind, text []byte, object bool) bool {
 	keyword := string(kind)
 	switch keyword {
@@ -221,15 +219,14 @@ func isCheckable(kind, text []byte, object bool) bool {
 	return false
 }
 
-// parseTraversal parses the text as hcl does, which takes no more than names, dots and
-// keys.
+// parseTraversal parses text with hcl, which accepts only names, dots and keys.
 func parseTraversal(text []byte) (hcl.Traversal, bool) {
 	traversal, diags := hclsyntax.ParseTraversalAbs(text, "", hcl.InitialPos)
 	return traversal, !diags.HasErrors()
 }
 
-// cutModules cuts the modules from the front of an address, and reports whether one of
-// them has a key. What is left begins with a root.
+// cutModules removes the modules from the front of an address, and reports whether one of
+// them has a key. The rest starts with a root.
 func cutModules(t hcl.Traversal) (keyed bool, rest hcl.Traversal, ok bool) {
 	for len(t) > 0 {
 		if !isName(t[0]) {
@@ -282,7 +279,7 @@ func nameOf(step hcl.Traverser) string {
 	return ""
 }
 
-// isKey reports whether a value can be the key of an instance: a string or a whole number.
+// isKey reports whether a value can be an instance key: a string or a whole number.
 func isKey(key cty.Value) bool {
 	switch key.Type() {
 	case cty.String:
@@ -294,8 +291,8 @@ func isKey(key cty.Value) bool {
 	return false
 }
 
-// isProviderSource reports whether Terraform can parse the source address of a provider,
-// [[HOST/]NAMESPACE/]TYPE. legacy is the type of one without a namespace of its own.
+// isProviderSource reports whether Terraform can parse source as a provider's source
+// address, [[HOST/]NAMESPACE/]TYPE. legacy is the type of a provider without a namespace.
 func isProviderSource(source string) (ok bool, legacy string) {
 	parts := strings.Split(source, "/")
 	if len(parts) > 3 {
@@ -327,8 +324,8 @@ func isProviderSource(source string) (ok bool, legacy string) {
 	return ok, ""
 }
 
-// providerPart is the namespace or the type of a provider in the spelling that Terraform
-// compares.
+// providerPart normalizes a provider's namespace or type the way Terraform does before it
+// compares them.
 func providerPart(given string) (normal string, ok bool) {
 	if given == "" || strings.Contains(given, ".") || strings.Contains(given, "--") {
 		return "", false

@@ -12,8 +12,8 @@ import (
 	"tfhaul/statefile"
 )
 
-// BenchmarkRead shows MB/s and allocations for sizes from a typical state to a
-// very large one; BenchmarkMD5 and BenchmarkEncodingJSON, what they are to be seen beside.
+// BenchmarkRead measures MB/s and allocations from a typical state to a very large one.
+// Compare it with BenchmarkMD5 and BenchmarkEncodingJSON.
 func BenchmarkRead(b *testing.B) {
 	for _, size := range benchmarkSizes {
 		data := fixtures.Spec{MinSize: size.bytes, Outputs: 5}.Bytes()

@@ -7,23 +7,22 @@ import (
 	"strconv"
 )
 
-// ErrChanged is what the reader of [Snapshot.Bump] fails with when the bytes
-// are not those that Read read.
-var ErrChanged = errors.New("the state file is not the one that was read before: it changed meanwhile")
+// ErrChanged is returned by the reader of [Snapshot.Bump] if the bytes differ from those
+// that Read read.
+var ErrChanged = errors.New("the state file changed after it was read")
 
-// Bump streams r, which must give the bytes that Read read, with nothing
-// replaced but the digits of the serial that counts. The result fails with an
-// [*Error] of KindNoSerial if the state holds no serial, with one of
-// KindSerialOutOfRange if the new serial is not within 0 and [MaxSerial], and with
-// [ErrChanged] if the length of r or its bytes at the serial's place are others than
-// before. (A change elsewhere of the same length is not noticed: who must know
-// compares MD5.)
+// Bump returns a copy of r, which must have the bytes that Read read, with only the
+// digits of the effective serial replaced. Reading it fails with an [*Error] of
+// KindNoSerial if the state has no serial, with KindSerialOutOfRange if the new serial is
+// not between 0 and [MaxSerial], and with [ErrChanged] if r's length or the bytes of its
+// serial changed. Other changes of the same length go unnoticed; compare the MD5 to find
+// them.
 func (s *Snapshot) Bump(r io.Reader, serial int64) io.Reader {
 	switch {
 	case s.serialLen == 0:
 		return failingReader{&Error{Kind: KindNoSerial, Offset: -1}}
 	case serial < 0 || serial > MaxSerial:
-		return failingReader{&Error{Kind: KindSerialOutOfRange, Offset: -1, Detail: fmt.Sprintf("%d is asked for", serial)}}
+		return failingReader{&Error{Kind: KindSerialOutOfRange, Offset: -1, Detail: fmt.Sprintf("%d was requested", serial)}}
 	}
 	return &bumpReader{
 		r:      r,
@@ -36,20 +35,20 @@ func (s *Snapshot) Bump(r io.Reader, serial int64) io.Reader {
 	}
 }
 
-// A failingReader has only an error to give.
+// A failingReader returns only an error.
 type failingReader struct{ err error }
 
 func (f failingReader) Read([]byte) (int, error) { return 0, f.err }
 
-// A bumpReader gives r's bytes up to at, then new in place of old, then the rest.
+// A bumpReader returns r's bytes up to at, then new instead of old, then the rest.
 type bumpReader struct {
 	r      io.Reader
-	read   int64  // bytes taken from r
-	at     int64  // where the old literal begins
-	old    []byte // as much of the old literal as was met
+	read   int64  // bytes read from r
+	at     int64  // offset of the old literal
+	old    []byte // what has been read of the old literal
 	oldLen int
-	was    int64  // what the old literal must mean
-	new    []byte // what is left to give of the new literal
+	was    int64  // value that the old literal must have
+	new    []byte // what is left to return of the new literal
 	size   int64
 	err    error
 }
@@ -79,7 +78,7 @@ func (b *bumpReader) Read(p []byte) (int, error) {
 		b.err = ErrChanged
 		return 0, b.err
 	case err != nil:
-		// An end that comes together with the last bytes is told with the next call.
+		// An EOF that comes with the last bytes is returned by the next call.
 		b.err = err
 		if n > 0 {
 			return n, nil
@@ -88,7 +87,7 @@ func (b *bumpReader) Read(p []byte) (int, error) {
 	return n, b.err
 }
 
-// readOld takes more of the old literal out of r, and looks at it when it is whole.
+// readOld reads more of the old literal, and checks it once it is complete.
 func (b *bumpReader) readOld() {
 	n, err := b.r.Read(b.old[len(b.old):b.oldLen])
 	b.old = b.old[:len(b.old)+n]
@@ -97,7 +96,7 @@ func (b *bumpReader) readOld() {
 		if v, bad := strconv.ParseInt(string(b.old), 10, 64); bad != nil || v != b.was {
 			b.err = ErrChanged
 		}
-		return // the error, if any, comes again with the next read
+		return // the next read returns the error again, if there was one
 	}
 	if err == io.EOF {
 		err = ErrChanged

@@ -1,10 +1,10 @@
 package statefile
 
-// A checkResult is an element of "check_results" while it is read.
+// A checkResult is the element of "check_results" being read.
 type checkResult struct {
 	kind, address, object []byte
 
-	addressTail, objectTail uint64 // not 0 for long ones, which are not parsed
+	addressTail, objectTail uint64 // nonzero for long ones, which are not parsed
 }
 
 // readCheck reads one element of check_results.
@@ -28,8 +28,8 @@ func (d *document) readCheck() error {
 			objects = objects[:0]
 			return d.arrayOf(format4, "objects", func() error {
 				err := d.checkObject()
-				// Those of one kind that were seen to be addresses need not be kept: the kind
-				// stands before them, as Terraform writes it.
+				// Valid addresses of a known kind need not be kept. Terraform writes the
+				// kind before the objects.
 				if c.objectTail == 0 && (len(c.kind) == 0 || !isCheckable(c.kind, c.object, true)) {
 					if len(objects) < maxCheckObjects {
 						objects = append(objects, append([]byte(nil), c.object...))
@@ -48,12 +48,12 @@ func (d *document) readCheck() error {
 		good = good && isCheckable(c.kind, object, true)
 	}
 	if !good && d.current.checkRefusal == nil {
-		d.current.checkRefusal = d.refuse(KindRefusedContent, `"check_results" holds what is not an address`, at)
+		d.current.checkRefusal = d.refuse(KindRefusedContent, `"check_results" contains an invalid address`, at)
 	}
 	return err
 }
 
-// maxCheckObjects bounds the objects of a check that are kept until its kind is known.
+// maxCheckObjects limits the objects of a check that are kept until its kind is known.
 const maxCheckObjects = 1024
 
 // checkObject reads one element of a check's "objects".

@@ -11,20 +11,20 @@ import (
 	"unicode/utf8"
 )
 
-// A Content is a digest of what a state says, whatever the formatting of its file: blanks,
-// line endings, the order of keys, escapes and the notation of numbers do not count. It can
-// only be compared within one process.
+// A Content is a digest of what a state means. It ignores formatting: whitespace, line
+// endings, key order, escapes and number notation. It can only be compared within one
+// process.
 type Content struct {
 	// MD5 is the digest of the file's bytes, as in [Snapshot].
 	MD5 string
 
 	state, terraformVersion, checkResults uint64
 
-	// partial: a key or a number is too long to be read whole.
+	// partial reports whether a key or a number was too long to read in full.
 	partial bool
 }
 
-// A Difference is what differs between two states.
+// A Difference describes how two states differ.
 type Difference struct {
 	State            bool // what Terraform manages: resources, outputs, lineage, serial
 	TerraformVersion bool
@@ -40,12 +40,12 @@ func (c *Content) Difference(other *Content) Difference {
 	}
 }
 
-// Or is what differs in one of two comparisons or in both.
+// Or returns what differs in either of two comparisons.
 func (d Difference) Or(other Difference) Difference {
 	return Difference{d.State || other.State, d.TerraformVersion || other.TerraformVersion, d.CheckResults || other.CheckResults}
 }
 
-// Says completes a sentence about files of the same lineage and serial: "they have …".
+// Says completes a sentence about files with the same lineage and serial: "they have …".
 func (d Difference) Says() string {
 	switch {
 	case d.State:
@@ -60,11 +60,11 @@ func (d Difference) Says() string {
 	return "the same content in different formatting"
 }
 
-// ReadContent reads a state to its end and digests what it says. It is one pass in flat
-// memory, as [Read] is. The file must be JSON; its error is an [*Error] otherwise, or r's.
+// ReadContent reads a state to its end and digests what it means. Like [Read], it makes
+// one pass in flat memory. It returns an [*Error] if the file is not JSON, or r's error.
 //
-// Of an object that holds a key twice, which no writer of states makes, the order of the two
-// does not count.
+// If an object has the same key twice, which no program that writes states does, the
+// order of the two does not count.
 func ReadContent(r io.Reader) (*Content, error) {
 	s := newScanner(r)
 	defer s.release()
@@ -83,11 +83,11 @@ func ReadContent(r io.Reader) (*Content, error) {
 	return d.content, nil
 }
 
-// A digester digests JSON.
+// A digester computes digests of JSON.
 type digester struct {
 	*scanner
 	content *Content
-	hash    maphash.Hash // of the string or number that is being read
+	hash    maphash.Hash // of the string or number being read
 	buf     [16]byte
 }
 
@@ -111,7 +111,7 @@ func (d *digester) file() error {
 	return nil
 }
 
-// topLevel reads the state itself, of which two members are digested apart.
+// topLevel reads the state itself. Two of its members have their own digests.
 func (d *digester) topLevel() error {
 	c := d.content
 	return d.members(func(key []byte) (err error) {
@@ -119,7 +119,7 @@ func (d *digester) topLevel() error {
 		case "terraform_version":
 			c.terraformVersion, err = d.value()
 		case "check_results":
-			if d.peek() == 'n' { // as if there were none: Terraform 1.2 and older write none
+			if d.peek() == 'n' { // the same as no check results: Terraform 1.2 and older write none
 				return d.skip()
 			}
 			c.checkResults, err = d.value()
@@ -132,9 +132,9 @@ func (d *digester) topLevel() error {
 	})
 }
 
-// member digests a member of an object, of which the key has been read.
+// member digests a member of an object whose key has just been read.
 func (d *digester) member(key []byte) (uint64, error) {
-	const surelyWhole = longText / 8 // an escape takes six bytes to say one
+	const surelyWhole = longText / 8 // an escape takes six bytes for one
 	if len(key) > surelyWhole {
 		d.content.partial = true
 	}
@@ -143,18 +143,18 @@ func (d *digester) member(key []byte) (uint64, error) {
 	return d.pair(said, value), err
 }
 
-// pair digests two digests, in this order.
+// pair digests two digests. The order counts.
 func (d *digester) pair(a, b uint64) uint64 {
 	binary.LittleEndian.PutUint64(d.buf[:8], a)
 	binary.LittleEndian.PutUint64(d.buf[8:], b)
 	return maphash.Bytes(distinctSeed, d.buf[:])
 }
 
-// value digests a value, whatever it is.
+// value digests a value of any type.
 func (d *digester) value() (uint64, error) {
 	switch c := d.next(); c {
 	case '{':
-		// A sum does not depend on the order of the members.
+		// A sum does not depend on the members' order.
 		sum, n := uint64(0), uint64(0)
 		err := d.members(func(key []byte) error {
 			h, err := d.member(key)
@@ -182,21 +182,21 @@ func (d *digester) value() (uint64, error) {
 	return d.number(literal), nil
 }
 
-// number digests a number: 1, 1.0 and 1e0 are one.
+// number digests a number: 1, 1.0 and 1e0 are equal.
 func (d *digester) number(literal []byte) uint64 {
-	const longest = 400 // digits of a float64 written out
+	const longest = 400 // digits of any float64 written in full
 	if len(literal) > longest {
 		d.content.partial = d.content.partial || len(literal) >= longText
 	} else if plainDigits(literal) {
-		// It is written out, as almost all are.
+		// Written in full, as most are.
 	} else if n, ok := new(big.Rat).SetString(string(literal)); ok && shortExponent(literal) {
 		literal = []byte(n.RatString())
 	}
 	return d.pair(maphash.Bytes(distinctSeed, literal), '0')
 }
 
-// shortExponent reports whether the exponent of a number, if it has one, is small enough to
-// write the number out.
+// shortExponent reports whether a number's exponent, if any, is small enough to write the
+// number in full.
 func shortExponent(literal []byte) bool {
 	for i, c := range literal {
 		if c|0x20 == 'e' {
@@ -209,11 +209,11 @@ func shortExponent(literal []byte) bool {
 
 const longestExponent = 400
 
-// text digests a string of any length by what it says.
+// text digests the meaning of a string of any length.
 func (d *digester) text() (uint64, error) {
 	d.hash.Reset()
 	s := d.scanner
-	s.pos++ // the quote
+	s.pos++ // quote
 	var high rune
 	for {
 		n := plain(s.buf[s.pos:])
@@ -246,8 +246,8 @@ func (d *digester) text() (uint64, error) {
 	}
 }
 
-// escaped digests what an escape says. Of a pair of surrogates the first is kept in high
-// until the second is there.
+// escaped digests the meaning of an escape. The first half of a surrogate pair waits in
+// high for the second.
 func (d *digester) escaped(escape []byte, high *rune) {
 	r, short := shortEscapes[escape[1]]
 	if !short {
@@ -265,7 +265,7 @@ func (d *digester) escaped(escape []byte, high *rune) {
 	_, _ = d.hash.Write(utf8.AppendRune(d.buf[:0], r))
 }
 
-// lone digests half a pair of surrogates that has no other half.
+// lone digests half of a surrogate pair that has no other half.
 func (d *digester) lone(high *rune) {
 	if *high != 0 {
 		_, _ = d.hash.Write(utf8.AppendRune(d.buf[:0], utf8.RuneError))

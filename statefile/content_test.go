@@ -20,7 +20,7 @@ func contentOf(t testing.TB, text string) *Content {
 	return c
 }
 
-func TestFormattingIsNoDifference(t *testing.T) {
+func TestContentIgnoresFormatting(t *testing.T) {
 	original := string(fixtures.Spec{Seed: 7, Serial: 3, Resources: 20, Outputs: 4}.Bytes())
 	var anything any
 	decoder := json.NewDecoder(strings.NewReader(original))
@@ -41,8 +41,8 @@ func TestFormattingIsNoDifference(t *testing.T) {
 	}
 	want := contentOf(t, original)
 	for name, text := range map[string]string{
-		"CRLF": strings.ReplaceAll(original, "\n", "\r\n"), "no line break at the end": strings.TrimSpace(original),
-		"keys in order": string(sorted), "compact": compact.String(), "tabs": tabs.String(),
+		"CRLF": strings.ReplaceAll(original, "\n", "\r\n"), "no newline at the end": strings.TrimSpace(original),
+		"sorted keys": string(sorted), "compact": compact.String(), "tabs": tabs.String(),
 	} {
 		t.Run(name, func(t *testing.T) {
 			if text == original {
@@ -59,7 +59,7 @@ func TestFormattingIsNoDifference(t *testing.T) {
 	}
 }
 
-func TestDifferencesOfContent(t *testing.T) {
+func TestContentDifference(t *testing.T) {
 	const base = `{"version": 4, "terraform_version": "1.11.4", "serial": 3, "lineage": "l", "outputs": {}, "resources": [{"a": %s}], "check_results": null}`
 	long := strings.Repeat("x", 300_000)
 	longer := strings.Repeat("9", 2*longText)
@@ -105,7 +105,7 @@ func TestDifferencesOfContent(t *testing.T) {
 	}
 }
 
-func TestDifferencesOfWhatTerraformAdds(t *testing.T) {
+func TestContentDifferenceInChecksAndVersion(t *testing.T) {
 	state := func(version, checks string) string {
 		return `{"version": 4, "terraform_version": "` + version + `", "serial": 3, "lineage": "l", "outputs": {}, "resources": []` + checks + `}`
 	}
@@ -117,7 +117,7 @@ func TestDifferencesOfWhatTerraformAdds(t *testing.T) {
 		{"version", state("1.11.5", ""), "the same content; only terraform_version differs"},
 		{"check results", state("1.11.4", checks), "the same content; only check_results differ"},
 		{"both", state("1.11.5", checks), "the same content; only terraform_version and check_results differ"},
-		{"null for no check results", state("1.11.4", `, "check_results": null`), "the same content in different formatting"},
+		{"null instead of no check results", state("1.11.4", `, "check_results": null`), "the same content in different formatting"},
 		{"serial", strings.Replace(state("1.11.4", ""), `"serial": 3`, `"serial": 4`, 1), "different contents"},
 	}
 	for _, test := range tests {
@@ -127,7 +127,7 @@ func TestDifferencesOfWhatTerraformAdds(t *testing.T) {
 	}
 }
 
-func TestContentIsReadInPieces(t *testing.T) {
+func TestReadContentInChunks(t *testing.T) {
 	text := `{"version": 4, "x": "é\ud83d\ude00\\", "y": [1.50, -2e1, true, null, {"z": ""}]}`
 	want := contentOf(t, text)
 	before := chunkSize
@@ -143,7 +143,7 @@ func TestContentIsReadInPieces(t *testing.T) {
 	}
 }
 
-func TestContentOfWhatIsNotJSON(t *testing.T) {
+func TestReadContentOfInvalidJSON(t *testing.T) {
 	for _, text := range []string{"", "{", `{"a": tru}`, `{"a": 1} x`, `{"a": "\x"}`, `"abc`, `{"a": "\ud8`} {
 		if _, err := ReadContent(strings.NewReader(text)); err == nil {
 			t.Errorf("%q has a content", text)

@@ -1,7 +1,7 @@
 package statefile
 
-// A document is what was found in a file that is JSON, before it is known which
-// format it has: "version" may stand behind all the rest, and more than once.
+// A document holds what was found in a JSON file before its format is known: "version"
+// may come last, and more than once.
 type document struct {
 	*scanner
 	visitor *Visitor
@@ -16,34 +16,34 @@ type document struct {
 	lineage          string
 	terraformVersion string
 
-	// What else stands at the top level, to tell what is no state.
+	// Other top-level keys, which tell what the file is if it is not a state.
 	formatVersion, encryptionVersion, encryptedData, sops, backend bool
 	lockFields                                                     int
 
-	// typeErrors holds for each format the first value that Terraform would refuse.
+	// typeErrors holds, for each format, the first value that Terraform would reject.
 	typeErrors [5]*Error
 
-	current tally // what the keys of format 4 hold
+	current tally // what format 4's keys hold
 	legacy  tally // what the keys of formats 1 to 3 hold
 
-	resource resource // the one being read
-	told     Resource // the one that the visitor was told of last
-	instance instance // the one being read
-	output   output   // the one being read
+	resource    resource // the one being read
+	lastVisited Resource // the last one passed to the visitor
+	instance    instance // the one being read
+	output      output   // the one being read
 
 	checkResult checkResult // the one being read
 
-	versionRefusal *Error                     // of terraform_version, which is not a version
-	verdicts       map[string]providerVerdict // by the configuration's address
-	module         []byte                     // the last path of a module that was found to be one
-	canonical      []byte                     // the same as Terraform writes it
-	types          map[string]outputTypeOf    // of outputs, by what the file says
+	versionRefusal *Error                     // set if terraform_version is not a version
+	verdicts       map[string]providerVerdict // by address of the provider configuration
+	module         []byte                     // last module path that was found valid
+	canonical      []byte                     // the same in Terraform's spelling
+	types          map[string]outputTypeOf    // of outputs, by their text in the file
 	scratch        []byte
 
-	legacyKeys, legacyDropped hashSet // of formats 1 to 3: keys of entries, and resources that are dropped
+	legacyKeys, legacyDropped hashSet // for formats 1 to 3: keys of entries, and dropped resources
 }
 
-// formats is a set of formats: those that read a key.
+// formats is a set of state file formats.
 type formats uint8
 
 const (
@@ -58,12 +58,12 @@ const (
 	formatsAll = formats123 | format4
 )
 
-// A lock file has ID, Operation, Info, Who, Version, Created and Path. Some of
-// them, but not these few, may stand in other files.
+// A lock file has ID, Operation, Info, Who, Version, Created and Path. Other files may
+// have some of these keys, but fewer than this.
 const lockFieldsNeeded = 3
 
-// topLevel reads one value of the top level. All the formats' keys are read,
-// whatever the version may be.
+// topLevel reads one top-level value. It reads the keys of all formats, whatever the
+// version is.
 func (d *document) topLevel(key []byte) error {
 	switch string(fold(key)) {
 	case "version":
@@ -96,7 +96,7 @@ func (d *document) topLevel(key []byte) error {
 	case "backend":
 		return d.readBackend(formats23, "backend")
 	case "state_store":
-		// Terraform 1.15 notes a pluggable state store as it notes a backend.
+		// Terraform 1.15 records a pluggable state store the way it records a backend.
 		d.backend = d.backend || d.peek() == '{'
 
 	case "format_version":
@@ -116,7 +116,7 @@ func (d *document) topLevel(key []byte) error {
 func (d *document) readVersion() error {
 	switch d.peek() {
 	case 'n':
-		// Terraform reads it into a pointer, which null takes back.
+		// Terraform reads it into a pointer, which null resets.
 		d.hasVersion = false
 	case '0':
 		at := d.offset()
@@ -139,8 +139,8 @@ func (d *document) readVersion() error {
 	return d.skip()
 }
 
-// readBackend reads the configuration of the backend or, before Terraform 0.9,
-// of the remote.
+// readBackend reads the configuration of the backend or, before Terraform 0.9, of the
+// remote.
 func (d *document) readBackend(f formats, name string) error {
 	if d.expect('{', f, name) {
 		d.backend = true

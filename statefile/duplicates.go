@@ -5,14 +5,14 @@ import (
 	"math/bits"
 )
 
-// A hashSet holds hashes of 64 bits, in 9 to 14 bytes each. That two different objects of
-// a state of a million have the same hash happens once in 30 million states.
+// A hashSet holds 64-bit hashes in 9 to 14 bytes each. Two objects of a million have the
+// same hash in 1 of 30 million states.
 type hashSet struct {
-	slots []uint64 // 0 where there is none
+	slots []uint64 // 0 marks an empty slot
 	count int
 }
 
-// add reports whether the hash is new, and keeps it.
+// add adds a hash, and reports whether it is new.
 func (s *hashSet) add(h uint64) bool {
 	if h == 0 {
 		h = 1
@@ -27,7 +27,8 @@ func (s *hashSet) add(h uint64) bool {
 	return true
 }
 
-// put places a hash near where its value points, which keeps the set nearly sorted.
+// put places a hash near the position that its value points to, which keeps the set
+// nearly sorted.
 func (s *hashSet) put(h uint64) bool {
 	at, _ := bits.Mul64(h, uint64(len(s.slots)))
 	for s.slots[at] != 0 {
@@ -44,8 +45,8 @@ func (s *hashSet) put(h uint64) bool {
 
 func (s *hashSet) grow() { s.growTo(max(128, len(s.slots)+len(s.slots)/2)) }
 
-// reserve makes room for n more hashes, if that takes more than growing once: of a large
-// resource no table but the last is made.
+// reserve makes room for n more hashes if that takes more than doubling once, so that a
+// large resource allocates only the final table.
 func (s *hashSet) reserve(n int) {
 	if room := (s.count+n)*8/7 + 1; room > len(s.slots)+len(s.slots)/2 {
 		s.growTo(max(128, room))
@@ -62,10 +63,10 @@ func (s *hashSet) growTo(room int) {
 	}
 }
 
-// combine makes one hash of two.
+// combine combines two hashes.
 func combine(a, b uint64) uint64 { return a + b*0x9e3779b97f4a7c15 }
 
-// hashOf hashes texts, of which none runs into the next.
+// hashOf hashes texts so that their boundaries count.
 func (d *document) hashOf(texts ...[]byte) uint64 {
 	d.scratch = d.scratch[:0]
 	for _, t := range texts {
@@ -74,7 +75,7 @@ func (d *document) hashOf(texts ...[]byte) uint64 {
 	return maphash.Bytes(distinctSeed, d.scratch)
 }
 
-// appendLong appends a text behind its length.
+// appendLong appends a text preceded by its length.
 func appendLong(b, text []byte) []byte {
 	n := len(text)
 	return append(append(b, byte(n), byte(n>>8), byte(n>>16)), text...)

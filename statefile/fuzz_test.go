@@ -15,8 +15,7 @@ import (
 	"tfhaul/statefile"
 )
 
-// The types that Terraform 1.11 reads states into, as far as this package
-// looks at them, with the decoder that Terraform uses.
+// The types that Terraform 1.11 decodes states into, as far as this package checks them.
 type (
 	terraformVersionOnly struct {
 		Version *uint64 `json:"version"`
@@ -82,7 +81,7 @@ type (
 	}
 )
 
-// The modules of formats 1 to 3 in all detail.
+// The modules of formats 1 to 3 in full.
 type (
 	terraformV1Modules struct {
 		Modules []*struct {
@@ -130,8 +129,8 @@ type (
 	}
 )
 
-// modulesReadable reports whether Terraform would read the modules of a state
-// of format 1 to 3.
+// modulesReadable reports whether Terraform can read the modules of a state of format 1
+// to 3.
 func modulesReadable(format int, data []byte) bool {
 	if format == 1 {
 		return json.Unmarshal(data, &terraformV1Modules{}) == nil
@@ -139,15 +138,15 @@ func modulesReadable(format int, data []byte) bool {
 	return json.Unmarshal(data, &terraformV3Modules{}) == nil
 }
 
-// A header is what both readers are to agree on.
+// A header is what both readers must agree on.
 type header struct {
 	format           int
 	serial           int64
 	lineage, version string
 }
 
-// readLikeTerraform is Terraform's way to the header. It reports whether
-// Terraform would read the file.
+// readLikeTerraform returns the header as Terraform reads it, and reports whether
+// Terraform can read the file.
 func readLikeTerraform(data []byte) (h header, v4 *terraformV4, ok bool) {
 	var sniffed terraformVersionOnly
 	if json.Unmarshal(data, &sniffed) != nil || sniffed.Version == nil {
@@ -171,13 +170,13 @@ func readLikeTerraform(data []byte) (h header, v4 *terraformV4, ok bool) {
 		if json.Unmarshal(data, &s) != nil {
 			return h, nil, false
 		}
-		// Beyond 2^63 the conversion is wrong, but such serials are refused anyway.
+		// Above 2^63 the conversion is wrong, but such serials are refused anyway.
 		return header{4, int64(s.Serial), s.Lineage, s.TerraformVersion}, &s, true
 	}
 	return h, nil, false
 }
 
-// addSeeds adds all samples and some shapes of their own.
+// addSeeds adds all samples and some other shapes.
 func addSeeds(f *testing.F) {
 	for _, s := range fixtures.Samples() {
 		if data := s.Bytes(); len(data) < 20_000 {
@@ -215,7 +214,7 @@ func FuzzRead(f *testing.F) {
 		}
 		want, v4, ok := readLikeTerraform(data)
 		if err == nil && !ok {
-			t.Fatal("accepted, though Terraform refuses it")
+			t.Fatal("accepted, but Terraform rejects it")
 		}
 		if err == nil {
 			if h := (header{got.Format, got.Serial, got.Lineage, got.TerraformVersion}); h != want {
@@ -227,48 +226,48 @@ func FuzzRead(f *testing.F) {
 			if _, err := statefile.Inspect(bytes.NewReader(data), &statefile.Visitor{
 				Resource: func(statefile.Resource) {}, Output: func(statefile.Output) {},
 			}); err != nil {
-				t.Fatal("with a visitor it is refused:", err)
+				t.Fatal("refused only with a visitor:", err)
 			}
 		}
 		if ok && isRefusal && !mayRefuse[refusal.Kind] {
-			// The types of modules are not among those that readLikeTerraform knows.
+			// readLikeTerraform does not decode modules.
 			if refusal.Kind != statefile.KindWrongType || want.format == 4 || modulesReadable(want.format, data) {
-				t.Fatal("refused, though Terraform reads it:", err)
+				t.Fatal("refused, but Terraform reads it:", err)
 			}
 		}
 		if err == nil && want.format < 4 && !modulesReadable(want.format, data) {
-			t.Fatal("accepted, though Terraform refuses its modules")
+			t.Fatal("accepted, but Terraform rejects its modules")
 		}
 		if isRefusal && json.Valid(data) {
 			switch refusal.Kind {
 			case statefile.KindTruncated, statefile.KindNotJSON, statefile.KindTrailingGarbage, statefile.KindTooDeep:
-				t.Fatal("it is JSON, but:", err)
+				t.Fatal("valid JSON is refused:", err)
 			}
 		}
-		// Read in other pieces it is the same.
+		// Smaller reads must give the same result.
 		again, errAgain := statefile.Read(iotest.OneByteReader(bytes.NewReader(data)))
 		if len(data) < 4096 && (again.MD5 != got.MD5 || again.Serial != got.Serial || (err == nil) != (errAgain == nil) || err != nil && err.Error() != errAgain.Error()) {
-			t.Fatalf("read byte by byte: %v, at once: %v", errAgain, err)
+			t.Fatalf("read byte by byte: %v, in one piece: %v", errAgain, err)
 		}
 	})
 }
 
-// mayRefuse are the kinds that are refused though Terraform would read them.
+// mayRefuse are the kinds that are refused although Terraform can read them.
 var mayRefuse = map[statefile.Kind]bool{
 	statefile.KindEncrypted: true, statefile.KindSerialOutOfRange: true, statefile.KindBackendPointer: true,
-	// These are held against the real Terraform in e2e/terraform.
+	// e2e/terraform compares these with the real Terraform.
 	statefile.KindRefusedContent: true, statefile.KindDuplicate: true,
 }
 
-// compareContents compares what can be compared: where a key stands twice,
-// encoding/json merges the values in ways of its own.
+// compareContents compares what is comparable: where a key occurs twice, encoding/json
+// merges the values in its own ways.
 func compareContents(t *testing.T, got *statefile.Snapshot, want *terraformV4) {
 	t.Helper()
 	if len(want.Outputs) > got.Contents.Outputs {
 		t.Fatalf("%d outputs, want %d", got.Contents.Outputs, len(want.Outputs))
 	}
 	if got.Empty() && (len(want.Outputs) > 0 || len(want.Resources) > 0) {
-		t.Fatal("taken for empty, though Terraform finds resources or outputs")
+		t.Fatal("Empty is true, but Terraform finds resources or outputs")
 	}
 }
 
@@ -304,7 +303,7 @@ func FuzzBump(f *testing.F) {
 		if after.Serial != serial {
 			t.Fatalf("serial %d, want %d", after.Serial, serial)
 		}
-		// Back again gives the same bytes but for a "-0", which becomes 0.
+		// Bumping back restores the bytes, except that "-0" becomes 0.
 		back, err := io.ReadAll(after.Bump(bytes.NewReader(bumped), before.Serial))
 		if err != nil {
 			t.Fatal(err)
@@ -315,7 +314,7 @@ func FuzzBump(f *testing.F) {
 	})
 }
 
-// inPieces reads data in pieces of at most n bytes.
+// inPieces returns a reader that reads at most n bytes at a time.
 func inPieces(data []byte, n uint8) io.Reader {
 	return &pieceReader{rest: data, n: max(1, int(n))}
 }

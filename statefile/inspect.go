@@ -5,11 +5,11 @@ import (
 	"io"
 )
 
-// maxRefused bounds what is read of a file after it was refused, in bytes: a file that
-// is not a state may have any size.
+// maxRefused limits how many bytes of a file are read after it was refused: a file that
+// is not a state can have any size.
 const maxRefused = 4 << 20
 
-// Inspect is [Read] that also calls visitor, which may be nil, for every resource and
+// Inspect is [Read] that also calls visitor, which may be nil, for each resource and
 // output.
 func Inspect(r io.Reader, visitor *Visitor) (*Snapshot, error) {
 	return inspect(r, visitor, maxRefused)
@@ -35,13 +35,13 @@ func inspect(r io.Reader, visitor *Visitor, drain int64) (*Snapshot, error) {
 	snapshot.Size = s.in.size
 	snapshot.MD5 = hex.EncodeToString(s.in.md5.Sum(nil))
 	if s.in.err != io.EOF {
-		// The file seems to end where the source failed.
+		// The file appears to end where the source failed.
 		return snapshot, s.in.err
 	}
 	return snapshot, refusal
 }
 
-// read reads the file, and says why it is no state if it is none.
+// read reads the file, and returns why it is not a state if it isn't.
 func (d *document) read() error {
 	if refusal := sniff(d.buf); refusal != nil {
 		return refusal
@@ -49,7 +49,7 @@ func (d *document) read() error {
 	switch d.next() {
 	case 0:
 		if d.ended() {
-			return &Error{Kind: KindEmptyFile, Offset: -1, Detail: "it holds nothing but blanks"}
+			return &Error{Kind: KindEmptyFile, Offset: -1, Detail: "it contains only whitespace"}
 		}
 		return d.broken()
 	case '{':
@@ -71,16 +71,15 @@ func (d *document) read() error {
 	return nil
 }
 
-// judge says whether a file that is JSON is a state, by what was found at its
-// top level.
+// judge reports whether a JSON file is a state, based on its top-level keys.
 func (d *document) judge() *Error {
 	switch {
 	case !d.object:
 		return &Error{Kind: KindNoVersion, Offset: -1, Detail: "it is JSON, but not an object"}
-	// OpenTofu takes for encrypted what has an encryption_version.
+	// OpenTofu treats a file with an encryption_version as encrypted.
 	case d.encryptionVersion && (d.encryptedData || !d.hasVersion):
 		return &Error{Kind: KindEncrypted, Offset: -1, Detail: "OpenTofu",
-			next: `HCP Terraform needs plain state: write a decrypted copy with "tofu state pull > FILE" and move that`}
+			next: `save a decrypted copy with "tofu state pull > FILE" and move that, because Terraform reads only plain state`}
 	case d.sops && (!d.hasVersion || d.versionError != nil):
 		return &Error{Kind: KindEncrypted, Offset: -1, Detail: "SOPS"}
 	case d.lockFields >= lockFieldsNeeded && (!d.hasVersion || d.versionError != nil):
@@ -92,7 +91,7 @@ func (d *document) judge() *Error {
 	case !d.hasVersion:
 		return &Error{Kind: KindNoVersion, Offset: -1}
 	case d.version == 0:
-		return &Error{Kind: KindFormat0, Offset: -1, Detail: `its "version" is 0, which no Terraform ever wrote`}
+		return &Error{Kind: KindFormat0, Offset: -1, Detail: `its "version" is 0, which no Terraform release writes`}
 	case d.version > 4:
 		return &Error{Kind: KindFormatTooNew, Offset: -1}
 	}
@@ -118,7 +117,7 @@ func (d *document) judge() *Error {
 	return nil
 }
 
-// snapshot is what is known of the file, be it a state or not.
+// snapshot returns what is known of the file, whether or not it is a state.
 func (d *document) snapshot() *Snapshot {
 	s := &Snapshot{}
 	if d.hasVersion {

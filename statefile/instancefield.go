@@ -7,7 +7,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// indexKey reads an "index_key" as Terraform does: a number is cut to a whole one.
+// indexKey reads an "index_key" like Terraform, which truncates numbers to whole ones.
 func (d *document) indexKey() error {
 	i := &d.instance
 	switch d.peek() {
@@ -38,9 +38,9 @@ func (d *document) indexKey() error {
 	return d.skip()
 }
 
-// plainDigits reports whether a number is written as it is printed.
+// plainDigits reports whether a number is spelled the way Go prints it.
 func plainDigits(literal []byte) bool {
-	const exact = 15 // digits that a float64 holds
+	const exact = 15 // digits that a float64 represents exactly
 	for _, c := range literal {
 		if !isDigit(c) {
 			return false
@@ -49,7 +49,7 @@ func plainDigits(literal []byte) bool {
 	return len(literal) <= exact
 }
 
-// instanceProvider reads the provider of an instance, which Terraform does not look at.
+// instanceProvider reads an instance's provider, which Terraform ignores.
 func (d *document) instanceProvider() error {
 	if d.peek() != '"' {
 		return d.skip()
@@ -72,8 +72,8 @@ func (d *document) schemaVersion() error {
 	return nil
 }
 
-// private reads what a provider keeps for itself, in base64. Of a long text the beginning
-// is looked at.
+// private reads a provider's private data, which is base64. Only the beginning of a long
+// text is checked.
 func (d *document) private() error {
 	if !d.expect('"', format4, "private") {
 		return d.skip()
@@ -92,7 +92,8 @@ func (d *document) private() error {
 	return nil
 }
 
-// isBase64 reports whether encoding/json takes the text, or the beginning of one, for bytes.
+// isBase64 reports whether encoding/json accepts text, or the beginning of a longer one,
+// as bytes.
 func isBase64(text []byte, more bool) bool {
 	n := base64Length(text)
 	if n == len(text) && (more || n%4 == 0) {
@@ -101,13 +102,13 @@ func isBase64(text []byte, more bool) bool {
 	if padding := text[n:]; !more && len(text)%4 == 0 && (string(padding) == "=" || string(padding) == "==") {
 		return true
 	}
-	// Line breaks, which are ignored, are left to the library.
+	// The library ignores line breaks, so let it decide.
 	_, err := base64.StdEncoding.Decode(make([]byte, base64.StdEncoding.DecodedLen(len(text))), text)
 	return err == nil || more
 }
 
-// base64Length is how many bytes at the front of text are digits of base64. It looks at eight
-// bytes at a time, because much of a state is such text.
+// base64Length returns how many bytes at the start of text are base64 digits. It checks
+// eight bytes at a time because much of a state is base64.
 func base64Length(text []byte) (n int) {
 	for ; n+8 <= len(text); n += 8 {
 		b := text[n : n+8 : n+8]
@@ -129,8 +130,8 @@ var base64Bytes = func() (table [256]bool) {
 	return table
 }()
 
-// sensitivePaths reads "sensitive_attributes", a list of paths of steps. A path counts
-// even if Terraform refuses it.
+// sensitivePaths reads "sensitive_attributes", a list of paths, which are lists of steps.
+// A path counts even if Terraform rejects it.
 func (d *document) sensitivePaths() error {
 	i := &d.instance
 	i.sensitives, i.badPath = 0, false
@@ -146,8 +147,8 @@ func (d *document) sensitivePaths() error {
 	})
 }
 
-// pathList reports whether the next value is of the kind, and notes that Terraform refuses
-// it if it is neither that nor null.
+// pathList reports whether the next value is of the kind, and records that Terraform
+// rejects it if it is neither that nor null.
 func (d *document) pathList(kind byte) bool {
 	switch d.peek() {
 	case kind:
@@ -180,7 +181,7 @@ func (d *document) pathStep() error {
 			return err
 		case "value":
 			valueKind = d.peek()
-			if isKey = false; valueKind == '"' { // a name, as almost always
+			if isKey = false; valueKind == '"' { // a name, as nearly always
 				return d.skip()
 			}
 			d.record()

@@ -8,41 +8,41 @@ import (
 	"math"
 )
 
-// chunkSize is how much is read and hashed at a time. Only tests change it.
+// chunkSize is how many bytes are read and hashed at a time. Only tests change it.
 var chunkSize = 128 << 10
 
-// ringSize is the number of chunks: one being read, the one before it, which errors
-// may still point into, and one for the hash to lag behind with.
+// ringSize is the number of chunks: the one being read, the one before it, which errors
+// may still refer to, and one for the hash to lag behind.
 const ringSize = 3
 
-// An intake takes a file in, in chunks: it hashes and counts everything, and knows
-// lines and columns.
+// An intake reads a file in chunks. It hashes and counts all bytes, and computes lines
+// and columns.
 type intake struct {
 	src io.Reader
-	err error // what src failed with, or io.EOF
+	err error // src's error, or io.EOF
 
 	ring   [ringSize]chunk
-	latest int   // index of the chunk that was read last
-	chunks int   // how many were read
-	size   int64 // bytes of them
+	latest int   // index of the last chunk read
+	chunks int   // number of chunks read
+	size   int64 // number of bytes read
 
 	md5     hash.Hash
-	toHash  chan []byte // to the hashing goroutine; nil without one
-	hashed  chan any    // one for each chunk that it is done with: what it panicked with, or nil
-	hashing int         // chunks that it is not done with
+	toHash  chan []byte // to the hashing goroutine; nil if there is none
+	hashed  chan any    // one value for each hashed chunk: the value of a panic, or nil
+	hashing int         // number of chunks not hashed yet
 }
 
-// A chunk is a piece of the file and its place in it.
+// A chunk is part of the file, with its position.
 type chunk struct {
 	buf  []byte
 	at   int64 // offset of its first byte
-	line int64 // lines before it
-	bol  int64 // offset of the last line's beginning before it
+	line int64 // number of lines before it
+	bol  int64 // offset where the last line before it starts
 }
 
 func newIntake() intake { return intake{md5: md5.New()} }
 
-// open begins with a file. The intake is given back with close.
+// open starts reading src. Call close when done.
 func (in *intake) open(src io.Reader) { in.src = src }
 
 // close ends the hashing goroutine, if there is one, and keeps the buffers.
@@ -52,8 +52,7 @@ func (in *intake) close() {
 	*in = intake{ring: in.ring, md5: in.md5}
 }
 
-// join waits until everything given to the hashing goroutine is hashed, and
-// ends it.
+// join waits until all chunks are hashed, and ends the hashing goroutine.
 func (in *intake) join() {
 	if in.toHash == nil {
 		return
@@ -65,8 +64,8 @@ func (in *intake) join() {
 	}
 }
 
-// await waits until one more chunk is hashed. A panic continues here, where others than we
-// know what to do about it.
+// await waits until one more chunk is hashed. It repeats the goroutine's panic here,
+// where callers can handle it.
 func (in *intake) await() {
 	in.hashing--
 	if panicked := <-in.hashed; panicked != nil {
@@ -74,8 +73,8 @@ func (in *intake) await() {
 	}
 }
 
-// next reads the next chunk, which stays as it is until next was called twice more. It
-// returns nil at the end of src, or when src failed; err tells which.
+// next reads the next chunk, which stays valid for two more calls. It returns nil at the
+// end of src or if src failed; see err.
 func (in *intake) next() *chunk {
 	if in.err != nil {
 		return nil
@@ -85,7 +84,7 @@ func (in *intake) next() *chunk {
 		in.latest = (in.latest + 1) % ringSize
 	}
 	c := &in.ring[in.latest]
-	// The chunk to overwrite must have left the hash.
+	// The hash must be done with the chunk that is overwritten next.
 	if in.hashing == ringSize {
 		in.await()
 	}
@@ -117,15 +116,15 @@ func (in *intake) next() *chunk {
 
 var newline = []byte{'\n'}
 
-// besideFrom is after how many chunks a file is so large (4 MiB) that it is hashed
-// beside the reading. For smaller ones handing over costs more than it brings, where
-// many files are read at a time.
-const besideFrom = 32
+// parallelFrom is the number of chunks (4 MiB) above which a file is hashed in a separate
+// goroutine. For smaller files handing over costs more than it saves when many are read
+// at a time.
+const parallelFrom = 32
 
-// hash takes a chunk into the digest: in a goroutine, if the file is large.
+// hash adds a chunk to the digest, in a goroutine if the file is large.
 func (in *intake) hash(b []byte) {
 	if in.toHash == nil {
-		if in.err != nil || in.chunks <= besideFrom {
+		if in.err != nil || in.chunks <= parallelFrom {
 			in.md5.Write(b)
 			return
 		}
@@ -141,22 +140,22 @@ func (in *intake) hash(b []byte) {
 	in.hashing++
 }
 
-// write returns what the digest panicked with, or nil.
+// write returns the value of the digest's panic, or nil.
 func write(digest hash.Hash, b []byte) (panicked any) {
 	defer func() { panicked = recover() }()
 	digest.Write(b)
 	return nil
 }
 
-// drain reads what is left of src, for the digest and the size, unless that is more than
-// most bytes.
-func (in *intake) drain(most int64) {
-	for end := in.size + min(most, math.MaxInt64-in.size); in.size < end && in.next() != nil; {
+// drain reads the rest of src for the digest and the size, unless it is longer than limit
+// bytes.
+func (in *intake) drain(limit int64) {
+	for end := in.size + min(limit, math.MaxInt64-in.size); in.size < end && in.next() != nil; {
 	}
 }
 
-// position is the line and column of an offset within the chunk that was read last or
-// the one before it, 0 and 0 of any other.
+// position returns the line and column of an offset within the last two chunks, and 0, 0
+// for others.
 func (in *intake) position(offset int64) (line, column int64) {
 	for _, k := range [...]int{in.latest, (in.latest + ringSize - 1) % ringSize} {
 		c := &in.ring[k]

@@ -6,10 +6,10 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
 
-// readModule reads one element of "modules", where formats 1 to 3 keep
-// everything. Of it Terraform reads path, outputs, resources and depends_on; of a
-// resource type, depends_on, primary, deposed and provider; of an instance id,
-// attributes, meta and, since format 2, tainted.
+// readModule reads one element of "modules", where formats 1 to 3 keep everything.
+// Terraform reads the path, outputs, resources and depends_on of a module; the type,
+// depends_on, primary, deposed and provider of a resource; and the id, attributes, meta
+// and, since format 2, tainted of an instance.
 func (d *document) readModule() error {
 	m := legacyModule{document: d}
 	d.peek()
@@ -19,7 +19,7 @@ func (d *document) readModule() error {
 	}
 	m.judge()
 	t := &d.legacy
-	// The outputs of other modules than the root are none of the state's own.
+	// Outputs of modules other than the root are not the state's own.
 	if m.depth <= 1 {
 		t.outputs.all += m.outputs.all
 		t.outputs.sensitive += m.outputs.sensitive
@@ -38,7 +38,7 @@ func (d *document) readModule() error {
 	return nil
 }
 
-// A legacyModule is a module of formats 1 to 3 while it is read.
+// A legacyModule is the module of formats 1 to 3 being read.
 type legacyModule struct {
 	*document
 	address   string
@@ -46,10 +46,10 @@ type legacyModule struct {
 	outputs   outputCounts
 	resources distinct
 
-	at      int64         // where it begins
-	root    bool          // the path begins with "root"
+	at      int64         // offset of its start
+	root    bool          // the path starts with "root"
 	badStep bool          // a step of the path is not a name
-	entries []legacyEntry // what is judged when the path is known
+	entries []legacyEntry // judged once the path is known
 
 	visited        []Resource
 	visitedOutputs []Output
@@ -84,7 +84,7 @@ func (m *legacyModule) step() error {
 
 func (m *legacyModule) dependency() error { return m.check('"', formats123, "depends_on") }
 
-// output reads one output: a string in format 1, an object since.
+// output reads one output: a string in format 1, an object in later ones.
 func (m *legacyModule) output(name []byte) error {
 	o := Output{Type: "string"}
 	var value outputValue
@@ -116,7 +116,7 @@ func (m *legacyModule) output(name []byte) error {
 		m.outputs.sensitive++
 	}
 	if m.visitor.Output != nil {
-		m.visitedOutputs = append(m.visitedOutputs, value.told(o))
+		m.visitedOutputs = append(m.visitedOutputs, value.complete(o))
 	}
 	return err
 }
@@ -128,20 +128,20 @@ func (m *legacyModule) readOutputValue(name string, v *outputValue) error {
 	return m.outputValue([]byte(name), v)
 }
 
-// A legacyResource is an entry of a module's "resources", which is an instance
-// of a resource rather, while it is read.
+// A legacyResource is the entry of a module's "resources" being read. Each entry is one
+// instance of a resource.
 type legacyResource struct {
 	*document
 	kind, provider string
-	noted          string // the provider as the file has it
+	noted          string // the provider as the file spells it
 	current        bool
 	instances      []Instance
 	deposed        int
 	tainted        int
 }
 
-// entry reads one member of a module's "resources". Its key is the address
-// within the module: aws_instance.web, aws_instance.web.0, data.aws_ami.base.
+// entry reads one member of a module's "resources". Its key is the address within the
+// module: aws_instance.web, aws_instance.web.0, data.aws_ami.base.
 func (m *legacyModule) entry(key []byte) error {
 	mode, kind, name := splitLegacyAddress(string(key))
 	raw := m.hashOf(key)
@@ -166,7 +166,7 @@ func (m *legacyModule) entry(key []byte) error {
 	t.tainted += r.tainted
 	r.noted = r.provider
 	if r.provider == "" {
-		// The default provider is the one that the type's name begins with.
+		// The default provider is the prefix of the type.
 		r.provider, _, _ = strings.Cut(r.kind, "_")
 	}
 	m.entries = append(m.entries, newLegacyEntry(m.document, raw, mode, kind, name, index, reason, &r))
@@ -180,8 +180,7 @@ func (m *legacyModule) entry(key []byte) error {
 	return nil
 }
 
-// splitLegacyAddress takes apart an address such as data.aws_ami.base.0, of
-// which it forgets the index.
+// splitLegacyAddress splits an address such as data.aws_ami.base.0. It drops the index.
 func splitLegacyAddress(address string) (mode, kind, name string) {
 	mode = "managed"
 	if rest, ok := strings.CutPrefix(address, "data."); ok {
@@ -209,7 +208,7 @@ func (r *legacyResource) field(key []byte) error {
 			return r.readObject(formats123, "deposed", Instance{Deposed: true})
 		})
 	case "tainted":
-		// Of what later formats have here Terraform reads nothing.
+		// Terraform ignores this key in later formats.
 		return r.arrayOf(format1, "tainted", func() error {
 			return r.readObject(format1, "tainted", Instance{Tainted: true})
 		})
@@ -217,7 +216,7 @@ func (r *legacyResource) field(key []byte) error {
 	return r.skip()
 }
 
-// readObject reads one instance for the formats f, which is i as far as it is known.
+// readObject reads one instance for the formats f. i holds what is known of it already.
 func (r *legacyResource) readObject(f formats, name string, i Instance) error {
 	isObject := r.peek() == '{'
 	err := r.objectOf(f, name, func(key []byte) error {

@@ -7,11 +7,11 @@ import (
 	"github.com/hashicorp/hcl/v2"
 )
 
-// What formats 1 to 3 hold is judged as Terraform's upgrade to format 4 judges it. The
-// providers that it makes there are legacy ones: Terraform 0.13 finds out their namespaces,
-// and later releases do not.
+// States of formats 1 to 3 are judged as Terraform's upgrade to format 4 judges them. The
+// upgrade makes legacy providers: Terraform 0.13 looks up their namespaces, and later
+// releases do not.
 
-// A legacyEntry is what remains of an entry of a module's "resources" until the module's
+// A legacyEntry is what is kept of an entry of a module's "resources" until the module's
 // path is known.
 type legacyEntry struct {
 	raw      uint64 // hash of its key
@@ -19,12 +19,12 @@ type legacyEntry struct {
 	object   uint64 // hash of the instance, without the module
 	dropped  bool   // Terraform would drop the resource
 	current  bool   // it has a primary object
-	deposed  bool   // it has deposed ones, which the upgrade numbers from 1
-	refusal  string // why Terraform refuses it
+	deposed  bool   // it has deposed objects, which the upgrade numbers from 1
+	refusal  string // why Terraform rejects it
 }
 
 func newLegacyEntry(d *document, raw uint64, mode, kind, name, index, refusal string, r *legacyResource) legacyEntry {
-	// The type is the one in the key; "type" is not read.
+	// The key has the type; "type" is not read.
 	e := legacyEntry{raw: raw, current: r.current, deposed: r.deposed > 0, refusal: refusal}
 	e.resource = d.hashOf([]byte(mode), []byte(kind), []byte(name))
 	e.object = d.hashOf([]byte(mode), []byte(kind), []byte(name), []byte(index))
@@ -37,10 +37,10 @@ func newLegacyEntry(d *document, raw uint64, mode, kind, name, index, refusal st
 	return e
 }
 
-// judgeLegacyProvider says what the upgrade makes of a resource's provider: a legacy one of
-// the type that is returned, unless Terraform drops or refuses the resource.
+// judgeLegacyProvider returns the type of the legacy provider that the upgrade records
+// for a resource, or reports that Terraform drops or rejects the resource.
 func judgeLegacyProvider(noted, kind string) (legacy string, dropped bool, refusal string) {
-	const notAnAddress = `the "provider" of a resource is not the address of a provider`
+	const notAnAddress = `a resource's "provider" is not a provider address`
 	switch {
 	case strings.Contains(noted, "provider."):
 		v := verdictOn([]byte(noted))
@@ -65,10 +65,10 @@ func judgeLegacyProvider(noted, kind string) (legacy string, dropped bool, refus
 	return v.kind, v.flaw != "" && v.flaw != FlawLegacyProvider, ""
 }
 
-// legacyIndex is the index in an address such as aws_instance.web.0, or why Terraform
-// refuses the address.
+// legacyIndex returns the index in an address such as aws_instance.web.0, or why
+// Terraform rejects the address.
 func legacyIndex(address string) (index, refusal string) {
-	const notAnAddress = `a key of "resources" is not the address of a resource`
+	const notAnAddress = `a key in "resources" is not a resource address`
 	parts := strings.Split(address, ".")
 	if len(parts) < 2 || len(parts) > 4 {
 		return "", notAnAddress
@@ -89,18 +89,18 @@ func legacyIndex(address string) (index, refusal string) {
 	return "", ""
 }
 
-// firstDeposed tells the first deposed object of an instance from its primary one.
+// firstDeposed distinguishes an instance's first deposed object from its primary one.
 const firstDeposed = 1
 
-// judge does with a module what Terraform does when it upgrades it.
+// judge checks a module the way Terraform's upgrade does.
 func (m *legacyModule) judge() {
 	d := m.document
 	switch {
 	case m.depth == 0:
-		// Format 1 takes it for the root.
+		// Format 1 treats it as the root.
 		d.refuseType(formats23, d.refuse(KindRefusedContent, `a module has no "path"`, m.at))
 	case !m.root, m.badStep:
-		d.refuseType(formats123, d.refuse(KindRefusedContent, `the "path" of a module is not made of "root" and names`, m.at))
+		d.refuseType(formats123, d.refuse(KindRefusedContent, `a module's "path" does not consist of "root" and names`, m.at))
 	}
 	address := d.hashOf([]byte(m.address))
 	for _, e := range m.entries {
@@ -114,7 +114,7 @@ func (m *legacyModule) judge() {
 			}
 			continue
 		}
-		// A key that stands twice in one object is one entry, the last.
+		// If an object has the same key twice, the last one counts.
 		if !d.legacyKeys.add(combine(uint64(m.at), e.raw)) {
 			continue
 		}

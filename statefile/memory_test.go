@@ -13,10 +13,10 @@ import (
 	"tfhaul/statefile"
 )
 
-// A heapWatch notes how large the heap is while it is read through.
+// A heapWatch records the largest heap while data is read through it.
 type heapWatch struct {
 	r     io.Reader
-	until int64 // bytes until the next look
+	until int64 // bytes until the next measurement
 	peak  uint64
 }
 
@@ -31,10 +31,11 @@ func (h *heapWatch) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// raceDetector says that the tests run under it: then pools drop what they keep, at random.
+// raceDetector reports whether the tests run under it. It makes pools drop items at
+// random.
 var raceDetector bool
 
-func TestReadingBumpingAndComparingTakeFlatMemory(t *testing.T) {
+func TestReadBumpAndReadContentUseFlatMemory(t *testing.T) {
 	size := int64(20 << 20)
 	if testenv.Full() {
 		size = 200 << 20
@@ -46,10 +47,10 @@ func TestReadingBumpingAndComparingTakeFlatMemory(t *testing.T) {
 	}
 	spec := fixtures.Spec{Serial: 3, MinSize: size, Outputs: 9}
 	for name, state := range map[string]func() io.Reader{
-		"of many resources":     spec.Reader,
-		"with one large string": text(`{"version":4,"serial":3,"outputs":{"a":{"type":"string","value":"`, "QUJDREVGR0g=\\n", `"}}}`),
-		"with many outputs":     text(`{"version":4,"serial":3,"outputs":{"a":{"type":"string","value":null}`, `,"a":{"type":["list","string"],"value":["c","b"],"sensitive":true}`, `}}`),
-		"of one resource":       func() io.Reader { return oneResource(size) },
+		"many resources":   spec.Reader,
+		"one large string": text(`{"version":4,"serial":3,"outputs":{"a":{"type":"string","value":"`, "QUJDREVGR0g=\\n", `"}}}`),
+		"many outputs":     text(`{"version":4,"serial":3,"outputs":{"a":{"type":"string","value":null}`, `,"a":{"type":["list","string"],"value":["c","b"],"sensitive":true}`, `}}`),
+		"one resource":     func() io.Reader { return oneResource(size) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			var before, after runtime.MemStats
@@ -73,8 +74,8 @@ func TestReadingBumpingAndComparingTakeFlatMemory(t *testing.T) {
 			if s.Size < size/2 || n != s.Size+1 {
 				t.Fatalf("%d bytes read, %d bytes bumped", s.Size, n)
 			}
-			// What tells the instances from one another takes up to 40 bytes each while a
-			// table grows, and no more than the tables before it once it has.
+			// Identifying the instances takes up to 40 bytes each while a table grows,
+			// and no more than the previous tables afterwards.
 			instances := int64(s.Contents.Instances)
 			most, mostAllocated := int64(3<<20)+40*instances, int64(3<<20)+120*instances
 			if grown := int64(watch.peak) - int64(before.HeapInuse); grown > most {
@@ -103,7 +104,7 @@ func TestSmallStatesTakeFewAllocations(t *testing.T) {
 	t.Logf("%v allocations", allocations)
 }
 
-// cycle repeats text for ever.
+// cycle repeats text forever.
 func cycle(text string) io.Reader { return &cycleReader{text: text} }
 
 type cycleReader struct {
@@ -120,13 +121,13 @@ func (c *cycleReader) Read(p []byte) (n int, err error) {
 	return n, nil
 }
 
-// oneResource is a state of about the size, whose one resource has all instances.
+// oneResource returns a state of about this size, with all instances in one resource.
 func oneResource(size int64) io.Reader {
 	head := strings.NewReader(`{"version":4,"serial":3,"resources":[{"mode":"managed","provider":"provider[\"registry.terraform.io/hashicorp/aws\"]","instances":[{}`)
 	return io.MultiReader(head, &numbered{left: size}, strings.NewReader(`]}]}`))
 }
 
-// numbered makes instances, each with an index of its own.
+// numbered makes instances with consecutive indexes.
 type numbered struct {
 	left      int64
 	n         int

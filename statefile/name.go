@@ -2,11 +2,9 @@ package statefile
 
 import "strings"
 
-// KindOfName says what the name of a file alone tells: KindErrored,
-// KindLockInfo, KindBackup, KindBackendPointer, or KindState if the name says nothing
-// else. It does not look at the file, and the caller decides what to make of
-// it. A path may have slashes or backslashes, and may be the key of an object in a
-// bucket.
+// KindOfName returns what a file's name alone implies: KindErrored, KindLockInfo,
+// KindBackup, KindBackendPointer, or KindState for all other names. The path may have
+// slashes or backslashes, and may be the key of an object in a bucket.
 func KindOfName(path string) Kind {
 	dir, base := "", strings.ReplaceAll(path, `\`, "/")
 	if i := strings.LastIndexByte(base, '/'); i >= 0 {
@@ -16,10 +14,10 @@ func KindOfName(path string) Kind {
 	switch {
 	case base == "errored.tfstate":
 		return KindErrored
-	// The local backend's lock of FILE is .FILE.lock.info.
+	// The local backend locks FILE with .FILE.lock.info.
 	case strings.HasPrefix(base, ".") && strings.HasSuffix(base, ".lock.info"), strings.HasSuffix(base, ".tflock"):
 		return KindLockInfo
-	// Terraform makes terraform.tfstate.backup, and for the state commands
+	// Terraform writes terraform.tfstate.backup, and its state commands write
 	// terraform.tfstate.<unix time>.backup.
 	case strings.HasSuffix(base, ".backup"):
 		return KindBackup

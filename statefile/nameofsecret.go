@@ -1,45 +1,46 @@
 package statefile
 
-// A NameKind is what the name of an output, or of a member of its value, says of what it holds.
+// A NameKind is what the name of an output, or of a member of its value, implies about
+// the content.
 type NameKind uint8
 
-// The kinds of names.
+// Kinds of names.
 const (
-	NameNeutral   NameKind = iota // says nothing: what is around it decides
-	NameAbout                     // what is known of a secret, or where it is
+	NameNeutral   NameKind = iota // implies nothing: the surrounding names decide
+	NameAbout                     // facts about a secret, or where it is
 	NameSecret                    // a secret, whatever it looks like
-	NameContainer                 // a secret, or the object that keeps one: a text like a name is that
-	NameKey                       // a secret if it looks random, as other things are keys, too
+	NameContainer                 // a secret, or the object that holds one: then a name-like text is just a name
+	NameKey                       // a secret if it looks random, because other things are called keys, too
 )
 
-// A nameScope is a member whose name is not neutral, and how deep it is.
+// A nameScope is a member whose name is not neutral, and its depth.
 type nameScope struct {
 	depth int
 	kind  NameKind
 }
 
-// An outputValue is the value of an output while it is read.
+// An outputValue is the value of the output being read.
 type outputValue struct {
 	empty         bool
 	shape         string
 	named, within bool
 
-	name   NameKind    // what the output's name says
-	scopes []nameScope // the members that the scanner stands in, outermost first
+	name   NameKind    // from the output's name
+	scopes []nameScope // the members around the current position, outermost first
 }
 
-// begin prepares to read the value of an output of this name.
+// begin prepares to read the value of an output whose name is of this kind.
 func (v *outputValue) begin(name NameKind) {
 	*v = outputValue{empty: true, name: name, scopes: v.scopes[:0]}
 }
 
-// told completes what the visitor is told of the output.
-func (v *outputValue) told(o Output) Output {
+// complete adds the findings to the Output for the visitor.
+func (v *outputValue) complete(o Output) Output {
 	o.Empty, o.SecretShape, o.NamedSecret, o.NamedWithin = v.empty, v.shape, v.named, v.within
 	return o
 }
 
-// key enters a member that is depth objects and arrays deep.
+// key enters a member at this depth of objects and arrays.
 func (v *outputValue) key(depth int, kind NameKind) {
 	v.leave(depth)
 	if kind != NameNeutral {
@@ -47,7 +48,7 @@ func (v *outputValue) key(depth int, kind NameKind) {
 	}
 }
 
-// text looks at a string that is depth objects and arrays deep.
+// text checks a string at this depth of objects and arrays.
 func (v *outputValue) text(depth int, text []byte) {
 	v.leave(depth + 1)
 	kind := v.name
@@ -59,14 +60,14 @@ func (v *outputValue) text(depth int, text []byte) {
 	}
 }
 
-// leave ends the members that are at least as deep.
+// leave ends the members at this depth or deeper.
 func (v *outputValue) leave(depth int) {
 	for n := len(v.scopes); n > 0 && v.scopes[n-1].depth >= depth; n-- {
 		v.scopes = v.scopes[:n-1]
 	}
 }
 
-// holds reports whether a text under a name of this kind is likely a secret.
+// holds reports whether a text under a name of this kind is probably a secret.
 func (k NameKind) holds(text []byte) bool {
 	switch k {
 	case NameSecret:
@@ -79,7 +80,7 @@ func (k NameKind) holds(text []byte) bool {
 	return false
 }
 
-// outputValue reads the value of an output, of any format, for the visitor.
+// outputValue reads an output's value, in any format, for the visitor.
 func (d *document) outputValue(name []byte, v *outputValue) error {
 	kindOf := d.visitor.NameOfSecret
 	if kindOf == nil {

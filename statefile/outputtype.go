@@ -8,20 +8,20 @@ import (
 	ctyjson "github.com/zclconf/go-cty/cty/json"
 )
 
-// An outputTypeOf is the type of an output, and whether it is one.
+// An outputTypeOf is an output's type. ok reports whether it is a valid one.
 type outputTypeOf struct {
 	cty.Type
 	ok bool
 }
 
-// The bounds of what is compared with a type: Terraform's reader takes time in the square
-// of the depth. Values that are longer, or types that are deeper, are not compared.
+// Limits for comparing values with types: Terraform's reader takes quadratic time in the
+// depth. Longer values and deeper types are not compared.
 const (
 	maxTypes     = 256
 	maxTypeDepth = 64
 )
 
-// judgeOutput says why Terraform refuses the output that was read.
+// judgeOutput records why Terraform rejects the output just read, if it does.
 func (d *document) judgeOutput(at int64) {
 	o := &d.output
 	detail := ""
@@ -38,11 +38,11 @@ func (d *document) judgeOutput(at int64) {
 	default:
 		switch t := d.outputTypeOf(o.rawType); {
 		case !t.ok:
-			detail = `the "type" of an output is not a type`
+			detail = `an output's "type" is not valid`
 		case o.longValue || o.valueKind == 'n' || bytes.Count(o.rawValue, []byte{'['})+bytes.Count(o.rawValue, []byte{'{'}) > maxRawNesting:
 			return
 		case !conforms(o.rawValue, t.Type):
-			detail = `the "value" of an output is not of its "type"`
+			detail = `an output's "value" does not match its "type"`
 		default:
 			return
 		}
@@ -52,10 +52,10 @@ func (d *document) judgeOutput(at int64) {
 	}
 }
 
-// maxRawNesting bounds how many objects and arrays a value has that is compared.
+// maxRawNesting limits the objects and arrays in a value that is compared.
 const maxRawNesting = 1024
 
-// outputTypeOf is the type that the file says, kept because few types serve many outputs.
+// outputTypeOf parses a type. Results are kept because few types serve many outputs.
 func (d *document) outputTypeOf(raw []byte) outputTypeOf {
 	if t, ok := d.types[string(raw)]; ok {
 		return t
@@ -71,8 +71,8 @@ func (d *document) outputTypeOf(raw []byte) outputTypeOf {
 	return result
 }
 
-// unmarshalType reads a type. Of one that contradicts itself, such as an object with an
-// optional attribute that it does not have, cty panics.
+// unmarshalType parses a type. cty panics if the type contradicts itself, such as an
+// object with an optional attribute that it does not have.
 func unmarshalType(raw []byte) (t cty.Type, err error) {
 	defer func() {
 		if recover() != nil {
@@ -82,10 +82,9 @@ func unmarshalType(raw []byte) (t cty.Type, err error) {
 	return ctyjson.UnmarshalType(raw)
 }
 
-// conforms reports whether Terraform can read the JSON as a value of the type.
+// conforms reports whether Terraform can read raw as a value of the type.
 func conforms(raw []byte, t cty.Type) (ok bool) {
-	// Of values that do not agree with one another no list or map can be made: there cty
-	// panics, and Terraform with it.
+	// If values do not fit into one list or map, cty panics, and so does Terraform.
 	defer func() {
 		if recover() != nil {
 			ok = false

@@ -6,24 +6,23 @@ import (
 	"unicode/utf8"
 )
 
-// Here is the short way through JSON as Terraform writes it: where a token lies within
-// the bytes at hand and is written in the way that almost all are, one of these functions
-// says how long it is. Where they say 0 the scanner takes it byte by byte.
+// The fast path for JSON as Terraform writes it: if a token lies within the bytes at hand
+// and is spelled the usual way, one of these functions returns its length. If they return
+// 0, the scanner reads it byte by byte.
 
 const (
 	ones  = 0x0101010101010101
 	highs = 0x8080808080808080
 )
 
-// plain is how many bytes at the front of b are neither the end of a string nor an
-// escape nor a control character, none of which may stand in one. It looks at eight
-// bytes at a time.
+// plain returns how many bytes at the start of b are neither a quote nor a backslash nor
+// a control character. It checks eight bytes at a time.
 func plain(b []byte) (n int) {
 	for ; n+8 <= len(b); n += 8 {
 		w := binary.LittleEndian.Uint64(b[n:])
-		// With their second bit turned, quotes and control characters are what is not above
-		// a blank. In each of the two sums the lowest high bit that is set is that of the first
-		// byte of its kind; above it there may be wrong ones.
+		// With their second bit flipped, quotes and control characters are the bytes not
+		// above a space. In each of the two sums the lowest high bit set marks the first
+		// such byte; bits above it may be wrong.
 		low, backslash := w^ones*2, w^ones*'\\'
 		found := ((low - ones*('"'-1)) &^ low) | ((backslash - ones) &^ backslash)
 		if found &= highs; found != 0 {
@@ -36,8 +35,8 @@ func plain(b []byte) (n int) {
 	return n
 }
 
-// plainString is the length of the string that b begins with, 0 if it does not end in b
-// or has an escape or what may not stand in a string.
+// plainString returns the length of the string that b starts with, or 0 if it does not
+// end in b, or contains an escape or an invalid character.
 func plainString(b []byte) int {
 	if len(b) > 0 && b[0] == '"' {
 		if n := 1 + plain(b[1:]); n < len(b) && b[n] == '"' {
@@ -47,8 +46,9 @@ func plainString(b []byte) int {
 	return 0
 }
 
-// plainKey is the length of the key that b begins with and of the colon and the space
-// behind it, 0 if that is not what b begins with or no value follows at once.
+// plainKey returns the length of the key that b starts with, including the colon and the
+// space after it, or 0 if b starts with anything else or the value does not follow
+// directly.
 func plainKey(b []byte) int {
 	if n := plainString(b); n > 0 && n+2 < len(b) && b[n] == ':' && b[n+1] == ' ' && b[n+2] > ' ' {
 		return n + 2
@@ -56,8 +56,8 @@ func plainKey(b []byte) int {
 	return 0
 }
 
-// plainComma is the length of a comma, a line break and an indentation, 0 if that is not
-// what b begins with or if end follows.
+// plainComma returns the length of a comma, a line break and an indentation, or 0 if b
+// starts with anything else or end follows.
 func plainComma(b []byte, end byte) int {
 	if len(b) < 2 || b[0] != ',' || b[1] != '\n' {
 		return 0
@@ -68,8 +68,8 @@ func plainComma(b []byte, end byte) int {
 	return 0
 }
 
-// isVerbatim reports whether the inside of a string is what the string says: whether it
-// has neither escapes nor anything but ASCII, which may be invalid.
+// isVerbatim reports whether a string means just its characters: it has no escapes and
+// only ASCII, because other bytes may be invalid.
 func isVerbatim(b []byte) bool {
 	for ; len(b) >= 8; b = b[8:] {
 		w := binary.LittleEndian.Uint64(b)
@@ -86,8 +86,8 @@ func isVerbatim(b []byte) bool {
 	return true
 }
 
-// blanks is how many bytes at the front of b are blanks. Mostly they are a line break
-// and an indentation.
+// blanks returns how many bytes at the start of b are whitespace, which is usually a line
+// break and an indentation.
 func blanks(b []byte) (n int) {
 	for ; n < len(b); n++ {
 		switch b[n] {
@@ -101,8 +101,8 @@ func blanks(b []byte) (n int) {
 	return n
 }
 
-// indentation is how many bytes at the front of b are spaces, or fewer where b ends. It
-// looks at eight bytes at a time.
+// indentation returns how many bytes at the start of b are spaces, or fewer near the end
+// of b. It checks eight bytes at a time.
 func indentation(b []byte) (n int) {
 	for ; n+8 <= len(b); n += 8 {
 		if other := binary.LittleEndian.Uint64(b[n:]) ^ ones*' '; other != 0 {

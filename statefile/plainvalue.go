@@ -6,15 +6,15 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// plainlyConforms reports whether valid JSON is evidently of the type: what outputs mostly
-// hold is, and making a value of it takes much longer than reading it.
+// plainlyConforms reports whether valid JSON is evidently of the type. Most outputs are,
+// and building a cty value takes much longer than reading it.
 func plainlyConforms(raw []byte, t cty.Type) bool {
 	n := plainValue(raw, t, 0)
 	return n > 0 && blanks(raw[n:]) == len(raw)-n
 }
 
-// plainValue is the length of the value at the front of b, with the blanks before it, 0 if
-// it is not evidently of the type.
+// plainValue returns the length of the value that b starts with, including the whitespace
+// before it, or 0 if it is not evidently of the type.
 func plainValue(b []byte, t cty.Type, depth int) int {
 	at := blanks(b)
 	if at == len(b) || depth > maxTypeDepth {
@@ -54,7 +54,7 @@ func plainValue(b []byte, t cty.Type, depth int) int {
 			}
 			return t.AttributeType(name), true
 		})
-		// With as many keys as attributes none is missing, unless one stands twice.
+		// With as many keys as attributes none is missing, unless one occurs twice.
 		if seen == len(t.AttributeTypes()) {
 			return n
 		}
@@ -62,8 +62,8 @@ func plainValue(b []byte, t cty.Type, depth int) int {
 	return 0
 }
 
-// plainMembers is plainValue for what begins with a bracket at at; of says of which type
-// the member of a key is, or the element of a list, which has none.
+// plainMembers is plainValue for a value whose bracket is at at. of returns the type of
+// the member with this key, or of a list's elements, which have no key.
 func plainMembers(b []byte, at, depth int, of func(key []byte) (cty.Type, bool)) int {
 	object := b[at] == '{'
 	end := byte(']')
@@ -95,7 +95,7 @@ func plainMembers(b []byte, at, depth int, of func(key []byte) (cty.Type, bool))
 			key = b[n+1 : n+length-1]
 			n += length
 			n += blanks(b[n:])
-			n++ // the colon
+			n++ // colon
 		}
 		t, ok := of(key)
 		if !ok {
@@ -109,7 +109,8 @@ func plainMembers(b []byte, at, depth int, of func(key []byte) (cty.Type, bool))
 	}
 }
 
-// stringLength is the length of the string that b begins with, 0 if it does not end.
+// stringLength returns the length of the string that b starts with, or 0 if it does not
+// end.
 func stringLength(b []byte) int {
 	if len(b) == 0 || b[0] != '"' {
 		return 0
@@ -130,8 +131,8 @@ func stringLength(b []byte) int {
 	return 0
 }
 
-// plainProvider reports whether the text is provider["HOST/NAMESPACE/TYPE"], with or
-// without modules before it and an alias behind it, in plain lower case.
+// plainProvider reports whether b is provider["HOST/NAMESPACE/TYPE"] in plain lower case,
+// optionally with modules before it and an alias after it.
 func plainProvider(b []byte) bool {
 	for bytes.HasPrefix(b, []byte("module.")) {
 		rest := b[len("module."):]
@@ -166,8 +167,8 @@ func plainProvider(b []byte) bool {
 	return plainPart(part[:namespace]) && plainPart(kind) && !bytes.HasPrefix(kind, []byte("terraform-"))
 }
 
-// plainPart reports whether a namespace or type of a provider is of lower-case letters and
-// digits, with single dashes between them.
+// plainPart reports whether a provider's namespace or type consists of lower-case letters
+// and digits with single dashes between them.
 func plainPart(b []byte) bool {
 	for i, c := range b {
 		switch {

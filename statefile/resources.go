@@ -2,24 +2,24 @@ package statefile
 
 import "bytes"
 
-// A resource is one of format 4 while it is read.
+// A resource is the resource of format 4 being read.
 type resource struct {
 	module, mode, kind, name, provider      []byte
 	instances, deposed, tainted, sensitives int
 	visited                                 []Instance
 
-	at                int64    // where it begins
-	objects           []uint64 // a hash of what tells each instance from the others
+	at                int64    // offset of its start
+	objects           []uint64 // one hash per instance, to identify it
 	instanceProvider  []byte   // of the first instance that has one
 	instanceProviders int
 	dropped           bool   // by Terraform
-	refusal           *Error // why Terraform refuses an instance
+	refusal           *Error // why Terraform rejects an instance
 
-	// Hashes of what follows the beginnings of long texts; 0 for those that are not long.
+	// Hashes of what follows the beginning of a long text; 0 if it is not long.
 	moduleTail, kindTail, nameTail, providerTail uint64
 }
 
-// An instance is one of format 4 while it is read.
+// An instance is the instance of format 4 being read.
 type instance struct {
 	status, deposed, id []byte
 	sensitives          int
@@ -27,19 +27,19 @@ type instance struct {
 	keyKind                keyKind
 	key                    []byte // index_key, or the beginning of a long one
 	keyTail                uint64 // hash of the rest
-	provider               []byte // OpenTofu has it here where a provider has for_each
+	provider               []byte // OpenTofu records it here if the provider has for_each
 	badPath, badDependency bool
-	stepType               []byte // of the step of a path that is being read
+	stepType               []byte // type of the path step being read
 }
 
-// A keyKind says of what type an index_key is.
+// A keyKind is the type of an index_key.
 type keyKind = byte
 
 const (
 	noKey     keyKind = 0
 	stringKey keyKind = '"'
 	numberKey keyKind = '0'
-	otherKey  keyKind = 'x' // Terraform refuses it
+	otherKey  keyKind = 'x' // rejected by Terraform
 )
 
 // readResource reads one element of format 4's "resources".
@@ -82,17 +82,17 @@ func (d *document) readResource() error {
 		}
 	}
 	if d.visitor.Resource != nil {
-		d.told = Resource{
-			Module: again(d.told.Module, r.module), Mode: again(d.told.Mode, r.mode), Type: again(d.told.Type, r.kind),
-			Name: string(r.name), Provider: again(d.told.Provider, address), Instances: r.visited,
+		d.lastVisited = Resource{
+			Module: reuse(d.lastVisited.Module, r.module), Mode: reuse(d.lastVisited.Mode, r.mode), Type: reuse(d.lastVisited.Type, r.kind),
+			Name: string(r.name), Provider: reuse(d.lastVisited.Provider, address), Instances: r.visited,
 		}
-		d.visitor.Resource(d.told)
+		d.visitor.Resource(d.lastVisited)
 	}
 	return nil
 }
 
-// again is the text as a string: the same one as before, if that says it.
-func again(before string, text []byte) string {
+// reuse returns text as a string: before, if they are equal.
+func reuse(before string, text []byte) string {
 	if before == string(text) {
 		return before
 	}
@@ -180,7 +180,7 @@ func (d *document) instanceField(key []byte) error {
 	return d.skip()
 }
 
-// flatAttribute reads an attribute as Terraform before 0.12 kept it.
+// flatAttribute reads an attribute as Terraform before 0.12 stored it.
 func (d *document) flatAttribute(key []byte) error {
 	if string(key) == "id" && d.visitor.Resource != nil && d.peek() == '"' {
 		return d.readID()
@@ -203,7 +203,7 @@ func (d *document) readID() error {
 
 func (d *document) dependency() error {
 	if !d.expect('"', format4, "dependencies") {
-		// Null is an address of nothing, which is refused.
+		// Terraform rejects null as an address.
 		d.instance.badDependency = true
 		return d.skip()
 	}
@@ -214,14 +214,14 @@ func (d *document) dependency() error {
 	return err
 }
 
-// An output is one of format 4 while it is read.
+// An output is the output of format 4 being read.
 type output struct {
 	name, kind []byte
 	sensitive  bool
 	value      outputValue
 
-	rawType, rawValue   []byte // as they are written, or the beginning
-	longType, longValue bool   // it is no more than the beginning
+	rawType, rawValue   []byte // as written, or their beginning
+	longType, longValue bool   // only the beginning is kept
 	valueKind           byte
 }
 
@@ -241,7 +241,7 @@ func (d *document) readOutput(name []byte) error {
 		d.current.outputs.sensitive++
 	}
 	if d.visitor.Output != nil {
-		d.visitor.Output(o.value.told(Output{Name: string(o.name), Sensitive: o.sensitive, Type: string(o.kind)}))
+		d.visitor.Output(o.value.complete(Output{Name: string(o.name), Sensitive: o.sensitive, Type: string(o.kind)}))
 	}
 	return nil
 }
@@ -274,7 +274,7 @@ func (d *document) outputField(key []byte) error {
 	return d.skip()
 }
 
-// outputType reads a type as cty writes it: "string", or ["list","string"].
+// outputType reads a type in cty's notation: "string", or ["list","string"].
 func (d *document) outputType() error {
 	o := &d.output
 	switch d.peek() {
@@ -294,12 +294,12 @@ func (d *document) outputType() error {
 	return d.skip()
 }
 
-// providerAddress is the source address in a provider configuration's address:
-// of module.a.provider["registry.terraform.io/hashicorp/aws"].west it is what the
-// quotes enclose, of the older provider.aws.west it is aws.
+// providerAddress returns the source address in a provider configuration's address: the
+// quoted part of module.a.provider["registry.terraform.io/hashicorp/aws"].west, or aws in
+// the older provider.aws.west.
 func providerAddress(configuration []byte) []byte {
 	rest, quoted := bytes.CutPrefix(configuration, []byte(`provider["`))
-	if !quoted { // of a module
+	if !quoted { // in a module
 		_, rest, quoted = bytes.Cut(configuration, []byte(`provider["`))
 	}
 	if quoted {

@@ -15,7 +15,7 @@ import (
 	"tfhaul/statefile"
 )
 
-func TestReadSaysOfEverySampleWhatIsExpected(t *testing.T) {
+func TestReadSamples(t *testing.T) {
 	for _, sample := range fixtures.Samples() {
 		t.Run(sample.Name, func(t *testing.T) {
 			data := sample.Bytes()
@@ -27,7 +27,7 @@ func TestReadSaysOfEverySampleWhatIsExpected(t *testing.T) {
 			if err != nil {
 				refusal, ok := errors.AsType[*statefile.Error](err)
 				if !ok {
-					t.Fatalf("the error is no *statefile.Error but a %T", err)
+					t.Fatalf("the error is a %T, not an *Error", err)
 				}
 				kind, code = refusal.Kind, refusal.Code()
 			}
@@ -49,7 +49,7 @@ func TestReadSaysOfEverySampleWhatIsExpected(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 			if name := statefile.KindOfName(sample.Path); string(name) != sample.NameKind {
-				t.Errorf("the name %s alone is taken for %q, want %q", sample.Path, name, sample.NameKind)
+				t.Errorf("KindOfName(%s) = %q, want %q", sample.Path, name, sample.NameKind)
 			}
 		})
 	}
@@ -67,7 +67,7 @@ func contents(c fixtures.Contents) statefile.Contents {
 	return out
 }
 
-func TestNoErrorQuotesTheFile(t *testing.T) {
+func TestErrorsDoNotQuoteTheFile(t *testing.T) {
 	for _, sample := range fixtures.Samples() {
 		_, err := statefile.Read(bytes.NewReader(sample.Bytes()))
 		if err == nil {
@@ -81,7 +81,7 @@ func TestNoErrorQuotesTheFile(t *testing.T) {
 	}
 }
 
-func TestEveryKindOfErrorReadsAsASentenceWithACode(t *testing.T) {
+func TestEveryKindHasACodeAndSentences(t *testing.T) {
 	codes := map[string]bool{"encrypted": true, "empty": true, "not-state": true, "invalid": true, "too-new-format": true}
 	for _, sample := range fixtures.Samples() {
 		_, err := statefile.Read(bytes.NewReader(sample.Bytes()))
@@ -100,7 +100,7 @@ func TestEveryKindOfErrorReadsAsASentenceWithACode(t *testing.T) {
 	}
 }
 
-func TestEmptyIsWhatHasNothingToMove(t *testing.T) {
+func TestEmpty(t *testing.T) {
 	empty := map[string]bool{
 		"v4-destroyed.tfstate": true, "v4-workspace-new.tfstate": true, "v4-minimal.tfstate": true, "v4-nulls.tfstate": true,
 		"v4-duplicate-keys.tfstate": true, "v4-serial-above-largest-first.tfstate": true, "v3-empty.tfstate": true,
@@ -135,7 +135,7 @@ func TestKindOfName(t *testing.T) {
 		"": statefile.KindState,
 	} {
 		if got := statefile.KindOfName(path); got != want {
-			t.Errorf("%q is taken for %q, want %q", path, got, want)
+			t.Errorf("KindOfName(%q) = %q, want %q", path, got, want)
 		}
 	}
 }

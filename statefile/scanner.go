@@ -9,52 +9,52 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// maxDepth is how deep encoding/json goes.
+// maxDepth is the maximum nesting that encoding/json accepts.
 const maxDepth = 10_000
 
-// longText is the length in bytes above which a string, with its quotes, or a number is
-// not looked at whole: only so much of its beginning is. No text that matters is nearly as long.
+// longText is the length in bytes above which only the beginning of a number or a string
+// (with its quotes) is kept. No text that matters comes close.
 const longText = 16 << 10
 
-// A scanner reads JSON from an intake: by the grammar of encoding/json, which
-// Terraform reads states with, to the letter. So a key may stand twice, and what is no
-// valid UTF-8 in a string is no error. It keeps the chunk that it is in, and of a value no
-// more than the beginning of one string or number, whatever their sizes.
+// A scanner reads JSON from an intake, following encoding/json, which Terraform uses, to
+// the letter: a key may occur twice, and invalid UTF-8 in a string is not an error. It
+// keeps the current chunk and at most the beginning of one string or number, whatever the
+// size of the values.
 //
-// Its errors are all of type *Error, and end the reading.
+// All its errors are of type *Error and end the reading.
 type scanner struct {
 	in intake
 
 	buf []byte // the chunk being read
-	pos int    // how much of it is read
-	at  int64  // where in the file it begins
+	pos int    // how much of buf has been read
+	at  int64  // offset of buf in the file
 
 	depth   int                     // how many objects and arrays are open
-	objects [maxDepth/64 + 1]uint64 // a bit for each of them: whether it is an object
+	objects [maxDepth/64 + 1]uint64 // one bit for each: whether it is an object
 
 	// The token between begin and end.
 	marked bool
-	begun  int64  // where in the file it begins
-	mark   int    // where in buf it begins, or what is not in kept of it
-	kept   []byte // what of it stood in earlier chunks
+	begun  int64  // its offset in the file
+	mark   int    // its start in buf, or where the part not in kept starts
+	kept   []byte // its part from earlier chunks
 
-	// What a long token holds behind its beginning is hashed.
+	// The hash of what follows a long token's beginning.
 	tail   maphash.Hash
 	tailed bool
 
-	// What is read since record is recorded as well, whatever tokens it has.
+	// What is read after record is kept as well, whatever tokens it has.
 	recording  bool
-	recordMark int    // where in buf it begins, or what is not in record of it
-	recordKept []byte // what of it stood in earlier chunks
+	recordMark int    // its start in buf, or where the part not in recordKept starts
+	recordKept []byte // its part from earlier chunks
 
-	// The last string that is not what it says, and what it says: of the resources of a
-	// file most name the same provider, which has quotes in its name.
+	// The last string that needed unquoting, and its meaning. Most resources of a file
+	// name the same provider, which has quotes in its address.
 	quoted, unquoted []byte
 }
 
 var scanners = sync.Pool{New: func() any { return &scanner{in: newIntake()} }}
 
-// newScanner prepares to read src. The caller gives it back with release.
+// newScanner prepares to read src. Call release when done.
 func newScanner(src io.Reader) *scanner {
 	s := scanners.Get().(*scanner)
 	s.in.open(src)
@@ -71,8 +71,8 @@ func (s *scanner) release() {
 	scanners.Put(s)
 }
 
-// more goes on to the next chunk once this one is read. It reports false at the end of
-// the file.
+// more moves to the next chunk when this one has been read. It reports false at the end
+// of the file.
 func (s *scanner) more() bool {
 	if s.marked {
 		s.keep()
@@ -90,13 +90,13 @@ func (s *scanner) more() bool {
 	return true
 }
 
-// offset is where in the file the scanner stands.
+// offset returns the scanner's position in the file.
 func (s *scanner) offset() int64 { return s.at + int64(s.pos) }
 
-// ended reports whether the scanner stands at the end of the file.
+// ended reports whether the scanner is at the end of the file.
 func (s *scanner) ended() bool { return s.pos == len(s.buf) && !s.more() }
 
-// cur is the next byte, or 0 at the end of the file.
+// cur returns the next byte, or 0 at the end of the file.
 func (s *scanner) cur() byte {
 	if s.ended() {
 		return 0
@@ -104,7 +104,7 @@ func (s *scanner) cur() byte {
 	return s.buf[s.pos]
 }
 
-// next reads blanks, and returns the byte behind them without reading it, or 0 at the
+// next skips whitespace, and returns the byte after it without reading it, or 0 at the
 // end of the file.
 func (s *scanner) next() byte {
 	if b := s.buf[s.pos:]; len(b) > 0 && b[0] > ' ' {
@@ -122,7 +122,7 @@ func (s *scanner) behindBlanks() byte {
 	return 0
 }
 
-// refuse makes an Error with its place.
+// refuse returns an Error with its position.
 func (s *scanner) refuse(kind Kind, detail string, offset int64) *Error {
 	e := &Error{Kind: kind, Offset: offset, Detail: detail}
 	if offset >= 0 {
@@ -131,7 +131,7 @@ func (s *scanner) refuse(kind Kind, detail string, offset int64) *Error {
 	return e
 }
 
-// broken says that what stands here is no JSON.
+// broken returns the error for invalid JSON at this position.
 func (s *scanner) broken() *Error {
 	if s.ended() {
 		return s.refuse(KindTruncated, "", s.offset())
@@ -149,8 +149,8 @@ func (s *scanner) ahead(n int) (b []byte) {
 	return b
 }
 
-// peek is what the next value is, by how it begins: '{', '[', '"', '0' for a number,
-// 't', 'f' or 'n', and 0 where no value is.
+// peek returns the kind of the next value, from its first byte: '{', '[', '"', '0' for a
+// number, 't', 'f' or 'n', or 0 if no value follows.
 func (s *scanner) peek() byte {
 	switch c := s.next(); c {
 	case '{', '[', '"', 't', 'f', 'n':
@@ -161,8 +161,8 @@ func (s *scanner) peek() byte {
 	return 0
 }
 
-// members reads an object, which must come next, and calls member for each key,
-// in order; member must read the value. The key is valid until it does.
+// members reads an object and calls member for each key, in order; member must read the
+// value. The key is valid until then.
 func (s *scanner) members(member func(key []byte) error) error {
 	if err := s.open('{'); err != nil {
 		return err
@@ -183,8 +183,8 @@ func (s *scanner) members(member func(key []byte) error) error {
 	return nil
 }
 
-// find is members for those of the name alone; the others are skipped. Most members of a
-// state are skipped here, so that the plain ones are read by i, which stays in a register.
+// find is members for the keys equal to name; it skips the others. Most members of a
+// state are skipped here, so simple ones are read with i, which stays in a register.
 func (s *scanner) find(name string, member func() error) error {
 	if err := s.open('{'); err != nil {
 		return err
@@ -223,8 +223,7 @@ func (s *scanner) find(name string, member func() error) error {
 	return nil
 }
 
-// elements reads an array, which must come next, and calls element for each of
-// its elements; element must read it.
+// elements reads an array and calls element for each element; element must read it.
 func (s *scanner) elements(element func() error) error {
 	if err := s.open('['); err != nil {
 		return err
@@ -241,11 +240,11 @@ func (s *scanner) elements(element func() error) error {
 	return nil
 }
 
-// skip reads a value, whatever it is.
+// skip reads a value of any type.
 func (s *scanner) skip() error { return s.walk(nil) }
 
-// walk reads a value and calls text, unless it is nil, for all strings in it, keys
-// included. What text is given is valid until it returns.
+// walk reads a value and calls text, unless it is nil, for all strings in it, including
+// keys. What text gets is valid until it returns.
 func (s *scanner) walk(text func(said []byte, key bool)) error {
 	for bottom := s.depth; ; {
 		begun, err := s.walkValue(text)
@@ -265,8 +264,8 @@ func (s *scanner) walk(text func(said []byte, key bool)) error {
 	}
 }
 
-// walkValue reads a value for walk, or, of an object or array that is not empty, only
-// the beginning, and reports whether that is so.
+// walkValue reads a value for walk. Of a non-empty object or array it reads only the
+// opening, and reports so.
 func (s *scanner) walkValue(text func([]byte, bool)) (begun bool, err error) {
 	switch c := s.next(); c {
 	case '{', '[':
@@ -292,9 +291,9 @@ func (s *scanner) walkValue(text func([]byte, bool)) (begun bool, err error) {
 	}
 }
 
-// closeDownTo reads, behind a value, the ends of all that ends with it, and reports
-// whether no more than depth objects and arrays are open then. Otherwise it has read the
-// comma before the next value or key.
+// closeDownTo reads the closing brackets after a value. It reports whether at most depth
+// objects and arrays are still open. Otherwise it has read the comma before the next
+// value or key.
 func (s *scanner) closeDownTo(depth int) (done bool, err error) {
 	for s.depth > depth {
 		end := s.closer()
@@ -309,7 +308,7 @@ func (s *scanner) closeDownTo(depth int) (done bool, err error) {
 	return true, nil
 }
 
-// open reads the beginning of an object or array.
+// open reads the opening of an object or array.
 func (s *scanner) open(c byte) error {
 	if s.depth == maxDepth {
 		return s.refuse(KindTooDeep, "", s.offset())
@@ -325,13 +324,13 @@ func (s *scanner) open(c byte) error {
 	return nil
 }
 
-// shut reads the end of an object or array.
+// shut reads the closing of an object or array.
 func (s *scanner) shut() {
 	s.pos++
 	s.depth--
 }
 
-// closer is what ends the object or array that was opened last.
+// closer returns the byte that closes the innermost open object or array.
 func (s *scanner) closer() byte {
 	if s.inObject() {
 		return '}'
@@ -339,7 +338,7 @@ func (s *scanner) closer() byte {
 	return ']'
 }
 
-// inObject reports whether what was opened last is an object.
+// inObject reports whether the innermost open value is an object.
 func (s *scanner) inObject() bool {
 	d := s.depth - 1
 	return s.objects[d/64]&(1<<(d%64)) != 0
@@ -366,7 +365,7 @@ func (s *scanner) comma(end byte) error {
 	return nil
 }
 
-// readKey reads a key and what stands between it and its value.
+// readKey reads a key and everything up to its value.
 func (s *scanner) readKey() ([]byte, error) {
 	b := s.buf[s.pos:]
 	if n := plainKey(b); n > 0 && isVerbatim(b[1:n-3]) {
@@ -376,7 +375,7 @@ func (s *scanner) readKey() ([]byte, error) {
 	if s.next() != '"' {
 		return nil, s.broken()
 	}
-	// The key stays marked until the value begins, however far away that is.
+	// The key stays marked until the value starts, however far away that is.
 	s.begin()
 	if err := s.stringToken(); err != nil {
 		return nil, err
@@ -390,7 +389,7 @@ func (s *scanner) readKey() ([]byte, error) {
 	return s.unquote(quoted[:min(length, longText)], length > longText), nil
 }
 
-// colon reads the colon behind a key.
+// colon reads the colon after a key.
 func (s *scanner) colon() error {
 	if s.next() != ':' {
 		return s.broken()
@@ -402,8 +401,8 @@ func (s *scanner) colon() error {
 	return nil
 }
 
-// readText reads a string, which must come next, and returns what it says, which is valid
-// until the scanner reads on. Of one that is long there is no more than the beginning.
+// readText reads a string and returns its meaning, which is valid until the scanner reads
+// on. Of a long string it returns the beginning.
 func (s *scanner) readText() (text []byte, long bool, err error) {
 	b := s.buf[s.pos:]
 	if n := plainString(b); n > 0 && n <= longText && isVerbatim(b[1:n-1]) {
@@ -419,8 +418,8 @@ func (s *scanner) readText() (text []byte, long bool, err error) {
 	return s.unquote(quoted, long), long, nil
 }
 
-// readNumber reads a number, which must come next, and returns it as it is written, valid
-// until the scanner reads on. Of one that is long there is no more than the beginning.
+// readNumber reads a number and returns its spelling, which is valid until the scanner
+// reads on. Of a long number it returns the beginning.
 func (s *scanner) readNumber() (literal []byte, err error) {
 	s.begin()
 	if err := s.numberToken(); err != nil {
@@ -452,12 +451,12 @@ func (s *scanner) walkKey(text func([]byte, bool)) error {
 	return s.colon()
 }
 
-// begin marks the beginning of a token that is to be looked at.
+// begin marks the start of a token to be kept.
 func (s *scanner) begin() {
 	s.marked, s.mark, s.begun, s.kept, s.tailed = true, s.pos, s.offset(), s.kept[:0], false
 }
 
-// end returns the token that was read since begin, or the beginning of one that is long.
+// end returns the token read since begin, or the beginning of a long one.
 func (s *scanner) end() (token []byte, long bool) {
 	s.marked = false
 	token = s.buf[s.mark:s.pos]
@@ -472,7 +471,7 @@ func (s *scanner) end() (token []byte, long bool) {
 	return token, s.offset()-s.begun > longText
 }
 
-// keep puts aside what this chunk holds of the token.
+// keep saves the token's part in this chunk.
 func (s *scanner) keep() {
 	part := s.buf[s.mark:s.pos]
 	n := min(len(part), longText-len(s.kept))
@@ -491,8 +490,8 @@ func (s *scanner) hashTail(part []byte) {
 	_, _ = s.tail.Write(part)
 }
 
-// tailSum is a hash of what the last token holds behind its beginning, as it is written; 0
-// if it is not long.
+// tailSum returns a hash of what follows a long token's beginning, as written, or 0 if
+// the last token was not long.
 func (s *scanner) tailSum() uint64 {
 	if !s.tailed {
 		return 0
@@ -500,13 +499,13 @@ func (s *scanner) tailSum() uint64 {
 	return s.tail.Sum64()
 }
 
-// record begins to keep what is read, beside the tokens in it.
+// record starts keeping everything that is read.
 func (s *scanner) record() {
 	s.recording, s.recordMark, s.recordKept = true, s.pos, s.recordKept[:0]
 }
 
-// recorded returns what was read since record, valid until the scanner reads on, and
-// whether that is all of it.
+// recorded returns what was read since record, which is valid until the scanner reads on.
+// whole reports whether it is complete.
 func (s *scanner) recorded() (text []byte, whole bool) {
 	s.recording = false
 	if len(s.recordKept) == 0 {
@@ -521,14 +520,14 @@ func (s *scanner) recorded() (text []byte, whole bool) {
 	return text, true
 }
 
-// keepRecord puts aside what this chunk holds of what is recorded, up to one byte more
-// than is kept of it.
+// keepRecord saves this chunk's part of the record, up to one byte more than is ever
+// returned.
 func (s *scanner) keepRecord() {
 	part := s.buf[s.recordMark:s.pos]
 	s.recordKept = append(s.recordKept, part[:min(len(part), longText+1-len(s.recordKept))]...)
 }
 
-// scalar reads a value that begins with c and is no object, array or string.
+// scalar reads a value that starts with c and is not an object, an array or a string.
 func (s *scanner) scalar(c byte) error {
 	switch c {
 	case 't':
@@ -578,7 +577,7 @@ func (s *scanner) numberToken() error {
 	return nil
 }
 
-// digits reads digits, and reports whether there was one.
+// digits reads digits, and reports whether there were any.
 func (s *scanner) digits() (any bool) {
 	for isDigit(s.cur()) {
 		s.pos++
@@ -595,7 +594,7 @@ func (s *scanner) stringToken() error {
 		s.pos += n
 		return nil
 	}
-	s.pos++ // the quote
+	s.pos++ // quote
 	for {
 		s.pos += plain(s.buf[s.pos:])
 		if s.pos == len(s.buf) {
@@ -639,7 +638,7 @@ func (s *scanner) escape() error {
 	return nil
 }
 
-// brokenEscape says that the escape that begins at the offset is none.
+// brokenEscape returns the error for an invalid escape at the offset.
 func (s *scanner) brokenEscape(at int64) *Error {
 	if s.ended() {
 		return s.broken()
@@ -647,9 +646,9 @@ func (s *scanner) brokenEscape(at int64) *Error {
 	return s.refuse(KindNotJSON, "", at)
 }
 
-// unquote is what a string says, valid until the scanner reads on or unquote is called
-// again. A string that is long has no end. Where it is no valid Unicode the text has
-// U+FFFD, as with encoding/json.
+// unquote returns the meaning of a string, which is valid until the scanner reads on or
+// unquote is called again. A long string has no closing quote. Invalid Unicode becomes
+// U+FFFD, as in encoding/json.
 func (s *scanner) unquote(quoted []byte, long bool) []byte {
 	inside := quoted[1:]
 	if !long {
@@ -659,8 +658,8 @@ func (s *scanner) unquote(quoted []byte, long bool) []byte {
 		return inside
 	}
 	if !bytes.Equal(quoted, s.quoted) {
-		// An error is about what is no valid Unicode, or about the missing end, and the text
-		// is there all the same.
+		// Errors are about invalid Unicode or the missing quote. The text is complete
+		// anyway.
 		s.unquoted, _ = jsontext.AppendUnquote(s.unquoted[:0], quoted)
 		s.quoted = append(s.quoted[:0], quoted...)
 	}

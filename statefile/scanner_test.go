@@ -15,7 +15,8 @@ import (
 )
 
 // FuzzChunks reads in chunks of a few bytes, so that every token is cut somewhere, and
-// checks that the verdict, its place in the file, and what the file holds do not depend on it.
+// checks that the result, the error's position and the contents are the same as in one
+// piece.
 func FuzzChunks(f *testing.F) {
 	for _, s := range fixtures.Samples() {
 		if data := s.Bytes(); len(data) < 20_000 {
@@ -45,28 +46,28 @@ func FuzzChunks(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte, size uint8) {
 		if sniff(data) != nil {
-			return // which is looked for in the first chunk alone
+			return // only looked for in the first chunk
 		}
 		want, errWant := inspectAll(data)
 		defer func(was int) { chunkSize = was }(chunkSize)
 		chunkSize = 1 + int(size)
 		got, errGot := inspectAll(data)
 		if diff := cmp.Diff(want, got, cmp.AllowUnexported(inspection{}, Snapshot{})); diff != "" {
-			t.Errorf("(-at once +in pieces):\n%s", diff)
+			t.Errorf("(-one piece +chunks):\n%s", diff)
 		}
 		a, _ := errors.AsType[*Error](errWant)
 		b, _ := errors.AsType[*Error](errGot)
 		if (a == nil) != (b == nil) || a != nil && (a.Kind != b.Kind || a.Detail != b.Detail || a.Offset != b.Offset) {
-			t.Errorf("at once: %v, in pieces: %v", errWant, errGot)
+			t.Errorf("one piece: %v, chunks: %v", errWant, errGot)
 		}
-		// What lies too far back has no line.
+		// A position too far back has no line.
 		if b != nil && b.Line != 0 && (a.Line != b.Line || a.Column != b.Column) {
-			t.Errorf("at once: line %d, column %d, in pieces: %d, %d", a.Line, a.Column, b.Line, b.Column)
+			t.Errorf("one piece: line %d, column %d, chunks: %d, %d", a.Line, a.Column, b.Line, b.Column)
 		}
 	})
 }
 
-// An inspection is all that can be known of a file.
+// An inspection is everything that can be known of a file.
 type inspection struct {
 	snapshot  Snapshot
 	resources []Resource
@@ -85,7 +86,7 @@ func inspectAll(data []byte) (i inspection, err error) {
 	return i, err
 }
 
-// A repeated reader gives head, then body so many times, then tail.
+// A repeated reader returns head, then body so many times, then tail.
 func repeated(head, body string, times int, tail string) io.Reader {
 	return io.MultiReader(strings.NewReader(head), &loop{body: body, left: int64(times) * int64(len(body))}, strings.NewReader(tail))
 }
@@ -109,36 +110,36 @@ func (l *loop) Read(p []byte) (n int, err error) {
 	return n, nil
 }
 
-func TestTokensOfAnyLengthAreReadRightly(t *testing.T) {
+func TestTokensOfAnyLength(t *testing.T) {
 	const times = 50_000
 	for name, c := range map[string]struct {
 		head, body, tail string
 		kind             Kind
 		serial           int64
 	}{
-		"plain string":                {`{"version":4,"a":"`, "abcdefg", `","serial":7}`, "", 7},
-		"string of escapes":           {`{"version":4,"a":"`, `\\\"\u00e9\n`, `","serial":7}`, "", 7},
-		"string of backslashes":       {`{"version":4,"a":"`, `\\`, `","serial":7}`, "", 7},
-		"string of non-ASCII":         {`{"version":4,"a":"`, "日本語", `","serial":7}`, "", 7},
-		"key":                         {`{"version":4,"`, "abcdefg", `":5,"serial":7}`, "", 7},
-		"blanks before a value":       {`{"version":4,"serial":`, " \t\r\n", `7}`, "", 7},
-		"blanks after a value":        {`{"version":4,"serial":7`, " \t\r\n", `}`, "", 7},
-		"blanks after the end":        {`{"version":4,"serial":7}`, " \t\r\n", ``, "", 7},
-		"blanks before the beginning": {``, " \t\r\n", `{"version":4,"serial":7}`, "", 7},
-		"digits":                      {`{"version":4,"a":`, "1234567", `,"serial":7}`, "", 7},
-		"digits of a fraction":        {`{"version":4,"a":0.`, "1234567", `e5,"serial":7}`, "", 7},
-		"digits of an exponent":       {`{"version":4,"a":1e`, "1234567", `,"serial":7}`, "", 7},
-		"digits of the serial":        {`{"version":4,"serial":`, "1234567", `}`, KindSerialOutOfRange, 0},
-		"lineage":                     {`{"version":4,"lineage":"`, "abcdefg", `","serial":7}`, KindWrongType, 7},
-		"resource's provider":         {`{"version":4,"resources":[{"mode":"data","provider":"`, "abcdefg", `"}],"serial":7}`, "", 7},
-		"bad escape":                  {`{"version":4,"a":"`, "abcdefg", `\x","serial":7}`, KindNotJSON, 0},
-		"bad escape of hex digits":    {`{"version":4,"a":"`, "abcdefg", `\u12x4","serial":7}`, KindNotJSON, 0},
-		"control character":           {`{"version":4,"a":"`, "abcdefg", "\x01\",\"serial\":7}", KindNotJSON, 0},
-		"string without an end":       {`{"version":4,"a":"`, "abcdefg", ``, KindTruncated, 0},
-		"escape without an end":       {`{"version":4,"a":"`, "abcdefg", `\`, KindTruncated, 0},
-		"leading zero":                {`{"version":4,"a":0`, "1234567", `,"serial":7}`, KindNotJSON, 0},
-		"digits and a letter":         {`{"version":4,"a":`, "1234567", `x,"serial":7}`, KindNotJSON, 0},
-		"blanks and garbage":          {`{"version":4,"serial":7}`, " \t\r\n", "x", KindTrailingGarbage, 7},
+		"plain string":               {`{"version":4,"a":"`, "abcdefg", `","serial":7}`, "", 7},
+		"string of escapes":          {`{"version":4,"a":"`, `\\\"\u00e9\n`, `","serial":7}`, "", 7},
+		"string of backslashes":      {`{"version":4,"a":"`, `\\`, `","serial":7}`, "", 7},
+		"string of non-ASCII":        {`{"version":4,"a":"`, "日本語", `","serial":7}`, "", 7},
+		"key":                        {`{"version":4,"`, "abcdefg", `":5,"serial":7}`, "", 7},
+		"whitespace before a value":  {`{"version":4,"serial":`, " \t\r\n", `7}`, "", 7},
+		"whitespace after a value":   {`{"version":4,"serial":7`, " \t\r\n", `}`, "", 7},
+		"whitespace after the end":   {`{"version":4,"serial":7}`, " \t\r\n", ``, "", 7},
+		"whitespace at the start":    {``, " \t\r\n", `{"version":4,"serial":7}`, "", 7},
+		"digits":                     {`{"version":4,"a":`, "1234567", `,"serial":7}`, "", 7},
+		"fraction digits":            {`{"version":4,"a":0.`, "1234567", `e5,"serial":7}`, "", 7},
+		"exponent digits":            {`{"version":4,"a":1e`, "1234567", `,"serial":7}`, "", 7},
+		"serial digits":              {`{"version":4,"serial":`, "1234567", `}`, KindSerialOutOfRange, 0},
+		"lineage":                    {`{"version":4,"lineage":"`, "abcdefg", `","serial":7}`, KindWrongType, 7},
+		"resource's provider":        {`{"version":4,"resources":[{"mode":"data","provider":"`, "abcdefg", `"}],"serial":7}`, "", 7},
+		"bad escape":                 {`{"version":4,"a":"`, "abcdefg", `\x","serial":7}`, KindNotJSON, 0},
+		"escape with bad hex digits": {`{"version":4,"a":"`, "abcdefg", `\u12x4","serial":7}`, KindNotJSON, 0},
+		"control character":          {`{"version":4,"a":"`, "abcdefg", "\x01\",\"serial\":7}", KindNotJSON, 0},
+		"unterminated string":        {`{"version":4,"a":"`, "abcdefg", ``, KindTruncated, 0},
+		"unterminated escape":        {`{"version":4,"a":"`, "abcdefg", `\`, KindTruncated, 0},
+		"leading zero":               {`{"version":4,"a":0`, "1234567", `,"serial":7}`, KindNotJSON, 0},
+		"digits and a letter":        {`{"version":4,"a":`, "1234567", `x,"serial":7}`, KindNotJSON, 0},
+		"whitespace and garbage":     {`{"version":4,"serial":7}`, " \t\r\n", "x", KindTrailingGarbage, 7},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, err := Read(repeated(c.head, c.body, times, c.tail))
@@ -155,9 +156,9 @@ func TestTokensOfAnyLengthAreReadRightly(t *testing.T) {
 				t.Errorf("size %d, want %d", s.Size, length)
 			}
 			if err != nil {
-				// Where the tail breaks the JSON, or its beginning.
+				// The error must point at the tail or its start.
 				if kind == KindNotJSON && name != "leading zero" && (refusal.Offset < length-int64(len(c.tail)) || refusal.Offset > length) {
-					t.Errorf("the error is put at %d of %d", refusal.Offset, length)
+					t.Errorf("the error is at offset %d of %d", refusal.Offset, length)
 				}
 				return
 			}

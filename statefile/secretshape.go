@@ -8,16 +8,16 @@ import (
 // A credential is a kind of secret text.
 type credential struct {
 	name string
-	// shape is what tells it. Where it has a group, the text in that must not be a placeholder.
+	// shape recognizes it. If it has a group, the group's text must not be a placeholder.
 	shape *regexp.Regexp
-	// signs are texts of which shape needs one. They are looked for first, because that
-	// is much faster.
+	// signs are texts of which a match contains at least one. They are searched first
+	// because that is much faster.
 	signs []string
 }
 
-// credentials are those that can be told from other text without knowing what they
-// are for. Random text alone is none: identifiers and digests look like passwords
-// do. Most shapes are those that their issuers document, so that they can be scanned for.
+// credentials can be recognized without knowing what they are for. Random text alone is
+// not enough: identifiers and digests look like passwords. Most shapes are documented by
+// the issuers so that scanners can find them.
 var credentials = []credential{
 	shaped("private key", `-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----|PuTTY-User-Key-File-[0-9]:`, "PRIVATE KEY", "PuTTY"),
 	// The same in base64: "-----BEGIN " with PRIVATE, RSA, EC, DSA, OPENSSH or ENCRYPTED.
@@ -33,7 +33,8 @@ var credentials = []credential{
 	shaped("webhook", `\.webhook\.office\.com/webhookb2/[^\s/]+/IncomingWebhook/[0-9a-f]{32}/`, "webhook.office.com"),
 	shaped("Google API key", `\bAIza[A-Za-z0-9_-]{35}\b`, "AIza"),
 	shaped("Google OAuth secret", `\bGOCSPX-[A-Za-z0-9_-]{28}|\bya29\.[A-Za-z0-9_-]{30,}`, "GOCSPX-", "ya29."),
-	// {"type": "service_account" in base64, laid out in any of the usual ways, as google_service_account_key has it.
+	// {"type": "service_account" in base64, in any of the usual layouts, as in
+	// google_service_account_key.
 	shaped("Google service account key", `\b(?:ewogICJ0eXBlIjogInNlcnZpY2VfYWNjb3VudC|eyJ0eXBlIjogInNlcnZpY2VfYWNjb3VudC|eyJ0eXBlIjoic2VydmljZV9hY2NvdW50I)`, "ewogICJ0", "eyJ0eXBl"),
 	shaped("Stripe key", `\b[rs]k_live_[A-Za-z0-9]{16,}|\bwhsec_[A-Za-z0-9+/]{24,}`, "k_live_", "whsec_"),
 	shaped("HCP Terraform token", `\b[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_-]{60,}`, ".atlasv1."),
@@ -71,12 +72,12 @@ func shaped(name, shape string, signs ...string) credential {
 	return credential{name, regexp.MustCompile(shape), signs}
 }
 
-// placeholder is what stands where a password would be put in, or was taken out.
+// placeholder matches what stands in for a password or replaced one.
 var placeholder = regexp.MustCompile(`^["']?(?:\$\{[^}]*\}?|\$\([^)]*\)?|\$[A-Za-z_][A-Za-z0-9_]*|<[^>]*>|\{\{?[^}]*\}?\}?|%[A-Za-z_]+%?|\[[^\]]*\]|\(.*\)|\*+|[xX]{3,}|\.{3,}|(?i:redacted|masked|hidden|removed))["',;]*$`)
 
-// secretShape names the credential that a text has the shape of, or returns "".
+// secretShape returns the kind of credential that a text looks like, or "".
 func secretShape(text []byte) string {
-	// The shortest of them has more.
+	// The shortest credential is longer.
 	if len(text) < 8 {
 		return ""
 	}
@@ -120,12 +121,13 @@ func (c *credential) in(text []byte) bool {
 	return false
 }
 
-// awsSecretKeyLength is that of an AWS secret access key, in characters of base64.
+// awsSecretKeyLength is the length of an AWS secret access key, in base64 characters.
 const awsSecretKeyLength = 40
 
-// isAWSSecretKey reports whether a text is one, alone or behind the id that belongs to it
-// and a separator. They have no mark: what tells them is that letters of both cases and
-// digits follow one another as only random ones do. Digests have letters of one case.
+// isAWSSecretKey reports whether a text is an AWS secret access key, alone or after its
+// key ID and a separator. These keys have no prefix: they are recognized by a mix of
+// upper case, lower case and digits that only random text has. Digests have letters of
+// one case.
 func isAWSSecretKey(text []byte) bool {
 	text = bytes.TrimSpace(text)
 	if i := bytes.LastIndexAny(text, ":,;= \t\n"); i >= 0 {
@@ -157,8 +159,8 @@ func isAWSSecretKey(text []byte) bool {
 		}
 		before = class
 	}
-	// Of 40 random characters 16 are lower case, 16 upper case and 6 digits; 25 are of another
-	// class than the one before, and 6 are upper case as the one before is, which they
-	// never are InNamesLikeThis.
+	// Of 40 random characters, 16 are lower case, 16 are upper case and 6 are digits. 25
+	// are of another class than the one before, and 6 are upper case after upper case,
+	// which never happens InNamesLikeThis.
 	return classes[lower] >= 5 && classes[upper] >= 5 && classes[digit] >= 1 && classes[sign] <= 5 && changes >= 17 && capitals >= 2
 }

@@ -5,11 +5,11 @@ import (
 	"strconv"
 )
 
-// A serial is what the keys "serial" of the top level said. Format 4 reads it as
-// unsigned, the older formats as signed; that makes a difference for "-0", and for
-// numbers that are only counted when a later "serial" takes their place.
+// A serial is what the top-level "serial" keys said. Format 4 reads it as unsigned, older
+// formats as signed. That matters for "-0", and for numbers that a later "serial"
+// replaces.
 type serial struct {
-	at       int64 // where the last literal stands; length 0 without one
+	at       int64 // position of the last literal; length 0 if there is none
 	length   int
 	unsigned uint64
 	signed   int64
@@ -47,8 +47,8 @@ func (d *document) readSerial() error {
 	return nil
 }
 
-// outOfRange reports whether the serial is one that is refused though Terraform's JSON
-// reader takes it.
+// outOfRange reports whether the serial is refused although Terraform's JSON reader
+// accepts it.
 func (s *serial) outOfRange(version uint64) bool {
 	if version >= 1 && version <= 3 {
 		return s.signed < 0 || s.signed > MaxSerial
@@ -56,7 +56,7 @@ func (s *serial) outOfRange(version uint64) bool {
 	return s.unsigned > MaxSerial
 }
 
-// value is the serial as the format reads it.
+// value returns the serial as the format reads it.
 func (s *serial) value(version uint64) int64 {
 	if version >= 1 && version <= 3 {
 		return s.signed

@@ -5,14 +5,14 @@ import (
 	"unicode/utf8"
 )
 
-// A signature is how files begin that are not JSON.
+// A signature is how files that are not JSON start.
 type signature struct {
 	prefix string
 	kind   Kind
 	detail string
 }
 
-// signatures are looked at in this order.
+// The first match counts.
 var signatures = []signature{
 	{"\xef\xbb\xbf", KindBOM, ""},
 	{"\xff\xfe", KindUTF16, ""},
@@ -22,25 +22,24 @@ var signatures = []signature{
 	{"\x00\x00\xfe\xff", KindUTF16, ""},
 	{"\x00\x00\x00{", KindUTF16, ""},
 	{"\x00GITCRYPT\x00", KindEncrypted, "git-crypt"},
-	{"\x00\x00", KindNotJSON, "it begins with NUL bytes, as files do after a crash of the machine that wrote them"},
+	{"\x00\x00", KindNotJSON, "it starts with NUL bytes, as files do after a crash of the machine that wrote them"},
 	{"PK\x03\x04", KindPlanFile, ""},
 	{"PK\x05\x06", KindPlanFile, ""},
 	{"\x1f\x8b", KindCompressed, "gzip"},
 	{"\x28\xb5\x2f\xfd", KindCompressed, "zstd"},
 	{"BZh", KindCompressed, "bzip2"},
 	{"\xfd7zXZ\x00", KindCompressed, "xz"},
-	{"tfstate", KindFormat0, "it is a binary state of Terraform before 0.7"},
+	{"tfstate", KindFormat0, "it is a binary state from before Terraform 0.7"},
 	{"$ANSIBLE_VAULT;", KindEncrypted, "Ansible Vault"},
 	{"age-encryption.org/", KindEncrypted, "age"},
 	{"-----BEGIN AGE ENCRYPTED FILE-----", KindEncrypted, "age"},
 	{"-----BEGIN PGP MESSAGE-----", KindEncrypted, "PGP"},
 	{"version https://git-lfs.github.com/spec/", KindPlaceholder, "a Git LFS pointer"},
-	{"<<<<<<< ", KindNotJSON, "it begins with the conflict markers of a failed merge"},
-	{"<", KindNotJSON, "it begins like HTML or XML, as the error pages of servers do"},
+	{"<<<<<<< ", KindNotJSON, "it starts with conflict markers from a failed merge"},
+	{"<", KindNotJSON, "it starts like HTML or XML, as servers' error pages do"},
 }
 
-// sniff tells from the first bytes of a file what it is, if it is one of the
-// signatures or has nothing but blanks at its beginning.
+// sniff recognizes a file by its first bytes, if they are a signature or only whitespace.
 func sniff(head []byte) *Error {
 	if len(head) == 0 {
 		return &Error{Kind: KindEmptyFile, Offset: -1}
@@ -57,26 +56,26 @@ func sniff(head []byte) *Error {
 	return nil
 }
 
-// breakers are what breaks JSON in ways that have a name.
+// breakers are common causes of invalid JSON.
 var breakers = []struct{ prefix, detail string }{
-	{"<<<<<<<", "conflict markers of a failed merge"},
-	{"=======", "conflict markers of a failed merge"},
-	{">>>>>>>", "conflict markers of a failed merge"},
-	{"//", "a comment, which JSON does not know"},
-	{"/*", "a comment, which JSON does not know"},
-	{"#", "a comment, which JSON does not know"},
-	{"\x00", "NUL bytes, as files hold after a crash of the machine that wrote them"},
-	{",", "a comma where none may stand"},
-	{"'", "single quotes, which JSON does not know"},
-	{"\n", "a line break where none may stand"},
-	{"\r", "a line break where none may stand"},
-	{"\t", "a tab where none may stand"},
+	{"<<<<<<<", "conflict markers from a failed merge"},
+	{"=======", "conflict markers from a failed merge"},
+	{">>>>>>>", "conflict markers from a failed merge"},
+	{"//", "a comment, which JSON does not allow"},
+	{"/*", "a comment, which JSON does not allow"},
+	{"#", "a comment, which JSON does not allow"},
+	{"\x00", "NUL bytes, as in files after a crash of the machine that wrote them"},
+	{",", "a misplaced comma"},
+	{"'", "single quotes, which JSON does not allow"},
+	{"\n", "a misplaced line break"},
+	{"\r", "a misplaced line break"},
+	{"\t", "a misplaced tab"},
 }
 
-// longestBreaker is the length of the longest of them.
+// longestBreaker is the length of the longest prefix.
 const longestBreaker = 7
 
-// breaker names what breaks the JSON where rest begins, or returns "".
+// breaker returns what breaks the JSON at the start of rest, or "".
 func breaker(rest []byte) string {
 	for _, b := range breakers {
 		if bytes.HasPrefix(rest, []byte(b.prefix)) {
@@ -86,9 +85,8 @@ func breaker(rest []byte) string {
 	return ""
 }
 
-// fold turns a key into the one of Terraform's keys that encoding/json takes it
-// for. It folds letters as encoding/json does, which to the letters of
-// Terraform's keys adds, besides capitals, the long s and the Kelvin sign.
+// fold returns the key that encoding/json matches a key with. Like encoding/json it
+// ignores case and also maps the long s and the Kelvin sign.
 func fold(key []byte) []byte {
 	plain := true
 	for _, c := range key {

@@ -16,8 +16,8 @@ import (
 	"tfhaul/statefile"
 )
 
-func TestReadTellsTheReadersErrorAndWhatWasReadBeforeIt(t *testing.T) {
-	broken := errors.New("the line went dead")
+func TestReadReturnsTheReadersError(t *testing.T) {
+	broken := errors.New("connection lost")
 	for _, length := range []int{0, 100, 300_000} {
 		data := fixtures.Spec{MinSize: 400_000}.Bytes()[:length]
 		s, err := statefile.Read(io.MultiReader(bytes.NewReader(data), iotest.ErrReader(broken)))
@@ -25,7 +25,7 @@ func TestReadTellsTheReadersErrorAndWhatWasReadBeforeIt(t *testing.T) {
 			t.Errorf("after %d bytes: %v", length, err)
 		}
 		if _, ok := errors.AsType[*statefile.Error](err); ok {
-			t.Errorf("after %d bytes the file is blamed: %v", length, err)
+			t.Errorf("after %d bytes the error blames the file: %v", length, err)
 		}
 		sum := md5.Sum(data)
 		if s.Size != int64(length) || s.MD5 != hex.EncodeToString(sum[:]) {
@@ -34,7 +34,7 @@ func TestReadTellsTheReadersErrorAndWhatWasReadBeforeIt(t *testing.T) {
 	}
 }
 
-func TestBrokenFilesAreReadToTheirEnd(t *testing.T) {
+func TestSmallRefusedFilesAreReadToTheEnd(t *testing.T) {
 	data := append([]byte("{]"), fixtures.Spec{MinSize: 1 << 20}.Bytes()...)
 	s, err := statefile.Read(bytes.NewReader(data))
 	sum := md5.Sum(data)
@@ -43,7 +43,7 @@ func TestBrokenFilesAreReadToTheirEnd(t *testing.T) {
 	}
 }
 
-// endless gives a beginning and then zeros, as sparse files do, and counts.
+// endless returns a beginning and then zeros, like a sparse file, and counts them.
 type endless struct {
 	begin string
 	read  int64
@@ -57,14 +57,14 @@ func (e *endless) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func TestRefusedFilesAreNotReadToTheirEnd(t *testing.T) {
+func TestLargeRefusedFilesAreNotReadToTheEnd(t *testing.T) {
 	const most = 5 << 20
 	for name, begin := range map[string]string{
-		"zeros":              "",
-		"a zip archive":      "PK\x03\x04",
-		"encrypted":          "$ANSIBLE_VAULT;1.1;AES256\n",
-		"a state cut short":  `{"version":4,"serial":7,"lineage":"l","resources":[`,
-		"a state, then more": `{"version":4,"serial":7,"lineage":"l","terraform_version":"1.9.0"}`,
+		"zeros":                      "",
+		"a zip archive":              "PK\x03\x04",
+		"encrypted":                  "$ANSIBLE_VAULT;1.1;AES256\n",
+		"a truncated state":          `{"version":4,"serial":7,"lineage":"l","resources":[`,
+		"a state with trailing data": `{"version":4,"serial":7,"lineage":"l","terraform_version":"1.9.0"}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			in := &endless{begin: begin}
@@ -95,9 +95,9 @@ func TestReadWholeDigestsRefusedFilesOfAnySize(t *testing.T) {
 	}
 }
 
-func TestErrorsOfLargeFilesHaveTheirLine(t *testing.T) {
+func TestErrorsInLargeFilesHaveALine(t *testing.T) {
 	data := fixtures.Spec{MinSize: 3 << 20}.Bytes()
-	// Break the last resource's first line.
+	// Break the first line of the last resource.
 	at := bytes.LastIndex(data, []byte(`"mode"`))
 	data[at] = 'x'
 	_, err := statefile.Read(bytes.NewReader(data))
@@ -140,14 +140,14 @@ func TestContentsOfAGeneratedState(t *testing.T) {
 	}
 }
 
-func TestBumpReplacesOnlyTheDigitsThatCount(t *testing.T) {
+func TestBumpReplacesOnlyTheEffectiveSerial(t *testing.T) {
 	for name, c := range map[string]struct{ state, want string }{
-		"nested serials stay":          {`{"version": 4, "x": {"serial": 7}, "serial": 9, "y": [{"serial": 9}]}`, `{"version": 4, "x": {"serial": 7}, "serial": 1000, "y": [{"serial": 9}]}`},
-		"the last of duplicates":       {`{"version":4,"serial":1,"SERIAL":2}`, `{"version":4,"serial":1,"SERIAL":1000}`},
-		"null after it does not count": {`{"version":4,"serial":1,"serial":null}`, `{"version":4,"serial":1000,"serial":null}`},
-		"minus zero of format 3":       {`{"version":3,"serial":-0}`, `{"version":3,"serial":1000}`},
-		"odd blanks":                   {"{\"version\":4,\"serial\" \t:\r\n 41\n}\n\n", "{\"version\":4,\"serial\" \t:\r\n 1000\n}\n\n"},
-		"at the very beginning":        {`{"serial":41,"version":4}`, `{"serial":1000,"version":4}`},
+		"nested serials are kept":     {`{"version": 4, "x": {"serial": 7}, "serial": 9, "y": [{"serial": 9}]}`, `{"version": 4, "x": {"serial": 7}, "serial": 1000, "y": [{"serial": 9}]}`},
+		"the last of several counts":  {`{"version":4,"serial":1,"SERIAL":2}`, `{"version":4,"serial":1,"SERIAL":1000}`},
+		"a later null does not count": {`{"version":4,"serial":1,"serial":null}`, `{"version":4,"serial":1000,"serial":null}`},
+		"minus zero in format 3":      {`{"version":3,"serial":-0}`, `{"version":3,"serial":1000}`},
+		"unusual whitespace":          {"{\"version\":4,\"serial\" \t:\r\n 41\n}\n\n", "{\"version\":4,\"serial\" \t:\r\n 1000\n}\n\n"},
+		"at the start":                {`{"serial":41,"version":4}`, `{"serial":1000,"version":4}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, err := statefile.Read(strings.NewReader(c.state))
@@ -158,34 +158,34 @@ func TestBumpReplacesOnlyTheDigitsThatCount(t *testing.T) {
 				t.Error(err)
 			}
 			if err := iotest.TestReader(s.Bump(iotest.DataErrReader(strings.NewReader(c.state)), 1000), []byte(c.want)); err != nil {
-				t.Error("when the end comes with the last bytes:", err)
+				t.Error("if EOF comes with the last bytes:", err)
 			}
 		})
 	}
 }
 
-func TestBumpFailsRatherThanMakingSomethingElse(t *testing.T) {
+func TestBumpFailsIfTheFileChanged(t *testing.T) {
 	const state = `{"version":4,"serial":41,"lineage":"a"}`
-	broken := errors.New("the line went dead")
+	broken := errors.New("connection lost")
 	for name, c := range map[string]struct {
 		read   string
 		again  io.Reader
 		serial int64
 		check  func(error) bool
 	}{
-		"no serial":          {`{"version":4}`, strings.NewReader(`{"version":4}`), 5, isKind(statefile.KindNoSerial)},
-		"null for a serial":  {`{"version":4,"serial":null}`, strings.NewReader(`{"version":4,"serial":null}`), 5, isKind(statefile.KindNoSerial)},
-		"negative":           {state, strings.NewReader(state), -1, isKind(statefile.KindSerialOutOfRange)},
-		"too large":          {state, strings.NewReader(state), statefile.MaxSerial + 1, isKind(statefile.KindSerialOutOfRange)},
-		"another serial":     {state, strings.NewReader(strings.Replace(state, "41", "42", 1)), 43, isChanged},
-		"a longer serial":    {state, strings.NewReader(strings.Replace(state, "41", "141", 1)), 143, isChanged},
-		"shorter":            {state, strings.NewReader(state[:len(state)-1]), 43, isChanged},
-		"cut before":         {state, strings.NewReader(state[:10]), 43, isChanged},
-		"cut in the digits":  {state, strings.NewReader(state[:23]), 43, isChanged},
-		"longer":             {state, strings.NewReader(state + "\n"), 43, isChanged},
-		"empty":              {state, strings.NewReader(""), 43, isChanged},
-		"failing":            {state, io.MultiReader(strings.NewReader(state[:30]), iotest.ErrReader(broken)), 43, func(err error) bool { return errors.Is(err, broken) }},
-		"failing in between": {state, io.MultiReader(strings.NewReader(state[:23]), iotest.ErrReader(broken)), 43, func(err error) bool { return errors.Is(err, broken) }},
+		"no serial":             {`{"version":4}`, strings.NewReader(`{"version":4}`), 5, isKind(statefile.KindNoSerial)},
+		"null as serial":        {`{"version":4,"serial":null}`, strings.NewReader(`{"version":4,"serial":null}`), 5, isKind(statefile.KindNoSerial)},
+		"negative":              {state, strings.NewReader(state), -1, isKind(statefile.KindSerialOutOfRange)},
+		"too large":             {state, strings.NewReader(state), statefile.MaxSerial + 1, isKind(statefile.KindSerialOutOfRange)},
+		"different serial":      {state, strings.NewReader(strings.Replace(state, "41", "42", 1)), 43, isChanged},
+		"longer serial":         {state, strings.NewReader(strings.Replace(state, "41", "141", 1)), 143, isChanged},
+		"shorter":               {state, strings.NewReader(state[:len(state)-1]), 43, isChanged},
+		"cut before the serial": {state, strings.NewReader(state[:10]), 43, isChanged},
+		"cut in the digits":     {state, strings.NewReader(state[:23]), 43, isChanged},
+		"longer":                {state, strings.NewReader(state + "\n"), 43, isChanged},
+		"empty":                 {state, strings.NewReader(""), 43, isChanged},
+		"failing":               {state, io.MultiReader(strings.NewReader(state[:30]), iotest.ErrReader(broken)), 43, func(err error) bool { return errors.Is(err, broken) }},
+		"failing reader":        {state, io.MultiReader(strings.NewReader(state[:23]), iotest.ErrReader(broken)), 43, func(err error) bool { return errors.Is(err, broken) }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, err := statefile.Read(strings.NewReader(c.read))
@@ -208,7 +208,7 @@ func isKind(kind statefile.Kind) func(error) bool {
 
 func isChanged(err error) bool { return errors.Is(err, statefile.ErrChanged) }
 
-func TestHostileFilesTakeNoMoreThanTheirShare(t *testing.T) {
+func TestHostileFilesUseLimitedMemory(t *testing.T) {
 	many := func(n int, f string) string {
 		var b strings.Builder
 		for i := range n {

@@ -19,15 +19,16 @@ type tally struct {
 	lastProvider                *int
 	lastProviderAddress         []byte
 
-	flaws         flaws          // why Terraform cannot use it
-	unseen        map[string]int // by provider: the resources that Terraform drops
-	objects       hashSet        // what was read, to find what is there twice
-	refusal       *Error         // the first reason in resources for which Terraform refuses the state
+	flaws         flaws          // why Terraform cannot use the state
+	unseen        map[string]int // dropped resources by provider
+	objects       hashSet        // hashes of what was read, to find duplicates
+	refusal       *Error         // the first reason in resources for which Terraform rejects the state
 	outputRefusal *Error         // the same in outputs
 	checkRefusal  *Error         // the same in check results
 }
 
-// refuse notes why Terraform refuses the state, unless that is known or nil.
+// refuse records why Terraform rejects the state, unless refusal is nil or a reason is
+// known.
 func (t *tally) refuse(refusal *Error) {
 	if t.refusal == nil {
 		t.refusal = refusal
@@ -36,7 +37,7 @@ func (t *tally) refuse(refusal *Error) {
 
 type outputCounts struct{ all, sensitive int }
 
-// forgetResources makes room for another "resources", which takes the place of an earlier one.
+// forgetResources starts over when another "resources" replaces an earlier one.
 func (t *tally) forgetResources() {
 	*t = tally{outputs: t.outputs, checks: t.checks, failedChecks: t.failedChecks, outputRefusal: t.outputRefusal, checkRefusal: t.checkRefusal}
 }
@@ -46,7 +47,7 @@ func (t *tally) empty() bool {
 	return t.managed+t.data+t.other+t.instances+t.deposed+t.outputs.all == 0
 }
 
-// drop counts a resource that Terraform drops, whatever provider it has.
+// drop counts a resource that Terraform drops.
 func (t *tally) drop(provider []byte) {
 	if t.unseen == nil {
 		t.unseen = make(map[string]int)
@@ -56,10 +57,10 @@ func (t *tally) drop(provider []byte) {
 	}
 }
 
-// maxProviders bounds the memory that a hostile file can make a tally take.
+// maxProviders limits the memory that a hostile file can make a tally use.
 const maxProviders = 4096
 
-// provider counts one resource for the provider of this address.
+// provider counts one resource for the provider at this address.
 func (t *tally) provider(address []byte) {
 	if t.lastProvider != nil && bytes.Equal(address, t.lastProviderAddress) {
 		*t.lastProvider++
@@ -80,7 +81,7 @@ func (t *tally) provider(address []byte) {
 	t.lastProvider, t.lastProviderAddress = n, append(t.lastProviderAddress[:0], address...)
 }
 
-// contents is the tally as callers get it.
+// contents returns the tally as Contents.
 func (t *tally) contents() Contents {
 	c := Contents{
 		Managed: t.managed, Data: t.data, Other: t.other, Instances: t.instances, Deposed: t.deposed, Tainted: t.tainted,
@@ -95,8 +96,8 @@ func (t *tally) contents() Contents {
 	return c
 }
 
-// A distinct counts distinct texts, exactly up to maxDistinct of them and beyond that as
-// long as equal ones follow one another.
+// A distinct counts distinct texts. Above maxDistinct it is exact only if equal ones are
+// adjacent.
 type distinct struct {
 	count int
 	seen  map[uint64]struct{}

@@ -12,42 +12,41 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// A FlawKind says why Terraform cannot use a state that it reads without an error.
+// A FlawKind is a reason why Terraform cannot use a state that it reads without an error.
 type FlawKind string
 
-// The kinds of flaws. Of the first four Terraform drops the resources when it reads the
-// state, and says nothing.
+// The kinds of flaws. For the first four, Terraform silently drops the resources when it
+// reads the state.
 const (
 	FlawInstanceProvider FlawKind = "instance-provider"        // OpenTofu recorded the provider on each instance
 	FlawOpenTofuLegacy   FlawKind = "opentofu-legacy-provider" // registry.opentofu.org/-/aws
 	FlawNoProvider       FlawKind = "no-provider"              // no provider is recorded
-	FlawInvalidProvider  FlawKind = "invalid-provider"         // the provider is not an address
+	FlawInvalidProvider  FlawKind = "invalid-provider"         // the provider is not a valid address
 	FlawLegacyProvider   FlawKind = "legacy-provider"          // provider.aws, registry.terraform.io/-/aws: init fails
 )
 
-// A Flaw is a reason why Terraform cannot use a state that it reads without an error.
+// A Flaw is a FlawKind with the resources that it affects.
 type Flaw struct {
 	Kind FlawKind
 
-	// Resources counts the resources that it concerns, a resource with count or for_each as
-	// one.
+	// Resources counts the affected resources. A resource with count or for_each is one.
 	Resources int
 
-	// Types are the types of the legacy providers, such as "aws": at most maxFlawTypes of them.
+	// Types lists the types of the legacy providers, such as "aws": at most maxFlawTypes.
 	Types []string
 }
 
-// maxFlawTypes is how many types of providers a flaw names.
+// maxFlawTypes limits the provider types that a flaw lists.
 const maxFlawTypes = 5
 
 // dropped reports whether Terraform drops the resources.
 func (k FlawKind) dropped() bool { return k != FlawLegacyProvider }
 
-// flawOrder is the order in which flaws are told.
+// flawOrder is the order in which flaws are reported.
 var flawOrder = []FlawKind{FlawInstanceProvider, FlawOpenTofuLegacy, FlawNoProvider, FlawInvalidProvider, FlawLegacyProvider}
 
-// Unusable says in sentences why Terraform cannot use the state, and what to do about it.
-// It reports false if Terraform can use it.
+// Unusable returns, in sentences, why Terraform cannot use the state and what to do about
+// it. It reports false if Terraform can use it.
 func (s *Snapshot) Unusable() (reason, advice string, unusable bool) {
 	var reasons, advices []string
 	for _, f := range s.Flaws {
@@ -62,14 +61,15 @@ func (s *Snapshot) Unusable() (reason, advice string, unusable bool) {
 	return strings.Join(reasons, " "), strings.Join(advices, " "), len(s.Flaws) > 0
 }
 
-// Drops reports whether Terraform drops resources when it reads the state. Any command of
-// Terraform that writes it would lose them.
+// Drops reports whether Terraform drops resources when it reads the state. Any Terraform
+// command that writes the state would lose them.
 func (s *Snapshot) Drops() bool {
 	return slices.ContainsFunc(s.Flaws, func(f Flaw) bool { return f.Kind.dropped() })
 }
 
-// irreparable reports whether no command repairs the state: neither Terraform nor OpenTofu
-// sees all of its resources, and what writes it loses the others.
+// irreparable reports whether no command can repair the state: neither Terraform nor
+// OpenTofu sees all of its resources, and a command that writes the state loses the
+// others.
 func (s *Snapshot) irreparable() bool {
 	has := func(kinds ...FlawKind) bool {
 		return slices.ContainsFunc(s.Flaws, func(f Flaw) bool { return slices.Contains(kinds, f.Kind) })
@@ -80,23 +80,24 @@ func (s *Snapshot) irreparable() bool {
 const irreparableAdvice = `"terraform state replace-provider" cannot repair this, because Terraform does not see these resources; any command that writes the state would lose them. ` +
 	`Restore the state from an earlier version in its backend, or add the provider to a copy of the file and move the copy.`
 
-// LegacyProviders says in a sentence that a state of Terraform 0.13 or older cannot be used
-// by newer releases as it is, and advice how to repair it. Both are empty if they can use it.
+// LegacyProviders returns a sentence if the state was written by Terraform 0.13 or older
+// and newer releases cannot use it, and advice how to repair it. Otherwise both are
+// empty.
 func (s *Snapshot) LegacyProviders() (reason, advice string) {
-	if s.legacy == nil || s.Drops() { // Unusable says what to do
+	if s.legacy == nil || s.Drops() { // Unusable has the advice
 		return "", ""
 	}
 	return s.legacy.reason(0), s.legacy.advice()
 }
 
-// LooksUpProviders reports whether a release of Terraform looks up the namespaces of legacy
-// providers. What is not a version is taken for the latest release.
+// LooksUpProviders reports whether this Terraform release looks up the namespaces of
+// legacy providers. An invalid version counts as the latest release.
 func LooksUpProviders(terraform string) bool {
 	v, err := version.NewVersion(terraform)
 	return err == nil && v.Core().LessThan(noLegacyProviders)
 }
 
-// reason says what Terraform does with the state, of all its resources.
+// reason returns what Terraform does with the state, which has all resources in total.
 func (f Flaw) reason(all int) string {
 	if f.Kind == FlawLegacyProvider {
 		provider := "provider"
@@ -129,7 +130,7 @@ func pronounOwn(n int) string {
 	return "their"
 }
 
-// resourcesOf writes how many of all resources are meant.
+// resourcesOf returns how many of all resources are affected.
 func resourcesOf(n, all int) string {
 	switch {
 	case all == 1:
@@ -140,7 +141,7 @@ func resourcesOf(n, all int) string {
 	return fmt.Sprintf("%d of %d resources", n, all)
 }
 
-// advice says how the state can be repaired at its source.
+// advice returns how to repair the state at its source.
 func (f Flaw) advice() string {
 	switch f.Kind {
 	case FlawInstanceProvider:
@@ -154,7 +155,7 @@ func (f Flaw) advice() string {
 	return irreparableAdvice
 }
 
-// replaceProviders are the commands that give legacy providers a namespace.
+// replaceProviders returns the commands that give legacy providers a namespace.
 func replaceProviders(program, host string, types []string) string {
 	commands := make([]string, len(types))
 	for i, t := range types {
@@ -166,9 +167,9 @@ func replaceProviders(program, host string, types []string) string {
 // openTofuHost is OpenTofu's registry.
 const openTofuHost = "registry.opentofu.org/"
 
-// OpenTofuProviders says in a sentence that providers have addresses of OpenTofu's
-// registry, which Terraform takes for other providers, and advice what to do. Both are empty if
-// none has.
+// OpenTofuProviders returns a sentence if providers have addresses in OpenTofu's
+// registry, which Terraform treats as different providers, and advice what to do.
+// Otherwise both are empty.
 func (s *Snapshot) OpenTofuProviders() (reason, advice string) {
 	if len(s.openTofu) == 0 {
 		return "", ""
@@ -189,8 +190,8 @@ func (s *Snapshot) OpenTofuProviders() (reason, advice string) {
 	return reason, "Before the first run, rename them: " + strings.Join(commands, ", ") + "."
 }
 
-// openTofuProviders are those of OpenTofu's registry of which Terraform sees a resource. It
-// has no command that gives others another address.
+// openTofuProviders returns the providers in OpenTofu's registry of which Terraform sees
+// a resource. Terraform cannot change the addresses of others.
 func openTofuProviders(providers []Provider, unseen map[string]int) (addresses []string) {
 	for _, p := range providers {
 		if rest, is := strings.CutPrefix(p.Address, openTofuHost); is && !strings.HasPrefix(rest, "-/") && unseen[p.Address] < p.Resources {
@@ -200,7 +201,7 @@ func openTofuProviders(providers []Provider, unseen map[string]int) (addresses [
 	return addresses
 }
 
-// flaws collects the flaws of a state.
+// flaws collects a state's flaws.
 type flaws map[FlawKind]*Flaw
 
 func (f *flaws) add(kind FlawKind, kindOfProvider string) {
@@ -219,9 +220,9 @@ func (f *flaws) add(kind FlawKind, kindOfProvider string) {
 	}
 }
 
-// of are the flaws of a state that the given version of Terraform wrote. Before 0.14 legacy
-// addresses were in order, or were repaired by the next init: they are a flaw only where
-// a newer release is to use the state.
+// of returns the flaws of a state written by this Terraform version. Before 0.14 legacy
+// addresses were valid, or repaired by the next init: they are a flaw only if a newer
+// release is to use the state.
 func (f flaws) of(wrote string) (all []Flaw, legacy *Flaw) {
 	for _, kind := range flawOrder {
 		switch flaw := f[kind]; {
@@ -235,8 +236,8 @@ func (f flaws) of(wrote string) (all []Flaw, legacy *Flaw) {
 	return all, legacy
 }
 
-// noLegacyProviders is the first version of Terraform that does not look up the namespaces
-// of legacy providers.
+// noLegacyProviders is the first version of Terraform that does not look up the
+// namespaces of legacy providers.
 var noLegacyProviders = version.Must(version.NewVersion("0.14.0"))
 
 func writtenSince(wrote string, since *version.Version) bool {
@@ -244,7 +245,7 @@ func writtenSince(wrote string, since *version.Version) bool {
 	return err == nil && v.Core().GreaterThanOrEqual(since)
 }
 
-// isVersion reports whether Terraform can parse what a state says of the version that wrote it.
+// isVersion reports whether Terraform can parse text as the version that wrote a state.
 func isVersion(text string) bool {
 	if text == "" || isPlainVersion(text) {
 		return true
@@ -253,7 +254,7 @@ func isVersion(text string) bool {
 	return err == nil
 }
 
-// isPlainVersion reports whether a text is three short numbers with dots between them.
+// isPlainVersion reports whether a text is three short numbers separated by dots.
 func isPlainVersion(text string) bool {
 	dots, digits := 0, 0
 	for i := range len(text) {
@@ -269,17 +270,17 @@ func isPlainVersion(text string) bool {
 	return dots == 2 && digits > 0
 }
 
-// A providerVerdict is what Terraform makes of a resource's provider.
+// A providerVerdict is how Terraform treats a resource's provider.
 type providerVerdict struct {
-	flaw FlawKind // "" for none
-	kind string   // the type of a legacy provider
+	flaw FlawKind // "" if there is none
+	kind string   // type of a legacy provider
 }
 
-// maxVerdicts bounds how many verdicts are kept.
+// maxVerdicts limits how many verdicts are kept.
 const maxVerdicts = 4096
 
-// judgeProvider says what Terraform makes of "provider" on a resource of format 4. Most
-// resources of a state name one of few providers.
+// judgeProvider returns how Terraform treats the "provider" of a format 4 resource. Most
+// resources of a state name one of a few providers.
 func (d *document) judgeProvider(configuration []byte) providerVerdict {
 	if plainProvider(configuration) {
 		return providerVerdict{}
@@ -316,7 +317,7 @@ func verdictOn(configuration []byte) providerVerdict {
 		}
 	}
 	switch step := rest[1].(type) {
-	case hcl.TraverseAttr: // provider.aws, of Terraform up to 0.12
+	case hcl.TraverseAttr: // provider.aws, up to Terraform 0.12
 		if step.Name == "terraform" {
 			return providerVerdict{}
 		}
@@ -342,8 +343,8 @@ func verdictOn(configuration []byte) providerVerdict {
 	return invalid
 }
 
-// judgeResource does with a resource of format 4 what Terraform does when it builds its
-// state: it refuses it, drops it, or takes it with its objects.
+// judgeResource treats a format 4 resource as Terraform does when it loads a state: it
+// rejects it, drops it, or keeps it with its objects.
 func (d *document) judgeResource() {
 	r, t := &d.resource, &d.current
 	switch string(r.mode) {
@@ -352,16 +353,16 @@ func (d *document) judgeResource() {
 		t.refuse(d.refuse(KindRefusedContent, `a resource has no "mode"`, r.at))
 		return
 	default:
-		t.refuse(d.refuse(KindRefusedContent, `the "mode" of a resource is neither "managed" nor "data"`, r.at))
+		t.refuse(d.refuse(KindRefusedContent, `a resource's "mode" is neither "managed" nor "data"`, r.at))
 		return
 	}
 	module, isModule := d.moduleOf(r)
 	if !isModule {
-		t.refuse(d.refuse(KindRefusedContent, `the "module" of a resource is not the address of a module`, r.at))
+		t.refuse(d.refuse(KindRefusedContent, `a resource's "module" is not a module address`, r.at))
 		return
 	}
 	verdict := providerVerdict{}
-	if r.providerTail == 0 { // what is long is not parsed
+	if r.providerTail == 0 { // long texts are not parsed
 		verdict = d.judgeProvider(r.provider)
 	}
 	if verdict.flaw == FlawNoProvider && r.instanceProviders > 0 {
@@ -388,8 +389,9 @@ func (d *document) judgeResource() {
 	}
 }
 
-// moduleOf is the module of a resource as Terraform writes its address; of many resources
-// it is the same. It reports false if Terraform cannot parse it. What is long is not parsed.
+// moduleOf returns the module of a resource in Terraform's spelling. It reports false if
+// Terraform cannot parse it. Long texts are not parsed. Most resources have the same
+// module as the one before.
 func (d *document) moduleOf(r *resource) (module []byte, ok bool) {
 	if len(r.module) == 0 || r.moduleTail != 0 {
 		return r.module, true
@@ -407,8 +409,8 @@ func (d *document) moduleOf(r *resource) (module []byte, ok bool) {
 	return d.canonical, true
 }
 
-// addressOf hashes what Terraform tells resources apart by: the module's address, and the
-// text that the mode, the type and the name make together.
+// addressOf hashes what identifies a resource to Terraform: the module's address, and the
+// text formed by the mode, the type and the name.
 func (d *document) addressOf(r *resource, module []byte) uint64 {
 	d.scratch = appendLong(d.scratch[:0], module)
 	if string(r.mode) == "data" {
@@ -424,12 +426,12 @@ func (d *document) addressOf(r *resource, module []byte) uint64 {
 	return address
 }
 
-// soleObject stands for the hash of what tells an instance from the others where nothing does:
+// soleObject stands for the hash of an instance's identity if there is nothing to hash:
 // most resources have one instance.
 const soleObject = 0x5851f42d4c957f2d
 
-// judgeInstance says why Terraform would refuse an element of "instances", and notes what
-// makes it one of its kind.
+// judgeInstance records why Terraform would reject an element of "instances", and what
+// identifies the element.
 func (d *document) judgeInstance(at int64) {
 	i, r := &d.instance, &d.resource
 	detail := ""
@@ -441,9 +443,9 @@ func (d *document) judgeInstance(at int64) {
 	case len(i.status) > 0 && string(i.status) != "tainted":
 		detail = `a "status" is not "tainted"`
 	case i.badDependency:
-		detail = `"dependencies" holds what is not the address of a resource`
+		detail = `"dependencies" contains an invalid resource address`
 	case len(i.deposed) > 0 && len(i.deposed) != deposedKeyLength:
-		detail = `a "deposed" key does not have 8 characters`
+		detail = `a "deposed" key is not 8 characters long`
 	}
 	if detail != "" && r.refusal == nil {
 		r.refusal = d.refuse(KindRefusedContent, detail, at)
@@ -464,5 +466,5 @@ func (d *document) judgeInstance(at int64) {
 	r.objects = append(r.objects, object)
 }
 
-// deposedKeyLength is how long the keys of deposed objects are.
+// deposedKeyLength is the length of a deposed object's key.
 const deposedKeyLength = 8

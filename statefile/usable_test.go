@@ -10,7 +10,7 @@ import (
 	"tfhaul/statefile"
 )
 
-// What Terraform makes of each of these states is held against the real one in e2e/terraform.
+// e2e/terraform compares the results for each of these states with the real Terraform.
 func TestStatesThatTerraformCannotUse(t *testing.T) {
 	for _, c := range slices.Concat(fixtures.CraftedStates(), fixtures.HostileStates()) {
 		t.Run(c.Name, func(t *testing.T) {
@@ -36,7 +36,7 @@ func TestStatesThatTerraformCannotUse(t *testing.T) {
 	}
 }
 
-// read is the Snapshot of a crafted state, with changes to its text.
+// read returns the Snapshot of a crafted state, with changes to its text.
 func read(t *testing.T, name string, changes ...string) *statefile.Snapshot {
 	t.Helper()
 	for _, c := range fixtures.CraftedStates() {
@@ -48,13 +48,13 @@ func read(t *testing.T, name string, changes ...string) *statefile.Snapshot {
 			return s
 		}
 	}
-	t.Fatalf("no state is crafted as %q", name)
+	t.Fatalf("there is no crafted state %q", name)
 	return nil
 }
 
-// TestNoAdviceLosesResources: where Terraform drops some of the resources, a command that
-// repairs the others would write the state without them.
-func TestNoAdviceLosesResources(t *testing.T) {
+// If Terraform drops some resources, a command that repairs the others would write the
+// state without them.
+func TestAdviceNeverLosesResources(t *testing.T) {
 	const mixed = "providers of 0.12 and 0.13, and one that cannot be parsed"
 	for _, wrote := range []string{"1.11.4", "0.13.5"} {
 		s := read(t, mixed, "1.11.4", wrote)
@@ -72,8 +72,8 @@ func TestNoAdviceLosesResources(t *testing.T) {
 	}
 }
 
-// TestLegacyProvidersOfOldReleases: what Terraform 0.13 and older wrote is in order for them,
-// and stops every newer release.
+// States of Terraform 0.13 and older are valid for those releases, but every newer
+// release fails on them.
 func TestLegacyProvidersOfOldReleases(t *testing.T) {
 	const repairsAWS = `"terraform init", which connects to the backend before it fails, then "terraform state replace-provider registry.terraform.io/-/aws registry.terraform.io/hashicorp/aws"`
 	for _, test := range []struct {
@@ -92,7 +92,7 @@ func TestLegacyProvidersOfOldReleases(t *testing.T) {
 		s := read(t, test.name, "1.11.4", test.wrote)
 		reason, advice := s.LegacyProviders()
 		if _, _, unusable := s.Unusable(); unusable {
-			t.Errorf("%s by %s cannot be used at all", test.name, test.wrote)
+			t.Errorf("%s by %s is unusable", test.name, test.wrote)
 		}
 		if test.legacy != strings.Contains(reason, `"Invalid legacy provider address"): it names the provider aws without a namespace.`) || test.legacy != strings.Contains(advice, repairsAWS) {
 			t.Errorf("%s by %s: %q %q", test.name, test.wrote, reason, advice)

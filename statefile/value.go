@@ -4,7 +4,7 @@ import (
 	"strconv"
 )
 
-// objectOf is members for a value that formats f take to be an object or null.
+// objectOf is members for a value that must be an object or null in formats f.
 func (d *document) objectOf(f formats, name string, member func(key []byte) error) error {
 	if !d.expect('{', f, name) {
 		return d.skip()
@@ -12,7 +12,7 @@ func (d *document) objectOf(f formats, name string, member func(key []byte) erro
 	return d.members(member)
 }
 
-// arrayOf is elements for a value that formats f take to be an array or null.
+// arrayOf is elements for a value that must be an array or null in formats f.
 func (d *document) arrayOf(f formats, name string, element func() error) error {
 	if !d.expect('[', f, name) {
 		return d.skip()
@@ -20,8 +20,8 @@ func (d *document) arrayOf(f formats, name string, element func() error) error {
 	return d.elements(element)
 }
 
-// text reads a value that formats f take to be a string. As in encoding/json,
-// null leaves into as it is.
+// text reads a value that must be a string in formats f. As in encoding/json, null leaves
+// into unchanged.
 func (d *document) text(f formats, name string, into *string) error {
 	if !d.expect('"', f, name) {
 		return d.skip()
@@ -32,15 +32,15 @@ func (d *document) text(f formats, name string, into *string) error {
 		return err
 	}
 	if long {
-		d.refuseType(f, d.refuse(KindWrongType, `"`+name+`" is longer than any real one`, at))
+		d.refuseType(f, d.refuse(KindWrongType, `"`+name+`" is too long`, at))
 		return nil
 	}
 	*into = string(text)
 	return nil
 }
 
-// bytesOf is text for values that are looked at and forgotten. Of one that is long they
-// are the beginning.
+// bytesOf is text for values that are checked and then forgotten. Of a long value it
+// keeps the beginning.
 func (d *document) bytesOf(f formats, name string, into *[]byte) error {
 	if !d.expect('"', f, name) {
 		return d.skip()
@@ -50,7 +50,7 @@ func (d *document) bytesOf(f formats, name string, into *[]byte) error {
 	return err
 }
 
-// identifying is bytesOf for a text that tells things apart: tail is a hash of what
+// identifying is bytesOf for a text that identifies something: tail is a hash of what
 // follows the beginning of a long one.
 func (d *document) identifying(f formats, name string, into *[]byte, tail *uint64) error {
 	if !d.expect('"', f, name) {
@@ -61,7 +61,7 @@ func (d *document) identifying(f formats, name string, into *[]byte, tail *uint6
 	return err
 }
 
-// flag reads a value that formats f take to be true or false.
+// flag reads a value that must be true or false in formats f.
 func (d *document) flag(f formats, name string, into *bool) error {
 	switch d.peek() {
 	case 't':
@@ -74,21 +74,21 @@ func (d *document) flag(f formats, name string, into *bool) error {
 	return d.skip()
 }
 
-// check reads a value that formats f take to be of the kind, and does not look at it.
+// check reads a value that must be of the kind in formats f, and ignores it.
 func (d *document) check(kind byte, f formats, name string) error {
 	d.expect(kind, f, name)
 	return d.skip()
 }
 
-// expect reports whether the next value is of the kind. If it is neither that
-// nor null, the formats f are marked as refusing the file.
+// expect reports whether the next value is of the kind. If it is neither that nor null,
+// formats f refuse the file.
 func (d *document) expect(kind byte, f formats, name string) bool {
 	next := d.peek()
 	switch next {
 	case kind:
 		return true
 	case 'n', 0:
-		// Null leaves a value as it is; what is no JSON is found when it is read.
+		// Null leaves a value unchanged. Invalid JSON is found when the value is read.
 		return false
 	}
 	for format := range d.typeErrors {
@@ -104,7 +104,7 @@ var kindNames = map[byte]string{
 	'"': "a string", '0': "a number", 't': "true or false", '{': "an object", '[': "an array",
 }
 
-// refuseType notes for the formats f that Terraform refuses the file.
+// refuseType records that Terraform rejects the file in formats f.
 func (d *document) refuseType(f formats, refusal *Error) {
 	for format := range d.typeErrors {
 		if f&(1<<format) != 0 && d.typeErrors[format] == nil {
@@ -113,7 +113,7 @@ func (d *document) refuseType(f formats, refusal *Error) {
 	}
 }
 
-// parseUint reads a whole number as encoding/json reads it into a uint64.
+// parseUint parses a whole number the way encoding/json decodes into a uint64.
 func parseUint(literal []byte) (n uint64, ok bool) {
 	n, err := strconv.ParseUint(string(literal), 10, 64)
 	return n, err == nil

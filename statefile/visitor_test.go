@@ -13,7 +13,7 @@ import (
 	ctyjson "github.com/zclconf/go-cty/cty/json"
 )
 
-// A visit keeps what a visitor is told.
+// A visit records what a visitor gets.
 type visit struct {
 	resources []statefile.Resource
 	outputs   []statefile.Output
@@ -36,7 +36,7 @@ func visitAll(t *testing.T, data []byte) (v visit) {
 
 const builtin = "terraform.io/builtin/terraform"
 
-func TestVisitorIsToldOfResourcesAndOutputs(t *testing.T) {
+func TestVisitorGetsResourcesAndOutputs(t *testing.T) {
 	const providers = "registry.terraform.io/hashicorp/"
 	for sample, want := range map[string]visit{
 		"v4-deposed.tfstate": {resources: []statefile.Resource{
@@ -97,7 +97,7 @@ func TestVisitorIsToldOfResourcesAndOutputs(t *testing.T) {
 	})
 }
 
-func TestOutputsThatHoldNothingAreKnown(t *testing.T) {
+func TestEmptyOutputs(t *testing.T) {
 	for value, want := range map[string]bool{
 		`""`: true, `null`: true, `[]`: true, `{}`: true,
 		`"a"`: false, `[1]`: false, `[""]`: false, `{"a":null}`: false, `12`: false, `0`: false, `false`: false,
@@ -107,13 +107,13 @@ func TestOutputsThatHoldNothingAreKnown(t *testing.T) {
 			`{"version":3,"modules":[{"path":["root"],"outputs":{"x":{"value": ` + value + ` ,"type":"string"}}}]}`,
 		} {
 			if got := visitAll(t, []byte(state)); len(got.outputs) != 1 || got.outputs[0].Empty != want {
-				t.Errorf("the value %s is taken for %+v", value, got.outputs)
+				t.Errorf("SecretShape and names of the value %s: got %+v", value, got.outputs)
 			}
 		}
 	}
 }
 
-func TestSecretsInOutputsAreKnownByTheirShape(t *testing.T) {
+func TestSecretShape(t *testing.T) {
 	for value, want := range map[string]string{
 		`"` + fixtures.SecretAWSKeyID + `"`:                                                                       "AWS access key",
 		`"` + fixtures.SecretGitHub + `"`:                                                                         "GitHub token",
@@ -177,13 +177,13 @@ func TestSecretsInOutputsAreKnownByTheirShape(t *testing.T) {
 		} {
 			got := visitAll(t, []byte(state))
 			if len(got.outputs) != 1 || got.outputs[0].SecretShape != want {
-				t.Errorf("a value that should be taken for %q is taken for %+v", want, got.outputs)
+				t.Errorf("want SecretShape %q, got %+v", want, got.outputs)
 			}
 		}
 	}
 }
 
-// typeOf is the type that Terraform writes beside a value.
+// typeOf returns the type that Terraform writes for a value.
 func typeOf(value string) string {
 	t, err := ctyjson.ImpliedType([]byte(value))
 	if err != nil {
