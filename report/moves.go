@@ -178,10 +178,14 @@ func (s Style) sentences(b *bytes.Buffer, results []migrate.Result, prefix strin
 	type said struct{ text, nameless, of string }
 	var all []said
 	var commands []string
+	nameless := map[string]string{} // of the same text always the same, whatever move it is about
 	for _, r := range results {
 		commands = append(commands, r.UnlockCommand)
 		for _, text := range attentionTexts(r) {
-			all = append(all, said{text, withoutNames(r, text), calledIn(r, prefix)})
+			if _, known := nameless[text]; !known {
+				nameless[text] = withoutNames(r, text)
+			}
+			all = append(all, said{text, nameless[text], calledIn(r, prefix)})
 		}
 	}
 	groups := GroupBy(all, func(s said) string { return s.nameless })

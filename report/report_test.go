@@ -285,6 +285,9 @@ func TestSentencesAboutManyMoves(t *testing.T) {
 		command := "tfhaul unlock " + host + name + " --haul h"
 		many = append(many, migrate.Result{Source: name, Target: host + name, Outcome: migrate.Refused, Code: migrate.CodeUnproven, UnlockCommand: command, Locked: true, Message: "Still locked. To free it: " + command})
 	}
+	for _, name := range []string{"x/one.tfstate", "y/one.tfstate"} {
+		many = append(many, migrate.Result{Source: name, Target: host + "one", Outcome: migrate.Refused, Code: migrate.CodeCollision, Message: "Two go into one: x/one.tfstate, y/one.tfstate."})
+	}
 	for name, write := range map[string]func(*bytes.Buffer) error{
 		"moves": func(b *bytes.Buffer) error { return report.Moves(b, report.Style{}, many) },
 		"plan":  func(b *bytes.Buffer) error { return report.Plan(b, report.Style{}, report.Haul{Results: many}) },
@@ -293,7 +296,7 @@ func TestSentencesAboutManyMoves(t *testing.T) {
 		if err := write(&b); err != nil {
 			t.Fatal(err)
 		}
-		for _, want := range []string{"App and 2 more: Workspace acme/App not found", "own-0: Reason 0.", "own-4: Reason 4.", "unlock " + host + "a --haul", "unlock " + host + "b --haul"} {
+		for _, want := range []string{"App and 2 more: Workspace acme/App not found", "one and 1 more: Two go", "own-0: Reason 0.", "own-4: Reason 4.", "unlock " + host + "a --haul", "unlock " + host + "b --haul"} {
 			if !strings.Contains(b.String(), want) {
 				t.Errorf("%s does not say %q:\n%s", name, want, b.String())
 			}
