@@ -1,4 +1,4 @@
-// Package browser opens the pages that tfhaul makes in a real, headless browser.
+// Package browser opens tfhaul's HTML pages in a real headless browser.
 package browser
 
 import (
@@ -31,17 +31,17 @@ import (
 	tfhaulpage "tfhaul/report/page"
 )
 
-// A tab is a page in the browser, and what went wrong in it.
+// A tab is a page in the browser, and the problems in it.
 type tab struct {
 	context.Context
 	t *testing.T
 
 	mu       sync.Mutex
-	requests []string // URLs that were asked for
-	trouble  []string // errors, messages on the console, dialogs
+	requests []string // requested URLs
+	trouble  []string // errors, console messages, dialogs
 }
 
-// browser finds one; without one the test is skipped, and says so.
+// browser finds a browser, and skips the test with a message if there is none.
 func browser(t *testing.T) string {
 	t.Helper()
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "chrome"} {
@@ -53,7 +53,7 @@ func browser(t *testing.T) string {
 	return ""
 }
 
-// open opens what write writes, from a file.
+// open writes a page with write and opens the file.
 func open(t *testing.T, name string, write func(io.Writer) error) *tab {
 	t.Helper()
 	path := browser(t)
@@ -67,11 +67,11 @@ func open(t *testing.T, name string, write func(io.Writer) error) *tab {
 	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.WindowSize(1360, 900), chromedp.Flag("disable-dev-shm-usage", true))
 	if os.Geteuid() == 0 {
-		options = append(options, chromedp.NoSandbox) // which root cannot have
+		options = append(options, chromedp.NoSandbox) // which does not work for root
 	}
 	allocator, cancel := chromedp.NewExecAllocator(t.Context(), options...)
 	t.Cleanup(cancel)
-	ctx, cancel := chromedp.NewContext(allocator, chromedp.WithErrorf(func(string, ...any) {})) // it complains of events that it is too old to know
+	ctx, cancel := chromedp.NewContext(allocator, chromedp.WithErrorf(func(string, ...any) {})) // it complains about events that are newer than itself
 	t.Cleanup(cancel)
 	ctx, cancel = context.WithTimeout(ctx, 2*time.Minute)
 	t.Cleanup(cancel)
@@ -99,14 +99,14 @@ func (b *tab) observe(event any) {
 	}
 }
 
-// mustBeQuiet wants no request but the one for the file, and nothing to complain of:
-// not of the content security policy, either.
+// mustBeQuiet fails if the page made a request other than the one for the file, or caused
+// an error, such as one of the content security policy.
 func (b *tab) mustBeQuiet(file string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, url := range b.requests {
 		if !strings.HasSuffix(url, filepath.Base(file)) {
-			b.t.Errorf("the page asked for %s", url)
+			b.t.Errorf("the page requested %s", url)
 		}
 	}
 	for _, what := range b.trouble {
@@ -139,7 +139,7 @@ func js[T any](b *tab, expression string) T {
 	return v
 }
 
-// must wants an expression to be true; soon it may become so.
+// must fails unless an expression is true; soon waits for it to become true.
 func (b *tab) must(expression string) {
 	b.t.Helper()
 	if !js[bool](b, expression) {
@@ -152,13 +152,13 @@ func (b *tab) soon(expression string) {
 	b.do(chromedp.Poll(expression, nil, chromedp.WithPollingTimeout(20*time.Second)))
 }
 
-// shot keeps a picture in the directory TFHAUL_SCREENSHOTS, to be looked at.
+// shot saves a screenshot in the directory TFHAUL_SCREENSHOTS.
 func (b *tab) shot(name, scheme string) {
 	b.t.Helper()
 	var png []byte
 	b.do(emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}), chromedp.CaptureScreenshot(&png))
 	if len(png) < 10_000 {
-		b.t.Errorf("the picture of %s has %d bytes", name, len(png))
+		b.t.Errorf("the screenshot %s has %d bytes", name, len(png))
 	}
 	if dir := os.Getenv("TFHAUL_SCREENSHOTS"); dir != "" {
 		if err := os.WriteFile(filepath.Join(dir, name+"-"+scheme+".png"), png, 0o600); err != nil {
@@ -169,7 +169,7 @@ func (b *tab) shot(name, scheme string) {
 
 const states = 5000
 
-// many is an inventory of 5,000 states, some of them with findings.
+// many is an inventory of 5,000 states, some with findings.
 func many() *audit.Inventory {
 	taken := time.Date(2026, 3, 1, 10, 15, 0, 0, time.UTC)
 	i := &audit.Inventory{Taken: taken, Sources: []string{"s3://acme-tfstate/"}}
@@ -206,7 +206,7 @@ func TestPageOfManyStates(t *testing.T) {
 	}
 
 	b.must(shown + ` === "5,000 in all"`)
-	// No lag by construction: of the rows only those in sight, and some more, are in the document.
+	// No lag, by construction: the document has only the visible rows and a few more.
 	if n := js[int](b, rowCount); n == 0 || n > 400 {
 		t.Errorf("%d rows were drawn at first", n)
 	}
@@ -236,7 +236,7 @@ func TestPageOfManyStates(t *testing.T) {
 		b.must(shown + ` === "1 of 5,000"`)
 		b.do(chromedp.Click("#clear", chromedp.ByQuery))
 		b.must(shown + ` === "5,000 in all"`)
-		t.Logf("a key in the search of 5,000 rows takes %.1f ms", js[float64](b, `(() => {
+		t.Logf("one key press in the search of 5,000 rows takes %.1f ms", js[float64](b, `(() => {
 			const e = document.getElementById("search"), t = performance.now();
 			for (const v of ["s", "se", "ser", "serv", "servi"]) { e.value = v; e.dispatchEvent(new Event("input")); }
 			const took = (performance.now() - t) / 5;
@@ -256,7 +256,7 @@ func TestPageOfManyStates(t *testing.T) {
 			s.dispatchEvent(new Event("change")); })()`, nil))
 		b.must(fmt.Sprintf(`%s === "%d of 5,000"`, shown, want))
 		b.do(chromedp.Click("#clear", chromedp.ByQuery))
-		// A bar filters, too.
+		// A bar is also a filter.
 		b.do(chromedp.Click(`//figure//a[text()="hashicorp/google"]`, chromedp.BySearch))
 		b.soon(shown + ` === "1,667 of 5,000"`)
 		b.do(chromedp.Click("#clear", chromedp.ByQuery))
@@ -266,7 +266,7 @@ func TestPageOfManyStates(t *testing.T) {
 		b.do(chromedp.Evaluate(`document.getElementById("end").scrollIntoView()`, nil))
 		b.soon(fmt.Sprintf("%s > %d", rowCount, before))
 	})
-	b.run("shows a state's section by keyboard", func(t *testing.T) {
+	b.run("opens a state's section by keyboard", func(t *testing.T) {
 		b.do(chromedp.Evaluate(`document.querySelector("#rows tbody a").focus()`, nil), chromedp.KeyEvent(kb.Enter))
 		b.soon(`document.getElementById("one").open`)
 		b.must(`document.getElementById("one-title").textContent.startsWith("s3://acme-tfstate/")`)
@@ -283,7 +283,7 @@ func TestPageOfManyStates(t *testing.T) {
 		b.do(chromedp.KeyEvent(kb.Escape))
 		b.soon(`!document.getElementById("one").open`)
 	})
-	b.run("says what it is to a screen reader", func(t *testing.T) {
+	b.run("describes itself to a screen reader", func(t *testing.T) {
 		b.must(`document.documentElement.lang === "en"`)
 		b.must(`[...document.querySelectorAll("#rows th")].every(th => th.scope === "col")`)
 		b.must(`[...document.querySelectorAll("input, select")].every(e => e.labels.length === 1 && e.labels[0].textContent.trim() !== "")`)
@@ -311,16 +311,16 @@ func TestPageOfALandscapeHoldsNoSecret(t *testing.T) {
 	b := open(t, "audit.html", func(w io.Writer) error { return tfhaulpage.Audit(w, i) })
 	b.shot("audit-5", "light")
 	b.shot("audit-5", "dark")
-	// On paper everything is there: all rows, all findings, a section for each state.
+	// The printed page has everything: all rows, all findings, a section for each state.
 	b.do(chromedp.Evaluate(`dispatchEvent(new Event("beforeprint"))`, nil))
 	b.must(fmt.Sprintf(`document.querySelectorAll("#rows tbody tr").length === %d`, len(i.Snapshots)))
 	b.must(fmt.Sprintf(`document.querySelectorAll("#sections .state").length === %d`, len(i.Snapshots)))
 	b.must(`document.querySelectorAll("details:not([open])").length === 0`)
-	b.run("a printed table has room for names, and heads that every page repeats", func(t *testing.T) {
+	b.run("prints with room for names, and repeats heads on every page", func(t *testing.T) {
 		b.do(emulation.SetEmulatedMedia().WithMedia("print"), chromedp.EmulateViewport(700, 1000))
 		b.must(`document.querySelector("#rows td.name").offsetWidth > 0.3 * document.getElementById("rows").offsetWidth`)
 		b.must(`document.getElementById("rows").offsetWidth <= innerWidth`)
-		// Chromium draws buttons in the head on the first page alone.
+		// Chromium draws buttons in the head only on the first page.
 		b.must(`[...document.querySelectorAll("#rows th")].every(th => th.innerText === "" && getComputedStyle(th, "::before").content === JSON.stringify(th.textContent))`)
 		b.do(emulation.SetEmulatedMedia().WithMedia(""), chromedp.EmulateViewport(1360, 900))
 	})
@@ -328,7 +328,7 @@ func TestPageOfALandscapeHoldsNoSecret(t *testing.T) {
 	b.do(chromedp.Evaluate(`dispatchEvent(new Event("afterprint"))`, nil))
 	for n, secret := range fixtures.PlantedSecrets() {
 		if strings.Contains(text, secret) {
-			t.Errorf("planted secret number %d is in the page", n)
+			t.Errorf("planted secret %d is in the page", n)
 		}
 	}
 	var pdf []byte
@@ -337,11 +337,11 @@ func TestPageOfALandscapeHoldsNoSecret(t *testing.T) {
 		return err
 	}))
 	if !bytes.HasPrefix(pdf, []byte("%PDF")) {
-		t.Errorf("printing made %d bytes that are no PDF", len(pdf))
+		t.Errorf("printing produced %d bytes that are not a PDF", len(pdf))
 	}
 }
 
-// hostile is what a name may hold to make a page do something.
+// hostile names try to make a page run something.
 var hostile = []string{
 	"</script><script>alert(1)</script>", "<img src=x onerror=alert(1)>", `"><svg onload=alert(1)>`, "javascript:alert(1)", "{{constructor.constructor('alert(1)')()}}",
 	"\u2028alert(1)", "<!--<script>", "]]><script>alert(1)</script>", "<a href=//example.com>x</a>", "<link rel=stylesheet href=//example.com/x.css>",
@@ -361,7 +361,8 @@ func TestHostileNamesDoNothing(t *testing.T) {
 		"haul.html":  func(w io.Writer) error { return tfhaulpage.Haul(w, h) },
 	} {
 		b := open(t, name, write)
-		// Every section is drawn once; what runs in it, or is asked for, fails the test.
+		// Every section is shown once; anything that runs or is requested in it fails the
+		// test.
 		b.do(chromedp.Evaluate(`dispatchEvent(new Event("beforeprint"))`, nil))
 		b.must(`document.querySelectorAll("script").length === 2 && document.querySelectorAll("img, link, iframe, object, embed").length === 0`)
 		b.must(`document.querySelector("#rows tbody").textContent.includes("<img src=x onerror=alert(1)>")`)
@@ -377,7 +378,7 @@ func TestPageOfAHaul(t *testing.T) {
 		case n%90 == 0:
 			r.Outcome, r.Relation, r.Code, r.Message = migrate.Refused, migrate.Stale, migrate.CodeStale, "The workspace holds a newer serial."
 		case n%130 == 0:
-			r.Outcome, r.Code, r.Message = migrate.Failed, migrate.CodeUnreachable, "The server did not answer."
+			r.Outcome, r.Code, r.Message = migrate.Failed, migrate.CodeUnreachable, "The server did not respond."
 		}
 		h.Results = append(h.Results, r)
 	}

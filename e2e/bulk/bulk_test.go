@@ -1,9 +1,9 @@
 //go:build unix
 
-// Package bulk carries hauls out with the real program and lets happen to them what
-// happens on a weekend: it is killed, two of it run at once, the token expires, the
-// server breaks down, the disk fills up. Whatever happens, the same command with the
-// same journal brings the haul to its end.
+// Package bulk runs hauls with the real program under the accidents of a long weekend: the
+// program is killed, two instances run concurrently, the token expires, the server fails,
+// the disk fills up. In every case the same command with the same journal finishes the
+// haul.
 package bulk
 
 import (
@@ -38,7 +38,7 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	// A directory that stays harms nobody.
+	// A directory that is left behind does no harm.
 	defer func() { _ = os.RemoveAll(dir) }()
 	program = filepath.Join(dir, "tfhaul")
 	if out, err := exec.Command("go", "build", "-buildvcs=false", "-o", program, "tfhaul").CombinedOutput(); err != nil {
@@ -48,7 +48,7 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// A stage is a server, and a directory of states that are to go there.
+// A stage is a server, and a directory of states to migrate to it.
 type stage struct {
 	t *testing.T
 	*tfesim.Server
@@ -58,8 +58,8 @@ type stage struct {
 	states  map[string][]byte // by workspace
 }
 
-// newStage plants n states. Their workspaces are there, but for every tenth, which
-// the haul is to make.
+// newStage writes n states. Their workspaces exist, except every tenth, which the haul must
+// create.
 func newStage(t *testing.T, n int, o tfesim.Options) *stage {
 	t.Helper()
 	o.Organizations = []string{org}
@@ -105,7 +105,7 @@ func newStage(t *testing.T, n int, o tfesim.Options) *stage {
 	return s
 }
 
-// command prepares the haul with a journal.
+// command returns the haul's command with a journal.
 func (s *stage) command(journal string, more ...string) *exec.Cmd {
 	args := append([]string{"migrate", s.dir, "--target", org, "--create", "--yes", "--json", "--journal", journal}, more...)
 	cmd := exec.CommandContext(s.t.Context(), program, args...)
@@ -113,7 +113,7 @@ func (s *stage) command(journal string, more ...string) *exec.Cmd {
 	return cmd
 }
 
-// A result is what a run of the program said at its end.
+// A result is the final output of a run of the program.
 type result struct {
 	code     int
 	Summary  map[string]int
@@ -123,7 +123,7 @@ type result struct {
 	log      string
 }
 
-// finish runs a command to its end and reads its document.
+// finish runs a command to its end and decodes its document.
 func (s *stage) finish(cmd *exec.Cmd) result {
 	s.t.Helper()
 	var stdout, stderr bytes.Buffer
@@ -142,40 +142,39 @@ func (s *stage) finish(cmd *exec.Cmd) result {
 
 func tail(text string) string { return text[max(0, len(text)-3000):] }
 
-// wantTrue fails unless what a result says of each workspace is so at the server.
+// wantTrue fails unless the server agrees with what a result reports about each workspace.
 func (s *stage) wantTrue(r result) {
 	s.t.Helper()
 	if len(r.Moves) != len(s.states) {
-		s.t.Errorf("it tells of %d moves, want %d", len(r.Moves), len(s.states))
+		s.t.Errorf("it reports %d moves, want %d", len(r.Moves), len(s.states))
 	}
 	for _, m := range r.Moves {
 		name := filepath.Base(m.Target)
 		held, _, there := s.Current(org, name)
 		if m.Outcome == "moved" && (!there || !bytes.Equal(held, s.states[name])) {
-			s.t.Errorf("%s is said to be moved, and is not", name)
+			s.t.Errorf("%s is reported as moved, but is not", name)
 		}
 		if there && m.Outcome != "moved" && m.Outcome != "already-there" && m.Code != "lock-left" && m.Code != "unproven" && !slices.Contains(r.Locked, m.Target) {
-			s.t.Errorf("%s holds a state, and is said to be %s/%s: %s", name, m.Outcome, m.Code, m.Message)
+			s.t.Errorf("%s has a state, but is reported as %s/%s: %s", name, m.Outcome, m.Code, m.Message)
 		}
 	}
 	for _, name := range s.Locked(org) {
 		if !slices.ContainsFunc(r.Locked, func(target string) bool { return filepath.Base(target) == name }) {
-			s.t.Errorf("%s is locked, and nobody is told", name)
+			s.t.Errorf("%s is locked, but not reported", name)
 		}
 	}
 }
 
-// wantAll fails unless every workspace holds its state, which came there once, and
-// none is locked.
+// wantAll fails unless every workspace has its state, stored once, and none is locked.
 func (s *stage) wantAll() {
 	s.t.Helper()
 	for name, want := range s.states {
 		held, _, ok := s.Current(org, name)
 		if !ok || !bytes.Equal(held, want) {
-			s.t.Errorf("%s does not hold its state", name)
+			s.t.Errorf("%s does not have its state", name)
 		}
 		if n := len(s.Versions(org, name)); n != 1 {
-			s.t.Errorf("%s has %d state versions: the move was not done once", name, n)
+			s.t.Errorf("%s has %d state versions: the move did not happen exactly once", name, n)
 		}
 	}
 	if locked := s.Locked(org); len(locked) > 0 {
@@ -183,29 +182,29 @@ func (s *stage) wantAll() {
 	}
 }
 
-// wantVerified fails unless verify finds everything where the journal says it is.
+// wantVerified fails unless verify finds everything as journaled.
 func (s *stage) wantVerified(journal string) {
 	s.t.Helper()
 	cmd := exec.CommandContext(s.t.Context(), program, "verify", "--json", journal)
 	cmd.Env = s.environ
 	if r := s.finish(cmd); r.code != 0 || r.Summary["already-there"] != len(s.states) {
-		s.t.Errorf("verify ends with %d: %v\n%s", r.code, r.Summary, tail(r.log))
+		s.t.Errorf("verify exits with %d: %v\n%s", r.code, r.Summary, tail(r.log))
 	}
 }
 
-// continued has the same command run again, and everything end well.
+// continued runs the same command again and expects success.
 func (s *stage) continued(more ...string) {
 	s.t.Helper()
 	r := s.finish(s.command(s.journal, more...))
 	if r.code != 0 {
-		s.t.Errorf("continued, it ends with %d: %v\n%s", r.code, r.Summary, tail(r.log))
+		s.t.Errorf("the continued haul exits with %d: %v\n%s", r.code, r.Summary, tail(r.log))
 	}
 	s.wantTrue(r)
 	s.wantAll()
 	s.wantVerified(s.journal)
 }
 
-// A haul that is killed ten times, wherever it happens to be, ends as if it had not been.
+// A haul that is killed ten times, at arbitrary moments, ends as if it had not been.
 func TestKilledTenTimes(t *testing.T) {
 	for _, server := range []tfesim.Personality{tfesim.TFE, tfesim.HCP} {
 		t.Run(server.String(), func(t *testing.T) {
@@ -219,7 +218,7 @@ func TestKilledTenTimes(t *testing.T) {
 			random := rand.New(rand.NewPCG(4, uint64(server)))
 			died, alive := 0, 0
 			for died < deaths {
-				// Each life is long enough to begin with moves, and too short for all.
+				// Each life is long enough to start moves, but too short for all.
 				if alive++; alive > 5*deaths {
 					t.Fatalf("it died only %d times", died)
 				}
@@ -227,14 +226,14 @@ func TestKilledTenTimes(t *testing.T) {
 					died++
 				}
 			}
-			t.Logf("%d deaths; %d of %d workspaces are locked at the last", died, len(s.Locked(org)), n)
+			t.Logf("%d deaths; %d of %d workspaces are locked in the end", died, len(s.Locked(org)), n)
 			s.continued()
 		})
 	}
 }
 
-// liveUntil runs the haul until it makes its n-th request, and kills it there. It
-// says whether it came to that.
+// liveUntil runs the haul until its n-th request and kills it there. It reports whether
+// there was such a request.
 func (s *stage) liveUntil(n int) (died bool) {
 	s.t.Helper()
 	cmd := s.command(s.journal)
@@ -260,7 +259,7 @@ func (s *stage) liveUntil(n int) (died bool) {
 	return died
 }
 
-// Two hauls of the same states into the same organization do each other no harm.
+// Two hauls of the same states into the same organization do not harm each other.
 func TestTwoHaulsAtOnce(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, 60, tfesim.Options{})
@@ -273,7 +272,7 @@ func TestTwoHaulsAtOnce(t *testing.T) {
 	for range 2 {
 		r := <-results
 		if r.code != 0 {
-			t.Errorf("one of them ends with %d: %v\n%s", r.code, r.Summary, tail(r.log))
+			t.Errorf("one of them exits with %d: %v\n%s", r.code, r.Summary, tail(r.log))
 		}
 		moved += r.Summary["moved"]
 	}
@@ -285,7 +284,7 @@ func TestTwoHaulsAtOnce(t *testing.T) {
 	s.wantVerified(second)
 }
 
-// One journal serves one haul at a time.
+// A journal serves one haul at a time.
 func TestTwoHaulsWithOneJournal(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, 4, tfesim.Options{})
@@ -311,20 +310,20 @@ func TestTwoHaulsWithOneJournal(t *testing.T) {
 	if err := first.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	_ = first.Wait() // it was killed
+	_ = first.Wait() // killed
 	s.continued()
 }
 
-// What ends a haul half-way: it says truly what became of each move, tells the cause
-// once, and is continued when the cause is gone.
+// When something stops a haul halfway, the haul reports what became of each move, names the
+// cause once, and continues when the cause is gone.
 func TestHaulsThatBreakDown(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		fault tfesim.Fault
-		code  string // of what failed
+		code  string // of the failed moves
 	}{
 		{"the token expires", tfesim.AnswerError(401, "unauthorized", ""), "unauthorized"},
-		{"what writes is answered 503", tfesim.AnswerHTML(503), "server-refused"},
+		{"writes are answered 503", tfesim.AnswerHTML(503), "server-refused"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -336,10 +335,10 @@ func TestHaulsThatBreakDown(t *testing.T) {
 			s.Inject(c.fault)
 			r := s.finish(s.command(s.journal))
 			if r.code != 1 || r.Summary["moved"] == 0 || r.Summary["failed"] == 0 || r.Summary["skipped"] == 0 {
-				t.Errorf("it ends with %d: %v", r.code, r.Summary)
+				t.Errorf("it exits with %d: %v", r.code, r.Summary)
 			}
 			if !strings.Contains(r.Continue, s.journal) {
-				t.Errorf("how to continue: %q", r.Continue)
+				t.Errorf("the message about continuing is %q", r.Continue)
 			}
 			for _, m := range r.Moves {
 				if m.Outcome == "failed" && m.Code != c.code && m.Code != "lock-left" && m.Code != "unproven" {
@@ -353,8 +352,8 @@ func TestHaulsThatBreakDown(t *testing.T) {
 	}
 }
 
-// A disk that is full under the journal ends the haul before anything is done that
-// could not be recorded.
+// If the disk with the journal is full, the haul ends before it does anything that could
+// not be recorded.
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
 	for _, blocks := range []int{1, 24, 60} { // of 512 bytes
@@ -367,7 +366,7 @@ func TestFullDisk(t *testing.T) {
 			limited.Env, limited.Dir = cmd.Env, cmd.Dir
 			r := s.finish(limited)
 			if r.code != 1 || r.Summary["failed"] == 0 || r.Summary["skipped"] == 0 {
-				t.Errorf("it ends with %d: %v\n%s", r.code, r.Summary, tail(r.log))
+				t.Errorf("it exits with %d: %v\n%s", r.code, r.Summary, tail(r.log))
 			}
 			s.wantTrue(r)
 			s.continued()

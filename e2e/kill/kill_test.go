@@ -1,8 +1,8 @@
 //go:build unix
 
-// Package kill sends signals to the real program at every request that it makes,
-// and looks at what the server holds, what the journal says, and whether the same
-// command finishes the work afterwards.
+// Package kill sends signals to the real program at each of its requests. It checks what
+// the server has, what the journal says, and whether the same command finishes the work
+// afterwards.
 package kill
 
 import (
@@ -38,7 +38,7 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	// A directory that stays harms nobody.
+	// A directory that is left behind does no harm.
 	defer func() { _ = os.RemoveAll(dir) }()
 	program = filepath.Join(dir, "tfhaul")
 	if out, err := exec.Command("go", "build", "-buildvcs=false", "-o", program, "tfhaul").CombinedOutput(); err != nil {
@@ -52,14 +52,14 @@ func run(m *testing.M) int {
 type blow struct {
 	name    string
 	signals []syscall.Signal
-	// lost says that the request takes no effect; otherwise it takes effect, and
-	// the program may not live to see the answer.
+	// lost means that the request takes no effect; otherwise it does, and the program may
+	// not survive to see the response.
 	lost bool
 }
 
 var blows = []blow{
 	{"killed before the request takes effect", []syscall.Signal{syscall.SIGKILL}, true},
-	{"killed before the answer", []syscall.Signal{syscall.SIGKILL}, false},
+	{"killed before the response", []syscall.Signal{syscall.SIGKILL}, false},
 	{"interrupted", []syscall.Signal{syscall.SIGINT}, false},
 	{"interrupted twice", []syscall.Signal{syscall.SIGINT, syscall.SIGINT}, false},
 	{"terminated", []syscall.Signal{syscall.SIGTERM}, false},
@@ -103,11 +103,11 @@ func TestKillSweep(t *testing.T) {
 	}
 }
 
-// A job is a command and what it is to bring about.
+// A job is a command and its expected result.
 type job struct {
 	name   string
 	states int
-	stride int // of the sweep: a haul's requests are much alike
+	stride int // of the sweep, because a haul's requests are similar
 	args   func(dir string) []string
 }
 
@@ -145,7 +145,7 @@ func (j job) stage(t *testing.T) *stage {
 	write(t, ca, running.CAPEM())
 	for i := range j.states {
 		write(t, filepath.Join(s.dir, name(i), "terraform.tfstate"), state(i))
-		// The second workspace holds an older serial.
+		// The second workspace has an older serial.
 		if i == 1 {
 			if _, err := sim.Seed(org, name(i), old(i)); err != nil {
 				t.Fatal(err)
@@ -179,7 +179,7 @@ func spec(i int) fixtures.Spec {
 
 func state(i int) []byte { return spec(i).Bytes() }
 
-// old is the state that came before state.
+// old is the version before state.
 func old(i int) []byte {
 	s := spec(i)
 	s.Lineage = s.LineageOf()
@@ -190,11 +190,11 @@ func old(i int) []byte {
 
 // An ending is how the program ended.
 type ending struct {
-	exit   int // -1 when killed
+	exit   int // -1 if killed
 	output string
 }
 
-// start runs the job's command and returns a channel that gets how it ended.
+// start runs the job's command and returns a channel for its ending.
 func (s *stage) start(t *testing.T) (*os.Process, <-chan ending) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), program, s.args(s.dir)...)
@@ -206,7 +206,7 @@ func (s *stage) start(t *testing.T) (*os.Process, <-chan ending) {
 	}
 	ended := make(chan ending, 1)
 	go func() {
-		// How it ended is in its state.
+		// The process state says how it ended.
 		_ = cmd.Wait()
 		ended <- ending{cmd.ProcessState.ExitCode(), output.String()}
 	}()
@@ -241,7 +241,7 @@ func (j job) sweep(t *testing.T, b blow, k int) {
 	}
 }
 
-// strike runs the job's command, and deals the blow at its k-th request.
+// strike runs the job's command and deals the blow at its k-th request.
 func (s *stage) strike(t *testing.T, b blow, k int) ending {
 	t.Helper()
 	if b.lost {
@@ -277,33 +277,33 @@ func (s *stage) strike(t *testing.T, b blow, k int) ending {
 	return first
 }
 
-// judge looks at what a blow has left: old bytes or new ones, and no lock that
-// the journal or the program's last words do not tell of.
+// judge checks what a blow has left: old bytes or new ones, and no lock that neither the
+// journal nor the program's last output reports.
 func (s *stage) judge(t *testing.T, e ending) {
 	t.Helper()
 	for i := range s.states {
 		held, _, ok := s.Current(org, name(i))
 		isNew, isOld := digest(held) == digest(state(i)), i == 1 && digest(held) == digest(old(i)) || i != 1 && !ok
 		if !isNew && !isOld {
-			t.Errorf("%s holds neither the old bytes nor the new", name(i))
+			t.Errorf("%s has neither the old bytes nor the new", name(i))
 		}
 		if e.exit == 0 && !isNew {
-			t.Errorf("exit 0, and %s does not hold the new bytes", name(i))
+			t.Errorf("exit 0, but %s does not have the new bytes", name(i))
 		}
 	}
 	announced := s.announced(t)
 	for _, ws := range s.Locked(org) {
 		target := s.running.Host() + "/" + org + "/" + ws
 		if !announced[target] && !strings.Contains(e.output, "tfhaul unlock "+target) {
-			t.Errorf("%s is locked, and neither the journal nor the program says so", ws)
+			t.Errorf("%s is locked, but neither the journal nor the program says so", ws)
 		}
 		if e.exit == 0 {
-			t.Errorf("exit 0, and %s is locked", ws)
+			t.Errorf("exit 0, but %s is locked", ws)
 		}
 	}
 }
 
-// announced are the locks that the journal tells of.
+// announced returns the locks in the journal.
 func (s *stage) announced(t *testing.T) map[string]bool {
 	t.Helper()
 	file, err := os.Open(s.journal)
@@ -330,14 +330,14 @@ func (s *stage) wantDone(t *testing.T) {
 	t.Helper()
 	for i := range s.states {
 		if held, _, _ := s.Current(org, name(i)); digest(held) != digest(state(i)) {
-			t.Errorf("%s does not hold its state", name(i))
+			t.Errorf("%s does not have its state", name(i))
 		}
 		versions, want := len(s.Versions(org, name(i))), 1
 		if i == 1 {
 			want = 2
 		}
 		if versions != want {
-			t.Errorf("%s has %d state versions, want %d: the move was not done once", name(i), versions, want)
+			t.Errorf("%s has %d state versions, want %d: the move did not happen exactly once", name(i), versions, want)
 		}
 	}
 	if locked := s.Locked(org); len(locked) > 0 {

@@ -12,8 +12,8 @@ import (
 	"tfhaul/fixtures/testenv"
 )
 
-// A move without --journal is killed: tfhaul unlock lists what it left locked, or may
-// have, the command that it prints frees it, and the same move ends well.
+// A move without --journal is killed. tfhaul unlock then lists what is, or may be, still
+// locked, the command that it prints frees the lock, and the same move succeeds.
 func TestUnlockAfterAKilledMove(t *testing.T) {
 	move := job{name: "move", states: 1, args: func(dir string) []string {
 		return []string{"move", filepath.Join(dir, "ws-0", "terraform.tfstate"), org + "/ws-0"}
@@ -55,7 +55,7 @@ func TestUnlockAfterAKilledMove(t *testing.T) {
 	}
 }
 
-// run runs a command that has to succeed, and returns what it printed.
+// run runs a command that must succeed, and returns its output.
 func (s *stage) run(t *testing.T, args ...string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), program, args...)

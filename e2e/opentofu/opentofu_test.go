@@ -22,10 +22,10 @@ import (
 	"tfhaul/tfesim"
 )
 
-// version is the OpenTofu that .ci/run builds where none is on PATH.
+// version is the OpenTofu that .ci/run builds if there is none on PATH.
 const version = "v1.10.10"
 
-// tofu finds the program: on PATH, or where .ci/run has built it.
+// tofu finds the program on PATH, or where .ci/run builds it.
 func tofu(t *testing.T) string {
 	t.Helper()
 	testenv.NeedFull(t, "runs the real tofu")
@@ -38,11 +38,11 @@ func tofu(t *testing.T) string {
 			return path
 		}
 	}
-	t.Skip("SKIPPED: there is no tofu on PATH, and none was built, so nothing here was tested with the real one")
+	t.Skip("SKIPPED: there is no tofu on PATH, and none was built, so nothing was tested with the real one")
 	return ""
 }
 
-// A site is a running tfesim and the environment in which tofu and tfhaul find it.
+// A site is a running tfesim and the environment for tofu and tfhaul.
 type site struct {
 	*tfesim.Server
 	host string
@@ -98,8 +98,8 @@ resource "terraform_data" "b" { input = [terraform_data.a.output, "second"] }
 output "plain" { value = terraform_data.a.output }
 `
 
-// configure makes a folder with the resources and, in the terraform block, what is given;
-// HOST stands for the server.
+// configure creates a folder with the resources and the given content of the terraform
+// block; HOST stands for the server.
 func (s *site) configure(t *testing.T, program, block string) *folder {
 	t.Helper()
 	f := &folder{t, t.TempDir(), program, s.env}
@@ -114,7 +114,7 @@ func (f *folder) write(name, content string) {
 	}
 }
 
-// try runs a program in the folder and returns its exit code and what it printed.
+// try runs a program in the folder and returns its exit code and output.
 func (f *folder) try(program string, args ...string) (code int, stdout []byte, stderr string) {
 	f.t.Helper()
 	cmd := exec.CommandContext(f.t.Context(), program, args...)
@@ -169,15 +169,15 @@ func TestCloudByName(t *testing.T) {
 	}
 	held, _, ok := s.Current("demo", "net")
 	if pulled := f.run("state", "pull"); !ok || !bytes.Equal(bytes.TrimSpace(pulled), bytes.TrimSpace(held)) {
-		t.Error("tofu pulls another state than the server holds")
+		t.Error("tofu pulls a different state from the server's")
 	}
 	if locked := s.Locked("demo"); len(locked) != 0 {
 		t.Errorf("left locked: %v", locked)
 	}
 }
 
-// In remote execution mode tofu shows the plan that the server's run has made. The server
-// runs terraform: the built-in provider is the same in both.
+// In remote execution mode tofu shows the plan of the server's run. The server runs
+// terraform: the built-in provider is the same in both.
 func TestRemotePlanIsShown(t *testing.T) {
 	program := tofu(t)
 	if _, err := exec.LookPath("terraform"); err != nil {
@@ -192,8 +192,8 @@ func TestRemotePlanIsShown(t *testing.T) {
 	}
 }
 
-// What tofu keeps in a file arrives byte for byte, and tofu finds it in the workspace; so
-// does terraform, because the only provider is built in.
+// A state file of tofu arrives byte for byte, and tofu finds it in the workspace; so does
+// terraform, because the only provider is built in.
 func TestStateOfOpenTofuIsMoved(t *testing.T) {
 	program := tofu(t)
 	s := open(t, "local")
@@ -209,7 +209,7 @@ func TestStateOfOpenTofuIsMoved(t *testing.T) {
 		t.Fatalf("%s: %s", r.Outcome, r.Message)
 	}
 	if held, _, _ := s.Current("demo", "net"); !bytes.Equal(held, source) {
-		t.Error("the workspace does not hold the bytes of the file")
+		t.Error("the workspace does not have the bytes of the file")
 	}
 	after := s.configure(t, program, byName)
 	after.run("init", "-no-color")
@@ -218,7 +218,7 @@ func TestStateOfOpenTofuIsMoved(t *testing.T) {
 	}
 }
 
-// A state that OpenTofu has encrypted is refused, and the way out that is named works.
+// A state encrypted by OpenTofu is refused, and the remedy in the message works.
 func TestEncryptedStateIsRefused(t *testing.T) {
 	program := tofu(t)
 	s := open(t, "local")
@@ -246,7 +246,7 @@ func TestEncryptedStateIsRefused(t *testing.T) {
 		t.Fatalf("the pulled state: %s: %s", r.Outcome, r.Message)
 	}
 	if held, _, _ := s.Current("demo", "net"); !bytes.Equal(held, pulled) {
-		t.Error("the workspace does not hold what tofu pulled")
+		t.Error("the workspace does not have what tofu pulled")
 	}
 }
 
@@ -258,7 +258,7 @@ func crafted(t *testing.T, name string) string {
 			return c.State
 		}
 	}
-	t.Fatalf("there is no crafted state %q", name)
+	t.Fatalf("no crafted state %q", name)
 	return ""
 }
 
@@ -287,8 +287,8 @@ func TestProvidersOnInstancesAreForOpenTofuOnly(t *testing.T) {
 	}
 }
 
-// The command that is printed for a legacy provider of OpenTofu's registry works: after it
-// the state can be moved.
+// The command printed for a legacy provider from OpenTofu's registry works: after it the
+// state can be moved.
 func TestLegacyProviderOfOpenTofuIsRepaired(t *testing.T) {
 	program := tofu(t)
 	s := open(t, "local")

@@ -12,7 +12,8 @@ import (
 	"tfhaul/fixtures"
 )
 
-// TestAuditOfABucket plants what can only be wrong in a bucket, and in a directory as well.
+// TestAuditOfABucket creates problems that only a bucket can have, and some that a
+// directory can have, too.
 func TestAuditOfABucket(t *testing.T) {
 	table := newLockTable(t)
 	b := gateway.bucket(t)
@@ -69,7 +70,7 @@ func TestAuditOfABucket(t *testing.T) {
 	}
 }
 
-// TestAuditEndsWhereNothingCanBeRead has credentials that nothing can be read with.
+// TestAuditEndsWhereNothingCanBeRead uses credentials that cannot read anything.
 func TestAuditEndsWhereNothingCanBeRead(t *testing.T) {
 	b := gateway.bucket(t)
 	b.put("a.tfstate", []byte("{}"))

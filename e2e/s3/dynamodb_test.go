@@ -20,7 +20,8 @@ import (
 	"tfhaul/backend"
 )
 
-// lockTable is a DynamoDB table such as Terraform's s3 backend wants, on a server of its own.
+// lockTable is a DynamoDB table as Terraform's s3 backend expects it, on a server of its
+// own.
 type lockTable struct {
 	t        *testing.T
 	name     string
@@ -28,7 +29,7 @@ type lockTable struct {
 	client   *dynamodb.Client
 }
 
-// newLockTable starts dynalite and makes the SDK of this process go there for DynamoDB.
+// newLockTable starts dynalite and directs this process's SDK to it for DynamoDB.
 func newLockTable(t *testing.T) *lockTable {
 	t.Helper()
 	node, err := exec.LookPath("node")
@@ -50,8 +51,8 @@ func newLockTable(t *testing.T) *lockTable {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = server.Process.Kill() // it holds nothing
-		_ = server.Wait()         // how it ends says nothing
+		_ = server.Process.Kill() // it is empty
+		_ = server.Wait()         // its exit code means nothing
 	})
 	table := &lockTable{t: t, name: "terraform-locks", endpoint: "http://" + address}
 	table.client = dynamodb.New(dynamodb.Options{
@@ -82,7 +83,7 @@ func (l *lockTable) create() {
 	}
 }
 
-// put writes an item of two strings.
+// put writes an item with two strings.
 func (l *lockTable) put(id, attribute, value string) {
 	l.t.Helper()
 	_, err := l.client.PutItem(l.t.Context(), &dynamodb.PutItemInput{TableName: &l.name, Item: map[string]types.AttributeValue{
@@ -93,7 +94,7 @@ func (l *lockTable) put(id, attribute, value string) {
 	}
 }
 
-// holds says whether there is an item.
+// holds reports whether an item exists.
 func (l *lockTable) holds(id string) bool {
 	l.t.Helper()
 	out, err := l.client.GetItem(l.t.Context(), &dynamodb.GetItemInput{TableName: &l.name, Key: map[string]types.AttributeValue{
@@ -105,8 +106,8 @@ func (l *lockTable) holds(id string) bool {
 	return len(out.Item) > 0
 }
 
-// installDynalite installs what dynalite/package-lock.json pins, once, into the user's cache, and
-// returns the directory.
+// installDynalite installs the versions pinned in dynalite/package-lock.json, once, into
+// the user's cache, and returns the directory.
 func installDynalite(t *testing.T) string {
 	t.Helper()
 	npm, err := exec.LookPath("npm")
@@ -118,7 +119,7 @@ func installDynalite(t *testing.T) string {
 		cache = os.TempDir()
 	}
 	dir := filepath.Join(cache, "tfhaul-e2e", "dynalite-4.0.0")
-	if _, err := os.Stat(filepath.Join(dir, "node_modules", ".package-lock.json")); err == nil { // npm's last write
+	if _, err := os.Stat(filepath.Join(dir, "node_modules", ".package-lock.json")); err == nil { // written last by npm
 		return dir
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -141,7 +142,7 @@ func installDynalite(t *testing.T) string {
 	return dir
 }
 
-// waitUntilListening dials until somebody answers.
+// waitUntilListening dials until a connection succeeds.
 func waitUntilListening(address string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
@@ -184,13 +185,13 @@ func TestLocksAndDigestsInDynamoDB(t *testing.T) {
 		if digest, err := o.(backend.Digested).Digest(t.Context()); digest != md5 || err != nil {
 			t.Errorf("Digest = %q, %v; want %s", digest, err, md5)
 		}
-		none("a digest is no lock")
+		none("a digest is not a lock")
 		table.put(id+"-md5", "Digest", "nonsense")
 		if digest, err := o.(backend.Digested).Digest(t.Context()); err == nil {
 			t.Errorf("Digest = %q; want an error", digest)
 		}
 	})
-	t.Run("a lock is seen, in a search too", func(t *testing.T) {
+	t.Run("a lock is seen, also in a search", func(t *testing.T) {
 		table.put(id, "Info", `{"ID":"77","Who":"ann@laptop","Operation":"OperationTypePlan","Created":"2025-03-04T05:06:07Z"}`)
 		lock, err := o.Holder(t.Context())
 		if err != nil || lock == nil || lock.ID != "77" || lock.Who != "ann@laptop" || lock.Path != "dynamodb://"+table.name+"/"+id {
@@ -206,7 +207,7 @@ func TestLocksAndDigestsInDynamoDB(t *testing.T) {
 			}
 		}
 	})
-	t.Run("a lock in the table keeps us from both places", func(t *testing.T) {
+	t.Run("a lock in the table prevents taking either lock", func(t *testing.T) {
 		_, err := o.(backend.Lockable).TakeLock(t.Context(), backend.LockRequest{})
 		var held *backend.LockedError
 		if !errors.As(err, &held) || held.Lock.ID != "77" {
@@ -219,14 +220,14 @@ func TestLocksAndDigestsInDynamoDB(t *testing.T) {
 			t.Error("another's lock was removed")
 		}
 	})
-	t.Run("our lock is in both places and leaves both", func(t *testing.T) {
+	t.Run("our lock is in both places and is removed from both", func(t *testing.T) {
 		b := findOne(t, b.ref("net/b.tfstate", "lock-table", table.name))
 		lease := takeLock(t, b)
 		if !table.holds(id[:len(id)-len("a.tfstate")] + "b.tfstate") {
 			t.Error("there is no lock in the table")
 		}
 		if how := lease.Leave(); !strings.Contains(how, "aws dynamodb delete-item --table-name "+table.name) || !strings.Contains(how, "aws s3 rm") {
-			t.Errorf("the sentence does not say how to lift both: %s", how)
+			t.Errorf("the sentence does not say how to remove both: %s", how)
 		}
 		if err := lease.Release(t.Context()); err != nil {
 			t.Error(err)
@@ -235,10 +236,10 @@ func TestLocksAndDigestsInDynamoDB(t *testing.T) {
 			t.Errorf("Lock = %+v, %v; want none", lock, err)
 		}
 	})
-	t.Run("a table that does not exist", func(t *testing.T) {
+	t.Run("a missing table", func(t *testing.T) {
 		_, err := findOne(t, b.ref("net/a.tfstate", "lock-table", "no-such-table")).Holder(t.Context())
 		wantS3Error(t, err, backend.Failed)
-		if err != nil && !strings.Contains(err.Error(), "no such table") {
+		if err != nil && !strings.Contains(err.Error(), "the table does not exist") {
 			t.Errorf("error %v", err)
 		}
 	})
@@ -270,7 +271,8 @@ func TestTerraformWithATable(t *testing.T) {
 		t.Errorf("terraform cannot apply after the release: %v\n%s", err, out)
 	}
 
-	// A state that was written past the backend: Terraform refuses it, and the digest tells.
+	// A state written without the backend: Terraform refuses it, because the digest does
+	// not match.
 	b.put("network/terraform.tfstate", append(b.get("network/terraform.tfstate"), '\n'))
 	_, pin = readAll(t, o)
 	if digest, err := o.(backend.Digested).Digest(t.Context()); err != nil || digest == pin.MD5 {

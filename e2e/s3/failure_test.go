@@ -27,7 +27,7 @@ func wantS3Error(t *testing.T, err error, code backend.Code) {
 	}
 }
 
-// everyWay tries everything that can be done with one object, and a search, and returns the errors.
+// everyWay tries all operations on one object, and a search, and returns the errors.
 func everyWay(t *testing.T, ref func(key string) string) map[string]error {
 	t.Helper()
 	errs := map[string]error{}
@@ -35,10 +35,10 @@ func everyWay(t *testing.T, ref func(key string) string) map[string]error {
 	o := findOne(t, ref("a.tfstate"))
 	in, pin, err := o.Open(t.Context(), nil)
 	if err == nil {
-		_ = in.Close() // it was only read
+		_ = in.Close() // only read
 	}
 	errs["Open"] = err
-	if pin.ID == "" { // it was not read, and any version will do
+	if pin.ID == "" { // not read, and any version will do
 		pin.ID = "size=2"
 	}
 	errs["Check"] = o.Check(t.Context(), pin)
@@ -56,7 +56,7 @@ func everyWay(t *testing.T, ref func(key string) string) map[string]error {
 func TestFailuresAreSentences(t *testing.T) {
 	b := gateway.bucket(t)
 	b.put("a.tfstate", []byte("{}"))
-	refused, err := freeAddress() // nobody listens there
+	refused, err := freeAddress() // nothing listens there
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,10 +104,10 @@ func TestFailuresAreSentences(t *testing.T) {
 					continue
 				}
 				if text := err.Error(); !strings.Contains(text, tt.said) || strings.Contains(text, "\n") || strings.Contains(text, "https response error") {
-					t.Errorf("%s: not the sentence that was wanted: %s", way, text)
+					t.Errorf("%s: not the expected sentence: %s", way, text)
 				}
 				if strings.Contains(err.Error(), wrongSecret) || strings.Contains(err.Error(), "Signature=") {
-					t.Errorf("%s: the error shows a secret", way)
+					t.Errorf("%s: the error reveals a secret", way)
 				}
 				if e := new(backend.Error); errors.As(err, &e) && e.Everywhere() != tt.every {
 					t.Errorf("%s: Everywhere is %v", way, e.Everywhere())
@@ -131,7 +131,7 @@ func TestAnObjectThatDoesNotExist(t *testing.T) {
 	}
 }
 
-// A user of the bucket who may do exactly what actions say.
+// A user of the bucket with exactly these permissions.
 func TestAMissingPermissionIsNamed(t *testing.T) {
 	b := gateway.bucket(t)
 	b.put("a.tfstate", []byte("{}"))
@@ -141,11 +141,11 @@ func TestAMissingPermissionIsNamed(t *testing.T) {
 	for _, tt := range []struct {
 		does    string
 		actions []string
-		missing map[string]string // what is refused, and the permission the error names
+		missing map[string]string // what is refused, and the permission in the error
 	}{
 		{"may only list", []string{"s3:ListBucket"}, map[string]string{"Open": "s3:GetObject", "Check": "s3:GetObject", "Lock": "s3:GetObject", "TakeLock": "s3:GetObject"}},
 		{"may only read", []string{"s3:GetObject"}, map[string]string{"search": "s3:ListBucket", "TakeLock": "s3:PutObject"}},
-		{"may read, write and not delete", []string{"s3:GetObject", "s3:PutObject", "s3:ListBucket"}, nil},
+		{"may read and write but not delete", []string{"s3:GetObject", "s3:PutObject", "s3:ListBucket"}, nil},
 	} {
 		t.Run(tt.does, func(t *testing.T) {
 			b.allow(key, tt.actions...)
@@ -209,7 +209,7 @@ func TestAProfileIsPreferredToTheEnvironment(t *testing.T) {
 	}
 }
 
-// A cut in the middle must never pass for a shorter state.
+// A download cut in the middle must never pass for a shorter state.
 func TestABodyThatIsCutIsAnError(t *testing.T) {
 	b := gateway.bucket(t)
 	const size = 1 << 20
@@ -228,14 +228,15 @@ func TestABodyThatIsCutIsAnError(t *testing.T) {
 		t.Fatalf("read %d bytes and %v, want an error", n, err)
 	}
 	if !strings.Contains(err.Error(), fmt.Sprintf("broke off after %d of %d bytes", n, size)) || !errors.Is(err, io.ErrUnexpectedEOF) {
-		t.Errorf("not the error that was wanted: %v", err)
+		t.Errorf("not the expected error: %v", err)
 	}
 	if err := in.Close(); err != nil {
 		t.Error(err)
 	}
 }
 
-// startCuttingProxy forwards to a server and ends each connection after most bytes of answers.
+// startCuttingProxy forwards to a server and closes each connection after most bytes of a
+// response.
 func startCuttingProxy(t *testing.T, to string, most int64) (address string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -280,10 +281,10 @@ func TestAnEndedContextEndsARead(t *testing.T) {
 	if _, err := io.Copy(io.Discard, in); !errors.Is(err, context.Canceled) {
 		t.Errorf("reading on: %v, want context.Canceled", err)
 	}
-	_ = in.Close() // it was ended
+	_ = in.Close() // it was closed
 }
 
-// account makes an account that may do nothing yet.
+// account creates an account without permissions.
 func (s *server) account(t *testing.T) (key, secret string) {
 	t.Helper()
 	key, secret = "AKIATFHAULE2EUSER000", "user-secret-of-the-e2e-tests-only"
@@ -299,7 +300,7 @@ func (s *server) account(t *testing.T) (key, secret string) {
 	return key, secret
 }
 
-// allow lets the account do exactly this in the bucket.
+// allow gives the account exactly these permissions in the bucket.
 func (b *bucket) allow(account string, actions ...string) {
 	b.t.Helper()
 	policy, err := json.Marshal(map[string]any{"Version": "2012-10-17", "Statement": []any{map[string]any{
@@ -315,7 +316,7 @@ func (b *bucket) allow(account string, actions ...string) {
 	}
 }
 
-// resourcesOf is the bucket, its objects or both, as the actions need.
+// resourcesOf returns the bucket, its objects or both, as the actions require.
 func resourcesOf(name string, actions []string) []string {
 	needs := map[string]bool{}
 	for _, a := range actions {

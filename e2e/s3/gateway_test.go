@@ -14,8 +14,9 @@ import (
 	"github.com/versity/versitygw/embedgw"
 )
 
-// gatewayVariable makes the test binary an S3 server: it holds its gatewayConfig. versitygw runs once
-// in a process only, and a child of its own can be ended like any server.
+// gatewayVariable turns the test binary into an S3 server: it contains its gatewayConfig.
+// versitygw can run only once in a process, and a child process can be ended like any
+// server.
 const gatewayVariable = "TFHAUL_E2E_S3_GATEWAY"
 
 type gatewayConfig struct {
@@ -23,8 +24,8 @@ type gatewayConfig struct {
 	Objects, Versions, IAM                string // directories
 }
 
-// serveGateway is the child's main function. It ends when its standard input does, which is when the
-// tests that started it end in whatever way.
+// serveGateway is the child's main function. It ends when its standard input does, which
+// happens whenever the tests that started it end.
 func serveGateway(config string) error {
 	var c gatewayConfig
 	if err := json.Unmarshal([]byte(config), &c); err != nil {
@@ -33,12 +34,12 @@ func serveGateway(config string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	go func() {
-		_, _ = io.Copy(io.Discard, os.Stdin) // until it ends, however
-		os.Exit(0)                           // at once: there is nothing to be kept
+		_, _ = io.Copy(io.Discard, os.Stdin) // until it ends
+		os.Exit(0)                           // immediately: there is nothing to keep
 	}()
 	store, err := posix.New(c.Objects, meta.XattrMeta{}, posix.PosixOpts{VersioningDir: c.Versions})
 	if err != nil {
-		return fmt.Errorf("the object directory %s cannot be used (it has to be on a file system with extended attributes: set TMPDIR): %w", c.Objects, err)
+		return fmt.Errorf("the object directory %s cannot be used (it must be on a file system with extended attributes: set TMPDIR): %w", c.Objects, err)
 	}
 	return embedgw.RunVersityGW(ctx, store, &embedgw.Config{
 		RootUserAccess: c.AccessKey, RootUserSecret: c.SecretKey, Region: c.Region,

@@ -22,21 +22,21 @@ import (
 	"tfhaul/tfesim"
 )
 
-// The weekend of a platform team: what TestHaulOfAWeekend moves, and what it may take.
+// A platform team's weekend: what TestHaulOfAWeekend moves, and its limits.
 const (
 	inBuckets, inDirectories = 500, 300
 
-	limit      = 30 // API requests a second
-	latency    = 40 * time.Millisecond
-	mostTime   = 1.15        // times the API requests ÷ limit
-	mostMemory = 150_000_000 // bytes resident
-	newOnes    = 40          // workspaces that do not exist yet
-	haulOrg    = "acme"
+	limit     = 30 // API requests per second
+	latency   = 40 * time.Millisecond
+	maxTime   = 1.15        // multiple of API requests ÷ limit
+	maxMemory = 150_000_000 // resident bytes
+	newOnes   = 40          // workspaces that do not exist yet
+	haulOrg   = "acme"
 )
 
-// TestHaulOfAWeekend moves 500 states from two buckets, one of them versioned, with
-// two workspace prefixes, and 300 from directories, in one tfhaul migrate, into a
-// server that allows 30 requests a second and takes 40 ms for each.
+// TestHaulOfAWeekend moves 500 states from two buckets, one of them versioned, with two
+// workspace prefixes, and 300 from directories, in one tfhaul migrate. The server allows 30
+// requests per second and takes 40 ms for each.
 func TestHaulOfAWeekend(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes two minutes")
@@ -84,13 +84,13 @@ func TestHaulOfAWeekend(t *testing.T) {
 	wantWeekend(t, sim, want)
 	ideal := time.Duration(calls.Load()) * time.Second / limit
 	ratio := took.Seconds() / ideal.Seconds()
-	t.Logf("%d states in %.1f s with %d API calls: %.3f times calls ÷ %d/s; peak memory %d MiB, of a machine with %d CPUs",
+	t.Logf("%d states in %.1f s with %d API calls: %.3f times calls ÷ %d/s; peak memory %d MiB on a machine with %d CPUs",
 		len(want), took.Seconds(), int(calls.Load()), ratio, limit, memory.Load()>>20, runtime.NumCPU())
-	if ratio > mostTime {
-		t.Errorf("it took %.3f times calls ÷ limit, want at most %.2f", ratio, mostTime)
+	if ratio > maxTime {
+		t.Errorf("the haul took %.3f times calls ÷ limit, want at most %.2f", ratio, maxTime)
 	}
-	if m := memory.Load(); m == 0 || m > mostMemory {
-		t.Errorf("peak memory is %d MiB, want at most %d", m>>20, mostMemory>>20)
+	if m := memory.Load(); m == 0 || m > maxMemory {
+		t.Errorf("peak memory is %d MiB, want at most %d", m>>20, maxMemory>>20)
 	}
 	var document struct {
 		Summary  map[string]int
@@ -100,11 +100,11 @@ func TestHaulOfAWeekend(t *testing.T) {
 		t.Fatal(err)
 	}
 	if document.Summary["moved"] != len(want) || document.APICalls != int(calls.Load()) {
-		t.Errorf("it says %v and %d API calls; the server counted %d", document.Summary, document.APICalls, int(calls.Load()))
+		t.Errorf("it reports %v and %d API calls; the server counted %d", document.Summary, document.APICalls, int(calls.Load()))
 	}
 }
 
-// buildProgram builds tfhaul from the product's own module.
+// buildProgram builds tfhaul from the main module.
 func buildProgram(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "tfhaul")
@@ -116,7 +116,7 @@ func buildProgram(t *testing.T) string {
 	return path
 }
 
-// startTFE starts the server, and returns the environment that makes clients use it.
+// startTFE starts the server and returns the environment for its clients.
 func startTFE(t *testing.T) (*tfesim.Server, []string) {
 	t.Helper()
 	sim, err := tfesim.New(tfesim.Options{Organizations: []string{haulOrg}, RateLimit: limit, Latency: latency})
@@ -140,8 +140,8 @@ func startTFE(t *testing.T) (*tfesim.Server, []string) {
 		"TFE_ADDRESS="+running.URL(), "TFE_TOKEN="+sim.Token(tfesim.Owner), "TFHAUL_CA_FILE="+authority)
 }
 
-// plantWeekend puts states into buckets and directories, notes what each workspace
-// is to hold, and returns the sources.
+// plantWeekend writes states into buckets and directories, records the expected content of
+// each workspace, and returns the sources.
 func plantWeekend(t *testing.T, want map[string][]byte) []string {
 	t.Helper()
 	made := 0
@@ -196,13 +196,13 @@ func plantWeekend(t *testing.T, want map[string][]byte) []string {
 	return []string{plain.ref(""), versioned.ref("", "workspace-key-prefix", "live"), dir}
 }
 
-// wantWeekend fails unless every workspace holds its state, once, and none is locked.
+// wantWeekend fails unless every workspace has its state, stored once, and none is locked.
 func wantWeekend(t *testing.T, sim *tfesim.Server, want map[string][]byte) {
 	t.Helper()
 	for workspace, state := range want {
 		held, _, ok := sim.Current(haulOrg, workspace)
 		if !ok || !bytes.Equal(held, state) {
-			t.Errorf("%s does not hold its state", workspace)
+			t.Errorf("%s does not have its state", workspace)
 		}
 		if n := len(sim.Versions(haulOrg, workspace)); n != 1 {
 			t.Errorf("%s has %d state versions, want 1", workspace, n)
@@ -216,9 +216,8 @@ func wantWeekend(t *testing.T, sim *tfesim.Server, want map[string][]byte) {
 	}
 }
 
-// peakMemory is the most bytes that a running process has had resident; 0 when it
-// cannot be found out. (What wait tells of an ended process counts its parent's
-// memory at the fork, too.)
+// peakMemory returns the peak resident memory of a running process in bytes, or 0 if
+// unknown. (The value from wait includes the parent's memory at the fork.)
 func peakMemory(pid int64) int64 {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
@@ -232,5 +231,5 @@ func peakMemory(pid int64) int64 {
 	return kib << 10
 }
 
-// tail is the end of a long text.
+// tail returns the end of a long text.
 func tail(text string) string { return text[max(0, len(text)-4000):] }

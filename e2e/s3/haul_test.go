@@ -14,8 +14,7 @@ import (
 	"tfhaul/tfesim"
 )
 
-// A destination is an embedded TFE and the environment in which the command line
-// finds it.
+// A destination is an embedded TFE and the environment in which the command line finds it.
 type destination struct {
 	*tfesim.Server
 	environ []string
@@ -51,8 +50,8 @@ func (d *destination) tfhaul(t *testing.T, args ...string) (exit int, stdout, st
 	return exit, out.String(), errs.String()
 }
 
-// A frozen source stops the real terraform, the state has arrived, and the freeze is
-// lifted as the result says.
+// A frozen source stops the real terraform, the state has arrived, and the command in the
+// result removes the freeze.
 func TestFreezeSourceStopsTerraform(t *testing.T) {
 	b := gateway.bucket(t)
 	c := newConfiguration(t, b, "network/terraform.tfstate", "", "use_lockfile = true")
@@ -66,22 +65,22 @@ func TestFreezeSourceStopsTerraform(t *testing.T) {
 		t.Fatalf("exit %d, %v\n%s%s", exit, err, stdout, stderr)
 	}
 	if held, _, _ := d.Current("demo", "network"); !bytes.Equal(held, b.get("network/terraform.tfstate")) {
-		t.Error("the workspace does not hold the bytes of the object")
+		t.Error("the workspace does not have the bytes of the object")
 	}
 	if out, err := c.apply("second"); err == nil || !strings.Contains(out, r.SourceFrozen) {
 		t.Errorf("terraform applied against a frozen source, or does not say why not: %v\n%s", err, out)
 	}
-	// Another haul sees the lock, and whose it is.
+	// Another haul sees the lock and its owner.
 	if exit, stdout, _ := d.tfhaul(t, "move", b.ref("network/terraform.tfstate"), "demo/network"); exit != 3 || !strings.Contains(stdout, "frozen by tfhaul") {
 		t.Errorf("exit %d\n%s", exit, stdout)
 	}
 	c.must("force-unlock", "-force", r.SourceFrozen)
 	if out, err := c.apply("second"); err != nil {
-		t.Errorf("after the freeze was lifted: %v\n%s", err, out)
+		t.Errorf("after the freeze was removed: %v\n%s", err, out)
 	}
 }
 
-// The source's lock of a haul that died is freed by its journal.
+// The journal of a haul that died frees its lock on the source.
 func TestUnlockJournalFreesTheSource(t *testing.T) {
 	b := gateway.bucket(t)
 	b.put("network/terraform.tfstate", []byte(`{"version":4,"terraform_version":"1.11.4","serial":1,"lineage":"l","outputs":{},"resources":[]}`))

@@ -54,7 +54,7 @@ func TestTakingTheLockWritesTerraformsDocument(t *testing.T) {
 		}
 	}
 	if len(doc["ID"].(string)) != 36 {
-		t.Errorf("the ID is %q, which is no UUID", doc["ID"])
+		t.Errorf("the ID is %q, which is not a UUID", doc["ID"])
 	}
 	lock, err := o.Holder(t.Context())
 	if err != nil || lock == nil || *lock != lease.Lock() {
@@ -64,10 +64,10 @@ func TestTakingTheLockWritesTerraformsDocument(t *testing.T) {
 		t.Fatal(err)
 	}
 	if left := b.get("net/a b.tfstate.tflock"); left != nil {
-		t.Error("the lock is still there after the release")
+		t.Error("the lock still exists after the release")
 	}
 	if got := b.get("net/a b.tfstate"); string(got) != "{}" {
-		t.Error("the state was touched")
+		t.Error("the state has changed")
 	}
 }
 
@@ -106,7 +106,7 @@ func TestReleaseLeavesAnothersLockAlone(t *testing.T) {
 	b.put("a.tfstate", []byte("{}"))
 	o := findOne(t, b.ref("a.tfstate"))
 	lease := takeLock(t, o)
-	// Somebody lifts it by force and takes it.
+	// Another user removes the lock by force and takes it.
 	b.remove("a.tfstate.tflock")
 	theirs := []byte(`{"ID":"theirs","Who":"bob@build","Operation":"OperationTypeApply"}`)
 	b.put("a.tfstate.tflock", theirs)
@@ -116,7 +116,7 @@ func TestReleaseLeavesAnothersLockAlone(t *testing.T) {
 		t.Errorf("Release: %v, want a *LockLostError that names bob@build", err)
 	}
 	if !bytes.Equal(b.get("a.tfstate.tflock"), theirs) {
-		t.Error("another's lock was touched")
+		t.Error("another user's lock has changed")
 	}
 }
 
@@ -130,15 +130,15 @@ func TestALockOfAProcessThatIsNoMoreIsFreedByItsID(t *testing.T) {
 		t.Errorf("FreeLock of another ID: %v, want a *LockLostError", err)
 	}
 	if b.get("a.tfstate.tflock") == nil {
-		t.Fatal("it was freed by another ID")
+		t.Fatal("it was freed with another ID")
 	}
-	for range 2 { // the second finds nothing to do
+	for range 2 { // the second call finds nothing to do
 		if err := o.FreeLock(t.Context(), id); err != nil {
 			t.Errorf("FreeLock: %v", err)
 		}
 	}
 	if b.get("a.tfstate.tflock") != nil {
-		t.Error("the lock is still there")
+		t.Error("the lock still exists")
 	}
 }
 
@@ -151,8 +151,8 @@ func TestWhatDoesNotExistCannotBeLocked(t *testing.T) {
 	}
 }
 
-// versitygw refuses a conditional write for ever where a delete marker is; AWS and MinIO do not. The
-// lock must not seem to be taken there, and the error must say what is wrong.
+// versitygw refuses a conditional write forever at a delete marker; AWS and MinIO do not.
+// The lock must not be reported as taken, and the error must say what is wrong.
 func TestAServerThatMistakesADeletedLockForOne(t *testing.T) {
 	b := gateway.versionedBucket(t)
 	b.put("a.tfstate", []byte("{}"))
@@ -162,7 +162,7 @@ func TestAServerThatMistakesADeletedLockForOne(t *testing.T) {
 	}
 	lease, err := o.(backend.Lockable).TakeLock(t.Context(), backend.LockRequest{})
 	if err == nil {
-		t.Log("this server does it right by now")
+		t.Log("this server now handles it correctly")
 		if err := lease.Release(t.Context()); err != nil {
 			t.Error(err)
 		}
@@ -196,18 +196,19 @@ func TestALockInASearchIsTakenFromItsListing(t *testing.T) {
 	if len(skipped) != 2 {
 		t.Errorf("skipped %q, want both lock files", skipped)
 	}
-	// What is locked after the search shows only once its listing is old, or to a name alone.
+	// A lock taken after the search is noticed only when the listing is old, or for a state
+	// named directly.
 	b.put("a/terraform.tfstate.tflock", []byte(`{"ID":"3"}`))
 	if lock, err := listing.States[0].Holder(t.Context()); lock != nil || err != nil {
-		t.Errorf("a: Lock = %+v, %v; want none without a request", lock, err)
+		t.Errorf("a: Holder = %+v, %v; want none without a request", lock, err)
 	}
 	if lock, err := findOne(t, listing.States[0].Address()).Holder(t.Context()); err != nil || lock == nil || lock.ID != "3" {
-		t.Errorf("a alone: Lock = %+v, %v; want the lock", lock, err)
+		t.Errorf("a alone: Holder = %+v, %v; want the lock", lock, err)
 	}
 	if lock, err := listing.States[1].Holder(t.Context()); err != nil || lock == nil || lock.Who != "ann@laptop" {
 		t.Errorf("b: Lock = %+v, %v; want ann's", lock, err)
 	}
-	// A lock that was released since is not one.
+	// A lock that has been released since is not reported.
 	b.remove("b/terraform.tfstate.tflock")
 	if lock, err := listing.States[1].Holder(t.Context()); lock != nil || err != nil {
 		t.Errorf("b, released: Lock = %+v, %v; want none", lock, err)

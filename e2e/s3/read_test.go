@@ -18,7 +18,8 @@ import (
 	"tfhaul/backend/s3"
 )
 
-// kinds returns the kinds, with connections of their own: credentials are read again.
+// kinds returns the kinds with connections of their own, so that credentials are read
+// again.
 func kinds() backend.Kinds {
 	return backend.Kinds{file.Kind(backend.Connection{}), s3.Kind(backend.Connection{})}
 }
@@ -30,7 +31,7 @@ func findOne(t *testing.T, ref string) backend.State {
 		t.Fatalf("Find(%q): %v", ref, err)
 	}
 	if len(listing.States) != 1 {
-		t.Fatalf("Find(%q) finds %d objects, want 1", ref, len(listing.States))
+		t.Fatalf("Find(%q) finds %d states, want 1", ref, len(listing.States))
 	}
 	return listing.States[0]
 }
@@ -73,7 +74,7 @@ func wantChanged(t *testing.T, err error, gone bool) {
 }
 
 func TestASearchReadsEveryPage(t *testing.T) {
-	const n = 1500 // a page has at most 1000
+	const n = 1500 // a page has at most 1000 keys
 	b := gateway.bucket(t)
 	want := make([]string, n)
 	for i := range want {
@@ -107,16 +108,16 @@ func TestKeysOfAnyShape(t *testing.T) {
 	wantKeys(t, listing, keys...)
 	for _, o := range listing.States {
 		if strings.ContainsAny(o.Address(), " \t\n\"<>") {
-			t.Errorf("the name %q holds what a URL has not", o.Address())
+			t.Errorf("the name %q contains what a URL cannot", o.Address())
 		}
 		again := findOne(t, o.Address())
 		if again.Address() != o.Address() || again.Place().Key != o.Place().Key {
 			t.Errorf("typing %q gives %q, key %q", o.Address(), again.Address(), again.Place().Key)
 		}
 		if got, _ := readAll(t, again); string(got) != o.Place().Key {
-			t.Errorf("%q reads what belongs to %q", o.Address(), got)
+			t.Errorf("%q reads the content of %q", o.Address(), got)
 		}
-		// The directory alone, typed as it is.
+		// The directory alone, as typed.
 		if dir, _, ok := strings.Cut(o.Place().Key, "/"); ok {
 			if _, err := kinds().Find(t.Context(), b.ref(url.PathEscape(dir)+"/"), backend.Filter{}); err != nil {
 				t.Error(err)
@@ -138,7 +139,7 @@ func TestAVersionedPinReadsWhatWasPinned(t *testing.T) {
 	}
 	id, err := url.ParseQuery(pin.ID)
 	if err != nil || id.Get("version_id") != version || id.Get("etag") == "" || pin.Size != int64(len(first)) || pin.Created.IsZero() {
-		t.Errorf("pin %+v, want version %s and all the rest", pin, version)
+		t.Errorf("version %+v, want ID %s and all other fields", pin, version)
 	}
 	half := make([]byte, len(first)/2)
 	if _, err := io.ReadFull(in, half); err != nil {
@@ -147,7 +148,7 @@ func TestAVersionedPinReadsWhatWasPinned(t *testing.T) {
 	second := b.put("a.tfstate", []byte("second"))
 	rest, err := io.ReadAll(in)
 	if err != nil || !bytes.Equal(append(half, rest...), first) {
-		t.Errorf("the read that was overwritten gives other bytes (%v)", err)
+		t.Errorf("the read that was overwritten returns other bytes (%v)", err)
 	}
 	if err := in.Close(); err != nil {
 		t.Error(err)
@@ -156,17 +157,17 @@ func TestAVersionedPinReadsWhatWasPinned(t *testing.T) {
 	wantChanged(t, o.Check(t.Context(), pin), false)
 	in, again, err := o.Open(t.Context(), &pin)
 	if err != nil {
-		t.Fatalf("the pinned version is still there: %v", err)
+		t.Fatalf("the old version still exists: %v", err)
 	}
 	got, err := io.ReadAll(in)
 	if err != nil || !bytes.Equal(got, first) || again.ID != pin.ID {
-		t.Errorf("the pinned read gives other bytes (%v), version %s", err, again.ID)
+		t.Errorf("reading the version returns other bytes (%v), version %s", err, again.ID)
 	}
 	if err := in.Close(); err != nil {
 		t.Error(err)
 	}
 
-	// A version that is named is read and checked as such, whatever is current.
+	// A version in the address is read and checked as such, whatever version is current.
 	old := findOne(t, b.ref("a.tfstate", "versionId", version))
 	data, oldPin := readAll(t, old)
 	if !bytes.Equal(data, first) || !strings.Contains(old.Address(), "versionId="+version) {
@@ -194,7 +195,7 @@ func TestAnUnversionedPinRefusesWhatIsThereNow(t *testing.T) {
 
 	b.put("a.tfstate", []byte("first")) // the same bytes again
 	if err := o.Check(t.Context(), pin); err != nil {
-		t.Errorf("the same bytes written again are no change: %v", err)
+		t.Errorf("the same bytes written again count as a change: %v", err)
 	}
 	b.put("a.tfstate", []byte("FIRST"))
 	wantChanged(t, o.Check(t.Context(), pin), false)
@@ -237,6 +238,6 @@ func TestALargeStateIsStreamed(t *testing.T) {
 	}
 	runtime.ReadMemStats(&after)
 	if allocated := after.TotalAlloc - before.TotalAlloc; allocated > most {
-		t.Errorf("reading %d MiB allocated %d KiB in all, want at most %d", size>>20, allocated>>10, most>>10)
+		t.Errorf("reading %d MiB allocated %d KiB in total, want at most %d", size>>20, allocated>>10, most>>10)
 	}
 }

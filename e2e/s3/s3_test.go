@@ -1,6 +1,7 @@
-// Package s3_test tests s3:// sources against a real S3 server (versitygw, on loopback, started by the
-// tests), the real terraform where it is on PATH, and DynamoDB's protocol (dynalite) where node and
-// npm are. It is a module of its own so that none of that is in the product's go.mod. Run it with
+// Package s3_test tests s3:// sources against a real S3 server (versitygw, on loopback, started by
+// the tests), the real terraform if it is on PATH, and DynamoDB's protocol (dynalite) if node and
+// npm are installed. It is a module of its own, so that none of this is in the main go.mod. Run it
+// with
 //
 //	cd e2e/s3 && go test ./...
 package s3_test

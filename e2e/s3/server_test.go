@@ -27,13 +27,14 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// The credentials of the servers' owner. They unlock nothing but servers that these tests start.
+// Credentials of the servers' owner. They are valid only for servers started by these
+// tests.
 const (
 	ownerKey    = "AKIATFHAULE2EOWNER00"
 	ownerSecret = "owner-secret-of-the-e2e-tests-only"
 )
 
-// gateway is the server of all tests but those of regions.
+// gateway is the server of all tests except those of regions.
 var gateway *server
 
 func TestMain(m *testing.M) {
@@ -53,7 +54,7 @@ func runWithGateway(m *testing.M) int {
 		log.Print(err)
 		return 1
 	}
-	defer func() { _ = os.RemoveAll(dir) }() // what stays is in the temporary directory
+	defer func() { _ = os.RemoveAll(dir) }() // only the temporary directory is left behind
 	if gateway, err = startServer(dir, "us-east-1"); err != nil {
 		log.Print(err)
 		return 1
@@ -62,7 +63,7 @@ func runWithGateway(m *testing.M) int {
 	return m.Run()
 }
 
-// isolateFromMachine keeps the SDK from whatever AWS configuration this machine has.
+// isolateFromMachine hides this machine's AWS configuration from the SDK.
 func isolateFromMachine() {
 	for _, entry := range os.Environ() {
 		if name, _, _ := strings.Cut(entry, "="); strings.HasPrefix(name, "AWS_") {
@@ -83,9 +84,9 @@ func isolateFromMachine() {
 // server is a running S3 server.
 type server struct {
 	address string // host:port
-	iam     string // the directory of its accounts
+	iam     string // directory of its accounts
 	child   *exec.Cmd
-	alive   io.Closer // its standard input: it ends with it
+	alive   io.Closer // its standard input: closing it ends the server
 	client  *s3.Client
 }
 
@@ -145,7 +146,7 @@ func freeAddress() (string, error) {
 	return l.Addr().String(), l.Close()
 }
 
-// waitUntilHealthy asks until the server answers.
+// waitUntilHealthy waits until the server responds.
 func waitUntilHealthy(endpoint string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
@@ -173,10 +174,10 @@ func waitUntilHealthy(endpoint string) error {
 
 func (s *server) stop() {
 	_ = s.alive.Close() // the child sees the end of its input
-	_ = s.child.Wait()  // how it ends says nothing
+	_ = s.child.Wait()  // its exit code means nothing
 }
 
-// bucket is a bucket of one test's own.
+// bucket is a bucket used by only one test.
 type bucket struct {
 	t      testing.TB
 	server *server
@@ -211,7 +212,7 @@ func (b *bucket) enableVersioning() {
 	}
 }
 
-// put writes an object and returns its version, "" where the bucket keeps none.
+// put writes an object and returns its version, or "" if the bucket is not versioned.
 func (b *bucket) put(key string, data []byte) (version string) {
 	b.t.Helper()
 	out, err := b.server.client.PutObject(b.t.Context(), &s3.PutObjectInput{Bucket: &b.name, Key: &key, Body: bytes.NewReader(data)})
@@ -221,7 +222,7 @@ func (b *bucket) put(key string, data []byte) (version string) {
 	return aws.ToString(out.VersionId)
 }
 
-// putAll writes objects whose content is their key, several at once.
+// putAll writes objects whose content is their key, concurrently.
 func (b *bucket) putAll(keys []string) {
 	b.t.Helper()
 	var g errgroup.Group
@@ -251,7 +252,7 @@ func (b *bucket) remove(key string) {
 	}
 }
 
-// get returns an object's content, nil when there is none.
+// get returns an object's content, or nil if it does not exist.
 func (b *bucket) get(key string) []byte {
 	b.t.Helper()
 	out, err := b.server.client.GetObject(b.t.Context(), &s3.GetObjectInput{Bucket: &b.name, Key: &key})
@@ -262,7 +263,7 @@ func (b *bucket) get(key string) []byte {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	defer func() { _ = out.Body.Close() }() // it was only read
+	defer func() { _ = out.Body.Close() }() // only read
 	data, err := io.ReadAll(out.Body)
 	if err != nil {
 		b.t.Fatal(err)
@@ -270,7 +271,8 @@ func (b *bucket) get(key string) []byte {
 	return data
 }
 
-// ref is the SOURCE for a key or prefix that needs no escaping, with further parameters name, value, …
+// ref returns the source for a key or prefix that needs no escaping, with further
+// parameters name, value, …
 func (b *bucket) ref(key string, params ...string) string {
 	v := url.Values{"endpoint": {b.server.url()}, "path-style": {"true"}}
 	for i := 0; i < len(params); i += 2 {

@@ -13,15 +13,15 @@ import (
 	"tfhaul/pairing"
 )
 
-// configuration is a directory in which the real terraform works against the s3 backend.
+// configuration is a directory in which the real terraform uses the s3 backend.
 type configuration struct {
 	t         *testing.T
 	dir       string
 	terraform string
 }
 
-// newConfiguration writes a configuration whose backend keeps its state in b at key, and initialises
-// it. settings are further lines of the backend block.
+// newConfiguration writes and initializes a configuration whose backend keeps its state in
+// b at key. settings are further lines of the backend block.
 func newConfiguration(t *testing.T, b *bucket, key, resources string, settings ...string) *configuration {
 	t.Helper()
 	terraform, err := exec.LookPath("terraform")
@@ -68,7 +68,7 @@ func (c *configuration) command(args ...string) *exec.Cmd {
 	return cmd
 }
 
-// run runs terraform and returns everything it wrote.
+// run runs terraform and returns its output.
 func (c *configuration) run(args ...string) (string, error) {
 	out, err := c.command(append(args, "-no-color")...).CombinedOutput()
 	return string(out), err
@@ -83,7 +83,7 @@ func (c *configuration) must(args ...string) string {
 	return out
 }
 
-// apply applies and returns what terraform wrote.
+// apply runs terraform apply and returns its output.
 func (c *configuration) apply(note string) (string, error) {
 	return c.run("apply", "-auto-approve", "-input=false", "-var=note="+note)
 }
@@ -120,18 +120,18 @@ func TestFindsWhatTerraformWrote(t *testing.T) {
 		}
 		names = append(names, name)
 		if lock, err := o.Holder(t.Context()); lock != nil || err != nil {
-			t.Errorf("%s: Lock = %+v, %v; terraform has ended", o.Address(), lock, err)
+			t.Errorf("%s: Holder = %+v, %v; terraform has ended", o.Address(), lock, err)
 		}
 	}
 	// app/prod/…, env:/prod/network/…, network/…
 	if want := []string{"app-prod", "network-prod", "network"}; !slices.Equal(names, want) {
 		t.Errorf("workspaces are called %q, want %q", names, want)
 	}
-	// What terraform pulls is what we read.
+	// We read what terraform pulls.
 	pulled := network.must("state", "pull")
 	read, _ := readAll(t, listing.States[1])
 	if strings.TrimSpace(pulled) != strings.TrimSpace(string(read)) {
-		t.Error("terraform state pull gives another state than the source")
+		t.Error("terraform state pull returns a different state from the source")
 	}
 }
 
@@ -171,16 +171,16 @@ func TestAFrozenSourceStaysFrozenUntilLifted(t *testing.T) {
 	lease := takeLock(t, o)
 	how := lease.Leave()
 	if !strings.Contains(how, "terraform force-unlock "+lease.Lock().ID) || !strings.Contains(how, "aws s3 rm s3://"+b.name+"/network/terraform.tfstate.tflock") {
-		t.Errorf("the sentence does not say how to lift it: %s", how)
+		t.Errorf("the sentence does not say how to remove it: %s", how)
 	}
 	if out, err := c.apply("second"); err == nil {
 		t.Fatalf("terraform applied although the source is frozen:\n%s", out)
 	}
 	c.must("force-unlock", "-force", lease.Lock().ID)
 	if out, err := c.apply("third"); err != nil {
-		t.Errorf("terraform cannot apply after the lock was lifted: %v\n%s", err, out)
+		t.Errorf("terraform cannot apply after the lock was removed: %v\n%s", err, out)
 	}
 	if err := lease.Release(t.Context()); !isLost(err) {
-		t.Errorf("Release of what was lifted: %v, want a *LockLostError", err)
+		t.Errorf("Release of a removed lock: %v, want a *LockLostError", err)
 	}
 }

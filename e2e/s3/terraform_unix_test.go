@@ -13,7 +13,7 @@ import (
 	"tfhaul/backend"
 )
 
-// Named pipes say when terraform is in the middle, and hold it there.
+// Named pipes report when terraform is in the middle of an apply, and hold it there.
 func TestTerraformsLockIsSeen(t *testing.T) {
 	b := gateway.bucket(t)
 	c := newConfiguration(t, b, "network/terraform.tfstate", `
@@ -23,7 +23,7 @@ resource "terraform_data" "slow" {
 }`, "use_lockfile = true")
 	for _, pipe := range []string{"reached", "go-on"} {
 		if err := syscall.Mkfifo(filepath.Join(c.dir, pipe), 0o600); err != nil {
-			t.Skipf("NOT TESTED: no named pipes here: %v", err)
+			t.Skipf("NOT TESTED: cannot create named pipes: %v", err)
 		}
 	}
 	c.must("apply", "-auto-approve", "-input=false", "-target=terraform_data.one")
@@ -33,16 +33,16 @@ resource "terraform_data" "slow" {
 	if err := apply.Start(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.ReadFile(filepath.Join(c.dir, "reached")); err != nil { // until terraform is in the middle
+	if _, err := os.ReadFile(filepath.Join(c.dir, "reached")); err != nil { // until terraform is in the middle of an apply
 		t.Fatal(err)
 	}
 
 	o := findOne(t, b.ref("network/terraform.tfstate"))
 	lock, err := o.Holder(t.Context())
 	if err != nil || lock == nil {
-		t.Errorf("Lock = %+v, %v; terraform is applying", lock, err)
+		t.Errorf("Holder = %+v, %v; terraform is applying", lock, err)
 	} else if lock.ID == "" || lock.Who == "" || lock.Operation != "OperationTypeApply" || lock.Created.IsZero() {
-		t.Errorf("Lock = %+v: terraform's description was not read", lock)
+		t.Errorf("Holder = %+v: terraform's description was not read", lock)
 	}
 	var held *backend.LockedError
 	if _, err := o.(backend.Lockable).TakeLock(t.Context(), backend.LockRequest{}); !errors.As(err, &held) {
@@ -58,6 +58,6 @@ resource "terraform_data" "slow" {
 		t.Fatalf("%v\n%s", err, out.String())
 	}
 	if lock, err := o.Holder(t.Context()); lock != nil || err != nil {
-		t.Errorf("Lock = %+v, %v; terraform has ended", lock, err)
+		t.Errorf("Holder = %+v, %v; terraform has ended", lock, err)
 	}
 }

@@ -33,7 +33,7 @@ func TestCloudByName(t *testing.T) {
 			f := s.configure(t, byName)
 			f.run("init", "-no-color")
 			if got := s.Workspaces("demo"); !slices.Equal(got, []string{"net"}) {
-				t.Fatalf("init made the workspaces %v", got)
+				t.Fatalf("init created the workspaces %v", got)
 			}
 			if code, _, stderr := f.try("plan", "-no-color", "-detailed-exitcode"); code != 2 {
 				t.Fatalf("the first plan: exit code %d\n%s", code, stderr)
@@ -96,7 +96,7 @@ func TestCloudByProject(t *testing.T) {
 		t.Fatal(err)
 	}
 	if w.Project.ID != p.ID {
-		t.Error("the workspace was not made in the project")
+		t.Error("the workspace was not created in the project")
 	}
 }
 
@@ -130,12 +130,12 @@ func TestRemoteByPrefix(t *testing.T) {
 	workspaceLife(t, f, func(name string) string { return "app-" + name })
 }
 
-// workspaceLife makes two workspaces, uses both, and deletes one.
+// workspaceLife creates two workspaces, uses both, and deletes one.
 func workspaceLife(t *testing.T, f *folder, remote func(string) string) {
 	t.Helper()
 	s := f.site
-	// Where there is no workspace yet, cloud {} asks for the name of the first one and makes
-	// it; the remote backend says that "workspace new" is needed.
+	// If there is no workspace yet, cloud {} asks for the name of the first one and creates
+	// it; the remote backend requires "workspace new".
 	f.typed = "blue\n"
 	if code, _, stderr := f.try("init", "-no-color"); code != 0 && !strings.Contains(stderr, "No existing workspaces") {
 		t.Fatalf("init: exit code %d\n%s", code, stderr)

@@ -38,8 +38,8 @@ func TestForceUnlockIsForTheHolderAndForAdmins(t *testing.T) {
 	s := open(t, tfesim.Options{})
 	f := s.configure(t, byName)
 	f.run("init", "-no-color")
-	// Terraform's force-unlock is an ordinary unlock when that is enough; the owner is an
-	// admin, so another user's lock goes too.
+	// Terraform's force-unlock uses an ordinary unlock if that is enough. The owner is an
+	// admin, so another user's lock is removed, too.
 	if err := s.Lock("demo", "net", tfesim.SecondUser, ""); err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +57,7 @@ func TestForceUnlockIsForTheHolderAndForAdmins(t *testing.T) {
 	f.site.env["TF_CLI_CONFIG_FILE"] = config
 	f.site.env["TFE_TOKEN"] = ""
 	if code, _, _ := f.try("force-unlock", "-no-color", "-force", "demo/net"); code == 0 {
-		t.Error("a user who is no admin freed the owner's lock")
+		t.Error("a user without admin access freed the owner's lock")
 	}
 	if h, ok := s.LockHolder("demo", "net"); !ok || h.Identity != tfesim.Owner {
 		t.Errorf("the lock is held by %q", h.Identity)
@@ -81,17 +81,17 @@ func TestStatePush(t *testing.T) {
 			}
 			f.write("other.json", `{"version":4,"terraform_version":"1.11.4","serial":1,"lineage":"11111111-2222-3333-4444-555555555555","outputs":{},"resources":[],"check_results":null}`)
 			if code, _, _ := f.try("state", "push", "-no-color", "other.json"); code == 0 {
-				t.Error("a state of another lineage was pushed without -force")
+				t.Error("a state with another lineage was pushed without -force")
 			}
 			f.wantHeld("net")
 
-			// Terraform's cloud block does not pass -force on, so the server refuses; the remote
-			// backend does.
+			// Terraform's cloud block does not pass on -force, so the server refuses; the
+			// remote backend does.
 			code, _, stderr := f.try("state", "push", "-no-color", "-force", "other.json")
 			if code == 0 || !strings.Contains(strings.Join(strings.Fields(stderr), " "), "The lineage provided in the state file does not match the value currently known by "+product(p)+".") {
 				t.Errorf("state push -force through cloud {}: exit code %d\n%s", code, stderr)
 			}
-			// Terraform keeps the lock when it could not save, as it does for a refused apply.
+			// Terraform keeps the lock if it could not save, as after a refused apply.
 			if _, locked := s.LockHolder("demo", "net"); !locked {
 				t.Error("the refused push left no lock")
 			}
@@ -111,7 +111,7 @@ func TestStatePush(t *testing.T) {
 	}
 }
 
-// product is how error texts call the server.
+// product returns the server's name in error texts.
 func product(p tfesim.Personality) string {
 	if p == tfesim.HCP {
 		return "Terraform Cloud"
@@ -119,7 +119,7 @@ func product(p tfesim.Personality) string {
 	return "Terraform Enterprise"
 }
 
-// Terraform goes on when the server is as slow and as strict as the real one.
+// Terraform continues if the server is as slow and as strict as the real one.
 func TestApplyUnderRateLimitAndProcessing(t *testing.T) {
 	t.Parallel()
 	s := open(t, tfesim.Options{Personality: tfesim.HCP, RateLimit: 30, Latency: 5 * time.Millisecond, ProcessingDelay: 200 * time.Millisecond})

@@ -15,8 +15,8 @@ import (
 	"tfhaul/tfesim"
 )
 
-// What terraform keeps in files, moved by tfhaul, is what terraform finds after the
-// configuration was switched to the server: no changes, and the same bytes.
+// After tfhaul moves a state file of terraform and the configuration is switched to the
+// server, terraform finds no changes and the same bytes.
 func TestTerraformUsesWhatTfhaulMoved(t *testing.T) {
 	for _, p := range []tfesim.Personality{tfesim.TFE, tfesim.HCP, tfesim.OldTFE} {
 		t.Run(p.String(), func(t *testing.T) {
@@ -42,7 +42,7 @@ func TestTerraformUsesWhatTfhaulMoved(t *testing.T) {
 					t.Fatalf("%s: %s: %s", w.workspace, r.Outcome, r.Message)
 				}
 				if held, _, _ := s.Current("demo", w.workspace); !bytes.Equal(held, source) {
-					t.Errorf("%s does not hold the bytes of the file", w.workspace)
+					t.Errorf("%s does not have the bytes of the file", w.workspace)
 				}
 				after := s.configure(t, strings.ReplaceAll(byName, `"net"`, `"`+w.workspace+`"`))
 				after.run("init", "-no-color")

@@ -8,7 +8,7 @@ import (
 )
 
 // In remote execution mode terraform uploads the configuration, waits for the run, and
-// prints the plan that the server gives it.
+// prints the server's plan.
 func TestRemotePlanIsShown(t *testing.T) {
 	s := open(t, tfesim.Options{ExecutionMode: "remote"})
 	f := s.configure(t, `cloud {

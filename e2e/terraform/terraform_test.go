@@ -1,5 +1,5 @@
 // Package terraform runs the real terraform against tfesim, over TLS, as its users do. The
-// tests need the terraform binary on PATH and no provider: the configurations use only the
+// tests need the terraform binary on PATH but no provider: the configurations use only the
 // built-in terraform_data.
 package terraform
 
@@ -20,7 +20,7 @@ import (
 	"tfhaul/tfesim"
 )
 
-// A site is a running tfesim and the environment in which terraform finds it.
+// A site is a running tfesim and the environment for terraform.
 type site struct {
 	*tfesim.Server
 	running *tfesim.Running
@@ -74,7 +74,7 @@ type folder struct {
 	t    *testing.T
 	site *site
 	dir  string
-	// typed is what terraform reads when it asks.
+	// typed is what is typed when terraform asks.
 	typed string
 }
 
@@ -89,8 +89,8 @@ output "secret" {
 }
 `
 
-// configure makes a folder with the resources and, in the terraform block, what is given;
-// HOST stands for the server.
+// configure creates a folder with the resources and the given content of the terraform
+// block; HOST stands for the server.
 func (s *site) configure(t *testing.T, block string) *folder {
 	t.Helper()
 	f := &folder{t: t, site: s, dir: t.TempDir()}
@@ -106,14 +106,14 @@ func (f *folder) write(name, content string) {
 	}
 }
 
-// try runs terraform and returns its exit code and what it printed.
+// try runs terraform and returns its exit code and output.
 func (f *folder) try(args ...string) (code int, stdout, stderr string) {
 	f.t.Helper()
 	cmd := exec.CommandContext(f.t.Context(), "terraform", args...)
 	cmd.Dir = f.dir
 	cmd.Stdin = strings.NewReader(f.typed)
 	for _, v := range os.Environ() {
-		// Settings of whoever runs the tests must not reach terraform.
+		// The tester's own settings must not reach terraform.
 		if name, _, _ := strings.Cut(v, "="); !strings.HasPrefix(name, "TF_") && !strings.HasPrefix(name, "TFE_") && name != "SSL_CERT_FILE" {
 			cmd.Env = append(cmd.Env, v)
 		}
@@ -142,7 +142,7 @@ func (f *folder) run(args ...string) string {
 	return stdout
 }
 
-// wantNoChanges fails unless a plan says so.
+// wantNoChanges fails unless a plan shows no changes.
 func (f *folder) wantNoChanges() {
 	f.t.Helper()
 	if code, stdout, stderr := f.try("plan", "-no-color", "-detailed-exitcode"); code != 0 {
@@ -155,11 +155,11 @@ func (f *folder) wantHeld(workspace string) {
 	f.t.Helper()
 	raw, _, ok := f.site.Current("demo", workspace)
 	if !ok {
-		f.t.Fatalf("the server holds no state in %s", workspace)
+		f.t.Fatalf("the server has no state in %s", workspace)
 	}
 	// terraform state pull ends with a newline that is not part of the state.
 	if pulled := f.run("state", "pull"); strings.TrimSpace(pulled) != strings.TrimSpace(string(raw)) {
-		f.t.Errorf("terraform pulls %d bytes that are not the %d bytes the server holds in %s", len(pulled), len(raw), workspace)
+		f.t.Errorf("terraform pulls %d bytes that differ from the %d bytes on the server in %s", len(pulled), len(raw), workspace)
 	}
 }
 

@@ -12,8 +12,9 @@ import (
 	"tfhaul/fixtures/testenv"
 )
 
-// What we call usable Terraform lists completely, what we call invalid it refuses to read,
-// and of what we call unusable it drops resources without an error, or fails to initialize.
+// Terraform lists all resources of what we call usable, and refuses to read what we call
+// invalid. Of what we call unusable, it drops resources without an error or fails to
+// initialize.
 func TestTerraformAgreesOnWhatIsUsable(t *testing.T) {
 	if _, err := exec.LookPath("terraform"); err != nil {
 		t.Skip("SKIPPED: there is no terraform on PATH, so nothing here was tested with the real one")
@@ -39,8 +40,8 @@ func TestTerraformAgreesOnWhatIsUsable(t *testing.T) {
 	}
 }
 
-// The advice for legacy providers works as it is printed: init fails before it and finds
-// nothing wrong with the address after it.
+// The printed advice for legacy providers works: init fails before it, and does not
+// complain about the address afterwards.
 func TestReplaceProviderRepairsLegacyProviders(t *testing.T) {
 	if _, err := exec.LookPath("terraform"); err != nil {
 		t.Skip("SKIPPED: there is no terraform on PATH, so nothing here was tested with the real one")

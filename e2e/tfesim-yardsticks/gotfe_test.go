@@ -1,5 +1,5 @@
-// Package yardsticks runs tests that nobody here wrote against tfesim: the integration tests
-// of hashicorp/go-tfe, as they stand in its module.
+// Package yardsticks runs independent tests against tfesim: the integration tests of
+// hashicorp/go-tfe, unmodified from its module.
 package yardsticks
 
 import (
@@ -18,7 +18,7 @@ import (
 	"strings"
 	"testing"
 
-	// What go-tfe's tests import, so that go.mod pins it.
+	// Imports of go-tfe's tests, so that go.mod pins them.
 	_ "github.com/hashicorp/go-tfe"
 	_ "github.com/hashicorp/go-uuid"
 	_ "github.com/stretchr/testify/require"
@@ -26,12 +26,13 @@ import (
 	"tfhaul/tfesim"
 )
 
-// chosen are go-tfe's tests of what tfesim has: state versions, workspaces, organizations,
-// projects, tags, the account, tokens of teams and organizations, configuration versions, runs, plans and applies.
+// chosen are go-tfe's tests for what tfesim supports: state versions, workspaces,
+// organizations, projects, tags, the account, tokens of teams and organizations,
+// configuration versions, runs, plans and applies.
 const chosen = `^Test(ConfigurationVersions|Runs|Plans|Applies|StateVersion|Workspaces|Workspace_|WorkspaceResources|Organizations|Organization_|Projects|UsersReadCurrent|CanForceDelete|TeamTokens|OrganizationTokens)`
 
-// An exception is a test that cannot pass, and why. What is named here is still run, and must
-// not pass: an exception that is no longer needed fails.
+// An exception is a test that cannot pass, and the reason. It is still run, and must fail:
+// an exception that is no longer needed is an error.
 type exception struct {
 	name   *regexp.Regexp
 	reason string
@@ -41,14 +42,14 @@ func except(name, reason string) exception {
 	return exception{regexp.MustCompile("^(?:" + name + ")$"), reason}
 }
 
-// tfesim has the real terraform execute runs, and never invents a plan.
+// tfesim executes runs with the real terraform, and never invents a plan.
 const needsProvider = "waits for a plan of a configuration whose provider (hashicorp/null) would have to be downloaded"
 
-// exceptions of both personalities.
+// exceptions for both personalities.
 var exceptions = []exception{
 	except(`Test(Applies(Read|Logs)|Plans(Read|Logs|JSONOutput)|Runs(Apply|Discard|ForceExecute|ListQueryParams))_RunDependent`, needsProvider),
 	except(`TestRunsConfirmedBy_RunDependent(/with_apply|/without_apply)?`, needsProvider),
-	except(`TestConfigurationVersionsUploadTarGzip(/with_custom_tar_archive)?`, "uploads twice to one address, which is good for one upload here"),
+	except(`TestConfigurationVersionsUploadTarGzip(/with_custom_tar_archive)?`, "uploads twice to one URL, which is valid for one upload here"),
 	except(`TestConfigurationVersionsCreateForRegistryModule`, "is about the module registry, which tfesim does not have"),
 	except(`TestWorkspacesList_RunDependent/(when_sorting_workspaces_on_current-run\.created-at|with_current-state-version,current-run_included|when_filter_workspaces_by_current_run_status)`, needsProvider),
 	except(`TestWorkspacesReadWithHistory_RunDependent`, needsProvider),
@@ -62,7 +63,7 @@ var cloudExceptions = []exception{
 }
 
 var enterpriseExceptions = []exception{
-	except(`TestUsersReadCurrent/with_scim_attributes`, "switches SCIM on through the admin API"),
+	except(`TestUsersReadCurrent/with_scim_attributes`, "enables SCIM through the admin API"),
 	except(`Test(Workspace|Organization)_DataRetentionPolicy/.*`, "is about data retention policies, which tfesim does not have"),
 }
 
@@ -98,7 +99,7 @@ func buildSuite(t *testing.T) string {
 	return binary
 }
 
-// serve runs tfesim and returns the environment in which go-tfe's tests find it.
+// serve runs tfesim and returns the environment for go-tfe's tests.
 func serve(t *testing.T, p tfesim.Personality) []string {
 	t.Helper()
 	sim, err := tfesim.New(tfesim.Options{Personality: p, RateLimit: -1})
@@ -125,8 +126,8 @@ func serve(t *testing.T, p tfesim.Personality) []string {
 }
 
 // withPlans answers the two requests with which go-tfe's tests give an organization a paid
-// plan. On the real server only HashiCorp can make them; here every organization may do
-// everything already.
+// plan. On the real server only HashiCorp can send them; here every organization already
+// has all features.
 func withPlans(sim http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", sim)
@@ -146,7 +147,7 @@ type results struct {
 	output  map[string]*strings.Builder
 }
 
-// runSuite runs the chosen tests where they are at home: they read fixtures beside them.
+// runSuite runs the chosen tests in their own directory, where they read fixtures.
 func runSuite(t *testing.T, binary string, env []string) results {
 	t.Helper()
 	home, err := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Dir}}", "github.com/hashicorp/go-tfe").Output()
@@ -157,7 +158,7 @@ func runSuite(t *testing.T, binary string, env []string) results {
 		"-test.v=test2json", "-test.run="+chosen, "-test.parallel=8", "-test.timeout=5m")
 	cmd.Dir = strings.TrimSpace(string(home))
 	cmd.Env = append(os.Environ(), env...)
-	// Failing tests make the exit code; they are judged one by one.
+	// Failing tests set the exit code, but are judged individually.
 	out, err := cmd.Output()
 	if len(out) == 0 {
 		t.Fatalf("running go-tfe's tests: %v", err)
@@ -186,8 +187,8 @@ func runSuite(t *testing.T, binary string, env []string) results {
 	return got
 }
 
-// judge fails for every test that failed without an exception, and for every exception that
-// excuses nothing.
+// judge fails for every test that failed without an exception, and for every exception
+// without a failure.
 func judge(t *testing.T, got results, exceptions []exception) {
 	t.Helper()
 	used := map[string]bool{}
@@ -212,16 +213,16 @@ func judge(t *testing.T, got results, exceptions []exception) {
 	}
 	for _, e := range exceptions {
 		if !used[e.name.String()] {
-			t.Errorf("the exception %s is not needed (any more): %s", e.name, e.reason)
+			t.Errorf("the exception %s is not needed: %s", e.name, e.reason)
 		}
 	}
-	t.Logf("go-tfe's own tests: %d passed, %d skipped by themselves, %d excepted", count["pass"], count["skip"], count["excepted"])
+	t.Logf("go-tfe's own tests: %d passed, %d skipped themselves, %d excepted", count["pass"], count["skip"], count["excepted"])
 	if count["pass"] < 100 {
 		t.Error("too few tests ran: did their names change?")
 	}
 }
 
-// onlyThroughParts says whether a test failed only because parts of it did that are excused.
+// onlyThroughParts reports whether a test failed only because of excused subtests.
 func onlyThroughParts(got results, name string, excused func(string) bool) bool {
 	parts := 0
 	for part, outcome := range got.outcome {
@@ -232,6 +233,6 @@ func onlyThroughParts(got results, name string, excused func(string) bool) bool 
 			parts++
 		}
 	}
-	// A failure of its own besides those of its parts would show in its output.
+	// A failure of the test itself would show in its output.
 	return parts > 0 && !strings.Contains(got.output[name].String(), "Error Trace")
 }
