@@ -63,7 +63,7 @@ type Error struct {
 	Code    Code
 	Message string
 	// Answer is the message without the names of the things requested, so that it is the
-	// same for every state; "" if there is none.
+	// same for every state; it may be "".
 	Answer string
 	// Unworded reports that the response is not in the words of the target's API, so
 	// something else may have sent it.

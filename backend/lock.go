@@ -95,7 +95,7 @@ func (l *Lock) holder() string {
 type Lockable interface {
 	State
 	// TakeLock tries once to take the lock. It returns a *LockedError if someone else holds
-	// it, and a *LockLeftError if it cannot tell whether the lock was taken and could not
+	// it, and a *LockLeftError if it is unknown whether the lock was taken and it could not
 	// release it. Read the state after TakeLock, not before. While the lease is held,
 	// Holder reports it like any other lock: compare the ID.
 	TakeLock(ctx context.Context, r LockRequest) (Lease, error)
@@ -137,7 +137,7 @@ func (e *LockedError) Error() string {
 // A LockLostError is returned when a lock that we took is no longer ours.
 type LockLostError struct {
 	Address string // the state's
-	Lock    *Lock  // the present lock; nil if there is none
+	Lock    *Lock  // the present lock, if any
 }
 
 func (e *LockLostError) Error() string {
@@ -176,7 +176,7 @@ type Digested interface {
 	Digest(ctx context.Context) (string, error)
 }
 
-// An Aliased is a State that has names besides its address.
+// An Aliased is a State that has names other than its address.
 type Aliased interface{ Aliases() []string }
 
 // A Served state is kept on a server.

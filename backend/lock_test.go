@@ -2,7 +2,7 @@ package backend
 
 import "testing"
 
-func TestLocksOfTfhaulSayWhereTheStateMoves(t *testing.T) {
+func TestMoveOfATfhaulLock(t *testing.T) {
 	lock := Lock{Info: MoveInfo("app.terraform.io/acme/net", "h-1")}
 	if target, haul, ours := lock.Move(); target != "app.terraform.io/acme/net" || haul != "h-1" || !ours {
 		t.Errorf("Move() = %q, %q, %v", target, haul, ours)

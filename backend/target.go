@@ -24,7 +24,7 @@ type Target interface {
 	// code is ForbiddenOrMissing.
 	Look(ctx context.Context, name string) (*Standing, error)
 	LookByID(ctx context.Context, id string) (*Standing, error)
-	// Current returns the current version, or nil if there is none.
+	// Current returns the current version, or nil without one.
 	Current(ctx context.Context, s *Standing) (*Version, error)
 	// Version reads a version by its ID.
 	Version(ctx context.Context, id string) (*Version, error)

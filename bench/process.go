@@ -28,7 +28,7 @@ type task struct {
 	dir  string
 	env  []string // in addition to the environment's own
 	args []string
-	// exits are exit codes, besides 0, that are not failures.
+	// exits are exit codes other than 0 that are not failures.
 	exits []int
 	// mute discards the program's output in the system: reading it would take time on the
 	// other core.

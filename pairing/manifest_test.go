@@ -10,7 +10,7 @@ import (
 	"tfhaul/pairing"
 )
 
-func TestManifestIsReadAsItWasWritten(t *testing.T) {
+func TestManifestRoundTrip(t *testing.T) {
 	serial, md5, relation, yes := int64(41), "9e107d9d372bb6826bd81d3542a419d6", "fresh", true
 	project, mode, version, timeout := "network", "local", "~> 1.11", "5m0s"
 	written := &pairing.Manifest{

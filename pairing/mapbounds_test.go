@@ -20,7 +20,7 @@ func (e *endlessText) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func TestMapsWithoutAnEndAreNotHeld(t *testing.T) {
+func TestEndlessMapsAreNotHeld(t *testing.T) {
 	const slack = 64 << 10
 	for name, c := range map[string]struct {
 		text, want string

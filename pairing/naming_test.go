@@ -148,7 +148,7 @@ func TestParseNamerErrors(t *testing.T) {
 }
 
 // The reader of a plan must see which names are more than joined paths.
-func TestNamingSaysWhatItChanged(t *testing.T) {
+func TestNamingReportsChanges(t *testing.T) {
 	for _, tt := range []struct {
 		does, template string
 		place          backend.Place

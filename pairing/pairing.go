@@ -1,6 +1,6 @@
 // Package pairing decides which state goes where. It searches sources, names each state's
 // target by a template, a map or a manifest, and reports what is left out. It reads no
-// states and knows no flags.
+// states and is independent of flags.
 package pairing
 
 import (

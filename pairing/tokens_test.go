@@ -12,9 +12,9 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
 
-// TestNoFewerTokensAreCountedThanThereAre compares the count with HCL's own tokens, in
+// TestCountTokensIsAnUpperBound compares the count with HCL's own tokens, in
 // texts made of the beginnings and ends of strings, templates, heredocs and comments.
-func TestNoFewerTokensAreCountedThanThereAre(t *testing.T) {
+func TestCountTokensIsAnUpperBound(t *testing.T) {
 	parts := []string{`"`, `"`, `\`, `$`, `${`, `$${`, `%{`, `%%{`, `}`, `{`, "\n", "\n", " ", "\t", "\r", "\r\n", "<<E\n", "<<-E\n", "E\n", "/*", "*/", "//", "#",
 		"a", "a1", "1", "1a", "1.5e3", "1e", "_", "-", "+", ".", "...", "==", "é", "日本", "\xff", "\xc3", "~}", "${~", "'", "`", ";", "a = \"b\"\n", "\x00", "\ufeff", "\u0301"}
 	const cases = 200_000
@@ -43,7 +43,7 @@ func movesOf(n int, source, workspace string) []byte {
 	return b
 }
 
-func TestTheTokensOfPlainManifestsAreCountedExactly(t *testing.T) {
+func TestCountTokensOfPlainManifestsIsClose(t *testing.T) {
 	src := movesOf(100, "s3://bucket/prod-eu-west-1/*/[x]//", "prod-eu-west-1")
 	tokens, _ := hclsyntax.LexConfig(src, "m", hcl.InitialPos)
 	if n := countTokens(src); n > len(tokens)+len(tokens)/10 {
@@ -51,7 +51,7 @@ func TestTheTokensOfPlainManifestsAreCountedExactly(t *testing.T) {
 	}
 }
 
-func TestManifestsOfMoreTokensThanHCLShouldHoldAreRefused(t *testing.T) {
+func TestManifestsWithTooManyTokensAreRefused(t *testing.T) {
 	for name, text := range map[string]string{
 		"signs":       strings.Repeat("+", maxManifest),
 		"empty lines": strings.Repeat("\n", maxManifest),
@@ -67,7 +67,7 @@ func TestManifestsOfMoreTokensThanHCLShouldHoldAreRefused(t *testing.T) {
 	}
 }
 
-func TestManifestsOfTheMostMovesAreWithinTheBound(t *testing.T) {
+func TestLargestManifestIsWithinTheLimit(t *testing.T) {
 	if n := countTokens(movesOf(MaxManifestMoves, "s3://bucket/env/prod/", "prod")); n > maxTokens {
 		t.Errorf("%d moves have %d tokens, more than %d", MaxManifestMoves, n, maxTokens)
 	}

@@ -11,7 +11,7 @@ import (
 )
 
 // What each identity may do.
-func TestIdentitiesMayDoWhatTheRealOnesMay(t *testing.T) {
+func TestIdentityPermissions(t *testing.T) {
 	type row struct{ account, readWorkspace, lock, readState, createState, createWorkspace, update, createOrganization int }
 	for identity, want := range map[tfesim.Identity]row{
 		tfesim.Owner:        {200, 200, 200, 200, 201, 201, 200, 201},

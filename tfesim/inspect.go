@@ -273,7 +273,7 @@ func (s *Server) setLock(w *workspace, holder jsonapi.Ref, reason string) error 
 	return nil
 }
 
-// Unlock removes a workspace's lock, whoever holds it.
+// Unlock removes a workspace's lock, even if someone else holds it.
 func (s *Server) Unlock(org, workspace string) error {
 	return s.arrange(org, workspace, func(w *workspaceRecord) error {
 		if w.Lock != nil {

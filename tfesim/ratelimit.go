@@ -37,7 +37,7 @@ func newLimiter(limit int) *limiter {
 }
 
 // take uses one request of the user's budget, sets the headers that announce the rest, and
-// returns the 429 if there was none.
+// returns the 429 if nothing was left.
 func (l *limiter) take(h http.Header, user string, now time.Time) error {
 	if l.limit < 0 {
 		return nil

@@ -142,7 +142,7 @@ func TestProcessingTakesItsTime(t *testing.T) {
 	})
 }
 
-func TestLatencyIsWaitedBeforeEveryRequest(t *testing.T) {
+func TestLatencyDelaysEveryRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t, tfesim.Options{Latency: 40 * time.Millisecond})
 		client, stop := inMemory(t, s)

@@ -30,7 +30,7 @@ func (s *sim) announce(t *testing.T, raw []byte) *tfe.StateVersion {
 	return v
 }
 
-func TestUploadAddressWorksOnceAndIsHiddenThen(t *testing.T) {
+func TestUploadURLWorksOnce(t *testing.T) {
 	s := start(t, tfesim.Options{})
 	raw := state(1, lineage)
 	v := s.announce(t, raw)
@@ -121,7 +121,7 @@ func TestUploadAddressIsOnlyForWriters(t *testing.T) {
 	}
 }
 
-func TestDownloadOfALaxServerWantsTheBearer(t *testing.T) {
+func TestDownloadFromALaxServerNeedsTheToken(t *testing.T) {
 	s := start(t, tfesim.Options{Personality: tfesim.Lax})
 	raw := state(1, lineage)
 	id, err := s.Seed("demo", "net", raw)

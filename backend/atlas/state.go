@@ -128,7 +128,7 @@ func (a *state) Open(ctx context.Context, v *backend.Version) (io.ReadCloser, ba
 	return io.NopCloser(bytes.NewReader(b)), now, nil
 }
 
-// same compares digests, or sizes if there are none.
+// same compares digests, or sizes without digests.
 func (a *state) same(was, now backend.Version) error {
 	switch {
 	case was.MD5 != "" && was.MD5 != now.MD5:

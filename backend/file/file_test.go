@@ -221,7 +221,7 @@ func TestLockWithAnUnusableDescription(t *testing.T) {
 	})
 }
 
-func TestUnreadableFolderIsSkippedAndTheRestFound(t *testing.T) {
+func TestUnreadableDirectoryIsSkipped(t *testing.T) {
 	root := t.TempDir()
 	write(t, root, files("a/terraform.tfstate", "shut/terraform.tfstate", "z/terraform.tfstate"))
 	shut := filepath.Join(root, "shut")
@@ -243,7 +243,7 @@ func TestUnreadableFolderIsSkippedAndTheRestFound(t *testing.T) {
 	}
 }
 
-func TestWhatChangedIsDecidedByContentWhereStampsDoNotTell(t *testing.T) {
+func TestContentDecidesWhenStampsAreInconclusive(t *testing.T) {
 	old := time.Date(2024, 5, 6, 7, 8, 9, 0, time.UTC)
 	path := filepath.Join(t.TempDir(), "a.tfstate")
 	set := func(content string, at time.Time) {
@@ -345,7 +345,7 @@ func TestFindErrors(t *testing.T) {
 	}
 }
 
-func TestNamesAreWhatAUserCouldType(t *testing.T) {
+func TestAddressesCanBeTyped(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("these file names are not valid here")
 	}
@@ -369,7 +369,7 @@ func TestNamesAreWhatAUserCouldType(t *testing.T) {
 	}
 }
 
-func TestACancelledSearchEnds(t *testing.T) {
+func TestCanceledSearchEnds(t *testing.T) {
 	root := t.TempDir()
 	write(t, root, files("a/terraform.tfstate"))
 	ctx, cancel := context.WithCancel(t.Context())

@@ -125,7 +125,7 @@ func TestReplacedFileOfTheSameSizeAndTimeIsNoticed(t *testing.T) {
 	})
 }
 
-func TestPinOfAnOlderJournalIsComparedByWhatItHas(t *testing.T) {
+func TestPinOfAnOldJournalIsUnderstood(t *testing.T) {
 	f := readLongAgo(t)
 	// A version without a file identity.
 	old := url.Values{"size": {"4"}}

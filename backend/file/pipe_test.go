@@ -11,7 +11,7 @@ import (
 	"tfhaul/backend"
 )
 
-func TestPipesAreReadWhenNamedAndNeverOpenedInASearch(t *testing.T) {
+func TestOnlyNamedPipesAreOpened(t *testing.T) {
 	root := t.TempDir()
 	write(t, root, files("a.tfstate"))
 	pipe := filepath.Join(root, "pipe.tfstate")

@@ -17,7 +17,7 @@ import (
 	"tfhaul/backend/file"
 )
 
-func TestStdinThatIsAPipeIsHeldAndReadAgain(t *testing.T) {
+func TestPipedStdinCanBeReadAgain(t *testing.T) {
 	want := bytes.Repeat([]byte("0123456789abcdef"), 100_000) // 1.6 MB, not a multiple of a block
 	listing, err := backend.Kinds{file.Kind(backend.Connection{Stdin: iotest.HalfReader(bytes.NewReader(want))})}.Find(t.Context(), "-", backend.Filter{})
 	if err != nil {
@@ -44,7 +44,7 @@ func TestStdinThatIsAPipeIsHeldAndReadAgain(t *testing.T) {
 	}
 }
 
-func TestStdinBeyondTheLimitIsAnErrorThatSaysWhatToDo(t *testing.T) {
+func TestStdinOverTheLimitIsAnError(t *testing.T) {
 	for _, tt := range []struct {
 		does  string
 		size  int
@@ -65,7 +65,7 @@ func TestStdinBeyondTheLimitIsAnErrorThatSaysWhatToDo(t *testing.T) {
 	}
 }
 
-func TestStdinThatFailsIsAnErrorEachTime(t *testing.T) {
+func TestFailingStdinIsAnErrorEachTime(t *testing.T) {
 	broken := errors.New("the wire broke")
 	listing, err := backend.Kinds{file.Kind(backend.Connection{Stdin: io.MultiReader(strings.NewReader("half"), iotest.ErrReader(broken))})}.Find(t.Context(), "-", backend.Filter{})
 	if err != nil {
@@ -92,7 +92,7 @@ func TestWaitingForStdinEndsWithTheContext(t *testing.T) {
 	}
 }
 
-func TestStdinThatIsAFileIsReadFromWhereItStands(t *testing.T) {
+func TestStdinFromAFileStartsAtItsOffset(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "in")
 	if err := os.WriteFile(path, []byte("header|state"), 0o600); err != nil {
 		t.Fatal(err)

@@ -218,7 +218,7 @@ func (s *source) Holder(ctx context.Context) (*backend.Lock, error) {
 	return lock, ctx.Err()
 }
 
-// current returns the current version, or nil if there is none.
+// current returns the current version, or nil without one.
 func (s *state) current(name string) *backend.Version {
 	if s.removed || len(s.versions) == 0 {
 		return nil

@@ -27,8 +27,8 @@ func profileInUse(typed string) string {
 	return ""
 }
 
-// sharedConfig returns the profile's settings as read by the SDK, or empty settings if
-// there are none.
+// sharedConfig returns the profile's settings as read by the SDK, or empty settings
+// without a profile.
 func sharedConfig(cfg aws.Config) config.SharedConfig {
 	for _, from := range cfg.ConfigSources {
 		if shared, ok := from.(config.SharedConfig); ok {

@@ -93,7 +93,7 @@ s3 =
   endpoint_url = https://minio.example.com/?sig=hunter2-secret
 `
 
-func TestCredentialsThatCannotBeHadAreExplained(t *testing.T) {
+func TestMissingCredentialsAreExplained(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("the credential processes need sh")
 	}
@@ -207,7 +207,7 @@ func TestAWrongCustomerKeyIsNotAMissingPermission(t *testing.T) {
 	}
 }
 
-func TestAServerThatIsNotS3IsNamed(t *testing.T) {
+func TestServerOtherThanS3IsRecognized(t *testing.T) {
 	for name, page := range map[string]http.HandlerFunc{
 		"an HTML page": func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/html")

@@ -70,7 +70,7 @@ func refuse(w http.ResponseWriter, status int, code, message string) {
 		`<StringToSign>hunter2-signed</StringToSign><SignatureProvided>hunter2-signature</SignatureProvided><RequestId>1</RequestId></Error>`, code, message)
 }
 
-func TestWhatS3RefusesIsExplained(t *testing.T) {
+func TestS3RefusalsAreExplained(t *testing.T) {
 	for _, tt := range []struct {
 		status              int
 		code, message, want string
@@ -164,7 +164,7 @@ func answer(w http.ResponseWriter, data, etag string) {
 	_, _ = io.WriteString(w, data) // the client may have disconnected
 }
 
-func TestAServerThatIgnoresConditionsGivesNoOtherBytes(t *testing.T) {
+func TestIgnoredConditionsAreNoticed(t *testing.T) {
 	etag := `"1"`
 	o := atServer(t, "a.tfstate", func(w http.ResponseWriter, r *http.Request) { answer(w, "{}", etag) })
 	in, pin, err := o.Open(t.Context(), nil)
@@ -214,7 +214,7 @@ func (s stalled) Read([]byte) (int, error) {
 	return 0, s.ctx.Err()
 }
 
-func TestAListingThatCannotBeTrustedIsAnError(t *testing.T) {
+func TestUnreliableListingIsAnError(t *testing.T) {
 	for _, tt := range []struct{ does, page, want string }{
 		{"a truncated page without a continuation", `<IsTruncated>true</IsTruncated>`, "reports more keys, but not where they begin"},
 		{"the same page forever", `<IsTruncated>true</IsTruncated><NextContinuationToken>same</NextContinuationToken>`, "reports more keys, but not where they begin"},
@@ -256,7 +256,7 @@ func TestKeysAreDecodedWhereTheServerEncodesThem(t *testing.T) {
 	}
 }
 
-func TestPlainHTTPLeavesThisMachineFromNowhere(t *testing.T) {
+func TestPlainHTTPIsOnlyForThisMachine(t *testing.T) {
 	awsEnvironment(t)
 	t.Setenv("AWS_ENDPOINT_URL_S3", "http://s3.example.com")
 	t.Setenv("AWS_MAX_ATTEMPTS", "1")
@@ -294,7 +294,7 @@ func TestConnectionsAreShared(t *testing.T) {
 	}
 }
 
-func TestAnOldListingSaysNothingOfLocks(t *testing.T) {
+func TestOldListingIsNotUsedForLocks(t *testing.T) {
 	asked := 0
 	o := atServer(t, "a.tfstate", func(w http.ResponseWriter, r *http.Request) {
 		asked++
@@ -369,7 +369,7 @@ func hangUp(w http.ResponseWriter) {
 
 const lockPath = "/acme/a.tfstate.tflock"
 
-func TestALockWhoseAnswerWasLostIsOurs(t *testing.T) {
+func TestLockWithALostResponseIsOurs(t *testing.T) {
 	server, puts := newOneObject(), 0
 	server.fail = func(w http.ResponseWriter, r *http.Request, then func()) bool {
 		if r.Method != http.MethodPut {
@@ -395,7 +395,7 @@ func TestALockWhoseAnswerWasLostIsOurs(t *testing.T) {
 	}
 }
 
-func TestALockThatMayBeLeftIsTakenBackOrNamed(t *testing.T) {
+func TestUncertainLockIsRemovedOrReported(t *testing.T) {
 	for _, tt := range []struct {
 		does   string
 		reads  bool // whether the lock can be read afterwards
@@ -450,7 +450,7 @@ func reopened(t *testing.T, o *object) *object {
 	return listing.States[0].(*object)
 }
 
-func TestAnInterruptedLockIsTakenBack(t *testing.T) {
+func TestInterruptedLockIsRemoved(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	server := newOneObject()
 	server.fail = func(w http.ResponseWriter, r *http.Request, then func()) bool {

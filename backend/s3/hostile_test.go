@@ -25,9 +25,9 @@ func endlessly(w http.ResponseWriter, status int, contentType, head string, piec
 	}
 }
 
-// TestAnswersWithoutAnEndAreNotHeld reads from a server that tries to fill the client's
+// TestEndlessResponsesAreNotHeld reads from a server that tries to fill the client's
 // memory.
-func TestAnswersWithoutAnEndAreNotHeld(t *testing.T) {
+func TestEndlessResponsesAreNotHeld(t *testing.T) {
 	for name, answer := range map[string]http.HandlerFunc{
 		"a refusal": func(w http.ResponseWriter, _ *http.Request) {
 			endlessly(w, http.StatusForbidden, "application/xml", "<Error><Code>AccessDenied</Code><Message>", bytes.Repeat([]byte("x"), 1<<20))

@@ -19,7 +19,7 @@ import (
 type lockPlace interface {
 	// read returns nil if there is no lock.
 	read(ctx context.Context) (*heldLock, error)
-	// write creates the lock's description if there is none, and returns errLockHeld if
+	// write creates the lock's description unless one exists, and returns errLockHeld if
 	// there was one. With an error, maybe reports whether the lock may have been created.
 	write(ctx context.Context, description []byte) (maybe bool, err error)
 	// remove deletes the lock if it is still the one that read returned with tag, and
@@ -53,7 +53,7 @@ type lease struct {
 
 func (l *lease) Lock() backend.Lock { return l.lock }
 
-// TakeLock writes Terraform's lock document to <key>.tflock if there is none (Terraform
+// TakeLock writes Terraform's lock document to <key>.tflock unless it exists (Terraform
 // 1.10, use_lockfile = true), and with ?lock-table= also to the DynamoDB table
 // (dynamodb_table).
 func (o *object) TakeLock(ctx context.Context, r backend.LockRequest) (backend.Lease, error) {

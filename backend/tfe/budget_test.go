@@ -22,7 +22,7 @@ func wantAllocations(t *testing.T, what string, most float64, f func()) {
 
 // A state version's document lists all resources of the state. Decoding it takes the same
 // memory for any number of them.
-func TestReadingAStateVersionDoesNotBuildItsResources(t *testing.T) {
+func TestReadingAStateVersionSkipsItsResources(t *testing.T) {
 	for _, resources := range []int{0, 10, 1000} {
 		list := strings.TrimSuffix(strings.Repeat(`{"name":"a","type":"aws_instance","count":1,"module":"root","provider":"registry.terraform.io/hashicorp/aws"},`, resources), ",")
 		raw := []byte(`{"data":{"id":"sv-1","type":"state-versions","attributes":{"serial":7,"size":1,"status":"finalized","terraform-version":"1.11.4",` +
@@ -37,7 +37,7 @@ func TestReadingAStateVersionDoesNotBuildItsResources(t *testing.T) {
 }
 
 // A workspace's document contains far more than we use.
-func TestReadingAWorkspaceBuildsWhatIsUsed(t *testing.T) {
+func TestReadingAWorkspaceAllocatesOnlyWhatIsUsed(t *testing.T) {
 	raw := []byte(workspaceDocument(`,"locked":true,"locked-reason":"r","vcs-repo":{"a":[1,2,3]},"actions":{"x":true},"tag-names":["a","b"]`,
 		`"current-state-version":{"data":{"id":"sv-1","type":"state-versions"}},"locked-by":{"data":{"id":"user-1","type":"users"}}`))
 	read := workspaceIn("acme")

@@ -43,7 +43,7 @@ func (e *NoTokenError) Error() string {
 
 // FindToken finds the API token for a host (an Address.Host), in this order: the token
 // file, TFE_TOKEN, TF_TOKEN_<host>, the credentials blocks of the Terraform CLI
-// configuration, and its credentials helper, which is run. If there is none, it returns a
+// configuration, and its credentials helper, which is run. If nothing has a token, it returns a
 // *NoTokenError. It returns another error for a token file that cannot be used, a helper
 // that fails, and a value that cannot be a token.
 func FindToken(ctx context.Context, host string, o CredentialOptions) (Token, error) {
@@ -143,7 +143,7 @@ func tokenOf(found, origin string) (Token, error) {
 
 // tokenVariable finds the variable with the token for host, in any spelling that Terraform
 // accepts (internal/command/cliconfig/credentials.go): "_" for ".", "__" for "-", any case,
-// punycode or not. If there is none, it returns the name to use.
+// punycode or not. If it finds no variable, it returns the name to use.
 func tokenVariable(environ []string, host string) (name, value string) {
 	const prefix = "TF_TOKEN_"
 	name = prefix + strings.ReplaceAll(strings.ReplaceAll(host, "-", "__"), ".", "_")

@@ -40,7 +40,7 @@ func block(host, token string) string {
 	return fmt.Sprintf("credentials %q {\n  token = %q\n}\n", host, token)
 }
 
-func TestFindTokenTakesTheFirstPlaceThatHasOne(t *testing.T) {
+func TestFindTokenPrecedence(t *testing.T) {
 	tokenFile := filepath.Join(t.TempDir(), "token")
 	if err := os.WriteFile(tokenFile, []byte("from-file\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -196,7 +196,7 @@ func FuzzCLIConfig(f *testing.F) {
 	})
 }
 
-func TestTheVariableForTheCLIConfigurationReplacesTheUsualFiles(t *testing.T) {
+func TestCLIConfigFileReplacesTheUsualFiles(t *testing.T) {
 	dir := home(t, map[string]string{
 		".terraformrc": block("a.example", "usual"), ".terraform.d/credentials.tfrc.json": `{"credentials":{"a.example":{"token":"usual"}}}`,
 		"mine.tfrc": block("b.example", "mine"), "old.tfrc": block("b.example", "old"),
@@ -222,7 +222,7 @@ func TestTheVariableForTheCLIConfigurationReplacesTheUsualFiles(t *testing.T) {
 	}
 }
 
-func TestAMissingTokenSaysEveryPlaceThatWasLookedAt(t *testing.T) {
+func TestMissingTokenErrorListsEveryPlace(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("the files have other names on Windows")
 	}

@@ -88,7 +88,7 @@ func helperVersion(file, name string) (*version.Version, bool) {
 // maxHelperOutput limits how much of a helper's output is kept, in bytes.
 const maxHelperOutput = 64 << 10
 
-// get asks the helper for the token of a host, and returns "" if it has none. The helper
+// get asks the helper for the token of a host, and returns "" without a token. The helper
 // and its children are killed when ctx ends or after timeout.
 func (h *credentialsHelper) get(ctx context.Context, host string, environ []string, timeout time.Duration) (string, error) {
 	if timeout <= 0 {

@@ -138,7 +138,7 @@ func TestCredentialsHelperIsFoundWhereTerraformLooks(t *testing.T) {
 	}
 }
 
-func TestCredentialsHelperThatGivesNoToken(t *testing.T) {
+func TestCredentialsHelperWithoutAToken(t *testing.T) {
 	dir := helperHome(t, "terraform-credentials-keys")
 	for _, tt := range []struct {
 		helper string

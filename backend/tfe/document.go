@@ -137,7 +137,7 @@ func (r *relation) other() (*resourceID, error) {
 	return id, err
 }
 
-// known reports whether the server reported the related resource, even that there is none.
+// known reports whether the server reported the related resource, even as null.
 func (r *relation) known() bool { return r != nil && len(r.Data) > 0 }
 
 // workspaceData is the part of a document about a workspace.

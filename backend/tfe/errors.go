@@ -106,7 +106,7 @@ func (e *Error) Error() string {
 // *backend.SourceError, if the bytes to send could not be read.
 func (e *Error) Unwrap() error { return e.Err }
 
-// As converts it to a *backend.Error, for callers that know no kind.
+// As converts it to a *backend.Error, for callers that are independent of the kind.
 func (e *Error) As(target any) bool {
 	as, ok := target.(**backend.Error)
 	if ok {

@@ -19,9 +19,9 @@ import (
 // tested in TestHugeAnswersAreNotHeld, endless listings in TestListings, nesting in
 // TestHostileDocumentsGiveAnError, and silence in TestStalls.
 
-// TestADocumentThatDripsEnds reads from a server that is never silent for long, but never
+// TestSlowDocumentTimesOut reads from a server that is never silent for long, but never
 // finishes.
-func TestADocumentThatDripsEnds(t *testing.T) {
+func TestSlowDocumentTimesOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, end := serveInMemory(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", jsonAPI)
@@ -44,9 +44,9 @@ func TestADocumentThatDripsEnds(t *testing.T) {
 	})
 }
 
-// TestHeadersBeyondAllBoundsAreRefused reads from a server that fills the memory before its
+// TestHugeHeadersAreRefused reads from a server that fills the memory before its
 // response begins.
-func TestHeadersBeyondAllBoundsAreRefused(t *testing.T) {
+func TestHugeHeadersAreRefused(t *testing.T) {
 	for name, handler := range map[string]http.HandlerFunc{
 		"one": func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("X-Long", strings.Repeat("x", 4<<20)) },
 		"many": func(w http.ResponseWriter, _ *http.Request) {

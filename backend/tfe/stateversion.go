@@ -47,7 +47,7 @@ func (v *StateVersion) Discarded() bool { return v.Status == string(gotfe.StateV
 // AwaitsUpload reports whether the server provided a URL for uploading the bytes.
 func (v *StateVersion) AwaitsUpload() bool { return v.upload != "" }
 
-// Current reads the workspace's current state version, or returns nil if it has none. The
+// Current reads the workspace's current state version, or returns nil without one. The
 // API answers 404 both for that and for a missing permission, and so does a misrouted
 // proxy. Current therefore returns nil only if the response has the API's own text, the
 // token may read the workspace's states, and the workspace was not just reported to have a

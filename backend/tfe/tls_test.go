@@ -46,7 +46,7 @@ func authorityFile(t *testing.T, server *httptest.Server) string {
 	return path
 }
 
-func TestTLSTrustsWhatIsNamedAndNothingElse(t *testing.T) {
+func TestTLSTrustsOnlyNamedAuthorities(t *testing.T) {
 	server, _ := tlsServer(t, func(http.ResponseWriter, *http.Request) {})
 	ca := authorityFile(t, server)
 	for _, tt := range []struct {

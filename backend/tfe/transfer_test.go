@@ -440,7 +440,7 @@ func TestDownloads(t *testing.T) {
 	}
 }
 
-func TestTheLastBytesWaitForTheWholeToBeRight(t *testing.T) {
+func TestLastBytesAreWithheldUntilChecked(t *testing.T) {
 	// However the bytes are split by the source and the reader, only the announced bytes
 	// are ever complete, and they always are.
 	state := randomBytes(1000)

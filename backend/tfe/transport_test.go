@@ -78,7 +78,7 @@ func TestA429IsRepeatedWithTheWholeBody(t *testing.T) {
 	}
 }
 
-func TestA429OfABlobStoreIsWaitedForWithoutHoldingTheAPIBack(t *testing.T) {
+func TestBlobStore429DoesNotDelayTheAPI(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var arrivals []time.Time
 		c, end := serveInMemory(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -49,7 +49,7 @@ type Workspace struct {
 type CurrentRef struct {
 	// Known is false if the server's response did not have it.
 	Known bool
-	// ID is the state version's ID, or "" if the workspace has none.
+	// ID is the state version's ID, or "" for an empty workspace.
 	ID string
 }
 

@@ -325,7 +325,7 @@ func TestCurrentStateVersion(t *testing.T) {
 	}
 }
 
-func TestHistoryAsksForTheRightWorkspace(t *testing.T) {
+func TestHistoryIsOfTheWorkspace(t *testing.T) {
 	var query url.Values
 	c := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		query = r.URL.Query()

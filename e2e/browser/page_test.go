@@ -41,7 +41,7 @@ type tab struct {
 	trouble  []string // errors, console messages, dialogs
 }
 
-// browser finds a browser, and skips the test with a message if there is none.
+// browser finds a browser, and skips the test with a message if it cannot.
 func browser(t *testing.T) string {
 	t.Helper()
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "chrome"} {

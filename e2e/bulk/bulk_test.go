@@ -123,7 +123,7 @@ type result struct {
 	log      string
 }
 
-// finish runs a command to its end and decodes its document.
+// finish runs a command and decodes its document.
 func (s *stage) finish(cmd *exec.Cmd) result {
 	s.t.Helper()
 	var stdout, stderr bytes.Buffer

@@ -22,7 +22,7 @@ import (
 	"tfhaul/tfesim"
 )
 
-// version is the OpenTofu that .ci/run builds if there is none on PATH.
+// version is the OpenTofu that .ci/run builds if PATH has no tofu.
 const version = "v1.10.10"
 
 // tofu finds the program on PATH, or where .ci/run builds it.

@@ -121,7 +121,7 @@ func TestAnObjectThatDoesNotExist(t *testing.T) {
 	b := gateway.bucket(t)
 	_, _, err := findOne(t, b.ref("network")).Open(t.Context(), nil)
 	wantS3Error(t, err, backend.NoState)
-	if err != nil && !strings.Contains(err.Error(), `ends in "/"`) {
+	if err != nil && !strings.Contains(err.Error(), `end it in "/"`) {
 		t.Errorf("the error does not say how to search: %v", err)
 	}
 	_, err = kinds().Find(t.Context(), b.ref("network/"), backend.Filter{})

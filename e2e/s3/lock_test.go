@@ -120,7 +120,7 @@ func TestReleaseLeavesAnothersLockAlone(t *testing.T) {
 	}
 }
 
-func TestALockOfAProcessThatIsNoMoreIsFreedByItsID(t *testing.T) {
+func TestLockOfADeadProcessIsFreedByID(t *testing.T) {
 	b := gateway.bucket(t)
 	b.put("a.tfstate", []byte("{}"))
 	id := takeLock(t, findOne(t, b.ref("a.tfstate"))).Lock().ID
@@ -142,7 +142,7 @@ func TestALockOfAProcessThatIsNoMoreIsFreedByItsID(t *testing.T) {
 	}
 }
 
-func TestWhatDoesNotExistCannotBeLocked(t *testing.T) {
+func TestMissingObjectCannotBeLocked(t *testing.T) {
 	b := gateway.bucket(t)
 	_, err := findOne(t, b.ref("a.tfstate")).(backend.Lockable).TakeLock(t.Context(), backend.LockRequest{})
 	wantS3Error(t, err, backend.NoState)
@@ -153,7 +153,7 @@ func TestWhatDoesNotExistCannotBeLocked(t *testing.T) {
 
 // versitygw refuses a conditional write forever at a delete marker; AWS and MinIO do not.
 // The lock must not be reported as taken, and the error must say what is wrong.
-func TestAServerThatMistakesADeletedLockForOne(t *testing.T) {
+func TestServerThatReportsADeletedLock(t *testing.T) {
 	b := gateway.versionedBucket(t)
 	b.put("a.tfstate", []byte("{}"))
 	o := findOne(t, b.ref("a.tfstate"))

@@ -187,7 +187,7 @@ func TestAVersionedPinReadsWhatWasPinned(t *testing.T) {
 	wantChanged(t, err, true)
 }
 
-func TestAnUnversionedPinRefusesWhatIsThereNow(t *testing.T) {
+func TestUnversionedPinRefusesNewContent(t *testing.T) {
 	b := gateway.bucket(t)
 	b.put("a.tfstate", []byte("first"))
 	o := findOne(t, b.ref("a.tfstate"))
@@ -207,7 +207,7 @@ func TestAnUnversionedPinRefusesWhatIsThereNow(t *testing.T) {
 	wantChanged(t, err, true)
 }
 
-func TestVersioningSwitchedOnMeanwhileIsNoChange(t *testing.T) {
+func TestEnablingVersioningIsNotAChange(t *testing.T) {
 	b := gateway.bucket(t)
 	b.put("a.tfstate", []byte("first"))
 	o := findOne(t, b.ref("a.tfstate"))

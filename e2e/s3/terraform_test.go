@@ -88,7 +88,7 @@ func (c *configuration) apply(note string) (string, error) {
 	return c.run("apply", "-auto-approve", "-input=false", "-var=note="+note)
 }
 
-func TestFindsWhatTerraformWrote(t *testing.T) {
+func TestFindsTerraformsStates(t *testing.T) {
 	b := gateway.bucket(t)
 	network := newConfiguration(t, b, "network/terraform.tfstate", "", "use_lockfile = true")
 	if out, err := network.apply("default"); err != nil {

@@ -13,7 +13,7 @@ import (
 )
 
 // Terraform lists all resources of what we call usable, and refuses to read what we call
-// invalid. Of what we call unusable, it drops resources without an error or fails to
+// invalid. If we call a state unusable, it drops resources without an error or fails to
 // initialize.
 func TestTerraformAgreesOnWhatIsUsable(t *testing.T) {
 	if _, err := exec.LookPath("terraform"); err != nil {

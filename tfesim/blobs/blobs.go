@@ -17,7 +17,7 @@ import (
 type Store interface {
 	// Create starts a new blob.
 	Create() (*Writer, error)
-	// Open reads a blob. It fails with os.ErrNotExist when there is none with the id.
+	// Open reads a blob. It fails with os.ErrNotExist if no blob has the ID.
 	Open(id string) (io.ReadCloser, error)
 	// Remove deletes a blob.
 	Remove(id string) error
@@ -102,7 +102,7 @@ func (l *Late) Finish() (*Blob, error) {
 	l.done = true
 	b, err := l.w.Finish()
 	if err != nil {
-		// The first error is the one to tell.
+		// Report the first error.
 		_ = l.w.Abort()
 	}
 	return b, err
@@ -111,7 +111,7 @@ func (l *Late) Finish() (*Blob, error) {
 // Abort drops what was written, unless Finish stored it.
 func (l *Late) Abort() {
 	if l.w != nil && !l.done {
-		// What stays behind is removed at the next start.
+		// Anything left is removed at the next start.
 		_ = l.w.Abort()
 	}
 }
@@ -132,7 +132,7 @@ func Send(w http.ResponseWriter, in Store, b *Blob) {
 	h.Set("Content-Type", "application/octet-stream")
 	h.Set("Cache-Control", "private, no-store")
 	h.Set("Content-Length", strconv.FormatInt(b.Size, 10))
-	// The client is gone if this fails, and there is nobody to tell.
+	// An error means that the client has disconnected.
 	_, _ = io.Copy(w, content)
 }
 

@@ -64,6 +64,6 @@ func WriteBody(w http.ResponseWriter, status int, contentType string, b []byte) 
 	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("Content-Length", strconv.Itoa(len(b)))
 	w.WriteHeader(status)
-	// The client is gone if this fails, and there is nobody to tell.
+	// An error means that the client has disconnected.
 	_, _ = w.Write(b)
 }

@@ -71,7 +71,7 @@ func TooLarge() *Error {
 	return &Error{Status: 413, Title: "payload too large"}
 }
 
-// Broken is the 500 answer of a server that cannot store what it should.
+// Broken is the 500 answer of a server that cannot write to its storage.
 func Broken() *Error {
 	return &Error{Status: 500, Title: "internal server error"}
 }

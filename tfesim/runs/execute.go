@@ -14,7 +14,7 @@ type job struct {
 	workspace string
 	directory string // the working directory within the configuration
 	archive   *blobs.Blob
-	state     *blobs.Blob // nil when there is none
+	state     *blobs.Blob // nil without a state
 	known     int64       // the serial of the newest state version, or -1
 	variables []variable
 }

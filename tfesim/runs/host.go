@@ -79,8 +79,8 @@ type Call interface {
 	Body() *jsonapi.Payload
 	// Asker is who sent the request.
 	Asker() jsonapi.Ref
-	// May reports whether the asker has the access to a workspace. It has none to a workspace
-	// that does not exist.
+	// May reports whether the asker has the access to a workspace. The answer is false
+	// for a workspace that does not exist.
 	May(do Access, workspace string) bool
 	// MayRun reports whether the asker's kind of token may start runs at all.
 	MayRun() bool

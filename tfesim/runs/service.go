@@ -1,7 +1,7 @@
 // Package runs is the part of tfesim that holds configuration versions, variables, runs and plans,
-// and executes runs with the real terraform or says in their logs why it does not. It knows no
-// user, token, state version or disk: workspaces, permissions, locks and storage belong to a Host,
-// which tfesim implements.
+// and executes runs with the real terraform or says in their logs why it does not. It is
+// independent of users, tokens, state versions and disks: workspaces, permissions, locks and storage
+// belong to a Host, which tfesim implements.
 package runs
 
 import (
