@@ -193,7 +193,7 @@ func onUsageError(_ *cli.Context, err error, _ bool) error {
 	return &usageError{err.Error()}
 }
 
-// missingCommand shows the help to somebody who named no command.
+// missingCommand shows the help if no command was given.
 func (p *process) missingCommand(c *cli.Context) error {
 	cli.HelpPrinter(p.stderr, appHelp, c.App)
 	fmt.Fprintln(p.stderr)

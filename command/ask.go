@@ -14,7 +14,7 @@ import (
 	"tfhaul/crash"
 )
 
-// canAsk says whether a person sees questions and can answer them.
+// canAsk reports whether a user can see and answer questions.
 func (p *process) canAsk() bool {
 	in, ok := p.stdin.(*os.File)
 	return ok && term.IsTerminal(int(in.Fd())) && p.stderr.interactive

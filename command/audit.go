@@ -139,8 +139,8 @@ func (a *takeInventory) Run(ctx context.Context) error {
 	return ended(a.exit(inventory))
 }
 
-// show tells of the inventory in the views that were asked for. A page that cannot be written
-// keeps nobody from what was found.
+// show prints the inventory in the requested views. It does so even if the page cannot be
+// written.
 func (a *takeInventory) show(i *audit.Inventory) error {
 	var unwritten error
 	if a.html != "" {
@@ -184,7 +184,7 @@ func (a *takeInventory) progressOf() (tell func(done, total int), clear func()) 
 	}
 }
 
-// tellTargets has a haul of the same sources planned, and tells what it decided.
+// tellTargets plans a haul of the same sources and adds its decisions to the inventory.
 func (a *takeInventory) tellTargets(ctx context.Context, i *audit.Inventory) error {
 	plan, _, err := a.target.decide(ctx)
 	if err != nil {

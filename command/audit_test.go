@@ -116,7 +116,7 @@ func TestAuditThatIsIncompleteSaysSo(t *testing.T) {
 	}
 }
 
-// With a target, an audit tells what a plan tells.
+// With a target, an audit reports what a plan would.
 func TestAuditTellsWhereStatesWouldGo(t *testing.T) {
 	t.Parallel()
 	h := start(t, tfesim.Options{})

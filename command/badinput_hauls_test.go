@@ -4,7 +4,7 @@ import (
 	"strings"
 )
 
-// badManifests are manifests that are none, or say what cannot be.
+// badManifests are files that are not manifests, and manifests that cannot be run.
 func badManifests(h *host) []badInput {
 	snapshot := string(state(1, 10))
 	target := "target {\n  hostname     = \"" + h.running.Host() + "\"\n  organization = \"acme\"\n}\n"

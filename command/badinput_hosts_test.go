@@ -19,8 +19,8 @@ import (
 	"time"
 )
 
-// badHosts are hosts that are no Terraform Enterprise, or cannot prove who they
-// are, and certificate authorities that are none.
+// badHosts are hosts that do not run Terraform Enterprise or cannot prove their
+// identity, and invalid certificate authorities.
 func badHosts(t *testing.T) []badInput {
 	files := map[string]string{good: string(state(1, 10))}
 	const token = "TFE_TOKEN=abcdefghijklmn.atlasv1.0000000000000000000000000000000000000000000000000000000000000000000"

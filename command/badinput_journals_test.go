@@ -4,7 +4,7 @@ import (
 	"strings"
 )
 
-// badJournals are files that are no journals, or not whole ones.
+// badJournals are files that are not journals, and incomplete journals.
 func badJournals(h *host) []badInput {
 	const (
 		first = `{"time":"2026-03-01T10:00:00Z","event":"haul","format":"tfhaul-journal/1","haul":"20260301-100000-0123456789ab"}` + "\n"
@@ -44,7 +44,7 @@ func badJournals(h *host) []badInput {
 	}
 }
 
-// badCredentials are tokens that are none, and files that hold none.
+// badCredentials are invalid tokens, and files without a valid one.
 func badCredentials() []badInput {
 	snapshot := string(state(1, 10))
 	token := func(name, file, content string, exit int) badInput {

@@ -134,7 +134,7 @@ func (h *host) tryBadInput(t *testing.T, c badInput, said *bytes.Buffer) {
 	}
 }
 
-// takesJSON says whether --json can be added to the arguments.
+// takesJSON reports whether --json can be added to the arguments.
 func takesJSON(args []string) bool {
 	return len(args) > 0 && slices.Contains([]string{"audit", "move", "verify", "unlock", "history", "plan", "migrate", "rehearse", "report"}, args[0]) &&
 		!slices.Contains(args, "--json") && !slices.Contains(args, "--")

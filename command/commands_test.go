@@ -41,7 +41,7 @@ func TestVerify(t *testing.T) {
 			if test.held != nil {
 				h.seed(t, test.name, test.held)
 			}
-			// It takes no lock, so one of somebody else does not matter.
+			// It takes no lock, so another user's lock does not matter.
 			if err := h.Lock(org, test.name, tfesim.SecondUser, "apply"); err != nil {
 				t.Fatal(err)
 			}
@@ -183,7 +183,7 @@ func TestUnlockReadsTheJournal(t *testing.T) {
 	if r := h.tfhaul(t, "move", path, org+"/two", "--journal", journal); r.code != 0 {
 		t.Fatalf("exit code %d: %s%s", r.code, r.stdout, r.stderr)
 	}
-	// Of "two" the haul has nothing any more: this lock is somebody else's.
+	// The haul no longer holds "two": this lock belongs to another user.
 	if err := h.Lock(org, "two", tfesim.Owner, "mine"); err != nil {
 		t.Fatal(err)
 	}

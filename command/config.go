@@ -201,7 +201,7 @@ func (o *configure) push(ctx context.Context, client *tfe.Client, ws *tfe.Worksp
 	return nil
 }
 
-// runOf finds the run of a configuration version among the newest; "" when there is none.
+// runOf returns the run of a configuration version if it is among the newest, or "".
 func runOf(ctx context.Context, client *tfe.Client, ws *tfe.Workspace, configuration string) (string, error) {
 	const newest = 20
 	n := 0

@@ -109,7 +109,7 @@ func (o *atlasPush) Run(ctx context.Context) error {
 	return nil
 }
 
-// An uploadProgress tells how much of an upload was sent: on a terminal in place,
+// An uploadProgress reports how much of an upload was sent: in place on a terminal,
 // elsewhere at every quarter.
 type uploadProgress struct {
 	to     *terminal
@@ -118,7 +118,7 @@ type uploadProgress struct {
 
 	mu   sync.Mutex
 	last int64     // percent
-	at   time.Time // when it was told last
+	at   time.Time // of the last report
 }
 
 // tellUploadEvery bounds how often a terminal is redrawn.

@@ -194,8 +194,8 @@ type relativeObject struct {
 // Name is the path below the demo's directory.
 func (o relativeObject) Name() string { return o.name }
 
-// observe plays the colleague who has a workspace locked: he ends what he does
-// when somebody waits for him.
+// observe plays the colleague who holds a workspace's lock, and releases it when a move
+// waits for it.
 func (d *demo) observe(e migrate.Event) {
 	d.held.observe(e)
 	if e.Event == migrate.EventWaiting {

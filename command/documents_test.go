@@ -44,7 +44,7 @@ func TestCommandsDocument(t *testing.T) {
 	}
 }
 
-// commandNames are the commands that tfhaul --help tells of.
+// commandNames returns the commands that tfhaul --help lists.
 func commandNames(t *testing.T) []string {
 	t.Helper()
 	_, list, _ := strings.Cut(tfhaul(t, "--help").stdout, "\nCommands:\n")
@@ -54,7 +54,7 @@ func commandNames(t *testing.T) []string {
 		names = append(names, strings.Fields(line)[0])
 	}
 	if len(names) < 8 {
-		t.Fatalf("tfhaul --help tells of %q only", names)
+		t.Fatalf("tfhaul --help lists only %q", names)
 	}
 	return names
 }
@@ -91,7 +91,7 @@ func TestFlagsMayStandAnywhere(t *testing.T) {
 	}
 	h.mustHold(t, "net", nil)
 	t.Run("after two dashes", func(t *testing.T) {
-		// A name that looks like a flag can only be told from one there.
+		// Only there can a name look like a flag.
 		relative, err := filepath.Rel(mustWD(t), dir)
 		if err != nil {
 			t.Skip("the temporary directory is on another drive")

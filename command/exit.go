@@ -49,7 +49,7 @@ func codeOfResults(ctx context.Context, results []migrate.Result, detailed bool)
 	interrupted := false
 	for _, r := range results {
 		count[r.Outcome]++
-		// A journal may tell of moves that an earlier process could not end.
+		// A journal may contain moves that an earlier process could not finish.
 		interrupted = interrupted || ctx.Err() != nil && (r.Code == migrate.CodeInterrupted || r.Code == migrate.CodeNotAttempted)
 	}
 	switch {

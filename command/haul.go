@@ -181,8 +181,8 @@ func (p *process) organizationAddress(given string) (tfe.Address, error) {
 	return address, nil
 }
 
-// haul prepares a haul through a client. The journal, and what it says of the past,
-// are put into its engine by whoever has them.
+// haul prepares a haul that uses client. Callers that have a journal add it, and its ledger,
+// to the engine.
 func (h *hauling) haul(client *tfe.Client) *migrate.Haul {
 	return &migrate.Haul{
 		Engine:      &migrate.Engine{Target: client.Target(h.address.Organization), Options: h.options},
@@ -209,8 +209,8 @@ func (h *hauling) decide(ctx context.Context) (*migrate.Plan, *pairing.Pairing, 
 	return plan, paired, err
 }
 
-// past is what the journal says of earlier runs, for a plan of how to go on; nil
-// where there is none.
+// past returns what the journal recorded of earlier runs, to plan how to continue; nil
+// without a journal.
 func (h *hauling) past() (*migrate.Ledger, error) {
 	if h.journal == "" {
 		return nil, nil
@@ -221,7 +221,7 @@ func (h *hauling) past() (*migrate.Ledger, error) {
 	return readJournal(h.journal)
 }
 
-// plan has a haul planned, and tells how far that is.
+// plan plans a haul and reports its progress.
 func (h *hauling) plan(ctx context.Context, haul *migrate.Haul, paired *pairing.Pairing) (*migrate.Plan, error) {
 	progress := h.startProgress(ctx, reading, len(paired.Moves))
 	defer progress.end()
@@ -232,7 +232,7 @@ func (h *hauling) plan(ctx context.Context, haul *migrate.Haul, paired *pairing.
 	return plan, whatToSay(ctx, err)
 }
 
-// view is a plan, or what became of it, as it is told of.
+// view returns a plan or its results in the form that is shown.
 func (h *hauling) view(plan *migrate.Plan, results []migrate.Result, paired *pairing.Pairing) report.Haul {
 	view := report.Haul{
 		Target: h.address.String(), Results: results, Findings: plan.Findings, LeftOut: paired.LeftOut,

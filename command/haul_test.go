@@ -118,7 +118,7 @@ func TestPlanDecidesAndWritesNothing(t *testing.T) {
 			t.Errorf("the plan made the request %s", q.Endpoint)
 		}
 	}
-	// One listing tells of all workspaces; the one that it lacks is asked for by its name.
+	// One listing returns all workspaces but one, which is looked up by name.
 	if n := h.Count("GET /organizations/:organization/workspaces/:workspace"); n != 1 {
 		t.Errorf("%d workspaces were asked for one by one", n)
 	}
@@ -152,7 +152,7 @@ func TestManifestIsReviewedEditedAndCarriedOut(t *testing.T) {
 	if !bytes.Contains(text, []byte("replace   = true")) && !bytes.Contains(text, []byte("replace = true")) {
 		t.Errorf("the manifest does not say what is to be replaced:\n%s", text)
 	}
-	// A reviewer sends one elsewhere; and somebody writes to a source meanwhile.
+	// A reviewer changes a workspace, and a source changes at the same time.
 	edited := bytes.Replace(text, []byte(`"a-02"`), []byte(`"renamed"`), 1)
 	if err := os.WriteFile(manifest, edited, 0o600); err != nil {
 		t.Fatal(err)
@@ -235,7 +235,7 @@ func TestMigrateContinuesFromItsJournal(t *testing.T) {
 	h.tfhaul(t, "verify", journal, "--json").want(t, 0, "12 already-there")
 }
 
-// One cause is told once, however many moves it hit.
+// Failures are grouped by cause.
 func TestMigrateTellsACauseOnce(t *testing.T) {
 	t.Parallel()
 	h := start(t, tfesim.Options{})
@@ -377,7 +377,7 @@ func TestVerifyJournalSaysHowThingsStand(t *testing.T) {
 	}
 	journal := journalIn(t)
 	h.tfhaul(t, "migrate", dir, "--target", org, "--yes", "--json", "--journal", journal).want(t, 0, "6 moved")
-	h.seed(t, "a-01", state(2, 50)) // somebody applied
+	h.seed(t, "a-01", state(2, 50)) // an apply
 	h.seed(t, "a-02", state(99, 1)) // something else
 	if err := h.DeleteWorkspace(org, "a-03"); err != nil {
 		t.Fatal(err)

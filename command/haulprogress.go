@@ -20,8 +20,7 @@ import (
 	"tfhaul/report"
 )
 
-// tellEvery is how often a haul tells how far it is where there is no terminal to
-// draw on.
+// tellEvery is the interval between progress reports without a terminal.
 const tellEvery = 10 * time.Second
 
 // redrawEvery is how often a terminal is drawn on.
@@ -47,7 +46,7 @@ type haulProgress struct {
 	stop    chan struct{}
 }
 
-// startProgress begins to tell of so many moves. The caller ends it.
+// startProgress starts to report the progress of total moves. The caller must end it.
 func (p *process) startProgress(ctx context.Context, doing string, total int) *haulProgress {
 	g := &haulProgress{
 		process: p, doing: doing, total: total,
@@ -76,7 +75,7 @@ func (g *haulProgress) end() {
 	}
 }
 
-// observe is told of every event of the haul.
+// observe receives every event of the haul.
 func (g *haulProgress) observe(e migrate.Event) {
 	g.held.observe(e)
 	g.mu.Lock()
@@ -93,7 +92,7 @@ func (g *haulProgress) observe(e migrate.Event) {
 	}
 }
 
-// tellWaiting tells who is waited for, when that is somebody new.
+// tellWaiting reports the holder that a move waits for, if it is a new one.
 func (g *haulProgress) tellWaiting(e migrate.Event) {
 	if g.json {
 		g.line(haulEvent{Event: "waiting", Target: e.Target, Holder: e.Holder})
@@ -102,7 +101,7 @@ func (g *haulProgress) tellWaiting(e migrate.Event) {
 	g.log.Warn("waiting for a lock", "workspace", e.Target, "holder", e.Holder)
 }
 
-// ended is told of each move as it ends, or is decided.
+// ended receives each move when it ends or is decided.
 func (g *haulProgress) ended(r migrate.Result) {
 	done := g.counted(r)
 	if g.bar != nil {
@@ -124,7 +123,7 @@ func (g *haulProgress) counted(r migrate.Result) int {
 	return g.done
 }
 
-// proven is told of each verdict as it is there.
+// proven receives each verdict.
 func (g *haulProgress) proven(r migrate.Result) {
 	g.mu.Lock()
 	g.done++
@@ -138,7 +137,7 @@ func (g *haulProgress) proven(r migrate.Result) {
 	}
 }
 
-// What a progress tells of.
+// The activities that a progress report names.
 const (
 	reading   = "reading"
 	moving    = "moving"
@@ -164,7 +163,7 @@ type haulEvent struct {
 	Total   int                     `json:"total,omitempty"`
 	Summary map[migrate.Outcome]int `json:"summary,omitempty"`
 	Seconds float64                 `json:"seconds,omitempty"`
-	// SecondsLeft is an estimate; absent while there is none.
+	// SecondsLeft is an estimate, absent until there is one.
 	SecondsLeft float64 `json:"seconds_left,omitempty"`
 	Waiting     int     `json:"waiting,omitempty"`
 }

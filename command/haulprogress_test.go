@@ -23,7 +23,7 @@ func quietProcess() (*process, *bytes.Buffer) {
 	return p, stderr
 }
 
-// A haul without a terminal tells how far it is now and then, and how long it takes.
+// Without a terminal, a haul reports its progress at intervals, and the remaining time.
 func TestHaulTellsNowAndThen(t *testing.T) {
 	for _, asJSON := range []bool{false, true} {
 		t.Run(fmt.Sprintf("json %v", asJSON), func(t *testing.T) {
@@ -83,7 +83,7 @@ func wantEvents(t *testing.T, text string) {
 	}
 }
 
-// The bar asks for texts while moves end: neither waits for the other for ever.
+// The bar asks for texts while moves end: neither may block the other.
 func TestBarsDoNotBlock(t *testing.T) {
 	t.Parallel()
 	p, stderr := quietProcess()

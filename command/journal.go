@@ -10,7 +10,7 @@ import (
 	"tfhaul/migrate"
 )
 
-// readJournal reads a journal that nobody has to be kept from writing.
+// readJournal reads a journal without locking it.
 func readJournal(path string) (*migrate.Ledger, error) {
 	// Opening a pipe would wait for its other end.
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() && !info.IsDir() {

@@ -7,8 +7,8 @@ import (
 	"tfhaul/migrate"
 )
 
-// TestRecordInheritsLocks: whoever stops a move or a haul that continues a journal must
-// hear of the locks that an earlier run left.
+// TestRecordInheritsLocks checks that stopping a move or haul that continues a journal
+// reports the locks that an earlier run left.
 func TestRecordInheritsLocks(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "haul.jsonl")

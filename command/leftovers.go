@@ -17,7 +17,7 @@ type leftovers struct {
 	dirs map[string]bool
 }
 
-// observe is told when one is made, and when it is gone.
+// observe is called when a directory is created and when it is removed.
 func (l *leftovers) observe(dir string, exists bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

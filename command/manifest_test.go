@@ -11,8 +11,8 @@ import (
 	"tfhaul/tfesim"
 )
 
-// What plan was told stands in the manifest, and the command that plan prints is the
-// whole command.
+// The manifest contains everything that plan's flags decide, and the command that plan
+// prints needs no further flags.
 func TestManifestIsTheWholeCommand(t *testing.T) {
 	t.Parallel()
 	h := start(t, tfesim.Options{})

@@ -129,12 +129,12 @@ func (m *migration) agree(ctx context.Context, plan *migrate.Plan, paired *pairi
 	return err
 }
 
-// run has the moves carried out, and tells how far that is.
+// run runs the moves and reports their progress.
 func (m *migration) run(ctx context.Context, haul *migrate.Haul, plan *migrate.Plan) []migrate.Result {
 	progress := m.startProgress(ctx, moving, len(plan.Moves))
 	defer progress.end()
 	haul.Ended, haul.Engine.Observe = progress.ended, progress.observe
-	results, _ := haul.Run(ctx, plan) // the causes are told with the results
+	results, _ := haul.Run(ctx, plan) // the results contain the causes
 	return results
 }
 

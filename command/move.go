@@ -183,9 +183,9 @@ func (m *moveOne) findAndMove(ctx context.Context) (migrate.Result, error) {
 	return engine.Move(ctx, m.move), nil
 }
 
-// failedEarly is the result of a move, or verification, that failed before the
-// engine had it, for a reason that is not the user's mistake: the source's server
-// or the target's host did not do what was asked of it. Any other error has none.
+// failedEarly returns the result of a move or verification that failed before the engine
+// started, because of the source's server or the target's host. For any other error,
+// which is a user's mistake, it returns false.
 func failedEarly(ref string, address tfe.Address, err error) (migrate.Result, bool) {
 	r := migrate.Result{Source: ref, Target: address.String(), Outcome: migrate.Failed, Message: plainwords.Sentence(err.Error())}
 	if _, ok := errors.AsType[*unreachableError](err); ok {

@@ -39,7 +39,7 @@ func TestMove(t *testing.T) {
 		exit                    int
 		outcome, relation, code string
 		moved                   bool // the server holds the source afterwards
-		locked                  bool // somebody has the workspace locked afterwards
+		locked                  bool // the workspace is locked afterwards
 	}{
 		{name: "fresh", outcome: "moved", relation: "fresh", moved: true},
 		{name: "newer", held: state(1, 9), outcome: "moved", relation: "newer", moved: true},
@@ -332,8 +332,8 @@ func TestMoveNothingAttempted(t *testing.T) {
 	}
 }
 
-// TestMoveIsInterrupted ends the context at every step of a move: nothing is left
-// locked, and the exit code says whether the state is there.
+// TestMoveIsInterrupted ends the context at every step of a move: nothing stays
+// locked, and the exit code shows whether the state arrived.
 func TestMoveIsInterrupted(t *testing.T) {
 	t.Parallel()
 	for _, endpoint := range []string{

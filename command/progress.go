@@ -22,7 +22,7 @@ func (p *process) progress() *progress {
 	return &progress{process: p, waiting: map[string]string{}}
 }
 
-// observe is told of every event of a move.
+// observe receives every event of a move.
 func (g *progress) observe(e migrate.Event) {
 	g.held.observe(e)
 	g.mu.Lock()

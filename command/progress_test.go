@@ -104,7 +104,7 @@ func TestHeldLocks(t *testing.T) {
 	if locks.report(&b); b.String() != surely {
 		t.Errorf("after a lock was kept: %q", b.String())
 	}
-	// A move that was refused because somebody else holds the lock leaves none.
+	// A move that was refused because another user holds the lock leaves no lock.
 	kept.Result = &migrate.Result{Outcome: migrate.Refused, Code: migrate.CodeLocked}
 	locks.observe(kept)
 	b.Reset()

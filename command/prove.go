@@ -101,7 +101,7 @@ func (o *proveOne) checkFlags() error {
 	return nil
 }
 
-// checkDirectory refuses what is no directory before anything is asked of a server.
+// checkDirectory rejects anything but a directory before the first request.
 func checkDirectory(dir string) error {
 	info, err := os.Stat(dir)
 	var wrong *os.PathError
@@ -163,7 +163,7 @@ func codeOfProof(r prove.Result) int {
 type stageTeller struct {
 	*process
 	mu   sync.Mutex
-	last map[string]string // what was told of a target
+	last map[string]string // the last report for each target
 }
 
 func (t *stageTeller) observe(e prove.Event) {

@@ -257,7 +257,7 @@ func TestConfigPushWithoutConfiguration(t *testing.T) {
 	}
 }
 
-// An upload that the server cannot use is told with its reason.
+// An upload that the server cannot use is reported with the reason.
 func TestConfigPushThatTheServerCannotUse(t *testing.T) {
 	t.Parallel()
 	h := start(t, tfesim.Options{Terraform: tfesim.NoTerraform})

@@ -238,10 +238,9 @@ func (r *rehearsal) furnish(moves []migrate.Move, real *migrate.Plan) error {
 	return nil
 }
 
-// copyWorkspace makes a workspace that stands to its snapshot as the real one does.
-// Of what the real one holds only the header is copied: relations are found by
-// serial and lineage, and a state in which nobody is named but these is held by
-// nothing that could lose it.
+// copyWorkspace creates a workspace that has the same relation to the source as the real one.
+// It copies only the serial and lineage, which decide the relation, so that no content of
+// the real state is kept.
 func (r *rehearsal) copyWorkspace(m migrate.Planned) error {
 	org := r.address.Organization
 	if _, err := r.server.AddWorkspace(org, m.Workspace); err != nil {
@@ -282,10 +281,10 @@ func (r *rehearsal) play(ctx context.Context, client *tfe.Client, moves []migrat
 	if err != nil {
 		return nil, err
 	}
-	// Of what the stage holds, of which there is no content.
+	// The backups are of placeholders.
 	defer func() { _ = os.RemoveAll(backups) }()
 	haul := r.haul(client)
-	haul.TrustListing = true // nobody else works with the embedded server
+	haul.TrustListing = true // no one else uses the embedded server
 	haul.Engine.Haul, haul.BackupDir = migrate.NewHaulID(), backups
 	haul.DryRun, haul.Settings = false, onStage(haul.Settings)
 	for i := range moves {
@@ -307,7 +306,7 @@ func (r *rehearsal) play(ctx context.Context, client *tfe.Client, moves []migrat
 		// workspace that was not made has nothing to hold.
 		_ = r.server.DeleteWorkspace(r.address.Organization, result.Target[strings.LastIndexByte(result.Target, '/')+1:])
 	}
-	played, _ := haul.Run(ctx, plan) // the causes are told with the results
+	played, _ := haul.Run(ctx, plan) // the results contain the causes
 	for i := range played {
 		asRehearsed(&played[i])
 	}

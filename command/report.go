@@ -9,7 +9,7 @@ import (
 	"tfhaul/report/page"
 )
 
-// A tellHaul tells of a haul what its journal knows.
+// A tellHaul summarizes a haul from its journal.
 type tellHaul struct {
 	*process
 	journal     string

@@ -12,8 +12,8 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// reportPath is where the flag wants a report, "" for nowhere. What keeps a report from
-// being written there is told before the work for it, as far as it can be known.
+// reportPath returns the path of the report that the flag names, or "". It checks that the
+// report can be written there before the work starts.
 func reportPath(c *cli.Context, flag string) (string, error) {
 	path := c.String(flag)
 	if path == "-" {
@@ -79,8 +79,8 @@ var reportMarks = []string{`<meta name="generator" content="tfhaul">`, `<testsui
 // markedWithin is how many bytes of a report hold its mark.
 const markedWithin = 1024
 
-// mustBeReplaceable refuses to replace a file that tfhaul did not write, which somebody
-// named by mistake. force permits it, but never for JSON, as states and journals are.
+// mustBeReplaceable refuses to replace a file that tfhaul did not write, which the
+// user may have named by mistake. force permits it, but never for JSON, as states and journals are.
 func mustBeReplaceable(path string, force bool) error {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -51,7 +51,7 @@ func (c *careless) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.echo(w, r, string(body))
 }
 
-// everything is all that a server was told.
+// everything returns all that a server received.
 func everything(r *http.Request, body string) string {
 	return fmt.Sprintf("%s https://%s%s failed with Authorization: %s and %s", r.Method, r.Host, r.URL, r.Header.Get("Authorization"), body)
 }
@@ -103,8 +103,8 @@ func newCareless(t *testing.T) *careless {
 	return &careless{Server: sim}
 }
 
-// hiding are the texts in which a secret would be told: as it stands, and as the
-// encodings on the way write it.
+// hiding returns the forms in which a secret could appear: in plain text, and in the
+// encodings on its way.
 func hiding(secret string) []string {
 	forms := []string{secret, url.QueryEscape(secret), html.EscapeString(secret)}
 	for shift := range 3 {

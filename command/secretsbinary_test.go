@@ -19,7 +19,7 @@ import (
 	"tfhaul/tfesim"
 )
 
-// What stands in the environment of the program, and is told nowhere.
+// Secrets in the program's environment, which must appear nowhere.
 const (
 	proxyPassword = "pLaNtEd-pr0xy-pa55word"
 	awsKeyID      = "AKIAENVIR0NMENT000XY"

@@ -70,7 +70,7 @@ type child struct {
 	started chan struct{} // closed when cmd.Process is there
 }
 
-// spawn starts the built program; its stderr is to be read to its end.
+// spawn starts the built program; the caller must read all of its stderr.
 func (h *host) spawn(t *testing.T, args ...string) *child {
 	t.Helper()
 	if runtime.GOOS == "windows" {

@@ -51,7 +51,7 @@ func (p *process) styleTerminals() {
 	}
 }
 
-// understandsANSI says whether a terminal here knows ANSI colours. The old console
+// understandsANSI reports whether the terminal supports ANSI colors. The old console
 // of Windows does not; those that do set one of these variables.
 func (p *process) understandsANSI() bool {
 	return runtime.GOOS != "windows" || p.getenv("WT_SESSION") != "" || p.getenv("TERM") != ""
