@@ -224,7 +224,7 @@ func (d *demo) check(samples []demoSample, results []migrate.Result) []string {
 		}
 		holds, _, _ := d.server.Current(demoOrg, s.workspace)
 		if !bytes.Equal(holds, must) {
-			problems = append(problems, fmt.Sprintf("%s does not hold what it should", s.workspace))
+			problems = append(problems, fmt.Sprintf("%s does not hold the expected state", s.workspace))
 		}
 	}
 	if locked := d.server.Locked(demoOrg); len(locked) > 0 {
@@ -241,14 +241,14 @@ func (d *demo) tell(results []migrate.Result, problems []string) error {
 		return report.MovesJSON(d.stdout, results)
 	}
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "Sample states were made in a temporary directory, and an embedded Terraform Enterprise was started at\n"+
-		"%s. This is what tfhaul move made of them:\n\n", d.running.URL())
+	fmt.Fprintf(&b, "The demo created sample states in a temporary directory, started an embedded Terraform Enterprise at\n"+
+		"%s, and moved the states into it:\n\n", d.running.URL())
 	style := d.stdout.style()
 	if err := report.Moves(&b, style, results); err != nil {
 		return err
 	}
 	for _, problem := range problems {
-		fmt.Fprintf(&b, "%s %s\n", style.Bad("This is not as it should be:"), report.Plain(problem))
+		fmt.Fprintf(&b, "%s %s\n", style.Bad("Unexpected:"), report.Plain(problem))
 	}
 	if len(problems) == 0 {
 		fmt.Fprint(&b, demoExplanation)
@@ -264,17 +264,17 @@ func (d *demo) tell(results []migrate.Result, problems []string) error {
 
 const demoExplanation = `
 What happened:
-  Each state was read and compared with what its workspace held. Where the move was right, the workspace was locked,
-  the state sent byte for byte, read back and compared, and the workspace unlocked. The server was then asked behind
-  tfhaul's back: every workspace holds exactly the bytes that it should, and none is locked.
-  The workspace queue was locked by a colleague when its turn came: the move waited (--lock-timeout) until it was free.
-  What was older than the workspace's state, or another state altogether, was refused and nothing was touched: the
-  messages above say why, and what you can do about it.
+  tfhaul read each state and compared it with what its workspace held. If the move was allowed, it locked the workspace,
+  sent the state byte for byte, read it back, compared it, and unlocked the workspace. The demo then checked on the
+  server that every workspace holds exactly the expected bytes and that none is locked.
+  Another user held the lock of the workspace queue, so that move waited (--lock-timeout) until the lock was released.
+  States that are older than the workspace's, or that belong to something else, were refused, and nothing was changed.
+  The messages above explain why, and what you can do.
 `
 
-const demoNext = ` Nothing is left of it. What to try next:
-  tfhaul demo --keep                                        the same, and then play with it
-  tfhaul move --dry-run terraform.tfstate ORG/WORKSPACE     say what would happen to a state of yours; writes nothing
+const demoNext = ` The demo has removed everything it created. What to try next:
+  tfhaul demo --keep                                        run it again, and keep the server to experiment with
+  tfhaul move --dry-run terraform.tfstate ORG/WORKSPACE     preview a move of your own state; writes nothing
   tfhaul move --help`
 
 // tellWhatToTry prints commands for a second shell.
@@ -288,7 +288,7 @@ func (d *demo) tellWhatToTry() {
 The server runs until Ctrl-C. In another shell:
   . %s
 
-  tfhaul history demo/network                         what the workspace has had
+  tfhaul history demo/network                         the workspace's state versions
   tfhaul verify %s demo/network
   tfhaul move --dry-run %s demo/dns
   tfhaul move --replace dns %s demo/dns
