@@ -10,21 +10,21 @@ import (
 	"tfhaul/backend/tfe"
 )
 
-// explainEnd says why a run ended without what was waited for.
+// explainEnd returns why a run ended too early.
 func (x *proof) explainEnd(ctx context.Context, r *tfe.Run) error {
 	switch r.Status {
 	case "canceled", "force_canceled", "discarded":
-		return stopf(CodeRunCanceled, "The run %s was ended by somebody (%s).", r.ID, r.Status)
+		return stopf(CodeRunCanceled, "Another user ended run %s (%s).", r.ID, r.Status)
 	case "errored":
 		return x.explainLog(r.ID, x.readLog(ctx, r))
 	}
-	return stopf(CodeRunErrored, "The run %s ended as %s.", r.ID, r.Status)
+	return stopf(CodeRunErrored, "Run %s ended with status %s.", r.ID, r.Status)
 }
 
-// mostLog bounds how much of a log is read for the reason of a failure.
-const mostLog = 4 << 20
+// maxLog limits how much of a log is searched for the reason of a failure.
+const maxLog = 4 << 20
 
-// readLog reads a plan's log, as far as it can be read.
+// readLog returns as much of a plan's log as it can read.
 func (x *proof) readLog(ctx context.Context, r *tfe.Run) string {
 	if r.Plan == "" {
 		return ""
@@ -34,7 +34,7 @@ func (x *proof) readLog(ctx context.Context, r *tfe.Run) string {
 		return ""
 	}
 	var log strings.Builder
-	for log.Len() < mostLog {
+	for log.Len() < maxLog {
 		part, err := x.Target.PlanLog(ctx, plan, int64(log.Len()))
 		if err != nil || len(part) == 0 {
 			break
@@ -44,30 +44,31 @@ func (x *proof) readLog(ctx context.Context, r *tfe.Run) string {
 	return log.String()
 }
 
-// explainLog names the reason of a failed plan by its log. The log itself is not
-// repeated: it may hold values.
+// explainLog derives the reason of a failed plan from its log. It does not quote the log,
+// which may contain values.
 func (x *proof) explainLog(run, log string) error {
 	code, message := reasonOf(log)
 	if run != "" {
-		message = "The run " + run + " failed: " + message + " Its log says more (--logs)."
+		message = "Run " + run + " failed: " + message + " See its log for details (--logs)."
 	} else {
-		message = "The plan failed: " + message + " Add --logs to see the output of terraform."
+		message = "The plan failed: " + message + " Add --logs to see Terraform's output."
 	}
 	return &stop{code, message}
 }
 
 var (
-	// Colours, which Terraform puts into logs.
-	colours = regexp.MustCompile(`\x1b\[[0-9;]*m`)
+	// Terraform colors its logs.
+	colors = regexp.MustCompile(`\x1b\[[0-9;]*m`)
 	// `The root module input variable "region" is not set, and has no default value.`
 	unsetVariable = regexp.MustCompile(`input\s+variable\s+"([\pL_][\pL\pN_-]*)"\s+is\s+not\s+set`)
-	// The title of an error, up to where a value may begin: "creating S3 Bucket (acme-logs): …".
+	// The title of an error, up to where a value may start: "creating S3 Bucket
+	// (acme-logs): …".
 	errorTitle = regexp.MustCompile(`(?m)^\s*Error: ([^:("'=\r\n]+)`)
-	// A title that is made of words alone.
+	// A title that consists of words.
 	plainTitle = regexp.MustCompile(`^(?:(?:[A-Z]?[a-z]+|[A-Z][A-Z0-9]{0,4})(?:[ ,-]+|$))+$`)
 )
 
-// failures are what is known by its text, the most telling first.
+// failures maps texts in a log to reasons, the most specific first.
 var failures = []struct {
 	text *regexp.Regexp
 	code Code
@@ -76,21 +77,21 @@ var failures = []struct {
 	{regexp.MustCompile(`(?i)no value for required variable`), CodeMissingVariable,
 		"a variable has no value in the workspace. Set it there."},
 	{regexp.MustCompile(`(?i)failed to query available provider packages|failed to install provider|provider registry|could not retrieve the list of available versions|inconsistent dependency lock file|missing required provider|module not installed|failed to download module|unreadable module directory`), CodeProvider,
-		"a provider or a module cannot be had there."},
+		"a provider or a module could not be installed."},
 	{regexp.MustCompile(`(?i)no valid credential|could not find default credentials|unable to locate credentials|invalid credentials|failed to refresh cached credentials|error configuring .*(credential|authenti)|building .*authoriz|unauthenticated|unauthorized|accessdenied|access denied|expiredtoken|invalidclienttokenid|status ?code:? 40[13]`), CodeCredentials,
-		"a provider has no credentials there, or none that suffice. Give the workspace its credentials."},
+		"a provider has no credentials, or they do not suffice. Add them to the workspace."},
 	{regexp.MustCompile(`(?i)no configuration files|has no directory|working directory`), CodeConfiguration,
-		"the configuration has nothing in the workspace's working directory."},
+		"the configuration has no files in the workspace's working directory."},
 	{regexp.MustCompile(`(?i)invalid legacy provider address`), CodeRunErrored,
 		`the configuration or the state names a provider without a namespace ("Invalid legacy provider address"). Repair the state with "terraform state replace-provider".`},
 	{regexp.MustCompile(`(?i)unsupported terraform core version|state snapshot was created by terraform`), CodeRunErrored,
-		"the Terraform version of the workspace does not fit. Give it one that does."},
+		"the workspace's Terraform version cannot use this configuration or state. Set another version."},
 }
 
-// reasonOf finds the reason of a failed plan in its log.
+// reasonOf derives the reason of a failed plan from its log.
 func reasonOf(log string) (Code, string) {
-	log = colours.ReplaceAllString(log, "")
-	// Terraform draws a frame around what it says, and breaks its lines.
+	log = colors.ReplaceAllString(log, "")
+	// Terraform draws a frame around messages, and wraps their lines.
 	log = strings.NewReplacer("│", " ", "╷", " ", "╵", " ").Replace(log)
 	var names []string
 	for _, m := range unsetVariable.FindAllStringSubmatch(log, -1) {

@@ -21,22 +21,21 @@ import (
 	"tfhaul/plainwords"
 )
 
-// Local says how terraform is run on this machine.
+// Local configures how terraform runs on this machine.
 type Local struct {
-	// Terraform is the program; "" is the terraform on PATH.
+	// Terraform is the program; "" means the terraform on PATH.
 	Terraform string
-	// Environ is what it is given, as NAME=VALUE: there are the variables and
-	// credentials that the configuration needs. What would lead it elsewhere, such as
-	// TF_WORKSPACE or TF_DATA_DIR, is left out.
+	// Environ is its environment, as NAME=VALUE, with the variables and credentials that
+	// the configuration needs. Variables that would redirect it, such as TF_WORKSPACE or
+	// TF_DATA_DIR, are left out.
 	Environ []string
 }
 
-// ProveLocal proves a workspace with the terraform of this machine, where the target
-// cannot plan: it copies the workspace's state into a temporary directory that
-// nobody else can read, and the configuration beside it, plans there, and judges
-// the same JSON. The workspace is neither locked nor changed, and the directory is
-// removed at the end. Variables that are set in the workspace are not known here:
-// the environment has to hold them.
+// ProveLocal proves a workspace with the terraform on this machine, for targets that
+// cannot plan. It copies the workspace's state and the configuration into a private
+// temporary directory, plans there, and judges the same JSON. It neither locks nor
+// changes the workspace, and removes the directory at the end. Variables set in the
+// workspace are not available: Environ must provide them.
 func (p *Prover) ProveLocal(ctx context.Context, q Request, o Local) Result {
 	return p.prove(ctx, q, func(x *proof, ctx context.Context) error {
 		x.result.Local = true
@@ -44,7 +43,7 @@ func (p *Prover) ProveLocal(ctx context.Context, q Request, o Local) Result {
 	})
 }
 
-// runLocally takes the steps of a proof on this machine.
+// runLocally runs the steps of a proof on this machine.
 func (x *proof) runLocally(ctx context.Context, o Local) error {
 	program := o.Terraform
 	if program == "" {
@@ -52,12 +51,12 @@ func (x *proof) runLocally(ctx context.Context, o Local) error {
 	}
 	program, err := exec.LookPath(program)
 	if err != nil {
-		return stopf(CodeNoTerraform, "There is no terraform on this machine's PATH, and --local needs one.")
+		return stopf(CodeNoTerraform, "There is no terraform on this machine's PATH: install it, because --local needs it.")
 	}
 	if err := x.readWorkspace(ctx); err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("", "tfhaul-proof-*") // 0700
+	dir, err := os.MkdirTemp("", "tfhaul-proof-*") // mode 0700
 	if err != nil {
 		return err
 	}
@@ -71,11 +70,11 @@ func (x *proof) runLocally(ctx context.Context, o Local) error {
 		}
 	}()
 	b := &bench{proof: x, dir: dir, terraform: program}
-	if err := b.furnish(ctx); err != nil {
+	if err := b.setUp(ctx); err != nil {
 		return err
 	}
 	b.environ = b.environment(o.Environ)
-	x.tell(Event{Stage: StagePlanning})
+	x.report(Event{Stage: StagePlanning})
 	if err := b.plan(ctx); err != nil {
 		return err
 	}
@@ -91,7 +90,7 @@ type bench struct {
 	environ   []string
 }
 
-// The names below a bench. The override sorts behind all that a configuration has.
+// Names in a bench. The override sorts after every file of a configuration.
 const (
 	statesDir    = "states"
 	stateFile    = "terraform.tfstate"
@@ -99,10 +98,10 @@ const (
 	overrideFile = "zzzz_tfhaul_backend_override.tf"
 )
 
-// furnish copies the state and the configuration onto the bench.
-func (b *bench) furnish(ctx context.Context) error {
-	// The local backend keeps a workspace's state there, and calls the workspace by
-	// the name that the target does.
+// setUp copies the state and the configuration to the bench.
+func (b *bench) setUp(ctx context.Context) error {
+	// The local backend keeps a workspace's state here. The workspace has the target's
+	// name.
 	at := filepath.Join(b.dir, statesDir, b.workspace.Name)
 	if err := os.MkdirAll(at, 0o700); err != nil {
 		return err
@@ -138,8 +137,7 @@ func (b *bench) furnish(ctx context.Context) error {
 	return b.redirect()
 }
 
-// redirect has the configuration use the copy of the state, whatever backend it
-// names.
+// redirect makes the configuration use the copy of the state, whatever its backend is.
 func (b *bench) redirect() error {
 	states, err := json.Marshal(filepath.ToSlash(filepath.Join(b.dir, statesDir)))
 	if err != nil {
@@ -151,8 +149,8 @@ func (b *bench) redirect() error {
 	return os.WriteFile(filepath.Join(b.work, overrideFile), []byte(override), 0o600)
 }
 
-// misleading are the variables that would lead terraform elsewhere, or have it write
-// down more than it should.
+// misleading are variables that would redirect terraform or make it write too much to
+// disk.
 var misleading = []string{"TF_WORKSPACE", "TF_DATA_DIR", "TF_LOG", "TF_LOG_CORE", "TF_LOG_PROVIDER", "TF_LOG_PATH", "TF_INPUT", "TF_IN_AUTOMATION",
 	"TF_STATE_PERSIST_INTERVAL", "TF_REATTACH_PROVIDERS"}
 
@@ -167,9 +165,9 @@ func (b *bench) environment(given []string) []string {
 	return append(environ, "TF_WORKSPACE="+b.workspace.Name, "TF_INPUT=0", "TF_IN_AUTOMATION=1", "CHECKPOINT_DISABLE=1")
 }
 
-// plan initialises, plans, and judges.
+// plan runs init and plan, and judges the result.
 func (b *bench) plan(ctx context.Context) error {
-	if err := b.initialise(ctx); err != nil {
+	if err := b.initialize(ctx); err != nil {
 		return err
 	}
 	out := filepath.Join(b.dir, planFile)
@@ -177,13 +175,13 @@ func (b *bench) plan(ctx context.Context) error {
 	if err != nil {
 		return b.failed(ctx, said, err)
 	}
-	b.tell(Event{Stage: StageJudging})
+	b.report(Event{Stage: StageJudging})
 	return b.show(ctx, out)
 }
 
-// initialise installs what the configuration needs. Where that cannot be had, what
-// an earlier init has left beside the configuration will do.
-func (b *bench) initialise(ctx context.Context) error {
+// initialize installs what the configuration needs. If that fails, it uses what an
+// earlier init left in the configuration's directory.
+func (b *bench) initialize(ctx context.Context) error {
 	args := []string{"init", "-input=false", "-no-color"}
 	said, err := b.run(ctx, nil, args...)
 	if err == nil {
@@ -198,7 +196,7 @@ func (b *bench) initialise(ctx context.Context) error {
 	return b.failed(ctx, said, err)
 }
 
-// failed says why terraform failed.
+// failed returns why terraform failed.
 func (b *bench) failed(ctx context.Context, said string, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -209,7 +207,7 @@ func (b *bench) failed(ctx context.Context, said string, err error) error {
 	return b.explainLog("", said)
 }
 
-// show judges the plan as terraform shows it, without writing it down.
+// show judges the plan in Terraform's JSON, without writing it to disk.
 func (b *bench) show(ctx context.Context, plan string) error {
 	r, w := io.Pipe()
 	shown := make(chan error, 1)
@@ -219,7 +217,7 @@ func (b *bench) show(ctx context.Context, plan string) error {
 		shown <- err
 	})
 	err := b.result.judge(r, b.held.instances)
-	_ = r.CloseWithError(err) // which ends terraform, if it has not
+	_ = r.CloseWithError(err) // ends terraform if it is still running
 	if failure := <-shown; failure != nil && err == nil {
 		return b.failed(ctx, "", failure)
 	}
@@ -229,8 +227,8 @@ func (b *bench) show(ctx context.Context, plan string) error {
 	return err
 }
 
-// run runs terraform on the bench and returns what it said, at most mostLog bytes.
-// With an out, that gets its standard output.
+// run runs terraform on the bench and returns its output, at most maxLog bytes. out, if
+// not nil, gets its standard output.
 func (b *bench) run(ctx context.Context, out io.Writer, args ...string) (said string, err error) {
 	cmd := exec.CommandContext(ctx, b.terraform, args...)
 	cmd.Dir, cmd.Env = b.work, b.environ
@@ -251,11 +249,11 @@ func (b *bench) run(ctx context.Context, out io.Writer, args ...string) (said st
 	return log.String(), err
 }
 
-// bounded holds the first mostLog bytes of what is written.
+// bounded keeps the first maxLog bytes written.
 type bounded struct{ bytes.Buffer }
 
 func (b *bounded) Write(p []byte) (int, error) {
-	room := max(0, mostLog-b.Len())
+	room := max(0, maxLog-b.Len())
 	b.Buffer.Write(p[:min(room, len(p))])
 	return len(p), nil
 }

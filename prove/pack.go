@@ -23,25 +23,25 @@ import (
 	"tfhaul/plainwords"
 )
 
-// A Package is a directory of configuration, packed as Terraform packs it for the
+// A Package is a configuration directory, packed the way Terraform packs it for the
 // target.
 type Package struct {
 	tfe.Body
-	// Files is how many entries it has.
+	// Files is its number of entries.
 	Files int
-	// configured are the directories that hold files of Terraform's.
+	// configured holds the directories that contain Terraform files.
 	configured map[string]bool
-	// LeftOut are the state files, with slashes, that the directory holds and the
-	// package does not: the target refuses a configuration with a state in it, and a
-	// state is nobody's business who may read configurations.
+	// LeftOut lists the state files in the directory, with slashes. They are left out of
+	// the package: the target rejects a configuration that contains a state, and not
+	// everyone who can read configurations may read states.
 	LeftOut []string
 }
 
-// Pack packs a directory, by the rules of its .terraformignore. A symbolic link
-// that leads out of the directory is an error: what it leads to was not asked to be
-// sent. Nothing is written anywhere: the directory is packed once to know the
-// package's size and digest, and again whenever its Body is opened. If it changed
-// meanwhile, the upload fails.
+// Pack packs a directory following its .terraformignore. It returns an error for a
+// symbolic link that leads out of the directory, because the user did not ask to send its
+// target. It writes nothing to disk: it packs the directory once to compute the size and
+// digest, and again each time Body is opened. If the directory changed in between, the
+// upload fails.
 func Pack(ctx context.Context, dir string) (*Package, error) {
 	root, err := configurationDir(dir)
 	if err != nil {
@@ -51,7 +51,7 @@ func Pack(ctx context.Context, dir string) (*Package, error) {
 	sum := &summer{hash: md5.New()}
 	packed, err := pack(ctx, root, sum)
 	if err != nil {
-		return nil, fmt.Errorf("the configuration in %q cannot be packed: %w", dir, err)
+		return nil, fmt.Errorf("cannot pack the configuration in %q: %w", dir, err)
 	}
 	p.Files, p.LeftOut, p.configured = packed.files, packed.leftOut, packed.configured
 	p.Size, p.MD5 = sum.size, hex.EncodeToString(sum.hash.Sum(nil))
@@ -59,24 +59,24 @@ func Pack(ctx context.Context, dir string) (*Package, error) {
 	return p, nil
 }
 
-// configurationDir finds a directory. Links on the way to it are followed: they are
-// the user's own words.
+// configurationDir resolves a directory. It follows links, because the user typed the
+// path.
 func configurationDir(dir string) (string, error) {
 	root, err := filepath.EvalSymlinks(dir)
 	if err != nil {
-		return "", fmt.Errorf("the configuration %q cannot be found: %w", dir, withoutPath(err))
+		return "", fmt.Errorf("cannot find the configuration directory %q: %w", dir, withoutPath(err))
 	}
 	info, err := os.Stat(root)
 	if err == nil && !info.IsDir() {
 		err = errors.New("it is not a directory")
 	}
 	if err != nil {
-		return "", fmt.Errorf("the configuration %q cannot be used: %w", dir, withoutPath(err))
+		return "", fmt.Errorf("cannot use the configuration directory %q: %w", dir, withoutPath(err))
 	}
 	return root, nil
 }
 
-// withoutPath takes the path off an error of the file system.
+// withoutPath removes the path from a file system error.
 func withoutPath(err error) error {
 	if p, ok := errors.AsType[*os.PathError](err); ok {
 		return p.Err
@@ -84,7 +84,7 @@ func withoutPath(err error) error {
 	return err
 }
 
-// A summer sums up what is written.
+// A summer computes the size and digest of what is written.
 type summer struct {
 	hash hash.Hash
 	size int64
@@ -95,7 +95,7 @@ func (s *summer) Write(b []byte) (int, error) {
 	return s.hash.Write(b)
 }
 
-// openPackage packs a directory into what is read. Close ends the packing.
+// openPackage returns a reader of the packed directory. Close ends the packing.
 func openPackage(ctx context.Context, root string) io.ReadCloser {
 	r, w := io.Pipe()
 	done := make(chan struct{})
@@ -118,7 +118,7 @@ func (p *packing) Close() error {
 	return err
 }
 
-// pack writes the tar.gz of a directory: what go-slug packs of it, without states.
+// pack writes the tar.gz of a directory: what go-slug packs, without states.
 func pack(ctx context.Context, root string, to io.Writer) (contents, error) {
 	packer, err := slug.NewPacker(slug.ApplyTerraformIgnore())
 	if err != nil {
@@ -132,20 +132,20 @@ func pack(ctx context.Context, root string, to io.Writer) (contents, error) {
 		close(done)
 	})
 	defer func() {
-		_ = r.Close() // which ends the packing, if it has not
+		_ = r.Close() // ends the packing if it is still running
 		<-done
 	}()
 	return withoutStates(ctx, r, to)
 }
 
-// contents is what a package holds.
+// contents describes a package.
 type contents struct {
 	files      int
 	leftOut    []string
-	configured map[string]bool // directories with files of Terraform's
+	configured map[string]bool // directories with Terraform files
 }
 
-// withoutStates copies a tar.gz and leaves the states out.
+// withoutStates copies a tar.gz without its states.
 func withoutStates(ctx context.Context, from io.Reader, to io.Writer) (contents, error) {
 	c := contents{configured: map[string]bool{}}
 	unzipped, err := gzip.NewReader(from)
@@ -184,8 +184,7 @@ func withoutStates(ctx context.Context, from io.Reader, to io.Writer) (contents,
 	return c, errors.Join(out.Close(), zipped.Close())
 }
 
-// isState says whether a file is, by its name, a state, a backup of one, or the
-// description of a lock.
+// isState reports whether a file's name is that of a state, a backup or a lock file.
 func isState(name string) bool {
 	name = path.Clean(name)
 	for part := range strings.SplitSeq(name, "/") {
@@ -197,28 +196,29 @@ func isState(name string) bool {
 	return strings.HasSuffix(base, ".tfstate") || strings.Contains(base, ".tfstate.") && (strings.HasSuffix(base, ".backup") || strings.HasSuffix(base, ".lock.info"))
 }
 
-// CheckConfiguration refuses a package without a configuration in the working directory of the
-// workspace: a run of it would plan to destroy everything. The dir is named in the error.
+// CheckConfiguration returns an error if the workspace's working directory contains no
+// configuration in the package: a run would plan to destroy everything. dir is for the
+// error message.
 func (p *Package) CheckConfiguration(dir, working string) error {
 	if p.configured[path.Clean(filepath.ToSlash(working))] {
 		return nil
 	}
 	if working != "" {
-		return stopf(CodeConfiguration, "There is no configuration in %q below %q, and that is the workspace's working directory: name the directory that it is relative to.", working, dir)
+		return stopf(CodeConfiguration, "There is no configuration in %q below %q, the workspace's working directory: pass the directory that the working directory is relative to.", working, dir)
 	}
-	return stopf(CodeConfiguration, "There is no configuration in %q: no file there ends in .tf or .tf.json, except for what .terraformignore leaves out.", dir)
+	return stopf(CodeConfiguration, "There is no configuration in %q: no file there ends in .tf or .tf.json, not counting those excluded by .terraformignore.", dir)
 }
 
-// upload packs the directory and sends it as a new configuration version, and waits
-// until runs can use it.
+// upload packs the directory, sends it as a new configuration version, and waits until
+// runs can use it.
 func (x *proof) upload(ctx context.Context) (*tfe.ConfigurationVersion, error) {
-	x.tell(Event{Stage: StageUploading})
+	x.report(Event{Stage: StageUploading})
 	packed, err := x.pack(ctx)
 	if err != nil {
 		return nil, err
 	}
-	// What is to be applied must not be speculative; provisional, it becomes the
-	// workspace's configuration only by that.
+	// A configuration to be applied must not be speculative. A provisional one becomes
+	// the workspace's configuration only when it is applied.
 	options := tfe.ConfigurationOptions{Speculative: !x.UpgradeState, Provisional: x.UpgradeState}
 	v, err := x.Target.CreateConfigurationVersion(ctx, x.workspace, options)
 	if err != nil {
@@ -226,15 +226,15 @@ func (x *proof) upload(ctx context.Context) (*tfe.ConfigurationVersion, error) {
 	}
 	if err := x.Target.UploadConfiguration(ctx, v, packed.Body); err != nil {
 		if _, changed := errors.AsType[*backend.SourceError](err); changed {
-			return nil, stopf(CodeConfiguration, "The configuration in %q changed while it was being sent. Prove it again.", x.Dir)
+			return nil, stopf(CodeConfiguration, "The configuration in %q changed during the upload. Prove it again.", x.Dir)
 		}
 		return nil, err
 	}
 	return AwaitUploaded(ctx, x.Target, v.ID)
 }
 
-// pack packs the directory, if there is anything in it that the workspace's runs
-// would use.
+// pack packs the directory, if it has a configuration that the workspace's runs would
+// use.
 func (x *proof) pack(ctx context.Context) (*Package, error) {
 	packed, err := Pack(ctx, x.Dir)
 	if err != nil {
@@ -247,13 +247,13 @@ func (x *proof) pack(ctx context.Context) (*Package, error) {
 		return nil, err
 	}
 	if n := len(packed.LeftOut); n > 0 {
-		x.note("Not sent with the configuration: " + plainwords.Counted(n, "state file") + " that lie in its directory.")
+		x.note("Not sent with the configuration: " + plainwords.Counted(n, "state file") + " in its directory.")
 	}
 	return packed, nil
 }
 
-// AwaitUploaded waits until runs can use a configuration version. An error of the
-// server's says why they never will.
+// AwaitUploaded waits until runs can use a configuration version. If they never will, it
+// returns the server's reason.
 func AwaitUploaded(ctx context.Context, client *tfe.Client, id string) (*tfe.ConfigurationVersion, error) {
 	for wait := newPacing(); ; {
 		v, err := client.ConfigurationVersion(ctx, id)
@@ -263,9 +263,9 @@ func AwaitUploaded(ctx context.Context, client *tfe.Client, id string) (*tfe.Con
 		case v.Uploaded():
 			return v, nil
 		case v.Errored():
-			return v, stopf(CodeConfiguration, "The server cannot use the configuration version %s (%s): %s", v.ID, v.Status, plainwords.Sentence(strings.TrimSpace(v.Error+" "+v.ErrorMessage)))
+			return v, stopf(CodeConfiguration, "The server cannot use configuration version %s (%s): %s", v.ID, v.Status, plainwords.Sentence(strings.TrimSpace(v.Error+" "+v.ErrorMessage)))
 		case wait.spent > uploadPatience:
-			return v, stopf(CodeTimeout, "The server has not taken the configuration version %s into use %s after it was sent.", v.ID, uploadPatience)
+			return v, stopf(CodeTimeout, "The server had not processed configuration version %s %s after it was sent.", v.ID, uploadPatience)
 		}
 		if err := wait.pause(ctx); err != nil {
 			return nil, err
@@ -274,4 +274,4 @@ func AwaitUploaded(ctx context.Context, client *tfe.Client, id string) (*tfe.Con
 }
 
 // uploadPatience is how long a server may take to unpack a configuration.
-const uploadPatience = 5 * mostPatience
+const uploadPatience = 5 * maxPatience

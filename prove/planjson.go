@@ -12,22 +12,22 @@ import (
 	tfjson "github.com/hashicorp/terraform-json"
 )
 
-// facts are what a plan's JSON says that matters to a proof.
+// facts are what matters to a proof in a plan's JSON.
 type facts struct {
 	format    string
 	terraform string
 	changes   []Change
 	drift     []Change
 	deferred  []Change
-	seen      int // managed instances of the prior state
-	vanished  int // of the drift, what is gone
+	seen      int // managed instances in the prior state
+	vanished  int // deleted instances in the drift
 	complete  bool
 	errored   bool
-	failing   int // checks
+	failing   int // failing checks
 }
 
-// readPlan reads a plan's JSON in memory that does not grow with the plan, but for
-// its single largest resource. No value that it reads leaves this function.
+// readPlan reads a plan's JSON in memory that does not grow with the plan, except for its
+// largest resource. It returns no values.
 func readPlan(r io.Reader) (*facts, error) {
 	f := &facts{complete: true}
 	d := jsontext.NewDecoder(bufio.NewReaderSize(r, 64<<10), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
@@ -37,7 +37,7 @@ func readPlan(r io.Reader) (*facts, error) {
 	if err := members(d, func(name string) error { return f.member(d, name) }); err != nil {
 		return nil, err
 	}
-	// The library knows which formats it understands.
+	// The library knows which formats it supports.
 	if err := (&tfjson.Plan{FormatVersion: f.format}).Validate(); err != nil {
 		return nil, err
 	}
@@ -59,7 +59,7 @@ func (f *facts) member(d *jsontext.Decoder, name string) error {
 		return elements(d, func() error {
 			c, err := readChange(d)
 			if err == nil && !harmless(c) {
-				f.changes = append(f.changes, c.told())
+				f.changes = append(f.changes, c.change())
 			}
 			return err
 		})
@@ -67,7 +67,7 @@ func (f *facts) member(d *jsontext.Decoder, name string) error {
 		return elements(d, func() error {
 			c, err := readChange(d)
 			if err == nil && !harmless(c) {
-				f.drift = append(f.drift, c.told())
+				f.drift = append(f.drift, c.change())
 				if c.Mode == tfjson.ManagedResourceMode && c.DeposedKey == "" && slices.Contains(c.Change.Actions, tfjson.ActionDelete) {
 					f.vanished++
 				}
@@ -134,7 +134,7 @@ func (f *facts) member(d *jsontext.Decoder, name string) error {
 	return d.SkipValue()
 }
 
-// module counts the managed instances of a module and of those below it.
+// module counts the managed instances in a module and its child modules.
 func (f *facts) module(d *jsontext.Decoder) error {
 	return members(d, func(name string) error {
 		switch name {
@@ -159,7 +159,7 @@ func (f *facts) module(d *jsontext.Decoder) error {
 	})
 }
 
-// A resourceChange is the library's.
+// A resourceChange is one in the library's type.
 type resourceChange struct{ tfjson.ResourceChange }
 
 func readChange(d *jsontext.Decoder) (resourceChange, error) {
@@ -168,21 +168,21 @@ func readChange(d *jsontext.Decoder) (resourceChange, error) {
 		return c, err
 	}
 	if c.Change == nil {
-		return c, fmt.Errorf("the change of a resource says not what it is")
+		return c, fmt.Errorf("a resource change has no type")
 	}
-	// Values are not wanted, here or later.
+	// Values are never needed.
 	c.Change.Before, c.Change.After = nil, nil
 	return c, nil
 }
 
-// harmless says that a change is none: nothing is done, or only read.
+// harmless reports whether a change does nothing, or only reads.
 func harmless(c resourceChange) bool {
 	moved := c.PreviousAddress != "" && c.PreviousAddress != c.Address
 	return (c.Change.Actions.NoOp() || c.Change.Actions.Read()) && !moved && c.Change.Importing == nil
 }
 
-// told is the change without its values.
-func (c resourceChange) told() Change {
+// change returns the change without its values.
+func (c resourceChange) change() Change {
 	t := Change{Address: c.Address, Reason: string(c.ActionReason)}
 	if c.DeposedKey != "" {
 		t.Address += " (deposed " + c.DeposedKey + ")"
@@ -208,7 +208,7 @@ func words(actions tfjson.Actions) []string {
 	return out
 }
 
-// members walks an object; null is one without members.
+// members walks an object; null has no members.
 func members(d *jsontext.Decoder, visit func(name string) error) error {
 	if d.PeekKind() == 'n' {
 		return d.SkipValue()
@@ -229,7 +229,7 @@ func members(d *jsontext.Decoder, visit func(name string) error) error {
 	return err
 }
 
-// elements walks an array; null is one without elements.
+// elements walks an array; null has no elements.
 func elements(d *jsontext.Decoder, visit func() error) error {
 	if d.PeekKind() == 'n' {
 		return d.SkipValue()
@@ -252,7 +252,7 @@ func open(d *jsontext.Decoder, kind jsontext.Kind) error {
 		return err
 	}
 	if token.Kind() != kind {
-		return errors.New("it is not of the shape that Terraform gives a plan")
+		return errors.New("it does not have the structure of a Terraform plan")
 	}
 	return nil
 }
@@ -264,8 +264,8 @@ func decode(d *jsontext.Decoder, into any) error {
 		return err
 	}
 	if json.Unmarshal(raw, into) != nil {
-		// The library's error would repeat a piece of the value.
-		return errors.New("it is not of the shape that Terraform gives a plan")
+		// The library's error would quote part of the value.
+		return errors.New("it does not have the structure of a Terraform plan")
 	}
 	return nil
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// What a plan can hold that no configuration of these tests makes terraform say.
+// Plans that these tests' configurations cannot make terraform produce.
 func TestJudge(t *testing.T) {
 	t.Parallel()
 	const noop = `{"address":"a.b","mode":"managed","change":{"actions":["no-op"],"before":{"password":"s3cr3t"},"after":{"password":"s3cr3t"}}}`
@@ -26,7 +26,7 @@ func TestJudge(t *testing.T) {
 		changes    []Change
 	}{
 		{"no-op", plan(""), Proven, "", nil},
-		{"complete, and applied nowhere", plan(`,"complete":true,"errored":false,"applyable":false`), Proven, "", nil},
+		{"complete, not applyable", plan(`,"complete":true,"errored":false,"applyable":false`), Proven, "", nil},
 		{"reads", plan(change(`"change":{"actions":["read"]}`)), Proven, "", nil},
 		{"nulls", plan(`,"output_changes":null,"resource_drift":null,"deferred_changes":null`), Proven, "", nil},
 		{"a replacement", plan(change(`"change":{"actions":["delete","create"]},"action_reason":"replace_because_tainted"`)), Changes, "",
@@ -34,7 +34,7 @@ func TestJudge(t *testing.T) {
 		{"a removal from the state", plan(change(`"change":{"actions":["forget"]}`)), Changes, "", []Change{{Address: "a.b", Actions: []string{"forget"}}}},
 		{"a move", plan(change(`"previous_address":"a.c","change":{"actions":["no-op"]}`)), Changes, "",
 			[]Change{{Address: "a.b", Actions: []string{"move"}, PreviousAddress: "a.c"}}},
-		{"a move to where it was", plan(change(`"previous_address":"a.b","change":{"actions":["no-op"]}`)), Proven, "", nil},
+		{"a move to the same address", plan(change(`"previous_address":"a.b","change":{"actions":["no-op"]}`)), Proven, "", nil},
 		{"an import", plan(change(`"change":{"actions":["no-op"],"importing":{"id":"i-1"}}`)), Changes, "", []Change{{Address: "a.b", Actions: []string{"import"}}}},
 		{"a deposed object", plan(change(`"deposed":"00ff","change":{"actions":["delete"]}`)), Changes, "",
 			[]Change{{Address: "a.b (deposed 00ff)", Actions: []string{"delete"}}}},
@@ -49,12 +49,12 @@ func TestJudge(t *testing.T) {
 		{"an older format", strings.Replace(plan(""), "1.2", "0.1", 1), Proven, "", nil},
 		{"a newer format", strings.Replace(plan(""), "1.2", "2.0", 1), Unproven, CodePlanFormat, nil},
 		{"no format", `{"resource_changes":[]}`, Unproven, CodePlanFormat, nil},
-		{"cut off", plan("")[:200], Unproven, CodePlanFormat, nil},
-		{"no object", `[]`, Unproven, CodePlanFormat, nil},
+		{"truncated", plan("")[:200], Unproven, CodePlanFormat, nil},
+		{"not an object", `[]`, Unproven, CodePlanFormat, nil},
 		{"nothing", ``, Unproven, CodePlanFormat, nil},
-		{"a change of nothing", plan(`,"resource_changes":[{"address":"a.b"}]`), Unproven, CodePlanFormat, nil},
+		{"a change without a type", plan(`,"resource_changes":[{"address":"a.b"}]`), Unproven, CodePlanFormat, nil},
 		{"a wrong type", plan(`,"resource_changes":{"s3cr3t":"s3cr3t"}`), Unproven, CodePlanFormat, nil},
-		{"a wrong type within", plan(`,"resource_changes":[{"address":["s3cr3t"]}]`), Unproven, CodePlanFormat, nil},
+		{"a wrong nested type", plan(`,"resource_changes":[{"address":["s3cr3t"]}]`), Unproven, CodePlanFormat, nil},
 	} {
 		t.Run(tt.does, func(t *testing.T) {
 			var r Result
@@ -70,14 +70,14 @@ func TestJudge(t *testing.T) {
 				t.Errorf("changes (-want +got):\n%s", diff)
 			}
 			if strings.Contains(r.Message, "s3cr3t") {
-				t.Error("a value is shown")
+				t.Error("the result contains a value")
 			}
 		})
 	}
 }
 
-// What is gone outside of Terraform is drift, and not a plan without its state.
-func TestDriftIsToldApart(t *testing.T) {
+// Instances deleted outside of Terraform are drift. They do not make a plan vacuous.
+func TestDriftDoesNotMakeAPlanVacuous(t *testing.T) {
 	t.Parallel()
 	var r Result
 	err := r.judge(strings.NewReader(`{"format_version":"1.2","terraform_version":"1.11.4","resource_changes":[],

@@ -1,9 +1,9 @@
-// Package prove finds out whether Terraform, on the target and with the real
-// configuration, would leave everything as it is: it uploads a configuration,
-// has the target plan it without ever applying it, and judges the plan's JSON.
-// Its word is one of three: proven, changes, or unproven, which is not a failure
-// but the plain statement that nothing was shown. It refuses to know flags and
-// terminals, and shows no value of a plan, only addresses and actions.
+// Package prove finds out whether Terraform, running on the target with the real
+// configuration, would leave everything as it is. It uploads a configuration, has the
+// target plan it without ever applying it, and judges the plan's JSON. The verdict is
+// proven, changes, or unproven, which means only that nothing was shown either way. It
+// does not know flags and terminals, and returns no values of a plan, only addresses and
+// actions.
 package prove
 
 import (
@@ -18,55 +18,55 @@ import (
 	"tfhaul/plainwords"
 )
 
-// A Prover proves workspaces of one host. Its fields are set before the first
-// proof; then it is safe for use by many goroutines, if Observe and Logs are.
+// A Prover proves workspaces of one host. Set its fields before the first proof. After
+// that it is safe for concurrent use if Observe and Logs are.
 type Prover struct {
 	// Target is the host.
 	Target *tfe.Client
-	// Observe, if not nil, is told where a proof stands.
+	// Observe, if not nil, is called with the progress of proofs.
 	Observe func(Event)
-	// Logs, if not nil, receives the log of the plan as it grows, without its
-	// markers. It is Terraform's own text: control characters are in it, and what
-	// the configuration does not mark as sensitive may be.
+	// Logs, if not nil, receives the plan's log as it grows, without its markers. It is
+	// Terraform's own text: it has control characters, and may show what the
+	// configuration does not mark as sensitive.
 	Logs io.Writer
-	// Temporary, if not nil, is told of every directory that holds a copy of a state
-	// when it is made, and again when it is removed, so that a program that is ended
-	// at once can remove it.
+	// Temporary, if not nil, is called when a directory with a copy of a state is
+	// created, and again when it is removed, so that a program that must exit immediately
+	// can remove it.
 	Temporary func(dir string, exists bool)
-	// Timeout is how long to wait for a run, its time in the queue included; 0 means
-	// DefaultTimeout. Then the run is canceled.
+	// Timeout limits the wait for a run, including its time in the queue; 0 means
+	// DefaultTimeout. A run that takes longer is canceled.
 	Timeout time.Duration
 }
 
-// DefaultTimeout is how long a run is waited for.
+// DefaultTimeout is the default of Prover.Timeout.
 const DefaultTimeout = time.Hour
 
-// A Request says what is to be proven.
+// A Request describes what to prove.
 type Request struct {
 	// Organization and Workspace name the target.
 	Organization, Workspace string
-	// Dir is the directory of the configuration, as the workspace's runs would
-	// have it: its working directory is looked for in it. It is not needed where
-	// one of the next two is given.
+	// Dir is the configuration directory as the workspace's runs would have it, with the
+	// workspace's working directory below it. It is not needed if ConfigurationVersion or
+	// Run is set.
 	Dir string
-	// ConfigurationVersion is the id of one that was uploaded before.
+	// ConfigurationVersion is the ID of an uploaded configuration version.
 	ConfigurationVersion string
-	// Run is the id of a run whose plan is judged. It is neither applied nor canceled.
+	// Run is the ID of a run whose plan is judged. It is neither applied nor canceled.
 	Run string
-	// StateVersion is the id of the state version that the workspace must hold, such
-	// as the one that a move has just made; "" takes what is current.
+	// StateVersion is the ID of the state version that the workspace must hold, such as
+	// the one that a move just made; "" means the current one.
 	StateVersion string
-	// UpgradeState has the state rewritten in the workspace's Terraform version once
-	// it is proven that nothing changes.
+	// UpgradeState rewrites the state with the workspace's Terraform version once the
+	// proof shows no changes.
 	UpgradeState bool
 }
 
-// An Event tells where a proof stands.
+// An Event reports the progress of a proof.
 type Event struct {
 	Target string
 	Stage  Stage
-	// Run is the run's id, Status its status, and Position how many runs come before
-	// it, as far as they are known.
+	// Run is the run's ID, Status its status, and Position the number of runs before it,
+	// as far as known.
 	Run, Status string
 	Position    int
 }
@@ -74,23 +74,23 @@ type Event struct {
 // A Stage is a step of a proof.
 type Stage string
 
-// The stages, in their order.
+// The stages, in order.
 const (
 	StageReading   Stage = "reading the state"
 	StageUploading Stage = "uploading the configuration"
-	StageQueued    Stage = "waiting for its turn"
+	StageQueued    Stage = "waiting in the queue"
 	StagePlanning  Stage = "planning"
 	StageJudging   Stage = "reading the plan"
 	StageApplying  Stage = "rewriting the state"
 )
 
-// Prove proves one workspace. Whatever happens is told by the result; when ctx ends
-// while a run of ours is under way, that run is canceled.
+// Prove proves one workspace. Errors are reported in the result. When ctx ends while a
+// run that it started is under way, Prove cancels the run.
 func (p *Prover) Prove(ctx context.Context, q Request) Result {
 	return p.prove(ctx, q, (*proof).run)
 }
 
-// prove takes the steps of a proof, and tells how they ended.
+// prove runs the steps of a proof, and records how they ended.
 func (p *Prover) prove(ctx context.Context, q Request, steps func(*proof, context.Context) error) Result {
 	start := time.Now()
 	ctx, meter := backend.WithMeter(ctx)
@@ -105,17 +105,17 @@ func (p *Prover) prove(ctx context.Context, q Request, steps func(*proof, contex
 	return x.result
 }
 
-// A proof is one call of Prove.
+// A proof is one call to Prove.
 type proof struct {
 	*Prover
 	Request
 	workspace *tfe.Workspace
 	held      held
 	result    Result
-	ours      string // the run that we made, until it is over
+	ours      string // the run that we started, until it is over
 }
 
-// run takes the steps.
+// run runs the steps.
 func (x *proof) run(ctx context.Context) error {
 	if err := x.readWorkspace(ctx); err != nil {
 		return err
@@ -139,24 +139,24 @@ func (x *proof) run(ctx context.Context) error {
 	return nil
 }
 
-// readWorkspace finds the workspace, and whether it can run anything.
+// readWorkspace reads the workspace, and checks whether it can run anything.
 func (x *proof) readWorkspace(ctx context.Context) error {
-	x.tell(Event{Stage: StageReading})
+	x.report(Event{Stage: StageReading})
 	var err error
 	x.workspace, err = x.Target.Workspace(ctx, x.Organization, x.Request.Workspace)
 	if err != nil {
 		return err
 	}
 	if x.workspace.HYOK && !x.result.Local {
-		return stopf(CodeHYOK, "The workspace uses HYOK (hold your own key): the server gives no plan as JSON there, so no run can prove anything, and none was started. Prove it on this machine with --local.")
+		return stopf(CodeHYOK, "The workspace uses HYOK (hold your own key): the server provides no plan as JSON, so no run can prove anything, and none was started. Prove it on this machine with --local.")
 	}
 	if x.workspace.ExecutionMode == "local" && x.Run == "" && !x.result.Local {
-		return stopf(CodeExecutionMode, "The workspace's execution mode is local: it runs nothing, and so plans nothing. Prove it on this machine with --local, or give it another execution mode.")
+		return stopf(CodeExecutionMode, "The workspace's execution mode is local, so it has no runs and no plans. Prove it on this machine with --local, or change the execution mode.")
 	}
 	return nil
 }
 
-// planned has a run planned, or finds the one that was named, and waits for its plan.
+// planned starts a run, or finds the requested one, and waits for its plan.
 func (x *proof) planned(ctx context.Context) (*tfe.Run, error) {
 	if x.Run != "" {
 		return x.namedRun(ctx)
@@ -177,15 +177,14 @@ func (x *proof) planned(ctx context.Context) (*tfe.Run, error) {
 	return x.awaitPlan(ctx, r)
 }
 
-// namedRun finds the run that the request names. Its plan must have seen the state
-// that is current now.
+// namedRun finds the requested run. It must have planned the current state.
 func (x *proof) namedRun(ctx context.Context) (*tfe.Run, error) {
 	r, err := x.Target.Run(ctx, x.Run)
 	if err != nil {
 		return nil, err
 	}
 	if r.Workspace != "" && r.Workspace != x.workspace.ID {
-		return nil, stopf(CodeOtherWorkspace, "The run %s is one of another workspace.", r.ID)
+		return nil, stopf(CodeOtherWorkspace, "Run %s belongs to another workspace.", r.ID)
 	}
 	x.result.ConfigurationVersion = r.ConfigurationVersion
 	if r, err = x.awaitPlan(ctx, r); err != nil {
@@ -199,15 +198,15 @@ func (x *proof) namedRun(ctx context.Context) (*tfe.Run, error) {
 	if began.IsZero() {
 		began = r.CreatedAt
 	}
-	// The API tells the time of a plan in whole seconds.
+	// The API rounds a plan's times down to seconds.
 	if began.Before(x.held.createdAt.Truncate(time.Second)) {
-		return nil, stopf(CodeOlderRun, "The run %s was planned before the workspace got its current state version %s: it says nothing of that. Make a new one.", r.ID, x.held.version)
+		return nil, stopf(CodeOlderRun, "Run %s was planned before the workspace got its current state version %s, so it proves nothing about it. Start a new run.", r.ID, x.held.version)
 	}
 	return r, nil
 }
 
-// tell tells the observer.
-func (x *proof) tell(e Event) {
+// report calls Observe.
+func (x *proof) report(e Event) {
 	if x.Observe != nil {
 		e.Target = x.result.Target
 		x.Observe(e)
@@ -239,11 +238,11 @@ func (x *proof) conclude(ctx context.Context, err error) {
 	}
 	r.Code, r.Message = codeOf(err), plainwords.Sentence(err.Error())
 	if ctx.Err() != nil {
-		r.Code, r.Message = CodeInterrupted, "Interrupted before the proof was finished."
+		r.Code, r.Message = CodeInterrupted, "Interrupted before the proof finished."
 	}
 }
 
-// codeOf names the reason of an error of the API.
+// codeOf returns the code for an error of the API.
 func codeOf(err error) Code {
 	switch tfe.CodeOf(err) {
 	case tfe.Unauthorized:

@@ -22,7 +22,7 @@ import (
 	"tfhaul/tfesim"
 )
 
-// needTerraform skips, loudly, where there is no real one.
+// needTerraform skips the test, visibly, if there is no real terraform.
 func needTerraform(t *testing.T) {
 	t.Helper()
 	testenv.NeedFull(t, "runs the real terraform")
@@ -31,7 +31,7 @@ func needTerraform(t *testing.T) {
 	}
 }
 
-// A site is a server and a client of it.
+// A site is a server and a client for it.
 type site struct {
 	*tfesim.Server
 	running *tfesim.Running
@@ -98,10 +98,10 @@ resource "terraform_data" "b" {
 output "plain" { value = terraform_data.a.output }
 `
 
-// secret must be in no result.
+// No result may contain secret.
 const secret = "s3cr3t-in-a-variable"
 
-// folder makes a directory of files.
+// folder creates a directory with files.
 func folder(t *testing.T, files ...string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -138,7 +138,7 @@ var stateOnce = sync.OnceValues(func() ([]byte, error) {
 	return os.ReadFile(filepath.Join(dir, "terraform.tfstate"))
 })
 
-// clean is an environment without settings of whoever runs the tests.
+// clean returns an environment without the settings of the user running the tests.
 func clean(environ []string) []string {
 	var out []string
 	for _, v := range environ {
@@ -158,7 +158,7 @@ func state(t *testing.T) []byte {
 	return raw
 }
 
-// seeded gives a workspace the state, and returns the state version's id.
+// seeded writes the state to a workspace, and returns the state version's ID.
 func (s *site) seeded(t *testing.T, workspace string, raw []byte) string {
 	t.Helper()
 	id, err := s.Seed("demo", workspace, raw)
@@ -175,21 +175,20 @@ func (s *site) variable(t *testing.T, workspace, key, value string) {
 	}
 }
 
-// want compares a result's verdict and code, and looks for the secret in all of it.
+// want checks a result's verdict and code, and looks for the secret in all of it.
 func want(t *testing.T, r prove.Result, verdict prove.Verdict, code prove.Code, says string) {
 	t.Helper()
 	if r.Verdict != verdict || r.Code != code {
 		t.Errorf("%s %q: %s\nwant %s %q", r.Verdict, r.Code, r.Message, verdict, code)
 	}
 	if !strings.Contains(r.Message, says) {
-		t.Errorf("the message %q does not say %q", r.Message, says)
+		t.Errorf("the message %q does not contain %q", r.Message, says)
 	}
 	if strings.Contains(strings.Join(append(r.Notes, r.Message), " "), secret) {
-		t.Error("a value is shown")
+		t.Error("the result contains a value")
 	}
 }
 
-// The three things that can come out, and what was found on the way to them.
 func TestVerdicts(t *testing.T) {
 	needTerraform(t)
 	t.Parallel()
@@ -211,27 +210,27 @@ func TestVerdicts(t *testing.T) {
 		says    string
 		changes []prove.Change
 	}{
-		{does: "the configuration of the state", files: []string{"main.tf", configuration}, verdict: prove.Proven, says: "all 3 resource instances"},
-		{does: "with its own state beside it", files: []string{"main.tf", configuration, "terraform.tfstate", "{}", "terraform.tfstate.d/x/terraform.tfstate", "{}"},
+		{does: "the state's own configuration", files: []string{"main.tf", configuration}, verdict: prove.Proven, says: "all 3 resource instances"},
+		{does: "with a state in the directory", files: []string{"main.tf", configuration, "terraform.tfstate", "{}", "terraform.tfstate.d/x/terraform.tfstate", "{}"},
 			verdict: prove.Proven},
 		{does: "one attribute changed", files: []string{"main.tf", strings.Replace(configuration, `${count.index}"`, `${count.index}" == "" ? "" : "${count.index}${terraform_data.a.output}"`, 1)},
 			verdict: prove.Changes, changes: []prove.Change{{Address: "terraform_data.b[0]", Actions: []string{"update"}}, {Address: "terraform_data.b[1]", Actions: []string{"update"}}}},
 		{does: "an attribute that others depend on", files: []string{"main.tf", changed}, verdict: prove.Changes, says: "terraform_data.a (update)",
 			changes: []prove.Change{{Address: "terraform_data.a", Actions: []string{"update"}}, {Address: "terraform_data.b[0]", Actions: []string{"update"}},
 				{Address: "terraform_data.b[1]", Actions: []string{"update"}}, {Address: "output.plain", Actions: []string{"update"}}}},
-		{does: "a resource more", files: []string{"main.tf", more}, verdict: prove.Changes,
+		{does: "a new resource", files: []string{"main.tf", more}, verdict: prove.Changes,
 			changes: []prove.Change{{Address: "terraform_data.c", Actions: []string{"create"}}}},
-		{does: "an instance fewer", files: []string{"main.tf", fewer}, verdict: prove.Changes,
+		{does: "one instance less", files: []string{"main.tf", fewer}, verdict: prove.Changes,
 			changes: []prove.Change{{Address: "terraform_data.b[1]", Actions: []string{"delete"}, Reason: "delete_because_count_index"}}},
 		{does: "a resource renamed", files: []string{"main.tf", moved}, verdict: prove.Changes,
 			changes: []prove.Change{{Address: "terraform_data.z", Actions: []string{"move"}, PreviousAddress: "terraform_data.a"}}},
-		{does: "an output more", files: []string{"main.tf", output}, verdict: prove.Changes,
+		{does: "a new output", files: []string{"main.tf", output}, verdict: prove.Changes,
 			changes: []prove.Change{{Address: "output.more", Actions: []string{"create"}}}},
 		{does: "a missing variable", files: []string{"main.tf", missing}, verdict: prove.Unproven, code: prove.CodeMissingVariable, says: "the variable size has no value"},
-		{does: "a variable of the workspace", files: []string{"main.tf", missing}, verdict: prove.Proven,
+		{does: "a workspace variable", files: []string{"main.tf", missing}, verdict: prove.Proven,
 			arrange: func(t *testing.T, workspace string) { s.variable(t, workspace, "size", secret) }},
-		{does: "a provider that is nowhere", files: []string{"main.tf", configuration + `resource "null_resource" "n" {}`}, verdict: prove.Unproven, code: prove.CodeProvider},
-		{does: "a configuration that is none", files: []string{"main.tf", `resource {`}, verdict: prove.Unproven, code: prove.CodeRunErrored},
+		{does: "a provider that does not exist", files: []string{"main.tf", configuration + `resource "null_resource" "n" {}`}, verdict: prove.Unproven, code: prove.CodeProvider},
+		{does: "an invalid configuration", files: []string{"main.tf", `resource {`}, verdict: prove.Unproven, code: prove.CodeRunErrored},
 	} {
 		t.Run(tt.does, func(t *testing.T) {
 			t.Parallel()
@@ -246,17 +245,17 @@ func TestVerdicts(t *testing.T) {
 				t.Errorf("changes (-want +got):\n%s", diff)
 			}
 			if r.StateVersionID != version || r.Instances != 3 || r.RunID == "" || r.APICalls == 0 {
-				t.Errorf("the result %+v", r)
+				t.Errorf("got result %+v", r)
 			}
 			if runs := s.Runs("demo", workspace); len(runs) != 1 || !runs[0].PlanOnly {
-				t.Errorf("there are the runs %+v", runs)
+				t.Errorf("got runs %+v", runs)
 			}
 		})
 	}
 }
 
-// What cannot be proven is said before anything is made.
-func TestUnprovenBeforeAnythingIsMade(t *testing.T) {
+// These proofs fail before they create anything.
+func TestUnprovenBeforeAnythingIsCreated(t *testing.T) {
 	t.Parallel()
 	s := open(t, tfesim.Options{Terraform: tfesim.NoTerraform}, tfesim.Owner)
 	raw := []byte(`{"version":4,"terraform_version":"1.11.4","serial":3,"lineage":"l","outputs":{},"resources":[]}`)
@@ -281,11 +280,11 @@ func TestUnprovenBeforeAnythingIsMade(t *testing.T) {
 	}{
 		{"no workspace", prove.Request{Workspace: "nowhere", Dir: dir}, prove.CodeForbiddenOrMissing, "404"},
 		{"no state", prove.Request{Workspace: "empty", Dir: dir}, prove.CodeNoState, "holds no state"},
-		{"another state than was moved", prove.Request{Workspace: "held", Dir: dir, StateVersion: "sv-other"}, prove.CodeStateChanged, "sv-other"},
-		{"no directory", prove.Request{Workspace: "held", Dir: filepath.Join(dir, "nowhere")}, prove.CodeConfiguration, "cannot be found"},
+		{"not the state that was moved", prove.Request{Workspace: "held", Dir: dir, StateVersion: "sv-other"}, prove.CodeStateChanged, "sv-other"},
+		{"no directory", prove.Request{Workspace: "held", Dir: filepath.Join(dir, "nowhere")}, prove.CodeConfiguration, "Cannot find the configuration directory"},
 		{"a file for a directory", prove.Request{Workspace: "held", Dir: filepath.Join(dir, "main.tf")}, prove.CodeConfiguration, "not a directory"},
 		{"no configuration in it", prove.Request{Workspace: "held", Dir: t.TempDir()}, prove.CodeConfiguration, "no file there ends in .tf"},
-		{"a link that leads out of it", prove.Request{Workspace: "held", Dir: linked}, prove.CodeConfiguration, "secret.tf"},
+		{"a link that leads out of the directory", prove.Request{Workspace: "held", Dir: linked}, prove.CodeConfiguration, "secret.tf"},
 	} {
 		t.Run(tt.does, func(t *testing.T) {
 			tt.request.Organization = "demo"
@@ -294,7 +293,7 @@ func TestUnprovenBeforeAnythingIsMade(t *testing.T) {
 		})
 	}
 	if n := s.Count("POST /runs") + s.Count("POST /workspaces/:workspace_id/configuration-versions"); n > 0 {
-		t.Errorf("%d runs and configuration versions were made", n)
+		t.Errorf("%d runs and configuration versions were created", n)
 	}
 }
 
@@ -306,7 +305,8 @@ func TestExecutionModeLocalIsUnproven(t *testing.T) {
 	want(t, r, prove.Unproven, prove.CodeExecutionMode, "--local")
 }
 
-// Where the organization holds its own key, no run is made, because its plan could not be read.
+// If the organization holds its own key, no run is started, because its plan could not be
+// read.
 func TestHYOKIsUnprovenWithoutARun(t *testing.T) {
 	t.Parallel()
 	s := open(t, tfesim.Options{HYOK: true, Terraform: tfesim.NoTerraform}, tfesim.Owner)
@@ -315,13 +315,13 @@ func TestHYOKIsUnprovenWithoutARun(t *testing.T) {
 	want(t, r, prove.Unproven, prove.CodeHYOK, "--local")
 	for _, q := range s.Requests() {
 		if q.Method != http.MethodGet {
-			t.Errorf("the proof wrote: %s", q.Endpoint)
+			t.Errorf("the proof sent write requests: %s", q.Endpoint)
 		}
 	}
 }
 
-// Without the right to read the plan, the counters say what they can.
-func TestCountersWithoutTheRightToReadThePlan(t *testing.T) {
+// Without permission to read the plan, only the counters can be judged.
+func TestCountersWithoutPermissionToReadThePlan(t *testing.T) {
 	needTerraform(t)
 	t.Parallel()
 	s := open(t, tfesim.Options{}, tfesim.SecondUser)
@@ -333,11 +333,11 @@ func TestCountersWithoutTheRightToReadThePlan(t *testing.T) {
 	r = p.Prove(t.Context(), prove.Request{Organization: "demo", Workspace: "more", Dir: folder(t, "main.tf", configuration+`resource "terraform_data" "c" {}`)})
 	want(t, r, prove.Changes, "", "1 to add")
 	if r.Counters == nil || *r.Counters != (prove.Counters{Additions: 1}) {
-		t.Errorf("the counters: %+v", r.Counters)
+		t.Errorf("got counters %+v", r.Counters)
 	}
 }
 
-// A plan that is made before the state says nothing of the state.
+// A plan made before the state proves nothing about it.
 func TestNamedRuns(t *testing.T) {
 	needTerraform(t)
 	t.Parallel()
@@ -350,7 +350,7 @@ func TestNamedRuns(t *testing.T) {
 	again := p.Prove(t.Context(), prove.Request{Organization: "demo", Workspace: "net", Run: made.RunID})
 	want(t, again, prove.Proven, "", "")
 	if again.ConfigurationVersion != made.ConfigurationVersion || s.Count("POST /runs") != 1 {
-		t.Errorf("the result %+v; %d runs were made", again, s.Count("POST /runs"))
+		t.Errorf("got result %+v; %d runs were created", again, s.Count("POST /runs"))
 	}
 	version := p.Prove(t.Context(), prove.Request{Organization: "demo", Workspace: "net", ConfigurationVersion: made.ConfigurationVersion})
 	want(t, version, prove.Proven, "", "")
@@ -358,8 +358,8 @@ func TestNamedRuns(t *testing.T) {
 	want(t, foreign, prove.Unproven, prove.CodeOtherWorkspace, made.RunID)
 }
 
-// Ctrl-C cancels the run that was made, and says so; a run that is in nobody's way is
-// found again when its reply was lost.
+// Ctrl-C cancels the run that the proof started, and the result says so. The run is found
+// even if the reply that created it was lost.
 func TestInterruptedProofsCancelTheirRun(t *testing.T) {
 	t.Parallel()
 	// The workspace's runs wait for an agent that does not exist.
@@ -376,14 +376,14 @@ func TestInterruptedProofsCancelTheirRun(t *testing.T) {
 	r := p.Prove(ctx, prove.Request{Organization: "demo", Workspace: "net", Dir: folder(t, "main.tf", configuration)})
 	want(t, r, prove.Unproven, prove.CodeInterrupted, "Interrupted")
 	if len(r.Notes) != 1 || !strings.Contains(r.Notes[0], r.RunID+" was canceled") {
-		t.Errorf("the notes %q", r.Notes)
+		t.Errorf("got notes %q", r.Notes)
 	}
 	if runs := s.Runs("demo", "net"); len(runs) != 1 || runs[0].Status != "canceled" {
-		t.Errorf("the runs %+v", runs)
+		t.Errorf("got runs %+v", runs)
 	}
 }
 
-// A run that never comes to its end is canceled after the time that it was given.
+// A run that never ends is canceled after the timeout.
 func TestRunsThatTakeTooLongAreCanceled(t *testing.T) {
 	t.Parallel()
 	s := open(t, tfesim.Options{ExecutionMode: "agent", Terraform: tfesim.NoTerraform}, tfesim.Owner)
@@ -392,12 +392,12 @@ func TestRunsThatTakeTooLongAreCanceled(t *testing.T) {
 	r := p.Prove(t.Context(), prove.Request{Organization: "demo", Workspace: "net", Dir: folder(t, "main.tf", configuration)})
 	want(t, r, prove.Unproven, prove.CodeTimeout, "agents")
 	if runs := s.Runs("demo", "net"); len(runs) != 1 || runs[0].Status != "canceled" {
-		t.Errorf("the runs %+v", runs)
+		t.Errorf("got runs %+v", runs)
 	}
 }
 
-// A state that somebody writes meanwhile is not the one that was proven.
-func TestAnotherStateMeanwhileIsUnproven(t *testing.T) {
+// If another user writes a state during the proof, that state is not proven.
+func TestStateChangedDuringTheProofIsUnproven(t *testing.T) {
 	needTerraform(t)
 	t.Parallel()
 	s := open(t, tfesim.Options{}, tfesim.Owner)
@@ -411,14 +411,14 @@ func TestAnotherStateMeanwhileIsUnproven(t *testing.T) {
 	want(t, r, prove.Unproven, prove.CodeStateChanged, "Prove it again")
 }
 
-// A plan that was made with another state, or none, passes vacuously.
-func TestVacuousPassesAreCaught(t *testing.T) {
+// A plan that used another state, or none, is vacuous.
+func TestVacuousPlansAreUnproven(t *testing.T) {
 	needTerraform(t)
 	t.Parallel()
 	s := open(t, tfesim.Options{}, tfesim.Owner)
 	s.seeded(t, "net", state(t))
-	// The plan leaves nothing to do because there is nothing: the configuration has no
-	// resources, and the state that it is judged against has three.
+	// The configuration has no resources, so the plan has nothing to do. The state that
+	// it is judged against has three.
 	p := &prove.Prover{Target: s.client, Observe: func(e prove.Event) {
 		if e.Stage == prove.StageUploading {
 			if _, err := s.Seed("demo", "net", []byte(`{"version":4,"terraform_version":"1.11.4","serial":9,"lineage":"l","outputs":{},"resources":[]}`)); err != nil {
@@ -427,11 +427,11 @@ func TestVacuousPassesAreCaught(t *testing.T) {
 		}
 	}}
 	r := p.Prove(t.Context(), prove.Request{Organization: "demo", Workspace: "net", Dir: folder(t, "main.tf", `locals { a = 1 }`)})
-	want(t, r, prove.Unproven, prove.CodeVacuous, "started from 0 resource instances, and the state holds 3")
+	want(t, r, prove.Unproven, prove.CodeVacuous, "started from 0 resource instances while the state holds 3")
 }
 
-// The log is followed while the run goes on.
-func TestLogsAreShownWhenAsked(t *testing.T) {
+// The log is copied while the run is under way.
+func TestLogs(t *testing.T) {
 	needTerraform(t)
 	t.Parallel()
 	s := open(t, tfesim.Options{}, tfesim.Owner)
@@ -441,11 +441,11 @@ func TestLogsAreShownWhenAsked(t *testing.T) {
 	r := p.Prove(t.Context(), prove.Request{Organization: "demo", Workspace: "net", Dir: folder(t, "main.tf", configuration)})
 	want(t, r, prove.Proven, "", "")
 	if text := log.String(); !strings.HasPrefix(text, "Terraform v") || !strings.Contains(text, "No changes") || strings.ContainsAny(text, "\x02\x03") {
-		t.Errorf("the log: %q", text)
+		t.Errorf("got log %q", text)
 	}
 }
 
-// The workspace's working directory is where the configuration is looked for.
+// The configuration is looked for in the workspace's working directory.
 func TestWorkingDirectory(t *testing.T) {
 	needTerraform(t)
 	t.Parallel()
@@ -462,7 +462,7 @@ func TestWorkingDirectory(t *testing.T) {
 		prove.Unproven, prove.CodeConfiguration, `"live/net"`)
 }
 
-// The empty apply comes after a proof of no changes, and only then.
+// The empty apply runs only after a proof of no changes.
 func TestUpgradeState(t *testing.T) {
 	needTerraform(t)
 	t.Parallel()
@@ -474,30 +474,30 @@ func TestUpgradeState(t *testing.T) {
 	r := p.Prove(t.Context(), prove.Request{Organization: "demo", Workspace: "net", Dir: dir, UpgradeState: true})
 	want(t, r, prove.Proven, "", "The state was rewritten by Terraform 1.")
 	if u := r.Upgraded; u == nil || !strings.HasPrefix(u.FromTerraform, "0.15.") || u.ToSerial != u.FromSerial+1 {
-		t.Fatalf("the upgrade %+v", u)
+		t.Fatalf("got upgrade %+v", u)
 	}
 	raw, serial, _ := s.Current("demo", "net")
 	if serial != r.Upgraded.ToSerial || bytes.Contains(raw, []byte(`"0.15.`)) {
 		t.Errorf("the workspace holds serial %d", serial)
 	}
 	if locked := s.Locked("demo"); len(locked) > 0 {
-		t.Errorf("left locked: %v", locked)
+		t.Errorf("the workspace is still locked: %v", locked)
 	}
 	again := p.Prove(t.Context(), prove.Request{Organization: "demo", Workspace: "net", Dir: dir, UpgradeState: true})
 	want(t, again, prove.Proven, "", "")
 	if again.Upgraded != nil || len(again.Notes) != 1 {
-		t.Errorf("the second time: %+v, %q", again.Upgraded, again.Notes)
+		t.Errorf("second proof: %+v, %q", again.Upgraded, again.Notes)
 	}
 
 	s.seeded(t, "changing", old)
 	r = p.Prove(t.Context(), prove.Request{Organization: "demo", Workspace: "changing", Dir: folder(t, "main.tf", configuration+`resource "terraform_data" "c" {}`), UpgradeState: true})
 	want(t, r, prove.Changes, "", "terraform_data.c")
 	if runs := s.Runs("demo", "changing"); len(runs) != 1 || !runs[0].PlanOnly {
-		t.Errorf("there are the runs %+v", runs)
+		t.Errorf("got runs %+v", runs)
 	}
 }
 
-// Proofs on this machine judge the same, change nothing, and leave nothing behind.
+// Local proofs have the same verdicts, change nothing, and leave nothing behind.
 func TestLocalProofs(t *testing.T) {
 	needTerraform(t)
 	temporary := t.TempDir()
@@ -511,12 +511,12 @@ func TestLocalProofs(t *testing.T) {
 		code       prove.Code
 		says       string
 	}{
-		{"the configuration of the state", configuration, nil, prove.Proven, "", "all 3"},
-		{"a resource more", configuration + `resource "terraform_data" "c" {}`, nil, prove.Changes, "", "terraform_data.c"},
+		{"the state's own configuration", configuration, nil, prove.Proven, "", "all 3"},
+		{"a new resource", configuration + `resource "terraform_data" "c" {}`, nil, prove.Changes, "", "terraform_data.c"},
 		{"a missing variable", missing, nil, prove.Unproven, prove.CodeMissingVariable, "size"},
-		{"a variable of the environment", missing, []string{"TF_VAR_size=" + secret}, prove.Proven, "", ""},
-		{"a workspace by its name", configuration + "check \"w\" {\n  assert {\n    condition = terraform.workspace == \"a-workspace-by-its-name\"\n    error_message = \"no\"\n  }\n}\n", nil, prove.Proven, "", ""},
-		{"variables that lead elsewhere", configuration, []string{"TF_WORKSPACE=elsewhere", "TF_DATA_DIR=/nowhere", "TF_CLI_ARGS_plan=-destroy"}, prove.Proven, "", ""},
+		{"a variable in the environment", missing, []string{"TF_VAR_size=" + secret}, prove.Proven, "", ""},
+		{"a named workspace", configuration + "check \"w\" {\n  assert {\n    condition = terraform.workspace == \"a-workspace-by-its-name\"\n    error_message = \"no\"\n  }\n}\n", nil, prove.Proven, "", ""},
+		{"misleading variables", configuration, []string{"TF_WORKSPACE=elsewhere", "TF_DATA_DIR=/nowhere", "TF_CLI_ARGS_plan=-destroy"}, prove.Proven, "", ""},
 	} {
 		t.Run(tt.does, func(t *testing.T) {
 			workspace := strings.ReplaceAll(tt.does, " ", "-")
@@ -532,28 +532,28 @@ func TestLocalProofs(t *testing.T) {
 				prove.Local{Environ: append(clean(os.Environ()), tt.environ...)})
 			want(t, r, tt.verdict, tt.code, tt.says)
 			for _, note := range r.Notes {
-				t.Errorf("there is a note: %s", note)
+				t.Errorf("unexpected note: %s", note)
 			}
 			if len(made) != 1 {
-				t.Errorf("the observer was told of %d directories", len(made))
+				t.Errorf("the observer got %d directories", len(made))
 			}
 			left, err := filepath.Glob(filepath.Join(temporary, "tfhaul-proof-*"))
 			if err != nil || len(left) > 0 {
 				t.Errorf("left behind: %v, %v", left, err)
 			}
 			if len(s.Runs("demo", workspace)) > 0 || len(s.Locked("demo")) > 0 || len(s.Versions("demo", workspace)) != 1 {
-				t.Error("the workspace was touched")
+				t.Error("the workspace was changed")
 			}
 		})
 	}
 }
 
-// checkPrivate fails unless nobody else can look into a directory.
+// checkPrivate fails if other users can read a directory.
 func checkPrivate(t *testing.T, dir string) {
 	t.Helper()
 	info, err := os.Stat(dir)
 	if err != nil || info.Mode().Perm()&0o077 != 0 {
-		t.Errorf("the directory of the copy has the mode %v, %v", info.Mode(), err)
+		t.Errorf("the directory of the copy has mode %v, %v", info.Mode(), err)
 	}
 }
 
@@ -585,7 +585,7 @@ func TestLocalProofWithoutTerraform(t *testing.T) {
 	want(t, r, prove.Unproven, prove.CodeNoTerraform, "--local")
 }
 
-// The package is the same each time, and one that is not read to its end ends.
+// The package is the same each time, and closing it early ends the packing.
 func TestPack(t *testing.T) {
 	t.Parallel()
 	dir := folder(t, "main.tf", configuration, "modules/a/main.tf", "", ".terraformignore", "notes/\n", "notes/x.md", "left out", ".git/config", "left out",

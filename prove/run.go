@@ -13,14 +13,14 @@ import (
 	"tfhaul/plainwords"
 )
 
-// startRun makes a run. When the reply is lost, it looks for it by its message: a
-// run that nobody knows of would stay in the queue.
+// startRun starts a run. If the reply is lost, it looks for the run by its message:
+// otherwise an unknown run would stay in the queue.
 func (x *proof) startRun(ctx context.Context, o tfe.RunOptions) (*tfe.Run, error) {
 	var mark [4]byte
 	rand.Read(mark[:]) // never fails
 	what := "Proof that nothing changes"
 	if o.AllowEmptyApply {
-		what = "Rewriting the state, without a change to resources"
+		what = "Rewriting the state without changing resources"
 	}
 	o.Message = what + " (tfhaul " + hex.EncodeToString(mark[:]) + ")"
 	r, err := x.Target.CreateRun(ctx, x.workspace, o)
@@ -35,19 +35,19 @@ func (x *proof) startRun(ctx context.Context, o tfe.RunOptions) (*tfe.Run, error
 	return r, nil
 }
 
-// refusedRun explains why the server makes no run.
+// refusedRun explains why the server did not start a run.
 func refusedRun(err error) error {
 	e, ok := errors.AsType[*tfe.Error](err)
 	if ok && e.Code == tfe.Malformed {
-		return stopf(CodeServerRefused, "%s", plainwords.Sentence("the server makes no run: "+e.Error()))
+		return stopf(CodeServerRefused, "%s", plainwords.Sentence("the server refused to start a run: "+e.Error()))
 	}
 	return err
 }
 
-// lookForRun finds the run whose reply was lost among the newest ones.
+// lookForRun looks for a run whose reply was lost among the newest ones.
 func (x *proof) lookForRun(ctx context.Context, message string, lost error) (*tfe.Run, error) {
 	const newest = 50
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), mostPatience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), maxPatience)
 	defer cancel()
 	n := 0
 	for r, err := range x.Target.Runs(ctx, x.workspace) {
@@ -63,26 +63,26 @@ func (x *proof) lookForRun(ctx context.Context, message string, lost error) (*tf
 	return nil, lost
 }
 
-// identify notes the run in the result.
+// identify records the run in the result.
 func (x *proof) identify(r *tfe.Run) {
 	x.result.RunID = r.ID
 	x.result.RunURL = x.Target.RunURL(x.workspace, r)
 	x.result.TerraformVersion = r.TerraformVersion
 }
 
-// awaitPlan waits until a run's plan is finished, or will never be.
+// awaitPlan waits until a run's plan is finished or cannot finish any more.
 func (x *proof) awaitPlan(ctx context.Context, r *tfe.Run) (*tfe.Run, error) {
 	x.identify(r)
 	return x.await(ctx, r, (*tfe.Run).Planned)
 }
 
-// await looks at a run until it is as wanted. A run that ends otherwise is an error
-// that says why.
+// await polls a run until wanted is true. If the run ends before that, it returns the
+// reason.
 func (x *proof) await(ctx context.Context, r *tfe.Run, wanted func(*tfe.Run) bool) (*tfe.Run, error) {
 	deadline := time.Now().Add(cmp.Or(x.Timeout, DefaultTimeout))
 	log := logTail{proof: x}
 	for wait := newPacing(); ; {
-		x.tell(Event{Stage: stageOf(r), Run: r.ID, Status: r.Status, Position: r.Position})
+		x.report(Event{Stage: stageOf(r), Run: r.ID, Status: r.Status, Position: r.Position})
 		log.follow(ctx, r)
 		switch {
 		case wanted(r):
@@ -94,7 +94,7 @@ func (x *proof) await(ctx context.Context, r *tfe.Run, wanted func(*tfe.Run) boo
 			x.ours = ""
 			return nil, x.explainEnd(ctx, r)
 		case time.Now().After(deadline):
-			return nil, stopf(CodeTimeout, "The run %s is %s after %s%s.", r.ID, r.Status, cmp.Or(x.Timeout, DefaultTimeout), x.whatHolds(r))
+			return nil, stopf(CodeTimeout, "Run %s is still %s after %s%s.", r.ID, r.Status, cmp.Or(x.Timeout, DefaultTimeout), x.whatHolds(r))
 		}
 		if err := wait.pause(ctx); err != nil {
 			return nil, err
@@ -103,21 +103,21 @@ func (x *proof) await(ctx context.Context, r *tfe.Run, wanted func(*tfe.Run) boo
 		switch code := tfe.CodeOf(err); {
 		case err == nil:
 			r = next
-		case (code == tfe.Unreachable || code == tfe.Ambiguous) && ctx.Err() == nil && wait.spent < mostPatience:
-			// A question may be asked again.
+		case (code == tfe.Unreachable || code == tfe.Ambiguous) && ctx.Err() == nil && wait.spent < maxPatience:
+			// Polling can be retried.
 		default:
 			return nil, err
 		}
 	}
 }
 
-// whatHolds says what a run may be waiting for.
+// whatHolds returns what a run may be waiting for.
 func (x *proof) whatHolds(r *tfe.Run) string {
 	switch {
 	case r.Status == "pending" && r.Position > 0:
-		return ", with " + plainwords.Counted(r.Position, "run") + " before it"
+		return ", with " + plainwords.Counted(r.Position, "run") + " ahead of it"
 	case x.workspace.ExecutionMode == "agent":
-		return ": the workspace's runs are executed by agents, and none may be there"
+		return ": the workspace's runs are executed by agents, and none may be available"
 	}
 	return ""
 }
@@ -132,11 +132,11 @@ func stageOf(r *tfe.Run) Stage {
 	return StagePlanning
 }
 
-// cancelGrace bounds what is done about our run after everything else has ended.
+// cancelGrace limits how long canceling our run may take after everything else has ended.
 const cancelGrace = 30 * time.Second
 
-// cancelOurs ends the run that we made, whatever ended ctx. One that was only
-// planned takes nobody's turn once it is canceled or discarded.
+// cancelOurs ends the run that we started, even after ctx has ended. A canceled or
+// discarded run does not block the queue.
 func (x *proof) cancelOurs(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cancelGrace)
 	defer cancel()
@@ -147,14 +147,14 @@ func (x *proof) cancelOurs(ctx context.Context) {
 	}
 	if tfe.CodeOf(err) == tfe.Rejected {
 		if r, asked := x.Target.Run(ctx, x.ours); asked == nil && r.Over() {
-			return // it ended by itself
+			return // it ended on its own
 		}
 	}
 	if err != nil {
-		x.note("The run " + x.ours + " could not be canceled, and may still be under way: " + err.Error() + ".")
+		x.note("Run " + x.ours + " could not be canceled, and may still be under way: " + err.Error() + ".")
 		return
 	}
-	x.note("The run " + x.ours + " was canceled.")
+	x.note("Run " + x.ours + " was canceled.")
 }
 
 func (x *proof) note(text string) { x.result.Notes = append(x.result.Notes, text) }
@@ -166,7 +166,7 @@ type logTail struct {
 	offset int64
 }
 
-// follow copies what is new. A log that cannot be read spoils no proof.
+// follow copies what is new. A log that cannot be read does not fail the proof.
 func (l *logTail) follow(ctx context.Context, r *tfe.Run) {
 	if l.Logs == nil || r.Plan == "" || stageOf(r) == StageQueued {
 		return
@@ -184,7 +184,7 @@ func (l *logTail) follow(ctx context.Context, r *tfe.Run) {
 			return
 		}
 		l.offset += int64(len(part))
-		// Nobody can be told that the log cannot be written.
+		// A failing log writer is not worth failing the proof.
 		_, _ = l.Logs.Write(bytes.Trim(part, "\x02\x03"))
 	}
 }

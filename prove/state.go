@@ -11,26 +11,26 @@ import (
 	"tfhaul/statefile"
 )
 
-// held is what the workspace holds: the state that the plan has to start from.
+// held is the state that the workspace holds and the plan must start from.
 type held struct {
-	version   string // the state version's id
+	version   string // the state version's ID
 	createdAt time.Time
 	serial    int64
 	lineage   string
 	terraform string
-	instances int // managed, deposed ones not counted
+	instances int // managed instances, without deposed ones
 }
 
-// readState finds out what the workspace holds, and copies it.
+// readState reads the workspace's state, and copies it to copyTo.
 func (x *proof) readState(ctx context.Context, copyTo io.Writer) error {
 	version, err := x.Target.Current(ctx, x.workspace)
 	switch {
 	case err != nil:
 		return err
 	case version == nil:
-		return stopf(CodeNoState, "The workspace holds no state: a plan there would show what the configuration creates, and prove nothing.")
+		return stopf(CodeNoState, "The workspace holds no state: a plan would only show what the configuration creates, and prove nothing.")
 	case x.StateVersion != "" && version.ID != x.StateVersion:
-		return stopf(CodeStateChanged, "The workspace's current state version is %s, and not %s, which was to be proven: somebody wrote another.", version.ID, x.StateVersion)
+		return stopf(CodeStateChanged, "The workspace's current state version is %s instead of %s, which was to be proven: another user wrote a new one.", version.ID, x.StateVersion)
 	}
 	h, err := x.readVersion(ctx, version, copyTo)
 	if err != nil {
@@ -42,17 +42,17 @@ func (x *proof) readState(ctx context.Context, copyTo io.Writer) error {
 	return nil
 }
 
-// readVersion downloads a state version, copies it, and counts what is in it.
+// readVersion downloads a state version, copies it, and counts its instances.
 func (x *proof) readVersion(ctx context.Context, version *tfe.StateVersion, copyTo io.Writer) (held, error) {
 	h := held{version: version.ID, createdAt: version.CreatedAt}
 	body, err := openVersion(ctx, x.Target, version)
 	if err != nil {
 		return h, err
 	}
-	defer func() { _ = body.Close() }() // it was only read
+	defer func() { _ = body.Close() }() // read only
 	snapshot, err := statefile.Inspect(io.TeeReader(body, copyTo), h.counter())
 	if refused, ok := errors.AsType[*statefile.Error](err); ok {
-		return h, stopf(CodeNoState, "What the workspace holds cannot be read as a state: %v.", refused)
+		return h, stopf(CodeNoState, "The workspace's content cannot be read as a state: %v.", refused)
 	}
 	if err != nil {
 		return h, err
@@ -61,7 +61,7 @@ func (x *proof) readVersion(ctx context.Context, version *tfe.StateVersion, copy
 	return h, nil
 }
 
-// counter counts the managed instances of a state.
+// counter counts a state's managed instances.
 func (h *held) counter() *statefile.Visitor {
 	return &statefile.Visitor{Resource: func(r statefile.Resource) {
 		if r.Mode != "managed" {
@@ -75,12 +75,12 @@ func (h *held) counter() *statefile.Visitor {
 	}}
 }
 
-// openVersion starts the download of a state version, for whose address some
-// servers take a moment.
+// openVersion starts the download of a state version. Some servers need a moment to
+// provide the URL.
 func openVersion(ctx context.Context, client *tfe.Client, version *tfe.StateVersion) (io.ReadCloser, error) {
 	for wait := newPacing(); ; {
 		body, err := client.Open(ctx, version)
-		if tfe.CodeOf(err) != tfe.NoBytesYet || wait.spent > mostPatience {
+		if tfe.CodeOf(err) != tfe.NoBytesYet || wait.spent > maxPatience {
 			return body, err
 		}
 		if err := wait.pause(ctx); err != nil {
@@ -92,15 +92,15 @@ func openVersion(ctx context.Context, client *tfe.Client, version *tfe.StateVers
 	}
 }
 
-// checkSameState makes sure that the plan saw the state that was read: the API does
-// not say which one it saw.
+// checkSameState makes sure that the plan used the state that we read: the API does not
+// report which one it used.
 func (x *proof) checkSameState(ctx context.Context) error {
 	now, err := x.Target.Current(ctx, x.workspace)
 	if err != nil {
 		return err
 	}
 	if now == nil || now.ID != x.held.version {
-		return stopf(CodeStateChanged, "The workspace got another state while the plan was made, so which one the plan saw is not known. Prove it again.")
+		return stopf(CodeStateChanged, "The workspace got another state during the plan, so it is unknown which one was planned. Prove it again.")
 	}
 	return nil
 }

@@ -8,8 +8,8 @@ import (
 	"tfhaul/plainwords"
 )
 
-// upgrade has the state rewritten by an empty apply. It is planned again for that,
-// and judged again: only a plan of no changes is applied.
+// upgrade rewrites the state with an empty apply. It plans and judges again for that, and
+// applies only a plan without changes.
 func (x *proof) upgrade(ctx context.Context) error {
 	before, proven := x.held, x.result
 	r, err := x.startRun(ctx, tfe.RunOptions{ConfigurationVersion: x.result.ConfigurationVersion, AllowEmptyApply: true})
@@ -20,14 +20,14 @@ func (x *proof) upgrade(ctx context.Context) error {
 		return x.notUpgraded(proven, err)
 	}
 	if !r.Confirmable {
-		return stopf(CodeUpgradeFailed, "Nothing changes, but the server does not let the run %s be applied (%s): does it know empty applies?", r.ID, r.Status)
+		return stopf(CodeUpgradeFailed, "Nothing changes, but the server does not allow run %s to be applied (%s): check whether it supports empty applies.", r.ID, r.Status)
 	}
 	if err := x.judgeRun(ctx, r); err != nil {
 		return x.notUpgraded(proven, err)
 	}
 	if x.result.Verdict != Proven {
-		// The run is discarded by whoever sees this error.
-		return stopf(CodeUpgradeFailed, "The proof showed no changes, but the plan of the run %s does: %s It was not applied.", r.ID, x.result.Message)
+		// The caller discards the run.
+		return stopf(CodeUpgradeFailed, "The proof showed no changes, but the plan of run %s does: %s It was not applied.", r.ID, x.result.Message)
 	}
 	if err := x.checkSameState(ctx); err != nil {
 		return x.notUpgraded(proven, err)
@@ -35,8 +35,8 @@ func (x *proof) upgrade(ctx context.Context) error {
 	if err := x.Target.ApplyRun(ctx, r.ID, "Proven to change nothing (tfhaul)"); err != nil {
 		return x.notUpgraded(proven, err)
 	}
-	x.ours = "" // from here on it is brought to its end, not canceled
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), mostApply)
+	x.ours = "" // from here on the run is finished, not canceled
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), maxApply)
 	defer cancel()
 	if r, err = x.await(ctx, r, func(r *tfe.Run) bool { return r.Status == "applied" }); err != nil {
 		return x.notUpgraded(proven, err)
@@ -44,28 +44,28 @@ func (x *proof) upgrade(ctx context.Context) error {
 	return x.readUpgraded(ctx, r, before, proven)
 }
 
-// mostApply bounds the wait for an empty apply, which nothing interrupts.
-const mostApply = 10 * mostPatience
+// maxApply limits the wait for an empty apply, which nothing interrupts.
+const maxApply = 10 * maxPatience
 
-// notUpgraded says that the proof holds, and the rest does not.
+// notUpgraded adds to a proven result that the state was not rewritten.
 func (x *proof) notUpgraded(proven Result, err error) error {
 	proven.Notes = x.result.Notes
 	x.result = proven
-	return stopf(CodeUpgradeFailed, "%s But the state was not rewritten, as far as is known: %s", proven.Message, plainwords.Sentence(err.Error()))
+	return stopf(CodeUpgradeFailed, "%s The state was probably not rewritten: %s", proven.Message, plainwords.Sentence(err.Error()))
 }
 
-// readUpgraded compares what the workspace holds now with what it held.
+// readUpgraded compares what the workspace holds now with what it held before.
 func (x *proof) readUpgraded(ctx context.Context, r *tfe.Run, before held, proven Result) error {
-	// Which one is current has just changed: what was read of the workspace before
-	// says nothing of it.
+	// The current version has just changed, so what was read of the workspace before is
+	// outdated.
 	ws := *x.workspace
 	ws.Current = tfe.CurrentRef{}
 	version, err := x.Target.Current(ctx, &ws)
 	if err != nil || version == nil {
-		return stopf(CodeUpgradeFailed, "The run %s was applied, but what the workspace holds now cannot be read.", r.ID)
+		return stopf(CodeUpgradeFailed, "Run %s was applied, but the workspace's state cannot be read now.", r.ID)
 	}
 	if version.ID == before.version {
-		x.note("The state is written by Terraform " + before.terraform + " already: the empty apply left it as it was.")
+		x.note("Terraform " + before.terraform + " already wrote this state: the empty apply left it unchanged.")
 		return nil
 	}
 	now, err := x.readVersion(ctx, version, io.Discard)
@@ -73,7 +73,7 @@ func (x *proof) readUpgraded(ctx context.Context, r *tfe.Run, before held, prove
 		return err
 	}
 	if now.instances != before.instances || now.lineage != before.lineage || now.serial <= before.serial {
-		return stopf(CodeUpgradeFailed, "The run %s was applied, and the state is not the one it was in another version: serial %d → %d, %d → %d resource instances. Look at it before anything else is done.",
+		return stopf(CodeUpgradeFailed, "Run %s was applied, and changed more than the state's Terraform version: serial %d → %d, %d → %d resource instances. Check the state before you do anything else.",
 			r.ID, before.serial, now.serial, before.instances, now.instances)
 	}
 	x.result.Upgraded = &Upgrade{FromTerraform: before.terraform, ToTerraform: now.terraform, FromSerial: before.serial, ToSerial: now.serial,
