@@ -42,7 +42,7 @@ func (m *Memory) Open(id string) (io.ReadCloser, error) {
 	defer m.mu.Unlock()
 	b, ok := m.bytes[id]
 	if !ok {
-		return nil, fmt.Errorf("there is no blob of that id: %w", os.ErrNotExist)
+		return nil, fmt.Errorf("no blob has this ID: %w", os.ErrNotExist)
 	}
 	return io.NopCloser(bytes.NewReader(b)), nil
 }

@@ -90,7 +90,7 @@ func readError(err error) error {
 	if errors.As(err, &known) {
 		return known
 	}
-	return BadRequest("the request body could not be read to its end")
+	return BadRequest("the request body could not be read completely")
 }
 
 // Has reports whether the attribute was sent with a value other than null.

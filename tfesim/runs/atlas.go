@@ -35,7 +35,7 @@ func (s *Service) CreateAtlasVersion(c Call, w Workspace, raw []byte) (*jsonapi.
 	}
 	for key := range document.Version.Variables {
 		if !validVariableName(key) {
-			return nil, jsonapi.Unprocessable("%q cannot name a variable", strings.ToValidUTF8(key, "?"))
+			return nil, jsonapi.Unprocessable("%q is not a valid variable name", strings.ToValidUTF8(key, "?"))
 		}
 	}
 	v := &configurationVersion{ID: jsonapi.NewID("cv"), Workspace: w.ID, Created: c.Now(), Source: "atlas", AutoQueueRuns: true}

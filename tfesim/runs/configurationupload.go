@@ -140,7 +140,7 @@ func eachEntry(r io.Reader, visit func(*tar.Header, io.Reader) error) *archiveEr
 		case err == io.EOF:
 			return nil
 		case bounded.N <= 0 || n >= maxEntries:
-			return &archiveError{errorTooLarge, "The archive holds more than can be unpacked."}
+			return &archiveError{errorTooLarge, "The archive is larger when unpacked than this server accepts."}
 		case err != nil:
 			return unusable("Failed to read the archive: it is not a tar file, or it is cut off.")
 		}
@@ -162,13 +162,13 @@ func checkEntry(h *tar.Header) *archiveError {
 	case tar.TypeReg, tar.TypeDir:
 	case tar.TypeSymlink:
 		if path.IsAbs(h.Linkname) || leaves(path.Join(path.Dir(h.Name), h.Linkname)) {
-			return unusable("The archive holds a symbolic link that leads out of it.")
+			return unusable("The archive has a symbolic link that leads outside.")
 		}
 	default:
-		return unusable("The archive holds an entry that is neither a file, a directory nor a symbolic link.")
+		return unusable("The archive has an entry that is neither a file, a directory nor a symbolic link.")
 	}
 	if path.IsAbs(h.Name) || leaves(h.Name) {
-		return unusable("The archive holds a name that leads out of it.")
+		return unusable("The archive has a name that leads outside.")
 	}
 	return nil
 }

@@ -145,19 +145,19 @@ func unpackEntry(root *os.Root, h *tar.Header, r io.Reader) error {
 // init there.
 func (f *folder) choose(directory string) error {
 	if path.IsAbs(directory) || leaves(directory) {
-		return fmt.Errorf("the workspace's working directory %q leads out of the configuration", directory)
+		return fmt.Errorf("the workspace's working directory %q is outside the configuration", directory)
 	}
 	f.work = filepath.Join(f.path("configuration"), filepath.FromSlash(directory))
 	info, err := os.Stat(f.work)
 	if err != nil || !info.IsDir() {
-		return fmt.Errorf("the configuration has no directory %q, which is the workspace's working directory", directory)
+		return fmt.Errorf("the configuration does not have the workspace's working directory %q", directory)
 	}
 	if _, err := os.Lstat(filepath.Join(f.work, stateName)); err == nil {
 		return errors.New("setup failed: Terraform Enterprise detected a terraform.tfstate file in your working directory: it must not be part of the configuration")
 	}
 	if !hasConfiguration(f.work) {
 		// With the backend override in it, terraform would accept the folder and plan nothing.
-		return errors.New("no configuration files: the configuration version holds no .tf file in the workspace's working directory")
+		return errors.New("no configuration files: the configuration version has no .tf file in the workspace's working directory")
 	}
 	for _, left := range []string{stateName, "environment"} {
 		if err := os.Remove(filepath.Join(f.work, ".terraform", left)); err != nil && !errors.Is(err, os.ErrNotExist) {

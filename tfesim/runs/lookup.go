@@ -125,7 +125,7 @@ func (s *Service) Await(ctx context.Context, runID string, statuses ...string) (
 		case err != nil:
 			return "", err
 		case moved == nil:
-			return "", fmt.Errorf("tfesim: there is no run %s", runID)
+			return "", fmt.Errorf("tfesim: no run %s", runID)
 		case r.final() || slices.Contains(statuses, r.Status):
 			return r.Status, nil
 		}

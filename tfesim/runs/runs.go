@@ -291,7 +291,7 @@ func (c *call) readRunAttributes(w Workspace, r *run) error {
 	}
 	for name, into := range map[string]any{"target-addrs": &r.Targets, "replace-addrs": &r.Replaces, "variables": &r.Variables} {
 		if it.Has(name) && json.Unmarshal(it.Attributes[name], into) != nil {
-			return jsonapi.Invalid(name, "%s does not have the form that the API describes", name)
+			return jsonapi.Invalid(name, "%s does not have the form described in the API documentation", name)
 		}
 	}
 	for _, v := range r.Variables {

@@ -30,17 +30,17 @@ func start(t testing.TB, o tfesim.Options) *sim {
 	return &sim{simtest.Start(t, o)}
 }
 
-// needTerraform skips, loudly, where there is no real one.
+// needTerraform skips the test, with a message, if the real terraform is not on PATH.
 func needTerraform(t *testing.T) {
 	t.Helper()
 	testenv.NeedFull(t, "runs the real terraform")
 	if _, err := exec.LookPath("terraform"); err != nil {
-		t.Skip("SKIPPED: there is no terraform on PATH, so no run was executed by the real one")
+		t.Skip("SKIPPED: there is no terraform on PATH, so the real one executed no run")
 	}
 }
 
-// archive is a tar.gz of files; a name that ends in a slash is a directory, content that
-// begins with "->" the target of a symbolic link.
+// archive returns a tar.gz of files. A name that ends in a slash is a directory; content
+// that begins with "->" is the target of a symbolic link.
 func archive(t testing.TB, files ...string) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -82,7 +82,7 @@ resource "terraform_data" "a" { input = "size ${var.size}" }
 output "plain" { value = terraform_data.a.output }
 `
 
-// uploaded makes a configuration version of files.
+// uploaded uploads files as a configuration version.
 func (s *sim) uploaded(t testing.TB, c *tfe.Client, ws *tfe.Workspace, o tfe.ConfigurationVersionCreateOptions, files ...string) *tfe.ConfigurationVersion {
 	t.Helper()
 	if o.AutoQueueRuns == nil {
@@ -116,7 +116,8 @@ func (s *sim) run(t testing.TB, c *tfe.Client, o tfe.RunCreateOptions) *tfe.Run 
 	return r
 }
 
-// await waits for a status and fails the test, with the log, when the run ends in another.
+// await waits for a status. If the run ends in another, it fails the test with the run's
+// log.
 func (s *sim) await(t testing.TB, c *tfe.Client, r *tfe.Run, status string) *tfe.Run {
 	t.Helper()
 	got, err := s.AwaitRun(t.Context(), r.ID, status)
@@ -190,7 +191,7 @@ func TestRunIsPlannedAndApplied(t *testing.T) {
 	if v := s.Versions("demo", "net"); len(v) != 1 || v[0].Run != first.ID {
 		t.Errorf("the state versions: %+v", v)
 	}
-	// The next in the queue finds nothing to do.
+	// The next run in the queue finds nothing to do.
 	second = s.await(t, c, second, "planned_and_finished")
 	if second.HasChanges {
 		t.Error("the second run has changes")
@@ -203,8 +204,8 @@ func TestRunIsPlannedAndApplied(t *testing.T) {
 	}
 }
 
-// A plan of a moved state: no changes, although the workspace is locked, and its JSON for
-// administrators alone.
+// A plan of a moved state: no changes, even though the workspace is locked; its JSON is for
+// administrators only.
 func TestSpeculativeRunIgnoresLocks(t *testing.T) {
 	needTerraform(t)
 	t.Parallel()
@@ -231,17 +232,18 @@ func TestSpeculativeRunIgnoresLocks(t *testing.T) {
 		t.Errorf("the JSON of the plan: %d bytes, %+v, %v", len(b), plan, err)
 	}
 	if _, err := s.As(t, tfesim.SecondUser).Plans.ReadJSONOutput(t.Context(), r.Plan.ID); err != tfe.ErrResourceNotFound {
-		t.Errorf("the JSON for one who may only write: %v", err)
+		t.Errorf("the JSON for a user with write access: %v", err)
 	}
 	if err := c.Runs.Apply(t.Context(), r.ID, tfe.RunApplyOptions{}); err == nil {
 		t.Error("a plan-only run was applied")
 	}
 	if _, _, held := s.Current("demo", "net"); held {
-		t.Error("a plan made a state")
+		t.Error("a plan created a state")
 	}
 }
 
-// The empty apply rewrites a state in the newer version: another serial, the same resources.
+// An empty apply rewrites a state with the newer Terraform version: a new serial, the same
+// resources.
 func TestEmptyApplyRewritesTheState(t *testing.T) {
 	needTerraform(t)
 	t.Parallel()
@@ -273,7 +275,7 @@ func TestEmptyApplyRewritesTheState(t *testing.T) {
 	}
 }
 
-// What terraform cannot do ends errored, and the log says why.
+// A run that terraform cannot execute ends errored, and its log says why.
 func TestRunsThatCannotBePlanned(t *testing.T) {
 	needTerraform(t)
 	t.Parallel()
@@ -285,7 +287,7 @@ func TestRunsThatCannotBePlanned(t *testing.T) {
 		says  string
 	}{
 		{"a missing variable", []string{"main.tf", `variable "region" {}`}, "No value for required variable"},
-		{"a provider that is nowhere", []string{"main.tf", `resource "null_resource" "n" {}`}, "hashicorp/null"},
+		{"a provider that does not exist", []string{"main.tf", `resource "null_resource" "n" {}`}, "hashicorp/null"},
 		{"no configuration", []string{"readme.txt", "hello"}, "no configuration files"},
 		{"a syntax error", []string{"main.tf", `resource {`}, "Error"},
 	} {
@@ -298,13 +300,13 @@ func TestRunsThatCannotBePlanned(t *testing.T) {
 				t.Errorf("the log does not say %q:\n%s", tt.says, log)
 			}
 			if status, _, _ := s.Send(t, tfesim.Owner, "GET", "/plans/"+r.Plan.ID+"/json-output", ""); status != http.StatusNoContent {
-				t.Errorf("the JSON of a plan that there is not: %d", status)
+				t.Errorf("the JSON of a missing plan: %d", status)
 			}
 		})
 	}
 }
 
-// Nothing of the host's environment reaches a run but what it takes to run.
+// A run gets only those of the host's environment variables that terraform needs.
 func TestRunsSeeNothingOfTheHost(t *testing.T) {
 	needTerraform(t)
 	t.Setenv("TF_VAR_size", "of the host")
@@ -386,15 +388,15 @@ func TestRunsAreRefused(t *testing.T) {
 		says   string
 	}{
 		{"without a configuration version", tfesim.Owner, create(ws.ID, "", ""), 422, "Configuration version is missing"},
-		{"with one whose upload never came", tfesim.Owner, create(ws.ID, pending.ID, ""), 422, "is not ready"},
-		{"where the execution mode is local", tfesim.Owner, create(local.ID, localCV.ID, ""), 422, "execution mode"},
+		{"with an upload that never arrived", tfesim.Owner, create(ws.ID, pending.ID, ""), 422, "is not ready"},
+		{"in local execution mode", tfesim.Owner, create(local.ID, localCV.ID, ""), 422, "execution mode"},
 		{"with another workspace's", tfesim.Owner, create(ws.ID, localCV.ID, ""), 404, "not found"},
-		{"by one who may only read", tfesim.ReadOnly, create(ws.ID, pending.ID, ""), 404, "not found"},
+		{"by a read-only user", tfesim.ReadOnly, create(ws.ID, pending.ID, ""), 404, "not found"},
 		{"by an organization's token", tfesim.Organization, create(ws.ID, pending.ID, ""), 404, "not found"},
 		{"without a workspace", tfesim.Owner, `{"data":{"type":"runs"}}`, 422, "workspace"},
 		{"with a version that is applied", tfesim.Owner, create(ws.ID, pending.ID, `"terraform-version":"1.0.0"`), 422, "plan-only"},
-		{"with a variable of no name", tfesim.Owner, create(ws.ID, pending.ID, `"variables":[{"key":"a\nb","value":"1"}]`), 422, "names"},
-		{"with targets of a wrong type", tfesim.Owner, create(ws.ID, pending.ID, `"target-addrs":7`), 422, "target-addrs"},
+		{"with a variable without a name", tfesim.Owner, create(ws.ID, pending.ID, `"variables":[{"key":"a\nb","value":"1"}]`), 422, "names"},
+		{"with targets of the wrong type", tfesim.Owner, create(ws.ID, pending.ID, `"target-addrs":7`), 422, "target-addrs"},
 	} {
 		t.Run(tt.does, func(t *testing.T) {
 			status, _, body := s.Send(t, tt.who, "POST", "/runs", tt.body)
@@ -404,11 +406,11 @@ func TestRunsAreRefused(t *testing.T) {
 		})
 	}
 	if runs := s.Runs("demo", "net"); len(runs) > 0 {
-		t.Errorf("there are runs: %+v", runs)
+		t.Errorf("runs were created: %+v", runs)
 	}
 }
 
-// A run that is canceled ends; so does one that is being executed when the server closes.
+// A canceled run ends, and so does a run that is being executed when the server closes.
 func TestRunsEndWhenTheyAreCanceled(t *testing.T) {
 	needTerraform(t)
 	t.Parallel()
@@ -438,13 +440,13 @@ func TestRunsEndWhenTheyAreCanceled(t *testing.T) {
 		t.Errorf("canceled at %v, by force from %v", r.CanceledAt, r.ForceCancelAvailableAt)
 	}
 	if err := c.Runs.Cancel(t.Context(), r.ID, tfe.RunCancelOptions{}); err == nil {
-		t.Error("a run that is over was canceled")
+		t.Error("a finished run was canceled")
 	}
 	if locked := s.Locked("demo"); len(locked) > 0 {
 		t.Errorf("left locked: %v", locked)
 	}
 	last := s.run(t, c, tfe.RunCreateOptions{Workspace: ws, ConfigurationVersion: cv, AutoApply: tfe.Bool(true)})
-	s.await(t, c, last, "applying") // and the server is closed now
+	s.await(t, c, last, "applying") // the server is closed now
 }
 
 func TestUploadsOfConfigurations(t *testing.T) {
@@ -481,12 +483,12 @@ func TestUploadsOfConfigurations(t *testing.T) {
 		{"a form by PUT", "PUT", formType, formBody, 200, tfe.ConfigurationUploaded},
 		{"a form with another field", "POST", otherType, otherBody, 400, tfe.ConfigurationPending},
 		{"the bytes by POST", "POST", "application/octet-stream", good, 400, tfe.ConfigurationPending},
-		{"no gzip", "PUT", "", []byte("hello"), 200, tfe.ConfigurationErrored},
+		{"not gzip", "PUT", "", []byte("hello"), 200, tfe.ConfigurationErrored},
 		{"cut off", "PUT", "", good[:len(good)/2], 200, tfe.ConfigurationErrored},
 		{"nothing", "PUT", "", nil, 200, tfe.ConfigurationErrored},
-		{"a name that climbs out", "PUT", "", archive(t, "../main.tf", "x"), 200, tfe.ConfigurationErrored},
+		{"a name that leads outside", "PUT", "", archive(t, "../main.tf", "x"), 200, tfe.ConfigurationErrored},
 		{"an absolute name", "PUT", "", archive(t, "/etc/main.tf", "x"), 200, tfe.ConfigurationErrored},
-		{"a link that climbs out", "PUT", "", archive(t, "a/b", "->../../main.tf"), 200, tfe.ConfigurationErrored},
+		{"a link that leads outside", "PUT", "", archive(t, "a/b", "->../../main.tf"), 200, tfe.ConfigurationErrored},
 	} {
 		t.Run(tt.does, func(t *testing.T) {
 			cv, err := c.ConfigurationVersions.Create(t.Context(), ws.ID, tfe.ConfigurationVersionCreateOptions{AutoQueueRuns: tfe.Bool(false)})
@@ -514,20 +516,20 @@ func TestUploadsOfConfigurations(t *testing.T) {
 				t.Errorf("it became %s (%q, %q), want %s; %v", got.Status, got.Error, got.ErrorMessage, tt.becomes, err)
 			}
 			if status := send(); tt.becomes != tfe.ConfigurationPending && status != http.StatusForbidden {
-				t.Errorf("the address took an upload twice: %d", status)
+				t.Errorf("the URL accepted a second upload: %d", status)
 			}
 		})
 	}
 }
 
-// What was unpacked through links of its own stays inside the folder.
+// An archive cannot write outside the folder through its own links.
 func TestArchivesWriteNothingOutside(t *testing.T) {
 	needTerraform(t)
 	t.Parallel()
 	s := start(t, tfesim.Options{})
 	c := s.As(t, tfesim.Owner)
 	ws := s.workspace(t, c, "net")
-	// Each link stays inside on the face of it; together they climb.
+	// Each link stays inside by itself; together they lead outside.
 	cv := s.uploaded(t, c, ws, tfe.ConfigurationVersionCreateOptions{Speculative: tfe.Bool(true)},
 		"main.tf", configuration, "r/", "", "a/b/", "", "a/b/c", "->../../r", "a/b/c/l", "->../../../outside", "a/b/c/l/file", "escaped")
 	r := s.run(t, c, tfe.RunCreateOptions{Workspace: ws, ConfigurationVersion: cv})
@@ -537,7 +539,7 @@ func TestArchivesWriteNothingOutside(t *testing.T) {
 	}
 }
 
-// A queued upload becomes a run by itself, one without a turn waits.
+// A queued upload starts a run by itself; a run that cannot start yet waits.
 func TestUploadsQueueRuns(t *testing.T) {
 	t.Parallel()
 	s := start(t, tfesim.Options{Terraform: tfesim.NoTerraform})
@@ -555,7 +557,7 @@ func TestUploadsQueueRuns(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got, err := s.AwaitRun(t.Context(), runs[0].ID); got != "errored" || err != nil {
-		t.Errorf("once the lock is gone the run ends %s, %v", got, err)
+		t.Errorf("after the unlock the run ends %s, %v", got, err)
 	}
 }
 
@@ -605,7 +607,7 @@ func TestRunsSurviveARestart(t *testing.T) {
 	}
 }
 
-// The log's address gives any part of it, without a token.
+// Any part of a log can be read from its URL, without a token.
 func TestLogsAreReadInParts(t *testing.T) {
 	t.Parallel()
 	s := start(t, tfesim.Options{Terraform: tfesim.NoTerraform})
@@ -626,11 +628,11 @@ func TestLogsAreReadInParts(t *testing.T) {
 		t.Errorf("a part of it is %q, want %q", part, whole[3:8])
 	}
 	if _, _, rest := s.Send(t, "", "GET", plan.LogReadURL+"?offset=100000&limit=5", ""); rest != "" {
-		t.Errorf("beyond its end there is %q", rest)
+		t.Errorf("beyond the end there is %q", rest)
 	}
 	for _, q := range s.Requests() {
 		if strings.Contains(q.Path+q.Query, "offset") || slices.Contains(strings.Split(q.Path, "/"), "object") && len(q.Path) > len("/_archivist/v1/object/") {
-			t.Errorf("a signed address is remembered")
+			t.Errorf("a signed URL is remembered")
 		}
 	}
 }
@@ -676,7 +678,7 @@ output "password" {
 	}
 	for _, secret := range []string{"hunter2", "4711"} {
 		if strings.Contains(text, secret) {
-			t.Error("the redacted plan holds a sensitive value")
+			t.Error("the redacted plan contains a sensitive value")
 		}
 	}
 	for _, want := range []string{`"plan_format_version":"1`, `"provider_schemas":{"terraform.io/builtin/terraform"`, `"visible"`, `"after_sensitive"`} {
