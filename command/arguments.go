@@ -216,8 +216,7 @@ func (a *arranger) unknownFlag(arg, name string) error {
 	for _, f := range a.known {
 		names = append(names, "--"+f.Names()[0])
 	}
-	return usagef("tfhaul %s has no flag %s%s; see tfhaul %s --help", a.command.Name, arg,
-		didYouMean(closest("--"+name, names)), a.command.Name)
+	return usagef("unknown flag %s%s: see tfhaul %s --help", arg, didYouMean(closest("--"+name, names)), a.command.Name)
 }
 
 func didYouMean(name string) string {

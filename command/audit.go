@@ -48,7 +48,7 @@ Examples:
   tfhaul audit ./repos --target acme --csv > inventory.csv
 
 Exit codes: 0 audited, with or without findings; 1 something could not be read; 3 with --fail-on, there is a finding of at
-least that severity; 4 usage error, or a source does not exist or is empty.`,
+least that severity; 4 usage error, or a source does not exist or is empty; 130 interrupted.`,
 		Flags: slices.Concat(auditSearchFlags(), []cli.Flag{
 			newChoiceFlag("fail-on", "", "exit 3 if there is a finding of at least this `SEVERITY`: error, warning or info", "error", "warning", "info"),
 			textFlag("oldest-terraform", audit.DefaultOldestTerraform, "report states written by a Terraform before `VERSION`, the oldest that the target runs"),

@@ -147,7 +147,7 @@ func TestUnlockFreesWhatAMoveLeftLocked(t *testing.T) {
 		t.Fatalf("the unlock command is %q", command)
 	}
 
-	other := h.tfhaul(t, "unlock", org+"/net", "--haul", "another", "--json")
+	other := h.tfhaul(t, "unlock", org+"/net", "--haul", "20260101-000000-000000000000", "--json")
 	if d := other.document(t); other.code != 3 || d["summary"].(map[string]any)["not-ours"] != 1.0 {
 		t.Errorf("of another haul: exit code %d: %s", other.code, other.stdout)
 	}
@@ -196,7 +196,7 @@ func TestUnlockReadsTheJournal(t *testing.T) {
 	if locked := h.Locked(org); len(locked) != 1 {
 		t.Errorf("locked are %q", locked)
 	}
-	if r := h.tfhaul(t, "unlock", journal); r.code != 0 || !strings.Contains(r.stdout, "no workspace that is still locked") {
+	if r := h.tfhaul(t, "unlock", journal); r.code != 0 || !strings.Contains(r.stdout, "No workspace in this journal is still locked.") {
 		t.Errorf("again: exit code %d: %s%s", r.code, r.stdout, r.stderr)
 	}
 }
@@ -209,8 +209,9 @@ func TestUnlockNothingAttempted(t *testing.T) {
 		"an empty file":   {write(t, "empty.jsonl", nil)},
 		"another file":    {write(t, "terraform.tfstate", state(1, 1))},
 		"a directory":     {t.TempDir()},
-		"no target":       {"--haul", "x"},
-		"not a workspace": {"acme", "--haul", "x"},
+		"no target":       {"--haul", "20260101-000000-000000000000"},
+		"not a workspace": {"acme", "--haul", "20260101-000000-000000000000"},
+		"not a haul's ID": {org + "/net", "--haul", "xyz"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if r := h.tfhaul(t, append([]string{"unlock"}, args...)...); r.code != 4 || r.stdout != "" || !strings.HasPrefix(r.stderr, "tfhaul: ") {
@@ -351,6 +352,9 @@ func TestVersion(t *testing.T) {
 	}
 }
 
+// withoutCodes are commands without exit codes of their own, or with those of another command.
+var withoutCodes = map[string]bool{"version": true, "completion": true, "man": true, "sim": true, "demo": true, "report": true, "rehearse": true}
+
 // TestHelpTeaches wants an example, and a variable for every flag, of every command.
 func TestHelpTeaches(t *testing.T) {
 	t.Parallel()
@@ -358,6 +362,13 @@ func TestHelpTeaches(t *testing.T) {
 		r := tfhaul(t, name, "--help")
 		if r.code != 0 || !strings.Contains(r.stdout, "Example") {
 			t.Errorf("%s --help has no example, exit code %d: %s", name, r.code, r.stderr)
+		}
+		if !withoutCodes[name] {
+			for _, code := range []string{"Exit codes: 0 ", "1 ", "4 ", "130 "} {
+				if !strings.Contains(strings.Join(strings.Fields(r.stdout), " "), code) {
+					t.Errorf("%s --help does not explain the exit code %q", name, code)
+				}
+			}
 		}
 		if again := tfhaul(t, "help", name); again.stdout != r.stdout {
 			t.Errorf("tfhaul help %s is not tfhaul %s --help", name, name)

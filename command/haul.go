@@ -50,13 +50,19 @@ func searchFlags() []cli.Flag {
 // onlyWithSources are the flags that say what goes where, which a manifest says itself.
 var onlyWithSources = []string{"target", "include", "exclude", "workspace-name", "map"}
 
-// inManifest are the flags that decide a move, and how a manifest says the same.
-var inManifest = []struct{ flag, setting string }{
-	{"create", "create = true"}, {"project", "project = NAME"}, {"terraform-version", "terraform_version = VERSION"},
-	{"execution-mode", "execution_mode = MODE"}, {"agent-pool", "agent_pool = NAME"}, {"tag", "tags = [TAG]"},
-	{"include-empty", "include_empty = true"}, {"lock-timeout", "lock_timeout = DURATION"},
-	{"lock-source", "lock_source = true"}, {"freeze-source", "freeze_source = true"},
-	{"replace", "replace = true in the move"}, {"bump-serial", "bump_serial = true in the move"}, {"allow", "allow = [CODE] in the move"},
+// In a manifest, a setting stands in one move block, or in the defaults block for all.
+const (
+	forAllMoves = "the defaults block, defaults { … }, or in the move block"
+	forOneMove  = "the move block"
+)
+
+// inManifest are the flags that decide a move, and how and where a manifest says the same.
+var inManifest = []struct{ flag, setting, block string }{
+	{"create", "create = true", forAllMoves}, {"project", `project = "NAME"`, forAllMoves}, {"terraform-version", `terraform_version = "1.11.4"`, forAllMoves},
+	{"execution-mode", `execution_mode = "remote"`, forAllMoves}, {"agent-pool", `agent_pool = "NAME"`, forAllMoves}, {"tag", `tags = ["NAME"]`, forAllMoves},
+	{"include-empty", "include_empty = true", forAllMoves}, {"lock-timeout", `lock_timeout = "10m"`, forAllMoves},
+	{"lock-source", "lock_source = true", forAllMoves}, {"freeze-source", "freeze_source = true", forAllMoves},
+	{"replace", "replace = true", forOneMove}, {"bump-serial", "bump_serial = true", forOneMove}, {"allow", `allow = ["unusable"]`, forOneMove},
 }
 
 // haulFlags say how a haul is carried out.
@@ -74,6 +80,20 @@ func haulFlags() []cli.Flag {
 			text.Usage = strings.TrimSuffix(text.Usage, "; repeatable") + "; WORKSPACE must be in the haul; repeatable"
 		}
 		flags = append(flags, f)
+	}
+	return flags
+}
+
+// dryFlags are haulFlags for a command that is always a dry run. It accepts --dry-run, which
+// changes nothing there.
+func dryFlags() []cli.Flag {
+	flags := haulFlags()
+	for _, f := range flags {
+		if f, ok := f.(*cli.BoolFlag); ok && f.Name == "dry-run" {
+			f.Hidden = true
+		} else if ok && f.Name == "detailed-exitcode" {
+			f.Usage = "exit 2 if there is work to do"
+		}
 	}
 	return flags
 }
@@ -145,7 +165,7 @@ func (h *hauling) takeManifest() error {
 	}
 	for _, m := range inManifest {
 		if h.typed[m.flag] {
-			return usagef("--%s cannot be combined with a manifest, which decides the moves: write %s into %s, or plan again", m.flag, m.setting, h.sources[0])
+			return usagef("--%s cannot be combined with a manifest, which decides the moves. Write %s into %s of %s, or plan again", m.flag, m.setting, m.block, h.sources[0])
 		}
 	}
 	// Nor do variables decide.

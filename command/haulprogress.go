@@ -98,7 +98,7 @@ func (g *haulProgress) tellWaiting(e migrate.Event) {
 		g.line(haulEvent{Event: "waiting", Target: e.Target, Holder: e.Holder})
 		return
 	}
-	g.log.Warn("waiting for a lock", "workspace", e.Target, "holder", e.Holder)
+	tellWaiting(g.stderr, e)
 }
 
 // ended receives each move when it ends or is decided.

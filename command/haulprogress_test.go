@@ -56,7 +56,7 @@ func TestHaulTellsNowAndThen(t *testing.T) {
 						t.Errorf("it does not say %q:\n%s", want, text)
 					}
 				}
-				if n := strings.Count(text, "waiting for a lock\""); n != 2 {
+				if n := strings.Count(text, "Waiting for the lock on h/o/late, held by user "); n != 2 {
 					t.Errorf("it warns of %d holders, want 2:\n%s", n, text)
 				}
 			})

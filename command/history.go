@@ -26,7 +26,9 @@ state.
 
 Examples:
   tfhaul history acme/network
-  tfhaul history --limit 0 --json tfe.example.com/acme/network`,
+  tfhaul history --limit 0 --json tfe.example.com/acme/network
+
+Exit codes: 0 listed; 1 the versions could not be read; 4 usage or configuration error; 130 interrupted.`,
 		Flags: append([]cli.Flag{
 			countFlag("limit", 20, "show the newest `N`; 0 for all"),
 		}, append(connectFlags(), jsonFlag())...),

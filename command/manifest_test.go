@@ -81,6 +81,29 @@ func TestManifestTakesAnotherTerraformVersion(t *testing.T) {
 	h.mustHold(t, "net", state(1, 10))
 }
 
+// acceptsInManifest fails the test unless the manifest can be read with a setting where the
+// advice says.
+func (h *host) acceptsInManifest(t *testing.T, manifest, setting, block string) {
+	t.Helper()
+	text, err := os.ReadFile(manifest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(setting, "create ") {
+		setting += "\n  create = true"
+	}
+	if strings.HasPrefix(setting, "agent_pool ") {
+		setting += "\n  execution_mode = \"agent\""
+	}
+	edited := strings.Replace(string(text), "workspace =", setting+"\n  workspace =", 1)
+	if block == "defaults" {
+		edited = string(text) + "defaults {\n  " + setting + "\n}\n"
+	}
+	if r := h.tfhaul(t, "migrate", write(t, "haul.hcl", []byte(edited)), "--dry-run"); r.code == 4 {
+		t.Errorf("%s in the %s block: %s", setting, block, r.stderr)
+	}
+}
+
 // Flags that decide a move are a mistake beside a manifest. Those that say how to connect
 // and what to print are not, and variables do not decide either.
 func TestFlagsBesideAManifest(t *testing.T) {
@@ -103,9 +126,12 @@ func TestFlagsBesideAManifest(t *testing.T) {
 			if command == "migrate" {
 				args = append(args, "--yes", "--journal", journalIn(t))
 			}
-			if r := h.tfhaul(t, args...); r.code != 4 || !regexp.MustCompile(`cannot be combined with a manifest.*: write \w+ = `).MatchString(r.stderr) {
-				t.Errorf("%s %v: exit code %d: %s", command, flags, r.code, r.stderr)
+			r := h.tfhaul(t, args...)
+			advice := regexp.MustCompile(`cannot be combined with a manifest.*\. Write (\w+ = .+) into the (move|defaults) block`).FindStringSubmatch(r.stderr)
+			if r.code != 4 || advice == nil {
+				t.Fatalf("%s %v: exit code %d: %s", command, flags, r.code, r.stderr)
 			}
+			h.acceptsInManifest(t, manifest, advice[1], advice[2])
 		}
 	}
 	created := h.tfhaulIn(t, t.Context(), h.with("TFHAUL_CREATE=true"), nil, "migrate", manifest, "--yes", "--json", "--journal", journalIn(t))

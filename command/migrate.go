@@ -43,8 +43,8 @@ Examples:
   tfhaul migrate live/ --target acme --prove                 also check that Terraform plans no changes
 
 Exit codes: 0 all moved, or already there; 1 at least one failed or is unproven; 2 with --dry-run --detailed-exitcode,
-there is work to do; 3 nothing failed, but something was refused or would change; 4 usage or configuration error;
-130 interrupted.`,
+there is work to do; 3 nothing failed, but something was refused or would change, or you did not confirm; 4 usage or
+configuration error; 130 interrupted.`,
 		Flags: append(append(haulFlags(), connectFlags()...),
 			switchFlag("fail-fast", "end the haul at the first failure"),
 			switchFlag("yes", "skip the confirmation; required when stdin is not a terminal"),

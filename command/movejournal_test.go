@@ -61,8 +61,9 @@ func TestKilledMoveLeavesAJournalOfItsOwn(t *testing.T) {
 		t.Errorf("the next move: exit code %d: %s%s", r.code, r.stdout, r.stderr)
 	}
 	listed := h.tfhaul(t, "unlock")
-	_, printed, ok := strings.Cut(strings.Join(strings.Fields(listed.stdout), " "), "To free what it holds: tfhaul ")
-	if listed.code != 0 || !ok || !strings.Contains(listed.stdout, org+"/net") {
+	_, printed, ok := strings.Cut(strings.Join(strings.Fields(listed.stdout), " "), "To unlock: tfhaul ")
+	printed, dismiss, _ := strings.Cut(printed, ". If the server no longer exists, delete the journal: ")
+	if listed.code != 0 || !ok || !strings.HasSuffix(printed, dismiss) || !strings.Contains(listed.stdout, org+"/net") {
 		t.Fatalf("exit code %d: %s%s", listed.code, listed.stdout, listed.stderr)
 	}
 	if _, locked := h.LockHolder(org, "net"); !locked {

@@ -42,7 +42,7 @@ Examples:
 
 Exit codes: 0 planned; 1 something could not be read; 2 with --detailed-exitcode, there is work to do; 3 something would
 be refused; 4 usage or configuration error; 130 interrupted.`,
-		Flags: append(append(haulFlags(), connectFlags()...),
+		Flags: append(append(dryFlags(), connectFlags()...),
 			fileFlag("out", "write the plan to `FILE.hcl`, for tfhaul migrate"),
 			switchFlag("force", "with --out: replace an existing file"),
 			jsonFlag(),

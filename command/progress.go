@@ -2,6 +2,7 @@ package command
 
 import (
 	"fmt"
+	"io"
 	"sync"
 	"time"
 
@@ -46,10 +47,15 @@ func (g *progress) wait(e migrate.Event) {
 	}
 	g.waiting[e.Target] = e.Holder
 	if !g.stderr.interactive {
-		g.log.Warn("waiting for a lock", "workspace", e.Target, "holder", e.Holder)
+		tellWaiting(g.stderr, e)
 		return
 	}
 	g.step(e, "locked by "+e.Holder+"; waiting for it")
+}
+
+// tellWaiting tells who holds the lock that a move waits for.
+func tellWaiting(w io.Writer, e migrate.Event) {
+	fmt.Fprintf(w, "Waiting for the lock on %s, held by %s…\n", report.PlainLine(e.Target), report.PlainLine(e.Holder))
 }
 
 func (g *progress) step(e migrate.Event, text string) {

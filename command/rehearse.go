@@ -40,7 +40,7 @@ type rehearsal struct {
 }
 
 func (p *process) rehearseCommand() *cli.Command {
-	flags := append(haulFlags(),
+	flags := append(dryFlags(),
 		countFlag("rate", 30, "rate limit of the embedded server: `N` requests a second; 0 for no limit"),
 		durationFlag("latency", 80*time.Millisecond, "delay every response by `DURATION`"),
 		personalityFlag("", "personality `NAME` of the embedded server: tfe, hcp, old-tfe or lax (default: hcp if the target is app.terraform.io, else tfe)"),

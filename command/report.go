@@ -30,7 +30,8 @@ Examples:
   tfhaul report tfhaul-20260301T101500Z.jsonl
   tfhaul report haul.jsonl --html haul.html --junit haul.xml
 
-Exit codes: 0 the report was written, whatever it shows; 1 it could not be written; 4 the journal does not exist.`,
+Exit codes: 0 the report was written, whatever it shows; 1 writing failed; 4 usage error: there is no such journal, or a
+report cannot be written to the file that you named.`,
 		Flags: []cli.Flag{
 			fileFlag("html", "write a self-contained page to `FILE`"),
 			fileFlag("junit", "write JUnit XML to `FILE`"),

@@ -357,7 +357,7 @@ func TestSignalWhileWaitingForALock(t *testing.T) {
 	c := h.spawn(t, "move", path, org+"/net", "--lock-timeout=1h", "--json")
 	c.start(t)
 	warning, err := c.stderr.ReadString('\n')
-	if err != nil || !strings.Contains(warning, "waiting for a lock") {
+	if err != nil || !strings.HasPrefix(warning, "Waiting for the lock on ") {
 		t.Errorf("the first line is %q, %v", warning, err)
 	}
 	c.signal(t, syscall.SIGTERM)

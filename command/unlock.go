@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"regexp"
 
 	"github.com/urfave/cli/v2"
 
@@ -15,6 +16,9 @@ import (
 	"tfhaul/plainwords"
 	"tfhaul/report"
 )
+
+// haulID matches the ID of a haul, as migrate.NewHaulID makes it.
+var haulID = regexp.MustCompile(`^[0-9]{8}-[0-9]{6}-[0-9a-f]{12}$`)
 
 // An unlocker frees workspaces that a haul left locked.
 type unlocker struct {
@@ -43,7 +47,8 @@ Examples:
   tfhaul unlock haul.jsonl
   tfhaul unlock acme/network --haul 20260102-150405-0123456789ab
 
-Exit codes: 0 all are unlocked, or listed; 1 at least one could not be unlocked; 3 another user holds a lock.`,
+Exit codes: 0 all are unlocked, or listed; 1 at least one could not be unlocked; 3 another user holds a lock; 4 usage or
+configuration error; 130 interrupted.`,
 		Flags: append([]cli.Flag{
 			textFlag("haul", "", "`ID` of the haul, to unlock one workspace"),
 		}, append(connectFlags(), jsonFlag())...),
@@ -63,6 +68,9 @@ func (p *process) parseUnlock(c *cli.Context) (*unlocker, error) {
 		what = "[HOST/]ORG/WORKSPACE"
 	}
 	args, err := exactly(c, what)
+	if err == nil && u.haul != "" && !haulID.MatchString(u.haul) {
+		err = usagef("%s cannot be %q: use the ID that the message about the lock shows, such as 20260102-150405-0123456789ab", p.originOf("haul"), u.haul)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -52,7 +52,7 @@ type Rehearsal struct {
 func (r *Rehearsal) text() string {
 	calls := plainwords.Counted(r.APICalls, "API call")
 	if r.Limit == 0 {
-		return fmt.Sprintf("Rehearsed: %s. How long they take is for the server's rate limit to say: at 30 a second, %s at least.", calls, duration(float64(r.APICalls)/30))
+		return fmt.Sprintf("Rehearsed: %s. At 30 requests per second, they take at least %s.", calls, duration(float64(r.APICalls)/30))
 	}
 	return fmt.Sprintf("Rehearsed in %s: %s, which take %s at least at %d a second, where nobody else uses up the limit.",
 		duration(r.Seconds), calls, duration(float64(r.APICalls)/float64(r.Limit)), r.Limit)

@@ -46,7 +46,7 @@ func LeftLocks(w io.Writer, s Style, left []LeftLock) error {
 			s.indented(&b, "  ", when+" and still runs. It unlocks when it ends.")
 			continue
 		}
-		s.indented(&b, "  ", when+". To free what it holds: "+l.UnlockCommand)
+		s.indented(&b, "  ", when+". To unlock: "+l.UnlockCommand+". If the server no longer exists, delete the journal: "+l.Journal)
 	}
 	return flush(w, &b)
 }
