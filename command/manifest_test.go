@@ -196,3 +196,26 @@ func TestMapsAreBounded(t *testing.T) {
 		t.Errorf("exit code %d: %s", r.code, r.stderr)
 	}
 }
+
+// TestManifestOfCopies moves the newest copy of a state alone, and counts what it moves.
+func TestManifestOfCopies(t *testing.T) {
+	t.Parallel()
+	h := start(t, tfesim.Options{})
+	dir := tree(t, map[string][]byte{"live/terraform.tfstate": state(7, 12), "same/terraform.tfstate": state(7, 12)})
+	out := filepath.Join(t.TempDir(), "haul.hcl")
+	r := h.tfhaul(t, "plan", dir, "--target", org, "--create", "--out", out)
+	if r.code != 0 || !strings.Contains(r.stderr, "what would be moved (1)") || !strings.Contains(r.stderr, "1 move as comments") {
+		t.Errorf("plan: exit code %d: %s%s", r.code, r.stdout, r.stderr)
+	}
+	if r := h.tfhaul(t, "migrate", out, "--yes", "--journal", journalIn(t)); r.code != 0 {
+		t.Errorf("migrate: exit code %d: %s%s", r.code, r.stdout, r.stderr)
+	}
+	h.mustHold(t, "live", state(7, 12))
+	if exists := strings.Contains(h.ask(t, "GET", "organizations/"+org+"/workspaces", ""), `"same"`); exists {
+		t.Error("the copy was moved, too")
+	}
+	r = h.tfhaul(t, "plan", dir, "--target", org, "--create", "--out", out, "--force")
+	if r.code != 0 || !strings.Contains(r.stderr, "nothing to move but copies") {
+		t.Errorf("plan of what is there: exit code %d: %s%s", r.code, r.stdout, r.stderr)
+	}
+}

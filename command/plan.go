@@ -13,6 +13,7 @@ import (
 	"tfhaul/backend/tfe"
 	"tfhaul/migrate"
 	"tfhaul/pairing"
+	"tfhaul/plainwords"
 	"tfhaul/report"
 )
 
@@ -73,25 +74,27 @@ func (l *planner) Run(ctx context.Context) error {
 		return err
 	}
 	view := l.view(plan, plan.Results(), paired)
+	written := 0
 	if l.out != "" {
-		if err := l.writeManifest(plan); err != nil {
+		if written, err = l.writeManifest(plan); err != nil {
 			return err
 		}
 	}
 	if err := show(l.process, view, report.HaulJSON, report.Plan); err != nil {
 		return err
 	}
-	l.tellManifest(plan)
+	l.tellManifest(written, plan.Count(migrate.WouldMove)-written)
 	return ended(l.code(ctx, view.Results, paired))
 }
 
-// writeManifest writes what would be moved.
-func (l *planner) writeManifest(plan *migrate.Plan) error {
+// writeManifest writes what would be moved, and returns how many moves that is.
+func (l *planner) writeManifest(plan *migrate.Plan) (int, error) {
 	manifest := pairing.NewManifest(plan, hostOf(l.address), l.address.Organization, l.options.Settings)
-	if plan.Count(migrate.WouldMove) == 0 {
-		return nil // see tellManifest
+	n := manifest.Live()
+	if n == 0 {
+		return 0, nil // see tellManifest
 	}
-	return writeFile(l.out, l.force, func(w io.Writer) error {
+	return n, writeFile(l.out, l.force, func(w io.Writer) error {
 		_, err := manifest.WriteTo(w)
 		return err
 	})
@@ -107,14 +110,18 @@ func hostOf(a tfe.Address) string {
 }
 
 // tellManifest says what was written and what comes next.
-func (l *planner) tellManifest(plan *migrate.Plan) {
-	n := plan.Count(migrate.WouldMove)
+func (l *planner) tellManifest(n, copies int) {
 	switch {
 	case l.out == "":
+	case n == 0 && copies > 0:
+		fmt.Fprintf(l.stderr, "%s was not written: there is nothing to move but copies of states that are in their workspaces\n", report.Plain(l.out))
 	case n == 0:
 		fmt.Fprintf(l.stderr, "%s was not written: there is nothing to move\n", report.Plain(l.out))
 	default:
 		fmt.Fprintf(l.stderr, "%s contains what would be moved (%d). Review it, then run: tfhaul migrate %s\n",
 			report.Plain(l.out), n, shellWord(l.out))
+		if copies > 0 {
+			fmt.Fprintf(l.stderr, "It also contains %s as comments, because they would move copies of the same states\n", plainwords.Counted(copies, "move"))
+		}
 	}
 }

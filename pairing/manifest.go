@@ -57,6 +57,17 @@ type ManifestMove struct {
 	Reason string
 }
 
+// Live returns how many moves are not comments.
+func (m *Manifest) Live() int {
+	n := 0
+	for _, move := range m.Moves {
+		if move.Reason == "" {
+			n++
+		}
+	}
+	return n
+}
+
 // Expectation returns what the manifest expects of the source, or nil.
 func (m *ManifestMove) Expectation() *migrate.Expectation {
 	if m.Serial == nil || m.MD5 == nil {
@@ -205,18 +216,20 @@ func (m *ManifestMove) write(b *hclwrite.Body) {
 	m.Own.write(b)
 }
 
-// NewManifest returns a plan and its settings as a manifest. Refused and failed moves are
-// comments with the reason. States that are already there are left out.
+// NewManifest returns a plan and its settings as a manifest. Refused and failed moves, and
+// those of copies, are comments with the reason. States that are already there are left out.
 func NewManifest(p *migrate.Plan, hostname, organization string, s migrate.Settings) *Manifest {
 	m := &Manifest{Target: ManifestTarget{Hostname: hostname, Organization: organization}}
 	if settings := manifestSettings(s); !settings.empty() {
 		m.Defaults = settings
 	}
-	for _, planned := range p.Moves {
+	copies := copiesIn(p.Moves)
+	for i, planned := range p.Moves {
 		r := planned.Result
 		move := &ManifestMove{Source: r.Source, Workspace: planned.Workspace}
 		switch r.Outcome {
 		case migrate.WouldMove:
+			move.Reason = copies[i]
 		case migrate.Refused, migrate.Failed:
 			move.Reason = r.Message
 		default:

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"tfhaul/migrate"
 	"tfhaul/pairing"
 )
 
@@ -95,4 +96,36 @@ func FuzzReadManifest(f *testing.F) {
 			t.Error(d)
 		}
 	})
+}
+
+// TestCopiesAreComments: of several copies of one state only the newest is moved, and of
+// identical ones that whose workspace holds the state.
+func TestCopiesAreComments(t *testing.T) {
+	planned := func(name, lineage string, serial int64, md5 string, relation migrate.Relation) migrate.Planned {
+		return migrate.Planned{Move: migrate.Move{Workspace: name}, Result: migrate.Result{Source: name, Outcome: migrate.WouldMove, Relation: relation,
+			Snapshot: &migrate.Snapshot{Lineage: lineage, Serial: serial, MD5: md5}}}
+	}
+	plan := &migrate.Plan{Moves: []migrate.Planned{
+		planned("same", "l", 7, "m7", migrate.Fresh), planned("old", "l", 3, "m3", migrate.Fresh), planned("live", "l", 7, "m7", migrate.Newer),
+		planned("other", "k", 1, "m1", migrate.Fresh), planned("none-a", "", 1, "m0", migrate.Fresh), planned("none-b", "", 1, "m0", migrate.Fresh),
+		planned("left", "d", 2, "ma", migrate.Fresh), planned("right", "d", 2, "mb", migrate.Fresh),
+	}}
+	m := pairing.NewManifest(plan, "h", "o", migrate.Settings{})
+	reasons := map[string]string{}
+	for _, move := range m.Moves {
+		if move.Reason != "" {
+			reasons[move.Source] = move.Reason
+		}
+	}
+	want := map[string]string{
+		"same": "This is an identical copy of live. Two workspaces would manage the same resources.",
+		"old":  "This is an older copy (serial 3) of live, which has serial 7. Two workspaces would manage the same resources.",
+	}
+	if d := cmp.Diff(want, reasons); d != "" {
+		t.Errorf("the comments (-want +got):\n%s", d)
+	}
+	var file bytes.Buffer
+	if _, err := m.WriteTo(&file); err != nil || !strings.Contains(file.String(), "# Not moved: This is an older copy (serial 3) of live") {
+		t.Errorf("%v:\n%s", err, &file)
+	}
 }
