@@ -43,13 +43,13 @@ func (s *site) measure(ctx context.Context, t task) (usage, []byte, error) {
 	if err != nil {
 		return u, nil, err
 	}
-	told, err := os.CreateTemp(s.dir, "usage-*")
+	report, err := os.CreateTemp(s.dir, "usage-*")
 	if err != nil {
 		return u, nil, err
 	}
-	defer os.Remove(told.Name())
-	defer told.Close()
-	cmd := exec.CommandContext(ctx, self, append([]string{"spawn", told.Name()}, t.args...)...)
+	defer os.Remove(report.Name())
+	defer report.Close()
+	cmd := exec.CommandContext(ctx, self, append([]string{"spawn", report.Name()}, t.args...)...)
 	cmd.Dir, cmd.Env = cmp.Or(t.dir, s.dir), environment(t.env)
 	var stdout, stderr bytes.Buffer
 	cmd.Stderr = &stderr
@@ -59,7 +59,7 @@ func (s *site) measure(ctx context.Context, t task) (usage, []byte, error) {
 	if err := cmd.Run(); err != nil {
 		return u, nil, fmt.Errorf("%s: %w\n%s", filepath.Base(t.args[0]), err, lastLines(stderr.String()))
 	}
-	if err := json.NewDecoder(told).Decode(&u); err != nil {
+	if err := json.NewDecoder(report).Decode(&u); err != nil {
 		return u, nil, err
 	}
 	if u.Exit != 0 && !slices.Contains(t.exits, u.Exit) {
@@ -80,11 +80,11 @@ func spawn(arguments []string) error {
 		return err
 	}
 	p := cmd.ProcessState
-	told, err := json.Marshal(usage{Wall: wall, CPU: p.UserTime() + p.SystemTime(), Peak: peakOf(p), Exit: p.ExitCode()})
+	encoded, err := json.Marshal(usage{Wall: wall, CPU: p.UserTime() + p.SystemTime(), Peak: peakOf(p), Exit: p.ExitCode()})
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(arguments[0], told, 0o600)
+	return os.WriteFile(arguments[0], encoded, 0o600)
 }
 
 // environment returns this process's environment with the given variables, but without

@@ -104,11 +104,11 @@ func (s *site) slowestInits(ctx context.Context, w io.Writer) error {
 		total += took
 	}
 	slices.SortFunc(all, func(a, b initialised) int { return cmp.Compare(b.ms, a.ms) })
-	var told []string
+	var slowest []string
 	for _, i := range all[:min(5, len(all))] {
-		told = append(told, fmt.Sprintf("%s %.2f ms", i.pkg, i.ms))
+		slowest = append(slowest, fmt.Sprintf("%s %.2f ms", i.pkg, i.ms))
 	}
-	say(w, "Package initialization takes %.1f ms in total; the slowest packages are %s.", total, strings.Join(told, ", "))
+	say(w, "Package initialization takes %.1f ms in total; the slowest packages are %s.", total, strings.Join(slowest, ", "))
 	return nil
 }
 
@@ -144,16 +144,16 @@ func (s *site) weigh(ctx context.Context, w io.Writer) error {
 for the runtime (line numbers, types, garbage collection), which grow with the code.`, float64(total)/1e6)
 	t := &table{head: []string{"module", "size", "share"}}
 	byWeight := slices.SortedFunc(maps.Keys(sizes), func(a, b string) int { return cmp.Compare(sizes[b], sizes[a]) })
-	const told = 12
+	const maxShown = 12
 	rest := int64(0)
 	for i, m := range byWeight {
-		if i >= told {
+		if i >= maxShown {
 			rest += sizes[m]
 			continue
 		}
 		t.add(m, fmt.Sprintf("%.2f MB", float64(sizes[m])/1e6), fmt.Sprintf("%.1f %%", 100*float64(sizes[m])/float64(total)))
 	}
-	t.add(fmt.Sprintf("%d others", max(0, len(byWeight)-told)), fmt.Sprintf("%.2f MB", float64(rest)/1e6), fmt.Sprintf("%.1f %%", 100*float64(rest)/float64(total)))
+	t.add(fmt.Sprintf("%d others", max(0, len(byWeight)-maxShown)), fmt.Sprintf("%.2f MB", float64(rest)/1e6), fmt.Sprintf("%.1f %%", 100*float64(rest)/float64(total)))
 	t.print(w)
 	return nil
 }

@@ -122,14 +122,14 @@ func (f *Finder) search(ctx context.Context, sources []string) ([]backend.State,
 		states  []backend.State
 		leftOut []LeftOut
 	)
-	taken, told := map[string]bool{}, map[string]bool{}
+	taken, reported := map[string]bool{}, map[string]bool{}
 	for _, source := range sources {
 		listing, err := f.Kinds.Find(ctx, source, f.Filter)
 		for _, l := range Skipped(listing) {
-			if !told[l.Source] {
+			if !reported[l.Source] {
 				leftOut = append(leftOut, l)
 			}
-			told[l.Source] = true
+			reported[l.Source] = true
 		}
 		if err != nil {
 			return nil, nil, Problem(ctx, err, leftOut)

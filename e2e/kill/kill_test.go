@@ -318,11 +318,11 @@ func (s *stage) announced(t *testing.T) map[string]bool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	told := map[string]bool{}
+	reported := map[string]bool{}
 	for _, lock := range migrate.NewLedger(events).HeldLocks() {
-		told[lock.Target] = true
+		reported[lock.Target] = true
 	}
-	return told
+	return reported
 }
 
 // wantDone fails unless every state has arrived, once, and nothing is locked.
