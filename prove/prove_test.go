@@ -210,7 +210,7 @@ func TestVerdicts(t *testing.T) {
 		says    string
 		changes []prove.Change
 	}{
-		{does: "the state's own configuration", files: []string{"main.tf", configuration}, verdict: prove.Proven, says: "all 3 resource instances"},
+		{does: "the same configuration", files: []string{"main.tf", configuration}, verdict: prove.Proven, says: "all 3 resource instances"},
 		{does: "with a state in the directory", files: []string{"main.tf", configuration, "terraform.tfstate", "{}", "terraform.tfstate.d/x/terraform.tfstate", "{}"},
 			verdict: prove.Proven},
 		{does: "one attribute changed", files: []string{"main.tf", strings.Replace(configuration, `${count.index}"`, `${count.index}" == "" ? "" : "${count.index}${terraform_data.a.output}"`, 1)},
@@ -511,11 +511,11 @@ func TestLocalProofs(t *testing.T) {
 		code       prove.Code
 		says       string
 	}{
-		{"the state's own configuration", configuration, nil, prove.Proven, "", "all 3"},
+		{"the same configuration", configuration, nil, prove.Proven, "", "all 3"},
 		{"a new resource", configuration + `resource "terraform_data" "c" {}`, nil, prove.Changes, "", "terraform_data.c"},
 		{"a missing variable", missing, nil, prove.Unproven, prove.CodeMissingVariable, "size"},
 		{"a variable in the environment", missing, []string{"TF_VAR_size=" + secret}, prove.Proven, "", ""},
-		{"a named workspace", configuration + "check \"w\" {\n  assert {\n    condition = terraform.workspace == \"a-workspace-by-its-name\"\n    error_message = \"no\"\n  }\n}\n", nil, prove.Proven, "", ""},
+		{"a named workspace", configuration + "check \"w\" {\n  assert {\n    condition = terraform.workspace == \"a-named-workspace\"\n    error_message = \"no\"\n  }\n}\n", nil, prove.Proven, "", ""},
 		{"misleading variables", configuration, []string{"TF_WORKSPACE=elsewhere", "TF_DATA_DIR=/nowhere", "TF_CLI_ARGS_plan=-destroy"}, prove.Proven, "", ""},
 	} {
 		t.Run(tt.does, func(t *testing.T) {
