@@ -223,7 +223,7 @@ func dropCutLine(file *os.File, whole int64, first bool) error {
 		ours = ours && len(tail) <= mostFirstLine && bytes.Contains(tail, []byte(`"event":"haul","format":"`+JournalFormat+`"`))
 	}
 	if !ours && !blank {
-		return errors.New("it ends in what is no journal event: is this a file that tfhaul wrote?")
+		return errors.New("it does not end with a journal event: is this a file that tfhaul wrote?")
 	}
 	return file.Truncate(whole)
 }
@@ -277,7 +277,7 @@ func readEvents(r io.Reader, take func(Event)) (whole int64, err error) {
 // that was damaged; haul is the id in its first line.
 func notAnEvent(line int, haul string) error {
 	if line == 1 {
-		return errors.New("line 1 is no journal event: is this a file that tfhaul wrote?")
+		return errors.New("line 1 is not a journal event: is this a file that tfhaul wrote?")
 	}
 	return fmt.Errorf("line %d is damaged, so what was done after it is not known: look at the workspaces; what is still locked by haul %s is freed by: tfhaul unlock [HOST/]ORG/WORKSPACE --haul %[2]s",
 		line, haul)

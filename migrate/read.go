@@ -159,7 +159,7 @@ func sourceLockedMessage(l *backend.Lock) string {
 	oneLine := func(s string) string { return strings.Join(strings.Fields(s), " ") }
 	who := oneLine(l.Who)
 	if who == "" {
-		who = "somebody"
+		who = "another user"
 	}
 	s := fmt.Sprintf("The state is locked at its source by %s", who)
 	if !l.Created.IsZero() {
