@@ -39,8 +39,8 @@ type Options struct {
 	// Now is when the audit takes place, by which ages are judged; zero means the
 	// present.
 	Now time.Time
-	// Progress, if not nil, is told how many of how many files have been read, one
-	// call at a time.
+	// Progress, if not nil, receives the numbers of files read and of all files. Calls do
+	// not overlap.
 	Progress func(done, total int)
 }
 
@@ -133,7 +133,7 @@ type taking struct {
 	Options
 	files   []*file
 	locks   []backend.Skip // lock files that were found
-	odd     []backend.Skip // what else was found, not taken, and should be told of
+	odd     []backend.Skip // other skipped files that should be reported
 	ids     *sharedIDs
 	skipped map[string]int
 
@@ -155,7 +155,7 @@ func (t *taking) find(ctx context.Context, sources []string) error {
 		}
 		found := make([]*file, 0, len(listing.States))
 		for _, object := range listing.States {
-			// A search skips errored.tfstate; somebody may name it, too.
+			// A search skips errored.tfstate, but a user can name it.
 			role := roleState
 			if statefile.KindOfName(object.Place().Key) == statefile.KindErrored {
 				role = roleErrored
@@ -205,7 +205,7 @@ func (t *taking) find(ctx context.Context, sources []string) error {
 	return nil
 }
 
-// placeOf is where a file really lies, as far as that can be told.
+// placeOf returns the real location of a file, as far as it is known.
 func placeOf(object backend.State) string {
 	name := object.Address()
 	if !object.Traits().Local {
@@ -221,15 +221,15 @@ func placeOf(object backend.State) string {
 	return real
 }
 
-// worthTelling says whether a search that took nothing has something to tell all
-// the same.
+// worthTelling reports whether a search that found no state found anything worth
+// reporting.
 func (t *taking) worthTelling(listing *backend.Listing) bool {
 	return listing != nil && slices.ContainsFunc(listing.Skipped, func(s backend.Skip) bool {
 		return s.Code == backend.SkipErrored || s.Code == backend.SkipUnreadable
 	})
 }
 
-// named finds a file that a search has skipped. One that is gone again is none.
+// named finds a file that a search has skipped. It ignores files that no longer exist.
 func (t *taking) named(ctx context.Context, name string, role role) []*file {
 	listing, err := t.Kinds.Find(ctx, name, t.Filter)
 	if err != nil || len(listing.States) != 1 {

@@ -9,8 +9,8 @@ import (
 	"tfhaul/statefile"
 )
 
-// identity is what copies of one state have in common: its lineage, or all of its bytes
-// where it has none.
+// identity is what copies of one state have in common: its lineage or, without
+// one, all of its bytes.
 func (f *file) identity() string {
 	if f.Lineage == "" {
 		return "md5 " + f.MD5
@@ -33,7 +33,7 @@ func (j *judge) copies() {
 	}
 }
 
-// copiesOf tells of the files of one lineage.
+// copiesOf reports on the files of one lineage.
 func (j *judge) copiesOf(files []*file) {
 	slices.SortStableFunc(files, func(a, b *file) int {
 		return cmp.Or(cmp.Compare(b.Serial, a.Serial), cmp.Compare(a.Source, b.Source))

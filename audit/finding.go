@@ -12,7 +12,7 @@ type Severity string
 // The severities, heaviest first.
 const (
 	SeverityError   Severity = "error"   // something is lost, broken, leaked, or cannot be moved
-	SeverityWarning Severity = "warning" // somebody should look before anything is moved
+	SeverityWarning Severity = "warning" // someone should look before anything is moved
 	SeverityInfo    Severity = "info"    // good to know
 )
 
@@ -27,7 +27,7 @@ func (s Severity) AtLeast(t Severity) bool {
 // A Code names a kind of Finding. Scripts depend on it.
 type Code string
 
-// The codes. docs/audit.md tells of each.
+// The codes. docs/audit.md describes each.
 const (
 	CodeUnreadable        Code = "unreadable"         // could not be read
 	CodeEncrypted         Code = "encrypted"          // encrypted
@@ -45,8 +45,8 @@ const (
 	CodeUnusableProvider  Code = "unusable-provider"  // a provider that the target cannot install
 	CodeLegacyProvider    Code = "legacy-provider"    // a provider without a namespace, of Terraform 0.13 or older
 	CodeOpenTofuProvider  Code = "opentofu-provider"  // a provider address of OpenTofu's registry
-	CodeLocked            Code = "locked"             // somebody works with it
-	CodeStaleLock         Code = "stale-lock"         // locked for so long that nobody does any more
+	CodeLocked            Code = "locked"             // someone is using it
+	CodeStaleLock         Code = "stale-lock"         // locked for so long that no one is using it any more
 	CodeOrphanedLock      Code = "orphaned-lock"      // a lock without a state
 	CodeChanged           Code = "changed"            // written while it was read
 	CodeVeryLarge         Code = "very-large"         // very large
@@ -69,8 +69,8 @@ type Finding struct {
 	// empty where Message says that, too.
 	Message string `json:"message"`
 	Advice  string `json:"advice"`
-	// Sources are the files that it concerns, the one to look at first first. A
-	// finding about everything has none.
+	// Sources are the files that it concerns, the one to look at first first. It is empty
+	// for a finding about everything.
 	Sources []string `json:"sources"`
 	// ComparedWith are states that the sources were compared with, and that are as they should be.
 	ComparedWith []string `json:"compared_with,omitempty"`

@@ -317,8 +317,8 @@ func TestWhatWasNotReadIsToldInASentence(t *testing.T) {
 	}
 }
 
-// TestNamesWithoutEndDoNotFillMessages has what somebody may write into a state to bury the
-// rest.
+// TestNamesWithoutEndDoNotFillMessages checks names that an attacker may write into a state to bury
+// the rest.
 func TestNamesWithoutEndDoNotFillMessages(t *testing.T) {
 	long := strings.Repeat("é", 10_000)
 	dir := t.TempDir()

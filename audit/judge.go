@@ -56,7 +56,7 @@ func (j *judge) all(ctx context.Context) {
 // add takes a finding.
 func (j *judge) add(f Finding) { j.findings = append(j.findings, f) }
 
-// one judges a file by itself, or by what lies beside it.
+// one judges a file by itself, or by the files next to it.
 func (j *judge) one(f *file) {
 	if f.role == roleBackup {
 		j.backup(f)
@@ -86,7 +86,7 @@ func (j *judge) about(f *file, code Code, severity Severity, message, advice str
 	j.add(Finding{Code: code, Severity: severity, Message: message, Advice: advice, Sources: []string{f.Source}})
 }
 
-// refused tells of a file that is no state that may be moved.
+// refused reports a file that cannot be moved as a state.
 func (j *judge) refused(f *file) {
 	// An Error's text is what it is, and what to do.
 	what, advice, _ := strings.Cut(f.refusal.Error(), "; ")
@@ -113,7 +113,7 @@ func (j *judge) refused(f *file) {
 	j.about(f, code, severity, plainwords.Sentence(what), advice)
 }
 
-// contents tells what is odd about a state that can be read.
+// contents reports problems of a readable state.
 func (j *judge) contents(f *file) {
 	if f.holdsNothing() {
 		j.about(f, CodeEmpty, SeverityInfo, "The state is empty: it holds neither resources nor outputs.", j.emptyAdvice(f))
@@ -149,7 +149,7 @@ func (j *judge) contents(f *file) {
 // longHeld is the age from which a lock is taken for one that was left behind.
 const longHeld = 24 * time.Hour
 
-// lock tells of the source's own lock.
+// lock reports the source's own lock.
 func (j *judge) lock(f *file) {
 	if f.lockErr != nil {
 		j.about(f, CodeUnreadable, SeverityWarning, plainwords.Sentence(cause(f.lockErr)), "Find out who works with the state before it is moved.")

@@ -11,8 +11,8 @@ import (
 	"tfhaul/audit"
 )
 
-// TestMutilatedStatesShowNoValue breaks states everywhere: what an audit says of a broken file
-// names no value in it and no key that somebody chose.
+// TestMutilatedStatesShowNoValue breaks states everywhere: findings about a broken
+// file must contain none of its values and no key that a user chose.
 func TestMutilatedStatesShowNoValue(t *testing.T) {
 	const secret = "pLaNtEd"
 	states := []string{`{

@@ -31,8 +31,8 @@ func (f *file) output(o statefile.Output) {
 	}
 }
 
-// secretsOf tells of a state's outputs that look like secrets: of those whose value has
-// the shape of a credential, and of those of which the name alone says so.
+// secretsOf reports outputs that look like secrets, because of the form of their value or
+// because of their name.
 func (j *judge) secretsOf(f *file) {
 	var shaped, named, shapes []string
 	for _, p := range f.plainSecrets {

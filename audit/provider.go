@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// providersOf tells of providers that the target cannot install.
+// providersOf reports providers that the target cannot install.
 func (j *judge) providersOf(f *file) {
 	var unusable []string
 	for _, p := range f.Providers {

@@ -30,7 +30,7 @@ type file struct {
 	role   role
 	Snapshot
 
-	refusal      *statefile.Error // why it is no state
+	refusal      *statefile.Error // why it is not a state
 	unreadable   error            // why it could not be read
 	lockErr      error            // why it is unknown whether it is locked
 	digest       string           // what the backend noted when it last wrote the state
@@ -206,7 +206,7 @@ func (f *file) read(ctx context.Context, ids *collector, now time.Time) error {
 const headerRoom = 4 << 10
 
 // readHeader reads the beginning of a backup: its serial and lineage are all that
-// matters. One that has none there is of no use to anybody.
+// matters. A backup without them there is useless.
 func (f *file) readHeader(ctx context.Context, body io.ReadCloser) error {
 	snapshot, err := statefile.Read(&interruptible{ctx, io.LimitReader(body, headerRoom)})
 	_ = body.Close() // what was read of it was read

@@ -9,7 +9,7 @@ import (
 
 // The words of names, as nameWords parts them. Outputs are named as English names
 // things: what something is comes last, and what it is of before it. So
-// db_user_password is a password, and password_policy is none.
+// db_user_password is a password, and password_policy is not.
 var (
 	// secretWords are secret things.
 	secretWords = wordSet(`password passwords passwd passphrase passphrases pwd pwds pw pws passcode token tokens credential credentials creds
@@ -21,7 +21,7 @@ var (
 		cookie session webhook server client application app subscription unseal recovery instrumentation gossip encrypt`)
 	otherWords = wordSet(`primary secondary rsa ecdsa ed25519 tls pem`)
 	ownWords   = wordSet(`client webhook shared api app application auth session cookie jwt signing hmac oauth oauth2 user access consumer bot`)
-	// openKeyWords are of keys that are no secrets, however random: of tables, caches, objects, and those that anyone may see.
+	// openKeyWords mark keys that are not secret, however random: of tables, caches and objects, and public ones.
 	openKeyWords = wordSet(`partition sort hash range row table foreign routing cache object artifact s3 group ring pgp gpg site publishable pair
 		idempotency dedup column index state lock ssl`)
 	// aboutWords behind a secret thing name what is known of it, or where it is.

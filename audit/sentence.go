@@ -10,8 +10,8 @@ import (
 // whatFailed is how errors name what could not be done to what.
 var whatFailed = regexp.MustCompile(`cannot [a-z ]+ "(?:[^"\\]|\\.)*": `)
 
-// cause is an error's text without the file that it is about: a finding names that
-// itself, and what fails for many files alike is told once.
+// cause is an error's text without the file that it is about: the finding names the
+// file, and a failure of many files is reported once.
 func cause(err error) string { return whatFailed.ReplaceAllString(err.Error(), "") }
 
 // days writes how long something takes.

@@ -47,7 +47,7 @@ type collector struct {
 	found []sharedID
 }
 
-// collector prepares to read a file. It is given back with merge.
+// collector returns a collector for one file. merge returns it to the pool.
 func (s *sharedIDs) collector() *collector {
 	if c, ok := s.collectors.Get().(*collector); ok {
 		return c
@@ -68,7 +68,7 @@ func (c *collector) forget() {
 var localProviders = []string{"archive", "assert", "cloudinit", "context", "corefunc", "ct", "deepmerge", "external", "htpasswd", "http", "ignition",
 	"jsonnet", "local", "null", "pkcs12", "random", "shell", "sodium", "template", "terraform", "time", "tls", "utility", "utils", "wireguard"}
 
-// noID are ids that providers give to what has none, and longestNoID is the length of
+// noID are the IDs that providers give to objects without an ID, and longestNoID is the length of
 // the longest of them.
 var noID = []string{"", "-", "none", "null", "nil", "n/a", "id", "static", "unused", "dummy", "placeholder", "0", "1"}
 
@@ -88,7 +88,7 @@ func (c *collector) resource(r statefile.Resource) {
 			continue
 		}
 		c.hash.Reset()
-		// Whatever registry the provider comes from, and be it its beta: its types say what it makes.
+		// The registry does not matter, nor does a beta provider: the type identifies the kind of object.
 		for _, part := range [...]string{r.Type, i.ID} {
 			// A maphash never fails.
 			_, _ = c.hash.WriteString(part)

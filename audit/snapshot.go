@@ -8,7 +8,7 @@ import (
 	"tfhaul/statefile"
 )
 
-// A Snapshot is what an audit tells of one state file. Its JSON is part of the
+// A Snapshot describes one state file. Its JSON is part of the
 // command line's contract; it holds nothing of the state's values.
 type Snapshot struct {
 	// Source names the file as a user would; see backend.State.

@@ -26,8 +26,8 @@ func (j *judge) version(text string) *version.Version {
 	return v
 }
 
-// terraformVersionOf tells of a state that was written by a Terraform that the target
-// does not run any more.
+// terraformVersionOf reports a state that was written by a Terraform that the target no
+// longer runs.
 func (j *judge) terraformVersionOf(f *file) {
 	wrote, oldest := j.version(f.TerraformVersion), j.version(j.OldestTerraform)
 	if wrote == nil || oldest == nil || !wrote.Core().LessThan(oldest) {

@@ -68,7 +68,7 @@ func globalName(kind, id string) bool {
 // so may the number of an account, under which every region has objects of its own.
 func uniqueID(id string) bool {
 	if strings.HasPrefix(id, "arn:") {
-		// arn:partition:service:region:account:resource; what belongs to nobody is everybody's.
+		// arn:partition:service:region:account:resource; an ARN without an account is shared by all accounts.
 		parts := strings.SplitN(id, ":", 6)
 		if len(parts) < 6 {
 			return false
@@ -98,8 +98,8 @@ func alphanumeric(r rune) bool {
 	return '0' <= r && r <= '9' || 'a' <= r|0x20 && r|0x20 <= 'z'
 }
 
-// randomRun reports whether letters and digits are many, and mixed as no name is: a
-// name has its digits at its end.
+// randomRun reports whether letters and digits are many, and mixed as in no
+// name: names end with their digits.
 func randomRun(run string) bool {
 	const many, account = 12, 12
 	digits, changes := 0, 0
