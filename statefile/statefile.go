@@ -23,7 +23,7 @@ type Snapshot struct {
 	// the file claims, which may be 0 or more than 4.
 	Format int
 
-	// TerraformVersion is the version that wrote the state. Format 1 has none.
+	// TerraformVersion is the version that wrote the state, empty in format 1.
 	TerraformVersion string
 
 	// Serial counts the versions of a state. A file without one has 0, as in Terraform.
