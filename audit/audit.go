@@ -1,9 +1,8 @@
-// Package audit says what state exists and what is wrong with it. It reads
-// states from backends, has statefile look into them, and judges what it
-// saw: each one alone, and all of them together. It needs no Terraform, no target
-// and no permission to write, knows nothing of flags or terminals, and keeps no
-// value of a state: what it returns holds header fields, names of types, providers
-// and outputs, and counts.
+// Package audit lists existing states and finds problems in them. It reads states from
+// backends, inspects them with statefile, and judges each state on its own and all states
+// together. It needs no Terraform, no target and no write permission, and does not know
+// flags or terminals. It keeps no values of a state: it returns header fields, the names
+// of types, providers and outputs, and counts.
 package audit
 
 import (
@@ -20,63 +19,62 @@ import (
 	"tfhaul/statefile"
 )
 
-// Options say what is looked at, and how. Kinds must be set.
+// Options control what is audited, and how. Kinds must be set.
 type Options struct {
-	// Kinds are the kinds of backends that sources may be of.
+	// Kinds are the supported kinds of backends.
 	Kinds backend.Kinds
-	// Filter narrows what a search takes.
+	// Filter limits what a search returns.
 	Filter backend.Filter
-	// Parallelism is how many files of this machine are read at a time, and
-	// RemoteParallelism how many objects of servers, where waiting costs more than
-	// reading. 0 means as many as there are processors, and DefaultRemoteParallelism.
+	// Parallelism is how many local files are read at a time; 0 means the number of
+	// processors. RemoteParallelism is the same for objects on servers, where waiting
+	// takes longer than reading; 0 means DefaultRemoteParallelism.
 	Parallelism, RemoteParallelism int
-	// Large is the size in bytes from which a state is very large; 0 means
+	// Large is the size in bytes from which a state counts as very large; 0 means
 	// DefaultLarge.
 	Large int64
-	// OldestTerraform is the lowest version that the target still runs; "" means
+	// OldestTerraform is the lowest version that the target supports; "" means
 	// DefaultOldestTerraform.
 	OldestTerraform string
-	// Now is when the audit takes place, by which ages are judged; zero means the
-	// present.
+	// Now is the time from which ages are computed; zero means the current time.
 	Now time.Time
-	// Progress, if not nil, receives the numbers of files read and of all files. Calls do
-	// not overlap.
+	// Progress, if not nil, is called with the number of files read so far and in total,
+	// one call at a time.
 	Progress func(done, total int)
 }
 
-// The defaults of Options.
+// Defaults of Options.
 const (
 	DefaultRemoteParallelism = 32
-	// DefaultLarge is 16 MiB: Terraform holds a state of that size in memory several times over,
-	// and sends it whole at every apply.
+	// DefaultLarge is 16 MiB: Terraform holds several copies of a state in memory, and
+	// sends all of it with each apply.
 	DefaultLarge = 16 << 20
-	// DefaultOldestTerraform is the first version whose language and state stay
-	// compatible (https://developer.hashicorp.com/terraform/language/v1-compatibility-promises).
+	// DefaultOldestTerraform is the first version covered by Terraform's compatibility
+	// promises
+	// (https://developer.hashicorp.com/terraform/language/v1-compatibility-promises).
 	DefaultOldestTerraform = "1.0.0"
 )
 
-// An Inventory is what an audit found.
+// An Inventory is the result of an audit.
 type Inventory struct {
-	// Taken is when.
+	// Taken is when the audit ran.
 	Taken time.Time
-	// Sources are what was asked for.
+	// Sources are the sources that the user named.
 	Sources []string
-	// Snapshots are the files that were taken for states, in the order of the
-	// sources and by name within each: errored.tfstate too, backups not.
+	// Snapshots are the state files, including errored.tfstate but not backups, in the
+	// order of the sources and by name within each.
 	Snapshots []Snapshot
-	// Findings are ordered by severity, code and place.
+	// Findings are ordered by severity, code and source.
 	Findings []Finding
-	// Skipped counts what was found and not taken, by the codes of backend.Skip.
+	// Skipped counts the files that were not audited, by the codes of backend.Skip.
 	Skipped map[string]int
 }
 
-// Take takes the inventory of sources, as a user names them. Whatever is wrong with
-// a single file is a Finding. The error is one that concerns a whole source: one of
-// package backend's, or ctx's. What is returned does not depend on the order in which
-// files were read.
+// Take audits sources, given as a user types them. Problems with a single file are
+// Findings; Take returns an error only if a whole source fails or ctx ends. The result
+// does not depend on the order in which files are read.
 //
-// Memory grows with the number of states and of their resources (about a kilobyte a state
-// and 20 bytes an instance), not with their size.
+// Memory grows with the number of states and resource instances (about a kilobyte per
+// state and 20 bytes per instance), not with the size of states.
 func Take(ctx context.Context, sources []string, o Options) (*Inventory, error) {
 	o.Now = cmp.Or(o.Now, time.Now())
 	o.Large = cmp.Or(o.Large, DefaultLarge)
@@ -109,7 +107,7 @@ func Take(ctx context.Context, sources []string, o Options) (*Inventory, error) 
 	return inventory, nil
 }
 
-// Add adds findings in their places, and tells each snapshot which concern it.
+// Add inserts findings in order, and adds their codes to the snapshots concerned.
 func (i *Inventory) Add(findings []Finding) {
 	i.Findings = append(i.Findings, findings...)
 	SortFindings(i.Findings)
@@ -128,26 +126,26 @@ func (i *Inventory) Add(findings []Finding) {
 	}
 }
 
-// A taking is an inventory in the making.
+// A taking is an inventory being taken.
 type taking struct {
 	Options
-	files   []*file
-	locks   []backend.Skip // lock files that were found
-	odd     []backend.Skip // other skipped files that should be reported
-	ids     *sharedIDs
-	skipped map[string]int
+	files      []*file
+	locks      []backend.Skip // lock files found by the searches
+	noteworthy []backend.Skip // other skipped files that need a finding
+	ids        *sharedIDs
+	skipped    map[string]int
 
 	mu       sync.Mutex
 	contents map[string]*statefile.Content // by MD5; see readContents
 }
 
-// find lists what is to be read.
+// find lists the files to read.
 func (t *taking) find(ctx context.Context, sources []string) error {
 	seen, told, places := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for _, ref := range sources {
 		listing, err := t.Kinds.Find(ctx, ref, t.Filter)
 		var none *backend.NoMatchError
-		if errors.As(err, &none) && t.worthTelling(listing) {
+		if errors.As(err, &none) && t.hasFindings(listing) {
 			err = nil
 		}
 		if err != nil {
@@ -155,7 +153,7 @@ func (t *taking) find(ctx context.Context, sources []string) error {
 		}
 		found := make([]*file, 0, len(listing.States))
 		for _, object := range listing.States {
-			// A search skips errored.tfstate, but a user can name it.
+			// A search skips errored.tfstate, but the user may name it.
 			role := roleState
 			if statefile.KindOfName(object.Place().Key) == statefile.KindErrored {
 				role = roleErrored
@@ -168,7 +166,7 @@ func (t *taking) find(ctx context.Context, sources []string) error {
 			}
 			told[skip.Name] = true
 			if skip.Code == backend.SkipErrored {
-				// An audit takes what a search skips here.
+				// The audit reads errored.tfstate, which the search skips.
 				if errored := t.named(ctx, skip.Name, roleErrored); errored != nil {
 					found = append(found, errored...)
 					continue
@@ -181,7 +179,7 @@ func (t *taking) find(ctx context.Context, sources []string) error {
 			case backend.SkipLockFile:
 				t.locks = append(t.locks, skip)
 			case backend.SkipUnreadable, backend.SkipBrokenLink, backend.SkipNotRegular:
-				t.odd = append(t.odd, skip)
+				t.noteworthy = append(t.noteworthy, skip)
 			}
 		}
 		slices.SortStableFunc(found, func(a, b *file) int { return cmp.Compare(a.object.Address(), b.object.Address()) })
@@ -191,7 +189,8 @@ func (t *taking) find(ctx context.Context, sources []string) error {
 			}
 			seen[f.object.Address()] = true
 			if len(sources) > 1 {
-				// Two sources may name one directory in two ways: that makes no copies.
+				// Two sources may name one directory in two ways. Its files are not
+				// copies.
 				place := placeOf(f.object)
 				if places[place] {
 					t.skipped[backend.SkipDuplicate]++
@@ -205,7 +204,7 @@ func (t *taking) find(ctx context.Context, sources []string) error {
 	return nil
 }
 
-// placeOf returns the real location of a file, as far as it is known.
+// placeOf returns a file's real path, as far as it is known.
 func placeOf(object backend.State) string {
 	name := object.Address()
 	if !object.Traits().Local {
@@ -221,15 +220,14 @@ func placeOf(object backend.State) string {
 	return real
 }
 
-// worthTelling reports whether a search that found no state found anything worth
-// reporting.
-func (t *taking) worthTelling(listing *backend.Listing) bool {
+// hasFindings reports whether a search without results still found something to report.
+func (t *taking) hasFindings(listing *backend.Listing) bool {
 	return listing != nil && slices.ContainsFunc(listing.Skipped, func(s backend.Skip) bool {
 		return s.Code == backend.SkipErrored || s.Code == backend.SkipUnreadable
 	})
 }
 
-// named finds a file that a search has skipped. It ignores files that no longer exist.
+// named returns a file that a search skipped, or nothing if the file no longer exists.
 func (t *taking) named(ctx context.Context, name string, role role) []*file {
 	listing, err := t.Kinds.Find(ctx, name, t.Filter)
 	if err != nil || len(listing.States) != 1 {

@@ -25,7 +25,7 @@ import (
 
 var kinds = backend.Kinds{file.Kind(backend.Connection{})}
 
-// atWork is when the lock that fixtures calls held is an hour old.
+// atWork is the time at which the lock that fixtures calls held is one hour old.
 func atWork(t testing.TB) time.Time {
 	t.Helper()
 	at, err := time.Parse(time.RFC3339, fixtures.ProblemsLockedAt)
@@ -45,8 +45,8 @@ func take(t testing.TB, o audit.Options, sources ...string) *audit.Inventory {
 	return i
 }
 
-// TestEveryPlantedProblemIsFound audits a landscape of TFHAUL_LANDSCAPE states: of 400, or of a few with -short,
-// unless that says otherwise. The promise is for 10,000.
+// TestEveryPlantedProblemIsFound audits a landscape of TFHAUL_LANDSCAPE states; the
+// default is 400, or fewer with -short. The goal is 10,000.
 func TestEveryPlantedProblemIsFound(t *testing.T) {
 	n := 400
 	if testing.Short() {
@@ -89,10 +89,10 @@ func TestEveryPlantedProblemIsFound(t *testing.T) {
 			expected = expected || problems[path] == string(f.Code)
 		}
 		if f.Severity == audit.SeverityError && !expected {
-			t.Errorf("an error that was not planted: %s: %s %v", f.Code, f.Message, f.Sources)
+			t.Errorf("unexpected error: %s: %s %v", f.Code, f.Message, f.Sources)
 		}
 		if f.Message == "" || f.Advice == "" {
-			t.Errorf("%s says %q and advises %q", f.Code, f.Message, f.Advice)
+			t.Errorf("%s has message %q and advice %q", f.Code, f.Message, f.Advice)
 		}
 	}
 	for path, problem := range problems {
@@ -102,12 +102,12 @@ func TestEveryPlantedProblemIsFound(t *testing.T) {
 	}
 	summary := i.Summary()
 	if summary.States < n || summary.States != countKinds(i, "state", "errored") {
-		t.Errorf("%d states were planted and %d found", states, summary.States)
+		t.Errorf("planted %d states, found %d", states, summary.States)
 	}
 	if summary.Codes[audit.CodeTerraformVersions] != 1 {
-		t.Error("the spread over many releases of Terraform was not found")
+		t.Error("the spread over many Terraform releases was not found")
 	}
-	t.Logf("%d states, %d files with a problem, %d findings, of which %d errors: %v", summary.States, countProblems(problems), len(i.Findings), summary.Findings[audit.SeverityError], summary.Codes)
+	t.Logf("%d states, %d files with a problem, %d findings including %d errors: %v", summary.States, countProblems(problems), len(i.Findings), summary.Findings[audit.SeverityError], summary.Codes)
 }
 
 func countProblems(problems map[string]string) (n int) {
@@ -128,7 +128,7 @@ func countKinds(i *audit.Inventory, kinds ...string) (n int) {
 	return n
 }
 
-func TestSnapshotsTellWhatWasPlanted(t *testing.T) {
+func TestSnapshotsMatchWhatWasPlanted(t *testing.T) {
 	dir := t.TempDir()
 	planted, err := fixtures.Landscape(dir, 40, 3, fixtures.WithOddities())
 	if err != nil {
@@ -161,7 +161,7 @@ func TestSnapshotsTellWhatWasPlanted(t *testing.T) {
 	}
 }
 
-// What an audit returns holds no value of any state.
+// An audit's result contains no value of any state.
 func TestInventoryHoldsNoSecret(t *testing.T) {
 	dir := t.TempDir()
 	if _, err := fixtures.Landscape(dir, 30, 5, fixtures.WithProblems(), fixtures.WithOddities()); err != nil {
@@ -173,7 +173,7 @@ func TestInventoryHoldsNoSecret(t *testing.T) {
 	}
 	for n, secret := range fixtures.PlantedSecrets() {
 		if strings.Contains(string(text), secret) {
-			t.Errorf("the inventory holds planted secret number %d", n)
+			t.Errorf("the inventory contains planted secret number %d", n)
 		}
 	}
 }
@@ -188,12 +188,12 @@ func TestInventoryDoesNotDependOnTheOrderOfReading(t *testing.T) {
 	for _, parallelism := range []int{2, 16} {
 		o.Parallelism = parallelism
 		if diff := cmp.Diff(first, take(t, o, dir)); diff != "" {
-			t.Errorf("read %d at a time:\n%s", parallelism, diff)
+			t.Errorf("with parallelism %d:\n%s", parallelism, diff)
 		}
 	}
 }
 
-func TestSourcesThatOverlapAreReadOnce(t *testing.T) {
+func TestOverlappingSourcesAreReadOnce(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "a/terraform.tfstate", state(spec{lineage: "l-a"}))
 	i := take(t, audit.Options{}, dir, dir, filepath.Join(dir, "a", "terraform.tfstate"))
@@ -202,22 +202,22 @@ func TestSourcesThatOverlapAreReadOnce(t *testing.T) {
 	}
 }
 
-func TestSourceThatHoldsNothing(t *testing.T) {
+func TestEmptySource(t *testing.T) {
 	dir := t.TempDir()
 	var none *backend.NoMatchError
 	if _, err := audit.Take(t.Context(), []string{dir}, audit.Options{Kinds: kinds}); !errors.As(err, &none) {
 		t.Errorf("an empty directory: %v", err)
 	}
 	if _, err := audit.Take(t.Context(), []string{filepath.Join(dir, "absent")}, audit.Options{Kinds: kinds}); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("no directory: %v", err)
+		t.Errorf("a missing directory: %v", err)
 	}
 	write(t, dir, "errored.tfstate", state(spec{lineage: "l"}))
 	if i := take(t, audit.Options{}, dir); i.Summary().Codes[audit.CodeErrored] != 1 {
-		t.Errorf("nothing but errored.tfstate: %v", i.Findings)
+		t.Errorf("only errored.tfstate: %v", i.Findings)
 	}
 }
 
-func TestCancelledAuditEnds(t *testing.T) {
+func TestCanceledAuditEnds(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "terraform.tfstate", state(spec{}))
 	ctx, cancel := context.WithCancel(t.Context())
@@ -227,9 +227,9 @@ func TestCancelledAuditEnds(t *testing.T) {
 	}
 }
 
-func TestFileThatCannotBeReadIsAFinding(t *testing.T) {
+func TestUnreadableFileIsAFinding(t *testing.T) {
 	if runtime.GOOS == "windows" || os.Geteuid() == 0 {
-		t.Skip("everything can be read here")
+		t.Skip("this user can read everything")
 	}
 	dir := t.TempDir()
 	write(t, dir, "a.tfstate", state(spec{}))
@@ -243,7 +243,7 @@ func TestFileThatCannotBeReadIsAFinding(t *testing.T) {
 	}
 }
 
-func TestLinkToNowhereIsAFinding(t *testing.T) {
+func TestBrokenLinkIsAFinding(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "a.tfstate", state(spec{}))
 	if err := os.Symlink("absent.tfstate", filepath.Join(dir, "b.tfstate")); err != nil {
@@ -255,7 +255,7 @@ func TestLinkToNowhereIsAFinding(t *testing.T) {
 	}
 }
 
-// Memory is bounded by the number of files, not by their size.
+// Memory is limited by the number of files, not by their size.
 func TestMemoryDoesNotGrowWithTheSizeOfStates(t *testing.T) {
 	dir := t.TempDir()
 	for n := range 4 {
@@ -275,7 +275,7 @@ func TestMemoryDoesNotGrowWithTheSizeOfStates(t *testing.T) {
 	peak := uint64(0)
 	o := audit.Options{Parallelism: 1, Progress: func(int, int) { peak = max(peak, heap()) }}
 	take(t, o, dir)
-	// 4 × some 9,000 objects at 20 bytes each, in maps that double.
+	// 4 files of about 9,000 objects at 20 bytes each, in maps that double.
 	if most := uint64(12 << 20); peak > before+most {
 		t.Errorf("the heap grew by %d bytes", peak-before)
 	}
@@ -316,7 +316,7 @@ func write(t testing.TB, dir, path, text string) {
 	}
 }
 
-func TestKindsAreThoseOfPackageStatefile(t *testing.T) {
+func TestKindsMatchStatefile(t *testing.T) {
 	dir := t.TempDir()
 	for _, s := range fixtures.Samples() {
 		write(t, dir, s.Name+"/x.tfstate", string(s.Bytes()))
@@ -328,7 +328,7 @@ func TestKindsAreThoseOfPackageStatefile(t *testing.T) {
 			t.Errorf("%s is %q, not %q", s.Name, sn.Kind, s.Kind)
 		}
 		if s.Kind != "state" && sn.Code != s.Code {
-			t.Errorf("%s has the code %q, not %q", s.Name, sn.Code, s.Code)
+			t.Errorf("%s has code %q, want %q", s.Name, sn.Code, s.Code)
 		}
 	}
 }

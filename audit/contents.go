@@ -7,17 +7,18 @@ import (
 	"tfhaul/statefile"
 )
 
-var errNoContent = errors.New("one of them has changed or could not be read again")
+var errNoContent = errors.New("one of them changed or could not be read again")
 
-// readContents digests the contents of files that have one lineage and serial and different
-// bytes. That takes a second read, which almost no file needs. The error is hopeless.
+// readContents digests the contents of files that have the same lineage and serial but
+// different bytes. It reads them a second time, which very few files need. It returns
+// only hopeless errors.
 func (t *taking) readContents(ctx context.Context) error {
 	type version struct {
 		lineage string
 		serial  int64
 	}
 	first := map[version]int{}
-	distinct := map[version]map[string]int{} // of those with several, the first file of each MD5
+	distinct := map[version]map[string]int{} // for versions with several: the first file of each MD5
 	for i, f := range t.files {
 		if f.role == roleBackup || !f.IsState() || f.Lineage == "" {
 			continue
@@ -54,14 +55,14 @@ func (t *taking) readContents(ctx context.Context) error {
 	return each(ctx, remote, t.RemoteParallelism, read)
 }
 
-// readContent digests the content of a file, unless it has changed.
+// readContent digests a file's content, unless the file has changed.
 func (t *taking) readContent(ctx context.Context, f *file) error {
 	body, _, err := f.object.Open(ctx, nil)
 	if err != nil {
 		return hopeless(ctx, err)
 	}
 	content, err := statefile.ReadContent(&interruptible{ctx, body})
-	_ = body.Close() // what was read was compared with its MD5
+	_ = body.Close() // the content's MD5 was checked
 	if err != nil {
 		return hopeless(ctx, err)
 	}
@@ -73,7 +74,7 @@ func (t *taking) readContent(ctx context.Context, f *file) error {
 	return nil
 }
 
-// difference says how the contents of two files of one lineage and serial differ.
+// difference returns how two files of the same lineage and serial differ.
 func (t *taking) difference(a, b *file) (statefile.Difference, error) {
 	if a.MD5 == b.MD5 {
 		return statefile.Difference{}, nil
@@ -85,8 +86,8 @@ func (t *taking) difference(a, b *file) (statefile.Difference, error) {
 	return one.Difference(other), nil
 }
 
-// sameContent reports whether two files of one lineage and serial are known to hold the same
-// resources and outputs.
+// sameContent reports whether two files of the same lineage and serial hold the same
+// resources and outputs, as far as known.
 func (t *taking) sameContent(a, b *file) bool {
 	d, err := t.difference(a, b)
 	return err == nil && !d.State

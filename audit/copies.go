@@ -9,8 +9,8 @@ import (
 	"tfhaul/statefile"
 )
 
-// identity is what copies of one state have in common: its lineage or, without
-// one, all of its bytes.
+// identity returns what all copies of a state have in common: the lineage or, without
+// one, the bytes.
 func (f *file) identity() string {
 	if f.Lineage == "" {
 		return "md5 " + f.MD5
@@ -18,7 +18,7 @@ func (f *file) identity() string {
 	return f.Lineage
 }
 
-// copies finds states that share a lineage, and says how they stand to one another.
+// copies finds states that share a lineage, and compares them.
 func (j *judge) copies() {
 	sharing := map[string][]*file{}
 	for _, f := range j.files {
@@ -33,7 +33,7 @@ func (j *judge) copies() {
 	}
 }
 
-// copiesOf reports on the files of one lineage.
+// copiesOf reports the files of one lineage.
 func (j *judge) copiesOf(files []*file) {
 	slices.SortStableFunc(files, func(a, b *file) int {
 		return cmp.Or(cmp.Compare(b.Serial, a.Serial), cmp.Compare(a.Source, b.Source))
@@ -41,7 +41,7 @@ func (j *judge) copiesOf(files []*file) {
 	newest := files[0]
 	what := "lineage " + plainwords.Brief(newest.Lineage)
 	if newest.Lineage == "" {
-		what = "it has no lineage, and they are the same byte for byte"
+		what = "without a lineage, and identical byte for byte"
 	}
 	f := Finding{Code: CodeSharedLineage, Severity: SeverityWarning}
 	count := map[string]int{}
@@ -66,26 +66,26 @@ func (j *judge) copiesOf(files []*file) {
 	if n := count[CopyOlder]; n > 0 {
 		others += fmt.Sprintf(", %d older", n)
 		if serial, forked := j.fork(files); forked {
-			others += fmt.Sprintf(" (of them serial %d stands for different contents: what one of these holds may have been lost)", serial)
+			others += fmt.Sprintf(" (of which serial %d exists with different content: the changes in one of them may be lost)", serial)
 		}
 	}
 	if count[CopyDiverged] > 0 {
 		j.divergedCopies(&f, files, what, others)
 	} else {
 		f.Message = fmt.Sprintf("%d files are copies of one state (%s). The newest has serial %d%s.", len(files), what, newest.Serial, others)
-		f.Advice = "Move the newest alone: two workspaces would manage the same resources. Leave the others out with --exclude, or remove them."
+		f.Advice = "Move only the newest; otherwise two workspaces would manage the same resources. Leave the others out with --exclude, or remove them."
 	}
 	j.add(f)
 }
 
-// divergedCopies completes the finding about files of one lineage, of which several with the newest
-// serial have different bytes.
+// divergedCopies completes the finding for files of one lineage of which several have the
+// newest serial but different bytes.
 func (j *judge) divergedCopies(f *Finding, files []*file, what, others string) {
 	newest := files[0]
 	var differ statefile.Difference
 	var failed error
 	distinct := map[string]bool{}
-	var contents []*file // one of each
+	var contents []*file // one file for each
 	for _, c := range files {
 		if c.Serial != newest.Serial {
 			continue
@@ -98,23 +98,23 @@ func (j *judge) divergedCopies(f *Finding, files []*file, what, others string) {
 		}
 	}
 	f.Code, f.Severity = CodeDiverged, SeverityError
-	f.Advice = "Compare them with what really exists, keep the right one, and remove the others, or give each a state of its own."
+	f.Advice = "Compare them with the real infrastructure, keep the right one, and remove the others or turn them into separate states."
 	switch {
 	case differ.State:
-		f.Message = fmt.Sprintf("%d files are one state (%s) that two people wrote separately: serial %d has %d different contents%s. Nothing shows which is right.",
+		f.Message = fmt.Sprintf("%d files are one state (%s) that two people changed independently: serial %d has %d different contents%s. The files do not show which is right.",
 			len(files), what, newest.Serial, len(contents), others)
 	case failed != nil:
-		f.Message = fmt.Sprintf("%d files are one state (%s): serial %d has %d different files%s. Their contents could not be compared: %s",
+		f.Message = fmt.Sprintf("%d files are one state (%s): serial %d has %d different files%s. Their content could not be compared: %s",
 			len(files), what, newest.Serial, len(distinct), others, plainwords.Sentence(failed.Error()))
 	default:
 		f.Severity = SeverityWarning
 		f.Message = fmt.Sprintf("%d files are copies of one state (%s): the %d different files of serial %d have %s%s. No resource or output differs.",
 			len(files), what, len(distinct), newest.Serial, differ.Says(), others)
-		f.Advice = "Move one of them. Leave the others out with --exclude, or remove them: a move of one onto a workspace that holds another is refused."
+		f.Advice = "Move one of them. Leave the others out with --exclude, or remove them: moving one to a workspace that holds another is refused."
 	}
 }
 
-// fork finds the highest serial below the newest of which there are different contents:
+// fork returns the highest serial below the newest that exists with different content:
 // another user continued from an older copy.
 func (j *judge) fork(files []*file) (serial int64, forked bool) {
 	for i, f := range files[1:] {

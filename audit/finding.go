@@ -6,90 +6,90 @@ import (
 	"slices"
 )
 
-// A Severity says how much a Finding weighs.
+// A Severity is how serious a Finding is.
 type Severity string
 
-// The severities, heaviest first.
+// The severities, most serious first.
 const (
 	SeverityError   Severity = "error"   // something is lost, broken, leaked, or cannot be moved
-	SeverityWarning Severity = "warning" // someone should look before anything is moved
+	SeverityWarning Severity = "warning" // check before moving anything
 	SeverityInfo    Severity = "info"    // good to know
 )
 
-// Severities are all of them, heaviest first.
+// Severities lists all severities, most serious first.
 var Severities = []Severity{SeverityError, SeverityWarning, SeverityInfo}
 
-// AtLeast reports whether s weighs as much as t or more.
+// AtLeast reports whether s is at least as serious as t.
 func (s Severity) AtLeast(t Severity) bool {
 	return slices.Index(Severities, s) <= slices.Index(Severities, t)
 }
 
-// A Code names a kind of Finding. Scripts depend on it.
+// A Code is a kind of Finding. Scripts depend on it.
 type Code string
 
 // The codes. docs/audit.md describes each.
 const (
-	CodeUnreadable        Code = "unreadable"         // could not be read
+	CodeUnreadable        Code = "unreadable"         // cannot be read
 	CodeEncrypted         Code = "encrypted"          // encrypted
-	CodeInvalid           Code = "invalid"            // damaged, half-written, or not as Terraform writes it
-	CodeTooNewFormat      Code = "too-new-format"     // of a format of the future
-	CodeNotState          Code = "not-state"          // named like a state and none
-	CodeErrored           Code = "errored"            // errored.tfstate: the result of an apply that was never stored
+	CodeInvalid           Code = "invalid"            // damaged, incomplete, or rejected by Terraform
+	CodeTooNewFormat      Code = "too-new-format"     // format newer than supported
+	CodeNotState          Code = "not-state"          // named like a state but not one
+	CodeErrored           Code = "errored"            // errored.tfstate: the result of an apply that was not saved
 	CodeBackupNewer       Code = "backup-newer"       // the backup has a higher serial than its state
-	CodeDiverged          Code = "diverged"           // one lineage and serial, different bytes
+	CodeDiverged          Code = "diverged"           // same lineage and serial, different bytes
 	CodeSharedLineage     Code = "shared-lineage"     // copies of one state
-	CodeSharedResource    Code = "shared-resource"    // one object in two states
-	CodeStaleDigest       Code = "stale-digest"       // the DynamoDB digest is not the state's
-	CodePlainSecret       Code = "plain-secret"       // an output that looks like a secret and is not sensitive
-	CodeUnusable          Code = "unusable"           // Terraform reads it and cannot use it
+	CodeSharedResource    Code = "shared-resource"    // the same object in two states
+	CodeStaleDigest       Code = "stale-digest"       // the DynamoDB digest does not match the state
+	CodePlainSecret       Code = "plain-secret"       // an output that looks like a secret but is not sensitive
+	CodeUnusable          Code = "unusable"           // Terraform reads it but cannot use it
 	CodeUnusableProvider  Code = "unusable-provider"  // a provider that the target cannot install
-	CodeLegacyProvider    Code = "legacy-provider"    // a provider without a namespace, of Terraform 0.13 or older
-	CodeOpenTofuProvider  Code = "opentofu-provider"  // a provider address of OpenTofu's registry
-	CodeLocked            Code = "locked"             // someone is using it
-	CodeStaleLock         Code = "stale-lock"         // locked for so long that no one is using it any more
+	CodeLegacyProvider    Code = "legacy-provider"    // a provider without a namespace, from Terraform 0.13 or older
+	CodeOpenTofuProvider  Code = "opentofu-provider"  // a provider address in OpenTofu's registry
+	CodeLocked            Code = "locked"             // locked at the source
+	CodeStaleLock         Code = "stale-lock"         // locked for so long that the lock was probably left behind
 	CodeOrphanedLock      Code = "orphaned-lock"      // a lock without a state
-	CodeChanged           Code = "changed"            // written while it was read
+	CodeChanged           Code = "changed"            // written while it was being read
 	CodeVeryLarge         Code = "very-large"         // very large
 	CodeLegacyFormat      Code = "legacy-format"      // format 1, 2 or 3
-	CodeOldTerraform      Code = "old-terraform"      // written by a Terraform that the target does not run
-	CodeTerraformVersions Code = "terraform-versions" // many releases of Terraform side by side
-	CodeEmpty             Code = "empty"              // nothing in it
+	CodeOldTerraform      Code = "old-terraform"      // written by a Terraform that the target does not support
+	CodeTerraformVersions Code = "terraform-versions" // written by many Terraform releases
+	CodeEmpty             Code = "empty"              // no resources and no outputs
 	CodeDeposed           Code = "deposed"            // replaced objects that still exist
 	CodeTainted           Code = "tainted"            // objects that will be replaced
 	CodeFailedChecks      Code = "failed-checks"      // checks that did not pass
-	CodeNoLineage         Code = "no-lineage"         // without the identity that protects it
+	CodeNoLineage         Code = "no-lineage"         // no lineage
 )
 
-// A Finding is something that is wrong with a state, or with several together, or
-// at least good to know.
+// A Finding is a problem, or something worth knowing, about one or more states.
 type Finding struct {
 	Code     Code     `json:"code"`
 	Severity Severity `json:"severity"`
-	// Message says what it is and Advice what to do, in sentences for a person. Advice is
-	// empty where Message says that, too.
+	// Message describes the problem and Advice what to do, in sentences. Advice is empty
+	// if Message says it already.
 	Message string `json:"message"`
 	Advice  string `json:"advice"`
-	// Sources are the files that it concerns, the one to look at first first. It is empty
-	// for a finding about everything.
+	// Sources are the files concerned, the most important first. A finding about all
+	// states has none.
 	Sources []string `json:"sources"`
-	// ComparedWith are states that the sources were compared with, and that are as they should be.
+	// ComparedWith are states that the sources were compared with, and that have no
+	// problem themselves.
 	ComparedWith []string `json:"compared_with,omitempty"`
-	// Copies tell how copies of one state stand to one another.
+	// Copies describe how copies of one state compare.
 	Copies []Copy `json:"copies,omitempty"`
 }
 
-// A Copy is one of several files with one lineage.
+// A Copy is one of several files with the same lineage.
 type Copy struct {
 	Source string `json:"source"`
 	Serial int64  `json:"serial"`
 	MD5    string `json:"md5"`
-	// Relation is how it stands to the newest: "newest", "identical", "older" or
+	// Relation compares it with the newest copy: "newest", "identical", "older" or
 	// "diverged".
 	Relation string `json:"relation"`
 }
 
-// CopyStanding says how the copy in a finding's nth source stands to the newest; "" where the
-// finding is not about copies.
+// CopyStanding returns how the copy in the finding's nth source compares with the newest,
+// or "" if the finding is not about copies.
 func (f Finding) CopyStanding(n int) string {
 	if n >= len(f.Copies) {
 		return ""
@@ -97,10 +97,10 @@ func (f Finding) CopyStanding(n int) string {
 	return fmt.Sprintf("serial %d, %s", f.Copies[n].Serial, f.Copies[n].Relation)
 }
 
-// Compared stands behind the names in ComparedWith.
+// Compared is shown after the names in ComparedWith.
 const Compared = "compared with this"
 
-// The relations of copies.
+// Relations of copies.
 const (
 	CopyNewest    = "newest"
 	CopyIdentical = "identical" // to the newest
@@ -108,7 +108,7 @@ const (
 	CopyOlder     = "older"
 )
 
-// SortFindings orders findings by severity, code and place.
+// SortFindings orders findings by severity, code and source.
 func SortFindings(findings []Finding) {
 	slices.SortStableFunc(findings, func(a, b Finding) int {
 		return cmp.Or(

@@ -13,7 +13,7 @@ import (
 	"tfhaul/backend"
 )
 
-// instance is a resource of type kind with one object.
+// instance returns a resource of type kind with one object.
 func instance(provider, kind, id string) string {
 	return fmt.Sprintf(`{"mode": "managed", "type": %q, "name": "x", "provider": %q, "instances": [{"attributes": {"id": %q}}]}`,
 		kind, `provider["`+provider+`"]`, id)
@@ -21,7 +21,7 @@ func instance(provider, kind, id string) string {
 
 const aws = "registry.terraform.io/hashicorp/aws"
 
-// inStates are so many states of different lineages with the same resources.
+// inStates returns n states with different lineages and the same resources.
 func inStates(n int, resources string) map[string]string {
 	files := map[string]string{}
 	for i := range n {
@@ -41,48 +41,48 @@ func TestFindings(t *testing.T) {
 	tests := []struct {
 		name  string
 		files map[string]string
-		// want are "severity code" with the files concerned behind them, of all findings.
+		// want lists all findings as "severity code" followed by the files concerned.
 		want []string
-		says string // one of the messages, or what to do, holds this
+		says string // a part of one of the messages or pieces of advice
 	}{
-		{"a sound state", map[string]string{"a.tfstate": state(spec{lineage: "l"})}, nil, ""},
+		{"a healthy state", map[string]string{"a.tfstate": state(spec{lineage: "l"})}, nil, ""},
 		{"errored.tfstate that is newer", map[string]string{
 			"terraform.tfstate": state(spec{lineage: "l", serial: 4}), "errored.tfstate": state(spec{lineage: "l", serial: 5})},
-			[]string{"error errored errored.tfstate"}, "its serial is 5, and the stored state's 4"},
+			[]string{"error errored errored.tfstate"}, "its serial is 5, and the stored state's serial is 4"},
 		{"errored.tfstate that was left behind", map[string]string{
 			"terraform.tfstate": state(spec{lineage: "l", serial: 6}), "errored.tfstate": state(spec{lineage: "l", serial: 5})},
-			[]string{"error errored errored.tfstate"}, "has reached 6 without it"},
+			[]string{"error errored errored.tfstate"}, "has reached serial 6 without it"},
 		{"errored.tfstate that was pushed", map[string]string{
 			"terraform.tfstate": state(spec{lineage: "l", serial: 5}), "errored.tfstate": state(spec{lineage: "l", serial: 5})},
-			[]string{"info errored errored.tfstate"}, "same bytes have been stored"},
+			[]string{"info errored errored.tfstate"}, "same bytes have been stored since then"},
 		{"errored.tfstate that was pushed, beside copies", map[string]string{
 			"half/errored.tfstate": state(spec{lineage: "l", serial: 5}), "net/terraform.tfstate": state(spec{lineage: "l", serial: 5}),
 			"a/terraform.tfstate": state(spec{lineage: "l", serial: 5, outputs: someOutput}), "old/terraform.tfstate": state(spec{lineage: "l", serial: 2})},
 			[]string{"error diverged a/terraform.tfstate net/terraform.tfstate old/terraform.tfstate", "info errored half/errored.tfstate"}, filepath.FromSlash("half/errored.tfstate can be removed.")},
 		{"errored.tfstate alone", map[string]string{"errored.tfstate": state(spec{lineage: "l", serial: 5})},
-			[]string{"error errored errored.tfstate"}, "no state of its lineage was found"},
+			[]string{"error errored errored.tfstate"}, "no state with its lineage was found"},
 		{"a backup that is newer", map[string]string{
 			"terraform.tfstate": state(spec{lineage: "l", serial: 4}), "terraform.tfstate.backup": state(spec{lineage: "l", serial: 5})},
-			[]string{"error backup-newer terraform.tfstate terraform.tfstate.backup"}, "serial 5, which is newer than the state's, 4"},
+			[]string{"error backup-newer terraform.tfstate terraform.tfstate.backup"}, "serial 5, newer than the state's serial 4"},
 		{"a backup of a state command that is newer", map[string]string{
 			"terraform.tfstate": state(spec{lineage: "l", serial: 4}), "terraform.tfstate.1712345678.backup": state(spec{lineage: "l", serial: 5})},
 			[]string{"error backup-newer terraform.tfstate terraform.tfstate.1712345678.backup"}, ""},
 		{"a large backup that is newer", map[string]string{
 			"terraform.tfstate": state(spec{lineage: "l", serial: 4}), "terraform.tfstate.backup": state(spec{lineage: "l", serial: 5, outputs: `"x": {"value": "` + strings.Repeat("x", 200_000) + `", "type": "string"}`})},
 			[]string{"error backup-newer terraform.tfstate terraform.tfstate.backup"}, ""},
-		{"a backup as it should be", map[string]string{
+		{"a backup in order", map[string]string{
 			"terraform.tfstate": state(spec{lineage: "l", serial: 5}), "terraform.tfstate.backup": state(spec{lineage: "l", serial: 4})}, nil, ""},
 		{"a backup of another state", map[string]string{
 			"terraform.tfstate": state(spec{lineage: "l", serial: 4}), "terraform.tfstate.backup": state(spec{lineage: "m", serial: 9})}, nil, ""},
 		{"half a state, and a backup", map[string]string{
 			"terraform.tfstate": state(spec{lineage: "l", serial: 5})[:30], "terraform.tfstate.backup": state(spec{lineage: "l", serial: 4}), "terraform.tfstate.1712345678.backup": state(spec{lineage: "l", serial: 3})},
-			[]string{"error invalid terraform.tfstate"}, "The backup beside it (terraform.tfstate.backup) has serial 4."},
-		{"a file without a byte, and a backup", map[string]string{
+			[]string{"error invalid terraform.tfstate"}, "The backup next to it (terraform.tfstate.backup) has serial 4."},
+		{"an empty file, and a backup", map[string]string{
 			"terraform.tfstate": "", "terraform.tfstate.backup": state(spec{lineage: "l", serial: 4})},
-			[]string{"warning empty terraform.tfstate"}, "the backup beside it (terraform.tfstate.backup) has serial 4."},
+			[]string{"warning empty terraform.tfstate"}, "the backup next to it (terraform.tfstate.backup) has serial 4."},
 		{"an empty state, and a full backup", map[string]string{
 			"terraform.tfstate": state(spec{lineage: "l", serial: 5, empty: true}), "terraform.tfstate.backup": state(spec{lineage: "l", serial: 4})},
-			[]string{"info empty terraform.tfstate"}, "The backup beside it (terraform.tfstate.backup) has serial 4 and is not empty."},
+			[]string{"info empty terraform.tfstate"}, "The backup next to it (terraform.tfstate.backup) has serial 4 and is not empty."},
 		{"an empty state, and a large backup", map[string]string{
 			"terraform.tfstate":        state(spec{lineage: "l", serial: 5, empty: true}),
 			"terraform.tfstate.backup": state(spec{lineage: "l", serial: 4, outputs: `"x": {"value": "` + strings.Repeat("x", 200_000) + `", "type": "string"}`})},
@@ -91,11 +91,11 @@ func TestFindings(t *testing.T) {
 			"terraform.tfstate":                   state(spec{lineage: "l", serial: 5, empty: true}),
 			"terraform.tfstate.backup":            state(spec{lineage: "l", serial: 4, empty: true}),
 			"terraform.tfstate.1712345678.backup": state(spec{lineage: "l", serial: 3})},
-			[]string{"info empty terraform.tfstate"}, "The backup beside it (terraform.tfstate.1712345678.backup) has serial 3 and is not empty."},
+			[]string{"info empty terraform.tfstate"}, "The backup next to it (terraform.tfstate.1712345678.backup) has serial 3 and is not empty."},
 		{"an empty state, and an empty backup", map[string]string{
 			"terraform.tfstate": state(spec{lineage: "l", serial: 5, empty: true}), "terraform.tfstate.backup": state(spec{lineage: "l", serial: 4, empty: true})},
 			[]string{"info empty terraform.tfstate"}, `delete it with "terraform workspace delete"`},
-		{"half a state, and a backup of no use", map[string]string{
+		{"half a state, and an unusable backup", map[string]string{
 			"terraform.tfstate": state(spec{lineage: "l", serial: 5})[:30], "terraform.tfstate.backup": "?"},
 			[]string{"error invalid terraform.tfstate"}, "an earlier version in its backend."},
 		{"copies", map[string]string{
@@ -103,22 +103,22 @@ func TestFindings(t *testing.T) {
 			[]string{"warning shared-lineage a.tfstate b.tfstate c.tfstate"}, "newest has serial 5, 1 identical to it, 1 older"},
 		{"copies that diverged", map[string]string{
 			"a.tfstate": state(spec{lineage: "l", serial: 5}), "b.tfstate": state(spec{lineage: "l", serial: 5, outputs: someOutput})},
-			[]string{"error diverged a.tfstate b.tfstate"}, "that two people wrote separately: serial 5 has 2 different contents. Nothing shows which is right."},
+			[]string{"error diverged a.tfstate b.tfstate"}, "that two people changed independently: serial 5 has 2 different contents. The files do not show which is right."},
 		{"copies in different formatting", map[string]string{
 			"a.tfstate": state(spec{lineage: "l", serial: 5}), "b.tfstate": strings.ReplaceAll(state(spec{lineage: "l", serial: 5}), ", ", ",\r\n\t")},
 			[]string{"warning diverged a.tfstate b.tfstate"}, "2 files are copies of one state (lineage l): the 2 different files of serial 5 have the same content in different formatting. No resource or output differs."},
 		{"copies by two versions of Terraform", map[string]string{
 			"a.tfstate": state(spec{lineage: "l", serial: 5}), "b.tfstate": state(spec{lineage: "l", serial: 5, version: "1.11.3"}), "c.tfstate": state(spec{lineage: "l", serial: 3})},
 			[]string{"warning diverged a.tfstate b.tfstate c.tfstate"}, "have the same content; only terraform_version differs, 1 older. No resource"},
-		{"copies of which one is only formatted and one diverged", map[string]string{
+		{"copies of which one is reformatted and one diverged", map[string]string{
 			"a.tfstate": state(spec{lineage: "l", serial: 5}), "b.tfstate": state(spec{lineage: "l", serial: 5}) + "\n", "c.tfstate": state(spec{lineage: "l", serial: 5, outputs: someOutput})},
-			[]string{"error diverged a.tfstate b.tfstate c.tfstate"}, "two people wrote separately: serial 5 has 2 different contents"},
-		{"errored.tfstate that was pushed and formatted", map[string]string{
+			[]string{"error diverged a.tfstate b.tfstate c.tfstate"}, "two people changed independently: serial 5 has 2 different contents"},
+		{"errored.tfstate that was pushed and reformatted", map[string]string{
 			"terraform.tfstate": state(spec{lineage: "l", serial: 5}) + "\n", "errored.tfstate": state(spec{lineage: "l", serial: 5})},
-			[]string{"info errored errored.tfstate"}, "The stored state has its serial, 5, and the same content in different formatting."},
-		{"errored.tfstate that was overtaken under its serial", map[string]string{
+			[]string{"info errored errored.tfstate"}, "The stored state has the same serial, 5, and the same content in different formatting."},
+		{"errored.tfstate overtaken at the same serial", map[string]string{
 			"terraform.tfstate": state(spec{lineage: "l", serial: 5, outputs: someOutput}), "errored.tfstate": state(spec{lineage: "l", serial: 5})},
-			[]string{"error errored errored.tfstate"}, "has reached 5 without it"},
+			[]string{"error errored errored.tfstate"}, "has reached serial 5 without it"},
 		{"one object in two states", map[string]string{
 			"a.tfstate": state(spec{lineage: "l", resources: instance(aws, "aws_instance", "i-0123456789abcdef0")}),
 			"b.tfstate": state(spec{lineage: "m", resources: instance(aws, "aws_instance", "i-0123456789abcdef0")})},
@@ -140,18 +140,18 @@ func TestFindings(t *testing.T) {
 		{"one key in two buckets", inStates(2, instance(aws, "aws_s3_bucket_object", "index.html")+","+instance(aws, "aws_s3_object", "index.html")),
 			[]string{"warning shared-resource s1.tfstate s2.tfstate"}, ""},
 		{"a default object that two states adopt", inStates(2, instance(aws, "aws_default_vpc", "vpc-0123456789abcdef0")),
-			[]string{"warning shared-resource s1.tfstate s2.tfstate"}, `"terraform state rm": this destroys nothing.`},
+			[]string{"warning shared-resource s1.tfstate s2.tfstate"}, `"terraform state rm", which destroys nothing.`},
 		{"objects of four types in two states", map[string]string{
 			"a.tfstate": state(spec{lineage: "l", resources: instance(aws, "aws_a", "x") + "," + instance(aws, "aws_b", "x") + "," + instance(aws, "aws_c", "x") + "," + instance(aws, "aws_d", "x")}),
 			"b.tfstate": state(spec{lineage: "m", resources: instance(aws, "aws_a", "x") + "," + instance(aws, "aws_b", "x") + "," + instance(aws, "aws_c", "x") + "," + instance(aws, "aws_d", "x")})},
 			[]string{"warning shared-resource a.tfstate b.tfstate"}, "1 aws_a, 1 aws_b, 1 aws_c, 1 aws_d."},
-		{"one id of two types", map[string]string{
+		{"one ID of two types", map[string]string{
 			"a.tfstate": state(spec{lineage: "l", resources: instance(aws, "aws_s3_bucket", "acme-logs-0123456789abc")}),
 			"b.tfstate": state(spec{lineage: "m", resources: instance(aws, "aws_s3_bucket_policy", "acme-logs-0123456789abc")})}, nil, ""},
-		{"ids that mean nothing", map[string]string{
+		{"IDs that mean nothing", map[string]string{
 			"a.tfstate": state(spec{lineage: "l", resources: instance("registry.terraform.io/hashicorp/random", "random_password", "none")}),
 			"b.tfstate": state(spec{lineage: "m", resources: instance("registry.terraform.io/hashicorp/random", "random_password", "none")})}, nil, ""},
-		{"ids that stand for no id", map[string]string{
+		{"IDs that stand for no ID", map[string]string{
 			"a.tfstate": state(spec{lineage: "l", resources: instance("registry.terraform.io/acme/x", "x_setting", "none")}),
 			"b.tfstate": state(spec{lineage: "m", resources: instance("registry.terraform.io/acme/x", "x_setting", "none")})}, nil, ""},
 		{"one account's number, under which every region has a setting", map[string]string{
@@ -173,10 +173,10 @@ func TestFindings(t *testing.T) {
 		{"copies of a state without lineage", map[string]string{
 			"a.tfstate": state(spec{resources: instance(aws, "aws_vpc", "vpc-0123456789abcdef0")}),
 			"b.tfstate": state(spec{resources: instance(aws, "aws_vpc", "vpc-0123456789abcdef0")})},
-			[]string{"warning shared-lineage a.tfstate b.tfstate", "info no-lineage a.tfstate", "info no-lineage b.tfstate"}, "the same byte for byte"},
+			[]string{"warning shared-lineage a.tfstate b.tfstate", "info no-lineage a.tfstate", "info no-lineage b.tfstate"}, "identical byte for byte"},
 		{"older copies that diverged", map[string]string{
 			"a.tfstate": state(spec{lineage: "l", serial: 9}), "b.tfstate": state(spec{lineage: "l", serial: 7}), "c.tfstate": state(spec{lineage: "l", serial: 7, outputs: someOutput})},
-			[]string{"warning shared-lineage a.tfstate b.tfstate c.tfstate"}, "2 older (of them serial 7 stands for different contents"},
+			[]string{"warning shared-lineage a.tfstate b.tfstate c.tfstate"}, "2 older (of which serial 7 exists with different content"},
 		{"older copies in different formatting", map[string]string{
 			"a.tfstate": state(spec{lineage: "l", serial: 9}), "b.tfstate": state(spec{lineage: "l", serial: 7}), "c.tfstate": state(spec{lineage: "l", serial: 7}) + "\n"},
 			[]string{"warning shared-lineage a.tfstate b.tfstate c.tfstate"}, "The newest has serial 9, 2 older."},
@@ -199,7 +199,7 @@ func TestFindings(t *testing.T) {
 		{"a local mirror beside a resource that Terraform drops", map[string]string{
 			"a.tfstate": state(spec{lineage: "l", resources: instance("?", "aws_vpc", "vpc-0123456789abcdef0") + "," + instance("terraform.local/acme/internal", "internal_thing", "1")})},
 			[]string{"error unusable a.tfstate", "error unusable-provider a.tfstate"}, "the command would lose them."},
-		{"copies share their objects, of course", map[string]string{
+		{"copies naturally share their objects", map[string]string{
 			"a.tfstate": state(spec{lineage: "l", resources: instance(aws, "aws_vpc", "vpc-0123456789abcdef0")}),
 			"b.tfstate": state(spec{lineage: "l", resources: instance(aws, "aws_vpc", "vpc-0123456789abcdef0")})},
 			[]string{"warning shared-lineage a.tfstate b.tfstate"}, ""},
@@ -207,27 +207,27 @@ func TestFindings(t *testing.T) {
 			outputs: `"url": {"value": "https://bob:hunter2hunter2@example.com", "type": "string"}, "db_password": {"value": "x", "type": "string"},
 				"token": {"value": "x", "type": "string", "sensitive": true}, "password_policy": {"value": "x", "type": "string"}, "secret_count": {"value": 3, "type": "number"}`})},
 			[]string{"error plain-secret a.tfstate", "warning plain-secret a.tfstate"}, "(password in a URL): url."},
-		{"outputs named like secrets that hold nothing", map[string]string{"a.tfstate": state(spec{lineage: "l",
+		{"empty outputs named like secrets", map[string]string{"a.tfstate": state(spec{lineage: "l",
 			outputs: `"password": {"value": "", "type": "string"}, "secret_key": {"value": null, "type": "string"}, "tokens": {"value": [], "type": ["list","string"]},
 				"passwords": {"value": {}, "type": ["map","string"]}`})}, nil, ""},
 		{"a provider of a local mirror", map[string]string{"a.tfstate": state(spec{lineage: "l", resources: instance("terraform.local/acme/internal", "internal_thing", "1")})},
 			[]string{"error unusable-provider a.tfstate"}, "terraform.local/acme/internal"},
-		{"a private registry is no local mirror", map[string]string{"a.tfstate": state(spec{lineage: "l", resources: instance("tfe.acme.net/acme/internal", "internal_thing", "1")})}, nil, ""},
-		{"a lock that somebody holds", map[string]string{"a.tfstate": state(spec{lineage: "l"}), ".a.tfstate.lock.info": fmt.Sprintf(lock, "2025-04-01T09:30:00Z")},
+		{"a private registry is not a local mirror", map[string]string{"a.tfstate": state(spec{lineage: "l", resources: instance("tfe.acme.net/acme/internal", "internal_thing", "1")})}, nil, ""},
+		{"a held lock", map[string]string{"a.tfstate": state(spec{lineage: "l"}), ".a.tfstate.lock.info": fmt.Sprintf(lock, "2025-04-01T09:30:00Z")},
 			[]string{"warning locked a.tfstate"}, "by ana@build (OperationTypeApply) since 2025-04-01T09:30:00Z; the lock's ID is lock-1."},
 		{"a lock that was left behind", map[string]string{"a.tfstate": state(spec{lineage: "l"}), ".a.tfstate.lock.info": fmt.Sprintf(lock, "2025-03-01T09:30:00Z")},
 			[]string{"warning stale-lock a.tfstate"}, "which is 31 days"},
-		{"a source that tfhaul froze", map[string]string{"a.tfstate": state(spec{lineage: "l"}),
+		{"a source frozen by tfhaul", map[string]string{"a.tfstate": state(spec{lineage: "l"}),
 			".a.tfstate.lock.info": `{"ID": "lock-1", "Operation": "OperationTypeMigrate", "Info": "tfhaul moves this state to app.terraform.io/acme/net (haul h-7)", "Created": "2025-03-01T09:30:00Z"}`},
 			[]string{"info locked a.tfstate"}, "frozen by tfhaul since 2025-03-01T09:30:00Z: haul h-7 moved this state to app.terraform.io/acme/net, or is moving it now. " +
-				"Work with that workspace. If the haul was cut off, resume it. To use the source again, lift the lock: remove "},
+				"Use that workspace. If the haul was interrupted, resume it. To use the source again, remove the lock: remove "},
 		{"the description of a local lock, which terraform force-unlock does not remove", map[string]string{"a.tfstate": state(spec{lineage: "l"}), ".a.tfstate.lock.info": fmt.Sprintf(lock, "2025-04-01T09:30:00Z")},
 			[]string{"warning locked a.tfstate"}, ".a.tfstate.lock.info."},
-		{"a lock that cannot be understood", map[string]string{"a.tfstate": state(spec{lineage: "l"}), ".a.tfstate.lock.info": "?"},
+		{"an unreadable lock", map[string]string{"a.tfstate": state(spec{lineage: "l"}), ".a.tfstate.lock.info": "?"},
 			[]string{"warning locked a.tfstate"}, ""},
 		{"a lock without a state", map[string]string{"a.tfstate": state(spec{lineage: "l"}), "b.tfstate.tflock": "{}", ".c.tfstate.lock.info": "{}"},
 			[]string{"warning orphaned-lock .c.tfstate.lock.info", "warning orphaned-lock b.tfstate.tflock"}, ""},
-		{"a lock of a state that was not asked for", map[string]string{"a.tfstate": state(spec{lineage: "l"}), "b.state": "", "b.state.tflock": "{}"}, nil, ""},
+		{"a lock of a state outside the sources", map[string]string{"a.tfstate": state(spec{lineage: "l"}), "b.state": "", "b.state.tflock": "{}"}, nil, ""},
 		{"no lineage", map[string]string{"a.tfstate": state(spec{})}, []string{"info no-lineage a.tfstate"}, ""},
 		{"an old Terraform", map[string]string{"a.tfstate": state(spec{lineage: "l", version: "0.12.31"})}, []string{"warning old-terraform a.tfstate"}, "written by Terraform 0.12.31"},
 		{"a pre-release of the oldest Terraform", map[string]string{"a.tfstate": state(spec{lineage: "l", version: "1.0.0-rc1"})}, nil, ""},
@@ -259,14 +259,14 @@ func TestFindings(t *testing.T) {
 				t.Errorf("found %q\nwant  %q", got, test.want)
 			}
 			if all := strings.Join(messages, "\n"); !strings.Contains(all, test.says) {
-				t.Errorf("nothing says %q:\n%s", test.says, all)
+				t.Errorf("no message contains %q:\n%s", test.says, all)
 			}
 		})
 	}
 }
 
-// TestSkippedLeavesOutWhatIsAudited: the audit reads the errored.tfstate that a search skips.
-func TestSkippedLeavesOutWhatIsAudited(t *testing.T) {
+// The audit reads the errored.tfstate that a search skips.
+func TestSkippedExcludesAuditedFiles(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "terraform.tfstate", state(spec{lineage: "l", serial: 4}))
 	write(t, dir, "errored.tfstate", state(spec{lineage: "l", serial: 5}))
@@ -277,9 +277,8 @@ func TestSkippedLeavesOutWhatIsAudited(t *testing.T) {
 	}
 }
 
-// TestOneDirectoryNamedTwiceMakesNoCopies names a directory by itself, from elsewhere, and
-// through a link.
-func TestOneDirectoryNamedTwiceMakesNoCopies(t *testing.T) {
+// One directory is named directly, from elsewhere, and through a link.
+func TestOneDirectoryNamedTwiceHasNoCopies(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "here/terraform.tfstate", state(spec{lineage: "l", resources: instance(aws, "aws_vpc", "vpc-0123456789abcdef0")}))
 	link := filepath.Join(dir, "link")
@@ -293,7 +292,7 @@ func TestOneDirectoryNamedTwiceMakesNoCopies(t *testing.T) {
 	}
 }
 
-func TestWhatWasNotReadIsToldInASentence(t *testing.T) {
+func TestUnreadablePathsAreReportedInSentences(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "a.tfstate", state(spec{lineage: "l"}))
 	closed := filepath.Join(dir, "closed")
@@ -305,7 +304,7 @@ func TestWhatWasNotReadIsToldInASentence(t *testing.T) {
 	}
 	i := take(t, audit.Options{Now: atWork(t)}, dir)
 	want := []string{"This is a broken symbolic link: no such file or directory."}
-	if os.Geteuid() > 0 { // root may read everything
+	if os.Geteuid() > 0 { // root can read everything
 		want = append([]string{"This directory was not searched: permission denied."}, want...)
 	}
 	var got []string
@@ -317,9 +316,8 @@ func TestWhatWasNotReadIsToldInASentence(t *testing.T) {
 	}
 }
 
-// TestNamesWithoutEndDoNotFillMessages checks names that an attacker may write into a state to bury
-// the rest.
-func TestNamesWithoutEndDoNotFillMessages(t *testing.T) {
+// A state may contain very long names that would bury the rest of a message.
+func TestLongNamesAreShortened(t *testing.T) {
 	long := strings.Repeat("é", 10_000)
 	dir := t.TempDir()
 	for _, name := range []string{"a", "b"} {
@@ -347,7 +345,7 @@ func TestVeryLargeStates(t *testing.T) {
 	}
 }
 
-func TestSnapshotsKnowTheirFindings(t *testing.T) {
+func TestSnapshotsListTheirFindings(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "a.tfstate", state(spec{lineage: "l", version: "0.13.0", outputs: `"token": {"value": "x", "type": "string"}`}))
 	i := take(t, audit.Options{}, dir)
@@ -357,8 +355,8 @@ func TestSnapshotsKnowTheirFindings(t *testing.T) {
 	}
 }
 
-// TestErroredNamesOnlyItself keeps the states that errored.tfstate was compared with out of the
-// finding: its advice must not seem to be about them.
+// errored.tfstate's finding does not list the states that it was compared with as
+// sources: its advice must not seem to be about them.
 func TestErroredNamesOnlyItself(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "half/errored.tfstate", state(spec{lineage: "l", serial: 7}))

@@ -14,12 +14,12 @@ import (
 	"tfhaul/plainwords"
 )
 
-// A judge turns what was read into findings.
+// A judge derives findings from what was read.
 type judge struct {
 	*taking
 	findings []Finding
 	byName   map[string]*file
-	backups  map[string][]*file // by the name of their state
+	backups  map[string][]*file // by the name of the state
 	versions map[string]*version.Version
 }
 
@@ -34,7 +34,7 @@ func newJudge(t *taking) *judge {
 	return j
 }
 
-// all finds all there is to find.
+// all makes all findings.
 func (j *judge) all(ctx context.Context) {
 	for _, f := range j.files {
 		j.one(f)
@@ -43,7 +43,7 @@ func (j *judge) all(ctx context.Context) {
 	j.sharedResources()
 	j.terraformVersions()
 	j.orphanedLocks(ctx)
-	for _, skip := range j.odd {
+	for _, skip := range j.noteworthy {
 		severity := SeverityWarning
 		if skip.Code == backend.SkipUnreadable {
 			severity = SeverityError
@@ -56,7 +56,7 @@ func (j *judge) all(ctx context.Context) {
 // add takes a finding.
 func (j *judge) add(f Finding) { j.findings = append(j.findings, f) }
 
-// one judges a file by itself, or by the files next to it.
+// one judges a file by itself and by the files next to it.
 func (j *judge) one(f *file) {
 	if f.role == roleBackup {
 		j.backup(f)
@@ -77,7 +77,7 @@ func (j *judge) one(f *file) {
 	j.lock(f)
 	j.digestOf(f)
 	if f.changed != nil {
-		j.about(f, CodeChanged, SeverityWarning, "The state was written while it was read.", "Somebody works with it: audit it again when they are done.")
+		j.about(f, CodeChanged, SeverityWarning, "The state changed while it was being read.", "It is in use. Run the audit again later.")
 	}
 }
 
@@ -86,9 +86,9 @@ func (j *judge) about(f *file, code Code, severity Severity, message, advice str
 	j.add(Finding{Code: code, Severity: severity, Message: message, Advice: advice, Sources: []string{f.Source}})
 }
 
-// refused reports a file that cannot be moved as a state.
+// refused reports a file that is not a state that can be moved.
 func (j *judge) refused(f *file) {
-	// An Error's text is what it is, and what to do.
+	// An Error's text consists of the description and the advice.
 	what, advice, _ := strings.Cut(f.refusal.Error(), "; ")
 	code, severity := CodeInvalid, SeverityError
 	switch f.refusal.Code() {
@@ -105,9 +105,9 @@ func (j *judge) refused(f *file) {
 	if b := j.newestBackup(f); b != nil {
 		switch code {
 		case CodeInvalid:
-			advice += fmt.Sprintf(" The backup beside it (%s) has serial %d.", baseName(b.Source), b.Serial)
+			advice += fmt.Sprintf(" The backup next to it (%s) has serial %d.", baseName(b.Source), b.Serial)
 		case CodeEmpty:
-			advice += fmt.Sprintf(` "terraform init -migrate-state" leaves such files. If it did not, something was lost: the backup beside it (%s) has serial %d.`, baseName(b.Source), b.Serial)
+			advice += fmt.Sprintf(` "terraform init -migrate-state" leaves such files. If it was not run, state was lost: the backup next to it (%s) has serial %d.`, baseName(b.Source), b.Serial)
 		}
 	}
 	j.about(f, code, severity, plainwords.Sentence(what), advice)
@@ -116,43 +116,43 @@ func (j *judge) refused(f *file) {
 // contents reports problems of a readable state.
 func (j *judge) contents(f *file) {
 	if f.holdsNothing() {
-		j.about(f, CodeEmpty, SeverityInfo, "The state is empty: it holds neither resources nor outputs.", j.emptyAdvice(f))
+		j.about(f, CodeEmpty, SeverityInfo, "The state is empty: it has no resources and no outputs.", j.emptyAdvice(f))
 	}
 	if f.Format < 4 {
-		j.about(f, CodeLegacyFormat, SeverityWarning, fmt.Sprintf("The state has format %d, of a Terraform older than 0.12.", f.Format),
-			"Current releases of Terraform read it and write format 4 with the next change. Make one before the move, because it is unproven what today's servers make of older formats.")
+		j.about(f, CodeLegacyFormat, SeverityWarning, fmt.Sprintf("The state has format %d, from a Terraform older than 0.12.", f.Format),
+			"Current Terraform releases read it and write format 4 at the next change. Make a change before the move, because it is unknown how today's servers treat older formats.")
 	} else if f.Lineage == "" {
-		j.about(f, CodeNoLineage, SeverityInfo, "The state has no lineage: nothing tells it from another state of the same serial.",
-			"Let Terraform write it anew before it is moved; until then serial and bytes alone decide.")
+		j.about(f, CodeNoLineage, SeverityInfo, "The state has no lineage: nothing distinguishes it from another state with the same serial.",
+			"Let Terraform write it again before you move it; otherwise only the serial and the bytes are compared.")
 	}
 	j.terraformVersionOf(f)
 	j.providersOf(f)
 	j.secretsOf(f)
 	if f.Size >= j.Large {
 		j.about(f, CodeVeryLarge, SeverityWarning, fmt.Sprintf("The state is very large: %.0f MiB, %d resources. Every plan and apply reads all of it.", float64(f.Size)/(1<<20), f.Resources),
-			"Split the configuration, so that what changes together stands together.")
+			"Split the configuration, so that resources that change together share a state.")
 	}
 	if f.Deposed > 0 {
-		j.about(f, CodeDeposed, SeverityWarning, fmt.Sprintf("The state holds %s, replaced and not destroyed, because an apply broke off.", plainwords.Counted(f.Deposed, "deposed object")),
-			"They still exist, and still cost: the next apply destroys them.")
+		j.about(f, CodeDeposed, SeverityWarning, fmt.Sprintf("The state holds %s, which were replaced but not destroyed because an apply was interrupted.", plainwords.Counted(f.Deposed, "deposed object")),
+			"They still exist and cost money. The next apply destroys them.")
 	}
 	if f.Tainted > 0 {
 		j.about(f, CodeTainted, SeverityInfo, fmt.Sprintf("The state holds %s, which the next apply replaces.", plainwords.Counted(f.Tainted, "tainted object")),
-			`Apply before the move, or "terraform untaint" what is to stay.`)
+			`Apply before the move, or run "terraform untaint" for those to keep.`)
 	}
 	if f.FailedChecks > 0 {
 		j.about(f, CodeFailedChecks, SeverityInfo, fmt.Sprintf("Of %s, %d did not pass when the state was written.", plainwords.Counted(f.Checks, "check"), f.FailedChecks),
-			`See what "terraform plan" says of them.`)
+			`Run "terraform plan" to see them.`)
 	}
 }
 
-// longHeld is the age from which a lock is taken for one that was left behind.
+// longHeld is the age from which a lock was probably left behind.
 const longHeld = 24 * time.Hour
 
 // lock reports the source's own lock.
 func (j *judge) lock(f *file) {
 	if f.lockErr != nil {
-		j.about(f, CodeUnreadable, SeverityWarning, plainwords.Sentence(cause(f.lockErr)), "Find out who works with the state before it is moved.")
+		j.about(f, CodeUnreadable, SeverityWarning, plainwords.Sentence(cause(f.lockErr)), "Find out who uses the state before you move it.")
 	}
 	l := f.Lock
 	if l == nil {
@@ -181,13 +181,14 @@ func (j *judge) lock(f *file) {
 		who += "; the lock's ID is " + plainwords.Brief(l.ID)
 	}
 	if held {
-		j.about(f, CodeStaleLock, SeverityWarning, who+".", "Most likely a Terraform was killed there. If nobody works with it any more: "+free)
+		j.about(f, CodeStaleLock, SeverityWarning, who+".", "Terraform was probably killed there. If nobody uses the state: "+free)
 		return
 	}
-	j.about(f, CodeLocked, SeverityWarning, who+".", "Wait for that to end. If nobody works there any more: "+free)
+	j.about(f, CodeLocked, SeverityWarning, who+".", "Wait until it is released. If nobody uses the state: "+free)
 }
 
-// lift says how to remove a lock. Only a file's name, which others did not choose, is given whole.
+// lift returns how to remove a lock. Only a file's name, which other users cannot choose,
+// is given in full.
 func lift(l *backend.Lock) string {
 	if l.IsFile {
 		return l.Lift()
@@ -195,7 +196,7 @@ func lift(l *backend.Lock) string {
 	return plainwords.Brief(l.Lift())
 }
 
-// frozen reports a lock that a haul holds, or has left to freeze the source.
+// frozen reports a lock that a haul holds or has left to freeze the source.
 func (j *judge) frozen(f *file, target, haul string) {
 	since := ""
 	if !f.Lock.Created.IsZero() {
@@ -203,22 +204,22 @@ func (j *judge) frozen(f *file, target, haul string) {
 	}
 	j.about(f, CodeLocked, SeverityInfo,
 		fmt.Sprintf("The source has been frozen by tfhaul%s: haul %s moved this state to %s, or is moving it now.", since, plainwords.Brief(haul), plainwords.Brief(target)),
-		"Work with that workspace. If the haul was cut off, resume it. To use the source again, lift the lock: "+lift(f.Lock)+".")
+		"Use that workspace. If the haul was interrupted, resume it. To use the source again, remove the lock: "+lift(f.Lock)+".")
 }
 
-// digestOf compares what the backend noted with what is there.
+// digestOf compares the digest that the backend recorded with the state's.
 func (j *judge) digestOf(f *file) {
 	switch {
 	case f.digestErr != nil:
 		j.about(f, CodeUnreadable, SeverityWarning, plainwords.Sentence("the digest that the backend keeps could not be read: "+cause(f.digestErr)),
-			"Terraform would not read the state either: mend the table's item, or give us the right to read it.")
+			"Terraform could not read the state either: repair the item in the table, or grant permission to read it.")
 	case f.digest != "" && f.unreadable == nil && f.changed == nil && f.MD5 != "" && f.digest != f.MD5:
-		j.about(f, CodeStaleDigest, SeverityError, fmt.Sprintf("The DynamoDB table holds the digest %s, and the state's is %s: Terraform refuses to read it.", f.digest, f.MD5),
-			"Someone wrote one without the other. Find out which is the right one: restore the object's earlier version, or set the table's item to the state's digest.")
+		j.about(f, CodeStaleDigest, SeverityError, fmt.Sprintf("The DynamoDB table has digest %s, but the state's digest is %s: Terraform refuses to read it.", f.digest, f.MD5),
+			"One was written without the other. Find out which is right: restore the object's earlier version, or set the table's item to the state's digest.")
 	}
 }
 
-// orphanedLocks finds locks beside which no state lies.
+// orphanedLocks finds locks without a state.
 func (j *judge) orphanedLocks(ctx context.Context) {
 	for _, skip := range j.locks {
 		if ctx.Err() != nil {
@@ -226,18 +227,18 @@ func (j *judge) orphanedLocks(ctx context.Context) {
 		}
 		if !slices.ContainsFunc(lockedBy(skip.Name), func(name string) bool { return j.exists(ctx, name) }) {
 			j.add(Finding{Code: CodeOrphanedLock, Severity: SeverityWarning, Sources: []string{skip.Name},
-				Message: "This lock has no state beside it: the state was moved or deleted under it, or its first apply never ended.",
-				Advice:  "If nobody works there any more, remove it: it would stop the next Terraform that uses this place."})
+				Message: "This lock has no state next to it: the state was moved or deleted while locked, or its first apply never finished.",
+				Advice:  "If nobody uses this place, remove the lock: it would block the next Terraform that does."})
 		}
 	}
 }
 
-// lockedBy are the names that the state may have that a file locks.
+// lockedBy returns the possible names of the state that a lock file locks.
 func lockedBy(lock string) []string {
 	if state, ok := strings.CutSuffix(lock, ".tflock"); ok {
 		return []string{state}
 	}
-	// Of a URL with a query, and of Windows, too.
+	// Also for URLs with a query, and on Windows.
 	end := strings.LastIndex(lock, ".tflock?")
 	if end >= 0 {
 		return []string{lock[:end] + lock[end+len(".tflock"):]}
@@ -245,11 +246,11 @@ func lockedBy(lock string) []string {
 	state := strings.TrimSuffix(lock, ".lock.info")
 	cut := strings.LastIndexAny(state, `/\`) + 1
 	dir, base := state[:cut], state[cut:]
-	// Terraform writes no second dot before a name that begins with one.
+	// Terraform adds no second dot to a name that starts with one.
 	return []string{dir + strings.TrimPrefix(base, "."), dir + base}
 }
 
-// exists reports whether there is a file of this name, for all that is known.
+// exists reports whether a file with this name exists, or may exist.
 func (j *judge) exists(ctx context.Context, name string) bool {
 	if j.byName[name] != nil {
 		return true
@@ -258,14 +259,14 @@ func (j *judge) exists(ctx context.Context, name string) bool {
 	if err != nil || len(listing.States) != 1 {
 		return false
 	}
-	// A bucket is not asked before the object is opened.
+	// Opening an object is the first request to the bucket.
 	body, _, err := listing.States[0].Open(ctx, nil)
 	if err == nil {
-		_ = body.Close() // it was not read
+		_ = body.Close() // nothing was read
 	}
 	var server *backend.Error
 	if errors.As(err, &server) {
-		return server.Code != backend.NoState // what cannot be looked at may be there
+		return server.Code != backend.NoState // a file that cannot be accessed may exist
 	}
 	return err == nil || ctx.Err() != nil
 }

@@ -11,8 +11,8 @@ import (
 	"tfhaul/audit"
 )
 
-// TestMutilatedStatesShowNoValue breaks states everywhere: findings about a broken
-// file must contain none of its values and no key that a user chose.
+// TestMutilatedStatesShowNoValue damages states everywhere. Findings about a damaged file
+// must not contain any of its values, nor a key that a user chose.
 func TestMutilatedStatesShowNoValue(t *testing.T) {
 	const secret = "pLaNtEd"
 	states := []string{`{
@@ -46,13 +46,13 @@ func TestMutilatedStatesShowNoValue(t *testing.T) {
 	}
 	i := take(t, audit.Options{}, dir)
 	if n := i.Summary().Codes[audit.CodeInvalid]; n < each {
-		t.Errorf("%d of %d were found to be invalid", n, each*len(states))
+		t.Errorf("%d of %d were found invalid", n, each*len(states))
 	}
 	text, err := json.Marshal(i)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if at := bytes.Index(text, []byte(secret[:5])); at >= 0 {
-		t.Errorf("the inventory says %s", text[max(0, at-200):min(len(text), at+50)])
+		t.Errorf("the inventory contains %s", text[max(0, at-200):min(len(text), at+50)])
 	}
 }

@@ -9,19 +9,19 @@ import (
 	"tfhaul/statefile"
 )
 
-// A plainSecret is an output that is not sensitive and looks as if it should be.
+// A plainSecret is an output that is not sensitive but looks like a secret.
 type plainSecret struct {
 	name   string
-	shape  string // what its value looks like; "" where only a name says so
-	within bool   // the name is that of a member of its value
+	shape  string // what its value looks like; "" if only a name implies it
+	within bool   // the name is that of a member of the value
 }
 
-// visitor returns what looks at a state's content while it is read.
+// visitor returns the visitor that inspects a state's content while it is read.
 func (f *file) visitor(resource func(statefile.Resource)) *statefile.Visitor {
 	return &statefile.Visitor{Resource: resource, Output: f.output, NameOfSecret: nameKind}
 }
 
-// output looks at an output while its file is read.
+// output inspects an output.
 func (f *file) output(o statefile.Output) {
 	if o.Sensitive || o.Empty {
 		return
@@ -31,8 +31,8 @@ func (f *file) output(o statefile.Output) {
 	}
 }
 
-// secretsOf reports outputs that look like secrets, because of the form of their value or
-// because of their name.
+// secretsOf reports a state's outputs that look like secrets: first those whose value has
+// the shape of a credential, then those whose name alone implies it.
 func (j *judge) secretsOf(f *file) {
 	var shaped, named, shapes []string
 	for _, p := range f.plainSecrets {
@@ -49,7 +49,7 @@ func (j *judge) secretsOf(f *file) {
 			shapes = append(shapes, p.shape)
 		}
 	}
-	const advice = `Mark them "sensitive = true" in the configuration and apply. Anyone who could read the state or the logs may know the values: rotate them.`
+	const advice = `Mark them "sensitive = true" in the configuration and apply. Rotate the values, because anyone who could read the state or the logs may know them.`
 	if len(shaped) > 0 {
 		j.add(Finding{Code: CodePlainSecret, Severity: SeverityError, Sources: []string{f.Source}, Advice: advice,
 			Message: fmt.Sprintf("%s not marked sensitive and %s the shape of a secret (%s): %s. Terraform prints such values in every log.",
@@ -68,7 +68,7 @@ func has(n int) string {
 	return "have"
 }
 
-// listed names a few of many.
+// listed returns the first few names.
 func listed(names []string) string {
 	const most = 5
 	var parts []string

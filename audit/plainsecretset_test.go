@@ -13,8 +13,9 @@ import (
 	"tfhaul/statefile"
 )
 
-// An outputSet holds outputs as the modules of AWS, Azure, GCP, Kubernetes, databases and SaaS
-// providers name them, with made-up values. Both sides were written before the rules were tuned.
+// An outputSet holds outputs with names as in modules for AWS, Azure, GCP, Kubernetes,
+// databases and SaaS providers, and made-up values. Both groups were written before the
+// rules were tuned.
 type outputSet struct {
 	Secret   map[string]any `json:"secret"`
 	Innocent map[string]any `json:"innocent"`
@@ -32,7 +33,7 @@ func readOutputSet(t *testing.T, name string) (s outputSet) {
 	return s
 }
 
-// reported returns the names of those outputs that the audit reports.
+// reported returns the names of the outputs that the audit reports.
 func reported(t *testing.T, values map[string]any) map[string]bool {
 	t.Helper()
 	type output struct {
@@ -60,7 +61,7 @@ func reported(t *testing.T, values map[string]any) map[string]bool {
 	return names
 }
 
-// ctyType is the type of a value as Terraform writes it.
+// ctyType returns a value's type as Terraform writes it.
 func ctyType(value any) any {
 	switch value := value.(type) {
 	case string:
@@ -85,12 +86,13 @@ func ctyType(value any) any {
 	return "dynamic"
 }
 
-// TestSecretsAreFoundAmongRealisticOutputs measures two sets: the one that the rules were tuned on, of which
-// at least 95 % must be found and at most 2 % be false, and one that was held out until the rules stood.
+// TestSecretsAreFoundAmongRealisticOutputs measures the set that the rules were tuned on,
+// where at least 95 % of the secrets must be found and at most 2 % of the others
+// reported, and a set that was held out until the rules were done.
 func TestSecretsAreFoundAmongRealisticOutputs(t *testing.T) {
 	for _, test := range []struct {
 		set           string
-		atLeast       int // secrets, and innocent outputs, that it holds
+		atLeast       int // minimum number of secrets and of innocent outputs in the set
 		found, falsey float64
 	}{
 		{"outputs.json", 100, 0.95, 0.02},

@@ -12,7 +12,7 @@ func (j *judge) providersOf(f *file) {
 	for _, p := range f.Providers {
 		host, _, full := strings.Cut(p.Address, "/")
 		switch {
-		case !full: // a name alone, of Terraform up to 0.12
+		case !full: // only a name, up to Terraform 0.12
 		case strings.Count(p.Address, "/") > 2: // not an address
 		case host == "registry.opentofu.org":
 		case localHost(host) && host != "terraform.io":
@@ -20,7 +20,7 @@ func (j *judge) providersOf(f *file) {
 		}
 	}
 	if len(unusable) > 0 {
-		advice := `Publish them in the target's private registry, or use the public ones, and "terraform state replace-provider" the address.`
+		advice := `Publish them in the target's private registry or use the public ones, and change the address with "terraform state replace-provider".`
 		if f.drops {
 			advice += ` First repair the resources that Terraform does not see: the command would lose them.`
 		}
@@ -37,8 +37,8 @@ func (j *judge) providersOf(f *file) {
 	}
 }
 
-// localHost reports whether a provider's host is no registry that others can reach: one
-// without a domain, of a domain that exists nowhere, or an address.
+// localHost reports whether a provider's host cannot be a registry for others: it has no
+// domain, a domain that exists nowhere, or is an IP address.
 func localHost(host string) bool {
 	name, _, err := net.SplitHostPort(host)
 	if err != nil {

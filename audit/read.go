@@ -15,16 +15,16 @@ import (
 	"tfhaul/statefile"
 )
 
-// A role is what a file is to an audit.
+// A role is what a file means to an audit.
 type role int
 
 const (
 	roleState   role = iota
-	roleErrored      // errored.tfstate: read like a state, and compared with the one beside it
+	roleErrored      // errored.tfstate: read like a state, and compared with the one next to it
 	roleBackup       // only its serial and lineage matter
 )
 
-// A file is one that an audit reads, and what it learned.
+// A file is a file that the audit reads, with what it learned.
 type file struct {
 	object backend.State
 	role   role
@@ -33,15 +33,16 @@ type file struct {
 	refusal      *statefile.Error // why it is not a state
 	unreadable   error            // why it could not be read
 	lockErr      error            // why it is unknown whether it is locked
-	digest       string           // what the backend noted when it last wrote the state
+	digest       string           // the digest that the backend recorded with the last write
 	digestErr    error
-	changed      *backend.ChangedError // how it changed while it was read
+	changed      *backend.ChangedError // how it changed while it was being read
 	plainSecrets []plainSecret         // outputs that look like secrets
 
-	// Why Terraform cannot use the state, or takes its providers for others, and what to do.
+	// Why Terraform cannot use the state or treats its providers as different ones, and
+	// what to do.
 	unusable, openTofu, legacy [2]string
 
-	// drops is set where Terraform drops resources of the state.
+	// drops reports whether Terraform drops resources of the state.
 	drops bool
 }
 
@@ -52,9 +53,8 @@ func newFile(object backend.State, role role) *file {
 	return f
 }
 
-// read reads all files, those of this machine and those of servers beside one
-// another. Its error is ctx's, or that of a server that will answer no other
-// request either.
+// read reads all files, local and remote ones at the same time. It returns ctx's error,
+// or that of a server that would fail all other requests, too.
 func (t *taking) read(ctx context.Context) error {
 	var local, remote []int
 	for i, f := range t.files {
@@ -72,7 +72,8 @@ func (t *taking) read(ctx context.Context) error {
 	})
 	group.Go(func() error {
 		defer crash.Catch(ctx)
-		// What the search saw of locks saves a request each, but not for long: first of all.
+		// What the search saw of locks saves a request per file, but only for a short
+		// time, so use it first.
 		if err := each(ctx, remote, t.RemoteParallelism, func(ctx context.Context, i int) error { return t.files[i].readLock(ctx) }); err != nil {
 			return err
 		}
@@ -97,7 +98,7 @@ func (t *taking) readSome(ctx context.Context, files []int, parallelism int, p *
 	})
 }
 
-// each calls do for the files, so many at a time, until one call fails.
+// each calls do for the files, with this parallelism, until one call fails.
 func each(ctx context.Context, files []int, parallelism int, do func(context.Context, int) error) error {
 	group, ctx := errgroup.WithContext(ctx)
 	var taken atomic.Int64
@@ -143,12 +144,12 @@ func (f *file) readLock(ctx context.Context) error {
 	return hopeless(ctx, f.lockErr)
 }
 
-// recently is how long before it was opened a file must have been written last, to
-// be taken for one that nobody writes while it is read.
+// recently is how long a file must not have been written before it is opened, to count as
+// not being written while it is read.
 const recently = time.Minute
 
-// read reads the file to its end and collects what identifies its objects. The
-// error, if any, is hopeless.
+// read reads the file to its end and collects what identifies its objects. It returns
+// only hopeless errors.
 func (f *file) read(ctx context.Context, ids *collector, now time.Time) error {
 	opened := time.Now()
 	body, version, err := f.object.Open(ctx, nil)
@@ -162,7 +163,7 @@ func (f *file) read(ctx context.Context, ids *collector, now time.Time) error {
 	if closed := body.Close(); err == nil && closed != nil {
 		err = closed
 	}
-	if snapshot.MD5 == "" { // it was refused, and not read to its end
+	if snapshot.MD5 == "" { // the file was refused before its end
 		snapshot.Size = version.Size
 	}
 	f.fill(snapshot)
@@ -201,15 +202,15 @@ func (f *file) read(ctx context.Context, ids *collector, now time.Time) error {
 	return f.readDigest(ctx)
 }
 
-// headerRoom is more than a state's serial and lineage are from its beginning, in
-// bytes, where Terraform wrote it: they stand in its first five lines.
+// headerRoom is more than the size of the part with the serial and lineage, in bytes:
+// Terraform writes them in the first five lines.
 const headerRoom = 4 << 10
 
-// readHeader reads the beginning of a backup: its serial and lineage are all that
-// matters. A backup without them there is useless.
+// readHeader reads the beginning of a backup, which has the serial and lineage. A backup
+// without them there is ignored.
 func (f *file) readHeader(ctx context.Context, body io.ReadCloser) error {
 	snapshot, err := statefile.Read(&interruptible{ctx, io.LimitReader(body, headerRoom)})
-	_ = body.Close() // what was read of it was read
+	_ = body.Close() // the beginning was read
 	f.fill(snapshot)
 	if err != nil && !errors.As(err, &f.refusal) {
 		return f.cannotRead(ctx, err)
@@ -217,7 +218,7 @@ func (f *file) readHeader(ctx context.Context, body io.ReadCloser) error {
 	return nil
 }
 
-// readDigest asks for what the backend noted.
+// readDigest asks for the digest that the backend recorded.
 func (f *file) readDigest(ctx context.Context) error {
 	digested, ok := f.object.(backend.Digested)
 	if !ok || f.role != roleState {
@@ -227,13 +228,14 @@ func (f *file) readDigest(ctx context.Context) error {
 	return hopeless(ctx, f.digestErr)
 }
 
-// cannotRead notes why, and returns the error if all others would fail alike.
+// cannotRead records why, and returns the error if all other reads would fail the same
+// way.
 func (f *file) cannotRead(ctx context.Context, err error) error {
 	f.unreadable, f.Kind, f.Code = err, KindUnreadable, string(CodeUnreadable)
 	return hopeless(ctx, err)
 }
 
-// hopeless is err if there is no use in reading on, else nil.
+// hopeless returns err if reading on is pointless, and nil otherwise.
 func hopeless(ctx context.Context, err error) error {
 	var server *backend.Error
 	switch {

@@ -7,24 +7,25 @@ import (
 	"tfhaul/statefile"
 )
 
-// The words of names, as nameWords parts them. Outputs are named as English names
-// things: what something is comes last, and what it is of before it. So
-// db_user_password is a password, and password_policy is not.
+// Words of names, as split by nameWords. Outputs are named in English order: the thing
+// comes last, after what it belongs to. So db_user_password is a password, and
+// password_policy is not.
 var (
-	// secretWords are secret things.
+	// secretWords are secrets.
 	secretWords = wordSet(`password passwords passwd passphrase passphrases pwd pwds pw pws passcode token tokens credential credentials creds
 		kubeconfig kubeconfigs talosconfig talosconfigs htpasswd bearer dsn psk psks sas
 		apikey apikeys accesskey secretkey privatekey clientsecret authtoken accesstoken connectionstring`)
-	// keyWords make a secret of a key that follows them, and otherWords do not stand in
-	// the way of that. Before other keys, ownWords do the same for "secret".
+	// keyWords make a key that follows them a secret, even with otherWords in between.
+	// ownWords do the same for "secret".
 	keyWords = wordSet(`api access private secret signing encryption master account storage auth ssh admin license shared preshared hmac jwt
 		cookie session webhook server client application app subscription unseal recovery instrumentation gossip encrypt`)
 	otherWords = wordSet(`primary secondary rsa ecdsa ed25519 tls pem`)
 	ownWords   = wordSet(`client webhook shared api app application auth session cookie jwt signing hmac oauth oauth2 user access consumer bot`)
-	// openKeyWords mark keys that are not secret, however random: of tables, caches and objects, and public ones.
+	// openKeyWords are words for keys that are not secret, however random: of tables,
+	// caches and objects, and public ones.
 	openKeyWords = wordSet(`partition sort hash range row table foreign routing cache object artifact s3 group ring pgp gpg site publishable pair
 		idempotency dedup column index state lock ssl`)
-	// aboutWords behind a secret thing name what is known of it, or where it is.
+	// aboutWords after a secret name a fact about it, or its location.
 	aboutWords = wordSet(`id ids arn arns name names path paths uri uris url urls version versions versionless ttl length policy policies rotation expiry
 		expires expiration enabled disabled count alias endpoint endpoints issuer audience type kind namespace prefix suffix region group groups role roles
 		user users username usernames fingerprint public thumbprint ref refs reference references location bucket file files filename created
@@ -34,7 +35,7 @@ var (
 		certificate certificates authority ssm parameter parameters secretsmanager vault kv link links domain domains record records header headers
 		creator reviewer member members sa validity unit units lifetime last used per title replication purpose state metadata settings options
 		rule rules key keys attribute attributes column format pattern regex template claim claims`)
-	// openWords make a thing known to all wherever they stand.
+	// openWords make the thing public wherever they stand.
 	openWords = wordSet(`public encrypted hashed hash authorized kms dkim`)
 )
 
@@ -46,7 +47,7 @@ func wordSet(words string) map[string]bool {
 	return s
 }
 
-// nameWords are the words of db_password, DB-Password and dbPassword.
+// nameWords splits db_password, DB-Password and dbPassword into words.
 func nameWords(name string) []string {
 	var words []string
 	var word strings.Builder
@@ -75,9 +76,10 @@ func nameWords(name string) []string {
 	return words
 }
 
-// nameKind is what the name of an output, or of a member of its value, says of what it holds.
+// nameKind returns what the name of an output, or of a member of its value, implies about
+// the content.
 func nameKind(name []byte) statefile.NameKind {
-	const most = 200 // bytes of a name that are looked at
+	const most = 200 // maximum number of bytes checked
 	words := nameWords(string(name[:min(most, len(name))]))
 	if slices.ContainsFunc(words, func(w string) bool { return openWords[w] }) {
 		if slices.ContainsFunc(words, func(w string) bool { return secretWords[w] || w == "key" || w == "keys" }) {
@@ -99,7 +101,8 @@ func nameKind(name []byte) statefile.NameKind {
 	return kind
 }
 
-// secretAt is the kind of the secret thing that the words from i on name, and how many of them do.
+// secretAt returns the kind of secret that the words from i on name, and how many words
+// do.
 func secretAt(words []string, i int) (kind statefile.NameKind, n int) {
 	word, last := strings.TrimRight(words[i], "0123456789"), i == len(words)-1
 	before, after := "", ""
@@ -111,12 +114,12 @@ func secretAt(words []string, i int) (kind statefile.NameKind, n int) {
 	}
 	switch word {
 	case "pass":
-		if last { // bypass is one word, pass_through two
+		if last { // bypass is one word, pass_through is two
 			return statefile.NameSecret, 1
 		}
 	case "secret", "secrets":
 		switch {
-		case after == "id" || after == "ids": // Vault's and Nomad's are UUIDs and secret; others' are names
+		case after == "id" || after == "ids": // Vault's and Nomad's are UUIDs and secret; others are names
 			return statefile.NameKey, 2
 		case ownWords[before]:
 			return statefile.NameSecret, 1
@@ -147,7 +150,7 @@ func secretAt(words []string, i int) (kind statefile.NameKind, n int) {
 	return statefile.NameNeutral, 0
 }
 
-// keyKind is the kind of a key behind these words.
+// keyKind returns the kind of a key that follows these words.
 func keyKind(words []string) statefile.NameKind {
 	i := len(words) - 1
 	for i >= 0 && otherWords[words[i]] {

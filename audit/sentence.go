@@ -7,12 +7,12 @@ import (
 	"tfhaul/plainwords"
 )
 
-// whatFailed is how errors name what could not be done to what.
+// whatFailed matches the start of an error that names the operation and the file.
 var whatFailed = regexp.MustCompile(`cannot [a-z ]+ "(?:[^"\\]|\\.)*": `)
 
-// cause is an error's text without the file that it is about: the finding names the
-// file, and a failure of many files is reported once.
+// cause returns an error's text without the file. The finding names the file, so that
+// files with the same cause can be grouped.
 func cause(err error) string { return whatFailed.ReplaceAllString(err.Error(), "") }
 
-// days writes how long something takes.
+// days formats a duration in days.
 func days(d time.Duration) string { return plainwords.Counted(int(d/(24*time.Hour)), "day") }

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestCausesNameNoFile(t *testing.T) {
+func TestCauseNamesNoFile(t *testing.T) {
 	for text, want := range map[string]string{
 		`cannot read "repos/a \"b\"/terraform.tfstate": permission denied`:                                               "permission denied",
 		`cannot tell whether the state is locked: cannot read "dynamodb://locks/acme/a.tfstate": there is no such table`: "cannot tell whether the state is locked: there is no such table",

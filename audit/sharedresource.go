@@ -11,27 +11,26 @@ import (
 	"tfhaul/statefile"
 )
 
-// sharedIDs finds objects that several states manage, by type and id. It
-// keeps a digest of each, and of those that were met twice their type; never an id,
-// because some are secrets.
+// sharedIDs finds objects that several states manage, by type and ID. It keeps a digest
+// of each, and the type of those found twice, but never an ID, because some are secrets.
 type sharedIDs struct {
 	seed maphash.Seed
 
 	mu    sync.Mutex
-	first map[uint64]int32 // the file that it was met in first
+	first map[uint64]int32 // the first file that has it
 	again map[uint64]*sharedObject
 
-	collectors sync.Pool // of those that were merged
+	collectors sync.Pool // collectors that can be reused
 }
 
-// A sharedObject is one that was met in several files.
+// A sharedObject is an object found in several files.
 type sharedObject struct {
 	kind  string // type of the resource
 	claim claim
 	files []int32
 }
 
-// A sharedID identifies an object in one file, until that is read.
+// A sharedID identifies an object while its file is read.
 type sharedID struct {
 	digest   uint64
 	kind, id string
@@ -41,7 +40,7 @@ func newSharedIDs() *sharedIDs {
 	return &sharedIDs{seed: maphash.MakeSeed(), first: map[uint64]int32{}, again: map[uint64]*sharedObject{}}
 }
 
-// A collector gathers the ids of one file.
+// A collector collects the IDs of one file.
 type collector struct {
 	hash  maphash.Hash
 	found []sharedID
@@ -57,24 +56,24 @@ func (s *sharedIDs) collector() *collector {
 	return c
 }
 
-// forget forgets what was found.
+// forget clears the collector.
 func (c *collector) forget() {
 	clear(c.found)
 	c.found = c.found[:0]
 }
 
-// localProviders make things that exist in the state alone, or on the machine that
-// ran Terraform: equal ids mean nothing, and some ids are the value itself.
+// localProviders manage things that exist only in the state or on the machine that ran
+// Terraform. Equal IDs mean nothing, and some IDs are the value itself.
 var localProviders = []string{"archive", "assert", "cloudinit", "context", "corefunc", "ct", "deepmerge", "external", "htpasswd", "http", "ignition",
 	"jsonnet", "local", "null", "pkcs12", "random", "shell", "sodium", "template", "terraform", "time", "tls", "utility", "utils", "wireguard"}
 
-// noID are the IDs that providers give to objects without an ID, and longestNoID is the length of
-// the longest of them.
+// noID are IDs that providers use for things without one. longestNoID is the length of
+// the longest.
 var noID = []string{"", "-", "none", "null", "nil", "n/a", "id", "static", "unused", "dummy", "placeholder", "0", "1"}
 
 const longestNoID = 11
 
-// resource takes note of a resource's objects.
+// resource collects a resource's objects.
 func (c *collector) resource(r statefile.Resource) {
 	if r.Mode != "managed" {
 		return
@@ -88,7 +87,8 @@ func (c *collector) resource(r statefile.Resource) {
 			continue
 		}
 		c.hash.Reset()
-		// The registry does not matter, nor does a beta provider: the type identifies the kind of object.
+		// The provider's registry does not matter, nor whether it is a beta: the type
+		// says what it manages.
 		for _, part := range [...]string{r.Type, i.ID} {
 			// A maphash never fails.
 			_, _ = c.hash.WriteString(part)
@@ -98,7 +98,7 @@ func (c *collector) resource(r statefile.Resource) {
 	}
 }
 
-// merge adds what was found in a file, and forgets the ids.
+// merge adds a file's objects, and clears the collector.
 func (s *sharedIDs) merge(file int, c *collector) {
 	defer s.collectors.Put(c)
 	defer c.forget()
@@ -118,15 +118,15 @@ func (s *sharedIDs) merge(file int, c *collector) {
 			object = &sharedObject{kind: id.kind, claim: claimOn(id.kind, id.id), files: []int32{before}}
 			s.again[id.digest] = object
 		}
-		// A file's ids come together.
+		// A file's IDs are merged together.
 		if object.files[len(object.files)-1] != int32(file) {
 			object.files = append(object.files, int32(file))
 		}
 	}
 }
 
-// sharedResources finds the objects that states of different lineages manage. (That
-// copies of one state manage the same objects goes without saying.)
+// sharedResources finds objects that states of different lineages manage. Copies of one
+// state naturally manage the same objects.
 func (j *judge) sharedResources() {
 	groups := map[string]*sharedGroup{}
 	for _, object := range j.ids.again {
@@ -151,11 +151,11 @@ func (j *judge) sharedResources() {
 	}
 }
 
-// A sharedGroup is the objects that the same files share in the same way.
+// A sharedGroup is a group of objects that the same files share in the same way.
 type sharedGroup struct {
 	files []int32
 	claim claim
-	kinds map[string]int // how many of each type
+	kinds map[string]int // count by type
 }
 
 func (g *sharedGroup) finding() Finding {
@@ -177,7 +177,7 @@ func (g *sharedGroup) finding() Finding {
 	case claimDefault:
 		f.Message = fmt.Sprintf("%s managed by %d states at the same time: %s. AWS creates default objects; Terraform only adopts them. An apply of one state can undo the settings of %s.",
 			plainwords.Are(objects, "object"), states, g.types(), others)
-		f.Advice = `Decide which state keeps them. Remove them from the others with "terraform state rm": this destroys nothing.`
+		f.Advice = `Decide which state keeps them. Remove them from the others with "terraform state rm", which destroys nothing.`
 	default:
 		f.Message = fmt.Sprintf("%s in %d states with the same ID: %s. They are the same objects if %s work in one account or cluster.",
 			plainwords.Are(objects, "object"), states, g.types(), all)
@@ -186,7 +186,7 @@ func (g *sharedGroup) finding() Finding {
 	return f
 }
 
-// types lists how many objects there are of each type, the most frequent first.
+// types lists the number of objects of each type, the most frequent first.
 func (g *sharedGroup) types() string {
 	first, others := plainwords.First(plainwords.MostFrequent(g.kinds), g.kinds, 3)
 	var parts []string
@@ -199,7 +199,7 @@ func (g *sharedGroup) types() string {
 	return strings.Join(parts, ", ")
 }
 
-// singular is the ending of a verb whose subject is one thing.
+// singular returns the verb ending for a singular subject.
 func singular(one bool) string {
 	if one {
 		return "s"
@@ -207,7 +207,7 @@ func singular(one bool) string {
 	return ""
 }
 
-// oneState reports whether all of the files are copies of one state.
+// oneState reports whether all files are copies of one state.
 func (j *judge) oneState(files []int32) bool {
 	first := j.files[files[0]].identity()
 	return !slices.ContainsFunc(files, func(i int32) bool { return j.files[i].identity() != first })

@@ -40,7 +40,7 @@ func TestGlobalNames(t *testing.T) {
 		{"aws_route53_resolver_rule", "shared", claimName},
 		{"aws_route53domains_registered_domain", "example.com", claimObject},
 		{"aws_cloudfront_distribution", "EDFDVBDEXAMPLE", claimObject},
-		{"aws_ses_domain_identity", "example.com", claimName}, // every region may have it
+		{"aws_ses_domain_identity", "example.com", claimName}, // may exist in every region
 		{"google_project_iam_member", "acme-prod/roles/viewer/user:ana@example.com", claimObject},
 		{"google_dns_managed_zone", "projects/acme/managedZones/example", claimObject},
 		{"aws_organizations_account", "123456789012", claimObject},

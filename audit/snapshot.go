@@ -8,41 +8,39 @@ import (
 	"tfhaul/statefile"
 )
 
-// A Snapshot describes one state file. Its JSON is part of the
-// command line's contract; it holds nothing of the state's values.
+// A Snapshot is what an audit reports about one state file. Its JSON is part of the
+// command line's contract; it contains none of the state's values.
 type Snapshot struct {
 	// Source names the file as a user would; see backend.State.
 	Source string `json:"source"`
 	// Workspace is the Terraform workspace.
 	Workspace string `json:"workspace"`
-	// Kind is what the file is, in the words of package statefile: "state",
-	// "errored", "encrypted", "truncated", …, or "unreadable" where it could not be
-	// read.
+	// Kind is the file's kind in statefile's terms: "state", "errored", "encrypted",
+	// "truncated", …, or "unreadable".
 	Kind string `json:"kind"`
-	// Code is "" for a state, else what migrate refuses the file with.
+	// Code is "" for a state, and otherwise the code with which migrate refuses the file.
 	Code string `json:"code"`
 
-	// What the header says, as far as it could be read, and the bytes' identity.
+	// The header, as far as it could be read, and the identity of the bytes.
 	Format           int    `json:"format"`
 	TerraformVersion string `json:"terraform_version"`
 	Serial           int64  `json:"serial"`
 	Lineage          string `json:"lineage"`
 	// MD5 is empty for a refused file that was not read to its end.
 	MD5 string `json:"md5,omitempty"`
-	// Size in bytes.
+	// Size is in bytes.
 	Size int64 `json:"size"`
-	// Modified is when the file was last written; zero where the source does not
-	// say.
+	// Modified is when the file was last written, or zero if unknown.
 	Modified time.Time `json:"modified,omitzero"`
-	// AgeSeconds is how long before the audit that was.
+	// AgeSeconds is the time from Modified to the audit.
 	AgeSeconds int64 `json:"age_seconds"`
 
 	Contents
-	// Lock is who holds the source's own lock; nil when nobody does.
+	// Lock is the source's own lock; nil if it is not locked.
 	Lock *backend.Lock `json:"lock,omitempty"`
-	// Target is where it would go, if a target was named.
+	// Target is where the state would go, if a target was named.
 	Target *Target `json:"target,omitempty"`
-	// Findings are the codes of the findings that concern this snapshot, each once.
+	// Findings are the codes of the findings about this snapshot, each once.
 	Findings []Code `json:"findings"`
 }
 
@@ -63,32 +61,33 @@ type Contents struct {
 	Providers           []Provider `json:"providers"`
 }
 
-// A Provider is a provider's address and how many resources it has.
+// A Provider is a provider's address and its number of resources.
 type Provider struct {
 	Address   string `json:"address"`
 	Resources int    `json:"resources"`
 }
 
-// A Target is the workspace that a snapshot would go to, as a plan decides.
+// A Target is the workspace that a plan would move a snapshot to.
 type Target struct {
 	// Workspace is host/organization/workspace.
 	Workspace string `json:"workspace"`
 	Relation  string `json:"relation"`
-	// Outcome is what a haul would come to: "planned", "already-there", "refused", ….
+	// Outcome is the outcome that a haul would have: "planned", "already-there",
+	// "refused", ….
 	Outcome string `json:"outcome"`
-	// Code and Message say why, where that is not "planned".
+	// Code and Message give the reason if Outcome is not "planned".
 	Code    string `json:"code"`
 	Message string `json:"message"`
 }
 
-// Standing is how the snapshot stands to the workspace or, where that is unknown because
-// there is no workspace, or no state that could be compared, the code that says so.
+// Standing returns the snapshot's relation to the workspace or, if there is none because
+// the workspace does not exist or its state cannot be compared, the code for that.
 func (t *Target) Standing() string { return cmp.Or(t.Relation, t.Code) }
 
-// KindUnreadable stands for files that could not be read.
+// KindUnreadable is the Kind of files that could not be read.
 const KindUnreadable = "unreadable"
 
-// IsState reports whether the file is a state that Terraform reads.
+// IsState reports whether the file is a state that Terraform can read.
 func (s *Snapshot) IsState() bool {
 	return s.Kind == string(statefile.KindState) || s.Kind == string(statefile.KindErrored)
 }
@@ -96,7 +95,7 @@ func (s *Snapshot) IsState() bool {
 // Known reports whether the header could be read.
 func (s *Snapshot) Known() bool { return s.Format > 0 }
 
-// fill takes over what statefile says of a file.
+// fill copies statefile's results.
 func (s *Snapshot) fill(from *statefile.Snapshot) {
 	s.Format, s.TerraformVersion = from.Format, from.TerraformVersion
 	s.Serial, s.Lineage, s.MD5, s.Size = from.Serial, from.Lineage, from.MD5, from.Size

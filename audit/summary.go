@@ -2,17 +2,17 @@ package audit
 
 import "tfhaul/backend"
 
-// A Summary counts what an inventory holds.
+// A Summary counts the contents of an inventory.
 type Summary struct {
-	// Snapshots counts the files that were taken for states, and States those that are.
+	// Snapshots counts all files, and States those that are valid states.
 	Snapshots int `json:"snapshots"`
 	States    int `json:"states"`
-	// Unreadable counts files and directories that could not be read: the audit is
-	// incomplete.
+	// Unreadable counts files and directories that could not be read. If there are any,
+	// the audit is incomplete.
 	Unreadable int `json:"unreadable"`
-	// Locked counts those that are locked at their source.
+	// Locked counts snapshots that are locked at their source.
 	Locked int `json:"locked"`
-	// Bytes is what all of them hold.
+	// Bytes is their total size.
 	Bytes int64 `json:"bytes"`
 
 	Resources           int `json:"resources"`
@@ -26,18 +26,17 @@ type Summary struct {
 	// Findings counts findings by severity, Codes by code.
 	Findings map[Severity]int `json:"findings"`
 	Codes    map[Code]int     `json:"codes"`
-	// TerraformVersions, Formats and Providers (by resources) count what states use.
+	// TerraformVersions and Formats count states; Providers counts resources.
 	TerraformVersions map[string]int `json:"terraform_versions"`
 	Formats           map[int]int    `json:"formats"`
 	Providers         map[string]int `json:"providers"`
-	// Relations counts how snapshots stand to their targets, if one was named; see
-	// Target.Standing.
+	// Relations counts snapshots by Target.Standing, if a target was named.
 	Relations map[string]int `json:"relations,omitempty"`
-	// Skipped counts what was found and not taken, by reason.
+	// Skipped counts files that were not audited, by reason.
 	Skipped map[string]int `json:"skipped"`
 }
 
-// Summary counts.
+// Summary returns the counts.
 func (i *Inventory) Summary() Summary {
 	s := Summary{
 		Snapshots: len(i.Snapshots), Findings: map[Severity]int{}, Codes: map[Code]int{},

@@ -12,11 +12,11 @@ import (
 	"tfhaul/plainwords"
 )
 
-// manyReleases is from how many minor releases on a spread is worth a finding.
+// manyReleases is the number of minor releases from which the spread is reported.
 const manyReleases = 4
 
-// version parses a version, of which most states have one of a few. It is nil for what is not
-// a version.
+// version parses a version, or returns nil if it is invalid. Results are cached because
+// most states have one of a few versions.
 func (j *judge) version(text string) *version.Version {
 	v, known := j.versions[text]
 	if !known {
@@ -26,21 +26,21 @@ func (j *judge) version(text string) *version.Version {
 	return v
 }
 
-// terraformVersionOf reports a state that was written by a Terraform that the target no
-// longer runs.
+// terraformVersionOf reports a state written by a Terraform that the target no longer
+// supports.
 func (j *judge) terraformVersionOf(f *file) {
 	wrote, oldest := j.version(f.TerraformVersion), j.version(j.OldestTerraform)
 	if wrote == nil || oldest == nil || !wrote.Core().LessThan(oldest) {
-		return // format 1 names no version
+		return // format 1 has no version
 	}
 	advice := fmt.Sprintf("Upgrade the configuration to Terraform %s or later, and apply, before the move.", oldest)
 	if f.legacy[0] != "" {
 		advice = fmt.Sprintf("First repair the addresses of its providers (%s), because no newer release initializes with them. ", CodeLegacyProvider) + advice
 	}
-	j.about(f, CodeOldTerraform, SeverityWarning, fmt.Sprintf("The state was written by Terraform %s; the oldest that counts as supported is %s.", plainwords.Brief(wrote.String()), oldest), advice)
+	j.about(f, CodeOldTerraform, SeverityWarning, fmt.Sprintf("The state was written by Terraform %s, which is older than %s, the oldest supported version.", plainwords.Brief(wrote.String()), oldest), advice)
 }
 
-// terraformVersions tells when states were written by many releases.
+// terraformVersions reports states written by many releases.
 func (j *judge) terraformVersions() {
 	releases := map[string]int{}
 	var lowest, highest *version.Version
@@ -72,10 +72,10 @@ func (j *judge) terraformVersions() {
 	}
 	j.add(Finding{Code: CodeTerraformVersions, Severity: SeverityInfo, Sources: []string{},
 		Message: fmt.Sprintf("The states were written by %d releases of Terraform, from %s to %s: %s.", len(names), plainwords.Brief(lowest.String()), plainwords.Brief(highest.String()), strings.Join(parts, ", ")),
-		Advice:  "Give each workspace the version that wrote its state (--terraform-version from-state), and bring them together afterwards."})
+		Advice:  "Set each workspace to the version that wrote its state (--terraform-version from-state), and upgrade them to one version later."})
 }
 
-// NewestFirst orders versions, the newest first, and texts that are not versions last.
+// NewestFirst orders versions, newest first, with invalid versions last.
 func NewestFirst(counts map[string]int) []string {
 	return slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
 		va, errA := version.NewVersion(a)

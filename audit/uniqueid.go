@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// A claim is what it means that several states hold an object of one type and ID.
+// A claim is what it means if several states hold an object with the same type and ID.
 type claim int
 
 const (
-	claimName    claim = iota // the ID is a name, which may stand for different objects
+	claimName    claim = iota // the ID is a name that different objects may have
 	claimObject               // it is the same object
 	claimDefault              // it is the same object, which Terraform neither creates nor destroys
 )
@@ -26,10 +26,10 @@ func claimOn(kind, id string) claim {
 	return claimObject
 }
 
-// globalTypes are types of resources whose IDs are unique across all accounts, or begin
-// with a name that is. An entry that ends in an underscore is a prefix.
+// globalTypes are resource types whose IDs are unique across all accounts, or start with
+// a name that is. An entry that ends with an underscore is a prefix.
 var globalTypes = []string{
-	// Names of buckets.
+	// Bucket names.
 	"aws_s3_bucket", "aws_s3_bucket_", "aws_s3_directory_bucket", "aws_s3_account_public_access_block",
 	"google_storage_bucket", "google_storage_bucket_", "google_storage_default_object_", "google_storage_object_", "google_storage_notification",
 	"alicloud_oss_bucket", "alicloud_oss_bucket_", "yandex_storage_bucket", "tencentcloud_cos_bucket", "scaleway_object_bucket", "scaleway_object_bucket_",
@@ -41,20 +41,20 @@ var globalTypes = []string{
 	"aws_route53domains_",
 }
 
-// zoneID begins the IDs of Route 53's hosted zones and of what is in them.
+// zoneID matches the start of the IDs of Route 53 hosted zones and their records.
 var zoneID = regexp.MustCompile(`^Z[A-Z0-9]{7,31}(?:$|[_:,])`)
 
-// distributionID is an ID of CloudFront.
+// distributionID matches a CloudFront ID.
 var distributionID = regexp.MustCompile(`^E[A-Z0-9]{12,13}$`)
 
-// globalName reports whether an ID is unique because of the type that it belongs to.
+// globalName reports whether an ID is unique because of its type.
 func globalName(kind, id string) bool {
 	switch {
 	case strings.HasPrefix(kind, "aws_route53_"):
 		return zoneID.MatchString(id)
 	case strings.HasPrefix(kind, "aws_cloudfront_"):
 		return distributionID.MatchString(id)
-	case kind == "aws_s3_bucket_object": // its ID is a key, which may be in every bucket
+	case kind == "aws_s3_bucket_object": // the ID is a key, which any bucket may have
 		return false
 	}
 	return slices.ContainsFunc(globalTypes, func(t string) bool {
@@ -62,18 +62,19 @@ func globalName(kind, id string) bool {
 	})
 }
 
-// uniqueID reports whether an id looks like one that is given once in the world: a
-// path from an account, a UUID, a long run of random characters. Others, such as
-// the name of a role, may well stand for different objects in different accounts, and
-// so may the number of an account, under which every region has objects of its own.
+// uniqueID reports whether an ID looks unique worldwide: a path with an account, a UUID,
+// a long run of random characters. Other IDs, such as a role's name, may stand for
+// different objects in different accounts. So may an account number, because every region
+// has objects under it.
 func uniqueID(id string) bool {
 	if strings.HasPrefix(id, "arn:") {
-		// arn:partition:service:region:account:resource; an ARN without an account is shared by all accounts.
+		// arn:partition:service:region:account:resource; without an account the object is
+		// public.
 		parts := strings.SplitN(id, ":", 6)
 		if len(parts) < 6 {
 			return false
 		}
-		// Buckets and hosted zones have ARNs without an account, and are unique all the same.
+		// ARNs of buckets and hosted zones are unique without an account.
 		return parts[4] != "" && parts[4] != "aws" || parts[2] == "s3" || parts[2] == "route53"
 	}
 	for _, prefix := range []string{"/subscriptions/", "projects/", "folders/", "organizations/", "billingAccounts/", "https://", "s3://", "gs://", "ocid1."} {
@@ -86,11 +87,11 @@ func uniqueID(id string) bool {
 
 var (
 	uuid = regexp.MustCompile(`(?i)\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b`)
-	// cloudID is vpc-0a1b2c3d4e5f60718, or the shorter vpc-0a1b2c3d of old, which has no more
-	// digits than the names that people and tools make.
+	// cloudID is vpc-0a1b2c3d4e5f60718. The shorter vpc-0a1b2c3d of the past has no more
+	// digits than names that people and tools choose.
 	cloudID = regexp.MustCompile(`^[a-z]+(?:-[a-z]+)*-[0-9a-f]{17}$|` +
 		`^(?:acl|aclassoc|ami|cgw|dopt|eipalloc|eipassoc|eni|i|igw|nat|pcx|rtb|rtbassoc|sg|snap|subnet|vgw|vol|vpc|vpce|vpn)-[0-9a-f]{8}$`)
-	// iamID is the ID of an access key, user, role, group, policy or profile of AWS.
+	// iamID is the ID of an AWS access key, user, role, group, policy or profile.
 	iamID = regexp.MustCompile(`^A(?:KIA|IDA|ROA|GPA|NPA|NVA|IPA)[A-Z0-9]{16,17}$`)
 )
 
@@ -98,8 +99,8 @@ func alphanumeric(r rune) bool {
 	return '0' <= r && r <= '9' || 'a' <= r|0x20 && r|0x20 <= 'z'
 }
 
-// randomRun reports whether letters and digits are many, and mixed as in no
-// name: names end with their digits.
+// randomRun reports whether there are many letters and digits, mixed as in no name: names
+// have their digits at the end.
 func randomRun(run string) bool {
 	const many, account = 12, 12
 	digits, changes := 0, 0
