@@ -43,7 +43,7 @@ func TestUnreachableServersAreExplained(t *testing.T) {
 	trust := &tls.Config{RootCAs: x509.NewCertPool(), MinVersion: tls.VersionTLS12}
 	trust.RootCAs.AddCert(ours.cert)
 	failures := map[string]struct{ at, want string }{
-		"refused port":          {"http://" + refusedPort(t), "connection refused at 127.0.0.1:"},
+		"refused port":          {"http://" + refusedPort, "connection refused at 127.0.0.1:"},
 		"unknown host":          {"https://tfhaul-test.invalid", `"tfhaul-test.invalid"`},
 		"untrusted certificate": {serveTLS(t, stranger.certificate(t, "127.0.0.1", -day, day), nil), "pass its file with --ca-file"},
 		"expired certificate":   {serveTLS(t, ours.certificate(t, "127.0.0.1", -2*day, -day), nil), "the server's certificate expired on"},
@@ -159,15 +159,9 @@ func TestBodiesThatBreakAreExplained(t *testing.T) {
 	}
 }
 
-func refusedPort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
+// refusedPort is TCP port 1, where nothing listens. A port that was free a moment ago could
+// be another process's by now.
+const refusedPort = "127.0.0.1:1"
 
 // serve treats every connection to a loopback port alike, until the test ends.
 func serve(t *testing.T, treat func(net.Conn)) string {
