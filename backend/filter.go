@@ -92,7 +92,7 @@ func (f Filter) File(key string) (take bool, skip *Skip) {
 	case !f.Takes(key):
 		return false, nil
 	case name == erroredFile:
-		return false, &Skip{Code: SkipErrored, Reason: "was written by Terraform when it could not save its state, so it is probably newer than what the backend holds: compare the two, then name this file alone or remove it"}
+		return false, &Skip{Code: SkipErrored, Reason: "was written by Terraform when it could not store a state. Compare it with the backend's state: push it if it is newer; delete it if not"}
 	}
 	return true, nil
 }

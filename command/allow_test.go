@@ -63,7 +63,7 @@ func TestAllowPermitsTheNamedWorkspacesOnly(t *testing.T) {
 					t.Errorf("%s: code %v, allowed %v: %s", workspace, m["code"], allowed, said)
 				case !allowed && (m["code"] != "unusable" || !strings.Contains(said, "--allow "+workspace+"=unusable")):
 					t.Errorf("%s: code %v, and the message names no way out: %s", workspace, m["code"], said)
-				case allowed && !strings.Contains(notesOf(m), "moved anyway"):
+				case allowed && !strings.Contains(notesOf(m), "move is allowed by"):
 					t.Errorf("%s: no note of what was allowed: %v", workspace, m["notes"])
 				}
 				var want []byte
@@ -111,7 +111,7 @@ func TestAllowIsKeptInTheManifest(t *testing.T) {
 	h.mustHold(t, "byhand", nil)
 	for _, allow := range []string{`"everything"`, `"Unusable"`, `"invalid"`, `""`} {
 		r := h.tfhaul(t, "migrate", byHand("  allow = ["+allow+"]\n"), "--yes", "--journal", journalIn(t))
-		if r.code != 4 || !strings.Contains(r.stderr, "cannot be allowed") || !strings.Contains(r.stderr, "unusable") {
+		if r.code != 4 || !strings.Contains(r.stderr, "only unusable can be allowed") || !strings.Contains(r.stderr, "unusable") {
 			t.Errorf("allow = [%s]: exit code %d: %s", allow, r.code, r.stderr)
 		}
 	}
@@ -128,10 +128,10 @@ func TestMisuseOfAllow(t *testing.T) {
 	dir := tree(t, map[string][]byte{"net/terraform.tfstate": []byte(craftedState("providers on the instances"))})
 	file := filepath.Join(dir, "net", "terraform.tfstate")
 	for name, c := range map[string]struct{ allow, says string }{
-		"an unknown code":                       {"net=everything", "cannot be allowed; what can: unusable"},
-		"a code that cannot be allowed":         {"net=invalid", "cannot be allowed"},
-		"a code in capitals":                    {"net=UNUSABLE", "cannot be allowed"},
-		"no code":                               {"net=", "cannot be allowed"},
+		"an unknown code":                       {"net=everything", "only unusable can be allowed, not"},
+		"a code that cannot be allowed":         {"net=invalid", "only unusable can be allowed"},
+		"a code in capitals":                    {"net=UNUSABLE", "only unusable can be allowed"},
+		"no code":                               {"net=", "only unusable can be allowed"},
 		"a workspace alone":                     {"net", "write WORKSPACE=CODE"},
 		"no workspace":                          {"=unusable", "write WORKSPACE=CODE"},
 		"a workspace that no move goes into":    {"nit=unusable", `"nit"`},

@@ -46,7 +46,7 @@ func TestEmptyStandardInputIsRefused(t *testing.T) {
 	h := start(t, tfesim.Options{})
 	h.addWorkspace(t, "net")
 	r := h.tfhaulIn(t, t.Context(), h.environ, []byte{}, "move", "-", org+"/net")
-	if r.code != 3 || !strings.Contains(r.stdout, "Did the command before the pipe fail?") {
+	if r.code != 3 || !strings.Contains(r.stdout, "Check whether the command before the pipe failed.") {
 		t.Errorf("exit code %d, want 3: %s%s", r.code, r.stdout, r.stderr)
 	}
 }
@@ -77,7 +77,7 @@ func TestAdviceNamesTheWorkspaceAsTheServerDoes(t *testing.T) {
 	for _, want := range []string{"moved", "already-there"} {
 		r := h.tfhaul(t, append(args, "--json", "--allow", "tofu=unusable")...)
 		m := r.document(t)
-		if r.code != 0 || m["outcome"] != want || (want == "already-there") == strings.Contains(notesOf(m), "moved anyway") {
+		if r.code != 0 || m["outcome"] != want || (want == "already-there") == strings.Contains(notesOf(m), "move is allowed by") {
 			t.Errorf("exit code %d, want %s: %s", r.code, want, r.stdout)
 		}
 	}

@@ -351,7 +351,7 @@ func TestHaulUsageErrors(t *testing.T) {
 		{"no parallelism", []string{"plan", dir, "--target", org, "--parallelism", "0"}, "--parallelism cannot be 0"},
 		{"a template that is none", []string{"plan", dir, "--target", org, "--workspace-name", "{{ .Nope }}"}, "the fields are .Dir"},
 		{"a template that gives nothing", []string{"plan", dir, "--target", org, "--workspace-name", "{{ .Bucket }}"}, "no workspace name"},
-		{"a journal that is none", []string{"migrate", dir, "--target", org, "--yes", "--journal", manifest}, "is this a file that tfhaul wrote"},
+		{"a journal that is none", []string{"migrate", dir, "--target", org, "--yes", "--journal", manifest}, "check that this is a tfhaul journal"},
 		{"verify a file that is none", []string{"verify", manifest}, "to compare one state"},
 	}
 	for _, c := range cases {
@@ -396,7 +396,7 @@ func TestVerifyJournalSaysHowThingsStand(t *testing.T) {
 			t.Errorf("%s: code %v, want %q: %v", workspace, m["code"], code, m["message"])
 		}
 	}
-	for workspace, note := range map[string]string{"a-01": "in the workspace's history, unchanged", "a-05": "The source is gone since."} {
+	for workspace, note := range map[string]string{"a-01": "in the workspace's history, unchanged", "a-05": "The source no longer exists."} {
 		if notes := fmt.Sprint(moveOf(t, r, workspace)["notes"]); !strings.Contains(notes, note) {
 			t.Errorf("%s: %s does not say %q", workspace, notes, note)
 		}

@@ -69,7 +69,7 @@ func (h *heldLocks) report(w io.Writer) {
 		if l.Sure {
 			state = "is left locked"
 		}
-		fmt.Fprintf(&b, "tfhaul: stopped at once; %s %s. To free it: %s\n", report.Plain(l.Target), state, report.Plain(l.UnlockCommand()))
+		fmt.Fprintf(&b, "tfhaul: stopped at once; %s %s. To unlock it: %s\n", report.Plain(l.Target), state, report.Plain(l.UnlockCommand()))
 	}
 	// Nothing can be done about a stderr that is gone.
 	_, _ = io.WriteString(w, b.String())

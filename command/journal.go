@@ -14,18 +14,18 @@ import (
 func readJournal(path string) (*migrate.Ledger, error) {
 	// Opening a pipe would wait for its other end.
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() && !info.IsDir() {
-		return nil, usagef("the journal %q cannot be read: it is not a regular file", path)
+		return nil, usagef("cannot read the journal %q: it is not a regular file", path)
 	}
 	file, err := os.Open(path)
 	if err != nil {
-		return nil, usagef("the journal %q cannot be read: %v", path, withoutPath(err))
+		return nil, usagef("cannot read the journal %q: %v", path, withoutPath(err))
 	}
 	ledger, err := migrate.ReadLedger(file)
 	if closed := file.Close(); err == nil {
 		err = closed
 	}
 	if err != nil {
-		return nil, usagef("the journal %q cannot be used: %v", path, withoutPath(err))
+		return nil, usagef("cannot use the journal %q: %v", path, withoutPath(err))
 	}
 	return ledger, nil
 }

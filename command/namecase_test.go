@@ -33,7 +33,7 @@ func TestExistingWorkspaceInOtherCase(t *testing.T) {
 			r := h.tfhaul(t, "migrate", dir, "--target", org, "--create", "--yes", "--json", "--journal", journalIn(t))
 			r.want(t, 0, "1 moved")
 			m := moveOf(t, r, "app")
-			if m["created"] != nil || !strings.Contains(notesOf(m), "The server calls the workspace app, not App.") {
+			if m["created"] != nil || !strings.Contains(notesOf(m), "The workspace is called app on the server, not App.") {
 				t.Errorf("%v", m)
 			}
 			h.mustHold(t, "app", state(1, 4))
@@ -47,7 +47,7 @@ func TestExistingWorkspaceInOtherCase(t *testing.T) {
 			// One move, the same.
 			file := filepath.Join(t.TempDir(), "next.tfstate")
 			writeFile(t, file, state(1, 5))
-			if r := h.tfhaul(t, "move", file, org+"/APP", "--create"); r.code != 0 || !strings.Contains(r.stdout, "The server calls the workspace app, not APP.") {
+			if r := h.tfhaul(t, "move", file, org+"/APP", "--create"); r.code != 0 || !strings.Contains(r.stdout, "The workspace is called app on the server, not APP.") {
 				t.Errorf("exit code %d: %s%s", r.code, r.stdout, r.stderr)
 			}
 			h.mustHold(t, "app", state(1, 5))

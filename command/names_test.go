@@ -74,7 +74,7 @@ func TestPathsWithoutANameAreRefusedAlone(t *testing.T) {
 	if notes := sourceOf(t, r, "prod-x")["notes"]; notes != nil {
 		t.Errorf("the notes are %v", notes)
 	}
-	if text := h.tfhaul(t, "plan", dir, "--target", org, "--create"); !strings.Contains(text.stdout, "groesse-vetka was made from") {
+	if text := h.tfhaul(t, "plan", dir, "--target", org, "--create"); !strings.Contains(text.stdout, "groesse-vetka was derived from") {
 		t.Errorf("the plan does not say how names were changed:\n%s", text.stdout)
 	}
 	// The journal can be used by all that read one.

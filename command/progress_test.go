@@ -77,8 +77,8 @@ func TestHeldLocks(t *testing.T) {
 	t.Parallel()
 	const (
 		nothing = "tfhaul: stopped at once; nothing is left locked\n"
-		perhaps = "tfhaul: stopped at once; host/acme/net may be left locked. To free it: tfhaul unlock host/acme/net --haul h1\n"
-		surely  = "tfhaul: stopped at once; host/acme/net is left locked. To free it: tfhaul unlock host/acme/net --haul h1\n"
+		perhaps = "tfhaul: stopped at once; host/acme/net may be left locked. To unlock it: tfhaul unlock host/acme/net --haul h1\n"
+		surely  = "tfhaul: stopped at once; host/acme/net is left locked. To unlock it: tfhaul unlock host/acme/net --haul h1\n"
 	)
 	want := map[string]string{
 		migrate.EventCreated: nothing, migrate.EventIntent: nothing, migrate.EventLocking: perhaps, migrate.EventWaiting: perhaps,

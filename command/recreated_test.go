@@ -21,11 +21,11 @@ func TestVerifyJournalNoticesANewWorkspace(t *testing.T) {
 	}
 	h.deleteWorkspace(t, "net")
 	h.addWorkspace(t, "net")
-	if r := h.tfhaul(t, "verify", journal); r.code != 3 || !strings.Contains(r.stdout, "another has its name") {
+	if r := h.tfhaul(t, "verify", journal); r.code != 3 || !strings.Contains(r.stdout, "another one has its name") {
 		t.Errorf("empty: exit code %d: %s%s", r.code, r.stdout, r.stderr)
 	}
 	h.seed(t, "net", state(1, 10))
-	if r := h.tfhaul(t, "verify", journal); r.code != 0 || !strings.Contains(r.stdout, "another has its name") {
+	if r := h.tfhaul(t, "verify", journal); r.code != 0 || !strings.Contains(r.stdout, "another one has its name") {
 		t.Errorf("with the same bytes: exit code %d: %s%s", r.code, r.stdout, r.stderr)
 	}
 }

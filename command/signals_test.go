@@ -204,7 +204,7 @@ func (h *host) mustBeFreedBy(t *testing.T, stderr, workspace string) {
 	if _, locked := h.LockHolder(org, workspace); !locked {
 		t.Error("nothing is locked, so this test shows nothing")
 	}
-	_, command, ok := strings.Cut(stderr, "is left locked. To free it: tfhaul ")
+	_, command, ok := strings.Cut(stderr, "is left locked. To unlock it: tfhaul ")
 	if !ok {
 		t.Fatalf("stderr does not say what is locked: %s", stderr)
 	}
@@ -299,7 +299,7 @@ func TestSecondSignalStopsAtOnceAndTellsWhatIsLocked(t *testing.T) {
 	if holder, locked := h.LockHolder(org, "net"); !locked || holder.Identity != tfesim.Owner {
 		t.Fatal("the workspace is not locked by us")
 	}
-	_, command, ok := strings.Cut(r.stderr, "is left locked. To free it: tfhaul ")
+	_, command, ok := strings.Cut(r.stderr, "is left locked. To unlock it: tfhaul ")
 	if !ok {
 		t.Fatalf("stderr does not say what is locked: %s", r.stderr)
 	}

@@ -176,9 +176,9 @@ func (v *verifyJournal) recheck(ctx context.Context, m recordedMove) migrate.Res
 	switch {
 	case err == nil || m.Arrived == nil:
 	case errors.Is(err, fs.ErrNotExist):
-		result.Notes = append(result.Notes, "The source is gone since.")
+		result.Notes = append(result.Notes, "The source no longer exists.")
 	default:
-		result.Notes = append(result.Notes, plainwords.Sentence(fmt.Sprintf("whether the source changed since could not be checked: %v", err)))
+		result.Notes = append(result.Notes, plainwords.Sentence(fmt.Sprintf("cannot check whether the source changed after the move: %v", err)))
 	}
 	return result
 }

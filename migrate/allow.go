@@ -23,7 +23,7 @@ func CheckAllow(code string) error {
 	for i, c := range Allowable {
 		names[i] = string(c)
 	}
-	return fmt.Errorf("%q cannot be allowed; what can: %s", code, strings.Join(names, ", "))
+	return fmt.Errorf("only %s can be allowed, not %q", strings.Join(names, ", "), code)
 }
 
 // Permit adds a code to those that do not stop the move.
@@ -58,7 +58,7 @@ func (x *execution) checkUsable() error {
 }
 
 func (x *execution) unusable(reason, advice string) error {
-	return &stop{code: CodeUnusable, message: fmt.Sprintf("%s %s To move it as it is: %s.", reason, advice, x.allowance(CodeUnusable))}
+	return &stop{code: CodeUnusable, message: fmt.Sprintf("%s %s To move the state as it is, use %s.", reason, advice, x.allowance(CodeUnusable))}
 }
 
 // checkLegacyProviders refuses a state of Terraform 0.13 or older that the release that runs in
@@ -75,11 +75,11 @@ func (x *execution) checkLegacyProviders(runs, mode string) error {
 	case !known:
 		x.note("%s %s", reason, advice)
 	case statefile.LooksUpProviders(runs):
-		x.note("%s The workspace runs Terraform %s, which can use it. Keep that version until the state is repaired. %s", reason, runs, advice)
+		x.note("%s The workspace runs Terraform %s, which can use the state. Keep that version until the state is repaired. %s", reason, runs, advice)
 	case !slices.Contains(x.Allow, CodeUnusable):
 		return x.unusable(fmt.Sprintf("%s The workspace runs Terraform %s.", reason, runs), advice)
 	default:
-		x.note("%s It is moved anyway, because you allowed it. %s", reason, advice)
+		x.note("%s The move is allowed by %s. %s", reason, x.allowance(CodeUnusable), advice)
 	}
 	return nil
 }
@@ -87,6 +87,6 @@ func (x *execution) checkLegacyProviders(runs, mode string) error {
 // noteAllowed notes what is moved only because the user allowed it.
 func (x *execution) noteAllowed() {
 	if reason, advice, unusable := x.read.snapshot.Unusable(); unusable {
-		x.note("%s It is moved anyway, because you allowed it. %s", reason, advice)
+		x.note("%s The move is allowed by %s. %s", reason, x.allowance(CodeUnusable), advice)
 	}
 }

@@ -45,7 +45,7 @@ func (x *execution) bump(ctx context.Context) error {
 	}
 	x.payload.md5 = hex.EncodeToString(sum.Sum(nil))
 	x.result.BumpedTo = serial
-	x.note("The state's serial %d becomes %d, as you allowed; nothing else in it changes.", x.read.snapshot.Serial, serial)
+	x.note("The serial is raised from %d to %d, as you allowed. Nothing else in the state changes.", x.read.snapshot.Serial, serial)
 	return nil
 }
 
@@ -71,11 +71,11 @@ func (x *execution) backUp(ctx context.Context) error {
 		return nil
 	}
 	if err := x.held.canBeKept(); err != nil {
-		return &stop{code: CodeBackup, message: fmt.Sprintf("What the workspace holds could not be backed up, so it was not replaced: %s", plainwords.Ended(err.Error()))}
+		return &stop{code: CodeBackup, message: fmt.Sprintf("Cannot back up the workspace's state, so it was not replaced: %s", plainwords.Ended(err.Error()))}
 	}
 	path, err := x.keep(ctx)
 	if err != nil {
-		return &stop{code: CodeBackup, message: fmt.Sprintf("What the workspace holds could not be backed up, so it was not replaced: %s", plainwords.Ended(err.Error()))}
+		return &stop{code: CodeBackup, message: fmt.Sprintf("Cannot back up the workspace's state, so it was not replaced: %s", plainwords.Ended(err.Error()))}
 	}
 	x.result.Backup = path
 	return x.announce(Event{Event: EventBackup, Backup: path, StateVersionID: x.held.version.ID})
@@ -87,9 +87,9 @@ func (x *execution) backUp(ctx context.Context) error {
 func (h *holding) canBeKept() error {
 	switch {
 	case h.snapshot.Size == 0:
-		return fmt.Errorf("the server gives no bytes for %s", h.version.ID)
+		return fmt.Errorf("the server returned no data for %s", h.version.ID)
 	case h.strange != "" && !h.encrypted && h.version.Size == 0:
-		return fmt.Errorf("what the server gives for %s does not read as a state (%s), and the server does not say its size", h.version.ID, h.strange)
+		return fmt.Errorf("the data that the server returned for %s is not a state (%s), and the server does not report its size, so it may be incomplete", h.version.ID, h.strange)
 	}
 	return nil
 }
@@ -121,7 +121,7 @@ func (x *execution) keep(ctx context.Context) (string, error) {
 			return err
 		}
 		if size != x.held.snapshot.Size || hex.EncodeToString(sum.Sum(nil)) != x.held.snapshot.MD5 {
-			return errors.New("the server gives other bytes than before")
+			return errors.New("the server returned different data than before")
 		}
 		return file.Truncate(size)
 	})
@@ -159,7 +159,7 @@ func (x *execution) mayReplace(path string) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("%q exists and is another file: move it away, or name another --backup-dir", path)
+	return fmt.Errorf("%q already exists with different contents: move it away, or use another --backup-dir", path)
 }
 
 // pathElement makes a name, which a server may have chosen, a harmless element of

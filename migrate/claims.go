@@ -43,6 +43,6 @@ func (x *execution) claim() error {
 		return nil
 	}
 	return &stop{code: CodeCollision, message: fmt.Sprintf(
-		"Another move of this haul works on the same workspace: %s, to %s. The workspace was probably renamed meanwhile. Nothing was sent; check which workspace this state belongs to, then continue the haul.",
+		"Another move of this haul is working on the same workspace: %s to %s. The workspace was probably renamed. Nothing was sent. Check which workspace this state belongs to, then resume the haul.",
 		holder.source, holder.target)}
 }

@@ -29,7 +29,7 @@ func (x *execution) divergence(ctx context.Context) (statefile.Difference, error
 	case err != nil:
 		return statefile.Difference{}, err
 	case ours.MD5 != x.read.snapshot.MD5 || theirs.MD5 != x.held.snapshot.MD5:
-		return statefile.Difference{}, errors.New("one of them has changed")
+		return statefile.Difference{}, errors.New("one of the two states changed meanwhile")
 	}
 	return ours.Difference(theirs), nil
 }
@@ -57,11 +57,11 @@ func (x *execution) diverged(ctx context.Context, choices string) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case err != nil:
-		message = fmt.Sprintf("The workspace holds other bytes under the same serial %d. The contents could not be compared: %s Find out which is right%s.", serial, plainwords.Ended(err.Error()), choices)
+		message = fmt.Sprintf("The workspace and the source both have serial %d but differ. Their contents could not be compared: %s Decide which is correct.%s", serial, plainwords.Ended(err.Error()), choices)
 	case difference.State:
-		message = fmt.Sprintf("The workspace holds different contents under the same serial %d: two people wrote from the same state. Find out which is right%s.", serial, choices)
+		message = fmt.Sprintf("The workspace and the source both have serial %d but different contents. Decide which is correct.%s", serial, choices)
 	default:
-		message = fmt.Sprintf("The workspace holds serial %d with %s. No resource or output differs. Keep what it holds%s.", serial, difference.Says(), choices)
+		message = fmt.Sprintf("The workspace holds serial %d with %s. No resource or output differs. Keep the workspace's state.%s", serial, difference.Says(), choices)
 	}
 	return &stop{code: CodeDiverged, message: message}
 }

@@ -10,19 +10,18 @@ import (
 	"tfhaul/tfesim"
 )
 
-// TestDivergedSaysWhatDiffers refuses all of them, and blames two people only where the
-// contents differ.
+// Every one is refused, and the user is asked to decide only where the contents differ.
 func TestDivergedSaysWhatDiffers(t *testing.T) {
 	ours := state(7, lineage, 3)
 	version := replaceVersion(t, ours, "1.0.0")
-	const blame = "two people wrote from the same state"
+	const choice = "Decide which is correct."
 	tests := []struct {
-		name  string
-		held  []byte
-		says  string
-		blame bool
+		name   string
+		held   []byte
+		says   string
+		choice bool
 	}{
-		{"other resources", state(7, lineage, 4), "different contents under the same serial 7", true},
+		{"other resources", state(7, lineage, 4), "both have serial 7 but different contents", true},
 		{"CRLF", bytes.ReplaceAll(ours, []byte("\n"), []byte("\r\n")), "serial 7 with the same content in different formatting.", false},
 		{"another version of Terraform", version, "the same content; only terraform_version differs.", false},
 	}
@@ -35,7 +34,7 @@ func TestDivergedSaysWhatDiffers(t *testing.T) {
 				for _, dry := range []bool{true, false} {
 					b.engine.DryRun = dry
 					r := b.run()
-					if r.Code != migrate.CodeDiverged || !strings.Contains(r.Message, test.says) || strings.Contains(r.Message, blame) != test.blame || !strings.Contains(r.Message, "--bump-serial network") {
+					if r.Code != migrate.CodeDiverged || !strings.Contains(r.Message, test.says) || strings.Contains(r.Message, choice) != test.choice || !strings.Contains(r.Message, "--bump-serial network") {
 						t.Errorf("dry run %v: %s: %s", dry, r.Code, r.Message)
 					}
 				}

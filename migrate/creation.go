@@ -21,7 +21,7 @@ func (x *execution) creator() (backend.Creator, error) {
 	if c, ok := x.Target.(backend.Creator); ok {
 		return c, nil
 	}
-	return nil, &stop{code: CodeNotCreatable, message: "tfhaul cannot create states there."}
+	return nil, &stop{code: CodeNotCreatable, message: "tfhaul cannot create states in this backend."}
 }
 
 // canCreate finds out in a dry run what creating would show.
@@ -80,6 +80,6 @@ func (x *execution) noteUnused() {
 		unused = append(unused, "Terraform version")
 	}
 	if len(unused) > 0 {
-		x.note("The workspace exists already, so these settings of new workspaces are not applied to it: %s.", strings.Join(unused, ", "))
+		x.note("The workspace already exists, so these settings for new workspaces do not apply: %s.", strings.Join(unused, ", "))
 	}
 }

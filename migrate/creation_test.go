@@ -24,7 +24,7 @@ func TestADryRunPromisesOnlyWhatTheServerAllows(t *testing.T) {
 		outcome migrate.Outcome
 		says    string
 	}{
-		{name: "a token that may only read", who: tfesim.ReadOnly, exists: true, code: migrate.CodeForbiddenOrMissing, outcome: migrate.Failed, says: "may not lock and unlock"},
+		{name: "a token that may only read", who: tfesim.ReadOnly, exists: true, code: migrate.CodeForbiddenOrMissing, outcome: migrate.Failed, says: "cannot lock it"},
 		{name: "a token that may not create workspaces", who: tfesim.SecondUser, code: migrate.CodeForbiddenOrMissing, outcome: migrate.Failed},
 		{name: "an organization's token", who: tfesim.Organization, code: migrate.CodeForbiddenOrMissing, outcome: migrate.Failed, says: "cannot write states"},
 		{name: "a project that does not exist", change: func(e *migrate.Engine) { e.CreateOptions.Project = "nope" },
@@ -112,7 +112,7 @@ func TestOptionsOfNewWorkspacesAreNotDroppedSilently(t *testing.T) {
 	b.engine.CreateOptions.Project, b.engine.CreateOptions.Tags, b.engine.CreateOptions.ExecutionMode = "Default Project", []string{"env=prod"}, "local"
 	for _, dry := range []bool{true, false} {
 		b.engine.DryRun = dry
-		if r := b.run(); !strings.Contains(strings.Join(r.Notes, " "), "not applied to it: project, tags, execution mode") {
+		if r := b.run(); !strings.Contains(strings.Join(r.Notes, " "), "do not apply: project, tags, execution mode") {
 			t.Errorf("dry run %v: notes %q", dry, r.Notes)
 		}
 	}

@@ -48,7 +48,7 @@ func (x *execution) currentUnderLock(ctx context.Context, now *backend.Standing)
 	version, err := x.readCurrent(ctx, now, func(v *backend.Version) bool { return v != nil && v.ID == now.Current.ID })
 	if err == nil && (version == nil || version.ID != now.Current.ID) {
 		return nil, &stop{code: CodeServerRefused, message: fmt.Sprintf(
-			"The server names %s as the current state version when it locks the workspace, and another when it is asked, for %s: its answers lag behind. Nothing was sent; move again.", now.Current.ID, replicaTime)}
+			"The server reported %s as the current state version when it locked the workspace, but returned another one for %s afterwards. Its replicas may be lagging. Nothing was sent. Try again later.", now.Current.ID, replicaTime)}
 	}
 	return version, err
 }
@@ -60,7 +60,7 @@ func (x *execution) sameName(now *backend.Standing) error {
 		return nil
 	}
 	return &stop{code: CodeRenamed, message: fmt.Sprintf(
-		"The workspace %s/%s was renamed to %s after it was read. Nothing was sent; check which workspace the state belongs to, then move again.",
+		"The workspace %s/%s was renamed to %s after tfhaul read it. Nothing was sent. Check which workspace the state belongs to, then run the move again.",
 		x.Target.Container(), x.Move.Workspace, now.Name)}
 }
 

@@ -102,7 +102,7 @@ func (x *execution) missingWorkspace(ctx context.Context, missing error) (bool, 
 	name := x.Target.Container() + "/" + x.Move.Workspace
 	if x.comparing {
 		return true, &stop{code: CodeNoWorkspace, message: fmt.Sprintf(
-			"There is no workspace %s on %s that this token may see: check the name and the token's permissions.%s", name, x.Target.Host(), strangerHint(missing))}
+			"Workspace %s not found on %s. Check the name and the token's permissions.%s", name, x.Target.Host(), strangerHint(missing))}
 	}
 	if !x.Create {
 		return true, &stop{code: CodeNoWorkspace, message: fmt.Sprintf(
@@ -129,7 +129,7 @@ func (x *execution) missingWorkspace(ctx context.Context, missing error) (bool, 
 // strangerHint says so when a 404 does not come with the API's own words.
 func strangerHint(missing error) string {
 	if e, ok := errors.AsType[*backend.Error](missing); ok && e.Unworded {
-		return " The answer was not worded as Terraform Enterprise words it: is this its host?"
+		return " The response does not look like one from Terraform Enterprise. Check the host name."
 	}
 	return ""
 }
@@ -138,19 +138,20 @@ func strangerHint(missing error) string {
 func (x *execution) checkPermissions() error {
 	var lacking string
 	switch {
+	case !x.workspace.CanRead && x.comparing:
+		lacking = "see workspace %s but cannot read its states. Use a token with permission to read them."
 	case !x.workspace.CanRead:
-		lacking = "read its states, so what it holds could be overwritten unseen and nothing could be proven"
+		lacking = "see workspace %s but cannot read its states, so tfhaul cannot check what it would overwrite. Use a token with permission to read and write them."
 	case x.comparing:
 		return nil
 	case !x.workspace.CanLock:
-		lacking = "lock and unlock it"
+		lacking = "read workspace %s but cannot lock it. Use a token with permission to lock it and write states."
 	case !x.workspace.CanWrite:
-		lacking = "write states to it"
+		lacking = "read workspace %s but cannot write states to it. Use a token with permission to lock it and write states."
 	default:
 		return nil
 	}
-	return &stop{code: CodeForbiddenOrMissing, message: fmt.Sprintf(
-		"The token may see the workspace %s/%s, and may not %s: use a token that may.", x.Target.Container(), x.Move.Workspace, lacking)}
+	return &stop{code: CodeForbiddenOrMissing, message: fmt.Sprintf("The token can "+lacking, x.Target.Container()+"/"+x.Move.Workspace)}
 }
 
 // currentVersion reads which state version is current, or nil when there is none.
@@ -196,12 +197,12 @@ func relateTo(snapshot *statefile.Snapshot, h *holding) Verdict {
 	verdict := Relate(snapshot, &held)
 	switch {
 	case h.strange != "" && verdict.Relation != Identical:
-		return Verdict{Relation: Unrelated, Note: "what the workspace holds is no state that tfhaul can read: " + h.strange}
+		return Verdict{Relation: Unrelated, Note: "tfhaul cannot read the workspace's state: " + h.strange}
 	case h.misannounced():
-		note := fmt.Sprintf("the workspace's state version %s was announced as serial %d, but its file is serial %d. "+
-			"Whatever uploaded it sent the wrong serial", h.version.ID, h.version.Serial, h.snapshot.Serial)
+		note := fmt.Sprintf("the workspace's state version %s was uploaded as serial %d, but the state in it has serial %d",
+			h.version.ID, h.version.Serial, h.snapshot.Serial)
 		if h.version.Serial > h.snapshot.Serial {
-			note += fmt.Sprintf(": every apply there would be refused, because Terraform would write serial %d", h.snapshot.Serial+1)
+			note += fmt.Sprintf(". The server would reject every apply, because Terraform would write serial %d", h.snapshot.Serial+1)
 		}
 		if verdict.Note != "" {
 			note += "; " + verdict.Note
@@ -226,7 +227,7 @@ func (x *execution) decide(ctx context.Context) error {
 	}
 	switch {
 	case there && x.DryRun && x.lockedByUs():
-		x.result.Outcome, x.result.Message = WouldMove, "The workspace holds the state; the lock that an earlier run of this haul left will be given back."
+		x.result.Outcome, x.result.Message = WouldMove, "The workspace already holds the state. The lock that an earlier run of this haul left will be released."
 		return nil
 	case there:
 		x.alreadyThere()
@@ -260,12 +261,12 @@ func (x *execution) replaces() bool { return !x.verdict.Relation.writes() }
 func (x *execution) alreadyThere() {
 	x.result.Outcome, x.result.Relation = AlreadyThere, Identical
 	x.result.StateVersionID = x.held.version.ID
-	x.result.Message = fmt.Sprintf("The workspace holds these very bytes, as serial %d in %s; nothing was written.", x.held.snapshot.Serial, x.held.version.ID)
+	x.result.Message = fmt.Sprintf("The workspace already holds the identical state (serial %d, %s). Nothing was written.", x.held.snapshot.Serial, x.held.version.ID)
 	if x.result.BumpedTo != 0 {
-		x.result.Message = fmt.Sprintf("The workspace holds this state as serial %d in %s, and nothing but the serial differs; nothing was written.", x.held.snapshot.Serial, x.held.version.ID)
+		x.result.Message = fmt.Sprintf("The workspace already holds this state (serial %d, %s). Only the serial differs. Nothing was written.", x.held.snapshot.Serial, x.held.version.ID)
 	}
 	if x.held.version.Serial > x.held.snapshot.Serial && x.held.misannounced() {
-		x.result.Message += fmt.Sprintf(" To repair the announced serial, move again with %s.", x.permission("bump-serial"))
+		x.result.Message += fmt.Sprintf(" To correct its serial on the server, move again with %s.", x.permission("bump-serial"))
 	}
 }
 
@@ -275,20 +276,20 @@ func (x *execution) refuse(ctx context.Context) error {
 	switch x.verdict.Relation {
 	case Stale:
 		return &stop{code: CodeStale, message: fmt.Sprintf(
-			"The workspace holds serial %d of this state, and the source is serial %d: it is older. Look for the newer copy; to put the older one back all the same: %s, or %s to send it as serial %d.",
-			x.held.serial(), ours.Serial, x.permission("replace"), x.permission("bump-serial"), x.held.serial()+1)}
+			"The source has serial %d, which is older than serial %d in the workspace. Find the newer copy. To put the older one back anyway, use %s, or %s to send it as serial %d.",
+			ours.Serial, x.held.serial(), x.permission("replace"), x.permission("bump-serial"), x.held.serial()+1)}
 	case Diverged:
-		return x.diverged(ctx, fmt.Sprintf(", or write the source's bytes with %s or %s", x.permission("bump-serial"), x.permission("replace")))
+		return x.diverged(ctx, fmt.Sprintf(" To write the source's state anyway, use %s or %s.", x.permission("bump-serial"), x.permission("replace")))
 	default:
 		extra, instead := "", ""
 		if x.held.serial() >= ours.Serial {
-			instead = fmt.Sprintf(" If the server insists on a higher serial, add %s.", x.permission("bump-serial"))
+			instead = fmt.Sprintf(" If the server requires a higher serial, add %s.", x.permission("bump-serial"))
 		}
 		if theirs.Empty() && x.held.strange == "" {
-			extra = " What it holds is empty (no resources, no outputs)."
+			extra = " That state is empty (no resources, no outputs)."
 		}
 		return &stop{code: CodeUnrelated, message: fmt.Sprintf(
-			"The workspace holds the state of something else (lineage %s, serial %d; the snapshot's lineage is %s).%s Is this the right workspace? If it is: %s, which keeps a backup.%s",
+			"The workspace holds a different state (lineage %s, serial %d; the source's lineage is %s).%s Check that this is the right workspace. If it is, use %s, which keeps a backup.%s",
 			orNone(theirs.Lineage), x.held.serial(), orNone(ours.Lineage), extra, x.permission("replace"), instead)}
 	}
 }
@@ -305,13 +306,13 @@ func orNone(s string) string {
 func (x *execution) unlockAdvice(run bool, reason string) string {
 	wait := x.setting("lock-timeout", "10m")
 	if haul := holdingHaul(reason); haul != "" {
-		return fmt.Sprintf(" Another haul of tfhaul locked it. If that haul is still running, wait for it to end (%s). If it was cut off, continue it with its journal, or unlock the workspace: %s",
+		return fmt.Sprintf(" Another haul locked it. If that haul is still running, wait for it to finish (%s). If it was interrupted, resume it with its journal, or unlock the workspace: %s",
 			wait, HeldLock{Target: x.result.Target, Haul: haul}.UnlockCommand())
 	}
 	if run {
-		return fmt.Sprintf(" If the run waits for confirmation, confirm or discard it; otherwise wait for it to end (%s).", wait)
+		return fmt.Sprintf(" If the run waits for confirmation, confirm or discard it. Otherwise, wait for it to finish (%s).", wait)
 	}
-	return fmt.Sprintf(" Wait for it to end (%s), or ask them to unlock.", wait)
+	return fmt.Sprintf(" Wait for the lock to be released (%s), or ask them to unlock it.", wait)
 }
 
 // plan settles a dry run.
@@ -322,9 +323,9 @@ func (x *execution) plan() error {
 	x.result.Outcome = WouldMove
 	switch x.verdict.Relation {
 	case Fresh:
-		x.result.Message = fmt.Sprintf("The workspace holds no state: serial %d would be moved.", x.payload.serial)
+		x.result.Message = fmt.Sprintf("The workspace holds no state. Serial %d would be moved.", x.payload.serial)
 	case Newer:
-		x.result.Message = fmt.Sprintf("The workspace holds serial %d of this state: serial %d would be moved.", x.held.serial(), x.payload.serial)
+		x.result.Message = fmt.Sprintf("The workspace holds serial %d of this state. Serial %d would be moved.", x.held.serial(), x.payload.serial)
 	default:
 		x.result.Message = fmt.Sprintf("Serial %d would replace serial %d (%s), after a backup.", x.payload.serial, x.held.serial(), x.verdict.Relation)
 	}
@@ -360,7 +361,7 @@ func (x *execution) lookAgain(ctx context.Context) error {
 		x.alreadyThere()
 		return nil
 	case x.verdict.Relation.writes() && x.result.BumpedTo != 0:
-		return &stop{code: CodeStale, message: "The workspace got another state while we waited for its lock, and the serial need not be raised any more: move again."}
+		return &stop{code: CodeStale, message: "The workspace received another state while tfhaul waited for its lock, and the serial no longer needs to be raised. Run the move again."}
 	case x.verdict.Relation.writes():
 		return nil
 	case before != x.verdict.Relation || seen == nil || held.snapshot.MD5 != seen.snapshot.MD5 || held.serial() != seen.serial():

@@ -38,7 +38,7 @@ func (x *execution) compareResources(ctx context.Context) error {
 		return err
 	}
 	if theirs == nil {
-		x.note("The server offers no JSON of this state version, so only the bytes were compared: it makes one when a run of its own writes the state.")
+		x.note("The server has no JSON for this state version, so only the bytes were compared. It produces JSON only for states that its own runs write.")
 		return nil
 	}
 	ours, err := x.snapshotsContents(ctx)
@@ -46,10 +46,10 @@ func (x *execution) compareResources(ctx context.Context) error {
 		return err
 	}
 	if differences := ours.differences(theirs); len(differences) > 0 {
-		return &stop{code: CodeResourcesDiffer, message: fmt.Sprintf("The workspace holds these very bytes, and yet the server reads them otherwise than they are: %s. "+
-			"Compare %s with the source: was its JSON uploaded apart from the state?", someOf(differences), version.ID)}
+		return &stop{code: CodeResourcesDiffer, message: fmt.Sprintf("The workspace holds the identical state, but the server's JSON of it differs: %s. "+
+			"Compare %s with the source. Its JSON may have been uploaded separately.", someOf(differences), version.ID)}
 	}
-	x.note("The server reads the same out of it: %d resources and %d outputs.", len(ours.resources), len(ours.outputs))
+	x.note("The server's JSON lists the same %d resources and %d outputs.", len(ours.resources), len(ours.outputs))
 	return nil
 }
 
@@ -107,7 +107,7 @@ func (c *contents) differences(server *contents) []string {
 	var all []string
 	for _, address := range slices.Sorted(maps.Keys(union(c.resources, server.resources))) {
 		if ours, theirs := c.resources[address], server.resources[address]; ours != theirs {
-			all = append(all, fmt.Sprintf("%s has %s objects in the state and %s at the server", address, ours, theirs))
+			all = append(all, fmt.Sprintf("%s has %s objects in the state and %s on the server", address, ours, theirs))
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(union(c.outputs, server.outputs))) {
@@ -115,11 +115,11 @@ func (c *contents) differences(server *contents) []string {
 		theirs, there := server.outputs[name]
 		switch {
 		case !there:
-			all = append(all, fmt.Sprintf("the output %s is not at the server", name))
+			all = append(all, fmt.Sprintf("output %s is missing on the server", name))
 		case !here:
-			all = append(all, fmt.Sprintf("the output %s is at the server alone", name))
+			all = append(all, fmt.Sprintf("output %s exists only on the server", name))
 		case ours != theirs:
-			all = append(all, fmt.Sprintf("the output %s is sensitive on one side only", name))
+			all = append(all, fmt.Sprintf("output %s is sensitive on one side only", name))
 		}
 	}
 	return all
@@ -189,7 +189,7 @@ func (x *execution) serversContents(ctx context.Context, version *backend.Versio
 	var state tfjson.State
 	if err := state.UnmarshalJSON(text); err != nil {
 		// Its errors may quote what they could not read.
-		return nil, &stop{code: CodeUnproven, message: fmt.Sprintf("The workspace holds these very bytes, but the server's JSON of %s is not Terraform's JSON of a state, so the resources could not be compared.", version.ID)}
+		return nil, &stop{code: CodeUnproven, message: fmt.Sprintf("The workspace holds the identical state, but the server's JSON of %s is not in Terraform's format, so the resources could not be compared.", version.ID)}
 	}
 	c := newContents()
 	if state.Values == nil {

@@ -80,12 +80,12 @@ func TestVerifyDeep(t *testing.T) {
 	}{
 		{"the same resources", deepJSON, migrate.AlreadyThere, "", "2 resources and 2 outputs"},
 		{"an object less", without(`{"address": "module.web[\"eu\"].aws_instance.this[0]", "mode": "managed", "type": "aws_instance", "name": "this", "index": 0, "values": {"id": "i-1"}},`),
-			migrate.Refused, migrate.CodeResourcesDiffer, `module.web["eu"].aws_instance.this has 2 and 1 deposed, 1 tainted objects in the state and 1 and 1 deposed, 1 tainted at the server`},
+			migrate.Refused, migrate.CodeResourcesDiffer, `module.web["eu"].aws_instance.this has 2 and 1 deposed, 1 tainted objects in the state and 1 and 1 deposed, 1 tainted on the server`},
 		{"not tainted", without(`"tainted": true, `), migrate.Refused, migrate.CodeResourcesDiffer, "aws_instance.this"},
-		{"an output less", without(`, "key": {"sensitive": true, "value": "b", "type": "string"}`), migrate.Refused, migrate.CodeResourcesDiffer, "the output key is not at the server"},
-		{"an output that is not sensitive there", strings.Replace(deepJSON, `"sensitive": true`, `"sensitive": false`, 1), migrate.Refused, migrate.CodeResourcesDiffer, "the output key is sensitive on one side only"},
+		{"an output less", without(`, "key": {"sensitive": true, "value": "b", "type": "string"}`), migrate.Refused, migrate.CodeResourcesDiffer, "output key is missing on the server"},
+		{"an output that is not sensitive there", strings.Replace(deepJSON, `"sensitive": true`, `"sensitive": false`, 1), migrate.Refused, migrate.CodeResourcesDiffer, "output key is sensitive on one side only"},
 		{"nothing", `{"format_version": "1.0"}`, migrate.Refused, migrate.CodeResourcesDiffer, "data.aws_ami.base"},
-		{"something else", `{"hello": "world"}`, migrate.Failed, migrate.CodeUnproven, "is not Terraform's JSON"},
+		{"something else", `{"hello": "world"}`, migrate.Failed, migrate.CodeUnproven, "is not in Terraform's format"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -14,6 +14,7 @@ import (
 
 	"tfhaul/backend"
 	"tfhaul/lockwait"
+	"tfhaul/plainwords"
 )
 
 // An Engine carries out moves to one target. Its fields are set before the first move;
@@ -245,7 +246,7 @@ func (x *execution) announce(e Event) error {
 		return nil
 	}
 	if err := x.Journal.Append(e); err != nil {
-		return &stop{code: CodeJournal, message: fmt.Sprintf("%v: nothing is done that cannot be recorded; make room or choose another --journal", err)}
+		return &stop{code: CodeJournal, message: plainwords.Sentence(err.Error()) + " tfhaul does nothing that it cannot record. Free up disk space, or use another --journal."}
 	}
 	return nil
 }

@@ -45,7 +45,7 @@ type Haul struct {
 type endedError struct{ why string }
 
 func (e *endedError) Error() string {
-	return "not attempted: the haul ended early, because " + e.why
+	return "not attempted: the haul ended early because " + e.why
 }
 
 // mostSilent is how many moves in a row may fail because the server is out of
@@ -211,7 +211,7 @@ func (r *haulRun) ended(i int, result Result) {
 	}
 	switch {
 	case result.Code == CodeUnauthorized:
-		r.end(&endedError{why: "the server does not accept the token any more"})
+		r.end(&endedError{why: "the server no longer accepts the token"})
 	case result.Code == CodeJournal:
 		r.end(&endedError{why: "the journal cannot be written"})
 	case outage != nil:

@@ -11,8 +11,8 @@ func (x *execution) noteHYOK() {
 		return
 	}
 	x.notedHYOK = true
-	x.note("This workspace uses HYOK (hold your own key). tfhaul reads back what it sends, but the download may lead to the HYOK agent; "+
-		"if this machine cannot reach the agent, the move ends as %s. Runs prove nothing there, because the server gives neither states nor plans as JSON: use tfhaul prove --local.", CodeUnproven)
+	x.note("This workspace uses HYOK (hold your own key), so the server may serve its states through the HYOK agent. "+
+		"If this machine cannot reach the agent, the move ends as %s. The server provides no JSON of states and plans here, so prove the workspace with tfhaul prove --local.", CodeUnproven)
 }
 
 // hyok finds the workspaces in which not everything can be proven.
@@ -26,8 +26,8 @@ func (p *Plan) hyok() {
 		f.Sources, f.Targets = append(f.Sources, m.Result.Source), append(f.Targets, m.Result.Target)
 	}
 	if n := len(f.Targets); n > 0 {
-		f.Message = fmt.Sprintf("%d of the workspaces (%s) use HYOK (hold your own key). Downloads there may lead to the HYOK agent: "+
-			"if this machine cannot reach it, these moves end as %s. Runs prove nothing there (use tfhaul prove --local).", n, several(f.Targets), CodeUnproven)
+		f.Message = fmt.Sprintf("%d of the workspaces (%s) use HYOK (hold your own key), so the server may serve their states through the HYOK agent. "+
+			"If this machine cannot reach the agent, these moves end as %s. Prove these workspaces with tfhaul prove --local.", n, several(f.Targets), CodeUnproven)
 		p.Findings = append(p.Findings, f)
 	}
 }

@@ -94,7 +94,7 @@ type Journal struct {
 }
 
 // ErrJournalInUse says that another process writes the journal now.
-var ErrJournalInUse = errors.New("the journal is in use by another process")
+var ErrJournalInUse = errors.New("another process is using it")
 
 // OpenJournal opens the journal at path and returns it with what it has recorded so
 // far. A journal that does not exist is created, readable by its owner only, with a new
@@ -103,22 +103,22 @@ var ErrJournalInUse = errors.New("the journal is in use by another process")
 func OpenJournal(ctx context.Context, path string) (*Journal, *Ledger, error) {
 	// Opening a pipe would wait for its other end, and no device keeps a journal.
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() && !info.IsDir() {
-		return nil, nil, fmt.Errorf("the journal %q cannot be opened: it is not a regular file", path)
+		return nil, nil, fmt.Errorf("cannot open the journal %q: it is not a regular file", path)
 	}
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, nil, fmt.Errorf("the journal %q cannot be opened: %w", path, withoutPath(err))
+		return nil, nil, fmt.Errorf("cannot open the journal %q: %w", path, withoutPath(err))
 	}
 	past, end, err := readPast(file)
 	if err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("the journal %q cannot be used: %w", path, err), file.Close())
+		return nil, nil, errors.Join(fmt.Errorf("cannot use the journal %q: %w", path, err), file.Close())
 	}
 	if past.Events() > 0 {
 		return startJournal(ctx, file, past.Haul(), end), past, nil
 	}
 	j := startJournal(ctx, file, NewHaulID(), 0)
 	if err := j.begin(); err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("the journal %q cannot be used: %w", path, err), j.Close())
+		return nil, nil, errors.Join(fmt.Errorf("cannot use the journal %q: %w", path, err), j.Close())
 	}
 	return j, past, nil
 }
@@ -129,11 +129,11 @@ func OpenJournal(ctx context.Context, path string) (*Journal, *Ledger, error) {
 func CreateJournal(ctx context.Context, path, haul string, tolerate func(error)) (*Journal, error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("the journal %q cannot be created: %w", path, withoutPath(err))
+		return nil, fmt.Errorf("cannot create the journal %q: %w", path, withoutPath(err))
 	}
 	unusable := func(err error, closed error) error {
 		// The file is ours, and holds nothing.
-		return errors.Join(fmt.Errorf("the journal %q cannot be written: %w", path, err), closed, os.Remove(path))
+		return errors.Join(fmt.Errorf("cannot write the journal %q: %w", path, err), closed, os.Remove(path))
 	}
 	if err := claim(file); err != nil {
 		return nil, unusable(err, file.Close())
@@ -223,7 +223,7 @@ func dropCutLine(file *os.File, whole int64, first bool) error {
 		ours = ours && len(tail) <= mostFirstLine && bytes.Contains(tail, []byte(`"event":"haul","format":"`+JournalFormat+`"`))
 	}
 	if !ours && !blank {
-		return errors.New("it does not end with a journal event: is this a file that tfhaul wrote?")
+		return errors.New("its last line is not a journal event; check that this is a tfhaul journal")
 	}
 	return file.Truncate(whole)
 }
@@ -255,7 +255,7 @@ func readEvents(r io.Reader, take func(Event)) (whole int64, err error) {
 		}
 		if n == 1 {
 			if e.Format != JournalFormat {
-				return 0, fmt.Errorf("it starts with format %q, and this tfhaul reads %q: use the tfhaul that wrote it", e.Format, JournalFormat)
+				return 0, fmt.Errorf("its format is %q, but this version of tfhaul reads %q; use the version that wrote it", e.Format, JournalFormat)
 			}
 			haul = e.Haul
 		}
@@ -277,9 +277,9 @@ func readEvents(r io.Reader, take func(Event)) (whole int64, err error) {
 // that was damaged; haul is the id in its first line.
 func notAnEvent(line int, haul string) error {
 	if line == 1 {
-		return errors.New("line 1 is not a journal event: is this a file that tfhaul wrote?")
+		return errors.New("line 1 is not a journal event; check that this is a tfhaul journal")
 	}
-	return fmt.Errorf("line %d is damaged, so what was done after it is not known: look at the workspaces; what is still locked by haul %s is freed by: tfhaul unlock [HOST/]ORG/WORKSPACE --haul %[2]s",
+	return fmt.Errorf("line %d is damaged, so what happened after it is unknown. Check the workspaces. To unlock one that haul %s left locked: tfhaul unlock [HOST/]ORG/WORKSPACE --haul %[2]s",
 		line, haul)
 }
 
@@ -310,7 +310,7 @@ func (j *Journal) Append(e Event) error {
 	if err == nil {
 		return nil
 	}
-	err = fmt.Errorf("write the journal: %w", err)
+	err = fmt.Errorf("cannot write the journal: %w", err)
 	if j.tolerate == nil {
 		return err
 	}

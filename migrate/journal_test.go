@@ -81,14 +81,14 @@ func TestJournalErrors(t *testing.T) {
 		{"another format", `{"event":"haul","format":"tfhaul-journal/9"}` + "\n", "tfhaul-journal/9"},
 		{"damaged in the middle", `{"event":"haul","format":"tfhaul-journal/1"}` + "\n\x00\x00\n", "line 2"},
 		{"an endless line", strings.Repeat("x", 2<<20) + "\n", "line 1 is not a journal event"},
-		{"a state on one line", `{"version":4,"serial":1}`, "a journal event"},
-		{"a log on one line", `{"time":"2026-01-01T00:00:00Z","msg":"` + strings.Repeat("x", 600), "a journal event"},
-		{"a word", "hello", "a journal event"},
-		{"one brace", "{", "a journal event"},
-		{"zeros", strings.Repeat("\x00", 4096), "a journal event"},
-		{"the beginning of any log", `{"time":"2026-01-01T00:00:00Z","level":"INFO"`, "a journal event"},
-		{"a short log on one line", `{"time":"2026-01-01T00:00:00Z","msg":"x"}`, "a journal event"},
-		{"another tail", `{"event":"haul","format":"tfhaul-journal/1"}` + "\n" + `{"version":4}`, "a journal event"},
+		{"a state on one line", `{"version":4,"serial":1}`, "not a journal event"},
+		{"a log on one line", `{"time":"2026-01-01T00:00:00Z","msg":"` + strings.Repeat("x", 600), "not a journal event"},
+		{"a word", "hello", "not a journal event"},
+		{"one brace", "{", "not a journal event"},
+		{"zeros", strings.Repeat("\x00", 4096), "not a journal event"},
+		{"the beginning of any log", `{"time":"2026-01-01T00:00:00Z","level":"INFO"`, "not a journal event"},
+		{"a short log on one line", `{"time":"2026-01-01T00:00:00Z","msg":"x"}`, "not a journal event"},
+		{"another tail", `{"event":"haul","format":"tfhaul-journal/1"}` + "\n" + `{"version":4}`, "not a journal event"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

@@ -32,12 +32,12 @@ func TestLateEffectIsUnproven(t *testing.T) {
 		says   string
 	}{
 		{name: "unlock, just in time", fault: tfesim.Fault{Endpoint: unlockEndpoint, Kind: tfesim.FaultLate, Wait: 4 * time.Second}},
-		{name: "unlock", fault: tfesim.Fault{Endpoint: unlockEndpoint, Kind: tfesim.FaultLate, Wait: 40 * time.Second}, rival: true, code: migrate.CodeUnproven, says: "its lock was released"},
-		{name: "unlock on HCP", server: tfesim.HCP, fault: tfesim.Fault{Endpoint: unlockEndpoint, Kind: tfesim.FaultLate, Wait: 40 * time.Second}, rival: true, code: migrate.CodeUnproven, says: "its lock was released"},
-		{name: "unlock whose answer is late", fault: tfesim.Fault{Endpoint: unlockEndpoint, Kind: tfesim.FaultLate, Wait: 6 * time.Second, After: true}, code: migrate.CodeUnproven, says: "its lock was released"},
-		{name: "unlock that is hidden", server: tfesim.Lax, fault: tfesim.Fault{Endpoint: unlockEndpoint, Kind: tfesim.FaultLate, Wait: 40 * time.Second}, rival: true, code: migrate.CodeUnproven, says: "its lock was released"},
-		{name: "state under a hidden lock", server: tfesim.Lax, fault: tfesim.Fault{Endpoint: createVersion, Kind: tfesim.FaultLate, Wait: 40 * time.Second}, rival: true, code: migrate.CodeUnproven, says: "does not say who holds the lock"},
-		{name: "an unlock whose reply was lost, before another", fault: tfesim.Fault{Endpoint: unlockEndpoint, Kind: tfesim.FaultPostpone, Wait: time.Minute}, says: "reply to an unlock request was lost"},
+		{name: "unlock", fault: tfesim.Fault{Endpoint: unlockEndpoint, Kind: tfesim.FaultLate, Wait: 40 * time.Second}, rival: true, code: migrate.CodeUnproven, says: "released that lock"},
+		{name: "unlock on HCP", server: tfesim.HCP, fault: tfesim.Fault{Endpoint: unlockEndpoint, Kind: tfesim.FaultLate, Wait: 40 * time.Second}, rival: true, code: migrate.CodeUnproven, says: "released that lock"},
+		{name: "unlock whose answer is late", fault: tfesim.Fault{Endpoint: unlockEndpoint, Kind: tfesim.FaultLate, Wait: 6 * time.Second, After: true}, code: migrate.CodeUnproven, says: "released that lock"},
+		{name: "unlock that is hidden", server: tfesim.Lax, fault: tfesim.Fault{Endpoint: unlockEndpoint, Kind: tfesim.FaultLate, Wait: 40 * time.Second}, rival: true, code: migrate.CodeUnproven, says: "released that lock"},
+		{name: "state under a hidden lock", server: tfesim.Lax, fault: tfesim.Fault{Endpoint: createVersion, Kind: tfesim.FaultLate, Wait: 40 * time.Second}, rival: true, code: migrate.CodeUnproven, says: "does not report who holds the lock"},
+		{name: "an unlock whose reply was lost, before another", fault: tfesim.Fault{Endpoint: unlockEndpoint, Kind: tfesim.FaultPostpone, Wait: time.Minute}, says: "response to an unlock request was lost"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -82,7 +82,7 @@ func TestLateUnlockByCommandSaysSo(t *testing.T) {
 			t.Fatal(err)
 		}
 		b.sim.Inject(tfesim.Fault{Endpoint: unlockEndpoint, Kind: tfesim.FaultLate, Wait: 20 * time.Second})
-		if u, err := b.engine.Unlock(t.Context(), workspace); err != nil || !u.Freed || !strings.Contains(u.Message, "under way for 20s") {
+		if u, err := b.engine.Unlock(t.Context(), workspace); err != nil || !u.Freed || !strings.Contains(u.Message, "took 20s") {
 			t.Errorf("got %+v, %v", u, err)
 		}
 	})

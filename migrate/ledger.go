@@ -348,7 +348,7 @@ func (x *execution) doneBefore(current string) bool {
 		return false
 	}
 	x.result = *past
-	x.result.Message = "Done by an earlier run of this haul, and still so: " + current + " is current."
+	x.result.Message = "An earlier run of this haul completed the move. " + current + " is still the current state version."
 	return true
 }
 
@@ -390,7 +390,7 @@ func (x *execution) inheritLock() bool {
 		return false
 	}
 	x.writer, x.inherited = x.newWriter(backend.WriterOptions{Inherited: true}), true
-	x.note("The workspace was still locked by an earlier run of this haul, which was cut off; the move went on from there.")
+	x.note("An earlier run of this haul was interrupted and left the workspace locked. This run took over the lock and continued the move.")
 	x.lease = lockwait.Resume(x.writer, x.Clock, x.lookedAt)
 	return true
 }

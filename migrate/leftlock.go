@@ -29,7 +29,7 @@ func (x *execution) freeLeftLock(ctx context.Context) {
 // earlier run may have sent a state that nobody has looked at since, and where it cannot
 // be released.
 func (x *execution) freeLeft(ctx context.Context, lock HeldLock) {
-	what, elsewhere := "the workspace", x.workspace == nil || !lock.is(x.workspace.ID)
+	name, elsewhere := "the workspace", x.workspace == nil || !lock.is(x.workspace.ID)
 	if elsewhere && lock.WorkspaceID != "" {
 		now, err := backend.Retry(ctx, x.Target.Down, func() (*backend.Standing, error) {
 			return x.Target.LookByID(ctx, lock.WorkspaceID)
@@ -37,15 +37,15 @@ func (x *execution) freeLeft(ctx context.Context, lock HeldLock) {
 		switch {
 		case err == nil:
 			lock.Target = fmt.Sprintf("%s/%s/%s", x.Target.Host(), x.Target.Container(), now.Name)
-			what = fmt.Sprintf("the workspace that is called %s now", now.Name)
+			name = fmt.Sprintf("the workspace that is now called %s", now.Name)
 		case backend.CodeOf(err) == backend.ForbiddenOrMissing && x.workspace != nil:
-			x.note("The workspace that an earlier run of this haul locked (%s) no longer exists, or this token cannot see it any more. Another workspace has its name.", lock.WorkspaceID)
+			x.note("The workspace that an earlier run of this haul locked (%s) no longer exists, or this token can no longer see it. Another workspace has its name now.", lock.WorkspaceID)
 			return
 		}
 	}
-	was := "An earlier run of this haul was cut off while " + what + " was locked by it"
+	left := "An earlier run of this haul was interrupted while it held the lock on " + name
 	if x.past().sending && (elsewhere || x.result.Relation == "") && x.OnFailure != ClearLock {
-		x.stays(lock, was+", and may have sent its state. The workspace may still be locked: what it holds was not looked at. See tfhaul history, then free it: "+lock.UnlockCommand())
+		x.stays(lock, left+", and may have sent the state. The workspace may still be locked, and its state was not checked. See tfhaul history, then unlock it: "+lock.UnlockCommand())
 		return
 	}
 	freed, err := x.unlockLeft(ctx, x.Move.Workspace, lock.WorkspaceID, func(id string) bool {
@@ -57,11 +57,11 @@ func (x *execution) freeLeft(ctx context.Context, lock HeldLock) {
 		// It was given back, or taken from us, and another user's is left alone. So is
 		// that of another move of this run.
 	case err != nil:
-		x.stays(lock, fmt.Sprintf("%s, and it could not be unlocked: %v. To free it: %s", was, err, lock.UnlockCommand()))
+		x.stays(lock, fmt.Sprintf("%s, and unlocking it failed: %v. To unlock it: %s", left, err, lock.UnlockCommand()))
 	default:
 		x.record(Event{Event: EventUnlocked, WorkspaceID: lock.WorkspaceID})
 		if freed.Freed {
-			x.note("%s. %s", was, freed.Message)
+			x.note("%s. %s", left, freed.Message)
 		}
 	}
 }

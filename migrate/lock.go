@@ -50,7 +50,7 @@ func (x *execution) takeLock(ctx context.Context) error {
 	case errors.As(err, &taken) && taken.MaybeOurs:
 		x.leaveLocked()
 		return &stop{code: CodeLockLeft, message: fmt.Sprintf(
-			"The workspace is %v. Look whether it is free, and if the lock is this haul's, free it: %s", taken, x.result.UnlockCommand)}
+			"The workspace is %v. Check whether it is still locked. If the lock is this haul's, release it: %s", taken, x.result.UnlockCommand)}
 	case errors.As(err, &taken):
 		return &stop{code: CodeLocked, message: fmt.Sprintf(
 			"The workspace is %v.%s", taken, x.unlockAdvice(strings.HasPrefix(taken.Holder.Name, "run "), taken.Holder.Reason))}
@@ -92,7 +92,7 @@ func (x *execution) unlock(ctx context.Context, work error) error {
 		lease.Keep()
 		x.leaveLocked()
 		x.record(x.lockEvent(EventLockKept))
-		stopped.message += " The workspace stays locked, so that nobody builds on it unseen; to free it: " + x.result.UnlockCommand
+		stopped.message += " The workspace stays locked so that nobody builds on an unverified state. To unlock it: " + x.result.UnlockCommand
 		return stopped
 	}
 	if !lease.Held() { // lost, and found so before something was sent
@@ -110,9 +110,9 @@ func (x *execution) unlock(ctx context.Context, work error) error {
 		}
 		if x.inherited && work == nil && x.hasOutcome() {
 			return &stop{code: CodeUnproven, message: fmt.Sprintf(
-				"The server showed the workspace as still locked by an earlier run of this haul, and when that lock was to be released it was gone (%v). What the server showed of the state may be as old. Nothing was sent; move again.", released)}
+				"The server reported a lock from an earlier run of this haul, but the lock was gone when tfhaul tried to release it (%v). The state that the server reported may be outdated too. Nothing was sent. Run the move again.", released)}
 		}
-		x.note("The lock was taken from us while we worked (%v).", released)
+		x.note("tfhaul lost the lock during the move (%v).", released)
 	case backend.CodeOf(released) == backend.Stuck && work != nil:
 		x.result.Locked = true // and no command of ours frees it
 		x.note("%s", x.stuckMessage(released))
@@ -122,7 +122,7 @@ func (x *execution) unlock(ctx context.Context, work error) error {
 		if work == nil {
 			x.result.cause = "the workspace could not be unlocked" + answerIn(released)
 		}
-		left := &stop{code: CodeLockLeft, message: fmt.Sprintf("The workspace could not be unlocked: %v. To free it: %s", released, x.result.UnlockCommand)}
+		left := &stop{code: CodeLockLeft, message: fmt.Sprintf("Unlocking the workspace failed: %v. To unlock it: %s", released, x.result.UnlockCommand)}
 		if work != nil {
 			x.note("%s", left.message)
 			return work
@@ -137,7 +137,7 @@ func (x *execution) unlock(ctx context.Context, work error) error {
 	x.released = true
 	if now := x.writer.LastName(); work == nil && x.sent != nil && now != "" && !strings.EqualFold(now, x.Move.Workspace) {
 		return &stop{code: CodeRenamed, message: fmt.Sprintf(
-			"The state arrived as %s and was verified, but the workspace was renamed meanwhile: it is %s/%s now. Check that this is where the state belongs.",
+			"The state arrived as %s and was verified, but the workspace was renamed to %s/%s during the move. Check that the state belongs there.",
 			x.sent.ID, x.Target.Container(), now)}
 	}
 	return work
@@ -151,7 +151,7 @@ func (x *execution) unlockedLate(other error) error {
 	}
 	ending := x.lease.Ending()
 	if ending.Outstanding {
-		x.note("The reply to an unlock request was lost, and another request unlocked the workspace. If the first one takes effect later, it releases a lock that another process with the same account has taken by then.")
+		x.note("The response to an unlock request was lost, and a second request unlocked the workspace. If the first one takes effect later, it may release a lock that another process with the same account holds by then.")
 	}
 	switch {
 	case other != nil && ending.Late():
@@ -159,18 +159,18 @@ func (x *execution) unlockedLate(other error) error {
 	case other != nil:
 	case ending.Late():
 		x.result.answered = true
-		x.result.cause = fmt.Sprintf("the state arrived, but the unlock was under way for more than %s, and whose lock it released is not proven", lockwait.MaxAge)
+		x.result.cause = fmt.Sprintf("the state arrived, but the unlock took more than %s and may have released another process's lock", lockwait.MaxAge)
 		return &stop{code: CodeUnproven, message: x.arrivedMessage() + " " + lateUnlock(ending)}
 	case x.late && x.lease.Unsure():
 		return &stop{code: CodeUnproven, message: x.arrivedMessage() +
-			" But the reply to the upload came late or was lost, and the server does not say who holds the lock: whether another process with the same account had taken it meanwhile, and its state was overwritten, is not proven. Compare the workspace's versions: tfhaul history " + x.result.Target}
+			" But the response to the upload was late or lost, and the server does not report who holds the lock. Another process with the same account may have taken the lock, and its state may have been overwritten. Check the workspace's history: tfhaul history " + x.result.Target}
 	}
 	return other
 }
 
 // lateUnlock is the sentence about an unlock that took long.
 func lateUnlock(e lockwait.Ending) string {
-	return fmt.Sprintf("The unlock was under way for %s. Whether it released this haul's lock is not proven: if another process with the same account had taken the lock meanwhile, its lock was released. Check that no other process was working on this workspace.", e.Took.Round(time.Second))
+	return fmt.Sprintf("The unlock took %s. If another process with the same account took the lock during that time, the unlock released that lock. Check that no other process was working on this workspace.", e.Took.Round(time.Second))
 }
 
 // arrivedMessage says what was proven of the state.
@@ -207,7 +207,7 @@ func (x *execution) checkLease(ctx context.Context) error {
 	switch {
 	case err == nil && x.lease.Doubtful():
 		return &stop{code: CodeLockLeft, unproven: true, message: fmt.Sprintf(
-			"The server does not say who holds the lock, and it was last known to be this haul's more than %s ago. The state was not sent, because another process with the same account may hold the lock by now.", lockwait.MaxUnsureAge)}
+			"The server does not report who holds the lock, and this haul was last known to hold it more than %s ago. The state was not sent, because another process with the same account may hold the lock now.", lockwait.MaxUnsureAge)}
 	case err == nil:
 		return nil
 	case errors.Is(err, lockwait.ErrNotHeld) && x.late:
@@ -215,9 +215,9 @@ func (x *execution) checkLease(ctx context.Context) error {
 		return x.tookEffectLate(err)
 	case errors.Is(err, lockwait.ErrNotHeld):
 		return &stop{code: CodeLockLost, message: fmt.Sprintf(
-			"The workspace's lock was taken from us before the state was sent (%v). Nothing was sent; find out who did it, then move again.", err)}
+			"tfhaul lost the workspace's lock before sending the state (%v). Nothing was sent. Find out who released the lock, then run the move again.", err)}
 	case errors.Is(err, lockwait.ErrTooSlow):
-		return &stop{code: CodeUnreachable, message: plainwords.Sentence(err.Error()) + " Nothing was sent; try again when the server answers faster."}
+		return &stop{code: CodeUnreachable, message: plainwords.Sentence(err.Error()) + " Nothing was sent. Try again when the server responds faster."}
 	}
 	return err
 }
@@ -225,19 +225,19 @@ func (x *execution) checkLease(ctx context.Context) error {
 // tookEffectLate is the end of a move whose state may have been stored after the lock
 // was lost: then another user's work may have been overwritten.
 func (x *execution) tookEffectLate(lost error) error {
-	what := "The state was sent under our lock, and its reply came late or was lost"
+	what := "The state was sent while tfhaul held the lock, but the response was late or lost"
 	if x.sent != nil {
-		what = fmt.Sprintf("The workspace stored the state as %s, but the reply came late or was lost", x.sent.ID)
+		what = fmt.Sprintf("The workspace stored the state as %s, but the response was late or lost", x.sent.ID)
 	}
 	return &stop{code: CodeUnproven, message: fmt.Sprintf(
-		"%s, and meanwhile the lock was taken from us (%v): whether another user's state was overwritten is not proven. Compare the workspace's versions: tfhaul history %s", what, lost, x.result.Target)}
+		"%s, and tfhaul lost the lock meanwhile (%v). Another user's state may have been overwritten. Check the workspace's history: tfhaul history %s", what, lost, x.result.Target)}
 }
 
 // noteUnsure tells the user when the server did not say whose the lock was that we
 // relied on.
 func (x *execution) noteUnsure() {
 	if x.lease != nil && x.lease.Unsure() {
-		x.note("The server does not say who holds the lock. That it was still ours could not be checked when its answer was more than %s old.", lockwait.MaxWriteAge)
+		x.note("The server does not report who holds the lock, so tfhaul could not confirm that it still held a lock last confirmed more than %s before.", lockwait.MaxWriteAge)
 	}
 }
 
@@ -247,7 +247,7 @@ func (x *execution) stuckMessage(released error) string {
 	if x.Journal == nil {
 		return stuck.Message
 	}
-	return stuck.Message + " Or make the upload possible and continue with the same --journal."
+	return stuck.Message + " Or fix the upload, then resume the haul with the same --journal."
 }
 
 // leaveLocked puts into the result that the workspace stays locked by us.

@@ -47,11 +47,11 @@ func (x *execution) lookOnceMore(ctx context.Context) {
 	switch {
 	case err == nil && ours:
 		x.result.LockRequestLost = x.writer.LostRequests() > 1
-		x.note("A lock request whose reply was lost took effect late; the workspace is unlocked again.")
+		x.note("A lock request whose response was lost took effect late. The workspace is unlocked again.")
 	case err != nil:
-		x.stays(lock, fmt.Sprintf("A lock request whose reply was lost may have locked the workspace, and it could not be unlocked: %v. To free it: %s", err, lock.UnlockCommand()))
+		x.stays(lock, fmt.Sprintf("A lock request whose response was lost may have locked the workspace, and unlocking it failed: %v. To unlock it: %s", err, lock.UnlockCommand()))
 	default:
-		x.note("The reply to a lock request was lost. If it takes effect later, the workspace stays locked by this haul; to look, and free it: %s", lock.UnlockCommand())
+		x.note("The response to a lock request was lost. If the request takes effect later, the workspace stays locked by this haul. To check, and unlock it: %s", lock.UnlockCommand())
 	}
 }
 

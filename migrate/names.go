@@ -27,7 +27,7 @@ func (x *execution) checkNamed(context.Context) error {
 // names joined by hyphens.
 func (x *execution) noteName() {
 	if x.Naming != "" && !x.Unnamed {
-		x.note("The workspace name %s was made from %q, which has characters that names cannot have.", x.Move.Workspace, x.Naming)
+		x.note("The workspace name %s was derived from %q, which contains characters not allowed in workspace names.", x.Move.Workspace, x.Naming)
 	}
 }
 
@@ -47,7 +47,7 @@ func (m *Move) called(name string) {
 		given = m.PermittedFor
 	}
 	if m.Workspace != name {
-		m.nameNote = fmt.Sprintf("The server calls the workspace %s, not %s.", name, m.Workspace)
+		m.nameNote = fmt.Sprintf("The workspace is called %s on the server, not %s.", name, m.Workspace)
 		m.Workspace = name
 	}
 	var withdrawn []string
@@ -69,7 +69,7 @@ func (m *Move) called(name string) {
 	if m.Own != nil {
 		exact = fmt.Sprintf("workspace = %q in the manifest", name)
 	}
-	m.nameNote = strings.TrimSpace(fmt.Sprintf("%s What was permitted for %s does not apply to %s: a permission holds only for the workspace's exact name. If you mean this workspace: %s.",
+	m.nameNote = strings.TrimSpace(fmt.Sprintf("%s Permissions given for %s do not apply to %s, because they must name the workspace exactly. If you mean this workspace, use %s.",
 		m.nameNote, given, name, exact))
 }
 

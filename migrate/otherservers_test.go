@@ -29,21 +29,21 @@ func TestServerThatIgnoresForce(t *testing.T) {
 		holds    []byte
 	}{
 		{name: "a lower serial is refused, and the message names --bump-serial", server: tfesim.TFE, held: state(9, lineage, 2), change: replace,
-			outcome: migrate.Refused, relation: migrate.Stale, code: migrate.CodeStale, says: "add --bump-serial network to --replace network"},
+			outcome: migrate.Refused, relation: migrate.Stale, code: migrate.CodeStale, says: "Add --bump-serial network to --replace network"},
 		{name: "the same serial is refused as what it is", server: tfesim.TFE, held: state(7, lineage, 2), change: replace,
-			outcome: migrate.Refused, relation: migrate.Diverged, code: migrate.CodeDiverged, says: "add --bump-serial network to --replace network"},
+			outcome: migrate.Refused, relation: migrate.Diverged, code: migrate.CodeDiverged, says: "Add --bump-serial network to --replace network"},
 		{name: "both flags replace a newer state", server: tfesim.TFE, held: state(9, lineage, 2), change: replaceAndBump,
 			outcome: migrate.Moved, relation: migrate.Stale, holds: state(10, lineage, 1)},
 		{name: "another lineage is refused for good", server: tfesim.TFE, held: state(9, foreign, 2), change: replace,
-			outcome: migrate.Refused, relation: migrate.Unrelated, code: migrate.CodeUnrelated, says: "move into a new workspace"},
+			outcome: migrate.Refused, relation: migrate.Unrelated, code: migrate.CodeUnrelated, says: "Move it to a new workspace"},
 		{name: "another lineage is refused by its serial, and is not called stale", server: tfesim.Lax, held: state(9, foreign, 2), change: replace,
-			outcome: migrate.Refused, relation: migrate.Unrelated, code: migrate.CodeUnrelated, says: "add --bump-serial network to --replace network"},
+			outcome: migrate.Refused, relation: migrate.Unrelated, code: migrate.CodeUnrelated, says: "Add --bump-serial network to --replace network"},
 		{name: "both flags replace another lineage", server: tfesim.Lax, held: state(9, foreign, 2), change: replaceAndBump,
 			outcome: migrate.Moved, relation: migrate.Unrelated, holds: state(10, lineage, 1)},
 		{name: "both flags keep a serial that is high enough", server: tfesim.Lax, held: state(3, foreign, 2), change: replaceAndBump,
 			outcome: migrate.Moved, relation: migrate.Unrelated, holds: state(7, lineage, 1)},
 		{name: "raising the serial alone does not replace another lineage", server: tfesim.Lax, held: state(9, foreign, 2), change: bump,
-			outcome: migrate.Refused, relation: migrate.Unrelated, code: migrate.CodeUnrelated, says: "--replace network, which keeps a backup. If the server insists on a higher serial, add --bump-serial network"},
+			outcome: migrate.Refused, relation: migrate.Unrelated, code: migrate.CodeUnrelated, says: "--replace network, which keeps a backup. If the server requires a higher serial, add --bump-serial network"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -152,7 +152,7 @@ func TestAnnouncedSerialIsNotTheFiles(t *testing.T) {
 					if promised := dry.Outcome == migrate.WouldMove; promised != (r.Outcome == migrate.Moved) {
 						t.Errorf("the dry run says %s, and the move %s", dry.Outcome, r.Outcome)
 					}
-					if !strings.Contains(strings.Join(dry.Notes, " "), "was announced as serial") {
+					if !strings.Contains(strings.Join(dry.Notes, " "), "was uploaded as serial") {
 						t.Errorf("the dry run does not say what is wrong with the workspace: %q", dry.Notes)
 					}
 					if c.holds == nil {

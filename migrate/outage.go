@@ -39,7 +39,7 @@ func (o *outage) observe(r Result) *endedError {
 	case o.silent > 0 && o.target():
 		return &endedError{why: "the server did not respond to any request for " + backend.DownAfter.String()}
 	case o.silent >= mostSilent:
-		return &endedError{why: fmt.Sprintf("%d moves in a row failed because the server did not respond", o.silent)}
+		return &endedError{why: fmt.Sprintf("%d consecutive moves failed because the server did not respond", o.silent)}
 	}
 	return nil
 }
@@ -47,7 +47,7 @@ func (o *outage) observe(r Result) *endedError {
 // gone returns why a move from this source is not attempted, or nil.
 func (o *outage) gone(source backend.State) error {
 	if n := o.down[serverOf(source)]; n >= mostSilent {
-		return fmt.Errorf("not attempted: %d moves in a row failed because their source did not respond", n)
+		return fmt.Errorf("not attempted: %d consecutive moves failed because their source did not respond", n)
 	}
 	return nil
 }

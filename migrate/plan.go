@@ -240,11 +240,11 @@ func (p *Plan) collisions(moves []Move) map[string]string {
 	colliding := map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(sources)) {
 		if from := sources[name]; len(from) > 1 {
-			message := fmt.Sprintf("%d snapshots are to go into the workspace %s: %s. Give them names of their own (--workspace-name, --map) or leave all but one out (--exclude).",
-				len(from), strings.Join(spellings[name], ", "), several(from))
+			same := "the same workspace, " + spellings[name][0]
 			if len(spellings[name]) > 1 {
-				message += " Names that differ only in case are one workspace."
+				same = fmt.Sprintf("the same workspace (names differ only in case: %s)", strings.Join(spellings[name], ", "))
 			}
+			message := fmt.Sprintf("%d states map to %s: %s. Rename all but one (--workspace-name, --map), or exclude them (--exclude).", len(from), same, several(from))
 			colliding[name] = message
 			p.Findings = append(p.Findings, Finding{Code: FindingCollision, Severity: SeverityError, Message: message, Sources: from, Targets: spellings[name]})
 		}
@@ -287,7 +287,7 @@ func (p *Plan) lineages() {
 				newest = c
 			}
 		}
-		f.Message = fmt.Sprintf("%d snapshots are copies of one state (lineage %s): %s. Two workspaces would manage the same resources; the highest serial is %d, in %s.",
+		f.Message = fmt.Sprintf("%d states are copies of one state (lineage %s): %s. Several workspaces would manage the same resources. The highest serial is %d, in %s.",
 			n, lineage, several(f.Sources), newest.Snapshot.Serial, newest.Source)
 		p.Findings = append(p.Findings, f)
 	}
@@ -318,7 +318,7 @@ func (p *Plan) versions() {
 		}
 		p.Findings = append(p.Findings, Finding{Code: FindingTerraformVersion, Severity: SeverityWarning,
 			Sources: []string{m.Result.Source}, Targets: []string{m.Result.Target},
-			Message: fmt.Sprintf("Runs in the workspace %s would refuse the state: the workspace runs Terraform %s, and %s. Raise the workspace's version first.",
+			Message: fmt.Sprintf("Runs in workspace %s would reject the state: the workspace uses Terraform %s, and %s. Raise the workspace's Terraform version first.",
 				m.Workspace, runs, why)})
 	}
 }
@@ -333,7 +333,7 @@ func cannotRead(runs *version.Version, state *Snapshot) string {
 	if err != nil || !core.LessThan(readsNewer) || !runs.LessThan(wrote) {
 		return ""
 	}
-	return fmt.Sprintf("releases before 0.14 refuse what a newer one wrote, here %s", wrote)
+	return fmt.Sprintf("releases before 0.14 reject states that a newer release wrote (here %s)", wrote)
 }
 
 // permissions finds workspaces that the token may read and not write: every move there fails.
@@ -347,7 +347,7 @@ func (p *Plan) permissions() {
 		f.Sources, f.Targets = append(f.Sources, m.Result.Source), append(f.Targets, m.Result.Target)
 	}
 	if n := len(f.Targets); n > 0 {
-		f.Message = fmt.Sprintf("The token may not lock and write %d of the workspaces (%s), so every move there would fail. Use a token that may.", n, several(f.Targets))
+		f.Message = fmt.Sprintf("The token cannot lock and write %d of the workspaces (%s), so moves into them would fail. Use a token with permission to lock workspaces and write states.", n, several(f.Targets))
 		p.Findings = append(p.Findings, f)
 	}
 }
@@ -359,12 +359,12 @@ func (p *Plan) runs() {
 		if m.Known == nil || m.Result.Outcome != WouldMove || m.Known.Run == nil || m.Known.Run.Over {
 			continue
 		}
-		advice := "wait until it ends, or cancel it, before the move"
+		advice := "Wait for it to finish, or cancel it, before the move"
 		if m.Known.Run.Waits {
-			advice = "it waits for a person. Confirm or discard it before the move"
+			advice = "It is waiting for a person: confirm or discard it before the move"
 		}
 		p.Findings = append(p.Findings, Finding{Code: FindingRunInProgress, Severity: SeverityWarning,
 			Sources: []string{m.Result.Source}, Targets: []string{m.Result.Target},
-			Message: fmt.Sprintf("In the workspace %s the run %s is %q: %s.", m.Workspace, m.Known.Run.ID, m.Known.Run.Status, advice)})
+			Message: fmt.Sprintf("Run %s in workspace %s is %q. %s.", m.Known.Run.ID, m.Workspace, m.Known.Run.Status, advice)})
 	}
 }

@@ -74,7 +74,7 @@ func (h *Haul) recordProof(r *Result) {
 	proof.Changes, proof.Drift = recordable(proof.Changes), recordable(proof.Drift)
 	err := h.Journal.Append(Event{Event: EventProof, Haul: h.Haul, Source: r.Source, Target: r.Target, StateVersionID: r.StateVersionID, Proof: &proof})
 	if err != nil {
-		r.Notes = append(r.Notes, plainwords.Sentence("the proof could not be recorded: "+err.Error()))
+		r.Notes = append(r.Notes, plainwords.Sentence("cannot record the proof: "+err.Error()))
 	}
 }
 

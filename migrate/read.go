@@ -41,18 +41,18 @@ func (x *execution) readSnapshot(ctx context.Context) error {
 		return &stop{code: CodeSourceLocked, message: sourceLockedMessage(lock)}
 	}
 	if statefile.KindOfName(x.Object.Place().Key) == statefile.KindErrored {
-		return &stop{code: CodeErrored, message: "Terraform leaves errored.tfstate when it could not store a state: it is likely newer than what the backend holds. " +
-			"Put it there first (terraform state push errored.tfstate), then move the backend's state."}
+		return &stop{code: CodeErrored, message: "Terraform writes errored.tfstate when it cannot store a state. Compare it with the backend's state. " +
+			"If it is newer, push it (terraform state push errored.tfstate), then move the backend's state. If not, delete it."}
 	}
 	if err := x.readBytes(ctx); err != nil {
 		return err
 	}
 	if e := x.Expect; e != nil && (e.MD5 != x.read.snapshot.MD5 || e.Serial != x.read.snapshot.Serial) {
 		return &stop{code: CodeSourceChanged, message: fmt.Sprintf(
-			"The source changed since the move was planned: it was serial %d then and is serial %d now. Plan again.", e.Serial, x.read.snapshot.Serial)}
+			"The source changed after the move was planned (serial %d then, serial %d now). Plan again.", e.Serial, x.read.snapshot.Serial)}
 	}
 	if x.read.snapshot.Empty() && !x.IncludeEmpty {
-		return &stop{code: CodeEmpty, message: "The state holds no resources and no outputs, so there is nothing to move; --include-empty moves it all the same."}
+		return &stop{code: CodeEmpty, message: fmt.Sprintf("The state has no resources and no outputs, so there is nothing to move. To move it anyway, use %s.", x.setting("include-empty", ""))}
 	}
 	x.payload = wholePayload(x.Object, x.read)
 	return nil
@@ -90,7 +90,7 @@ func readObject(ctx context.Context, object backend.State) (reading, error) {
 		if snapshot.Size == 0 { // which is no state of a command that succeeded
 			code = CodeNotState
 		}
-		return r, &stop{code: code, message: "Standard input: " + plainwords.Sentence(notState.Error()) + " Did the command before the pipe fail?"}
+		return r, &stop{code: code, message: "Standard input: " + plainwords.Sentence(notState.Error()) + " Check whether the command before the pipe failed."}
 	case errors.As(err, &notState):
 		return r, &stop{code: Code(notState.Code()), message: plainwords.Sentence(notState.Error())}
 	case err != nil:
@@ -108,9 +108,9 @@ func (x *execution) checkSource(ctx context.Context) error {
 	switch {
 	case errors.As(err, &changed):
 		return &stop{code: CodeSourceChanged, message: fmt.Sprintf(
-			"The snapshot of serial %d arrived, but its source changed meanwhile (%v): somebody still works with it. Stop that, then move again.", x.payload.serial, err)}
+			"The state (serial %d) arrived, but %s", x.payload.serial, plainwords.Ended(err.Error()))}
 	case err != nil:
-		x.note("Whether the source changed meanwhile could not be checked: %s", plainwords.Ended(err.Error()))
+		x.note("Cannot check whether the source changed during the move: %s", plainwords.Ended(err.Error()))
 	}
 	return nil
 }
@@ -119,7 +119,7 @@ func unreadable(err error) error {
 	if errors.Is(err, context.Canceled) {
 		return err
 	}
-	return &stop{code: CodeUnreadable, message: fmt.Sprintf("The state could not be read: %s", plainwords.Ended(err.Error())), sourceDown: isSourceDown(err)}
+	return &stop{code: CodeUnreadable, message: fmt.Sprintf("Cannot read the state: %s", plainwords.Ended(err.Error())), sourceDown: isSourceDown(err)}
 }
 
 // isSourceDown says whether an error is about the server of a source, and not about
@@ -148,12 +148,12 @@ func (x *execution) withoutSource(message string) string {
 
 func sourceLockedMessage(l *backend.Lock) string {
 	if target, haul, ours := l.Move(); ours {
-		since := ""
+		when := ""
 		if !l.Created.IsZero() {
-			since = " since " + l.Created.Format(time.RFC3339)
+			when = " at " + l.Created.Format(time.RFC3339)
 		}
-		return fmt.Sprintf("The source has been frozen by tfhaul%s: haul %s moved this state to %s, or is moving it now. Work with that workspace. "+
-			"If the haul was cut off, resume it. To use the source again, lift the lock (%s): %s.", since, haul, target, l.Path, l.Lift())
+		return fmt.Sprintf("tfhaul froze the source%s: haul %s moved this state to %s, or is moving it now. Use that workspace instead. "+
+			"If the haul was interrupted, resume it. To use the source again, release its lock (%s): %s.", when, haul, target, l.Path, l.Lift())
 	}
 	// What others wrote may be anything, and stays on its line.
 	oneLine := func(s string) string { return strings.Join(strings.Fields(s), " ") }
@@ -161,7 +161,7 @@ func sourceLockedMessage(l *backend.Lock) string {
 	if who == "" {
 		who = "another user"
 	}
-	s := fmt.Sprintf("The state is locked at its source by %s", who)
+	s := fmt.Sprintf("The source is locked by %s", who)
 	if !l.Created.IsZero() {
 		s += " since " + l.Created.Format(time.RFC3339)
 	}
@@ -170,9 +170,9 @@ func sourceLockedMessage(l *backend.Lock) string {
 	}
 	lift := l.Lift()
 	if !l.IsFile {
-		lift = fmt.Sprintf("lift the lock (%s): %s", l.Path, lift)
+		lift = fmt.Sprintf("release the lock (%s): %s", l.Path, lift)
 	}
-	return s + ": wait for that to end. If nobody works there any more, " + lift + "."
+	return s + ". Wait for the lock to be released. If its holder is no longer running, " + lift + "."
 }
 
 // A payload is what will be sent: the snapshot, or the snapshot with its serial

@@ -57,7 +57,7 @@ func (e *Engine) Recheck(ctx context.Context, r Recorded, workspace string, obje
 	x.result.Source, x.result.Target = r.Source, r.Target
 	switch {
 	case r.Result == nil:
-		x.conclude(ctx, &stop{code: CodeInterrupted, message: "The journal ends before this move did. Continue the haul."})
+		x.conclude(ctx, &stop{code: CodeInterrupted, message: "The haul was interrupted during this move. Resume it."})
 	case r.Arrived == nil:
 		x.result = *r.Result
 		x.result.Message = "Not checked. The journal recorded: " + x.result.Message
@@ -78,7 +78,7 @@ func (x *execution) recheck(ctx context.Context, r Recorded) error {
 		return err
 	}
 	if version == nil {
-		return &stop{code: CodeAbsent, message: fmt.Sprintf("The workspace holds no state any more; serial %d had arrived.", r.Arrived.Serial)}
+		return &stop{code: CodeAbsent, message: fmt.Sprintf("The workspace no longer holds a state. Serial %d was moved to it.", r.Arrived.Serial)}
 	}
 	if x.held, err = x.inspect(ctx, version); err != nil {
 		return err
@@ -91,7 +91,7 @@ func (x *execution) recheck(ctx context.Context, r Recorded) error {
 			return changed
 		}
 		x.alreadyThere()
-		x.result.Message = fmt.Sprintf("The workspace holds the very bytes that arrived, as serial %d in %s.", x.held.snapshot.Serial, version.ID)
+		x.result.Message = fmt.Sprintf("The workspace still holds the moved state (serial %d, %s).", x.held.snapshot.Serial, version.ID)
 		return nil
 	}
 	if changed != nil {
@@ -119,7 +119,7 @@ func (x *execution) currentOf(ctx context.Context, r Recorded) (*backend.Version
 		if now, err := x.Target.LookByID(ctx, r.WorkspaceID); err == nil {
 			return nil, x.renamed(now.Name)
 		}
-		x.note("The workspace that the state was moved to is gone, and another has its name.")
+		x.note("The workspace that the state was moved to no longer exists, and another one has its name.")
 	}
 	x.workspace = ws
 	if err := x.checkPermissions(); err != nil {
@@ -134,8 +134,8 @@ func (x *execution) currentOf(ctx context.Context, r Recorded) (*backend.Version
 // renamed refuses to report on a name that is not the workspace's any more.
 func (x *execution) renamed(now string) error {
 	return &stop{code: CodeRenamed, message: fmt.Sprintf(
-		"The workspace that the state was moved to is %s/%s now; the name %s is no longer its own. Compare it under its new name: tfhaul verify SOURCE %s/%s/%s",
-		x.Target.Container(), now, x.Move.Workspace, x.Target.Host(), x.Target.Container(), now)}
+		"The workspace was renamed from %s to %s after the move. Verify it under its new name: tfhaul verify SOURCE %s/%s/%s",
+		x.Move.Workspace, now, x.Target.Host(), x.Target.Container(), now)}
 }
 
 // sourceSince says that the source is another than when it was read. That it is
@@ -150,13 +150,13 @@ func (x *execution) sourceSince(ctx context.Context, version *backend.Version) *
 	case err == nil:
 		return nil
 	case isChange && changed.Gone:
-		x.note("The source is gone since.")
+		x.note("The source no longer exists.")
 		return nil
 	case isChange:
 		return &stop{code: CodeSourceChanged, message: fmt.Sprintf(
-			"The workspace was given what the source held, and the source changed since (%s): somebody still works with it. Stop that, then move again.", changed.How)}
+			"The workspace received the state, but the source changed after the move (%s), so another user still works with it. Stop that, then run the move again.", changed.How)}
 	}
-	x.note("Whether the source changed since could not be checked: %s", plainwords.Ended(err.Error()))
+	x.note("Cannot check whether the source changed after the move: %s", plainwords.Ended(err.Error()))
 	return nil
 }
 
@@ -165,30 +165,30 @@ func (x *execution) sourceSince(ctx context.Context, version *backend.Version) *
 func (x *execution) stillInHistory(ctx context.Context, id string) {
 	version, err := backend.Retry(ctx, x.Target.Down, func() (*backend.Version, error) { return x.Target.Version(ctx, id) })
 	if err != nil {
-		x.note("What arrived, %s, could not be read: %s", id, plainwords.Ended(err.Error()))
+		x.note("Cannot read the moved state version, %s: %s", id, plainwords.Ended(err.Error()))
 		return
 	}
 	same, err := x.sameBytes(ctx, version)
 	switch {
 	case err != nil:
-		x.note("What arrived, %s, could not be read: %s", id, plainwords.Ended(err.Error()))
+		x.note("Cannot read the moved state version, %s: %s", id, plainwords.Ended(err.Error()))
 	case same:
-		x.note("What arrived is in the workspace's history, unchanged, as %s.", id)
+		x.note("The moved state is still in the workspace's history, unchanged, as %s.", id)
 	default:
-		x.note("The state version %s holds other bytes than those that arrived as it.", id)
+		x.note("State version %s no longer holds the state that was moved.", id)
 	}
 }
 
 // wentOn says how what the workspace holds stands to what had arrived.
 func (x *execution) wentOn(arrived *Snapshot) error {
-	holds := fmt.Sprintf("The workspace holds serial %d in %s, and serial %d had arrived", x.held.snapshot.Serial, x.held.version.ID, arrived.Serial)
+	holds := fmt.Sprintf("(serial %d, %s) than the one that was moved (serial %d)", x.held.snapshot.Serial, x.held.version.ID, arrived.Serial)
 	switch x.verdict.Relation {
 	case Stale:
-		return &stop{code: CodeStale, message: holds + ": it went on since, as it does with every apply."}
+		return &stop{code: CodeStale, message: "The workspace holds a newer state " + holds + ", as expected after an apply."}
 	case Newer:
-		return &stop{code: CodeOutdated, message: holds + ": somebody put an older state back."}
+		return &stop{code: CodeOutdated, message: "The workspace holds an older state " + holds + "."}
 	case Diverged:
-		return &stop{code: CodeDiverged, message: holds + " with other bytes: another user wrote a state under the same serial."}
+		return &stop{code: CodeDiverged, message: "The workspace holds a different state with the same serial " + holds + "."}
 	}
-	return &stop{code: CodeUnrelated, message: holds + " of another lineage: somebody put another state there."}
+	return &stop{code: CodeUnrelated, message: "The workspace holds a state with a different lineage " + holds + "."}
 }

@@ -90,7 +90,7 @@ func TestRecheck(t *testing.T) {
 			if err := os.Remove(b.file); err != nil {
 				b.t.Fatal(err)
 			}
-		}, outcome: migrate.AlreadyThere, note: "gone"},
+		}, outcome: migrate.AlreadyThere, note: "no longer exists"},
 		{name: "it was refused", held: state(9, lineage, 2), outcome: migrate.Refused, code: migrate.CodeStale},
 	}
 	for _, server := range []tfesim.Personality{tfesim.TFE, tfesim.HCP, tfesim.Lax} {

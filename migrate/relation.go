@@ -42,14 +42,14 @@ func Relate(snapshot, held *statefile.Snapshot) Verdict {
 }
 
 func lineageNote(snapshot, held string) string {
-	who := "the snapshot has"
+	who := "the source has no"
 	switch {
 	case snapshot == "" && held == "":
-		who = "neither the snapshot nor the workspace's state has"
+		who = "neither the source nor the workspace's state has a"
 	case held == "":
-		who = "the workspace's state has"
+		who = "the workspace's state has no"
 	}
-	return fmt.Sprintf("%s no lineage: the relation was judged by serial and bytes alone", who)
+	return fmt.Sprintf("%s lineage, so only serials and bytes were compared", who)
 }
 
 // writes says whether a snapshot of this relation is uploaded without being told to.

@@ -38,7 +38,7 @@ func (x *execution) sendOnce(ctx context.Context) (err error) {
 	x.attempts++
 	x.sent, err = x.writer.Write(ctx, x.write())
 	if err == nil && x.notOurs(x.sent) {
-		const answer = "the answer is about another state version"
+		const answer = "the response describes another state version"
 		x.sent, err = nil, &backend.Error{Code: backend.Ambiguous, Answer: answer, Err: errors.New(answer),
 			Message: fmt.Sprintf("create a state version in %s/%s: %s", x.Target.Container(), x.workspace.Name, answer)}
 	}
@@ -116,7 +116,7 @@ func (x *execution) lookForOurs(ctx context.Context, lost error, last bool) (*ba
 	switch {
 	case err != nil:
 		return nil, &stop{code: CodeUnproven, unproven: true, message: fmt.Sprintf(
-			"The reply to the upload was lost (%v), and whether the state arrived cannot be found out: %s", lost, plainwords.Ended(err.Error()))}
+			"The response to the upload was lost (%v), and tfhaul cannot find out whether the state arrived: %s", lost, plainwords.Ended(err.Error()))}
 	case found != nil:
 		return found, nil
 	}
@@ -173,10 +173,10 @@ func (x *execution) find(ctx context.Context) (*backend.Version, error) {
 // lockAgain takes the lock again that somebody took from us before anything was
 // sent, and decides again.
 func (x *execution) lockAgain(ctx context.Context) error {
-	x.note("The lock was taken from us before the state was sent; it was taken again.")
+	x.note("tfhaul lost the lock before sending the state, and locked the workspace again.")
 	if err := x.lease.Retake(ctx); err != nil {
 		if errors.Is(err, lockwait.ErrHeld) {
-			return &stop{code: CodeLockLost, message: "The workspace's lock was taken from us, and somebody else holds it now. Nothing was sent; find out who did it, then move again."}
+			return &stop{code: CodeLockLost, message: "tfhaul lost the workspace's lock, and another user holds it now. Nothing was sent. Find out who took it, then run the move again."}
 		}
 		return err
 	}

@@ -154,7 +154,7 @@ func TestSourceFrozenByAnotherHaul(t *testing.T) {
 		for _, dry := range []bool{true, false} {
 			b.engine.DryRun = dry
 			r := b.engine.Move(t.Context(), m)
-			const says = "frozen by tfhaul since 2026-03-01T10:00:00Z: haul h-7 moved this state to app.terraform.io/acme/net, or is moving it now."
+			const says = "tfhaul froze the source at 2026-03-01T10:00:00Z: haul h-7 moved this state to app.terraform.io/acme/net, or is moving it now."
 			if r.Code != migrate.CodeSourceLocked || !strings.Contains(r.Message, says) || !strings.Contains(r.Message, "terraform force-unlock lock-0") || strings.Contains(r.Message, "wait") {
 				t.Errorf("dry run %v: %s: %s", dry, r.Code, r.Message)
 			}

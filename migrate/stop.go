@@ -44,20 +44,20 @@ var targetCodes = map[backend.Code]Code{
 // advice says what to do about a code where the error's own text does not.
 var advice = map[Code]string{
 	CodeUnauthorized:       "Log in again (terraform login), or set TFE_TOKEN or --token-file to a valid token.",
-	CodeForbiddenOrMissing: "Check the name and the token's permissions; organization tokens cannot write states.",
-	CodeRateLimited:        "Others use up the rate limit too: try again later, or with a lower --parallelism.",
+	CodeForbiddenOrMissing: "Check the name and the token's permissions. Organization tokens cannot write states.",
+	CodeRateLimited:        "Other clients may share the rate limit. Try again later, or lower --parallelism.",
 	CodeUnreachable:        "Check the host name, the network, the proxy and the certificate authorities (--ca-file).",
-	CodeLockLost:           "The workspace's lock was taken from us while we worked: find out who did it, then move again.",
-	CodeLockLeft:           "tfhaul unlock JOURNAL frees what is locked; to continue the haul frees it, too.",
-	CodeServerRefused:      "Nothing was stored; try again, and if it stays so, ask the server's operators.",
+	CodeLockLost:           "tfhaul lost the workspace's lock during the move. Find out who released it, then run the move again.",
+	CodeLockLeft:           "Unlock with tfhaul unlock JOURNAL, or resume the haul.",
+	CodeServerRefused:      "Nothing was stored. Try again. If the error persists, ask the server's administrators.",
 }
 
 // explain makes a stop of any error that ended a move.
 func (x *execution) explain(ctx context.Context, err error) *stop {
 	if abandoned, ok := errors.AsType[*lockwait.AbandonedError](err); ok {
 		x.leaveLocked()
-		x.result.cause = "perhaps the workspace is locked by us now: the reply to the lock request was lost, and who holds the lock cannot be read" + answerIn(err)
-		return &stop{code: CodeLockLeft, message: fmt.Sprintf("Perhaps the workspace is locked by us now: %v. Look, and free it if so: %s", abandoned, x.result.UnlockCommand)}
+		x.result.cause = "this haul may hold the lock: the response to the lock request was lost, and tfhaul cannot read who holds the lock" + answerIn(err)
+		return &stop{code: CodeLockLeft, message: fmt.Sprintf("This haul may have locked the workspace: %v. Check, and if so, unlock it: %s", abandoned, x.result.UnlockCommand)}
 	}
 	// A move that was being finished when ctx ended failed for its own reason.
 	given := !x.finishing || errors.Is(err, context.Canceled)
@@ -65,14 +65,14 @@ func (x *execution) explain(ctx context.Context, err error) *stop {
 		return &stop{code: CodeNotAttempted, message: plainwords.Sentence(ended.Error())}
 	}
 	if ctx.Err() != nil && given {
-		return &stop{code: CodeInterrupted, message: "Interrupted; the workspace holds what it held before."}
+		return &stop{code: CodeInterrupted, message: "Interrupted. The workspace is unchanged."}
 	}
 	if changed, ok := errors.AsType[*backend.ChangedError](err); ok {
 		return &stop{code: CodeSourceChanged, message: "Nothing was sent: " + plainwords.Sentence(changed.Error())}
 	}
 	if body, ok := errors.AsType[*backend.SourceError](err); ok {
 		if body.Changed {
-			return &stop{code: CodeSourceChanged, message: "The source changed while it was being sent, so nothing was stored: stop whoever writes to it, then move again."}
+			return &stop{code: CodeSourceChanged, message: "The source changed while it was being sent, so nothing was stored. Stop the process that writes to it, then run the move again."}
 		}
 		return &stop{code: CodeUnreadable, message: plainwords.Sentence(body.Error())}
 	}

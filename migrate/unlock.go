@@ -20,7 +20,7 @@ type Unlocking struct {
 }
 
 // ErrNotOurs says that a workspace's lock is not the haul's, and stays.
-var ErrNotOurs = errors.New("the lock is not this haul's")
+var ErrNotOurs = errors.New("this haul does not hold the lock")
 
 // Unlock frees a workspace that the engine's haul left locked. A lock of anybody
 // else's is left alone, with ErrNotOurs; a workspace that is not locked is fine.
@@ -61,12 +61,12 @@ func (e *Engine) unlockLeft(ctx context.Context, workspace, id string, may func(
 		u.Message = "The workspace is not locked."
 		return u, nil
 	case !may(ws.ID):
-		return u, fmt.Errorf("%w: another move of it works there", ErrNotOurs)
+		return u, fmt.Errorf("%w: another move of the same run uses the workspace", ErrNotOurs)
 	case ws.Holder.ReasonKnown && ws.Holder.Reason != reason:
 		if haul := holdingHaul(ws.Holder.Reason); haul != "" {
-			return u, fmt.Errorf("%w: haul %s locked the workspace. If that haul is not running any more: %s", ErrNotOurs, haul, HeldLock{Target: u.Target, Haul: haul}.UnlockCommand())
+			return u, fmt.Errorf("%w: haul %s locked the workspace. If that haul is no longer running: %s", ErrNotOurs, haul, HeldLock{Target: u.Target, Haul: haul}.UnlockCommand())
 		}
-		return u, fmt.Errorf("%w: it is held by %s (%q). Only they, or an administrator of the workspace, can release it", ErrNotOurs, ws.Holder, ws.Holder.Reason)
+		return u, fmt.Errorf("%w: %s holds it (%q). Only they or an administrator of the workspace can release it", ErrNotOurs, ws.Holder, ws.Holder.Reason)
 	}
 	// Where the server does not tell the reason, it still lets only the holder unlock.
 	lease := lockwait.Resume(e.Target.Writer(ws, backend.WriterOptions{Reason: reason, Inherited: true}), e.Clock, read)
@@ -75,7 +75,7 @@ func (e *Engine) unlockLeft(ctx context.Context, workspace, id string, may func(
 		case errors.Is(err, lockwait.ErrNotHeld):
 			err = fmt.Errorf("%w: %w", ErrNotOurs, err)
 		case errors.Is(err, lockwait.ErrPending):
-			err = fmt.Errorf("%w. A state was announced whose bytes never arrived: run the move again with its --journal, which sends them and unlocks; or have an administrator of the workspace force the lock", err)
+			err = fmt.Errorf("%w. A state version was created, but its upload never completed. Run the move again with the same --journal to upload the state and unlock the workspace, or ask an administrator of the workspace to force the unlock", err)
 		}
 		return u, err
 	}

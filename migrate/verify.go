@@ -41,21 +41,21 @@ func (x *execution) verify(ctx context.Context) error {
 // compare downloads what was sent and compares it.
 func (x *execution) compare(ctx context.Context) error {
 	if x.sent.Serial != x.payload.serial {
-		return x.unproven("the server gave it serial %d instead of %d", x.sent.Serial, x.payload.serial)
+		return x.unproven("the server stored it as serial %d instead of %d", x.sent.Serial, x.payload.serial)
 	}
 	same, err := x.sameBytes(ctx, x.sent)
 	switch {
 	case err != nil:
 		return x.unproven("reading it back failed: %v", err)
 	case !same:
-		return x.unproven("the bytes that the server gives back are not those that were sent")
+		return x.unproven("the server returned different bytes than were sent")
 	}
 	return nil
 }
 
 func (x *execution) unproven(format string, args ...any) error {
 	return &stop{code: CodeUnproven, unproven: true,
-		message: fmt.Sprintf("The server acknowledged the state as %s, but that it holds it is not proven: %s.", x.sent.ID, fmt.Sprintf(format, args...))}
+		message: fmt.Sprintf("The server acknowledged the state as %s, but tfhaul could not verify it: %s.", x.sent.ID, fmt.Sprintf(format, args...))}
 }
 
 // verifyCurrent is the part of step 7 that some servers only allow after the
@@ -69,15 +69,15 @@ func (x *execution) verifyCurrent(ctx context.Context) error {
 	current, err := x.readCurrent(ctx, x.workspace, func(v *backend.Version) bool { return !x.before(v) })
 	switch {
 	case err != nil:
-		return x.unproven("it was read back, but whether it became current at the unlock could not be read: %v", err)
+		return x.unproven("it was read back, but tfhaul could not read whether it became current at the unlock: %v", err)
 	case current != nil && current.ID == x.sent.ID:
 		return nil
 	case x.before(current) && current == nil:
-		return x.unproven("it was read back, but %s after the unlock the workspace still has no current state version, as before: the server's answers lag behind, or it never became current. Run tfhaul verify in a few minutes", replicaTime)
+		return x.unproven("it was read back, but %s after the unlock the workspace still has no current state version. The server's replicas may be lagging, or the state never became current. Run tfhaul verify in a few minutes", replicaTime)
 	case x.before(current):
-		return x.unproven("it was read back, but %s after the unlock the version from before, %s (serial %d), is still current: the server's answers lag behind, or it never became current. Run tfhaul verify in a few minutes", replicaTime, current.ID, current.Serial)
+		return x.unproven("it was read back, but %s after the unlock the previous version, %s (serial %d), is still current. The server's replicas may be lagging, or the state never became current. Run tfhaul verify in a few minutes", replicaTime, current.ID, current.Serial)
 	case current == nil:
-		return x.unproven("it was read back, but after the unlock the workspace has no current state version")
+		return x.unproven("it was read back, but the workspace has no current state version after the unlock")
 	case x.resent && current.Serial == x.payload.serial:
 		// Our own first request, which took effect after the second.
 		if same, err := x.sameBytes(ctx, current); err == nil && same {
@@ -85,12 +85,12 @@ func (x *execution) verifyCurrent(ctx context.Context) error {
 			return nil
 		}
 	}
-	return x.unproven("it was read back, but after the unlock %s (serial %d) is current: another user wrote meanwhile", current.ID, current.Serial)
+	return x.unproven("it was read back, but %s (serial %d) is current after the unlock: another user wrote a state meanwhile", current.ID, current.Serial)
 }
 
 // movedMessage says what was proven.
 func (x *execution) movedMessage() string {
-	return fmt.Sprintf("Serial %d is the workspace's current state version %s; all %d bytes were read back and are the same.",
+	return fmt.Sprintf("Serial %d is the workspace's current state (%s). All %d bytes were read back and match.",
 		x.payload.serial, x.sent.ID, x.payload.size)
 }
 

@@ -338,7 +338,7 @@ func (s Style) heldLocks(b *bytes.Buffer, h Haul) {
 	}
 	andMore(b, len(h.HeldLocks)-shown, "")
 	if h.Journal != "" {
-		fmt.Fprintf(b, "To free them: tfhaul unlock %s; or continue the haul, which frees them, too\n", PlainLine(h.Journal))
+		fmt.Fprintf(b, "To unlock them: tfhaul unlock %s. Or resume the haul, which unlocks them too.\n", PlainLine(h.Journal))
 	}
 	b.WriteByte('\n')
 }

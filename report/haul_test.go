@@ -35,22 +35,22 @@ func weekend() report.Haul {
 			h.Results = append(h.Results, r)
 		}
 	}
-	add(610, migrate.WouldMove, migrate.Fresh, "", "The workspace holds no state: it would be moved.")
+	add(610, migrate.WouldMove, migrate.Fresh, "", "The workspace holds no state. Serial 1 would be moved.")
 	add(42, migrate.WouldMove, migrate.Newer, "", "The workspace holds an older serial.")
-	add(80, migrate.AlreadyThere, migrate.Identical, "", "The workspace holds these very bytes.")
-	add(12, migrate.Skipped, "", migrate.CodeEmpty, "The state holds no resources and no outputs, so there is nothing to move; --include-empty moves it all the same.")
-	add(31, migrate.Refused, "", migrate.CodeNoWorkspace, "There is no workspace acme/NAME on tfe.example.com that this token may see: create it, or let --create do so.")
-	add(17, migrate.Refused, migrate.Stale, migrate.CodeStale, "The workspace holds serial 15 of this state, and the snapshot is serial 12: it is older. Look for the newer copy; to put the older one back all the same: --replace NAME.")
-	add(2, migrate.Refused, migrate.Unrelated, migrate.CodeUnrelated, "The workspace holds the state of something else. Is this the right workspace? If it is: --replace NAME, which keeps a backup.")
-	add(5, migrate.Failed, "", migrate.CodeUnreadable, "The state could not be read: s3:GetObject is not allowed. Ask for it.")
+	add(80, migrate.AlreadyThere, migrate.Identical, "", "The workspace already holds the identical state. Nothing was written.")
+	add(12, migrate.Skipped, "", migrate.CodeEmpty, "The state has no resources and no outputs, so there is nothing to move. To move it anyway, use --include-empty.")
+	add(31, migrate.Refused, "", migrate.CodeNoWorkspace, "Workspace acme/NAME not found on tfe.example.com. Either it does not exist (--create creates it), or this token cannot see it.")
+	add(17, migrate.Refused, migrate.Stale, migrate.CodeStale, "The source has serial 12, which is older than serial 15 in the workspace. Find the newer copy. To put the older one back anyway, use --replace NAME.")
+	add(2, migrate.Refused, migrate.Unrelated, migrate.CodeUnrelated, "The workspace holds a different state. Check that this is the right workspace. If it is, use --replace NAME, which keeps a backup.")
+	add(5, migrate.Failed, "", migrate.CodeUnreadable, "Cannot read the state: s3:GetObject is not allowed. Ask for it.")
 	add(1, migrate.Failed, "", migrate.CodeUnreachable, "The server cannot be reached.")
 	for i := range 9 {
 		h.Findings = append(h.Findings, migrate.Finding{Code: migrate.FindingTerraformVersion, Severity: migrate.SeverityWarning,
-			Message: fmt.Sprintf("The workspace service-%03d runs Terraform 1.2.9, and the state was written by 1.11.4: runs there would refuse it. Raise the workspace's version first.", i)})
+			Message: fmt.Sprintf("Runs in workspace service-%03d would reject the state: the workspace uses Terraform 0.13.7, and releases before 0.14 reject states that a newer release wrote (here 1.11.4). Raise the workspace's Terraform version first.", i)})
 	}
 	h.Findings = append(h.Findings,
-		migrate.Finding{Code: migrate.FindingPermissions, Severity: migrate.SeverityError, Message: "The token may not lock and unlock 3 of the workspaces (a, b, c): every move there would fail. Use a token that may."},
-		migrate.Finding{Code: migrate.FindingSharedLineage, Severity: migrate.SeverityWarning, Message: "2 snapshots are copies of one state (lineage 23a82f3f-9e45-4315-88f0-4632797cd39b): s3://acme-terraform-state-production/a.tfstate, s3://acme-terraform-state-production/b.tfstate. Two workspaces would manage the same resources; the highest serial is 7, in s3://acme-terraform-state-production/b.tfstate."})
+		migrate.Finding{Code: migrate.FindingPermissions, Severity: migrate.SeverityError, Message: "The token cannot lock and write 3 of the workspaces (a, b, c), so moves into them would fail. Use a token with permission to lock workspaces and write states."},
+		migrate.Finding{Code: migrate.FindingSharedLineage, Severity: migrate.SeverityWarning, Message: "2 states are copies of one state (lineage 23a82f3f-9e45-4315-88f0-4632797cd39b): s3://acme-terraform-state-production/a.tfstate, s3://acme-terraform-state-production/b.tfstate. Several workspaces would manage the same resources. The highest serial is 7, in s3://acme-terraform-state-production/b.tfstate."})
 	h.LeftOut = append(h.LeftOut, pairing.LeftOut{Source: "repos/a/errored.tfstate", Code: "errored", Message: "was written by a Terraform that could not save its state."},
 		pairing.LeftOut{Source: "repos/secret/", Code: "unreadable", Message: "this directory was not searched: permission denied"})
 	for i := range 30 {
@@ -127,7 +127,7 @@ func hauled() report.Haul {
 	h.Results = append(h.Results, results()...)
 	for i := range 12 {
 		h.Results = append(h.Results, migrate.Result{Source: fmt.Sprintf("late-%d.tfstate", i), Target: fmt.Sprintf("app.terraform.io/acme/late-%d", i), Outcome: migrate.Failed,
-			Code: migrate.CodeServerRefused, Message: "The server answered 422: the moon is full.", Notes: []string{"The lock was taken from us."}})
+			Code: migrate.CodeServerRefused, Message: "The server answered 422: the moon is full.", Notes: []string{"tfhaul lost the lock during the move."}})
 	}
 	for _, name := range []string{"queue", "late-3"} {
 		h.HeldLocks = append(h.HeldLocks, migrate.HeldLock{Target: "app.terraform.io/acme/" + name, Haul: "h1", Sure: true})

@@ -252,7 +252,7 @@ func attentionTexts(r migrate.Result) []string {
 		texts = append(texts, "What was there before is kept in "+r.Backup)
 	}
 	if r.Locked && !strings.Contains(r.Message, r.UnlockCommand) {
-		texts = append(texts, "The workspace is still locked by this haul. To free it: "+r.UnlockCommand)
+		texts = append(texts, "The workspace is still locked by this haul. To unlock it: "+r.UnlockCommand)
 	}
 	return texts
 }

@@ -56,23 +56,23 @@ func results() []migrate.Result {
 	unlock := "tfhaul unlock " + host + "queue --haul 20260102-150405-0123456789ab"
 	return []migrate.Result{
 		{Source: "network/terraform.tfstate", Target: host + "network", Outcome: migrate.Moved, Relation: migrate.Fresh, Created: true,
-			Message: "Serial 41 is the workspace's current state version sv-1; all 48213 bytes were read back and are the same.", Snapshot: snapshot(41, 48213), StateVersionID: "sv-1", APICalls: 6, Seconds: 0.412},
+			Message: "Serial 41 is the workspace's current state (sv-1). All 48213 bytes were read back and match.", Snapshot: snapshot(41, 48213), StateVersionID: "sv-1", APICalls: 6, Seconds: 0.412},
 		{Source: "dns/terraform.tfstate", Target: host + "dns", Outcome: migrate.Refused, Relation: migrate.Stale, Code: migrate.CodeStale,
-			Message: "The workspace holds serial 15 of this state, and the snapshot is serial 12: it is older.", Snapshot: snapshot(12, 15000), APICalls: 2, Seconds: 0.1},
+			Message: "The source has serial 12, which is older than serial 15 in the workspace.", Snapshot: snapshot(12, 15000), APICalls: 2, Seconds: 0.1},
 		{Source: "app/terraform.tfstate", Target: host + "app", Outcome: migrate.Moved, Relation: migrate.Unrelated, Backup: "tfhaul-backup/app.terraform.io/acme/app-serial-3-sv-0.tfstate",
-			Message: "Serial 5 is the workspace's current state version sv-2; all 900 bytes were read back and are the same.", Snapshot: snapshot(5, 900), StateVersionID: "sv-2", APICalls: 7, Seconds: 75.2,
-			Notes: []string{"The snapshot has no lineage: the relation was judged by serial and bytes alone."}},
+			Message: "Serial 5 is the workspace's current state (sv-2). All 900 bytes were read back and match.", Snapshot: snapshot(5, 900), StateVersionID: "sv-2", APICalls: 7, Seconds: 75.2,
+			Notes: []string{"The source has no lineage, so only serials and bytes were compared."}},
 		{Source: "queue/terraform.tfstate", Target: host + "queue", Outcome: migrate.Failed, Relation: migrate.Fresh, Code: migrate.CodeUnproven, Locked: true, UnlockCommand: unlock,
-			Message:  "The server acknowledged the state as sv-3, but that it holds it is not proven: reading it back failed. The workspace stays locked, so that nobody builds on it unseen; to free it: " + unlock,
+			Message:  "The server acknowledged the state as sv-3, but tfhaul could not verify it: reading it back failed. The workspace stays locked so that nobody builds on an unverified state. To unlock it: " + unlock,
 			Snapshot: snapshot(8, 5<<20), APICalls: 1, Seconds: 3},
 		{Source: "iam/terraform.tfstate", Target: host + "iam", Outcome: migrate.AlreadyThere, Relation: migrate.Identical,
-			Message: "The workspace holds these very bytes, as serial 30 in sv-4; nothing was written.", Snapshot: snapshot(30, 35300), StateVersionID: "sv-4", APICalls: 2, Seconds: 0.05},
+			Message: "The workspace already holds the identical state (serial 30, sv-4). Nothing was written.", Snapshot: snapshot(30, 35300), StateVersionID: "sv-4", APICalls: 2, Seconds: 0.05},
 		{Source: "vault/terraform.tfstate", Target: host + "vault", Outcome: migrate.Refused, Code: migrate.CodeEncrypted,
 			Message: "The state is encrypted by OpenTofu.", Snapshot: &migrate.Snapshot{MD5: "00", Size: 190}},
 		{Source: "team-a/terraform.tfstate", Target: host + "team-a", Outcome: migrate.Failed, Code: migrate.CodeUnauthorized, Message: "The server does not accept the token (401)."},
 		{Source: "team-b/terraform.tfstate", Target: host + "team-b", Outcome: migrate.Failed, Code: migrate.CodeUnauthorized, Message: "The server does not accept the token (401)."},
-		{Source: "new/terraform.tfstate", Target: host + "new", Outcome: migrate.Skipped, Code: migrate.CodeEmpty, Message: "The state holds no resources and no outputs, so there is nothing to move.", Snapshot: snapshot(1, 181)},
-		{Source: "lab/terraform.tfstate", Target: host + "lab", Outcome: migrate.WouldMove, Relation: migrate.Newer, Message: "The workspace holds serial 1 of this state: serial 2 would be moved.", Snapshot: snapshot(2, 2048)},
+		{Source: "new/terraform.tfstate", Target: host + "new", Outcome: migrate.Skipped, Code: migrate.CodeEmpty, Message: "The state has no resources and no outputs, so there is nothing to move.", Snapshot: snapshot(1, 181)},
+		{Source: "lab/terraform.tfstate", Target: host + "lab", Outcome: migrate.WouldMove, Relation: migrate.Newer, Message: "The workspace holds serial 1 of this state. Serial 2 would be moved.", Snapshot: snapshot(2, 2048)},
 	}
 }
 
@@ -176,7 +176,7 @@ func TestUnlockings(t *testing.T) {
 	unlockings := []report.Unlocking{
 		{Target: "app.terraform.io/acme/a", Outcome: report.Freed, Message: "The workspace is unlocked."},
 		{Target: "app.terraform.io/acme/b", Outcome: report.Free, Message: "The workspace is not locked."},
-		{Target: "app.terraform.io/acme/c", Outcome: report.NotOurs, Message: "The lock is not this haul's: it is held by user jo."},
+		{Target: "app.terraform.io/acme/c", Outcome: report.NotOurs, Message: "This haul does not hold the lock: user jo holds it."},
 		{Target: "app.terraform.io/acme/d", Outcome: report.StillLocked, Message: "The server cannot be reached."},
 	}
 	var text, document bytes.Buffer
@@ -283,7 +283,7 @@ func TestSentencesAboutManyMoves(t *testing.T) {
 	}
 	for _, name := range []string{"a", "b"} {
 		command := "tfhaul unlock " + host + name + " --haul h"
-		many = append(many, migrate.Result{Source: name, Target: host + name, Outcome: migrate.Refused, Code: migrate.CodeUnproven, UnlockCommand: command, Locked: true, Message: "Still locked. To free it: " + command})
+		many = append(many, migrate.Result{Source: name, Target: host + name, Outcome: migrate.Refused, Code: migrate.CodeUnproven, UnlockCommand: command, Locked: true, Message: "Still locked. To unlock it: " + command})
 	}
 	for _, name := range []string{"x/one.tfstate", "y/one.tfstate"} {
 		many = append(many, migrate.Result{Source: name, Target: host + "one", Outcome: migrate.Refused, Code: migrate.CodeCollision, Message: "Two go into one: x/one.tfstate, y/one.tfstate."})

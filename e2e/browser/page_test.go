@@ -373,7 +373,7 @@ func TestPageOfAHaul(t *testing.T) {
 	h := report.HaulReport{Journal: "haul.jsonl", Haul: "20260301-101500-0123456789ab", Started: time.Date(2026, 3, 1, 10, 15, 0, 0, time.UTC), Ended: time.Date(2026, 3, 1, 10, 16, 7, 0, time.UTC)}
 	for n := range 800 {
 		r := migrate.Result{Source: fmt.Sprintf("service-%03d/terraform.tfstate", n), Target: fmt.Sprintf("app.terraform.io/acme/service-%03d", n), Outcome: migrate.Moved, Relation: migrate.Fresh,
-			Message: "All bytes were read back and are the same.", Snapshot: &migrate.Snapshot{Format: 4, Serial: int64(n), Size: int64(n * 1000), TerraformVersion: "1.11.4"}, APICalls: 4, Seconds: float64(n%40) / 10}
+			Message: "All bytes were read back and match.", Snapshot: &migrate.Snapshot{Format: 4, Serial: int64(n), Size: int64(n * 1000), TerraformVersion: "1.11.4"}, APICalls: 4, Seconds: float64(n%40) / 10}
 		switch {
 		case n%90 == 0:
 			r.Outcome, r.Relation, r.Code, r.Message = migrate.Refused, migrate.Stale, migrate.CodeStale, "The workspace holds a newer serial."

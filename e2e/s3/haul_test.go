@@ -71,7 +71,7 @@ func TestFreezeSourceStopsTerraform(t *testing.T) {
 		t.Errorf("terraform applied against a frozen source, or does not say why not: %v\n%s", err, out)
 	}
 	// Another haul sees the lock and its owner.
-	if exit, stdout, _ := d.tfhaul(t, "move", b.ref("network/terraform.tfstate"), "demo/network"); exit != 3 || !strings.Contains(stdout, "frozen by tfhaul") {
+	if exit, stdout, _ := d.tfhaul(t, "move", b.ref("network/terraform.tfstate"), "demo/network"); exit != 3 || !strings.Contains(stdout, "tfhaul froze the source") {
 		t.Errorf("exit %d\n%s", exit, stdout)
 	}
 	c.must("force-unlock", "-force", r.SourceFrozen)
