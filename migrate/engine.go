@@ -242,8 +242,8 @@ func (x *execution) announce(e Event) error {
 	if x.Observe != nil {
 		x.Observe(e)
 	}
-	if x.Journal == nil || x.DryRun || e.Event == EventWaiting {
-		return nil
+	if x.Journal == nil || x.DryRun || e.Event == EventWaiting || e.LockReason != "" && x.Target.Traits().Locks == backend.LocksSession {
+		return nil // a lock that ends with its session cannot be released later
 	}
 	if err := x.Journal.Append(e); err != nil {
 		return &stop{code: CodeJournal, message: plainwords.Sentence(err.Error()) + " tfhaul does nothing that it cannot record. Free up disk space, or use another --journal."}
