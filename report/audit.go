@@ -14,7 +14,7 @@ import (
 	"tfhaul/plainwords"
 )
 
-// InventoryJSON writes the document of an audit.
+// InventoryJSON writes an audit as a JSON document.
 func InventoryJSON(w io.Writer, i *audit.Inventory) error {
 	d := newDocument(w)
 	d.put("taken", i.Taken.UTC().Truncate(time.Second))
@@ -25,12 +25,12 @@ func InventoryJSON(w io.Writer, i *audit.Inventory) error {
 	return d.end()
 }
 
-// fewSnapshots is how many snapshots Inventory shows when not told to show all.
+// fewSnapshots is how many snapshots Inventory shows unless all is set.
 const fewSnapshots = 60
 
-// Inventory tells a person of an audit: a table of the snapshots, what was found, and the
-// summary, in the order in which a terminal leaves the most important in sight. Of
-// many snapshots it shows those that most needs to be known of, unless all is set.
+// Inventory writes an audit as text: a table of the snapshots, the findings, and the
+// summary. The most important comes last, where a terminal leaves it in view. Of many
+// snapshots it shows those with the most serious findings, unless all is set.
 func Inventory(w io.Writer, s Style, i *audit.Inventory, all bool) error {
 	var b bytes.Buffer
 	summary := i.Summary()
@@ -40,11 +40,11 @@ func Inventory(w io.Writer, s Style, i *audit.Inventory, all bool) error {
 	return flush(w, &b)
 }
 
-// snapshots draws the table.
+// snapshots writes the table.
 func (s Style) snapshots(b *bytes.Buffer, i *audit.Inventory, all bool) {
 	shown, hidden := i.Snapshots, 0
 	if !all && len(shown) > fewSnapshots {
-		shown = weightiest(i, fewSnapshots)
+		shown = mostSerious(i, fewSnapshots)
 		hidden = len(i.Snapshots) - len(shown)
 	}
 	if len(shown) == 0 {
@@ -84,13 +84,14 @@ func (s Style) snapshots(b *bytes.Buffer, i *audit.Inventory, all bool) {
 	}
 	t.write(b, s, "")
 	if hidden > 0 {
-		fmt.Fprintf(b, "… and %d more, with less to tell; --all shows them, --csv, --json and --html hold them all\n", hidden)
+		fmt.Fprintf(b, "… and %d more with less serious findings; --all shows them, and --csv, --json and --html contain all\n", hidden)
 	}
 	b.WriteByte('\n')
 }
 
-// weightiest are so many snapshots with the heaviest findings, in their order.
-func weightiest(i *audit.Inventory, most int) []audit.Snapshot {
+// mostSerious returns the snapshots with the most serious findings, in their original
+// order.
+func mostSerious(i *audit.Inventory, most int) []audit.Snapshot {
 	weight := map[string]int{}
 	for _, f := range i.Findings {
 		points := len(audit.Severities) - slices.Index(audit.Severities, f.Severity)
@@ -114,7 +115,7 @@ func weightiest(i *audit.Inventory, most int) []audit.Snapshot {
 	return shown
 }
 
-// Age writes how long ago a snapshot was written: "3 h", "12 d", "2.1 y".
+// Age formats how long ago a snapshot was written: "3 h", "12 d", "2.1 y".
 func Age(sn *audit.Snapshot) string {
 	if sn.Modified.IsZero() {
 		return ""
@@ -134,7 +135,7 @@ func Age(sn *audit.Snapshot) string {
 	return fmt.Sprintf("%.1f y", float64(age)/float64(365*day))
 }
 
-// gravest names the gravest of a snapshot's findings, and how many more there are.
+// gravest returns a snapshot's most serious finding, and how many more there are.
 func gravest(codes []audit.Code) string {
 	switch len(codes) {
 	case 0:
@@ -145,8 +146,8 @@ func gravest(codes []audit.Code) string {
 	return fmt.Sprintf("%s +%d", PlainLine(codes[0]), len(codes)-1)
 }
 
-// commonTarget is the host and organization that all targets share, with a slash
-// at its end, or "".
+// commonTarget returns the host and organization that all targets share, with a trailing
+// slash, or "".
 func commonTarget(snapshots []audit.Snapshot) string {
 	var targets []string
 	for k := range snapshots {
@@ -157,10 +158,10 @@ func commonTarget(snapshots []audit.Snapshot) string {
 	return commonPlace(targets)
 }
 
-// mostPlaces is how many places of one kind of finding are told.
-const mostPlaces = 6
+// maxPlaces is how many places are listed for one kind of finding.
+const maxPlaces = 6
 
-// findings draws the findings, a paragraph a code, the heaviest last.
+// findings writes the findings, one paragraph per code, the most serious last.
 func (s Style) findings(b *bytes.Buffer, findings []audit.Finding) {
 	type kind struct {
 		severity audit.Severity
@@ -175,11 +176,11 @@ func (s Style) findings(b *bytes.Buffer, findings []audit.Finding) {
 	}
 }
 
-// groupsOfAdvice draws what was found and then what to do about it, once for all to
-// which the same applies.
+// groupsOfAdvice writes findings followed by their advice, once for all findings with the
+// same advice.
 func (s Style) groupsOfAdvice(b *bytes.Buffer, findings []audit.Finding) {
 	groups := GroupBy(findings, func(f audit.Finding) string { return f.Advice })
-	shown := atMost(len(groups), mostPlaces)
+	shown := atMost(len(groups), maxPlaces)
 	for _, g := range groups[:shown] {
 		s.places(b, g.Of)
 		if g.Key != "" {
@@ -189,19 +190,19 @@ func (s Style) groupsOfAdvice(b *bytes.Buffer, findings []audit.Finding) {
 	andMore(b, len(groups)-shown, " kinds"+inJSON)
 }
 
-// quoted is what stands in quotation marks, mostly a command.
+// quoted matches text in quotation marks, usually a command.
 var quoted = regexp.MustCompile(`"[^"]+"`)
 
-// places tells where something was found, and what: once, where it is the same
-// everywhere.
+// places writes where something was found. A message that is the same everywhere is
+// written once.
 func (s Style) places(b *bytes.Buffer, findings []audit.Finding) {
 	groups := GroupBy(findings, func(f audit.Finding) string { return f.Message })
-	shown := atMost(len(groups), mostPlaces)
+	shown := atMost(len(groups), maxPlaces)
 	for _, g := range groups[:shown] {
 		s.indented(b, "  ", g.Key)
-		told := 0
+		listed := 0
 		place := func(name, note string) {
-			if told++; told <= mostPlaces {
+			if listed++; listed <= maxPlaces {
 				fmt.Fprintf(b, "    %s%s\n", PlainLine(name), s.Faint(labelled("  ", PlainLine(note))))
 			}
 		}
@@ -213,14 +214,14 @@ func (s Style) places(b *bytes.Buffer, findings []audit.Finding) {
 				place(name, audit.Compared)
 			}
 		}
-		if told > mostPlaces {
-			fmt.Fprintf(b, "    … and %d more\n", told-mostPlaces)
+		if listed > maxPlaces {
+			fmt.Fprintf(b, "    … and %d more\n", listed-maxPlaces)
 		}
 	}
 	andMore(b, len(groups)-shown, inJSON)
 }
 
-// severity draws a text in the colour of a severity.
+// severity paints a text in the color of a severity.
 func (s Style) severity(v audit.Severity, text string) string {
 	if Tone(v) == "info" {
 		return s.Faint(text)
@@ -228,7 +229,7 @@ func (s Style) severity(v audit.Severity, text string) string {
 	return s.toned(Tone(v), text)
 }
 
-// inventorySummary draws the last lines.
+// inventorySummary writes the last lines.
 func (s Style) inventorySummary(b *bytes.Buffer, i *audit.Inventory, sum audit.Summary) {
 	const room = 10
 	label := func(name string) string { return s.Faint(fmt.Sprintf("%-*s", room, name)) + "  " }
@@ -239,7 +240,7 @@ func (s Style) inventorySummary(b *bytes.Buffer, i *audit.Inventory, sum audit.S
 	}
 	states := fmt.Sprintf("%s, %s", plainwords.Many(sum.States, "state"), Size(sum.Bytes))
 	if other := sum.Snapshots - sum.States; other > 0 {
-		states += fmt.Sprintf("; %s that no state could be read from", plainwords.Many(other, "file"))
+		states += fmt.Sprintf("; %s without a readable state", plainwords.Many(other, "file"))
 	}
 	if sum.Locked > 0 {
 		states += fmt.Sprintf("; %s locked", plainwords.Grouped(sum.Locked))
@@ -264,10 +265,10 @@ func (s Style) inventorySummary(b *bytes.Buffer, i *audit.Inventory, sum audit.S
 	fmt.Fprintf(b, "%s%s\n", label("findings"), cmp.Or(strings.Join(parts, ", "), s.Good("none")))
 }
 
-// PublicRegistry is where providers come from if nothing else is said.
+// PublicRegistry is the default registry of providers.
 const PublicRegistry = "registry.terraform.io/"
 
-// most writes the first of many names with their counts.
+// most formats the first names with their counts.
 func most(names []string, counts map[string]int, limit int) string {
 	var parts []string
 	first, others := plainwords.First(names, counts, limit)

@@ -23,7 +23,7 @@ import (
 
 var taken = time.Date(2026, 3, 1, 10, 15, 0, 0, time.UTC)
 
-// state is a snapshot of an audit, as old as told.
+// state returns a snapshot of an audit with this age.
 func state(source string, serial, size int64, age time.Duration, findings ...audit.Code) audit.Snapshot {
 	return audit.Snapshot{
 		Source: source, Workspace: "default", Kind: "state", Format: 4, TerraformVersion: "1.11.4", Serial: serial,
@@ -34,7 +34,7 @@ func state(source string, serial, size int64, age time.Duration, findings ...aud
 	}
 }
 
-// inventory is an audit with one of everything.
+// inventory returns an audit with one of everything.
 func inventory() *audit.Inventory {
 	locked := state("network/terraform.tfstate", 41, 48213, 3*time.Hour, audit.CodeLocked)
 	locked.Lock = &backend.Lock{ID: "lock-1", Who: "ana@build-7", Operation: "OperationTypeApply", Created: taken.Add(-time.Hour), Path: "network/.terraform.tfstate.lock.info"}
@@ -59,7 +59,7 @@ func inventory() *audit.Inventory {
 	}
 }
 
-// withTargets is the inventory with workspaces.
+// withTargets returns the inventory with workspaces.
 func withTargets() *audit.Inventory {
 	i := inventory()
 	i.Snapshots[0].Target = &audit.Target{Workspace: "app.terraform.io/acme/network", Relation: "fresh", Outcome: "planned"}
@@ -112,20 +112,20 @@ func TestManySnapshotsAreShownByWeight(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !strings.Contains(few.String(), "… and 440 more") || !strings.Contains(few.String(), "s499.tfstate") || strings.Contains(few.String(), "s059.tfstate") {
-		t.Errorf("the heaviest are not shown:\n%s", few.String())
+		t.Errorf("the most serious findings are not shown:\n%s", few.String())
 	}
 	if n := strings.Count(all.String(), ".tfstate "); n < 500 {
 		t.Errorf("--all shows %d", n)
 	}
 }
 
-// hostile texts are what a file name or a state may hold.
+// hostile are texts that a file name or a state may contain.
 var hostile = []string{
 	"\x1b[31mred\x1b]0;title\x07", "\x9b31m", "</script><script>alert(1)</script>", "<img src=x onerror=alert(1)>", `" onmouseover="alert(1)`,
 	"=cmd|' /C calc'!A0", "+1+1", "-2+3", "@SUM(A1)", "a\nb\tc\rd", "\u202egnp.exe", "\u2028", "<!--", "]]>", "{{.}}", "\x00", "'; DROP", "\xff\xfe",
 }
 
-// hostileInventory has them wherever a text of a file may stand.
+// hostileInventory has them in every text that comes from a file.
 func hostileInventory() *audit.Inventory {
 	i := &audit.Inventory{Taken: taken, Sources: hostile}
 	for _, h := range hostile {
@@ -152,7 +152,7 @@ func hostileHaul() report.HaulReport {
 	return h
 }
 
-// views are all views of a hostile audit and a hostile haul.
+// views returns all views of a hostile audit and a hostile haul.
 func views(t *testing.T) map[string]string {
 	t.Helper()
 	all := map[string]string{}
@@ -191,7 +191,7 @@ func TestHostileTextsAreHarmlessInEveryView(t *testing.T) {
 			t.Errorf("%s ends %d scripts", name, n)
 		}
 		if regexp.MustCompile(`(?:src|href)="(?:[a-z]+:)?//`).MatchString(text) || strings.Contains(text, "url(") || strings.Contains(text, "@import") {
-			t.Errorf("%s asks a server", name)
+			t.Errorf("%s refers to a server", name)
 		}
 	}
 }
@@ -232,7 +232,7 @@ func TestJUnitIsWellFormed(t *testing.T) {
 	}
 }
 
-// The page holds what was audited and nothing of what the states hold.
+// The views contain nothing of what the states hold.
 func TestNoViewOfALandscapeHoldsASecret(t *testing.T) {
 	dir := t.TempDir()
 	if _, err := fixtures.Landscape(dir, 25, 9, fixtures.WithProblems(), fixtures.WithOddities()); err != nil {
@@ -260,7 +260,7 @@ func TestNoViewOfALandscapeHoldsASecret(t *testing.T) {
 	}
 }
 
-// A move that was cut off is an error to CI systems.
+// An interrupted move is an error to CI systems.
 func TestJUnitGolden(t *testing.T) {
 	h := report.HaulReport{Journal: "haul.jsonl", Haul: "20260301-101500-0123456789ab", Started: taken.Add(time.Second), Ended: taken.Add(22 * time.Second), Results: results(),
 		Unfinished: []migrate.Result{{Source: "late/terraform.tfstate", Target: "app.terraform.io/acme/late", Snapshot: snapshot(3, 200)}}}

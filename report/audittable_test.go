@@ -13,8 +13,8 @@ import (
 	"tfhaul/report"
 )
 
-// told is what a person sees of an audit at a terminal of so many columns.
-func told(t *testing.T, width int, i *audit.Inventory) string {
+// inventoryText returns the text of an audit on a terminal of this width.
+func inventoryText(t *testing.T, width int, i *audit.Inventory) string {
 	t.Helper()
 	var b bytes.Buffer
 	if err := report.Inventory(&b, report.Style{Width: width}, i, true); err != nil {
@@ -23,8 +23,8 @@ func told(t *testing.T, width int, i *audit.Inventory) string {
 	return b.String()
 }
 
-// TestSourcesStayApartInNarrowTables has paths that differ in their middle alone, as
-// those of most repositories do.
+// TestSourcesStayApartInNarrowTables uses paths that differ only in the middle, as in
+// most repositories.
 func TestSourcesStayApartInNarrowTables(t *testing.T) {
 	i := &audit.Inventory{Taken: taken}
 	for _, name := range []string{"alerts-031", "billing-007", "database-110/terraform.tfstate.d/staging", "queue-064", "本番環境のネットワーク"} {
@@ -32,11 +32,11 @@ func TestSourcesStayApartInNarrowTables(t *testing.T) {
 		i.Snapshots = append(i.Snapshots, s)
 	}
 	for _, width := range []int{60, 80, 100} {
-		text := told(t, width, i)
+		text := inventoryText(t, width, i)
 		table, _, _ := strings.Cut(text, "\n\n")
 		for _, want := range []string{"SOURCE: repos/platform/…", "alerts-031/", "billing-007/", "/staging/…", "queue-064/", "unusable-provider"} {
 			if !strings.Contains(table, want) {
-				t.Errorf("at %d columns there is no %q in\n%s", width, want, table)
+				t.Errorf("at %d columns %q is missing in\n%s", width, want, table)
 			}
 		}
 		for line := range strings.Lines(table) {
@@ -45,12 +45,12 @@ func TestSourcesStayApartInNarrowTables(t *testing.T) {
 			}
 		}
 	}
-	if wide := told(t, 160, i); !strings.Contains(wide, "repos/platform/database-110/terraform.tfstate.d/staging/terraform.tfstate ") || !strings.Contains(wide, "AGE") {
-		t.Errorf("where there is room something is left out:\n%s", wide)
+	if wide := inventoryText(t, 160, i); !strings.Contains(wide, "repos/platform/database-110/terraform.tfstate.d/staging/terraform.tfstate ") || !strings.Contains(wide, "AGE") {
+		t.Errorf("something is left out although there is room:\n%s", wide)
 	}
 }
 
-// TestAdviceStandsWithWhatItIsFor has one code with two advices.
+// TestAdviceStandsWithWhatItIsFor has one code with two pieces of advice.
 func TestAdviceStandsWithWhatItIsFor(t *testing.T) {
 	finding := func(source, message, advice string) audit.Finding {
 		return audit.Finding{Code: audit.CodeInvalid, Severity: audit.SeverityError, Sources: []string{source}, Message: message, Advice: advice}
@@ -69,32 +69,32 @@ func TestAdviceStandsWithWhatItIsFor(t *testing.T) {
     b
   → Cut it off.
 `
-	if got := told(t, 80, i); !strings.HasPrefix(got, want) {
+	if got := inventoryText(t, 80, i); !strings.HasPrefix(got, want) {
 		t.Errorf("got\n%s", got)
 	}
 }
 
-// TestStandingIsToldWhereNothingCanBeCompared has a state without a workspace.
+// A state may have no workspace to compare with.
 func TestStandingIsToldWhereNothingCanBeCompared(t *testing.T) {
 	i := inventory()
 	i.Snapshots[0].Target = &audit.Target{Workspace: "h/o/network", Outcome: "refused", Code: "no-workspace", Message: "There is no such workspace."}
 	i.Snapshots[1].Target = &audit.Target{Workspace: "h/o/dns", Outcome: "planned", Relation: "fresh"}
-	if got := told(t, 100, i); !strings.Contains(got, "relations   fresh (1), no-workspace (1)\n") {
+	if got := inventoryText(t, 100, i); !strings.Contains(got, "relations   fresh (1), no-workspace (1)\n") {
 		t.Errorf("got\n%s", got)
 	}
 }
 
-// TestSummaryKeepsToTheTerminal has many providers, and numbers with thousands.
+// TestSummaryKeepsToTheTerminal has many providers, and numbers above a thousand.
 func TestSummaryKeepsToTheTerminal(t *testing.T) {
 	i := inventory()
 	i.Snapshots[0].Instances = 1234567
 	for _, name := range []string{"google", "azurerm", "kubernetes", "helm"} {
 		i.Snapshots[0].Providers = append(i.Snapshots[0].Providers, audit.Provider{Address: "registry.terraform.io/hashicorp/" + name, Resources: 1100})
 	}
-	got := told(t, 80, i)
+	got := inventoryText(t, 80, i)
 	for _, want := range []string{"1,234,582 instances", "\nproviders   hashicorp/azurerm (1,100), ", "\n            hashicorp/"} {
 		if !strings.Contains(got, want) {
-			t.Errorf("there is no %q in\n%s", want, got)
+			t.Errorf("%q is missing in\n%s", want, got)
 		}
 	}
 	for line := range strings.Lines(got) {
@@ -104,29 +104,29 @@ func TestSummaryKeepsToTheTerminal(t *testing.T) {
 	}
 }
 
-// TestNamesWithoutEndDoNotFillThePage has what somebody may write into a state to bury the rest.
+// A state may contain very long names that would bury the rest of the text.
 func TestNamesWithoutEndDoNotFillThePage(t *testing.T) {
 	long := strings.Repeat("x", 20_000)
 	i := inventory()
 	i.Snapshots[0].TerraformVersion = "1.2.3-" + long
 	i.Snapshots[0].Providers = []audit.Provider{{Address: "reg.example.net/a/" + long, Resources: 1}}
-	if got := told(t, 0, i); len(got) > 5000 {
+	if got := inventoryText(t, 0, i); len(got) > 5000 {
 		t.Errorf("the text has %d bytes", len(got))
 	}
 }
 
-// TestLongAdviceHasOneArrow also wants commands in one piece.
+// TestLongAdviceHasOneArrow also checks that commands are not broken.
 func TestLongAdviceHasOneArrow(t *testing.T) {
 	const command = `"terraform state replace-provider registry.opentofu.org/NAMESPACE/NAME registry.terraform.io/NAMESPACE/NAME"`
 	i := &audit.Inventory{Taken: taken}
 	i.Add([]audit.Finding{{Code: audit.CodeOpenTofuProvider, Severity: audit.SeverityWarning, Sources: []string{"a"}, Message: "m", Advice: fmt.Sprintf("Before the first run, and after the last of the runs that were planned before: %s.", command)}})
-	got := told(t, 60, i)
+	got := inventoryText(t, 60, i)
 	if strings.Count(got, "→") != 1 || !strings.Contains(got, "\n    "+command+".\n") {
 		t.Errorf("got\n%s", got)
 	}
 }
 
-// TestNamesAreWhatTheyLookLike has names with characters that cannot be seen.
+// TestNamesAreWhatTheyLookLike has names with invisible characters.
 func TestNamesAreWhatTheyLookLike(t *testing.T) {
 	for text, want := range map[string]string{
 		"prod\u200b/a":               "prod\ufffd/a",
@@ -143,8 +143,8 @@ func TestNamesAreWhatTheyLookLike(t *testing.T) {
 	}
 }
 
-// TestWideSignsBeginNoFormula has the signs by which spreadsheets take text for a formula
-// where it is Japanese or Chinese.
+// TestWideSignsBeginNoFormula has the full-width signs that start a formula in Japanese
+// and Chinese spreadsheets.
 func TestWideSignsBeginNoFormula(t *testing.T) {
 	for _, name := range []string{"＝1+1", "＋1", "－1", "＠SUM(1)", "=1", "-1"} {
 		var b bytes.Buffer

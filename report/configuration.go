@@ -10,17 +10,16 @@ import (
 	"tfhaul/plainwords"
 )
 
-// A ConfigurationHistory is the configuration versions that a workspace has, newest
-// first.
+// A ConfigurationHistory lists a workspace's configuration versions, newest first.
 type ConfigurationHistory struct {
 	// Target is host/organization/workspace.
 	Target                string                 `json:"target"`
 	ConfigurationVersions []ConfigurationVersion `json:"configuration_versions"`
-	// More says that there are older ones that were not asked for.
+	// More reports whether there are older ones that were not requested.
 	More bool `json:"more"`
 }
 
-// A ConfigurationVersion is one of them.
+// A ConfigurationVersion describes one configuration version.
 type ConfigurationVersion struct {
 	ID           string    `json:"id"`
 	Status       string    `json:"status"`
@@ -37,15 +36,15 @@ type ConfigurationVersion struct {
 	Commit       string    `json:"commit,omitempty"`
 	CommitTitle  string    `json:"commit_message,omitempty"`
 	PullRequest  int       `json:"pull_request,omitempty"`
-	// Files and LeftOut are of a version that was just pushed; directories count.
+	// Files and LeftOut are set for a version that was just pushed. Files includes
+	// directories.
 	Files   int      `json:"files,omitempty"`
 	LeftOut []string `json:"left_out,omitempty"`
-	// Run is the run that the push made, if it made one.
+	// Run is the run that the push started, if any.
 	Run string `json:"run_id,omitempty"`
 }
 
-// Configurations tells a person of a list of configuration versions. Times are those
-// of the location.
+// Configurations writes a list of configuration versions as text, with times in location.
 func Configurations(w io.Writer, s Style, h ConfigurationHistory, location *time.Location) error {
 	t := table{columns: []column{{title: "CONFIGURATION VERSION"}, {title: "CREATED"}, {title: "STATUS"}, {title: "KIND"}, {title: "FROM", elastic: true}}}
 	for _, v := range h.ConfigurationVersions {
@@ -54,7 +53,7 @@ func Configurations(w io.Writer, s Style, h ConfigurationHistory, location *time
 	return s.versions(w, t, h.Target, "configuration version", "", h.More)
 }
 
-// Configuration tells a person of one configuration version.
+// Configuration writes one configuration version as text.
 func Configuration(w io.Writer, s Style, v ConfigurationVersion, location *time.Location) error {
 	var b bytes.Buffer
 	status := s.Strong(PlainLine(v.Status))
@@ -75,19 +74,19 @@ func Configuration(w io.Writer, s Style, v ConfigurationVersion, location *time.
 	}
 	s.notSent(&b, v.LeftOut)
 	if v.Run != "" {
-		s.indented(&b, "  ", "The upload made the run "+v.Run)
+		s.indented(&b, "  ", "The upload started run "+v.Run)
 	}
 	return flush(w, &b)
 }
 
-// notSent says which files stayed where they are.
+// notSent writes which files were not uploaded.
 func (s Style) notSent(b *bytes.Buffer, leftOut []string) {
 	if n := len(leftOut); n > 0 {
 		s.indented(b, "  ", "Not sent: "+plainwords.Counted(n, "state file")+", such as "+leftOut[0])
 	}
 }
 
-// kind says what may become of a configuration version.
+// kind returns what the configuration version can be used for.
 func (v ConfigurationVersion) kind() string {
 	switch {
 	case v.Speculative:
@@ -98,7 +97,7 @@ func (v ConfigurationVersion) kind() string {
 	return ""
 }
 
-// from says where a configuration version came from.
+// from returns where the configuration version came from.
 func (v ConfigurationVersion) from() string {
 	parts := []string{v.Source}
 	if v.Repository != "" {
@@ -121,24 +120,24 @@ func (v ConfigurationVersion) from() string {
 	return strings.Join(parts, " ")
 }
 
-// An AtlasVersion is a configuration version that was pushed by Atlas's first API.
+// An AtlasVersion is a configuration version pushed through Atlas's first API.
 type AtlasVersion struct {
 	// Target is host/user/name.
 	Target  string `json:"target"`
 	Version int    `json:"version"`
-	// Size is how many bytes were sent, Received how many the server says it has; -1
-	// when it does not say.
+	// Size is the number of bytes sent, and Received the number that the server reports,
+	// or -1 if it does not.
 	Size     int64    `json:"size"`
 	Received int64    `json:"received"`
 	Files    int      `json:"files"`
 	LeftOut  []string `json:"left_out,omitempty"`
 }
 
-// ShowAtlasVersion tells a person of it.
+// ShowAtlasVersion writes it as text.
 func ShowAtlasVersion(w io.Writer, s Style, v AtlasVersion) error {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "%s: %s version %d\n", s.Good("uploaded"), PlainLine(v.Target), v.Version)
-	received := "; how much of it arrived the server does not say"
+	received := "; the server does not report how much it received"
 	if v.Received >= 0 {
 		received = "; the server has " + Size(v.Received)
 	}

@@ -11,20 +11,20 @@ import (
 	"tfhaul/audit"
 )
 
-// inventoryColumns are the columns of an audit as CSV. Scripts may depend on their
-// names; new ones come behind.
+// inventoryColumns are the columns of an audit's CSV. Scripts depend on the names; new
+// columns go to the end.
 var inventoryColumns = []string{
 	"source", "workspace", "kind", "code", "format", "terraform_version", "serial", "lineage", "md5", "size", "modified", "age_seconds",
 	"resources", "managed", "data", "instances", "deposed", "tainted", "modules", "outputs", "sensitive_outputs", "sensitive_attributes",
 	"checks", "failed_checks", "providers", "locked_by", "locked_since", "severity", "findings", "target", "relation", "outcome",
 }
 
-// InventoryCSV writes an audit as CSV: a header, and a row for each
-// snapshot. Lists within a cell are separated by blanks. A spreadsheet takes no cell
-// for a formula: those that would be one begin with an apostrophe.
+// InventoryCSV writes an audit as CSV: a header, and one row per snapshot. Lists in a
+// cell are separated by spaces. Cells that a spreadsheet would take for a formula start
+// with an apostrophe.
 func InventoryCSV(w io.Writer, i *audit.Inventory) error {
 	out := csv.NewWriter(w)
-	// What cannot be written is told by Error below.
+	// Error below returns errors of the writer.
 	_ = out.Write(inventoryColumns)
 	heaviest := map[string]audit.Severity{}
 	for _, f := range i.Findings {
@@ -81,10 +81,10 @@ func inventoryRow(sn *audit.Snapshot, heaviest audit.Severity) []string {
 	}
 }
 
-// cellText makes a text harmless to a spreadsheet and to a terminal.
+// cellText makes a text safe for spreadsheets and terminals.
 func cellText(text string) string {
 	text = PlainLine(text)
-	// The wide ones count where text is Japanese or Chinese.
+	// The full-width signs count in Japanese and Chinese.
 	if strings.IndexAny(text, "=+-@|%＝＋－＠") == 0 {
 		return "'" + text
 	}

@@ -8,10 +8,10 @@ import (
 	"io"
 )
 
-// Format names the JSON documents of this program, and their version.
+// Format is the format and version of this program's JSON documents.
 const Format = "tfhaul/1"
 
-// JSON writes the document of one object for scripts: the format, then the object's members.
+// JSON writes a document for scripts: the format, followed by the object's members.
 func JSON[T any](w io.Writer, object T) error {
 	var text bytes.Buffer
 	if err := indentedEncoder(&text, "").Encode(object); err != nil {
@@ -21,7 +21,7 @@ func JSON[T any](w io.Writer, object T) error {
 	return err
 }
 
-// indentedEncoder returns an encoder of what stands at an indent.
+// indentedEncoder returns an encoder for values at this indent.
 func indentedEncoder(w io.Writer, indent string) *json.Encoder {
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
@@ -29,26 +29,26 @@ func indentedEncoder(w io.Writer, indent string) *json.Encoder {
 	return e
 }
 
-// A document is a JSON object that is written member by member, and its lists element by
-// element: what it takes is the memory of one element, however many there are. The
-// bytes are those that JSON would write of a struct with these members.
+// A document is a JSON object written member by member, and its lists element by element,
+// so that it needs memory for only one element. The bytes are the same that JSON would
+// write for a struct with these members.
 type document struct {
 	w       *bufio.Writer
 	members int
-	err     error // the first; nothing is written after it
+	err     error // the first error; nothing is written after it
 
-	text    bytes.Buffer // of one member or element
+	text    bytes.Buffer // one member or element
 	member  *json.Encoder
 	element *json.Encoder
 }
 
-// The indents of a document's members, and of the elements of its lists.
+// The indents of a document's members, and of elements in its lists.
 const (
 	memberIndent  = "  "
 	elementIndent = "    "
 )
 
-// newDocument begins a document with its format. The caller ends it.
+// newDocument starts a document with its format. The caller must call end.
 func newDocument(w io.Writer) *document {
 	d := &document{w: bufio.NewWriterSize(w, 32<<10)}
 	d.member, d.element = indentedEncoder(&d.text, memberIndent), indentedEncoder(&d.text, elementIndent)
@@ -63,7 +63,7 @@ func (d *document) put(name string, value any) {
 	d.value(d.member, value)
 }
 
-// putList writes a member that is a list; a list without elements is [] and never null.
+// putList writes a member that is a list; an empty list is [], never null.
 func putList[T any](d *document, name string, list []T) {
 	d.name(name)
 	if len(list) == 0 {
@@ -79,7 +79,7 @@ func putList[T any](d *document, name string, list []T) {
 	d.write("\n" + memberIndent + "]")
 }
 
-// end ends the document. The error is the first there was.
+// end ends the document. It returns the first error.
 func (d *document) end() error {
 	d.write("\n}\n")
 	if d.err == nil {
@@ -97,7 +97,7 @@ func (d *document) name(name string) {
 	d.write("\n" + memberIndent + `"` + name + `": `)
 }
 
-// value writes what an encoder makes of a value.
+// value writes an encoded value.
 func (d *document) value(encoder *json.Encoder, value any) {
 	if d.err != nil {
 		return
@@ -106,7 +106,7 @@ func (d *document) value(encoder *json.Encoder, value any) {
 	if d.err = encoder.Encode(value); d.err != nil {
 		return
 	}
-	d.text.Truncate(d.text.Len() - 1) // the newline that ends what Encode writes
+	d.text.Truncate(d.text.Len() - 1) // the newline that Encode adds
 	_, d.err = d.w.Write(d.text.Bytes())
 }
 

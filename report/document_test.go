@@ -13,8 +13,7 @@ import (
 	"tfhaul/report"
 )
 
-// A document that is written piece by piece is laid out as one that package json
-// writes in one piece.
+// A document written piece by piece has the same layout as one written by package json.
 func TestDocumentLayout(t *testing.T) {
 	full := weekend()
 	full.Results = slices.Concat(full.Results, hauled().Results)
@@ -22,11 +21,11 @@ func TestDocumentLayout(t *testing.T) {
 	full.Results[1].Message = "<b> & \u2028 \"quoted\"\n\x00"
 	full.Journal, full.Continue, full.HeldLocks, full.Rehearsal = "haul.jsonl", "tfhaul migrate", hauled().HeldLocks, &report.Rehearsal{APICalls: 1}
 	for name, write := range map[string]func(io.Writer) error{
-		"a haul":                 func(w io.Writer) error { return report.HaulJSON(w, full) },
-		"a haul of nothing":      func(w io.Writer) error { return report.HaulJSON(w, report.Haul{}) },
-		"many moves":             func(w io.Writer) error { return report.MovesJSON(w, full.Results) },
-		"a move among no others": func(w io.Writer) error { return report.MovesJSON(w, full.Results[:1]) },
-		"no moves":               func(w io.Writer) error { return report.MovesJSON(w, nil) },
+		"a haul":            func(w io.Writer) error { return report.HaulJSON(w, full) },
+		"a haul of nothing": func(w io.Writer) error { return report.HaulJSON(w, report.Haul{}) },
+		"many moves":        func(w io.Writer) error { return report.MovesJSON(w, full.Results) },
+		"a single move":     func(w io.Writer) error { return report.MovesJSON(w, full.Results[:1]) },
+		"no moves":          func(w io.Writer) error { return report.MovesJSON(w, nil) },
 	} {
 		var got, compact, want bytes.Buffer
 		if err := write(&got); err != nil {
@@ -39,12 +38,12 @@ func TestDocumentLayout(t *testing.T) {
 			t.Fatal(err)
 		}
 		if want.WriteByte('\n'); !bytes.Equal(got.Bytes(), want.Bytes()) {
-			t.Errorf("%s is laid out otherwise:\n%s", name, &got)
+			t.Errorf("%s has a different layout:\n%s", name, &got)
 		}
 	}
 }
 
-// The document of a haul takes the memory of one move, and not of all.
+// Writing a haul's document takes the memory of one move, not of all.
 func TestDocumentMemory(t *testing.T) {
 	result := weekend().Results[0]
 	held := func(moves int) (held, written int64) {
@@ -57,16 +56,16 @@ func TestDocumentMemory(t *testing.T) {
 		runtime.KeepAlive(h)
 		return w.peak - before, w.written
 	}
-	held(1) // what package json learns of the types, once
+	held(1) // package json caches types, once
 	few, _ := held(100)
 	many, written := held(2_000)
 	t.Logf("%d KiB are held for 100 moves, %d KiB for 2,000, which are %d KiB", few>>10, many>>10, written>>10)
 	if many > few+written/8 {
-		t.Errorf("%d KiB are held for 100 moves, and %d KiB for 2,000: it grows with them", few>>10, many>>10)
+		t.Errorf("%d KiB are held for 100 moves, and %d KiB for 2,000: memory grows with the moves", few>>10, many>>10)
 	}
 }
 
-// A heapWatch takes what is written, and notes how much memory is held at the most meanwhile.
+// A heapWatch discards what is written, and records the peak of the heap.
 type heapWatch struct{ written, peak int64 }
 
 func (h *heapWatch) Write(b []byte) (int, error) {
@@ -75,7 +74,7 @@ func (h *heapWatch) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// heapHeld is how many bytes of memory are in use, and no garbage.
+// heapHeld returns the number of bytes in use after a garbage collection.
 func heapHeld() int64 {
 	var m runtime.MemStats
 	runtime.GC()
@@ -83,7 +82,7 @@ func heapHeld() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// What cannot be written any more is an error, wherever it begins.
+// A full disk is an error, wherever it occurs.
 func TestDocumentOnAFullDisk(t *testing.T) {
 	h := weekend()
 	for room := range 3 {
@@ -98,7 +97,7 @@ func TestDocumentOnAFullDisk(t *testing.T) {
 
 var errFull = io.ErrShortWrite
 
-// A full takes no more than there is room for.
+// A full accepts only as many bytes as there is room for.
 type full struct{ room int }
 
 func (f *full) Write(b []byte) (int, error) {

@@ -13,52 +13,52 @@ import (
 	"tfhaul/plainwords"
 )
 
-// A Haul is what is to be told of many moves that were planned or run together.
+// A Haul is the result of many moves that were planned or run together.
 type Haul struct {
 	// Target is [HOST/]ORG.
 	Target  string
 	Results []migrate.Result
-	// Findings are the plan's.
+	// Findings are the plan's findings.
 	Findings []migrate.Finding
 	LeftOut  []pairing.LeftOut
-	// APICalls are those of all moves and of what they have in common.
+	// APICalls counts the calls for all moves, including shared ones.
 	APICalls int
-	// Seconds is how long it took.
+	// Seconds is the duration.
 	Seconds float64
-	// Journal is the file that records the haul; "" for none. Continue is the command
-	// that continues it; "" where there is nothing to continue.
+	// Journal is the file that records the haul, or "". Continue is the command that
+	// continues it, or "" if there is nothing to continue.
 	Journal, Continue string
-	// HeldLocks are the workspaces that may still be locked by the haul.
+	// HeldLocks are workspaces that the haul may have left locked.
 	HeldLocks []migrate.HeldLock
-	// Rehearsal is what a rehearsal found of the haul's cost; nil for anything else.
+	// Rehearsal is what a rehearsal measured; nil otherwise.
 	Rehearsal *Rehearsal
 	// All shows every row of every table.
 	All bool
 }
 
-// A Rehearsal is what a haul cost against a server that nobody else uses.
+// A Rehearsal is what a haul costs on a server that nobody else uses.
 type Rehearsal struct {
-	// APICalls are those of the haul.
+	// APICalls counts the haul's calls.
 	APICalls int `json:"api_calls"`
-	// Seconds is how long they took.
+	// Seconds is the duration of the haul.
 	Seconds float64 `json:"seconds"`
-	// Limit is the server's in requests a second; 0 for none. Latency is its own in
-	// seconds.
+	// Limit is the server's rate limit in requests per second; 0 for none. Latency is the
+	// server's own latency in seconds.
 	Limit   int     `json:"limit"`
 	Latency float64 `json:"latency"`
 }
 
-// text says it in a sentence.
+// text returns it as a sentence.
 func (r *Rehearsal) text() string {
 	calls := plainwords.Counted(r.APICalls, "API call")
 	if r.Limit == 0 {
 		return fmt.Sprintf("Rehearsed: %s. At 30 requests per second, they take at least %s.", calls, duration(float64(r.APICalls)/30))
 	}
-	return fmt.Sprintf("Rehearsed in %s: %s, which take %s at least at %d a second, where nobody else uses up the limit.",
+	return fmt.Sprintf("Rehearsed in %s: %s, which take at least %s at %d per second if nothing else uses the rate limit.",
 		duration(r.Seconds), calls, duration(float64(r.APICalls)/float64(r.Limit)), r.Limit)
 }
 
-// HaulJSON writes the document of a haul.
+// HaulJSON writes a haul as a JSON document.
 func HaulJSON(w io.Writer, h Haul) error {
 	locked := make([]string, len(h.HeldLocks))
 	for i, l := range h.HeldLocks {
@@ -88,8 +88,8 @@ func HaulJSON(w io.Writer, h Haul) error {
 	return d.end()
 }
 
-// Plan tells a person of a plan: what would be moved, what would not and why, what
-// was found, and the summary.
+// Plan writes a plan as text: what would be moved, what would not and why, the findings,
+// and the summary.
 func Plan(w io.Writer, s Style, h Haul) error {
 	var b bytes.Buffer
 	s.tables(&b, h)
@@ -102,8 +102,7 @@ func Plan(w io.Writer, s Style, h Haul) error {
 	return flush(w, &b)
 }
 
-// PlanSummary tells a person, before the question whether it shall be done, what a
-// haul would do.
+// PlanSummary writes what a haul would do, before the user is asked for confirmation.
 func PlanSummary(w io.Writer, s Style, h Haul) error {
 	var b bytes.Buffer
 	s.haulFindings(&b, h)
@@ -113,7 +112,7 @@ func PlanSummary(w io.Writer, s Style, h Haul) error {
 	return flush(w, &b)
 }
 
-// kinds says of every outcome how many there are of which kind.
+// kinds writes the counts of each outcome's kinds.
 func (s Style) kinds(b *bytes.Buffer, h Haul) {
 	summary := Summarize(h.Results)
 	for _, outcome := range groupOrder(summary) {
@@ -124,8 +123,8 @@ func (s Style) kinds(b *bytes.Buffer, h Haul) {
 	}
 }
 
-// Hauled tells a person how a haul ended: what failed once for each cause, which
-// workspaces are still locked, and how to go on.
+// Hauled writes how a haul ended: each failure's cause once, the workspaces that are
+// still locked, and how to continue.
 func Hauled(w io.Writer, s Style, h Haul) error {
 	var b bytes.Buffer
 	s.tables(&b, h)
@@ -145,7 +144,7 @@ func Hauled(w io.Writer, s Style, h Haul) error {
 	return flush(w, &b)
 }
 
-// Verified tells a person whether workspaces still hold what a haul has moved.
+// Verified writes whether workspaces still hold what a haul moved.
 func Verified(w io.Writer, s Style, h Haul) error {
 	s.words = map[migrate.Outcome]string{migrate.AlreadyThere: "the same", migrate.Refused: "not the same"}
 	var b bytes.Buffer
@@ -155,15 +154,15 @@ func Verified(w io.Writer, s Style, h Haul) error {
 	return flush(w, &b)
 }
 
-// The rows that are shown of each kind in a table that would be longer than
-// fewRows, and how many different sentences follow of each kind then.
+// Limits for a kind in a table that would be longer than fewRows: rows, and different
+// sentences after them.
 const (
 	fewRows      = 40
 	rowsOfKind   = 8
 	sentenceKind = rowsOfKind
 )
 
-// tables draws a table for each outcome.
+// tables writes a table for each outcome.
 func (s Style) tables(b *bytes.Buffer, h Haul) {
 	for _, outcome := range groupOrder(Summarize(h.Results)) {
 		group := ofOutcome(h.Results, outcome)
@@ -188,8 +187,8 @@ func (s Style) tables(b *bytes.Buffer, h Haul) {
 	}
 }
 
-// ofOutcome are the results of an outcome. There may be 10,000, so that they are
-// counted first: a slice that grows takes twice the memory.
+// ofOutcome returns the results with an outcome. It counts them first, because there may
+// be 10,000 and a growing slice takes twice the memory.
 func ofOutcome(results []migrate.Result, outcome migrate.Outcome) []migrate.Result {
 	group := make([]migrate.Result, 0, Summarize(results)[outcome])
 	for i := range results {
@@ -200,13 +199,13 @@ func ofOutcome(results []migrate.Result, outcome migrate.Outcome) []migrate.Resu
 	return group
 }
 
-// kindOf is what a result is counted as within its outcome: its reason or, where
-// there is none, its relation.
+// kindOf returns a result's kind within its outcome: its code or, without one, its
+// relation.
 func kindOf(r migrate.Result) string {
 	return PlainLine(cmp.Or(string(r.Code), string(r.Relation), "not read"))
 }
 
-// kindsOf counts the kinds of the results of an outcome, the most frequent first.
+// kindsOf formats the counts of kinds of an outcome's results, the most frequent first.
 func kindsOf(results []migrate.Result, outcome migrate.Outcome) string {
 	count := map[string]int{}
 	for i := range results {
@@ -217,7 +216,7 @@ func kindsOf(results []migrate.Result, outcome migrate.Outcome) string {
 	return numbers(plainwords.MostFrequent(count), count, PlainLine)
 }
 
-// firstOfKinds are the first few results of each kind.
+// firstOfKinds returns the first few results of each kind.
 func firstOfKinds(group []migrate.Result) []migrate.Result {
 	count := map[string]int{}
 	var first []migrate.Result
@@ -229,7 +228,7 @@ func firstOfKinds(group []migrate.Result) []migrate.Result {
 	return first
 }
 
-// kindSentences tells why, a few sentences of each kind.
+// kindSentences writes the reasons, a few sentences per kind.
 func (s Style) kindSentences(b *bytes.Buffer, group []migrate.Result, prefix string) {
 	for len(group) > 0 {
 		n := 1
@@ -241,8 +240,7 @@ func (s Style) kindSentences(b *bytes.Buffer, group []migrate.Result, prefix str
 	}
 }
 
-// causes tells what went wrong, once for each cause however many moves it hit, and
-// what else is to be said of those that failed.
+// causes writes what failed, once for each cause, and the other notes of failed moves.
 func (s Style) causes(b *bytes.Buffer, group []migrate.Result) {
 	prefix := CommonPlace(group)
 	var commands []string
@@ -250,14 +248,14 @@ func (s Style) causes(b *bytes.Buffer, group []migrate.Result) {
 		commands = append(commands, r.UnlockCommand)
 	}
 	causes := migrate.Causes(group)
-	shown := min(len(causes), mostSentences)
+	shown := min(len(causes), maxSentences)
 	for _, cause := range causes[:shown] {
 		s.indented(b, "  ", causeText(cause, prefix), commands...)
 	}
 	andMore(b, len(causes)-shown, " causes"+inJSON)
 	var notes []migrate.Result
 	for _, r := range group {
-		r.Code, r.Locked = "", false // said already, or said of all locks at the end
+		r.Code, r.Locked = "", false // already written, or listed with all locks at the end
 		notes = append(notes, r)
 	}
 	s.sentences(b, notes, prefix, sentenceKind)
@@ -268,11 +266,11 @@ func causeText(c *migrate.CauseError, prefix string) string {
 	return strings.TrimSpace(PlainLine(who) + ": " + c.Text + " " + c.Advice)
 }
 
-// mostFindings is how many findings of one code are told in full.
-const mostFindings = 6
+// maxFindings is how many findings of one code are written in full.
+const maxFindings = 6
 
-// haulFindings draws the findings, a paragraph a code, errors last. Name collisions
-// stand with the moves that they stop.
+// haulFindings writes the findings, one paragraph per code, errors last. Name collisions
+// are listed with the moves that they stop.
 func (s Style) haulFindings(b *bytes.Buffer, h Haul) {
 	groups := GroupBy(h.Findings, func(f migrate.Finding) string { return f.Code })
 	slices.SortStableFunc(groups, func(a, b Group[string, migrate.Finding]) int {
@@ -283,7 +281,7 @@ func (s Style) haulFindings(b *bytes.Buffer, h Haul) {
 		fmt.Fprintf(b, "%s %s (%d)\n", severity, s.Strong(PlainLine(g.Key)), len(g.Of))
 		shown := len(g.Of)
 		if !h.All {
-			shown = atMost(shown, mostFindings)
+			shown = atMost(shown, maxFindings)
 		}
 		for _, f := range g.Of[:shown] {
 			s.indented(b, "  ", f.Message)
@@ -300,8 +298,7 @@ func heavy(v migrate.Severity) int {
 	return 0
 }
 
-// leftOut tells what was found and is not moved, and names what somebody has to look
-// at.
+// leftOut writes what was found but is not moved, and lists what the user should check.
 func (s Style) leftOut(b *bytes.Buffer, h Haul) {
 	if len(h.LeftOut) == 0 {
 		return
@@ -317,7 +314,7 @@ func (s Style) leftOut(b *bytes.Buffer, h Haul) {
 	s.indented(b, "", fmt.Sprintf("left out (%d): %s", len(h.LeftOut), numbers(plainwords.MostFrequent(byCode), byCode, PlainLine)))
 	shown := len(look)
 	if !h.All {
-		shown = min(shown, mostFindings)
+		shown = min(shown, maxFindings)
 	}
 	for _, l := range look[:shown] {
 		s.indented(b, "  ", l.Source+" "+l.Message)
@@ -326,13 +323,13 @@ func (s Style) leftOut(b *bytes.Buffer, h Haul) {
 	b.WriteByte('\n')
 }
 
-// heldLocks tells which workspaces are still locked, or may be.
+// heldLocks writes which workspaces are or may be locked.
 func (s Style) heldLocks(b *bytes.Buffer, h Haul) {
 	if len(h.HeldLocks) == 0 {
 		return
 	}
 	fmt.Fprintf(b, "%s\n", s.Bad(plainwords.Are(len(h.HeldLocks), "workspace")+" still locked by this haul, or may be:"))
-	shown := min(len(h.HeldLocks), mostSentences)
+	shown := min(len(h.HeldLocks), maxSentences)
 	for _, l := range h.HeldLocks[:shown] {
 		fmt.Fprintf(b, "  %s\n", PlainLine(l.Target))
 	}
@@ -343,7 +340,7 @@ func (s Style) heldLocks(b *bytes.Buffer, h Haul) {
 	b.WriteByte('\n')
 }
 
-// lastLine is the summary.
+// lastLine writes the summary.
 func (s Style) lastLine(b *bytes.Buffer, h Haul) {
 	into := ""
 	if h.Target != "" {

@@ -14,9 +14,8 @@ import (
 	"tfhaul/report"
 )
 
-// weekend is a plan of 800 states as a platform team has it: names as long as real
-// ones, most of them to be moved, some there already, some refused for all sorts of
-// reasons, and things to look at.
+// weekend returns a realistic plan of 800 states: names of realistic length, most of them
+// to be moved, some already there, some refused for different reasons, and findings.
 func weekend() report.Haul {
 	const host = "tfe.example.com/acme/"
 	h := report.Haul{Target: "tfe.example.com/acme", APICalls: 95, Seconds: 12.3}
@@ -59,8 +58,8 @@ func weekend() report.Haul {
 	return h
 }
 
-// fits fails when a line is wider than the terminal, unless it is one word that has
-// to be copied in one piece.
+// fits fails if a line is wider than the terminal, unless it is one word that must be
+// copied in one piece.
 func fits(t *testing.T, text string, width int) {
 	t.Helper()
 	for line := range strings.Lines(text) {
@@ -71,8 +70,7 @@ func fits(t *testing.T, text string, width int) {
 	}
 }
 
-// TestPlanOf800 is read on a terminal of 100 columns without scrolling sideways, and
-// without scrolling for long.
+// A plan of 800 states is readable on a terminal of 100 columns, with little scrolling.
 func TestPlanOf800(t *testing.T) {
 	var b bytes.Buffer
 	if err := report.Plan(&b, report.Style{Width: 100}, weekend()); err != nil {
@@ -121,7 +119,7 @@ func TestPlanSummary(t *testing.T) {
 	golden(t, "plan-summary.txt", b.Bytes())
 }
 
-// hauled is a haul that a token's expiry has ended.
+// hauled returns a haul that an expired token ended.
 func hauled() report.Haul {
 	h := report.Haul{Target: "app.terraform.io/acme", APICalls: 412, Seconds: 13.9, Journal: "haul.jsonl", Continue: "tfhaul migrate haul.hcl --journal haul.jsonl"}
 	h.Results = append(h.Results, results()...)
@@ -143,7 +141,7 @@ func TestHauled(t *testing.T) {
 		}
 		golden(t, fmt.Sprintf("hauled-%d.txt", width), b.Bytes())
 		if n := strings.Count(b.String(), "the moon is full"); n != 1 {
-			t.Errorf("at width %d one cause is told %d times", width, n)
+			t.Errorf("at width %d one cause is written %d times", width, n)
 		}
 		if command := results()[3].UnlockCommand; !strings.Contains(b.String(), command) {
 			t.Errorf("at width %d the unlock command is broken", width)
@@ -178,7 +176,7 @@ func TestRehearsed(t *testing.T) {
 	golden(t, "rehearsed.txt", b.Bytes())
 }
 
-// Documents have lists where there is nothing to list.
+// Empty lists are [] in documents.
 func TestHaulJSONOfNothing(t *testing.T) {
 	var b bytes.Buffer
 	if err := report.HaulJSON(&b, report.Haul{}); err != nil {
@@ -195,7 +193,7 @@ func TestHaulJSONOfNothing(t *testing.T) {
 	}
 }
 
-// What files and servers say cannot draw on the terminal.
+// Text from files and servers cannot control the terminal.
 func TestHaulControlCharacters(t *testing.T) {
 	const evil = "a\x1b]0;owned\x07\u009b31m\u202ereversed\r\x00\x7f\nb\tc"
 	r := migrate.Result{Source: evil, Target: "host/" + evil + "/" + evil, Relation: evil, Code: evil, Message: evil, UnlockCommand: evil, Locked: true, Notes: []string{evil}}

@@ -13,7 +13,7 @@ import (
 // A ProofSummary counts verdicts.
 type ProofSummary map[prove.Verdict]int
 
-// SummarizeProofs counts the verdicts of results; nil when none has one.
+// SummarizeProofs counts the verdicts of results. It returns nil if there are none.
 func SummarizeProofs(results []migrate.Result) ProofSummary {
 	var s ProofSummary
 	for _, r := range results {
@@ -32,14 +32,14 @@ func (s ProofSummary) text(style Style) string {
 	return tally("proof", prove.Verdicts, s, style.verdict)
 }
 
-// proofLine is the summary of the proofs, where there are any.
+// proofLine writes the summary of the proofs, if there are any.
 func (s Style) proofLine(b *bytes.Buffer, results []migrate.Result) {
 	if proofs := SummarizeProofs(results); proofs != nil {
 		fmt.Fprintln(b, proofs.text(s))
 	}
 }
 
-// proofs tells of the proofs that did not come to "proven", and counts the others.
+// proofs lists the proofs with other verdicts than "proven", and counts the rest.
 func (s Style) proofs(b *bytes.Buffer, h Haul) {
 	prefix := CommonPlace(h.Results)
 	for _, verdict := range prove.Verdicts {
@@ -69,7 +69,7 @@ func (s Style) proofs(b *bytes.Buffer, h Haul) {
 		t.write(b, s, "  ")
 		andMore(b, len(group)-len(shown), inAll)
 		if verdict != prove.Proven {
-			for _, r := range shown[:min(len(shown), mostSentences)] {
+			for _, r := range shown[:min(len(shown), maxSentences)] {
 				s.indented(b, "  ", PlainLine(strings.TrimPrefix(r.Target, prefix))+": "+r.Proof.Message)
 			}
 		}

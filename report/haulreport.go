@@ -10,26 +10,26 @@ import (
 	"tfhaul/migrate"
 )
 
-// A HaulReport is what the journal of a haul records.
+// A HaulReport is what a haul's journal records.
 type HaulReport struct {
-	// Journal names the file.
+	// Journal is the name of the file.
 	Journal string
-	// Haul is the haul's id.
+	// Haul is the haul's ID.
 	Haul string
 	// Started and Ended are the times of the journal's first and last event.
 	Started, Ended time.Time
-	// Results are the last outcomes of all moves that have one.
+	// Results are the last outcomes of all moves with one.
 	Results []migrate.Result
-	// Unfinished are the moves that were cut off: source and target of each.
+	// Unfinished are the interrupted moves: source and target of each.
 	Unfinished []migrate.Result
-	// NotAttempted is how many moves of the latest run were not begun.
+	// NotAttempted is the number of moves that the latest run did not start.
 	NotAttempted int
-	// Locked are the workspaces that the haul may have left locked.
+	// Locked are workspaces that the haul may have left locked.
 	Locked []string
 }
 
-// Rest writes what the results of a haul do not show: moves that were cut off or never
-// begun, and workspaces that may still be locked.
+// Rest writes what the results do not show: interrupted moves, moves that were never
+// started, and workspaces that may still be locked.
 func (h *HaulReport) Rest(w io.Writer, s Style) error {
 	var b bytes.Buffer
 	names := make([]string, len(h.Unfinished))
@@ -50,7 +50,7 @@ func (h *HaulReport) Rest(w io.Writer, s Style) error {
 		}
 		s.indented(&b, "  ", advice)
 	}
-	again := "Run the same command again with --journal " + Plain(h.Journal) + ": it continues them."
+	again := "Run the same command again with --journal " + Plain(h.Journal) + " to continue them."
 	list("cut off before they ended", names, again)
 	if h.NotAttempted > 0 {
 		fmt.Fprintf(&b, "\n%s: %d\n", s.Odd("not attempted"), h.NotAttempted)
@@ -60,18 +60,18 @@ func (h *HaulReport) Rest(w io.Writer, s Style) error {
 	return flush(w, &b)
 }
 
-// maxNamed is how many workspaces Rest names.
+// maxNamed is how many workspaces Rest lists.
 const maxNamed = 20
 
-// CutOff is shown as the outcome of a move that has none.
+// CutOff is shown as the outcome of an interrupted move.
 const CutOff migrate.Outcome = "cut-off"
 
-// All returns the results of all moves. Those that were cut off say so.
+// All returns the results of all moves. Interrupted ones have the outcome CutOff.
 func (h *HaulReport) All() []migrate.Result {
 	all := slices.Concat(h.Results, h.Unfinished)
 	for i := len(h.Results); i < len(all); i++ {
 		all[i].Outcome = CutOff
-		all[i].Message = "The haul was cut off in the middle of this move. The same command with the same journal takes it up again."
+		all[i].Message = "The haul was cut off in the middle of this move. Run the same command with the same journal to resume it."
 	}
 	return all
 }

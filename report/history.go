@@ -9,28 +9,28 @@ import (
 	"tfhaul/plainwords"
 )
 
-// A History is the state versions that a workspace has, newest first.
+// A History lists a workspace's state versions, newest first.
 type History struct {
 	// Target is host/organization/workspace.
 	Target        string         `json:"target"`
 	StateVersions []StateVersion `json:"state_versions"`
-	// More says that there are older ones that were not asked for.
+	// More reports whether there are older ones that were not requested.
 	More bool `json:"more"`
 }
 
-// A StateVersion is one of them.
+// A StateVersion describes one state version.
 type StateVersion struct {
 	ID               string    `json:"id"`
 	Serial           int64     `json:"serial"`
 	Current          bool      `json:"current"`
 	CreatedAt        time.Time `json:"created_at"`
-	Size             int64     `json:"size"` // bytes; 0 on servers that do not tell
+	Size             int64     `json:"size"` // bytes; 0 if the server does not report it
 	TerraformVersion string    `json:"terraform_version"`
 	Run              string    `json:"run"`
 	Status           string    `json:"status"`
 }
 
-// ShowHistory tells a person of a history. Times are those of the location.
+// ShowHistory writes a history as text, with times in location.
 func ShowHistory(w io.Writer, s Style, h History, location *time.Location) error {
 	t := table{columns: []column{{}, {title: "SERIAL", right: true}, {title: "STATE VERSION"}, {title: "CREATED"}, {title: "SIZE", right: true},
 		{title: "TERRAFORM", elastic: true}, {title: "STATUS", elastic: true}, {title: "RUN", elastic: true}}}
@@ -49,7 +49,7 @@ func ShowHistory(w io.Writer, s Style, h History, location *time.Location) error
 	return s.versions(w, t, h.Target, "state version", "; * is current", h.More)
 }
 
-// versions draws the versions of something, newest first, and says whether there are more.
+// versions writes a list of versions, newest first, and whether there are more.
 func (s Style) versions(w io.Writer, t table, target, noun, note string, more bool) error {
 	var b bytes.Buffer
 	if len(t.rows) == 0 {

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// Views know the results that they show, and nothing of how those come about. Only pages
-// know of HTML.
+// Views import the result types that they show, and not the packages that produce them.
+// Only package page imports html/template.
 func TestImports(t *testing.T) {
 	t.Parallel()
 	results := []string{"tfhaul/audit", "tfhaul/migrate", "tfhaul/pairing", "tfhaul/plainwords", "tfhaul/prove"}

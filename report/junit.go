@@ -9,9 +9,9 @@ import (
 	"tfhaul/migrate"
 )
 
-// HaulJUnit writes a haul as JUnit XML, as CI systems read it: each move is a test.
-// What was refused or failed, and what was cut off, did not pass; what was skipped
-// is skipped. A move whose proof was asked for passes only when it was proven.
+// HaulJUnit writes a haul as JUnit XML for CI systems: each move is a test. Refused,
+// failed and interrupted moves do not pass; skipped moves are skipped. A move with a
+// proof passes only if it was proven.
 func HaulJUnit(w io.Writer, h HaulReport) error {
 	results := h.All()
 	suite := junitSuite{Name: "tfhaul " + Plain(h.Haul), Tests: len(results), Cases: make([]junitCase, 0, len(results))}
@@ -49,7 +49,7 @@ func HaulJUnit(w io.Writer, h HaulReport) error {
 	return err
 }
 
-// judge counts a test that did not pass as a failure, or as an error.
+// judge counts a test that did not pass as a failure or an error.
 func (s *junitSuite) judge(c *junitCase, tone string, why *junitWhy) {
 	switch tone {
 	case "warning":

@@ -9,7 +9,8 @@ import (
 	"tfhaul/plainwords"
 )
 
-// atMost returns how many of n to show: most, or all if that would leave out only one.
+// atMost returns how many of n items to show: most, or all if that would leave out only
+// one.
 func atMost(n, most int) int {
 	if n > most+1 {
 		return most
@@ -17,25 +18,25 @@ func atMost(n, most int) int {
 	return n
 }
 
-// Where the rest of a list is.
+// Where to find the rest of a list.
 const (
 	inJSON = "; --json has them all"
 	inAll  = "; --all shows them, --json has them"
 )
 
-// andMore writes below a list how many items are left out, if any, and where to find them.
+// andMore writes how many items of a list are left out, if any, and where to find them.
 func andMore(w io.Writer, n int, where string) {
 	if n > 0 {
 		fmt.Fprintf(w, "  … and %d more%s\n", n, where)
 	}
 }
 
-// dotted joins facts to a line and skips the empty ones.
+// dotted joins facts in a line, without the empty ones.
 func dotted(facts ...string) string {
 	return strings.Join(slices.DeleteFunc(facts, func(fact string) bool { return fact == "" }), " · ")
 }
 
-// labelled puts a label before a text, unless the text is "".
+// labelled adds a label before a text, unless the text is "".
 func labelled(label, text string) string {
 	if text == "" {
 		return ""
@@ -43,7 +44,7 @@ func labelled(label, text string) string {
 	return label + text
 }
 
-// cost returns what something took in calls and time.
+// cost formats calls and time.
 func cost(calls int, seconds float64) string {
 	return plainwords.Counted(calls, "API call") + " in " + Seconds(seconds)
 }

@@ -9,12 +9,12 @@ import (
 	"tfhaul/migrate"
 )
 
-// Move tells a person of one move: what became of it, why, and what to do next.
+// Move writes one move as text: the outcome, the reason, and what to do next.
 func Move(w io.Writer, s Style, r migrate.Result) error {
 	return s.move(w, s.outcome(r.Outcome), r)
 }
 
-// Verification tells a person whether a workspace holds what a source holds.
+// Verification writes whether a workspace holds the same as a source.
 func Verification(w io.Writer, s Style, r migrate.Result) error {
 	head := map[migrate.Outcome]string{
 		migrate.AlreadyThere: s.Good("the same"), migrate.Refused: s.Odd("not the same"),
@@ -40,7 +40,7 @@ func (s Style) move(w io.Writer, head string, r migrate.Result) error {
 		s.indented(&b, indent, note, r.UnlockCommand)
 	}
 	if r.Backup != "" {
-		s.indented(&b, indent, "What was there before is kept in "+r.Backup)
+		s.indented(&b, indent, "The previous state was saved to "+r.Backup)
 	}
 	if r.Locked && r.UnlockCommand != "" && !strings.Contains(r.Message, r.UnlockCommand) {
 		fmt.Fprintf(&b, "%s%s %s\n", indent, s.Bad("The workspace is still locked by this haul. To unlock it:"), PlainLine(r.UnlockCommand))
@@ -48,7 +48,7 @@ func (s Style) move(w io.Writer, head string, r migrate.Result) error {
 	return flush(w, &b)
 }
 
-// moveFacts is a line of what identifies the snapshot, and what the move cost.
+// moveFacts returns a line that identifies the snapshot, and the move's cost.
 func moveFacts(r migrate.Result) string {
 	serial, size, took, created := "", "", "", ""
 	sn := r.Snapshot
@@ -57,7 +57,7 @@ func moveFacts(r migrate.Result) string {
 	} else {
 		size = Size(sn.Size)
 	}
-	// Of what could not be read, 0 is no serial.
+	// If the header could not be read, 0 is not the serial.
 	if sn.Format > 0 && (sn.Serial > 0 || r.Relation != "") {
 		serial = fmt.Sprintf("serial %d", sn.Serial)
 	}
@@ -70,7 +70,7 @@ func moveFacts(r migrate.Result) string {
 	return dotted(serial, size, labelled("Terraform ", sn.TerraformVersion), labelled("lineage ", sn.Lineage), labelled("MD5 ", sn.MD5), created, took)
 }
 
-// word is what an outcome is called.
+// word returns the word for an outcome.
 func (s Style) word(o migrate.Outcome) string {
 	if word := s.words[o]; word != "" {
 		return word
@@ -78,5 +78,5 @@ func (s Style) word(o migrate.Outcome) string {
 	return strings.ReplaceAll(PlainLine(o), "-", " ")
 }
 
-// outcome draws an outcome in its colour.
+// outcome paints an outcome in its color.
 func (s Style) outcome(o migrate.Outcome) string { return s.toned(Tone(o), s.word(o)) }

@@ -25,15 +25,15 @@ func Summarize(results []migrate.Result) Summary {
 	return s
 }
 
-// String says it in words, as in "12 moves: 9 moved, 2 refused, 1 failed".
+// String formats it, as in "12 moves: 9 moved, 2 refused, 1 failed".
 func (s Summary) String() string { return s.text(Style{}) }
 
 func (s Summary) text(style Style) string {
 	return tally("move", s.Outcomes(), s, style.outcome)
 }
 
-// Outcomes are those that occur: the known ones in the engine's order, then the
-// others by name.
+// Outcomes returns the outcomes that occur: known ones in the engine's order, then others
+// by name.
 func (s Summary) Outcomes() []migrate.Outcome {
 	var known, others []migrate.Outcome
 	for _, o := range migrate.Outcomes {
@@ -50,7 +50,7 @@ func (s Summary) Outcomes() []migrate.Outcome {
 	return append(known, others...)
 }
 
-// MovesJSON writes the document of many moves.
+// MovesJSON writes moves as a JSON document.
 func MovesJSON(w io.Writer, results []migrate.Result) error {
 	d := newDocument(w)
 	d.put("summary", Summarize(results))
@@ -58,10 +58,9 @@ func MovesJSON(w io.Writer, results []migrate.Result) error {
 	return d.end()
 }
 
-// Moves tells a person of many moves: a table for each outcome, those that need
-// attention last, where a terminal shows them, and then the summary. Every row
-// stays on one line of the terminal. The sentences of what was not moved follow
-// their table, each once, however many moves it is said of.
+// Moves writes many moves as text: a table per outcome, with those that need attention
+// last, where a terminal shows them, and then the summary. Each row is one line. The
+// reasons follow the table, each written once for all moves that it applies to.
 func Moves(w io.Writer, s Style, results []migrate.Result) error {
 	var b bytes.Buffer
 	summary := Summarize(results)
@@ -75,7 +74,7 @@ func Moves(w io.Writer, s Style, results []migrate.Result) error {
 	return flush(w, &b)
 }
 
-// summaryLine says how many there are of which outcome, in colour where it fits.
+// summaryLine writes the counts of outcomes, in color if supported.
 func (s Style) summaryLine(b *bytes.Buffer, summary Summary, more string) {
 	if text := summary.text(Style{words: s.words}) + more; s.Width > 0 && runewidth.StringWidth(text) > s.Width {
 		s.indented(b, "", text)
@@ -84,14 +83,14 @@ func (s Style) summaryLine(b *bytes.Buffer, summary Summary, more string) {
 	}
 }
 
-// groupOrder is the order of the tables: what is well first, what failed last.
+// groupOrder returns the order of the tables: successes first, failures last.
 func groupOrder(s Summary) []migrate.Outcome {
 	order := s.Outcomes()
 	slices.SortStableFunc(order, func(a, b migrate.Outcome) int { return Attention(a) - Attention(b) })
 	return order
 }
 
-// Attention orders outcomes by how much they need attention, the higher the more.
+// Attention ranks outcomes. Higher ranks need more attention.
 func Attention(o migrate.Outcome) int {
 	switch o {
 	case CutOff:
@@ -106,22 +105,22 @@ func Attention(o migrate.Outcome) int {
 	return 0
 }
 
-// mostSentences is how many different sentences stand below a table.
-const mostSentences = 25
+// maxSentences is how many different sentences follow a table.
+const maxSentences = 25
 
-// outcomeTable draws one outcome's table and its sentences. Rows of one code stand
-// together, in the order in which they came.
+// outcomeTable writes one outcome's table and its sentences. Rows with the same code are
+// grouped, in their original order.
 func (s Style) outcomeTable(b *bytes.Buffer, outcome migrate.Outcome, group []migrate.Result) {
 	fmt.Fprintf(b, "%s (%d)\n", s.outcome(outcome), len(group))
 	if isCoded(group) {
 		slices.SortStableFunc(group, func(a, b migrate.Result) int { return strings.Compare(string(a.Code), string(b.Code)) })
 	}
 	s.rows(b, group)
-	s.sentences(b, group, CommonPlace(group), mostSentences)
+	s.sentences(b, group, CommonPlace(group), maxSentences)
 }
 
-// withoutParameters is the name of an object without the parameters of its URL: they
-// say how its bucket is reached, and are the same for all.
+// withoutParameters removes the query from an object's URL. It says how to access the
+// bucket, and is the same for all.
 func withoutParameters(name string) string {
 	if !strings.Contains(name, "://") {
 		return name
@@ -130,12 +129,12 @@ func withoutParameters(name string) string {
 	return name
 }
 
-// isCoded says whether the results have reasons to be told.
+// isCoded reports whether any result has a code.
 func isCoded(group []migrate.Result) bool {
 	return slices.ContainsFunc(group, func(r migrate.Result) bool { return r.Code != "" })
 }
 
-// rows draws results of one outcome as a table.
+// rows writes results of one outcome as a table.
 func (s Style) rows(b *bytes.Buffer, group []migrate.Result) {
 	coded, prefix := isCoded(group), CommonPlace(group)
 	t := table{columns: []column{{title: "SOURCE", elastic: true, middle: true, common: true}, {title: "WORKSPACE", elastic: true, middle: true, common: true}, {title: "RELATION"}, {title: "SERIAL", right: true}, {title: "SIZE", right: true}}}
@@ -163,8 +162,8 @@ func (s Style) rows(b *bytes.Buffer, group []migrate.Result) {
 	t.write(b, s, "  ")
 }
 
-// calledIn is what sentences call a move: its workspace, or its source where there
-// is no name for one.
+// calledIn returns the name of a move in sentences: its workspace or, without one, its
+// source.
 func calledIn(r migrate.Result, prefix string) string {
 	if r.Code == migrate.CodeNoName {
 		return withoutParameters(PlainLine(r.Source))
@@ -172,8 +171,8 @@ func calledIn(r migrate.Result, prefix string) string {
 	return PlainLine(strings.TrimPrefix(r.Target, prefix))
 }
 
-// sentences tells why, once for all moves of which the same is said, except for their own
-// names, and at most so many different ones.
+// sentences writes reasons, once for all moves whose sentences differ only in the names,
+// and a limited number of them.
 func (s Style) sentences(b *bytes.Buffer, results []migrate.Result, prefix string, most int) {
 	type said struct{ text, nameless, of string }
 	var all []said
@@ -196,8 +195,8 @@ func (s Style) sentences(b *bytes.Buffer, results []migrate.Result, prefix strin
 	andMore(b, len(groups)-shown, inJSON)
 }
 
-// withoutNames takes the names of a move's source and workspace out of a text about it. A
-// command that frees a lock is told for each.
+// withoutNames removes the source and workspace of a move from a text about it. Commands
+// that free a lock stay, because each move has its own.
 func withoutNames(r migrate.Result, text string) string {
 	if r.UnlockCommand != "" && strings.Contains(text, r.UnlockCommand) {
 		return text
@@ -208,7 +207,7 @@ func withoutNames(r migrate.Result, text string) string {
 	return text
 }
 
-// replaceWord replaces a name where it is not a part of a longer one.
+// replaceWord replaces a name unless it is part of a longer one.
 func replaceWord(text, name, with string) string {
 	if name == "" {
 		return text
@@ -232,7 +231,7 @@ func replaceWord(text, name, with string) string {
 	}
 }
 
-// andOthers names the first of n.
+// andOthers formats the first of n names.
 func andOthers(first string, n int) string {
 	if n == 1 {
 		return first
@@ -240,8 +239,8 @@ func andOthers(first string, n int) string {
 	return fmt.Sprintf("%s and %d more", first, n-1)
 }
 
-// attentionTexts are the sentences of a result that a person should read: of what
-// is well, only its notes.
+// attentionTexts returns the sentences of a result that the user should read. For a
+// success these are only its notes.
 func attentionTexts(r migrate.Result) []string {
 	var texts []string
 	if r.Code != "" {
@@ -249,7 +248,7 @@ func attentionTexts(r migrate.Result) []string {
 	}
 	texts = append(texts, r.Notes...)
 	if r.Backup != "" {
-		texts = append(texts, "What was there before is kept in "+r.Backup)
+		texts = append(texts, "The previous state was saved to "+r.Backup)
 	}
 	if r.Locked && !strings.Contains(r.Message, r.UnlockCommand) {
 		texts = append(texts, "The workspace is still locked by this haul. To unlock it: "+r.UnlockCommand)
@@ -257,8 +256,8 @@ func attentionTexts(r migrate.Result) []string {
 	return texts
 }
 
-// CommonPlace is the host and organization that the targets of all results share, with a
-// slash at its end, or "".
+// CommonPlace returns the host and organization that all targets share, with a trailing
+// slash, or "".
 func CommonPlace(results []migrate.Result) string {
 	targets := make([]string, len(results))
 	for i := range results {

@@ -10,8 +10,8 @@ import (
 	"tfhaul/prove"
 )
 
-// Proof tells a person of one proof: the verdict, what would change, and what has
-// drifted, which does not count against it.
+// Proof writes one proof as text: the verdict, what would change, and drift, which does
+// not affect the verdict.
 func Proof(w io.Writer, s Style, r prove.Result) error {
 	var b bytes.Buffer
 	const indent = "  "
@@ -25,7 +25,7 @@ func Proof(w io.Writer, s Style, r prove.Result) error {
 		s.indented(&b, indent, facts)
 	}
 	s.changes(&b, "Would change:", r.Changes)
-	s.changes(&b, "Changed outside of Terraform since the state was written, which the plan takes as it is:", r.Drift)
+	s.changes(&b, "Changed outside of Terraform since the state was written (this does not affect the verdict):", r.Drift)
 	for _, note := range r.Notes {
 		s.indented(&b, indent, note)
 	}
@@ -35,10 +35,10 @@ func Proof(w io.Writer, s Style, r prove.Result) error {
 	return flush(w, &b)
 }
 
-// verdict draws a verdict in its colour.
+// verdict paints a verdict in its color.
 func (s Style) verdict(v prove.Verdict) string { return s.toned(Tone(v), PlainLine(v)) }
 
-// proofFacts is a line of what the proof is about, and what it cost.
+// proofFacts returns a line about the proof's subject and cost.
 func proofFacts(r prove.Result) string {
 	var facts []string
 	if r.StateVersionID != "" {
@@ -54,10 +54,10 @@ func proofFacts(r prove.Result) string {
 	return dotted(append(facts, terraform, r.RunID, took)...)
 }
 
-// mostChanges is how many changes a table shows.
-const mostChanges = 50
+// maxChanges is how many changes a table shows.
+const maxChanges = 50
 
-// changes draws a table of what changes, or has.
+// changes writes a table of changes.
 func (s Style) changes(b *bytes.Buffer, title string, changes []prove.Change) {
 	if len(changes) == 0 {
 		return
@@ -65,7 +65,7 @@ func (s Style) changes(b *bytes.Buffer, title string, changes []prove.Change) {
 	const indent = "  "
 	s.indented(b, indent, title)
 	t := table{columns: []column{{title: "ADDRESS", elastic: true, middle: true}, {title: "ACTION"}, {title: "WHY", elastic: true}}}
-	shown := min(len(changes), mostChanges)
+	shown := min(len(changes), maxChanges)
 	for _, c := range changes[:shown] {
 		why := strings.ReplaceAll(c.Reason, "_", " ")
 		if c.PreviousAddress != "" {

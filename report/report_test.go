@@ -21,7 +21,7 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files")
 
-// golden compares with testdata/NAME.
+// golden compares got with testdata/NAME.
 func golden(t *testing.T, name string, got []byte) {
 	t.Helper()
 	path := filepath.Join("testdata", name)
@@ -38,7 +38,7 @@ func golden(t *testing.T, name string, got []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A checkout on Windows may have CR LF.
+	// A checkout on Windows may have CRLF line endings.
 	want = bytes.ReplaceAll(want, []byte("\r\n"), []byte("\n"))
 	if diff := cmp.Diff(string(want), string(got)); diff != "" {
 		t.Errorf("%s (-want +got; -update writes it):\n%s", name, diff)
@@ -50,7 +50,7 @@ func snapshot(serial, size int64) *migrate.Snapshot {
 		MD5: "9e107d9d372bb6826bd81d3542a419d6", Size: size}
 }
 
-// results are one of everything.
+// results returns one of everything.
 func results() []migrate.Result {
 	const host = "app.terraform.io/acme/"
 	unlock := "tfhaul unlock " + host + "queue --haul 20260102-150405-0123456789ab"
@@ -108,8 +108,8 @@ func TestMoves(t *testing.T) {
 	}
 }
 
-// TestMovesFitTheTerminal has as many moves as a weekend, with names in scripts
-// whose letters take two columns.
+// TestMovesFitTheTerminal has hundreds of moves, with names in scripts whose letters are
+// two columns wide.
 func TestMovesFitTheTerminal(t *testing.T) {
 	var many []migrate.Result
 	for i := range 800 {
@@ -126,10 +126,10 @@ func TestMovesFitTheTerminal(t *testing.T) {
 		rows := 0
 		for line := range strings.Lines(b.String()) {
 			line = strings.TrimSuffix(line, "\n")
-			// What has to be copied in one piece stays in one piece.
+			// Text to be copied is not broken.
 			oneWord := !strings.Contains(strings.TrimSpace(line), " ")
 			if runewidth.StringWidth(line) > width && !oneWord && !strings.Contains(line, "tfhaul unlock") {
-				t.Fatalf("at width %d this line is wider: %q", width, line)
+				t.Fatalf("at width %d this line is too wide: %q", width, line)
 			}
 			if strings.Contains(line, "…") {
 				rows++
@@ -212,7 +212,7 @@ func TestJSONOfMoves(t *testing.T) {
 	}
 }
 
-// TestControlCharacters puts them wherever a file or a server could.
+// TestControlCharacters puts them in every text from a file or a server.
 func TestControlCharacters(t *testing.T) {
 	const evil = "a\x1b]0;owned\x07\u009b31m\u202ereversed\r\x00\x7f\nb\tc"
 	r := migrate.Result{
@@ -260,16 +260,16 @@ func TestReportOfACutOffHaulNamesWhatIsLeft(t *testing.T) {
 	}
 	for _, want := range []string{"cut off before they ended (1):\n  h/o/a\n", "not attempted: 3\n", "--journal haul.jsonl", "may be locked by this haul (1):\n  h/o/a\n", "tfhaul unlock haul.jsonl"} {
 		if !strings.Contains(b.String(), want) {
-			t.Errorf("it does not say %q:\n%s", want, b.String())
+			t.Errorf("%q is missing:\n%s", want, b.String())
 		}
 	}
 	if err := (&report.HaulReport{}).Rest(&b, report.Style{}); err != nil || strings.Count(b.String(), "\n\n") > 3 {
-		t.Errorf("a haul that ended leaves nothing: %v, %s", err, b.String())
+		t.Errorf("a finished haul leaves something: %v, %s", err, b.String())
 	}
 }
 
-// TestSentencesAboutManyMoves says once what differs in the names alone, and everything that
-// differs otherwise; what frees a lock is said for each.
+// Sentences that differ only in the names are written once. Commands that free a lock are
+// written for each move.
 func TestSentencesAboutManyMoves(t *testing.T) {
 	const host = "app.terraform.io/acme/"
 	var many []migrate.Result
@@ -298,16 +298,17 @@ func TestSentencesAboutManyMoves(t *testing.T) {
 		}
 		for _, want := range []string{"App and 2 more: Workspace acme/App not found", "one and 1 more: Two go", "own-0: Reason 0.", "own-4: Reason 4.", "unlock " + host + "a --haul", "unlock " + host + "b --haul"} {
 			if !strings.Contains(b.String(), want) {
-				t.Errorf("%s does not say %q:\n%s", name, want, b.String())
+				t.Errorf("%s: %q is missing:\n%s", name, want, b.String())
 			}
 		}
 		if n := strings.Count(b.String(), "not found"); n != 1 {
-			t.Errorf("%s says %d times what it should say once", name, n)
+			t.Errorf("%s writes %d times what it should write once", name, n)
 		}
 	}
 }
 
-// TestReportsTellProofs has the verdicts in the text and in JUnit, also where all is proven.
+// TestReportsTellProofs has the verdicts in the text and in JUnit, also if all are
+// proven.
 func TestReportsTellProofs(t *testing.T) {
 	proven := results()[0]
 	proven.Proof = &prove.Result{Verdict: prove.Proven, Message: "No changes."}
@@ -320,7 +321,7 @@ func TestReportsTellProofs(t *testing.T) {
 	}
 	for _, want := range []string{"2 proofs: 1 proven, 1 changes", "network-2: Terraform would change 1 object: aws_vpc.main."} {
 		if !strings.Contains(text.String(), want) {
-			t.Errorf("the text does not say %q:\n%s", want, text.String())
+			t.Errorf("%q is missing in the text:\n%s", want, text.String())
 		}
 	}
 	if err := report.HaulJUnit(&junit, report.HaulReport{Results: []migrate.Result{proven, changed}}); err != nil {
@@ -328,7 +329,7 @@ func TestReportsTellProofs(t *testing.T) {
 	}
 	for _, want := range []string{"Proof: proven. No changes.", "Proof: changes. Terraform would change 1 object"} {
 		if !strings.Contains(junit.String(), want) {
-			t.Errorf("JUnit does not say %q:\n%s", want, junit.String())
+			t.Errorf("%q is missing in JUnit:\n%s", want, junit.String())
 		}
 	}
 }

@@ -1,7 +1,7 @@
-// Package report shows results: as text for people, and as JSON, CSV and JUnit XML for
-// programs. Package page shows them as HTML. It knows the result types of other packages,
-// and of the place where its output goes only the Style. Plain neutralises all text from
-// files and servers before a person sees it; JSON escapes by itself.
+// Package report writes results as text for people, and as JSON, CSV and JUnit XML for
+// programs. Package page writes them as HTML. It imports the result types of other
+// packages, and knows of its output's destination only the Style. Plain neutralizes all
+// text from files and servers before it is shown; JSON needs no extra escaping.
 package report
 
 import (
@@ -20,15 +20,14 @@ import (
 	"tfhaul/prove"
 )
 
-// A Style says how text is drawn.
+// A Style controls how text is written.
 type Style struct {
-	// Width is that of the terminal in columns; 0 means that there is none, and
-	// that lines may be as long as they are.
+	// Width is the width of the terminal in columns; 0 means no limit.
 	Width int
-	// Colour is whether ANSI colours are understood.
+	// Colour enables ANSI colors.
 	Colour bool
 
-	// words stand for outcomes where they are to be called otherwise.
+	// words replace the usual words for outcomes.
 	words map[migrate.Outcome]string
 }
 
@@ -39,15 +38,15 @@ func (s Style) paint(code, text string) string {
 	return "\x1b[" + code + "m" + text + "\x1b[0m"
 }
 
-// Good, Bad, Odd, Strong and Faint draw a text so that it stands out, or does not.
+// Good, Bad, Odd, Strong and Faint paint a text.
 func (s Style) Good(text string) string   { return s.paint("32", text) }
 func (s Style) Bad(text string) string    { return s.paint("31", text) }
 func (s Style) Odd(text string) string    { return s.paint("33", text) }
 func (s Style) Strong(text string) string { return s.paint("1", text) }
 func (s Style) Faint(text string) string  { return s.paint("2", text) }
 
-// Tone returns how an outcome, a verdict or a severity is: "good", "warning", "error", or
-// "info" for everything else. Pages call their styles so, too.
+// Tone returns the tone of an outcome, a verdict or a severity: "good", "warning",
+// "error", or "info" for all others. Pages use the same names for their styles.
 func Tone[T ~string](of T) string {
 	switch string(of) {
 	case string(migrate.Moved), string(migrate.AlreadyThere), string(prove.Proven):
@@ -60,7 +59,7 @@ func Tone[T ~string](of T) string {
 	return "info"
 }
 
-// toned draws a text in the colour of a tone.
+// toned paints a text in the color of a tone.
 func (s Style) toned(tone, text string) string {
 	switch tone {
 	case "good":
@@ -73,9 +72,9 @@ func (s Style) toned(tone, text string) string {
 	return s.Strong(text)
 }
 
-// Plain makes a text harmless to a terminal and to its reader: control characters, and
-// those that change the direction of text or cannot be seen, become "�". Newlines and
-// tabs of multi-line messages stay, and so do the joiners that some scripts need.
+// Plain makes a text safe to show: control characters, invisible ones, and those that
+// change the direction of text become "�". Newlines and tabs stay, and so do joiners that
+// some scripts need.
 func Plain(text string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
@@ -88,7 +87,7 @@ func Plain(text string) string {
 	}, text)
 }
 
-// PlainLine is Plain for what must stay on its line.
+// PlainLine is Plain for a single line.
 func PlainLine[T ~string](text T) string {
 	return strings.Map(func(r rune) rune {
 		if r == '\n' || r == '\t' {
@@ -98,7 +97,7 @@ func PlainLine[T ~string](text T) string {
 	}, Plain(string(text)))
 }
 
-// Size writes a number of bytes for people: "734 B", "47.1 KiB", "102 MiB".
+// Size formats a number of bytes: "734 B", "47.1 KiB", "102 MiB".
 func Size(bytes int64) string {
 	if bytes < 1024 {
 		return fmt.Sprintf("%d B", bytes)
@@ -115,7 +114,7 @@ func Size(bytes int64) string {
 	return fmt.Sprintf("%.1f %s", value, unit)
 }
 
-// Seconds writes how long something took.
+// Seconds formats a duration.
 func Seconds(s float64) string {
 	if s < 60 {
 		return fmt.Sprintf("%.2f s", s)
@@ -123,7 +122,7 @@ func Seconds(s float64) string {
 	return time.Duration(s * float64(time.Second)).Round(time.Second).String()
 }
 
-// duration writes about how long something takes.
+// duration formats an approximate duration.
 func duration(s float64) string {
 	d := time.Duration(s * float64(time.Second))
 	if d < 10*time.Second {
@@ -132,9 +131,8 @@ func duration(s float64) string {
 	return d.Round(time.Second).String()
 }
 
-// wrap breaks a text into lines of at most width columns, at blanks. Words longer
-// than that stay whole: a command must be copied in one piece. Width 0 only breaks
-// at newlines.
+// wrap breaks a text at spaces into lines of at most width columns. It does not break
+// longer words: commands are meant to be copied. Width 0 breaks only at newlines.
 func wrap(text string, width int) []string {
 	var lines []string
 	for paragraph := range strings.SplitSeq(text, "\n") {
@@ -159,26 +157,26 @@ func wrap(text string, width int) []string {
 	return lines
 }
 
-// indented writes a text below something, wrapped to the style's width. Commands
-// that stand in it are not broken: they are there to be copied.
+// indented writes an indented text, wrapped to the style's width. It does not break the
+// commands, which are meant to be copied.
 func (s Style) indented(w io.Writer, indent, text string, commands ...string) {
 	s.paragraph(w, indent, indent, text, commands...)
 }
 
-// hanging is indented, save that the bullet stands before the first line alone.
+// hanging is indented, but with the bullet before the first line.
 func (s Style) hanging(w io.Writer, bullet, text string, commands ...string) {
 	s.paragraph(w, bullet, strings.Repeat(" ", runewidth.StringWidth(bullet)), text, commands...)
 }
 
-// paragraph writes a text with an indent before its first line, and one of the same width
-// before the others.
+// paragraph writes a text with first before its first line, and indent, which has the
+// same width, before the others.
 func (s Style) paragraph(w io.Writer, first, indent, text string, commands ...string) {
 	width := 0
 	if s.Width > 0 {
 		width = max(20, s.Width-len(indent))
 	}
 	text = Plain(text)
-	const noBreak = "\x00" // which Plain has left none of
+	const noBreak = "\x00" // cannot occur after Plain
 	for _, command := range commands {
 		if command = Plain(command); command != "" {
 			text = strings.ReplaceAll(text, command, strings.ReplaceAll(command, " ", noBreak))
@@ -193,7 +191,7 @@ func (s Style) paragraph(w io.Writer, first, indent, text string, commands ...st
 	}
 }
 
-// flush writes a text in one piece.
+// flush writes a text in one call.
 func flush(w io.Writer, text *bytes.Buffer) error {
 	_, err := text.WriteTo(w)
 	return err

@@ -9,27 +9,25 @@ import (
 	"github.com/mattn/go-runewidth"
 )
 
-// A column of a table.
+// A column is a column of a table.
 type column struct {
 	title string
-	right bool // numbers
-	// elastic says that cells may be shortened where the table is wider than the
-	// terminal; middle, that they lose their middle then, as paths do, and not
-	// their end.
+	right bool // for numbers
+	// elastic cells are shortened if the table is wider than the terminal. With middle
+	// they lose their middle, like paths, instead of the end.
 	elastic, middle bool
-	// common says that, where the table is too wide, what all cells begin and end with
-	// is told once above it and stands in them as "…".
+	// If the table is too wide, the start and end that all cells of a common column share
+	// are written once above the table and replaced with "…" in the cells.
 	common bool
-	// path says that cells are paths: where they must be shortened, what most of them
-	// end with goes first.
+	// Cells of a path column are paths. Shortening first removes the ending that most of
+	// them share.
 	path bool
-	// spare columns are left out, the last one first, where an elastic column would
-	// be too narrow to tell its cells apart.
+	// Spare columns are left out, the last one first, if an elastic column would be too
+	// narrow to distinguish its cells.
 	spare bool
 }
 
-// A table is rows of cells that line up. Its cells hold neither colours nor
-// control characters.
+// A table is rows of aligned cells without colors and control characters.
 type table struct {
 	columns []column
 	rows    [][]string
@@ -37,8 +35,8 @@ type table struct {
 
 const columnGap = 2
 
-// write draws the table, every row behind the indent and on one line of the
-// style's width.
+// write writes the table. Each row is one line within the style's width, including the
+// indent.
 func (t *table) write(w io.Writer, s Style, indent string) {
 	for _, line := range t.factorOut(s.Width - len(indent)) {
 		s.indented(w, indent, line)
@@ -51,11 +49,11 @@ func (t *table) write(w io.Writer, s Style, indent string) {
 	}
 }
 
-// narrowest is how far an elastic column is shortened, and not below its title.
+// narrowest is the minimum width of an elastic column, if its title is not longer.
 const narrowest = 9
 
-// widths gives every column what it needs, and takes from the widest elastic
-// column until the table fits; most ≤ 0 takes nothing.
+// widths returns the widths of the columns. It narrows the widest elastic column until
+// the table fits; most ≤ 0 means no limit.
 func (t *table) widths(most int) []int {
 	widths := make([]int, len(t.columns))
 	total := -columnGap
@@ -81,11 +79,11 @@ func (t *table) widths(most int) []int {
 	return widths
 }
 
-// roomy is the width from which an elastic column tells its cells apart.
+// roomy is the width from which an elastic column distinguishes its cells.
 const roomy = 28
 
-// makeRoom leaves out spare columns, the last one first, until each path has room, or no
-// spare one is left; most ≤ 0 leaves out none.
+// makeRoom leaves out spare columns, the last one first, until paths have enough room;
+// most ≤ 0 means no limit.
 func (t *table) makeRoom(most int) {
 	for i := len(t.columns) - 1; i >= 0 && most > 0; i-- {
 		if !t.columns[i].spare || !t.cramped(most) {
@@ -98,7 +96,7 @@ func (t *table) makeRoom(most int) {
 	}
 }
 
-// cramped reports whether a path would lose of what tells it apart.
+// cramped reports whether a path would lose what distinguishes it.
 func (t *table) cramped(most int) bool {
 	widths := t.widths(most)
 	for i, c := range t.columns {
@@ -114,8 +112,8 @@ func (t *table) cramped(most int) bool {
 	return false
 }
 
-// factorOut takes what all cells of a column have in common out of them, where the
-// table is wider than most, and returns what to say about it.
+// factorOut removes the parts that all cells of a column share if the table is wider than
+// most. It returns what to write about them.
 func (t *table) factorOut(most int) []string {
 	var said []string
 	for i, c := range t.columns {
@@ -124,7 +122,7 @@ func (t *table) factorOut(most int) []string {
 		}
 		head, tail := t.commonEnds(i)
 		if c.path {
-			// A name stays whole, and so does what ends it: what is asked of a server is none of it.
+			// A name stays whole, and so does its end. A query is not part of the name.
 			head = head[:strings.LastIndexByte(head, '/')+1]
 			if k := strings.IndexByte(tail, '?'); k >= 0 {
 				tail = tail[k:]
@@ -156,7 +154,7 @@ func ellipsis(of string) string {
 	return "…"
 }
 
-// width is that of the table when nothing is shortened.
+// width returns the table's width if nothing is shortened.
 func (t *table) width() int {
 	total := -columnGap
 	for _, w := range t.widths(0) {
@@ -165,11 +163,12 @@ func (t *table) width() int {
 	return total
 }
 
-// boundaries are where a name may be cut so that a person still recognises its parts.
+// boundaries are the characters at which a name may be cut so that its parts stay
+// recognizable.
 const boundaries = "/-_.:?"
 
-// commonEnds are what all cells of a column begin and end with, cut at boundaries, so
-// that something is left of each.
+// commonEnds returns the start and end that all cells of a column share, cut at
+// boundaries so that something is left of each cell.
 func (t *table) commonEnds(column int) (head, tail string) {
 	head, tail = t.rows[0][column], t.rows[0][column]
 	for _, row := range t.rows[1:] {
@@ -192,7 +191,7 @@ func (t *table) commonEnds(column int) (head, tail string) {
 	}
 	for _, row := range t.rows {
 		if len(row[column]) <= len(head)+len(tail) {
-			return head, "" // one name is the beginning of another
+			return head, "" // one name is a prefix of another
 		}
 	}
 	return head, tail
@@ -243,7 +242,7 @@ func shortenMiddle(text string, width int) string {
 	return left + "…" + string(runes[start:])
 }
 
-// shortenPath leaves out what the paths of states have in common, and then the middle.
+// shortenPath removes what most state paths share, and then the middle.
 func shortenPath(text string, width int) string {
 	if runewidth.StringWidth(text) <= width {
 		return text
@@ -251,8 +250,7 @@ func shortenPath(text string, width int) string {
 	return shortenMiddle(gist(text), width)
 }
 
-// gist is a path without the names that Terraform gives to files and directories of its
-// own accord.
+// gist returns a path without file and directory names that Terraform chooses.
 func gist(path string) string {
 	if dir, ok := strings.CutSuffix(strings.TrimSuffix(path, "…"), "/terraform.tfstate"); ok {
 		path = dir + "/…"

@@ -6,22 +6,22 @@ import (
 	"io"
 )
 
-// What became of a lock.
+// Results of an unlock.
 const (
-	Freed       = "freed"        // it was the haul's, and is no more
+	Freed       = "freed"        // the haul's lock was released
 	Free        = "free"         // the workspace was not locked
-	NotOurs     = "not-ours"     // somebody else holds it
-	StillLocked = "still-locked" // it could not be freed, or not be found out
+	NotOurs     = "not-ours"     // another user holds it
+	StillLocked = "still-locked" // it could not be unlocked, or its holder could not be determined
 )
 
-// An Unlocking is what became of one workspace's lock.
+// An Unlocking is the result of unlocking one workspace.
 type Unlocking struct {
 	Target  string `json:"target"`
 	Outcome string `json:"outcome"`
 	Message string `json:"message"`
 }
 
-// UnlockingsJSON writes the document of locks that were to be freed.
+// UnlockingsJSON writes the results as a JSON document.
 func UnlockingsJSON(w io.Writer, unlockings []Unlocking) error {
 	summary := map[string]int{}
 	for _, u := range unlockings {
@@ -33,7 +33,7 @@ func UnlockingsJSON(w io.Writer, unlockings []Unlocking) error {
 	return d.end()
 }
 
-// Unlockings tells a person what became of locks.
+// Unlockings writes the results as text.
 func Unlockings(w io.Writer, s Style, unlockings []Unlocking) error {
 	var b bytes.Buffer
 	if len(unlockings) == 0 {

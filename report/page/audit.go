@@ -63,8 +63,8 @@ func (a *auditPage) build() {
 	}
 	a.Title = "Terraform state audit"
 	a.About = fmt.Sprintf("%s · %s", strings.Join(places, ", "), i.Taken.UTC().Format("2 January 2006, 15:04 MST"))
-	a.Footer = "Made by tfhaul audit. It holds no value of any state: names, counts and digests alone."
-	a.TableTitle, a.GroupsTitle, a.NoGroups = "States", "Findings", "Nothing was found to be wrong."
+	a.Footer = "Created by tfhaul audit. This page contains no state values, only names, counts and digests."
+	a.TableTitle, a.GroupsTitle, a.NoGroups = "States", "Findings", "No problems found."
 	a.indexFindings()
 	a.table.NameColumn = 0
 	a.fillRows()
@@ -87,7 +87,7 @@ func (a *auditPage) indexFindings() {
 		a.badge(report.PlainLine(f.Code), tone, weightOf(f.Severity))
 		finding := pageFinding{Severity: tone, Tone: tone, Code: report.PlainLine(f.Code), Message: htmlText(f.Message), Advice: htmlText(f.Advice), Places: []string{}}
 		for k, name := range f.Sources {
-			if k < mostSeeAlso {
+			if k < maxSeeAlso {
 				finding.Places = append(finding.Places, report.PlainLine(name))
 			}
 			if row, ok := a.rows[name]; ok {
@@ -98,8 +98,8 @@ func (a *auditPage) indexFindings() {
 	}
 }
 
-// mostSeeAlso is how many places of a finding a state's section names.
-const mostSeeAlso = 20
+// maxSeeAlso is how many places of a finding a state's section names.
+const maxSeeAlso = 20
 
 func weightOf(s audit.Severity) int {
 	return int(math.Pow10(2 * (len(audit.Severities) - 1 - slices.Index(audit.Severities, s))))
@@ -280,7 +280,7 @@ func (a *auditPage) fillTiles() {
 	s := a.summary
 	a.Tiles = []tile{{Label: "States", Value: plainwords.Grouped(s.States), Note: report.Size(s.Bytes)}}
 	if other := s.Snapshots - s.States; other > 0 {
-		a.Tiles[0].Note += fmt.Sprintf("; %s that no state could be read from", plainwords.Counted(other, "file"))
+		a.Tiles[0].Note += fmt.Sprintf("; %s without a readable state", plainwords.Counted(other, "file"))
 	}
 	a.Tiles = append(a.Tiles,
 		tile{Label: "Managed resources", Value: plainwords.Grouped(s.Managed), Note: plainwords.Many(s.Instances, "instance") + ", data sources included"},
@@ -362,31 +362,31 @@ func (a *auditPage) fillPlots() {
 		findings = append(findings, newBar(string(severity), string(severity), s.Findings[severity], x.address(facetSeverity, string(severity))))
 	}
 	if len(a.inventory.Findings) > 0 {
-		a.addPlot("How grave is what was found?", "Severity", "Findings", findings)
+		a.addPlot("How serious are the findings?", "Severity", "Findings", findings)
 	}
-	a.addPlot("How do they stand to the target?", "Relation", "States", x.longestFirst(facetRelation))
+	a.addPlot("How do the states compare with the target?", "Relation", "States", x.longestFirst(facetRelation))
 	releases := x.bars(facetTerraform)
 	for i := range releases {
 		if releases[i].Label == unknownRelease {
-			releases[i].Label = "not said"
+			releases[i].Label = "not recorded"
 		} else {
 			releases[i].Label = "Terraform " + releases[i].Label
 		}
 	}
-	a.addPlot("Which Terraform wrote them?", "Release", "States", releases)
-	a.addPlot("How many resources do they hold?", "Resources", "States", x.fromFirstToLast(facetResources))
-	a.addPlot("How large are they?", "Size", "States", x.fromFirstToLast(facetSize))
-	a.addPlot("When were they last written?", "Age", "States", x.fromFirstToLast(facetAge))
-	a.addPlot("Which providers do they depend on?", "Provider", "Resources", a.providerBars())
+	a.addPlot("Which Terraform versions wrote the states?", "Release", "States", releases)
+	a.addPlot("How many resources do the states have?", "Resources", "States", x.fromFirstToLast(facetResources))
+	a.addPlot("How large are the states?", "Size", "States", x.fromFirstToLast(facetSize))
+	a.addPlot("When were the states last written?", "Age", "States", x.fromFirstToLast(facetAge))
+	a.addPlot("Which providers do the states use?", "Provider", "Resources", a.providerBars())
 }
 
-// mostProviders is how many providers have bars of their own.
-const mostProviders = 10
+// maxProviders is how many providers have bars of their own.
+const maxProviders = 10
 
 func (a *auditPage) providerBars() []bar {
 	var bars []bar
 	names := plainwords.MostFrequent(a.summary.Providers)
-	first, others := plainwords.First(names, a.summary.Providers, mostProviders)
+	first, others := plainwords.First(names, a.summary.Providers, maxProviders)
 	for _, address := range first {
 		label := report.PlainLine(address)
 		name := strings.TrimPrefix(strings.TrimPrefix(label, report.PublicRegistry), "terraform.io/")

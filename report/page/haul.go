@@ -52,11 +52,11 @@ func (p *haulPage) build() {
 		}
 		p.About += fmt.Sprintf(" · %s to %s", h.Started.UTC().Format(date+clock), h.Ended.UTC().Format(ended))
 	}
-	p.Footer = "Made by tfhaul report out of the haul's journal. It holds no value of any state: names, counts and digests alone."
+	p.Footer = "Created by tfhaul report from the haul's journal. This page contains no state values, only names, counts and digests."
 	p.TableTitle, p.GroupsTitle = "Moves", "What did not move, and why"
-	p.NoGroups = "Every move arrived: each was read back from its workspace and compared byte for byte."
+	p.NoGroups = "All states arrived. Each was read back from its workspace and compared byte for byte."
 	if len(p.results) == 0 {
-		p.NoGroups = "The journal tells of no move."
+		p.NoGroups = "The journal contains no moves."
 	}
 	p.fillRows()
 	p.fillGroups()
@@ -71,7 +71,7 @@ func outcomeText(o migrate.Outcome) string {
 func (p *haulPage) fillRows() {
 	p.table.Columns = []pageColumn{{"Source", "name"}, {"Workspace", "text"}, {"Outcome", "badges"}, {"Relation", "text"}, {"Serial", "number"}, {"Size", "bytes"}, {"API calls", "number"}, {"Took", "seconds"}}
 	p.table.Sort = pageSort{Column: 2, Down: true}
-	p.table.Facts = []string{"Workspace", "Outcome", "Because", "What happened", "Notes", "State version", "Serial", "Serial sent", "Lineage", "MD5", "Size", "Terraform version", "Workspace created", "Backup of what was there", "Still locked", "Took", "Proof"}
+	p.table.Facts = []string{"Workspace", "Outcome", "Because", "What happened", "Notes", "State version", "Serial", "Serial sent", "Lineage", "MD5", "Size", "Terraform version", "Workspace created", "Backup of the previous state", "Still locked", "Took", "Proof"}
 	for _, o := range p.summary.Outcomes() {
 		p.facets.find(facetOutcome, outcomeText(o))
 	}
@@ -145,7 +145,7 @@ func (p *haulPage) factsOf(r migrate.Result) []string {
 	set("What happened", htmlText(r.Message))
 	set("Notes", strings.Join(notes, "\n"))
 	set("State version", report.PlainLine(r.StateVersionID))
-	set("Backup of what was there", report.PlainLine(r.Backup))
+	set("Backup of the previous state", report.PlainLine(r.Backup))
 	if sn := r.Snapshot; sn != nil {
 		if sn.Format > 0 {
 			set("Serial", fmt.Sprint(sn.Serial))
@@ -156,13 +156,13 @@ func (p *haulPage) factsOf(r migrate.Result) []string {
 		set("Terraform version", report.PlainLine(sn.TerraformVersion))
 	}
 	if r.BumpedTo > 0 {
-		set("Serial sent", fmt.Sprintf("%d, raised as asked", r.BumpedTo))
+		set("Serial sent", fmt.Sprintf("%d, raised on request", r.BumpedTo))
 	}
 	if r.Created {
 		set("Workspace created", "by this move")
 	}
 	if r.Locked {
-		set("Still locked", "yes; to free it: "+report.PlainLine(r.UnlockCommand))
+		set("Still locked", "yes; to unlock it: "+report.PlainLine(r.UnlockCommand))
 	}
 	if r.Proof != nil {
 		set("Proof", report.PlainLine(r.Proof.Verdict)+": "+htmlText(r.Proof.Message))
@@ -228,7 +228,7 @@ func (p *haulPage) fillTiles() {
 	}
 	note := fmt.Sprintf("%d moved, %d already there", p.summary[migrate.Moved], p.summary[migrate.AlreadyThere])
 	p.Tiles = []tile{
-		{Label: "Proven to be there", Value: fmt.Sprintf("%s of %s", plainwords.Grouped(arrived), plainwords.Grouped(len(p.results))), Note: note, Tone: tone},
+		{Label: "Verified", Value: fmt.Sprintf("%s of %s", plainwords.Grouped(arrived), plainwords.Grouped(len(p.results))), Note: note, Tone: tone},
 		{Label: "State moved", Value: report.Size(size)},
 	}
 	for _, o := range []migrate.Outcome{migrate.Refused, migrate.Failed, report.CutOff, migrate.Skipped} {
@@ -238,7 +238,7 @@ func (p *haulPage) fillTiles() {
 		}
 	}
 	if locked > 0 {
-		p.Tiles = append(p.Tiles, tile{Label: "Still locked", Value: plainwords.Grouped(locked), Note: "their sections say how to free them", Tone: "error"})
+		p.Tiles = append(p.Tiles, tile{Label: "Still locked", Value: plainwords.Grouped(locked), Note: "see their sections for how to unlock them", Tone: "error"})
 	}
 	if proofs := report.SummarizeProofs(p.results); len(proofs) > 0 {
 		p.Tiles = append(p.Tiles, proofTile(proofs))
@@ -256,10 +256,10 @@ func (p *haulPage) fillPlots() {
 		label := outcomeText(o)
 		outcomes = append(outcomes, newBar(label, report.Tone(o), p.summary[o], x.address(facetOutcome, label)))
 	}
-	p.addPlot("What became of the moves?", "Outcome", "Moves", outcomes)
-	p.addPlot("Why did some not move?", "Reason", "Moves", x.longestFirst(facetCode))
-	p.addPlot("How did the snapshots stand to the workspaces?", "Relation", "Moves", x.longestFirst(facetRelation))
-	p.addPlot("How long did a move take?", "Duration", "Moves", x.fromFirstToLast(facetSeconds))
+	p.addPlot("What were the outcomes?", "Outcome", "Moves", outcomes)
+	p.addPlot("Why did some states not move?", "Reason", "Moves", x.longestFirst(facetCode))
+	p.addPlot("How did the states compare with the workspaces?", "Relation", "Moves", x.longestFirst(facetRelation))
+	p.addPlot("How long did the moves take?", "Duration", "Moves", x.fromFirstToLast(facetSeconds))
 }
 
 // proofTile summarizes the proofs.
@@ -268,7 +268,7 @@ func proofTile(s report.ProofSummary) tile {
 	for _, n := range s {
 		total += n
 	}
-	t := tile{Label: "Terraform changes nothing", Value: fmt.Sprintf("%s of %s", plainwords.Grouped(s[prove.Proven]), plainwords.Grouped(total)), Tone: "good"}
+	t := tile{Label: "Terraform would change nothing", Value: fmt.Sprintf("%s of %s", plainwords.Grouped(s[prove.Proven]), plainwords.Grouped(total)), Tone: "good"}
 	if s[prove.Proven] < total {
 		t.Tone = "warning"
 		t.Note = fmt.Sprintf("%d would change, %d unproven", s[prove.Changes], s[prove.Unproven])

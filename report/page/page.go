@@ -69,19 +69,19 @@ type findingItem struct {
 // A findingPlace is one place of a finding; Row is the address of its section.
 type findingPlace struct{ Name, Row, Note string }
 
-// mostItems is how many items a group shows, and how many places an item; the table has
+// maxItems is how many items a group shows, and how many places an item; the table has
 // them all.
-const mostItems = 40
+const maxItems = 40
 
 // add adds a place to the item that says the same, or to a new one.
 func (g *findingGroup) add(message, advice string, places ...findingPlace) {
 	k := slices.IndexFunc(g.Items, func(i findingItem) bool { return i.Message == message && i.Advice == advice })
-	if k < 0 && len(g.Items) < mostItems {
+	if k < 0 && len(g.Items) < maxItems {
 		k = len(g.Items)
 		g.Items = append(g.Items, findingItem{Message: message, Advice: advice})
 	}
 	if k >= 0 {
-		room := min(len(places), mostItems-len(g.Items[k].Places))
+		room := min(len(places), maxItems-len(g.Items[k].Places))
 		g.Items[k].Places = append(g.Items[k].Places, places[:room]...)
 		places = places[room:]
 	}

@@ -9,7 +9,7 @@
     return e;
   };
 
-  // How values are written. Go writes them alike for the text views.
+  // Formats of values, the same as in the text views.
   const units = ["B", "KiB", "MiB", "GiB", "TiB"];
   const bytes = n => {
     let u = 0;
@@ -50,7 +50,7 @@
     const x = a.cells[state.column], y = b.cells[state.column];
     let by = 0;
     if (Array.isArray(x)) by = weight(x) - weight(y);
-    // What is unknown comes last, whichever way round.
+    // Unknown values come last in both directions.
     else if (x === null || x === "" || y === null || y === "") return (x === null || x === "") - (y === null || y === "") || a.index - b.index;
     else by = typeof x === "number" ? x - y : order.compare(x, y);
     return (state.down ? -by : by) || a.index - b.index;
@@ -89,7 +89,7 @@
     body.append(part);
     state.drawn += rest.length;
     const left = state.list.length - state.drawn;
-    $("end").textContent = left > 0 ? left.toLocaleString("en") + " more below" : state.list.length === 0 ? "Nothing matches." : "";
+    $("end").textContent = left > 0 ? left.toLocaleString("en") + " more below" : state.list.length === 0 ? "No matches." : "";
   }
 
   function refresh() {
@@ -109,12 +109,12 @@
     $("rows").setAttribute("aria-rowcount", String(state.list.length + 1));
   }
 
-  // More rows are drawn as the end of the table comes near.
+  // Draw more rows as the end of the table comes into view.
   new IntersectionObserver(seen => {
     if (seen.some(s => s.isIntersecting) && state.drawn < state.list.length) draw(chunk);
   }, { rootMargin: "900px" }).observe($("end"));
 
-  // One row's section.
+  // The section of a row.
   function section(row, buttons) {
     const e = make("article", "state");
     e.setAttribute("aria-label", row.cells[data.nameColumn]);
@@ -157,7 +157,7 @@
     return e;
   }
 
-  // The address says what is shown: #row-12, #facet-3.
+  // The fragment selects what is shown: #row-12, #facet-3.
   function follow() {
     const [, what, number] = /^#(row|facet)-(\d+)$/.exec(location.hash) || [];
     if (what === "row" && rows[number]) {
@@ -165,7 +165,7 @@
       $("one-inside").replaceChildren(section(rows[number], true));
       if (!$("one").open) $("one").showModal();
       else {
-        // Whoever goes on by keyboard stays on the button that they press.
+        // Keep the keyboard focus on the pressed button.
         const buttons = [...$("one").querySelectorAll(".bar button")];
         (buttons.find(b => b.textContent === pressed && !b.disabled) || buttons[buttons.length - 1]).focus();
       }
@@ -211,7 +211,7 @@
     }
   });
 
-  // On paper there is no scrolling: everything is drawn, and of few rows each section.
+  // For printing, draw all rows and, if there are few, their sections.
   const fewEnoughToPrint = 200;
   let closed = [];
   addEventListener("beforeprint", () => {
