@@ -68,8 +68,8 @@ type Finding struct {
 	// if Message says it already.
 	Message string `json:"message"`
 	Advice  string `json:"advice"`
-	// Sources are the files concerned, the most important first. A finding about all
-	// states has none.
+	// Sources are the files concerned, the most important first. It is empty for a
+	// finding about all states.
 	Sources []string `json:"sources"`
 	// ComparedWith are states that the sources were compared with, and that have no
 	// problem themselves.

@@ -55,7 +55,7 @@ func TestFindings(t *testing.T) {
 		{"errored.tfstate that was pushed", map[string]string{
 			"terraform.tfstate": state(spec{lineage: "l", serial: 5}), "errored.tfstate": state(spec{lineage: "l", serial: 5})},
 			[]string{"info errored errored.tfstate"}, "same bytes have been stored since then"},
-		{"errored.tfstate that was pushed, beside copies", map[string]string{
+		{"errored.tfstate that was pushed, next to copies", map[string]string{
 			"half/errored.tfstate": state(spec{lineage: "l", serial: 5}), "net/terraform.tfstate": state(spec{lineage: "l", serial: 5}),
 			"a/terraform.tfstate": state(spec{lineage: "l", serial: 5, outputs: someOutput}), "old/terraform.tfstate": state(spec{lineage: "l", serial: 2})},
 			[]string{"error diverged a/terraform.tfstate net/terraform.tfstate old/terraform.tfstate", "info errored half/errored.tfstate"}, filepath.FromSlash("half/errored.tfstate can be removed.")},
@@ -151,7 +151,7 @@ func TestFindings(t *testing.T) {
 		{"IDs that mean nothing", map[string]string{
 			"a.tfstate": state(spec{lineage: "l", resources: instance("registry.terraform.io/hashicorp/random", "random_password", "none")}),
 			"b.tfstate": state(spec{lineage: "m", resources: instance("registry.terraform.io/hashicorp/random", "random_password", "none")})}, nil, ""},
-		{"IDs that stand for no ID", map[string]string{
+		{"placeholder IDs", map[string]string{
 			"a.tfstate": state(spec{lineage: "l", resources: instance("registry.terraform.io/acme/x", "x_setting", "none")}),
 			"b.tfstate": state(spec{lineage: "m", resources: instance("registry.terraform.io/acme/x", "x_setting", "none")})}, nil, ""},
 		{"one account's number, under which every region has a setting", map[string]string{
@@ -196,7 +196,7 @@ func TestFindings(t *testing.T) {
 			"b.tfstate": legacyState},
 			[]string{"warning legacy-format b.tfstate", "warning legacy-provider a.tfstate", "warning legacy-provider b.tfstate", "warning old-terraform a.tfstate", "warning old-terraform b.tfstate"},
 			"First repair the addresses of its providers (legacy-provider), because no newer release initializes with them. Upgrade the configuration to Terraform 1.0.0 or later"},
-		{"a local mirror beside a resource that Terraform drops", map[string]string{
+		{"a local mirror and a resource that Terraform drops", map[string]string{
 			"a.tfstate": state(spec{lineage: "l", resources: instance("?", "aws_vpc", "vpc-0123456789abcdef0") + "," + instance("terraform.local/acme/internal", "internal_thing", "1")})},
 			[]string{"error unusable a.tfstate", "error unusable-provider a.tfstate"}, "the command would lose them."},
 		{"copies naturally share their objects", map[string]string{

@@ -70,7 +70,7 @@ func (x *proof) identify(r *tfe.Run) {
 	x.result.TerraformVersion = r.TerraformVersion
 }
 
-// awaitPlan waits until a run's plan is finished or cannot finish any more.
+// awaitPlan waits until a run's plan is finished or can no longer finish.
 func (x *proof) awaitPlan(ctx context.Context, r *tfe.Run) (*tfe.Run, error) {
 	x.identify(r)
 	return x.await(ctx, r, (*tfe.Run).Planned)

@@ -36,7 +36,7 @@ type Haul struct {
 	All bool
 }
 
-// A Rehearsal is what a haul costs on a server that nobody else uses.
+// A Rehearsal is what a haul costs on a server without other users.
 type Rehearsal struct {
 	// APICalls counts the haul's calls.
 	APICalls int `json:"api_calls"`

@@ -104,7 +104,7 @@ func TestPageOfAHaul(t *testing.T) {
 	golden(t, "haul.html", b.String())
 }
 
-// One code has two pieces of advice: each stands below the items that it applies to.
+// One code has two pieces of advice: each is shown below the items that it applies to.
 func TestAdviceFollowsItsItems(t *testing.T) {
 	finding := func(source, message, advice string) audit.Finding {
 		return audit.Finding{Code: audit.CodeInvalid, Severity: audit.SeverityError, Sources: []string{source}, Message: message, Advice: advice}
@@ -118,7 +118,7 @@ func TestAdviceFollowsItsItems(t *testing.T) {
 	for _, part := range []string{"It ends in the middle.</p>", "It has a comment.</p>", `<p class="advice">Restore it.</p>`, "It begins with a mark.</p>", `<p class="advice">Cut it off.</p>`} {
 		at := strings.Index(html, part)
 		if at <= last || strings.Count(html, part) != 1 {
-			t.Errorf("%q stands at %d, %d times, in the page; before it %d", part, at, strings.Count(html, part), last)
+			t.Errorf("%q is at offset %d, %d times, in the page; the one before it at %d", part, at, strings.Count(html, part), last)
 		}
 		last = at
 	}
