@@ -11,9 +11,9 @@ import (
 	"tfhaul/audit"
 )
 
-// TestMutilatedStatesShowNoValue damages states everywhere. Findings about a damaged file
+// TestDamagedStatesShowNoValues damages states everywhere. Findings about a damaged file
 // must not contain any of its values, nor a key that a user chose.
-func TestMutilatedStatesShowNoValue(t *testing.T) {
+func TestDamagedStatesShowNoValues(t *testing.T) {
 	const secret = "pLaNtEd"
 	states := []string{`{
  "version": 4, "terraform_version": "1.9.5", "serial": 3, "lineage": "11111111-2222-3333-4444-555555555555",

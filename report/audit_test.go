@@ -233,7 +233,7 @@ func TestJUnitIsWellFormed(t *testing.T) {
 }
 
 // The views contain nothing of what the states hold.
-func TestNoViewOfALandscapeHoldsASecret(t *testing.T) {
+func TestViewsContainNoSecrets(t *testing.T) {
 	dir := t.TempDir()
 	if _, err := fixtures.Landscape(dir, 25, 9, fixtures.WithProblems(), fixtures.WithOddities()); err != nil {
 		t.Fatal(err)

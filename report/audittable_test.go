@@ -50,8 +50,8 @@ func TestSourcesStayApartInNarrowTables(t *testing.T) {
 	}
 }
 
-// TestAdviceStandsWithWhatItIsFor has one code with two pieces of advice.
-func TestAdviceStandsWithWhatItIsFor(t *testing.T) {
+// TestAdviceFollowsItsFindings has one code with two pieces of advice.
+func TestAdviceFollowsItsFindings(t *testing.T) {
 	finding := func(source, message, advice string) audit.Finding {
 		return audit.Finding{Code: audit.CodeInvalid, Severity: audit.SeverityError, Sources: []string{source}, Message: message, Advice: advice}
 	}
@@ -75,7 +75,7 @@ func TestAdviceStandsWithWhatItIsFor(t *testing.T) {
 }
 
 // A state may have no workspace to compare with.
-func TestStandingIsToldWhereNothingCanBeCompared(t *testing.T) {
+func TestStandingWithoutComparison(t *testing.T) {
 	i := inventory()
 	i.Snapshots[0].Target = &audit.Target{Workspace: "h/o/network", Outcome: "refused", Code: "no-workspace", Message: "There is no such workspace."}
 	i.Snapshots[1].Target = &audit.Target{Workspace: "h/o/dns", Outcome: "planned", Relation: "fresh"}
@@ -84,8 +84,8 @@ func TestStandingIsToldWhereNothingCanBeCompared(t *testing.T) {
 	}
 }
 
-// TestSummaryKeepsToTheTerminal has many providers, and numbers above a thousand.
-func TestSummaryKeepsToTheTerminal(t *testing.T) {
+// TestSummaryFitsTheTerminal has many providers, and numbers above a thousand.
+func TestSummaryFitsTheTerminal(t *testing.T) {
 	i := inventory()
 	i.Snapshots[0].Instances = 1234567
 	for _, name := range []string{"google", "azurerm", "kubernetes", "helm"} {
@@ -105,7 +105,7 @@ func TestSummaryKeepsToTheTerminal(t *testing.T) {
 }
 
 // A state may contain very long names that would bury the rest of the text.
-func TestNamesWithoutEndDoNotFillThePage(t *testing.T) {
+func TestLongNamesAreShortened(t *testing.T) {
 	long := strings.Repeat("x", 20_000)
 	i := inventory()
 	i.Snapshots[0].TerraformVersion = "1.2.3-" + long
@@ -126,8 +126,8 @@ func TestLongAdviceHasOneArrow(t *testing.T) {
 	}
 }
 
-// TestNamesAreWhatTheyLookLike has names with invisible characters.
-func TestNamesAreWhatTheyLookLike(t *testing.T) {
+// TestInvisibleCharactersAreReplaced has names with invisible characters.
+func TestInvisibleCharactersAreReplaced(t *testing.T) {
 	for text, want := range map[string]string{
 		"prod\u200b/a":               "prod\ufffd/a",
 		"prod\ufeff/a":               "prod\ufffd/a",
@@ -143,9 +143,9 @@ func TestNamesAreWhatTheyLookLike(t *testing.T) {
 	}
 }
 
-// TestWideSignsBeginNoFormula has the full-width signs that start a formula in Japanese
+// TestCSVEscapesWideFormulaSigns has the full-width signs that start a formula in Japanese
 // and Chinese spreadsheets.
-func TestWideSignsBeginNoFormula(t *testing.T) {
+func TestCSVEscapesWideFormulaSigns(t *testing.T) {
 	for _, name := range []string{"＝1+1", "＋1", "－1", "＠SUM(1)", "=1", "-1"} {
 		var b bytes.Buffer
 		if err := report.InventoryCSV(&b, &audit.Inventory{Snapshots: []audit.Snapshot{{Source: name}}}); err != nil {

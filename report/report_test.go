@@ -307,9 +307,9 @@ func TestSentencesAboutManyMoves(t *testing.T) {
 	}
 }
 
-// TestReportsTellProofs has the verdicts in the text and in JUnit, also if all are
+// TestReportsShowProofs has the verdicts in the text and in JUnit, also if all are
 // proven.
-func TestReportsTellProofs(t *testing.T) {
+func TestReportsShowProofs(t *testing.T) {
 	proven := results()[0]
 	proven.Proof = &prove.Result{Verdict: prove.Proven, Message: "No changes."}
 	changed := results()[0]
