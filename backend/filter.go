@@ -88,7 +88,7 @@ func (f Filter) File(key string) (take bool, skip *Skip) {
 	case isLockFile(name):
 		return false, &Skip{Code: SkipLockFile, Reason: "describes a lock, and is not a state"}
 	case strings.HasSuffix(name, ".backup") && strings.Contains(name, StateExt):
-		return false, &Skip{Code: SkipBackup, Reason: "is the state before its last write: to use it, name this file alone"}
+		return false, &Skip{Code: SkipBackup, Reason: "holds the previous state: to use it, pass this file as the source"}
 	case !f.Takes(key):
 		return false, nil
 	case name == erroredFile:

@@ -197,7 +197,7 @@ func onUsageError(_ *cli.Context, err error, _ bool) error {
 func (p *process) missingCommand(c *cli.Context) error {
 	cli.HelpPrinter(p.stderr, appHelp, c.App)
 	fmt.Fprintln(p.stderr)
-	return usagef("which command?")
+	return usagef("no command given")
 }
 
 // action is the action of a command: it reads the arguments and flags, and runs what they

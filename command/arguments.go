@@ -202,7 +202,7 @@ func (a *arranger) unknownFlag(arg, name string) error {
 		arg = strings.Fields(arg)[0] + "…"
 	}
 	if name == "token" {
-		return usagef("tfhaul has no flag --token, because lists of processes would show the token: set TFE_TOKEN, or use --token-file")
+		return usagef("--token is not supported, because process lists would show the token: set TFE_TOKEN, or use --token-file")
 	}
 	if a.command == nil {
 		for _, c := range a.app.Commands {

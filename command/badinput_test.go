@@ -193,7 +193,7 @@ var varying = []struct {
 	{regexp.MustCompile(`sv-[A-Za-z0-9]{16}`), "sv-ID"},
 	{regexp.MustCompile(`\d+\.\d\d s\b`), "N s"},
 	{regexp.MustCompile(`the commands are [a-z, ]+`), "the commands are …"},
-	{regexp.MustCompile(`(?s)  tfhaul - move Terraform.*  tfhaul: which command`), "  (the help)\n  tfhaul: which command"},
+	{regexp.MustCompile(`(?s)  tfhaul - move Terraform.*  tfhaul: no command given`), "  (the help)\n  tfhaul: no command given"},
 	{regexp.MustCompile(`\d{8}-\d{6}-[0-9a-f]{12}`), "HAUL"},
 	{regexp.MustCompile(`expired on \d{4}-\d\d-\d\d`), "expired on YESTERDAY"},
 }

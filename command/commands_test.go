@@ -154,11 +154,11 @@ func TestUnlockFreesWhatAMoveLeftLocked(t *testing.T) {
 	if _, locked := h.LockHolder(org, "net"); !locked {
 		t.Fatal("another haul unlocked it")
 	}
-	if r := h.tfhaul(t, words[1:]...); r.code != 0 || !strings.HasPrefix(r.stdout, "freed: ") {
+	if r := h.tfhaul(t, words[1:]...); r.code != 0 || !strings.HasPrefix(r.stdout, "unlocked: ") {
 		t.Errorf("exit code %d: %s%s", r.code, r.stdout, r.stderr)
 	}
 	h.mustBeFree(t, "net")
-	if r := h.tfhaul(t, words[1:]...); r.code != 0 || !strings.HasPrefix(r.stdout, "free: ") {
+	if r := h.tfhaul(t, words[1:]...); r.code != 0 || !strings.HasPrefix(r.stdout, "not locked: ") {
 		t.Errorf("again: exit code %d: %s%s", r.code, r.stdout, r.stderr)
 	}
 	h.mustHold(t, "net", state(1, 10))
@@ -396,7 +396,7 @@ func TestUnknownCommands(t *testing.T) {
 			t.Errorf("%q: exit code %d, stderr does not say %q: %s%s", given, r.code, says, r.stdout, r.stderr)
 		}
 	}
-	if r := tfhaul(t); r.code != 4 || r.stdout != "" || !strings.Contains(r.stderr, "which command?") {
+	if r := tfhaul(t); r.code != 4 || r.stdout != "" || !strings.Contains(r.stderr, "no command given") {
 		t.Errorf("exit code %d: %s%s", r.code, r.stdout, r.stderr)
 	}
 	if r := tfhaul(t, "help", "mvoe"); r.code != 4 || !strings.Contains(r.stderr, "did you mean move?") {

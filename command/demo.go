@@ -41,7 +41,7 @@ func (p *process) demoCommand() *cli.Command {
 		Usage:     "move sample states into an embedded Terraform Enterprise, and show what happens",
 		UsageText: "tfhaul demo [--keep]",
 		Description: `Creates sample states in a temporary directory, starts an embedded Terraform Enterprise on this machine, moves the states
-into it as tfhaul move would, and compares what arrived with the files. Some of them must be refused, and are. The demo
+into it as tfhaul move would, and compares what arrived with the files. Some are refused on purpose. The demo
 takes a few seconds, needs no network, and leaves nothing behind.
 
 With --keep, the server runs until Ctrl-C, and the demo prints commands to try.

@@ -69,7 +69,7 @@ func TestKilledMoveLeavesAJournalOfItsOwn(t *testing.T) {
 	if _, locked := h.LockHolder(org, "net"); !locked {
 		t.Fatal("the list has unlocked something")
 	}
-	if r := h.tfhaul(t, strings.Fields(printed)...); r.code != 0 || !strings.HasPrefix(r.stdout, "freed: ") {
+	if r := h.tfhaul(t, strings.Fields(printed)...); r.code != 0 || !strings.HasPrefix(r.stdout, "unlocked: ") {
 		t.Errorf("exit code %d: %s%s", r.code, r.stdout, r.stderr)
 	}
 	h.mustBeFree(t, "net")
@@ -124,7 +124,7 @@ func TestMoveThatLeavesALockKeepsItsJournal(t *testing.T) {
 	}
 	h.ClearFaults()
 	unlock, _ := r.document(t)["unlock_command"].(string)
-	if freed := h.tfhaul(t, strings.Fields(unlock)[1:]...); freed.code != 0 || !strings.HasPrefix(freed.stdout, "freed: ") {
+	if freed := h.tfhaul(t, strings.Fields(unlock)[1:]...); freed.code != 0 || !strings.HasPrefix(freed.stdout, "unlocked: ") {
 		t.Errorf("exit code %d: %s%s", freed.code, freed.stdout, freed.stderr)
 	}
 	h.mustBeFree(t, "net")

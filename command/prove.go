@@ -96,7 +96,7 @@ func (o *proveOne) checkFlags() error {
 	case o.local && q.UpgradeState:
 		return usagef("--upgrade-state is an apply on the target: --local cannot do it")
 	case q.Run != "" && q.UpgradeState:
-		return usagef("--upgrade-state makes runs of its own: it takes a directory or a --configuration-version, not a --run")
+		return usagef("--upgrade-state starts its own runs: it takes a directory or a --configuration-version, not a --run")
 	}
 	return nil
 }

@@ -30,8 +30,8 @@ Examples:
   tfhaul report tfhaul-20260301T101500Z.jsonl
   tfhaul report haul.jsonl --html haul.html --junit haul.xml
 
-Exit codes: 0 the report was written, whatever it shows; 1 writing failed; 4 usage error: there is no such journal, or a
-report cannot be written to the file that you named.`,
+Exit codes: 0 the report was written, whatever it shows; 1 writing failed; 4 usage error: the journal does not
+exist, or the report file cannot be written.`,
 		Flags: []cli.Flag{
 			fileFlag("html", "write a self-contained page to `FILE`"),
 			fileFlag("junit", "write JUnit XML to `FILE`"),
@@ -62,7 +62,7 @@ func (t *tellHaul) Run() error {
 		return err
 	}
 	if ledger.Events() == 0 {
-		return usagef("the journal %q is empty: the haul never began", t.journal)
+		return usagef("the journal %q is empty: the haul never started", t.journal)
 	}
 	told := report.HaulReport{Journal: t.journal, Haul: ledger.Haul(), Results: ledger.Results(), Unfinished: ledger.CutOff(), NotAttempted: ledger.NotAttempted()}
 	for _, lock := range ledger.HeldLocks() {

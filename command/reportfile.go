@@ -99,7 +99,7 @@ func mustBeReplaceable(path string, force bool) error {
 	head, err := beginningOf(path)
 	switch {
 	case err == nil && strings.HasPrefix(strings.TrimSpace(head), "{"):
-		return usagef("%q is JSON, as states and journals are, and is never replaced: name another file", path)
+		return usagef("%q is JSON and could be a state or a journal, so it is never replaced: choose another file", path)
 	case force:
 		return nil
 	case err != nil:

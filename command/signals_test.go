@@ -208,7 +208,7 @@ func (h *host) mustBeFreedBy(t *testing.T, stderr, workspace string) {
 	if !ok {
 		t.Fatalf("stderr does not say what is locked: %s", stderr)
 	}
-	if freed := h.tfhaul(t, strings.Fields(command)...); freed.code != 0 || !strings.HasPrefix(freed.stdout, "freed: ") {
+	if freed := h.tfhaul(t, strings.Fields(command)...); freed.code != 0 || !strings.HasPrefix(freed.stdout, "unlocked: ") {
 		t.Errorf("exit code %d: %s%s", freed.code, freed.stdout, freed.stderr)
 	}
 	h.mustBeFree(t, workspace)
@@ -304,10 +304,10 @@ func TestSecondSignalStopsAtOnceAndTellsWhatIsLocked(t *testing.T) {
 		t.Fatalf("stderr does not say what is locked: %s", r.stderr)
 	}
 	// Of the two ways to free it, the journal's is tried first.
-	if freed := h.tfhaul(t, "unlock", journal); freed.code != 0 || !strings.HasPrefix(freed.stdout, "freed: ") {
+	if freed := h.tfhaul(t, "unlock", journal); freed.code != 0 || !strings.HasPrefix(freed.stdout, "unlocked: ") {
 		t.Errorf("exit code %d: %s%s", freed.code, freed.stdout, freed.stderr)
 	}
-	if free := h.tfhaul(t, strings.Fields(command)...); free.code != 0 || !strings.HasPrefix(free.stdout, "free: ") {
+	if free := h.tfhaul(t, strings.Fields(command)...); free.code != 0 || !strings.HasPrefix(free.stdout, "not locked: ") {
 		t.Errorf("exit code %d: %s%s", free.code, free.stdout, free.stderr)
 	}
 	h.mustBeFree(t, "net")
@@ -339,7 +339,7 @@ func TestKillLeavesAJournalThatFrees(t *testing.T) {
 	if _, locked := h.LockHolder(org, "net"); !locked {
 		t.Fatal("nothing is locked, so this test is of no use")
 	}
-	if r := h.tfhaul(t, "unlock", journal); r.code != 0 || !strings.HasPrefix(r.stdout, "freed: ") {
+	if r := h.tfhaul(t, "unlock", journal); r.code != 0 || !strings.HasPrefix(r.stdout, "unlocked: ") {
 		t.Errorf("exit code %d: %s%s", r.code, r.stdout, r.stderr)
 	}
 	h.mustBeFree(t, "net")
@@ -487,7 +487,7 @@ func TestUnlockLooksWhereALockRequestWasLost(t *testing.T) {
 	if err := h.Lock(org, "net", tfesim.Owner, "tfhaul moves a state here (haul "+haul+")"); err != nil {
 		t.Fatal(err)
 	}
-	if r := h.tfhaul(t, "unlock", journal); r.code != 0 || !strings.HasPrefix(r.stdout, "freed: ") {
+	if r := h.tfhaul(t, "unlock", journal); r.code != 0 || !strings.HasPrefix(r.stdout, "unlocked: ") {
 		t.Errorf("exit code %d: %s%s", r.code, r.stdout, r.stderr)
 	}
 	h.mustBeFree(t, "net")

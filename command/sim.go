@@ -37,8 +37,8 @@ clients.
 Runs are refused unless you pass --allow-runs. A run executes the configuration's code on this machine as the user who
 started the server, with the terraform on PATH, so anyone with one of the server's tokens can run any command.
 
-An API request can have 64 MiB, which is 48 MiB of inline state. Larger requests get 413, as from a proxy; use the signed
-upload URL for larger states.
+API requests are limited to 64 MiB, enough for 48 MiB of inline state. Larger requests fail with 413, as they would behind
+a proxy; use the signed upload URL for larger states.
 
 Examples:
   tfhaul sim --env-file sim.env                 then, in another shell:

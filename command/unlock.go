@@ -37,8 +37,8 @@ they hold. The reason of each lock names its haul, and unlock does not touch the
 workspaces where the reply to a lock request was lost, because the request may have taken effect later, and releases the
 haul's locks on the sources (--lock-source).
 
-Without an argument, it lists what moves without --journal left locked on this machine, with the command that unlocks each
-one. If you have no journal, pass the workspace and the haul ID that the message about the lock shows.
+Without an argument, it lists the locks left by moves that ran on this machine without --journal, with the command to
+unlock each one. If you have no journal, pass the workspace and the haul ID that the message about the lock shows.
 
 Before you unlock a workspace that was kept locked, check what it holds with tfhaul history or tfhaul verify.
 

@@ -35,8 +35,8 @@ Examples:
   tfhaul verify haul.jsonl
   terraform state pull | tfhaul verify - acme/network --json
 
-Exit codes: 0 the same bytes; 1 could not be checked, or with a journal, a move failed or was cut off; 3 not the same, and
-the message explains the difference; 4 usage or configuration error; 130 interrupted.`,
+Exit codes: 0 identical; 1 could not be checked, or with a journal, a move failed or was cut off; 3 different, and the
+message explains the difference; 4 usage or configuration error; 130 interrupted.`,
 		Flags: append([]cli.Flag{
 			switchFlag("deep", "with a SOURCE: also compare the resources in the server's JSON of the state"),
 			countFlag("parallelism", migrate.DefaultParallelism, "with a journal: check `N` workspaces at the same time"),

@@ -130,7 +130,7 @@ func manifestError(diags hcl.Diagnostics) error {
 		detail := strings.TrimPrefix(strings.TrimSpace(strings.ReplaceAll(diag.Detail, "\n", " ")), "Unsuitable value: ")
 		at := diag.Subject.Start
 		if at.Line == 1 && at.Column == 1 {
-			detail += " Is this a manifest, as tfhaul plan --out writes one?"
+			detail += " Is this a manifest written by tfhaul plan --out?"
 		}
 		return fmt.Errorf("%s:%d,%d: %s: %s", diag.Subject.Filename, at.Line, at.Column, diag.Summary, detail)
 	}

@@ -132,7 +132,7 @@ func parseMap(r io.Reader, path string) ([]mapLine, error) {
 		}
 		switch {
 		case len(record) != 2:
-			return nil, fmt.Errorf("%s:%d: a line is source,workspace, but this one has %s", path, number, fieldsOf(record))
+			return nil, fmt.Errorf("%s:%d: each line must be source,workspace, but this one has %s", path, number, fieldsOf(record))
 		case first && strings.EqualFold(record[0], "source") && strings.EqualFold(record[1], "workspace"):
 			continue
 		case record[0] == "" || record[1] == "":

@@ -41,7 +41,7 @@ func Unlockings(w io.Writer, s Style, unlockings []Unlocking) error {
 	}
 	for _, u := range unlockings {
 		word := map[string]string{
-			Freed: s.Good("freed"), Free: s.Good("free"), NotOurs: s.Odd("not ours"), StillLocked: s.Bad("not freed"),
+			Freed: s.Good("unlocked"), Free: s.Good("not locked"), NotOurs: s.Odd("not this haul's lock"), StillLocked: s.Bad("not unlocked"),
 		}[u.Outcome]
 		fmt.Fprintf(&b, "%s: %s\n", word, PlainLine(u.Target))
 		s.indented(&b, "  ", u.Message)

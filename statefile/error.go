@@ -109,10 +109,10 @@ var kinds = map[Kind]struct{ code, what, next string }{
 	KindWrongType:        {"invalid", "Terraform cannot read this file", restore},
 	KindRefusedContent:   {"invalid", "Terraform cannot read this state", restore},
 	KindDuplicate:        {"invalid", "the state contains the same resource instance twice, so Terraform cannot read it (\"Duplicate resource instance in state\")", restore + ", or keep only one of the two in a copy of the file and move the copy"},
-	KindSerialOutOfRange: {"invalid", "the serial is not between 0 and 9007199254740992", "restore the file from a backup, or have Terraform write the state again"},
+	KindSerialOutOfRange: {"invalid", "the serial is not between 0 and 9007199254740992", "restore the file from a backup, or let Terraform write the state again"},
 	KindFormat0:          {"invalid", "the state has a format that Terraform 0.7 and later cannot read", restore},
-	KindFormatTooNew:     {"too-new-format", "the state has a newer format than 4, the latest that this tfhaul supports", "upgrade tfhaul"},
-	KindNoSerial:         {"invalid", "the state has no serial to replace", `have Terraform write the state again ("terraform state pull" does)`},
+	KindFormatTooNew:     {"too-new-format", "the state format is newer than 4, the latest that this version of tfhaul supports", "upgrade tfhaul"},
+	KindNoSerial:         {"invalid", "the state has no serial to replace", `let Terraform write the state again (with "terraform state pull")`},
 	KindErrored:          {"errored", "this is errored.tfstate, which Terraform writes when an apply cannot save its result", `it is probably newer than the state in the backend: push it there first ("terraform state push errored.tfstate"), then remove it`},
 	KindBackup:           {"not-state", "this is a backup of an earlier state", "move the state itself"},
 }

@@ -22,7 +22,7 @@ var signatures = []signature{
 	{"\x00\x00\xfe\xff", KindUTF16, ""},
 	{"\x00\x00\x00{", KindUTF16, ""},
 	{"\x00GITCRYPT\x00", KindEncrypted, "git-crypt"},
-	{"\x00\x00", KindNotJSON, "it starts with NUL bytes, as files do after a crash of the machine that wrote them"},
+	{"\x00\x00", KindNotJSON, "it starts with NUL bytes, probably because the machine crashed while writing it"},
 	{"PK\x03\x04", KindPlanFile, ""},
 	{"PK\x05\x06", KindPlanFile, ""},
 	{"\x1f\x8b", KindCompressed, "gzip"},
@@ -36,7 +36,7 @@ var signatures = []signature{
 	{"-----BEGIN PGP MESSAGE-----", KindEncrypted, "PGP"},
 	{"version https://git-lfs.github.com/spec/", KindPlaceholder, "a Git LFS pointer"},
 	{"<<<<<<< ", KindNotJSON, "it starts with conflict markers from a failed merge"},
-	{"<", KindNotJSON, "it starts like HTML or XML, as servers' error pages do"},
+	{"<", KindNotJSON, "it looks like HTML or XML, perhaps a server's error page"},
 }
 
 // sniff recognizes a file by its first bytes, if they are a signature or only whitespace.

@@ -123,7 +123,7 @@ func mustBeSafe(u, named *url.URL) error {
 	if u.Scheme == "https" || u.Scheme == "http" && isLoopback(u.Hostname()) && isLoopback(named.Hostname()) {
 		return nil
 	}
-	return fmt.Errorf("it leads to %s://%s, which is not encrypted", clean(u.Scheme), clean(u.Host))
+	return fmt.Errorf("it points to %s://%s, which is not encrypted", clean(u.Scheme), clean(u.Host))
 }
 
 // unreachable explains why there was no response, and what may help.

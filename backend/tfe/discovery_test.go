@@ -27,7 +27,7 @@ func TestDiscoverAPI(t *testing.T) {
 		{"a service that is not a string", json, `{"tfe.v2":{"x":1}}`, 200, "/.well-known/terraform.json does not offer tfe.v2", true},
 		{"an invalid URL", json, `{"tfe.v2":"http://[::1"}`, 200, "/.well-known/terraform.json has a tfe.v2 that is not a URL", true},
 		{"a URL with a password", json, `{"tfe.v2":"https://a:b@example.com/"}`, 200, "/.well-known/terraform.json has a tfe.v2 that is not the URL of an API", true},
-		{"plain http to another machine", json, `{"tfe.v2":"http://example.com/api/v2/"}`, 200, "it leads to http://example.com, which is not encrypted", true},
+		{"plain http to another machine", json, `{"tfe.v2":"http://example.com/api/v2/"}`, 200, "it points to http://example.com, which is not encrypted", true},
 		{"another scheme", json, `{"tfe.v2":"file:///etc/passwd"}`, 200, "/.well-known/terraform.json has a tfe.v2 that is not the URL of an API", true},
 		{"a login page", "text/html; charset=utf-8", `<html>`, 200, "/.well-known/terraform.json is not JSON", true},
 		{"a malformed content type", ";", `{}`, 200, "/.well-known/terraform.json is not JSON", true},

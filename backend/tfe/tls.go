@@ -31,7 +31,7 @@ func TLSConfig(caFile string, env func(string) string) (*tls.Config, error) {
 			return nil, fmt.Errorf("the certificate authority file %q cannot be read: %w", caFile, reasonOf(err))
 		}
 		if !roots.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf(`the certificate authority file %q has no certificate in PEM form (-----BEGIN CERTIFICATE-----)`, caFile)
+			return nil, fmt.Errorf(`the certificate authority file %q contains no PEM certificate (-----BEGIN CERTIFICATE-----)`, caFile)
 		}
 	}
 	return &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}, nil

@@ -102,7 +102,7 @@ func TestTLSConfigErrors(t *testing.T) {
 	}
 	for file, want := range map[string]string{
 		none:  "cannot be read: " + syscall.ENOENT.Error(),
-		empty: "has no certificate in PEM form (-----BEGIN CERTIFICATE-----)",
+		empty: "contains no PEM certificate (-----BEGIN CERTIFICATE-----)",
 	} {
 		if _, err := TLSConfig(file, environment()); err == nil || !strings.HasPrefix(err.Error(), "the certificate authority file ") || !strings.HasSuffix(err.Error(), want) {
 			t.Errorf("%v; want it to end in %q", err, want)
