@@ -11,10 +11,10 @@ import (
 	"tfhaul/statefile"
 )
 
-// Allowable are the codes that the user may allow for a move (--allow).
+// Allowable lists the codes that the user can allow for a move (--allow).
 var Allowable = []Code{CodeUnusable}
 
-// CheckAllow refuses a code that cannot be allowed.
+// CheckAllow returns an error if a code cannot be allowed.
 func CheckAllow(code string) error {
 	if slices.Contains(Allowable, Code(code)) {
 		return nil
@@ -26,14 +26,14 @@ func CheckAllow(code string) error {
 	return fmt.Errorf("only %s can be allowed, not %q", strings.Join(names, ", "), code)
 }
 
-// Permit adds a code to those that do not stop the move.
+// Permit adds a code that does not stop the move.
 func (m *Move) Permit(code Code) {
 	if !slices.Contains(m.Allow, code) {
 		m.Allow = append(m.Allow, code)
 	}
 }
 
-// allowance names what allows a code for this move.
+// allowance returns the flag or attribute that allows a code for this move.
 func (x *execution) allowance(code Code) string {
 	if x.Own != nil {
 		return fmt.Sprintf("allow = [%q] in the manifest", code)
@@ -41,8 +41,8 @@ func (x *execution) allowance(code Code) string {
 	return fmt.Sprintf("--allow %s=%s", x.Move.Workspace, code)
 }
 
-// checkUsable refuses a state that Terraform could not use, unless the user allowed it, and
-// notes what Terraform takes for something else.
+// checkUsable refuses a state that Terraform cannot use, unless the user allowed it, and
+// notes providers that Terraform would look up in its own registry.
 func (x *execution) checkUsable() error {
 	if x.comparing {
 		return nil
@@ -61,9 +61,9 @@ func (x *execution) unusable(reason, advice string) error {
 	return &stop{code: CodeUnusable, message: fmt.Sprintf("%s %s To move the state as it is, use %s.", reason, advice, x.allowance(CodeUnusable))}
 }
 
-// checkLegacyProviders refuses a state of Terraform 0.13 or older that the release that runs in
-// the workspace cannot initialize with, unless the user allowed it. Where that release is
-// not known, it is noted.
+// checkLegacyProviders refuses a state of Terraform 0.13 or older if the workspace's release
+// cannot initialize with it, unless the user allowed it. If that release is unknown, it only
+// adds a note.
 func (x *execution) checkLegacyProviders(runs, mode string) error {
 	reason, advice := x.read.snapshot.LegacyProviders()
 	if reason == "" || x.comparing {
@@ -84,7 +84,7 @@ func (x *execution) checkLegacyProviders(runs, mode string) error {
 	return nil
 }
 
-// noteAllowed notes what is moved only because the user allowed it.
+// noteAllowed adds a note about a state that is moved only because the user allowed it.
 func (x *execution) noteAllowed() {
 	if reason, advice, unusable := x.read.snapshot.Unusable(); unusable {
 		x.note("%s The move is allowed by %s. %s", reason, x.allowance(CodeUnusable), advice)

@@ -15,8 +15,8 @@ import (
 	"tfhaul/plainwords"
 )
 
-// bump raises the payload's serial above the workspace's, by changing the digits
-// of the serial and nothing else.
+// bump raises the payload's serial above the workspace's. It changes only the digits of the
+// serial.
 func (x *execution) bump(ctx context.Context) error {
 	serial := x.held.serial() + 1
 	whole := x.payload.open
@@ -49,23 +49,23 @@ func (x *execution) bump(ctx context.Context) error {
 	return nil
 }
 
-// differsInSerial reports whether the workspace holds the state of the source with a higher
+// differsInSerial reports whether the workspace holds the source's state with a higher
 // serial and no other difference, as an earlier --bump-serial leaves it.
 func (x *execution) differsInSerial(ctx context.Context) bool {
-	if x.verdict.Relation != Stale || x.held.strange != "" || x.held.misannounced() {
+	if x.verdict.Relation != Stale || x.held.notState != "" || x.held.serialMismatch() {
 		return false
 	}
 	body, err := x.payload.open(ctx)
 	if err != nil {
-		return false // what reads it next says why
+		return false // the next read reports why
 	}
 	sum := md5.New()
 	_, err = io.Copy(sum, x.read.snapshot.Bump(body, x.held.snapshot.Serial))
 	return errors.Join(err, body.Close()) == nil && hex.EncodeToString(sum.Sum(nil)) == x.held.snapshot.MD5
 }
 
-// backUp keeps, in a file only its owner can read, what the move takes away.
-// Nothing is replaced of which there is no complete copy on the disk.
+// backUp writes the state that the move will replace to a file that only its owner can
+// read. Nothing is replaced before a complete copy is on the disk.
 func (x *execution) backUp(ctx context.Context) error {
 	if !x.replaces() {
 		return nil
@@ -81,21 +81,20 @@ func (x *execution) backUp(ctx context.Context) error {
 	return x.announce(Event{Event: EventBackup, Backup: path, StateVersionID: x.held.version.ID})
 }
 
-// canBeKept says why the bytes that the server gave cannot be taken for what the
-// workspace holds: a backup must read as the state that it claims to be, or at least
-// be as long as the server says.
+// canBeKept returns an error if the downloaded bytes may not be the workspace's whole state.
+// A backup must be readable as a state, or at least have the size that the server reports.
 func (h *holding) canBeKept() error {
 	switch {
 	case h.snapshot.Size == 0:
 		return fmt.Errorf("the server returned no data for %s", h.version.ID)
-	case h.strange != "" && !h.encrypted && h.version.Size == 0:
-		return fmt.Errorf("the data that the server returned for %s is not a state (%s), and the server does not report its size, so it may be incomplete", h.version.ID, h.strange)
+	case h.notState != "" && !h.encrypted && h.version.Size == 0:
+		return fmt.Errorf("the data that the server returned for %s is not a state (%s), and the server does not report its size, so it may be incomplete", h.version.ID, h.notState)
 	}
 	return nil
 }
 
-// keep writes what the workspace holds into the backup directory and returns the
-// file's path. A file that is there already must have the same bytes.
+// keep writes the workspace's state to the backup directory and returns the file's path. An
+// existing file must have the same bytes.
 func (x *execution) keep(ctx context.Context) (string, error) {
 	dir := x.BackupDir
 	if dir == "" {
@@ -143,7 +142,7 @@ func (x *execution) keep(ctx context.Context) (string, error) {
 	return path, nil
 }
 
-// mayReplace refuses to replace anything but the same backup.
+// mayReplace returns an error if path exists and is not the same backup.
 func (x *execution) mayReplace(path string) error {
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -162,8 +161,7 @@ func (x *execution) mayReplace(path string) error {
 	return fmt.Errorf("%q already exists with different contents: move it away, or use another --backup-dir", path)
 }
 
-// pathElement makes a name, which a server may have chosen, a harmless element of
-// a path.
+// pathElement turns a name, which may come from the server, into a safe path element.
 func pathElement(s string) string {
 	s = strings.Map(func(r rune) rune {
 		switch {

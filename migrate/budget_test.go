@@ -167,9 +167,9 @@ func TestMemoryIsFlat(t *testing.T) {
 // its way is none of it. Ten thousand moves are 12 MB then, besides their names, and the
 // garbage collector takes as much again.
 const (
-	mostPlanned  = 1400
-	mostEnded    = 1150
-	mostRecorded = 1200
+	maxPlanned  = 1400
+	maxEnded    = 1150
+	maxRecorded = 1200
 )
 
 func TestMemoryOfAHaul(t *testing.T) {
@@ -184,7 +184,7 @@ func TestMemoryOfAHaul(t *testing.T) {
 	for i, budget := range []struct {
 		of   string
 		most int64
-	}{{"a planned move", mostPlanned}, {"a move that ended", mostEnded}, {"a move in a journal", mostRecorded}} {
+	}{{"a planned move", maxPlanned}, {"a move that ended", maxEnded}, {"a move in a journal", maxRecorded}} {
 		each := grown[i] / (many - few)
 		t.Logf("%s holds %d bytes", budget.of, each)
 		if each > budget.most {

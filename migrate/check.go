@@ -9,19 +9,19 @@ import (
 	"tfhaul/plainwords"
 )
 
-// Verify says whether a workspace holds exactly what a source holds: outcome
-// already-there if so, refused otherwise. It writes nothing, at neither side.
+// Verify compares a workspace's state with the source's. The outcome is AlreadyThere if they
+// are identical, Refused otherwise. It writes nothing to either side.
 func (e *Engine) Verify(ctx context.Context, m Move) Result {
 	return e.verify(ctx, m, (*execution).check)
 }
 
-// verify makes the Result of a check that writes nothing.
+// verify runs a check that writes nothing and returns its result.
 func (e *Engine) verify(ctx context.Context, m Move, check func(*execution, context.Context) error) Result {
 	start := time.Now()
 	ctx, meter := backend.WithMeter(ctx)
 	reader := *e
 	reader.DryRun, reader.Create, reader.IncludeEmpty, reader.Journal = true, false, true, nil
-	m.Own = nil // they decide about writing
+	m.Own = nil // the move's own settings are about writing
 	x := reader.execution(m)
 	x.comparing = true
 	x.conclude(ctx, check(x, ctx))

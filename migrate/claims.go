@@ -5,38 +5,38 @@ import (
 	"sync"
 )
 
-// claims are the workspaces that the moves of one run work on, by id. All locks of a
-// haul carry the same reason: without claims, a move that comes to the workspace of
-// another one, because it was renamed meanwhile, takes the other's lock for one that
-// a crash left. A nil *claims is that of a move without a haul.
+// claims records which move works on which workspace, by ID. All locks of a haul carry the
+// same reason. Without claims, a move that reaches another move's workspace, because it was
+// renamed, would mistake the other's lock for one that a crash left. A move without a haul
+// uses a nil *claims.
 type claims struct {
-	mu sync.Mutex
-	by map[string]moveKey
+	mu      sync.Mutex
+	holders map[string]moveKey
 }
 
-// take claims a workspace for a move until the run ends. It returns false, and whose
-// it is, when another move has it.
+// take claims a workspace for a move until the run ends. If another move has claimed it, take
+// returns that move and false.
 func (c *claims) take(id string, move moveKey) (moveKey, bool) {
 	if c == nil || id == "" {
 		return move, true
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if holder, taken := c.by[id]; taken {
+	if holder, taken := c.holders[id]; taken {
 		return holder, holder == move
 	}
-	if c.by == nil {
-		c.by = map[string]moveKey{}
+	if c.holders == nil {
+		c.holders = map[string]moveKey{}
 	}
-	c.by[id] = move
+	c.holders[id] = move
 	return move, true
 }
 
 // key identifies the move in ledgers and claims.
 func (x *execution) key() moveKey { return moveKey{x.result.Source, x.result.Target} }
 
-// claim keeps the workspace to this move. It refuses what another move of the same
-// run works on.
+// claim reserves the workspace for this move. It returns an error if another move of the same
+// run has claimed it.
 func (x *execution) claim() error {
 	holder, ok := x.claims.take(x.workspace.ID, x.key())
 	if ok {

@@ -10,10 +10,10 @@ import (
 	"tfhaul/statefile"
 )
 
-// divergence says how the source and the workspace differ, which hold different bytes under one
-// serial. It reads both once more; nothing else needs to know.
+// divergence returns how the source and the workspace differ when both have the same serial. It
+// downloads both again, which only this message needs.
 func (x *execution) divergence(ctx context.Context) (statefile.Difference, error) {
-	if x.read.snapshot.Serial != x.held.snapshot.Serial { // the serial is one that was announced
+	if x.read.snapshot.Serial != x.held.snapshot.Serial { // only the serial that was announced is the same
 		return statefile.Difference{State: true}, nil
 	}
 	ours, err := x.sourceContent(ctx)
@@ -34,7 +34,7 @@ func (x *execution) divergence(ctx context.Context) (statefile.Difference, error
 	return ours.Difference(theirs), nil
 }
 
-// sourceContent digests what was read from the source.
+// sourceContent digests the source's state.
 func (x *execution) sourceContent(ctx context.Context) (*statefile.Content, error) {
 	body, _, err := x.Object.Open(ctx, x.read.version())
 	if err != nil {
@@ -47,8 +47,8 @@ func (x *execution) sourceContent(ctx context.Context) (*statefile.Content, erro
 	return content, err
 }
 
-// diverged refuses to move onto other bytes of the same serial, and says how they differ.
-// choices is what the user can do about it.
+// diverged refuses to replace a different state with the same serial, and explains how the two
+// differ. choices tells the user what to do about it.
 func (x *execution) diverged(ctx context.Context, choices string) error {
 	serial := x.read.snapshot.Serial
 	difference, err := x.divergence(ctx)

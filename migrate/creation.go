@@ -7,7 +7,7 @@ import (
 	"tfhaul/backend"
 )
 
-// createRequest asks for the move's state at the target.
+// createRequest describes the workspace to create for the move.
 func (x *execution) createRequest() backend.CreateRequest {
 	o := x.CreateOptions
 	if o.TerraformVersion == FromState {
@@ -16,7 +16,7 @@ func (x *execution) createRequest() backend.CreateRequest {
 	return backend.CreateRequest{Name: x.Move.Workspace, Options: o, Option: x.setting}
 }
 
-// creator returns the target as one that can create states.
+// creator returns the target as a [backend.Creator], or a refusal.
 func (x *execution) creator() (backend.Creator, error) {
 	if c, ok := x.Target.(backend.Creator); ok {
 		return c, nil
@@ -24,7 +24,7 @@ func (x *execution) creator() (backend.Creator, error) {
 	return nil, &stop{code: CodeNotCreatable, message: "tfhaul cannot create states in this backend."}
 }
 
-// canCreate finds out in a dry run what creating would show.
+// canCreate checks in a dry run whether the workspace could be created.
 func (x *execution) canCreate(ctx context.Context) error {
 	c, err := x.creator()
 	if err != nil {
@@ -37,8 +37,8 @@ func (x *execution) canCreate(ctx context.Context) error {
 	return err
 }
 
-// create creates the workspace, or finds it when another user did so meanwhile or the reply
-// was lost.
+// create creates the workspace. It finds an existing one if another user was faster or if a
+// response was lost.
 func (x *execution) create(ctx context.Context) error {
 	c, err := x.creator()
 	if err != nil {
@@ -55,9 +55,9 @@ func (x *execution) create(ctx context.Context) error {
 	return nil
 }
 
-// noteUnused names the settings of a new workspace that do not apply, because the
-// workspace exists and is another than they say. A workspace that an earlier run of the
-// haul created was created with them.
+// noteUnused lists the settings for new workspaces that do not apply because the workspace
+// exists and differs from them. It skips a workspace that an earlier run of the haul created
+// with these settings.
 func (x *execution) noteUnused() {
 	if !x.Create || x.comparing || x.result.Created || x.past().created {
 		return

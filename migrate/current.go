@@ -10,16 +10,16 @@ import (
 	"tfhaul/lockwait"
 )
 
-// replicaTime is how long a server may go on to show a state version that is known
-// not to be the current one any more: reads may come from a replica that lags.
+// replicaTime is how long a server may keep returning a state version that is known to be
+// outdated, because reads can come from a lagging replica.
 const (
 	replicaTime       = 30 * time.Second
 	firstReplicaPause = 250 * time.Millisecond
 	maxReplicaPause   = 5 * time.Second
 )
 
-// readCurrent reads the current state version until done accepts it, for at most
-// replicaTime, and returns the last one that it read.
+// readCurrent reads the current state version until done accepts it or replicaTime has passed,
+// and returns the last one that it read.
 func (x *execution) readCurrent(ctx context.Context, ws *backend.Standing, done func(*backend.Version) bool) (*backend.Version, error) {
 	start := time.Now()
 	for pause := firstReplicaPause; ; pause = min(2*pause, maxReplicaPause) {
@@ -33,8 +33,8 @@ func (x *execution) readCurrent(ctx context.Context, ws *backend.Standing, done 
 	}
 }
 
-// currentUnderLock reads the current state version of the workspace that the lock's
-// answer described: the one that this answer named, where it named one.
+// currentUnderLock reads the current state version after locking. If the response to the lock
+// request named one, it must be that one.
 func (x *execution) currentUnderLock(ctx context.Context, now *backend.Standing) (*backend.Version, error) {
 	if now == nil {
 		now = x.workspace
@@ -53,8 +53,8 @@ func (x *execution) currentUnderLock(ctx context.Context, now *backend.Standing)
 	return version, err
 }
 
-// sameName checks that the workspace under the lock still has the name that the move
-// is to go to. Another workspace may have taken that name.
+// sameName checks that the locked workspace still has the name that the move targets. If it
+// was renamed, another workspace may have that name now.
 func (x *execution) sameName(now *backend.Standing) error {
 	if now == nil || now.Name == "" || strings.EqualFold(now.Name, x.Move.Workspace) {
 		return nil
@@ -64,8 +64,8 @@ func (x *execution) sameName(now *backend.Standing) error {
 		x.Target.Container(), x.Move.Workspace, now.Name)}
 }
 
-// before reports whether a state version, or nil for none, is what the workspace held
-// before the state was sent.
+// before reports whether a state version is the one that the workspace held before the state
+// was sent; nil stands for none.
 func (x *execution) before(version *backend.Version) bool {
 	if version == nil || x.held == nil {
 		return version == nil && x.held == nil

@@ -12,29 +12,29 @@ import (
 	"tfhaul/statefile"
 )
 
-// A holding is a state version and what its bytes say.
+// A holding is a state version and the state in it.
 type holding struct {
 	version  *backend.Version
 	snapshot *statefile.Snapshot
-	// strange says why the bytes are no state, if they are not.
-	strange string
-	// encrypted says that they are a state that only OpenTofu can read.
+	// notState explains why the bytes are not a state; "" if they are.
+	notState string
+	// encrypted reports that only OpenTofu can read the state.
 	encrypted bool
 }
 
-// serial is the one that a new state has to exceed: the server compares with the
-// serial that was announced, and Terraform continues from the one in the file. They
-// differ where a tool announced another serial than the file's.
+// serial returns the serial that a new state must exceed. The server compares with the serial
+// that was announced, and Terraform continues from the one in the state. They differ if a
+// tool announced the wrong one.
 func (h *holding) serial() int64 { return max(h.snapshot.Serial, h.version.Serial) }
 
-// misannounced says whether the announced serial is not the file's. Servers that do
-// not say the serial give 0.
-func (h *holding) misannounced() bool {
-	return h.strange == "" && h.version.Serial != 0 && h.version.Serial != h.snapshot.Serial
+// serialMismatch reports whether the announced serial differs from the one in the state.
+// Servers that do not report the serial return 0.
+func (h *holding) serialMismatch() bool {
+	return h.notState == "" && h.version.Serial != 0 && h.version.Serial != h.snapshot.Serial
 }
 
-// readWorkspace is the first half of step 2: read the workspace, making it if
-// that is asked for, and what it holds.
+// readWorkspace is the first half of step 2: read the workspace, creating it if requested,
+// and its state.
 func (x *execution) readWorkspace(ctx context.Context) (err error) {
 	if x.seen != nil && x.seen.workspace != nil {
 		x.workspace, x.held = x.seen.workspace, x.seen.held
@@ -82,7 +82,7 @@ func (x *execution) readWorkspace(ctx context.Context) (err error) {
 	return err
 }
 
-// lookUp finds the workspace, in the listing if there was one.
+// lookUp finds the workspace, in the listing if there is one.
 func (x *execution) lookUp(ctx context.Context) (*backend.Standing, error) {
 	switch {
 	case x.Known != nil:
@@ -96,18 +96,18 @@ func (x *execution) lookUp(ctx context.Context) (*backend.Standing, error) {
 	})
 }
 
-// missingWorkspace deals with a workspace that does not exist, as far as the
-// token can see. It returns true when there is none to work on.
+// missingWorkspace handles a workspace that does not exist, as far as the token can see. It
+// returns true if the move has no workspace to work on.
 func (x *execution) missingWorkspace(ctx context.Context, missing error) (bool, error) {
 	name := x.Target.Container() + "/" + x.Move.Workspace
 	if x.comparing {
 		return true, &stop{code: CodeNoWorkspace, message: fmt.Sprintf(
-			"Workspace %s not found on %s. Check the name and the token's permissions.%s", name, x.Target.Host(), strangerHint(missing))}
+			"Workspace %s not found on %s. Check the name and the token's permissions.%s", name, x.Target.Host(), hostHint(missing))}
 	}
 	if !x.Create {
 		return true, &stop{code: CodeNoWorkspace, message: fmt.Sprintf(
 			"Workspace %s not found on %s. Either it does not exist (%s creates it), or this token cannot see it: check the name, the token's permissions, and that it is not an organization token.%s",
-			name, x.Target.Host(), x.setting("create", ""), strangerHint(missing))}
+			name, x.Target.Host(), x.setting("create", ""), hostHint(missing))}
 	}
 	if err := x.checkUsable(); err != nil {
 		return true, err
@@ -126,15 +126,15 @@ func (x *execution) missingWorkspace(ctx context.Context, missing error) (bool, 
 	return false, x.create(ctx)
 }
 
-// strangerHint says so when a 404 does not come with the API's own words.
-func strangerHint(missing error) string {
+// hostHint returns a hint if a 404 does not have the API's usual text.
+func hostHint(missing error) string {
 	if e, ok := errors.AsType[*backend.Error](missing); ok && e.Unworded {
 		return " The response does not look like one from Terraform Enterprise. Check the host name."
 	}
 	return ""
 }
 
-// checkPermissions refuses what the token could begin and not finish.
+// checkPermissions stops a move that the token could begin but not finish.
 func (x *execution) checkPermissions() error {
 	var lacking string
 	switch {
@@ -154,7 +154,7 @@ func (x *execution) checkPermissions() error {
 	return &stop{code: CodeForbiddenOrMissing, message: fmt.Sprintf("The token can "+lacking, x.Target.Container()+"/"+x.Move.Workspace)}
 }
 
-// currentVersion reads which state version is current, or nil when there is none.
+// currentVersion reads the current state version; nil if there is none.
 func (x *execution) currentVersion(ctx context.Context, ws *backend.Standing) (*backend.Version, error) {
 	if ws.Current.Known && ws.Current.ID == "" {
 		return nil, nil
@@ -162,15 +162,15 @@ func (x *execution) currentVersion(ctx context.Context, ws *backend.Standing) (*
 	return backend.Retry(ctx, x.Target.Down, func() (*backend.Version, error) { return x.Target.Current(ctx, ws) })
 }
 
-// inspect downloads a state version and says what its bytes are.
+// inspect downloads a state version and reads the state in it.
 func (x *execution) inspect(ctx context.Context, version *backend.Version) (*holding, error) {
 	h := &holding{version: version}
 	err := x.download(ctx, version, func(body io.Reader) error {
 		snapshot, err := statefile.ReadWhole(body) // a backup is compared with it
-		var strange *statefile.Error
-		if errors.As(err, &strange) {
-			h.snapshot, h.strange = snapshot, strange.Error()
-			h.encrypted = Code(strange.Code()) == CodeEncrypted
+		var refusal *statefile.Error
+		if errors.As(err, &refusal) {
+			h.snapshot, h.notState = snapshot, refusal.Error()
+			h.encrypted = Code(refusal.Code()) == CodeEncrypted
 			return nil
 		}
 		h.snapshot = snapshot
@@ -182,7 +182,7 @@ func (x *execution) inspect(ctx context.Context, version *backend.Version) (*hol
 	return h, nil
 }
 
-// relate tells how the snapshot stands to what the workspace holds.
+// relate returns how the source's state relates to the workspace's.
 func (x *execution) relate(h *holding) Verdict {
 	if h == nil {
 		return Relate(x.read.snapshot, nil)
@@ -190,15 +190,15 @@ func (x *execution) relate(h *holding) Verdict {
 	return relateTo(x.read.snapshot, h)
 }
 
-// relateTo tells how a snapshot stands to a holding, by both of its serials.
+// relateTo returns how a state relates to a holding, using the higher of its serials.
 func relateTo(snapshot *statefile.Snapshot, h *holding) Verdict {
 	held := *h.snapshot
 	held.Serial = h.serial()
 	verdict := Relate(snapshot, &held)
 	switch {
-	case h.strange != "" && verdict.Relation != Identical:
-		return Verdict{Relation: Unrelated, Note: "tfhaul cannot read the workspace's state: " + h.strange}
-	case h.misannounced():
+	case h.notState != "" && verdict.Relation != Identical:
+		return Verdict{Relation: Unrelated, Note: "tfhaul cannot read the workspace's state: " + h.notState}
+	case h.serialMismatch():
 		note := fmt.Sprintf("the workspace's state version %s was uploaded as serial %d, but the state in it has serial %d",
 			h.version.ID, h.version.Serial, h.snapshot.Serial)
 		if h.version.Serial > h.snapshot.Serial {
@@ -212,7 +212,7 @@ func relateTo(snapshot *statefile.Snapshot, h *holding) Verdict {
 	return verdict
 }
 
-// decide is the second half of step 2: decide the relation, and what it asks for.
+// decide is the second half of step 2: determine the relation and what to do.
 func (x *execution) decide(ctx context.Context) error {
 	x.verdict = x.relate(x.held)
 	x.result.Relation = x.verdict.Relation
@@ -222,8 +222,8 @@ func (x *execution) decide(ctx context.Context) error {
 	there := x.verdict.Relation == Identical
 	if x.bumpedBefore() || x.Bump && x.differsInSerial(ctx) {
 		there, x.result.BumpedTo = true, x.held.snapshot.Serial
-	} else if there && x.Bump && x.held.misannounced() {
-		there = false // the same bytes under the wrong serial: raising it repairs the workspace
+	} else if there && x.Bump && x.held.serialMismatch() {
+		there = false // raising the serial corrects the one that was announced
 	}
 	switch {
 	case there && x.DryRun && x.lockedByUs():
@@ -253,11 +253,10 @@ func (x *execution) decide(ctx context.Context) error {
 	return nil
 }
 
-// replaces says whether the move takes away something that the snapshot does not
-// continue.
+// replaces reports whether the move replaces a state that the source's does not continue.
 func (x *execution) replaces() bool { return !x.verdict.Relation.writes() }
 
-// alreadyThere settles a move that has nothing to do.
+// alreadyThere sets the outcome of a move that has nothing to do.
 func (x *execution) alreadyThere() {
 	x.result.Outcome, x.result.Relation = AlreadyThere, Identical
 	x.result.StateVersionID = x.held.version.ID
@@ -265,12 +264,12 @@ func (x *execution) alreadyThere() {
 	if x.result.BumpedTo != 0 {
 		x.result.Message = fmt.Sprintf("The workspace already holds this state (serial %d, %s). Only the serial differs. Nothing was written.", x.held.snapshot.Serial, x.held.version.ID)
 	}
-	if x.held.version.Serial > x.held.snapshot.Serial && x.held.misannounced() {
+	if x.held.version.Serial > x.held.snapshot.Serial && x.held.serialMismatch() {
 		x.result.Message += fmt.Sprintf(" To correct its serial on the server, move again with %s.", x.permission("bump-serial"))
 	}
 }
 
-// refuse says why the relation forbids the move.
+// refuse returns the stop for a relation that forbids the move.
 func (x *execution) refuse(ctx context.Context) error {
 	ours, theirs := x.read.snapshot, x.held.snapshot
 	switch x.verdict.Relation {
@@ -285,7 +284,7 @@ func (x *execution) refuse(ctx context.Context) error {
 		if x.held.serial() >= ours.Serial {
 			instead = fmt.Sprintf(" If the server requires a higher serial, add %s.", x.permission("bump-serial"))
 		}
-		if theirs.Empty() && x.held.strange == "" {
+		if theirs.Empty() && x.held.notState == "" {
 			extra = " That state is empty (no resources, no outputs)."
 		}
 		return &stop{code: CodeUnrelated, message: fmt.Sprintf(
@@ -301,8 +300,8 @@ func orNone(s string) string {
 	return s
 }
 
-// unlockAdvice tells how a lock that another holds ends. A run that waits for a person would
-// be waited for in vain, and so would a haul that was killed.
+// unlockAdvice returns how to get past another's lock. Waiting does not help with a run that
+// needs confirmation or a haul that was killed.
 func (x *execution) unlockAdvice(run bool, reason string) string {
 	wait := x.setting("lock-timeout", "10m")
 	if haul := holdingHaul(reason); haul != "" {
@@ -315,7 +314,7 @@ func (x *execution) unlockAdvice(run bool, reason string) string {
 	return fmt.Sprintf(" Wait for the lock to be released (%s), or ask them to unlock it.", wait)
 }
 
-// plan settles a dry run.
+// plan sets the outcome of a dry run.
 func (x *execution) plan() error {
 	if x.workspace != nil && x.workspace.Locked && x.LockTimeout == 0 && !x.lockedByUs() && !x.lockedByOurRun() {
 		return &stop{code: CodeLocked, message: fmt.Sprintf("The workspace is locked by %s.%s", x.workspace.Holder, x.unlockAdvice(x.workspace.Holder.Kind == "run", x.workspace.Holder.Reason))}
@@ -332,9 +331,8 @@ func (x *execution) plan() error {
 	return nil
 }
 
-// lookAgain is step 4: read under the lock what the workspace holds now. If it
-// changed so that the relation is another, stop; nothing is overwritten that was
-// not seen.
+// lookAgain is step 4: read the workspace's state again under the lock. If the relation has
+// changed, it stops the move, so that nothing unseen is overwritten.
 func (x *execution) lookAgain(ctx context.Context) error {
 	now := x.writer.Seen()
 	if err := x.sameName(now); err != nil {
@@ -365,14 +363,14 @@ func (x *execution) lookAgain(ctx context.Context) error {
 	case x.verdict.Relation.writes():
 		return nil
 	case before != x.verdict.Relation || seen == nil || held.snapshot.MD5 != seen.snapshot.MD5 || held.serial() != seen.serial():
-		// Permission to replace was given for what was seen, not for this.
+		// The permission to replace was for the state seen before, not for this one.
 		return x.refuse(ctx)
 	}
 	return nil
 }
 
-// unchanged says whether the lock's answer proves that the workspace still holds
-// what it held when the relation was decided.
+// unchanged reports whether the response to the lock request proves that the workspace still
+// holds the state that the relation was decided for.
 func (x *execution) unchanged(now *backend.Standing) bool {
 	if now == nil || !now.Current.Known {
 		return false

@@ -16,10 +16,9 @@ import (
 	"tfhaul/statefile"
 )
 
-// VerifyDeep is Verify that, where the workspace holds the very bytes, also compares what the
-// server reads out of them: the resources of the state version's JSON with the
-// snapshot's. Where the server offers no JSON, the result says so and is that of
-// Verify. Other than everything else here it holds what it downloads in memory.
+// VerifyDeep is like Verify. If the states are identical, it also compares the resources and
+// outputs in the server's JSON of the state version with those of the source. If the server
+// has no JSON, it adds a note. Unlike everything else here, it holds the download in memory.
 func (e *Engine) VerifyDeep(ctx context.Context, m Move) Result {
 	return e.verify(ctx, m, func(x *execution, ctx context.Context) error {
 		if err := x.check(ctx); err != nil {
@@ -29,11 +28,10 @@ func (e *Engine) VerifyDeep(ctx context.Context, m Move) Result {
 	})
 }
 
-// compareResources compares the resources of the state version's JSON with those of
-// the snapshot.
+// compareResources compares the resources in the server's JSON with those of the source.
 func (x *execution) compareResources(ctx context.Context) error {
 	version := x.held.version
-	theirs, err := backend.Retry(ctx, x.Target.Down, func() (*contents, error) { return x.serversContents(ctx, version) })
+	theirs, err := backend.Retry(ctx, x.Target.Down, func() (*contents, error) { return x.serverContents(ctx, version) })
 	if err != nil {
 		return err
 	}
@@ -41,34 +39,34 @@ func (x *execution) compareResources(ctx context.Context) error {
 		x.note("The server has no JSON for this state version, so only the bytes were compared. It produces JSON only for states that its own runs write.")
 		return nil
 	}
-	ours, err := x.snapshotsContents(ctx)
+	ours, err := x.sourceContents(ctx)
 	if err != nil {
 		return err
 	}
 	if differences := ours.differences(theirs); len(differences) > 0 {
 		return &stop{code: CodeResourcesDiffer, message: fmt.Sprintf("The workspace holds the identical state, but the server's JSON of it differs: %s. "+
-			"Compare %s with the source. Its JSON may have been uploaded separately.", someOf(differences), version.ID)}
+			"Compare %s with the source. Its JSON may have been uploaded separately.", firstFew(differences), version.ID)}
 	}
 	x.note("The server's JSON lists the same %d resources and %d outputs.", len(ours.resources), len(ours.outputs))
 	return nil
 }
 
-// someOf names a few of many.
-func someOf(texts []string) string {
-	const most = 5
-	if len(texts) <= most {
+// firstFew joins the first few texts.
+func firstFew(texts []string) string {
+	const shown = 5
+	if len(texts) <= shown {
 		return strings.Join(texts, "; ")
 	}
-	return fmt.Sprintf("%s; and %d more", strings.Join(texts[:most], "; "), len(texts)-most)
+	return fmt.Sprintf("%s; and %d more", strings.Join(texts[:shown], "; "), len(texts)-shown)
 }
 
-// contents are what a state holds, without any value.
+// contents lists the resources and outputs of a state, without values.
 type contents struct {
-	resources map[string]objects // by address, without the keys of instances
+	resources map[string]objects // by address without instance keys
 	outputs   map[string]bool    // whether each is sensitive
 }
 
-// objects counts a resource's objects.
+// objects counts the objects of a resource.
 type objects struct{ current, deposed, tainted int }
 
 func (o objects) String() string {
@@ -102,7 +100,7 @@ func (c *contents) add(module, mode, kind, name string, o objects) {
 	c.resources[address] = sum
 }
 
-// differences tells what differs, in sentences' parts.
+// differences describes each difference in a clause.
 func (c *contents) differences(server *contents) []string {
 	var all []string
 	for _, address := range slices.Sorted(maps.Keys(union(c.resources, server.resources))) {
@@ -131,8 +129,8 @@ func union[V any](a, b map[string]V) map[string]V {
 	return all
 }
 
-// snapshotsContents reads the snapshot again, for its resources.
-func (x *execution) snapshotsContents(ctx context.Context) (*contents, error) {
+// sourceContents reads the source again, for its resources and outputs.
+func (x *execution) sourceContents(ctx context.Context) (*contents, error) {
 	body, err := x.payload.open(ctx)
 	var changed *backend.ChangedError
 	switch {
@@ -168,9 +166,9 @@ func (x *execution) snapshotsContents(ctx context.Context) (*contents, error) {
 	return c, nil
 }
 
-// serversContents downloads the JSON of a state version and reads it; nil where the
-// server offers none.
-func (x *execution) serversContents(ctx context.Context, version *backend.Version) (*contents, error) {
+// serverContents downloads and reads the JSON of a state version. It returns nil if the server
+// has none.
+func (x *execution) serverContents(ctx context.Context, version *backend.Version) (*contents, error) {
 	decoder, ok := x.Target.(backend.Decoder)
 	if !ok {
 		return nil, nil
@@ -188,7 +186,7 @@ func (x *execution) serversContents(ctx context.Context, version *backend.Versio
 	}
 	var state tfjson.State
 	if err := state.UnmarshalJSON(text); err != nil {
-		// Its errors may quote what they could not read.
+		// The error may quote state content.
 		return nil, &stop{code: CodeUnproven, message: fmt.Sprintf("The workspace holds the identical state, but the server's JSON of %s is not in Terraform's format, so the resources could not be compared.", version.ID)}
 	}
 	c := newContents()
@@ -202,7 +200,7 @@ func (x *execution) serversContents(ctx context.Context, version *backend.Versio
 	return c, nil
 }
 
-// addModule counts the resources of a module and of those in it.
+// addModule counts the resources of a module and its children.
 func (c *contents) addModule(m *tfjson.StateModule) {
 	if m == nil {
 		return

@@ -1,9 +1,8 @@
-// Package migrate moves snapshots into workspaces: it decides how a snapshot
-// stands to what a workspace holds, carries a move out step by step under the
-// workspace's lock, proves that the bytes arrived, and records what it did in a
-// journal. It knows nothing of flags, terminals or exit codes. Snapshots come from
-// package source, are understood by statefile, and go to target; what is to be
-// said of a move is its Result.
+// Package migrate moves states into workspaces. It compares a state with the workspace's,
+// moves it step by step under the workspace's lock, verifies that the bytes arrived, and
+// records what it did in a journal. It knows nothing about flags, terminals or exit codes.
+// Sources and targets are interfaces of package backend; package statefile reads states. The
+// outcome of a move is a Result.
 package migrate
 
 import (
@@ -26,129 +25,128 @@ type Engine struct {
 	Haul string
 	// Journal records the haul; nil for none.
 	Journal *Journal
-	// Observe, if not nil, is told of every event as it happens, by many
-	// goroutines at once.
+	// Observe, if not nil, is called for every event as it happens, concurrently.
 	Observe func(Event)
-	// Past is what the journal says of earlier runs of the haul; nil for nothing.
+	// Past is what the journal recorded of earlier runs of the haul; nil for none.
 	Past *Ledger
 	// Options apply to every move.
 	Options
-	// Clock tells how old what was seen of a lock is; nil means this machine's.
+	// Clock measures how old the last news about a lock is; nil means the system clock.
 	Clock lockwait.Clock
 
-	// park spends a pause of waiting for a lock; nil: just sleep. See Haul.
+	// park spends a pause while waiting for a lock; nil means to sleep. See Haul.
 	park func(ctx context.Context, sleep func(context.Context) error) error
-	// claims are the workspaces of the run's other moves; nil for none. See Haul.Run.
+	// claims records the workspaces of the run's other moves; nil for none. See Haul.Run.
 	claims *claims
-	// unfit is why no move can succeed with the target's credentials; nil where they can.
-	unfit *stop
+	// noAccess is why no move can succeed with the target's credentials; nil if they can.
+	noAccess *stop
 }
 
-// Options say how moves are carried out.
+// Options control how moves run.
 type Options struct {
-	// DryRun decides and writes nothing.
+	// DryRun decides what to do and writes nothing.
 	DryRun bool
-	// Settings apply to the moves that have none of their own.
+	// Settings apply to moves without their own.
 	Settings
-	// OnFailure says what becomes of the lock when what the workspace holds is
-	// unproven; "" means KeepLock.
+	// OnFailure decides what happens to the lock if the workspace's state could not be
+	// verified; "" means KeepLock.
 	OnFailure LockPolicy
-	// Upload says how states are sent; "" means UploadAuto.
+	// Upload is how states are sent; "" means UploadAuto.
 	Upload UploadMode
-	// BackupDir is where what is replaced is kept; "" means DefaultBackupDir.
+	// BackupDir is where replaced states are saved; "" means DefaultBackupDir.
 	BackupDir string
 }
 
-// FromState stands for the version that wrote the state, in CreateOptions.
+// FromState, in CreateOptions, means the Terraform version that wrote the state.
 const FromState = "from-state"
 
-// DefaultBackupDir is where backups go when nothing else is said.
+// DefaultBackupDir is the default directory for backups.
 const DefaultBackupDir = "tfhaul-backup"
 
-// A LockPolicy says what becomes of a lock when what the workspace holds is unproven.
+// A LockPolicy decides what happens to the lock if the workspace's state could not be verified.
 type LockPolicy string
 
-// The policies. Keeping the lock is Terraform's own: nobody should build on a
-// state that may be half there.
+// The policies. Terraform also keeps the lock: nobody should build on a state that may be
+// incomplete.
 const (
 	KeepLock  LockPolicy = "keep"
 	ClearLock LockPolicy = "unlock"
 )
 
-// An UploadMode says how a state is sent.
+// An UploadMode is how a state is sent.
 type UploadMode string
 
 // The modes.
 const (
-	UploadAuto   UploadMode = "auto"   // by size, and by what the server knows
+	UploadAuto   UploadMode = "auto"   // depends on the size and the server
 	UploadInline UploadMode = "inline" // in the POST, in base64
 	UploadSigned UploadMode = "signed" // to the signed upload URL
 )
 
-// A Move is one snapshot and the workspace it is to go into.
+// A Move is a state and the workspace to move it to.
 type Move struct {
-	// Object is where the snapshot is.
+	// Object is the source.
 	Object backend.State
-	// Workspace is the name of the target's state.
+	// Workspace is the name of the target workspace.
 	Workspace string
-	// Naming is the text that the workspace's name was made from by more than joining
-	// names, "" for nothing to tell (see pairing.Naming); of an Unnamed move it is why
+	// Naming is the text that the workspace's name was derived from, if that took more than
+	// joining names; otherwise "" (see pairing.Naming). For an Unnamed move it explains why
 	// there is no name.
 	Naming string
-	// Unnamed moves have no workspace's name, and are refused.
+	// Unnamed moves have no workspace name and are refused.
 	Unnamed bool
-	// Replace allows replacing whatever the workspace holds, after a backup.
+	// Replace allows replacing any state in the workspace, after a backup.
 	Replace bool
-	// Bump allows raising the snapshot's serial where only that is too low.
+	// Bump allows raising the state's serial if only the serial is too low.
 	Bump bool
-	// Listed says that the organization's workspaces have just been listed. See Known.
+	// Listed reports that the organization's workspaces have just been listed. See Known.
 	Listed bool
-	// confirm says that the listing lacks the workspace, and that it is asked for.
+	// confirm means to look up a workspace that the listing lacks.
 	confirm bool
 	// Allow are the codes that do not stop the move: see Allowable.
 	Allow []Code
-	// PermittedFor is the workspace's name as Replace, Bump and Allow were given for it;
-	// "" means Workspace. They hold only if the server has this very name.
+	// PermittedFor is the workspace name that Replace, Bump and Allow were given for; ""
+	// means Workspace. They apply only if the server has exactly this name.
 	PermittedFor string
 	// Run is the run to associate the state version with; "" for none.
 	Run string
-	// Own are the move's own settings, from a manifest; nil for the engine's.
+	// Own holds the move's own settings, from a manifest; nil means the engine's.
 	Own *Settings
-	// Expect, if not nil, is what the snapshot was when the move was planned; it
-	// is refused when it is another now.
+	// Expect, if not nil, describes the state when the move was planned. The move is refused
+	// if the state has changed since.
 	Expect *Expectation
-	// Known is what the listing said of the workspace: nil that it is not there. It
-	// saves asking; under the lock it is checked.
+	// Known is the workspace in the listing; nil if it was missing. It saves a request, and is
+	// checked under the lock.
 	Known *backend.Standing
 
-	seen *seen // what a plan has read already
-	// nameNote says what became of the name that the move was given.
+	seen *seen // what a plan has already read
+	// nameNote explains why the move does not use the name that it was given.
 	nameNote string
 }
 
-// An Expectation is what a snapshot was when its move was planned.
+// An Expectation describes a state when its move was planned.
 type Expectation struct {
 	Serial int64
 	MD5    string
 }
 
-// seen is what a plan has read for a move, so that it need not be read again.
+// seen holds what a plan has read for a move, so that the move need not read it again.
 type seen struct {
 	read      reading
 	workspace *backend.Standing
 	held      *holding
 }
 
-// Move carries out one move and reports how it ended. When ctx ends before the
-// workspace is locked, the move is given up; after that it is finished, which takes at
-// most a few minutes, and no wait in it more than 30 seconds.
+// Move carries out one move and returns its result. If ctx ends before the workspace is
+// locked, the move stops. After that it is finished, which takes a few minutes at most, with
+// no single wait longer than 30 seconds.
 func (e *Engine) Move(ctx context.Context, m Move) Result {
 	x := e.execution(m)
 	x.move(ctx, true)
 	return x.result
 }
 
-// move is Move; last says that nothing of its haul comes after it.
+// move is Move; last reports that it is the last step of its haul.
 func (x *execution) move(ctx context.Context, last bool) {
 	start := time.Now()
 	ctx, meter := backend.WithMeter(ctx)
@@ -156,14 +154,14 @@ func (x *execution) move(ctx context.Context, last bool) {
 	x.conclude(ctx, err)
 	x.freeLeftLock(ctx)
 	if x.noteLostLock(); last {
-		x.lookOnceMore(ctx)
+		x.checkLostRequest(ctx)
 	}
 	x.result.APICalls = meter.Calls()
 	x.result.Seconds = time.Since(start).Seconds()
 	x.recordOutcome()
 }
 
-// execution prepares the carrying out of one move.
+// execution prepares one move.
 func (e *Engine) execution(m Move) *execution {
 	if m.Own != nil {
 		own := *e
@@ -180,7 +178,7 @@ func (e *Engine) execution(m Move) *execution {
 	return x
 }
 
-// An execution is one move being carried out.
+// An execution is a move in progress.
 type execution struct {
 	*Engine
 	Move
@@ -193,22 +191,22 @@ type execution struct {
 	payload   payload // what will be sent
 	writer    backend.Writer
 	lease     *lockwait.Lease
-	lookedAt  lockwait.Instant // when the workspace was asked for; zero when that was long ago
-	notedHYOK bool             // that the workspace uses HYOK was noted
+	lookedAt  lockwait.Instant // when the workspace was read; zero if that was long ago
+	notedHYOK bool             // the note on HYOK was added
 	attempts  int              // to send the state
-	lost      error            // why the reply to the last attempt was lost
-	resent    bool             // the state was sent again after a lost reply, so that it may be stored twice
-	late      bool             // what was sent may have taken effect after the lock was last seen as ours
+	lost      error            // why the response to the last attempt was lost
+	resent    bool             // the state was sent again after a lost response, so it may be stored twice
+	maybeLate bool             // the upload may have taken effect after the lock was last known to be ours
 	sent      *backend.Version // step 5
-	current   bool             // verify found what was sent to be the current state version
-	underRun  bool             // the lock is that of the run whose token we have
-	inherited bool             // the lock is one that an earlier run of the haul has left
-	comparing bool             // nothing is moved: see Verify
-	finishing bool             // an interrupt does not end the move any more
-	released  bool             // the lock was released, as far as the target says
+	current   bool             // verify found that the sent state version is current
+	underRun  bool             // the lock belongs to the run whose token tfhaul uses
+	inherited bool             // the lock was left by an earlier run of the haul
+	comparing bool             // nothing is moved; see Verify
+	finishing bool             // an interrupt no longer stops the move
+	released  bool             // the lock was released, as far as the target reports
 }
 
-// conclude turns the end of the steps into the result's outcome, code and message.
+// conclude sets the result's outcome, code and message from the error of the steps.
 func (x *execution) conclude(ctx context.Context, err error) {
 	switch {
 	case err == nil && x.hasOutcome():
@@ -234,8 +232,8 @@ func (x *execution) note(format string, args ...any) {
 	x.result.Notes = append(x.result.Notes, fmt.Sprintf(format, args...))
 }
 
-// announce writes an event to the journal before the step that it announces, and
-// tells the observer.
+// announce writes an event to the journal before the step that it describes, and passes it to
+// the observer.
 func (x *execution) announce(e Event) error {
 	e.Time = time.Now().UTC()
 	e.Haul, e.Source, e.Target = x.Haul, x.result.Source, x.result.Target
@@ -251,8 +249,8 @@ func (x *execution) announce(e Event) error {
 	return nil
 }
 
-// record writes an event to the journal after the step that it records. What was
-// done is not undone when that fails: the result says so.
+// record writes an event to the journal after the step that it describes. If that fails, the
+// step is not undone, and the result has a note.
 func (x *execution) record(e Event) {
 	if err := x.announce(e); err != nil {
 		x.note("%v", err)

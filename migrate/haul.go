@@ -48,9 +48,9 @@ func (e *endedError) Error() string {
 	return "not attempted: the haul ended early because " + e.why
 }
 
-// mostSilent is how many moves in a row may fail because the server is out of
+// maxConsecutiveFailures is how many moves in a row may fail because the server is out of
 // reach or out of order before the haul ends: the others would fail as slowly.
-const mostSilent = 20
+const maxConsecutiveFailures = 20
 
 // Run carries out the moves that a plan has found possible, and returns the
 // results of all, in the plan's order. It uses the plan up: of what was read for a
@@ -76,7 +76,7 @@ func (h *Haul) Run(ctx context.Context, plan *Plan) ([]Result, error) {
 			r.skip(i, p, why)
 			continue
 		}
-		if why := r.gone(p); why != nil {
+		if why := r.sourceDown(p); why != nil {
 			r.slots.Release(1)
 			r.skip(i, p, why)
 			continue
@@ -88,7 +88,7 @@ func (h *Haul) Run(ctx context.Context, plan *Plan) ([]Result, error) {
 		})
 	}
 	r.running.Wait()
-	r.lookOnceMore(ctx)
+	r.checkLostRequest(ctx)
 	results := plan.Results()
 	var causes *multierror.Error
 	for _, cause := range Causes(results) {
@@ -144,7 +144,7 @@ type haulRun struct {
 	lost   map[int]*execution // moves that left a lock request without a reply
 }
 
-// remember returns a function that keeps a move for lookOnceMore.
+// remember returns a function that keeps a move for checkLostRequest.
 func (r *haulRun) remember(i int) func(*execution) {
 	return func(x *execution) {
 		r.mu.Lock()
@@ -156,13 +156,13 @@ func (r *haulRun) remember(i int) func(*execution) {
 	}
 }
 
-// lookOnceMore looks at the end of the haul at every workspace where a lock request
+// checkLostRequest looks at the end of the haul at every workspace where a lock request
 // was lost, and records what became of it.
-func (r *haulRun) lookOnceMore(ctx context.Context) {
+func (r *haulRun) checkLostRequest(ctx context.Context) {
 	for i, x := range r.lost {
 		x.park = nil
 		metered, meter := backend.WithMeter(ctx)
-		x.lookOnceMore(metered)
+		x.checkLostRequest(metered)
 		x.result.APICalls += meter.Calls()
 		x.recordOutcome()
 		r.plan.Moves[i].end(x.result)
@@ -180,14 +180,14 @@ func (r *haulRun) park(ctx context.Context, sleep func(context.Context) error) e
 	return slept
 }
 
-// gone returns why a move is not attempted because its source does not respond, or nil.
-func (r *haulRun) gone(p Planned) error {
+// sourceDown returns why a move is not attempted because its source does not respond, or nil.
+func (r *haulRun) sourceDown(p Planned) error {
 	if p.Result.Outcome != WouldMove {
 		return nil
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.outage.gone(p.Object)
+	return r.outage.sourceDown(p.Object)
 }
 
 // skip gives a move its result that did not have its turn.

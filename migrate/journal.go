@@ -198,11 +198,11 @@ func readPast(file *os.File) (*Ledger, int64, error) {
 	return past, end, dropCutLine(file, end, past.Events() == 0)
 }
 
-// lineStart is how every line of a journal begins, and mostFirstLine is longer, in
+// lineStart is how every line of a journal begins, and maxFirstLine is longer, in
 // bytes, than the first one ever is.
 const (
-	lineStart     = `{"time":"`
-	mostFirstLine = 512
+	lineStart    = `{"time":"`
+	maxFirstLine = 512
 )
 
 // dropCutLine removes what follows the complete lines, if that is an event of ours
@@ -210,7 +210,7 @@ const (
 // stays as it is. Where not even the first line is complete, only the name of the
 // format in it shows that the file is ours.
 func dropCutLine(file *os.File, whole int64, first bool) error {
-	tail, err := io.ReadAll(io.NewSectionReader(file, whole, mostLine))
+	tail, err := io.ReadAll(io.NewSectionReader(file, whole, maxLine))
 	if err != nil {
 		return err
 	}
@@ -220,7 +220,7 @@ func dropCutLine(file *os.File, whole int64, first bool) error {
 	blank := len(bytes.Trim(tail, "\x00")) == 0
 	if first {
 		blank = len(tail) == 0
-		ours = ours && len(tail) <= mostFirstLine && bytes.Contains(tail, []byte(`"event":"haul","format":"`+JournalFormat+`"`))
+		ours = ours && len(tail) <= maxFirstLine && bytes.Contains(tail, []byte(`"event":"haul","format":"`+JournalFormat+`"`))
 	}
 	if !ours && !blank {
 		return errors.New("its last line is not a journal event; check that this is a tfhaul journal")
@@ -238,14 +238,14 @@ func ReadJournal(r io.Reader) ([]Event, error) {
 	return events, nil
 }
 
-// mostLine bounds a line of a journal; ours are a few KB.
-const mostLine = 1 << 20
+// maxLine bounds a line of a journal; ours are a few KB.
+const maxLine = 1 << 20
 
 // readEvents reads events up to the first line that is not complete, gives each to
 // take, and tells how many bytes the complete ones take.
 func readEvents(r io.Reader, take func(Event)) (whole int64, err error) {
 	lines := bufio.NewScanner(r)
-	lines.Buffer(nil, mostLine)
+	lines.Buffer(nil, maxLine)
 	lines.Split(completeLines)
 	haul, n := "", 1
 	for ; lines.Scan(); n++ {

@@ -27,7 +27,7 @@ type lineWriter struct {
 	lines  chan pendingLine
 }
 
-// maxPending is how many lines can wait for the disk before hand blocks. One move has at
+// maxPending is how many lines can wait for the disk before enqueue blocks. One move has at
 // most one.
 const maxPending = 64
 
@@ -49,14 +49,14 @@ func startWriter(ctx context.Context, d disk, end int64) *lineWriter {
 // append returns when the line is on the disk, or cannot be written.
 func (w *lineWriter) append(text []byte) error {
 	line := pendingLine{text, make(chan error, 1)}
-	if err := w.hand(line); err != nil {
+	if err := w.enqueue(line); err != nil {
 		return err
 	}
 	return <-line.written
 }
 
-// hand gives a line to the goroutine.
-func (w *lineWriter) hand(line pendingLine) error {
+// enqueue gives a line to the goroutine.
+func (w *lineWriter) enqueue(line pendingLine) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.closed {
@@ -82,7 +82,7 @@ func (w *lineWriter) close() {
 func (w *lineWriter) run() {
 	var failed error
 	for first := range w.lines {
-		lines := w.gathered(first)
+		lines := w.batch(first)
 		if failed == nil {
 			failed = w.write(lines)
 		}
@@ -92,8 +92,8 @@ func (w *lineWriter) run() {
 	}
 }
 
-// gathered returns the line and those that wait already.
-func (w *lineWriter) gathered(first pendingLine) []pendingLine {
+// batch returns the line and those that wait already.
+func (w *lineWriter) batch(first pendingLine) []pendingLine {
 	lines := []pendingLine{first}
 	for range len(w.lines) {
 		lines = append(lines, <-w.lines)

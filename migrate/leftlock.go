@@ -45,7 +45,7 @@ func (x *execution) freeLeft(ctx context.Context, lock HeldLock) {
 	}
 	left := "An earlier run of this haul was interrupted while it held the lock on " + name
 	if x.past().sending && (elsewhere || x.result.Relation == "") && x.OnFailure != ClearLock {
-		x.stays(lock, left+", and may have sent the state. The workspace may still be locked, and its state was not checked. See tfhaul history, then unlock it: "+lock.UnlockCommand())
+		x.staysLocked(lock, left+", and may have sent the state. The workspace may still be locked, and its state was not checked. See tfhaul history, then unlock it: "+lock.UnlockCommand())
 		return
 	}
 	freed, err := x.unlockLeft(ctx, x.Move.Workspace, lock.WorkspaceID, func(id string) bool {
@@ -57,7 +57,7 @@ func (x *execution) freeLeft(ctx context.Context, lock HeldLock) {
 		// It was given back, or taken from us, and another user's is left alone. So is
 		// that of another move of this run.
 	case err != nil:
-		x.stays(lock, fmt.Sprintf("%s, and unlocking it failed: %v. To unlock it: %s", left, err, lock.UnlockCommand()))
+		x.staysLocked(lock, fmt.Sprintf("%s, and unlocking it failed: %v. To unlock it: %s", left, err, lock.UnlockCommand()))
 	default:
 		x.record(Event{Event: EventUnlocked, WorkspaceID: lock.WorkspaceID})
 		if freed.Freed {
@@ -66,8 +66,8 @@ func (x *execution) freeLeft(ctx context.Context, lock HeldLock) {
 	}
 }
 
-// stays reports a lock that stays after the move's own steps have ended.
-func (x *execution) stays(lock HeldLock, message string) {
+// staysLocked reports a lock that stays after the move's own steps have ended.
+func (x *execution) staysLocked(lock HeldLock, message string) {
 	x.result.Locked, x.result.UnlockCommand = true, lock.UnlockCommand()
 	x.failLater(CodeLockLeft, message)
 }

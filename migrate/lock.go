@@ -105,8 +105,8 @@ func (x *execution) unlock(ctx context.Context, work error) error {
 	switch {
 	case errors.Is(released, lockwait.ErrNotHeld):
 		x.record(x.lockEvent(EventUnlocked))
-		if work == nil && x.late {
-			return x.tookEffectLate(released)
+		if work == nil && x.maybeLate {
+			return x.maybeOverwritten(released)
 		}
 		if x.inherited && work == nil && x.hasOutcome() {
 			return &stop{code: CodeUnproven, message: fmt.Sprintf(
@@ -161,7 +161,7 @@ func (x *execution) unlockedLate(other error) error {
 		x.result.answered = true
 		x.result.cause = fmt.Sprintf("the state arrived, but the unlock took more than %s and may have released another process's lock", lockwait.MaxAge)
 		return &stop{code: CodeUnproven, message: x.arrivedMessage() + " " + lateUnlock(ending)}
-	case x.late && x.lease.Unsure():
+	case x.maybeLate && x.lease.Unsure():
 		return &stop{code: CodeUnproven, message: x.arrivedMessage() +
 			" But the response to the upload was late or lost, and the server does not report who holds the lock. Another process with the same account may have taken the lock, and its state may have been overwritten. Check the workspace's history: tfhaul history " + x.result.Target}
 	}
@@ -192,9 +192,9 @@ func (x *execution) useRunsLock() error {
 // checkRunsLock reports whether the run still has its lock, where what was sent may have
 // taken effect late.
 func (x *execution) checkRunsLock(ctx context.Context, work error) error {
-	if work == nil && x.late {
+	if work == nil && x.maybeLate {
 		if err := x.lease.Ensure(ctx, lockwait.MaxAge); errors.Is(err, lockwait.ErrNotHeld) {
-			return x.tookEffectLate(err)
+			return x.maybeOverwritten(err)
 		}
 	}
 	return work
@@ -210,9 +210,9 @@ func (x *execution) checkLease(ctx context.Context) error {
 			"The server does not report who holds the lock, and this haul was last known to hold it more than %s ago. The state was not sent, because another process with the same account may hold the lock now.", lockwait.MaxUnsureAge)}
 	case err == nil:
 		return nil
-	case errors.Is(err, lockwait.ErrNotHeld) && x.late:
+	case errors.Is(err, lockwait.ErrNotHeld) && x.maybeLate:
 		// What was sent before, and not answered, may still take effect.
-		return x.tookEffectLate(err)
+		return x.maybeOverwritten(err)
 	case errors.Is(err, lockwait.ErrNotHeld):
 		return &stop{code: CodeLockLost, message: fmt.Sprintf(
 			"tfhaul lost the workspace's lock before sending the state (%v). Nothing was sent. Find out who released the lock, then run the move again.", err)}
@@ -222,9 +222,9 @@ func (x *execution) checkLease(ctx context.Context) error {
 	return err
 }
 
-// tookEffectLate is the end of a move whose state may have been stored after the lock
+// maybeOverwritten is the end of a move whose state may have been stored after the lock
 // was lost: then another user's work may have been overwritten.
-func (x *execution) tookEffectLate(lost error) error {
+func (x *execution) maybeOverwritten(lost error) error {
 	what := "The state was sent while tfhaul held the lock, but the response was late or lost"
 	if x.sent != nil {
 		what = fmt.Sprintf("The workspace stored the state as %s, but the response was late or lost", x.sent.ID)

@@ -31,9 +31,9 @@ func (x *execution) lockOutstanding() bool {
 	return lost > 0
 }
 
-// lookOnceMore looks, when all else is done, whether a lock request whose reply was
+// checkLostRequest looks, when all else is done, whether a lock request whose reply was
 // lost has taken effect after all, and releases that lock.
-func (x *execution) lookOnceMore(ctx context.Context) {
+func (x *execution) checkLostRequest(ctx context.Context) {
 	if !x.result.LockRequestLost || x.result.Locked || x.workspace == nil || x.DryRun {
 		return
 	}
@@ -49,7 +49,7 @@ func (x *execution) lookOnceMore(ctx context.Context) {
 		x.result.LockRequestLost = x.writer.LostRequests() > 1
 		x.note("A lock request whose response was lost took effect late. The workspace is unlocked again.")
 	case err != nil:
-		x.stays(lock, fmt.Sprintf("A lock request whose response was lost may have locked the workspace, and unlocking it failed: %v. To unlock it: %s", err, lock.UnlockCommand()))
+		x.staysLocked(lock, fmt.Sprintf("A lock request whose response was lost may have locked the workspace, and unlocking it failed: %v. To unlock it: %s", err, lock.UnlockCommand()))
 	default:
 		x.note("The response to a lock request was lost. If the request takes effect later, the workspace stays locked by this haul. To check, and unlock it: %s", lock.UnlockCommand())
 	}

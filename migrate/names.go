@@ -35,10 +35,10 @@ func (x *execution) noteName() {
 // in case are one workspace.
 func foldName(name string) string { return strings.ToLower(name) }
 
-// called gives the move the workspace's name as the server has it. What was permitted
+// useServerName gives the move the workspace's name as the server has it. What was permitted
 // for another spelling is withdrawn: a permission is for the workspace that the user
 // named, and only the server's name shows that it is this one.
-func (m *Move) called(name string) {
+func (m *Move) useServerName(name string) {
 	if name == "" {
 		return
 	}
@@ -79,7 +79,7 @@ func (x *execution) useName(name string) error {
 		return nil
 	}
 	before := x.nameNote
-	x.Move.called(name)
+	x.Move.useServerName(name)
 	if x.nameNote != before {
 		x.note("%s", x.nameNote)
 	}

@@ -10,21 +10,21 @@ import (
 // each host of sources by itself, so that one that answers does not hide another that does not.
 // Its user guards it.
 type outage struct {
-	target func() bool    // reports whether the target is down
-	silent int            // failures in a row of the target
-	down   map[string]int // failures in a row by host of sources
+	target   func() bool    // reports whether the target is down
+	failures int            // failures in a row of the target
+	down     map[string]int // failures in a row by host of sources
 }
 
 // observe takes the result of a move that was attempted. It returns why everything ends, or nil.
 func (o *outage) observe(r Result) *endedError {
 	switch r.Code {
 	case CodeUnreachable, CodeServerRefused, CodeLockLeft, CodeUnproven:
-		if o.silent++; r.answered {
-			o.silent = 0
+		if o.failures++; r.answered {
+			o.failures = 0
 		}
 	case CodeNotAttempted, CodeUnreadable:
 	default:
-		o.silent = 0
+		o.failures = 0
 	}
 	switch host := r.server; {
 	case r.sourceDown:
@@ -36,17 +36,17 @@ func (o *outage) observe(r Result) *endedError {
 		delete(o.down, host)
 	}
 	switch {
-	case o.silent > 0 && o.target():
+	case o.failures > 0 && o.target():
 		return &endedError{why: "the server did not respond to any request for " + backend.DownAfter.String()}
-	case o.silent >= mostSilent:
-		return &endedError{why: fmt.Sprintf("%d consecutive moves failed because the server did not respond", o.silent)}
+	case o.failures >= maxConsecutiveFailures:
+		return &endedError{why: fmt.Sprintf("%d consecutive moves failed because the server did not respond", o.failures)}
 	}
 	return nil
 }
 
-// gone returns why a move from this source is not attempted, or nil.
-func (o *outage) gone(source backend.State) error {
-	if n := o.down[serverOf(source)]; n >= mostSilent {
+// sourceDown returns why a move from this source is not attempted, or nil.
+func (o *outage) sourceDown(source backend.State) error {
+	if n := o.down[serverOf(source)]; n >= maxConsecutiveFailures {
 		return fmt.Errorf("not attempted: %d consecutive moves failed because their source did not respond", n)
 	}
 	return nil

@@ -100,7 +100,7 @@ const (
 // token that is not accepted.
 func (h *Haul) Plan(ctx context.Context, moves []Move) (*Plan, error) {
 	listing, meter := backend.WithMeter(ctx)
-	h.unfit = nil
+	h.noAccess = nil
 	workspaces, all, err := h.list(listing, moves)
 	if err != nil {
 		return nil, err
@@ -114,8 +114,8 @@ func (h *Haul) Plan(ctx context.Context, moves []Move) (*Plan, error) {
 	reader := *h.Engine
 	reader.DryRun = true
 	var (
-		group   errgroup.Group
-		telling sync.Mutex
+		group errgroup.Group
+		mu    sync.Mutex
 	)
 	planning, end := context.WithCancelCause(ctx)
 	defer end(nil)
@@ -126,23 +126,23 @@ func (h *Haul) Plan(ctx context.Context, moves []Move) (*Plan, error) {
 		m.Listed, m.Known, m.seen = true, workspaces.of(m.Workspace), nil
 		m.confirm = m.Known == nil && !h.TrustListing
 		if m.Known != nil {
-			m.called(m.Known.Name)
+			m.useServerName(m.Known.Name)
 		}
 		group.Go(func() error {
 			defer crash.Catch(ctx)
-			telling.Lock()
-			gone := outage.gone(m.Object)
-			telling.Unlock()
-			if gone == nil && planning.Err() != nil && ctx.Err() == nil {
-				gone = context.Cause(planning)
+			mu.Lock()
+			skip := outage.sourceDown(m.Object)
+			mu.Unlock()
+			if skip == nil && planning.Err() != nil && ctx.Err() == nil {
+				skip = context.Cause(planning)
 			}
-			if gone != nil {
-				plan.Moves[i] = reader.leaveOut(m, gone)
+			if skip != nil {
+				plan.Moves[i] = reader.skipped(m, skip)
 			} else {
 				plan.Moves[i] = reader.plan(planning, m, colliding[foldName(m.Workspace)])
 			}
-			telling.Lock()
-			defer telling.Unlock()
+			mu.Lock()
+			defer mu.Unlock()
 			if why := outage.observe(plan.Moves[i].Result); why != nil {
 				end(why)
 			}
@@ -166,8 +166,8 @@ func (h *Haul) Plan(ctx context.Context, moves []Move) (*Plan, error) {
 	return plan, nil
 }
 
-// leaveOut plans a move that is not attempted.
-func (e *Engine) leaveOut(m Move, why error) Planned {
+// skipped plans a move that is not attempted.
+func (e *Engine) skipped(m Move, why error) Planned {
 	x := e.execution(m)
 	x.result.Outcome, x.result.Code, x.result.Message = Skipped, CodeNotAttempted, plainwords.Sentence(why.Error())
 	return Planned{Move: m, Result: x.result}
@@ -178,8 +178,8 @@ func (e *Engine) plan(ctx context.Context, m Move, collision string) Planned {
 	ctx, meter := backend.WithMeter(ctx)
 	x := e.execution(m)
 	var err error
-	if e.unfit != nil {
-		err = e.unfit
+	if e.noAccess != nil {
+		err = e.noAccess
 	} else {
 		err = x.run(ctx)
 	}
@@ -219,7 +219,7 @@ func (h *Haul) checkCredentials(ctx context.Context) ([]Finding, error) {
 	if backend.CodeOf(err) != backend.OrganizationToken {
 		return nil, err
 	}
-	h.unfit = &stop{code: CodeForbiddenOrMissing, message: err.Error()}
+	h.noAccess = &stop{code: CodeForbiddenOrMissing, message: err.Error()}
 	return []Finding{{Code: FindingOrganizationToken, Severity: SeverityError, Message: err.Error()}}, nil
 }
 
@@ -254,11 +254,11 @@ func (p *Plan) collisions(moves []Move) map[string]string {
 
 // several names the first of many in a sentence.
 func several(names []string) string {
-	const told = 5
-	if len(names) <= told+1 {
+	const shown = 5
+	if len(names) <= shown+1 {
 		return strings.Join(names, ", ")
 	}
-	return fmt.Sprintf("%s and %d more", strings.Join(names[:told], ", "), len(names)-told)
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:shown], ", "), len(names)-shown)
 }
 
 // lineages finds copies: snapshots of one lineage on their way to several workspaces.

@@ -80,13 +80,13 @@ func (h *Haul) recordProof(r *Result) {
 
 // The bounds of what a journal's line tells of a plan: a line is of a bounded length.
 const (
-	mostRecorded = 200 // changes
-	mostAddress  = 500 // bytes
+	maxRecordedChanges = 200 // changes
+	maxAddress         = 500 // bytes
 )
 
 // recordable are the first of some changes, with addresses of a sane length.
 func recordable(changes []prove.Change) []prove.Change {
-	kept := slices.Clone(changes[:min(len(changes), mostRecorded)])
+	kept := slices.Clone(changes[:min(len(changes), maxRecordedChanges)])
 	for i := range kept {
 		kept[i].Address, kept[i].PreviousAddress = shortened(kept[i].Address), shortened(kept[i].PreviousAddress)
 	}
@@ -94,8 +94,8 @@ func recordable(changes []prove.Change) []prove.Change {
 }
 
 func shortened(address string) string {
-	if len(address) <= mostAddress {
+	if len(address) <= maxAddress {
 		return address
 	}
-	return strings.ToValidUTF8(address[:mostAddress], "") + "…"
+	return strings.ToValidUTF8(address[:maxAddress], "") + "…"
 }

@@ -98,7 +98,7 @@ func (x *execution) recheck(ctx context.Context, r Recorded) error {
 		x.note("%s", changed.message)
 	}
 	x.stillInHistory(ctx, r.Result.StateVersionID)
-	return x.wentOn(r.Arrived)
+	return x.changedSince(r.Arrived)
 }
 
 // currentOf reads which state version is current in the workspace of a recorded
@@ -179,8 +179,8 @@ func (x *execution) stillInHistory(ctx context.Context, id string) {
 	}
 }
 
-// wentOn says how what the workspace holds stands to what had arrived.
-func (x *execution) wentOn(arrived *Snapshot) error {
+// changedSince says how what the workspace holds stands to what had arrived.
+func (x *execution) changedSince(arrived *Snapshot) error {
 	holds := fmt.Sprintf("(serial %d, %s) than the one that was moved (serial %d)", x.held.snapshot.Serial, x.held.version.ID, arrived.Serial)
 	switch x.verdict.Relation {
 	case Stale:

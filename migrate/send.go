@@ -43,7 +43,7 @@ func (x *execution) sendOnce(ctx context.Context) (err error) {
 			Message: fmt.Sprintf("create a state version in %s/%s: %s", x.Target.Container(), x.workspace.Name, answer)}
 	}
 	lost := backend.CodeOf(err) == backend.Ambiguous
-	x.late = x.late || lost || x.lease.Age() > lockwait.MaxAge
+	x.maybeLate = x.maybeLate || lost || x.lease.Age() > lockwait.MaxAge
 	if lost {
 		x.lost = err
 		return nil
@@ -93,7 +93,7 @@ func (x *execution) write() backend.Write {
 		Lease: x.lease, Sending: x.checkLease,
 		Serial: x.payload.serial, Lineage: x.payload.lineage, MD5: x.payload.md5, Size: x.payload.size, Open: x.payload.open,
 		Force: x.Replace && x.replaces(), Mode: string(x.Upload),
-		Answered: func() { x.late = x.late || x.lease.Age() > lockwait.MaxAge },
+		Answered: func() { x.maybeLate = x.maybeLate || x.lease.Age() > lockwait.MaxAge },
 	}
 }
 

@@ -67,10 +67,10 @@ func (x *execution) freeEarlierLock(ctx context.Context, lockable backend.Lockab
 	return nil
 }
 
-// giveSourceBack ends the hold on the source's lock: it is left there when the
+// releaseSource ends the hold on the source's lock: it is left there when the
 // source is to be frozen and the state has arrived, and released otherwise. It
 // returns how the move ended.
-func (x *execution) giveSourceBack(ctx context.Context, lease backend.Lease, moved error) error {
+func (x *execution) releaseSource(ctx context.Context, lease backend.Lease, moved error) error {
 	if lease == nil {
 		return moved
 	}

@@ -13,7 +13,7 @@ func (x *execution) run(ctx context.Context) error {
 		return err
 	}
 	err = x.steps(ctx)
-	return x.giveSourceBack(ctx, lease, x.unlockedLate(err))
+	return x.releaseSource(ctx, lease, x.unlockedLate(err))
 }
 
 // steps are the nine steps of a move. Each ends the move with an error, or by giving it an

@@ -34,8 +34,8 @@ func (e *Engine) UnlockByID(ctx context.Context, workspace, id string) (Unlockin
 	return e.unlockLeft(ctx, workspace, id, func(string) bool { return true })
 }
 
-// unlockLeft is UnlockByID for a workspace whose id may accepts.
-func (e *Engine) unlockLeft(ctx context.Context, workspace, id string, may func(id string) bool) (u Unlocking, err error) {
+// unlockLeft is UnlockByID for a workspace whose id allowed accepts.
+func (e *Engine) unlockLeft(ctx context.Context, workspace, id string, allowed func(id string) bool) (u Unlocking, err error) {
 	u = Unlocking{Target: fmt.Sprintf("%s/%s/%s", e.Target.Host(), e.Target.Container(), workspace)}
 	read := e.Clock.Now()
 	ws, err := backend.Retry(ctx, e.Target.Down, func() (*backend.Standing, error) {
@@ -60,7 +60,7 @@ func (e *Engine) unlockLeft(ctx context.Context, workspace, id string, may func(
 	case !ws.Locked:
 		u.Message = "The workspace is not locked."
 		return u, nil
-	case !may(ws.ID):
+	case !allowed(ws.ID):
 		return u, fmt.Errorf("%w: another move of the same run uses the workspace", ErrNotOurs)
 	case ws.Holder.ReasonKnown && ws.Holder.Reason != reason:
 		if haul := holdingHaul(ws.Holder.Reason); haul != "" {

@@ -115,14 +115,14 @@ var errNotReady = errors.New("the server is still processing it")
 const (
 	processingTime  = time.Minute
 	firstReadyPause = 250 * time.Millisecond
-	mostReadyPause  = 5 * time.Second
+	maxReadyPause   = 5 * time.Second
 )
 
 // download gives use the bytes of a state version, from the start again when the
 // connection fails on the way. A version that is still being processed is waited for.
 func (x *execution) download(ctx context.Context, version *backend.Version, use func(io.Reader) error) error {
 	start := time.Now()
-	for pause := firstReadyPause; ; pause = min(2*pause, mostReadyPause) {
+	for pause := firstReadyPause; ; pause = min(2*pause, maxReadyPause) {
 		_, err := backend.Retry(ctx, x.Target.Down, func() (struct{}, error) { return struct{}{}, x.downloadOnce(ctx, version, use) })
 		code := backend.CodeOf(err)
 		notYet := code == backend.NoBytesYet || code == backend.ForbiddenOrMissing && version.Pending
