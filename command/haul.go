@@ -249,7 +249,16 @@ func (h *hauling) plan(ctx context.Context, haul *migrate.Haul, paired *pairing.
 	moves := paired.Moves
 	paired.Moves = nil // the plan will have them
 	plan, err := haul.Plan(ctx, moves)
+	if err == nil && !haul.Past.Concerns(plan.Results()) {
+		err = otherJournal(h.journal)
+	}
 	return plan, whatToSay(ctx, err)
+}
+
+// otherJournal refuses to mix two hauls in one journal: unlock, verify and report would take
+// them for one.
+func otherJournal(path string) error {
+	return usagef("the journal %s records another haul, with none of these moves: choose another file with --journal", path)
 }
 
 // view returns a plan or its results in the form that is shown.

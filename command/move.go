@@ -176,8 +176,12 @@ func (m *moveOne) findAndMove(ctx context.Context) (migrate.Result, error) {
 		if err != nil {
 			return migrate.Result{}, err
 		}
-		record.keep()
 		defer record.close()
+		this := []migrate.Result{{Source: m.source, Target: m.address.String()}}
+		if record.past.Runs() > 0 && !record.past.Concerns(this) {
+			return migrate.Result{}, otherJournal(m.journal)
+		}
+		record.keep()
 		record.engage(engine)
 	}
 	return engine.Move(ctx, m.move), nil

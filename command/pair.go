@@ -28,6 +28,9 @@ func (h *hauling) find(ctx context.Context) (*pairing.Pairing, error) {
 		if err != nil {
 			return nil, &usageError{err.Error()}
 		}
+		if source, dir := m.Elsewhere(h.manifest); source != "" {
+			return nil, usagef("the manifest %s names the source %q, which is not in this directory but in %s: run the command there", h.manifest, source, dir)
+		}
 		if h.address, err = h.organizationAddress(m.Target.Hostname + "/" + m.Target.Organization); err != nil {
 			return nil, usagef("%s: %v", h.manifest, err)
 		}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
@@ -93,6 +94,9 @@ func (l *planner) writeManifest(plan *migrate.Plan) (int, error) {
 	n := manifest.Live()
 	if n == 0 {
 		return 0, nil // see tellManifest
+	}
+	if slices.ContainsFunc(manifest.Moves, func(m *pairing.ManifestMove) bool { return pairing.IsRelative(m.Source) }) {
+		manifest.Dir, _ = os.Getwd() // the manifest is usable without it
 	}
 	return n, writeFile(l.out, l.force, func(w io.Writer) error {
 		_, err := manifest.WriteTo(w)

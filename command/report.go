@@ -5,6 +5,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"tfhaul/migrate"
 	"tfhaul/report"
 	"tfhaul/report/page"
 )
@@ -64,11 +65,7 @@ func (t *tellHaul) Run() error {
 	if ledger.Events() == 0 {
 		return usagef("the journal %q is empty: the haul never started", t.journal)
 	}
-	told := report.HaulReport{Journal: t.journal, Haul: ledger.Haul(), Results: ledger.Results(), Unfinished: ledger.CutOff(), NotAttempted: ledger.NotAttempted()}
-	for _, lock := range ledger.HeldLocks() {
-		told.Locked = append(told.Locked, lock.Target)
-	}
-	told.Started, told.Ended = ledger.Times()
+	told := haulReport(t.journal, ledger)
 	if t.html != "" {
 		if err := writeFile(t.html, t.force, func(w io.Writer) error { return page.Haul(w, told) }); err != nil {
 			return err
@@ -81,11 +78,21 @@ func (t *tellHaul) Run() error {
 	}
 	switch {
 	case t.json:
-		return report.MovesJSON(t.stdout, told.Results)
+		return report.HaulReportJSON(t.stdout, told)
 	case t.html == "" && t.junit == "":
 		return t.text(told)
 	}
 	return nil
+}
+
+// haulReport is what a journal records.
+func haulReport(journal string, ledger *migrate.Ledger) report.HaulReport {
+	told := report.HaulReport{Journal: journal, Haul: ledger.Haul(), Results: ledger.Results(), Unfinished: ledger.CutOff(), NotAttempted: ledger.NotAttempted()}
+	for _, lock := range ledger.HeldLocks() {
+		told.Locked = append(told.Locked, lock.Target)
+	}
+	told.Started, told.Ended = ledger.Times()
+	return told
 }
 
 // text tells it here.

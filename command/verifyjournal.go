@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -16,6 +18,7 @@ import (
 	"tfhaul/backend/tfe"
 	"tfhaul/crash"
 	"tfhaul/migrate"
+	"tfhaul/pairing"
 	"tfhaul/plainwords"
 	"tfhaul/report"
 )
@@ -24,6 +27,7 @@ import (
 type verifyJournal struct {
 	connector
 	journal string
+	dir     string // where the haul began; "" where the journal does not tell
 	all     bool
 }
 
@@ -58,6 +62,7 @@ func (v *verifyJournal) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	v.dir = ledger.Dir()
 	clients := &clientPool{connector: v.connector}
 	defer clients.close()
 	moves, err := v.moves(ctx, clients, ledger)
@@ -73,15 +78,21 @@ func (v *verifyJournal) Run(ctx context.Context) error {
 	for _, r := range results {
 		view.APICalls += r.APICalls
 	}
+	told := haulReport(v.journal, ledger)
+	told.Results, told.Unfinished = results, nil // which are among the results
 	if v.json {
-		err = report.MovesJSON(v.stdout, results)
-	} else {
-		err = report.Verified(v.stdout, v.stdout.style(), view)
+		err = report.HaulReportJSON(v.stdout, told)
+	} else if err = report.Verified(v.stdout, v.stdout.style(), view); err == nil {
+		err = told.Rest(v.stdout, v.stdout.style())
 	}
 	if err != nil {
 		return err
 	}
-	return ended(codeOfResults(ctx, results, false))
+	code := codeOfResults(ctx, results, false)
+	if told.NotAttempted > 0 && (code == exitDone || code == exitRefused) {
+		code = exitFailed // not all of the haul is there
+	}
+	return ended(code)
 }
 
 // moves are those of the journal, each with a client of its host.
@@ -176,11 +187,35 @@ func (v *verifyJournal) recheck(ctx context.Context, m recordedMove) migrate.Res
 	switch {
 	case err == nil || m.Arrived == nil:
 	case errors.Is(err, fs.ErrNotExist):
-		result.Notes = append(result.Notes, "The source no longer exists.")
+		result.Notes = append(result.Notes, v.notFound(m.Source))
 	default:
 		result.Notes = append(result.Notes, plainwords.Sentence(fmt.Sprintf("cannot check whether the source changed after the move: %v", err)))
 	}
 	return result
+}
+
+// fromHere returns a source as it is named from the working directory.
+func (v *verifyJournal) fromHere(source string) string {
+	if _, err := os.Stat(v.dir); err != nil || !pairing.IsRelative(source) {
+		return source
+	}
+	return filepath.Join(v.dir, source)
+}
+
+// notFound says that a source is not where it was. Without the directory in which the haul
+// ran, a relative name does not tell.
+func (v *verifyJournal) notFound(source string) string {
+	if _, err := os.Stat(v.dir); err == nil || !pairing.IsRelative(source) {
+		return "The source no longer exists."
+	}
+	return "The source was not found from this directory. To check it, run the command in the directory where the haul began" + inBrackets(v.dir) + "."
+}
+
+func inBrackets(dir string) string {
+	if dir == "" {
+		return ""
+	}
+	return " (" + dir + ")"
 }
 
 // sourceOf finds the source of a recorded move; nil where it is one that cannot be
@@ -189,7 +224,7 @@ func (v *verifyJournal) sourceOf(ctx context.Context, name string) (backend.Stat
 	if name == "-" {
 		return nil, nil
 	}
-	found, err := v.kinds.Find(ctx, name, backend.Filter{})
+	found, err := v.kinds.Find(ctx, v.fromHere(name), backend.Filter{})
 	switch {
 	case err != nil:
 		return nil, err

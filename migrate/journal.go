@@ -53,6 +53,9 @@ type Event struct {
 	Format string    `json:"format,omitempty"` // of the first event: JournalFormat
 	Haul   string    `json:"haul,omitempty"`
 
+	// Dir is the working directory of the process that began the journal: relative names of
+	// sources are below it.
+	Dir string `json:"dir,omitempty"`
 	// Moves is how many moves were planned.
 	Moves int `json:"moves,omitempty"`
 
@@ -162,7 +165,8 @@ func startJournal(ctx context.Context, file *os.File, haul string, end int64) *J
 
 // begin writes the first event of a new journal.
 func (j *Journal) begin() error {
-	return j.Append(Event{Event: EventHaul, Format: JournalFormat, Haul: j.haul})
+	dir, _ := os.Getwd() // the journal is usable without it
+	return j.Append(Event{Event: EventHaul, Format: JournalFormat, Haul: j.haul, Dir: dir})
 }
 
 // JournalInUse reports whether a process writes the journal at path now. It changes nothing.
@@ -202,7 +206,7 @@ func readPast(file *os.File) (*Ledger, int64, error) {
 // bytes, than the first one ever is.
 const (
 	lineStart    = `{"time":"`
-	maxFirstLine = 512
+	maxFirstLine = 32 << 10
 )
 
 // dropCutLine removes what follows the complete lines, if that is an event of ours

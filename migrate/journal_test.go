@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"tfhaul/migrate"
 )
 
@@ -174,6 +176,52 @@ func FuzzReadJournal(f *testing.F) {
 			t.Errorf("%d results of %d events", results, len(events))
 		}
 	})
+}
+
+// Between two runs the manifest was edited, or the sources were named from another
+// directory: what did not arrive then no longer counts, and what did remains.
+func TestLedgerOfAChangedHaul(t *testing.T) {
+	event := func(name, source, target string, outcome migrate.Outcome) migrate.Event {
+		e := migrate.Event{Event: name, Haul: "h", Source: source, Target: target}
+		if outcome != "" {
+			e.Result = &migrate.Result{Source: source, Target: target, Outcome: outcome}
+		}
+		return e
+	}
+	l := migrate.NewLedger([]migrate.Event{
+		{Event: migrate.EventHaul, Format: migrate.JournalFormat, Haul: "h", Dir: "/w"},
+		{Event: migrate.EventPlanned, Haul: "h", Moves: 5},
+		event(migrate.EventOutcome, "st/a", "h/o/a", migrate.Moved),
+		event(migrate.EventOutcome, "st/b", "h/o/b", migrate.Refused),
+		event(migrate.EventLocking, "st/c", "h/o/c", ""),
+		event(migrate.EventOutcome, "st/d", "h/o/same", migrate.Refused), // both
+		event(migrate.EventOutcome, "st/e", "h/o/same", migrate.Refused),
+		event(migrate.EventOutcome, "st/f", "h/o/", migrate.Refused),
+		{Event: migrate.EventPlanned, Haul: "h", Moves: 4},
+		event(migrate.EventOutcome, "st/a", "h/o/a-2", migrate.Moved),
+		event(migrate.EventOutcome, "st/b", "h/o/b-prod", migrate.Moved),
+		event(migrate.EventOutcome, "slow/st/c", "h/o/C", migrate.Moved),
+		event(migrate.EventOutcome, "st/g", "h/o/", migrate.Refused),
+	})
+	var got []string
+	for _, r := range l.Results() {
+		got = append(got, r.Source+" "+r.Target)
+	}
+	want := []string{"st/a h/o/a", "st/d h/o/same", "st/e h/o/same", "st/f h/o/", "st/a h/o/a-2", "st/b h/o/b-prod", "slow/st/c h/o/C", "st/g h/o/"}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("results (-want +got):\n%s", d)
+	}
+	if cut := l.CutOff(); len(cut) != 0 || len(l.Recorded()) != len(want) || l.Dir() != "/w" {
+		t.Errorf("cut off are %v, recorded %d, in %q", cut, len(l.Recorded()), l.Dir())
+	}
+	if locks := l.HeldLocks(); len(locks) != 0 {
+		t.Errorf("locks %v", locks)
+	}
+	for source, want := range map[string]bool{"st/a": true, "st/z": false} {
+		if got := l.Concerns([]migrate.Result{{Source: source, Target: "h/o/z"}}); got != want {
+			t.Errorf("it concerns %s: %v", source, got)
+		}
+	}
 }
 
 // A haul that was interrupted, continued and cut off again: the outcome of the first run no

@@ -26,8 +26,9 @@ type Ledger struct {
 	order []*entry
 
 	events        int
+	runs          int // how many have planned their moves
 	planned       int // moves, of the latest run
-	haul          string
+	haul, dir     string
 	first, latest time.Time
 }
 
@@ -51,6 +52,7 @@ type entry struct {
 	provenOf    string        // and the state version that it is about
 	workspaceID string
 	version     *backend.Version // which version of the source was read last
+	run         int              // the latest that the move belongs to
 }
 
 // NewLedger adds up the events of a journal.
@@ -76,13 +78,13 @@ func ReadLedger(r io.Reader) (*Ledger, error) {
 func (l *Ledger) Add(e Event) {
 	l.LockLedger.Add(e)
 	l.events++
-	l.haul = cmp.Or(l.haul, e.Haul)
+	l.haul, l.dir = cmp.Or(l.haul, e.Haul), cmp.Or(l.dir, e.Dir)
 	if l.first.IsZero() {
 		l.first = e.Time
 	}
 	l.latest = e.Time
 	if e.Event == EventPlanned {
-		l.planned = e.Moves
+		l.runs, l.planned = l.runs+1, e.Moves
 	}
 	if e.Source == "" {
 		return // of no single move
@@ -94,6 +96,7 @@ func (l *Ledger) Add(e Event) {
 		l.moves[key.folded()] = m
 		l.order = append(l.order, m)
 	}
+	m.run = l.runs
 	switch e.Event {
 	case EventIntent:
 		m.begins(e)
@@ -147,7 +150,45 @@ func (m *entry) ended(e Event) {
 }
 
 // NotAttempted is how many moves of the latest run the journal does not mention.
-func (l *Ledger) NotAttempted() int { return max(0, l.planned-len(l.order)) }
+func (l *Ledger) NotAttempted() int { return max(0, l.planned-len(l.current())) }
+
+// current returns the moves that still belong to the haul, in the order in which they began.
+// One that did not arrive is replaced when a later run has another move from its source or
+// into its target: the manifest was edited, or the source is named from another directory.
+func (l *Ledger) current() []*entry {
+	if l.runs < 2 {
+		return l.order
+	}
+	bySource, byTarget := map[string]int{}, map[string]int{}
+	for _, m := range l.order {
+		bySource[m.source] = max(bySource[m.source], m.run)
+		byTarget[foldName(m.target)] = max(byTarget[foldName(m.target)], m.run)
+	}
+	return slices.DeleteFunc(slices.Clone(l.order), func(m *entry) bool {
+		named := !strings.HasSuffix(m.target, "/")
+		replaced := bySource[m.source] > m.run || named && byTarget[foldName(m.target)] > m.run
+		return replaced && (m.result == nil || !m.result.Arrived())
+	})
+}
+
+// Concerns reports whether the journal records a move from the source or into the target of
+// one of these. One that records no move concerns all.
+func (l *Ledger) Concerns(moves []Result) bool {
+	if l == nil || len(l.order) == 0 || len(moves) == 0 {
+		return true
+	}
+	sources, targets := map[string]bool{}, map[string]bool{}
+	for _, m := range l.order {
+		sources[m.source], targets[foldName(m.target)] = true, true
+	}
+	return slices.ContainsFunc(moves, func(r Result) bool { return sources[r.Source] || targets[foldName(r.Target)] })
+}
+
+// Runs is how often a haul of many moves was planned: 0 for the journal of a single move.
+func (l *Ledger) Runs() int { return l.runs }
+
+// Dir is the directory in which the haul began; "" when no event names one.
+func (l *Ledger) Dir() string { return l.dir }
 
 // Events is how many there were.
 func (l *Ledger) Events() int { return l.events }
@@ -183,7 +224,7 @@ func (l *Ledger) SourceLocks() []SourceLock {
 // that was cut off has none.
 func (l *Ledger) Results() []Result {
 	var all []Result
-	for _, m := range l.order {
+	for _, m := range l.current() {
 		if m.result == nil {
 			continue
 		}
@@ -200,7 +241,7 @@ func (l *Ledger) Results() []Result {
 // each only Source, Target and, if its first event tells it, Snapshot are known.
 func (l *Ledger) CutOff() []Result {
 	var all []Result
-	for _, m := range l.order {
+	for _, m := range l.current() {
 		if m.result == nil && m.target != "" {
 			all = append(all, Result{Source: m.source, Target: m.target, Snapshot: m.begun})
 		}

@@ -30,8 +30,9 @@ type Recorded struct {
 
 // Recorded is what the ledger knows of all moves, in the order in which they began.
 func (l *Ledger) Recorded() []Recorded {
-	all := make([]Recorded, len(l.order))
-	for i, m := range l.order {
+	moves := l.current()
+	all := make([]Recorded, len(moves))
+	for i, m := range moves {
 		r := Recorded{Source: m.source, Target: m.target, Result: m.result, WorkspaceID: m.workspaceID, Version: m.version}
 		if m.result != nil && (m.result.Outcome == Moved || m.result.Outcome == AlreadyThere) {
 			r.Arrived = m.result.Snapshot

@@ -20,6 +20,9 @@ import (
 // A Manifest is a plan as a file that people review and edit: which state goes into which
 // workspace, what the plan found, and every setting that affects the moves.
 type Manifest struct {
+	// Dir is the directory in which the plan was made: relative names of sources are below
+	// it. It stands in a comment; "" for none.
+	Dir    string
 	Target ManifestTarget `hcl:"target,block"`
 	// Defaults are the settings of moves without settings of their own.
 	Defaults *ManifestSettings `hcl:"defaults,block"`
@@ -103,7 +106,7 @@ func ReadManifest(r io.Reader, name string) (*Manifest, error) {
 	if diags.HasErrors() {
 		return nil, manifestError(diags)
 	}
-	m := new(Manifest)
+	m := &Manifest{Dir: dirOf(src)}
 	if diags := gohcl.DecodeBody(file.Body, nil, m); diags.HasErrors() {
 		return nil, manifestError(diags)
 	}
@@ -172,6 +175,9 @@ func (m *Manifest) WriteTo(w io.Writer) (int64, error) {
 		return 0, fmt.Errorf("it would have %d moves, but tfhaul migrate reads at most %d: plan fewer states, with --include", n, MaxManifestMoves)
 	}
 	out := bufio.NewWriter(w)
+	if m.Dir != "" {
+		fmt.Fprintf(out, "%s%q\n\n", dirComment, m.Dir)
+	}
 	file := hclwrite.NewEmptyFile()
 	target := file.Body().AppendNewBlock("target", nil).Body()
 	target.SetAttributeValue("hostname", cty.StringVal(m.Target.Hostname))

@@ -28,6 +28,17 @@ type HaulReport struct {
 	Locked []string
 }
 
+// HaulReportJSON writes the document of what a journal records.
+func HaulReportJSON(w io.Writer, h HaulReport) error {
+	d := newDocument(w)
+	d.put("summary", Summarize(h.Results))
+	putList(d, "moves", h.Results)
+	putList(d, "cut_off", h.Unfinished)
+	d.put("not_attempted", h.NotAttempted)
+	putList(d, "locked", h.Locked)
+	return d.end()
+}
+
 // Rest writes what the results do not show: interrupted moves, moves that were never
 // started, and workspaces that may still be locked.
 func (h *HaulReport) Rest(w io.Writer, s Style) error {
@@ -50,7 +61,7 @@ func (h *HaulReport) Rest(w io.Writer, s Style) error {
 		}
 		s.indented(&b, "  ", advice)
 	}
-	again := "Run the same command again with --journal " + Plain(h.Journal) + " to continue them."
+	again := h.again()
 	list("cut off before they ended", names, again)
 	if h.NotAttempted > 0 {
 		fmt.Fprintf(&b, "\n%s: %d\n", s.Odd("not attempted"), h.NotAttempted)
@@ -58,6 +69,11 @@ func (h *HaulReport) Rest(w io.Writer, s Style) error {
 	}
 	list("may be locked by this haul", h.Locked, "To unlock them: tfhaul unlock "+Plain(h.Journal))
 	return flush(w, &b)
+}
+
+// again says how the moves that are left are continued.
+func (h *HaulReport) again() string {
+	return "Run the same command again with --journal " + Plain(h.Journal) + " to continue them."
 }
 
 // maxNamed is how many workspaces Rest lists.

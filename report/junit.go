@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"tfhaul/migrate"
+	"tfhaul/plainwords"
 )
 
 // HaulJUnit writes a haul as JUnit XML for CI systems: each move is a test. Refused,
@@ -36,6 +37,12 @@ func HaulJUnit(w io.Writer, h HaulReport) error {
 			c.Out += "The workspace is still locked. To unlock it: " + Plain(r.UnlockCommand)
 		}
 		suite.Cases = append(suite.Cases, c)
+	}
+	if n := h.NotAttempted; n > 0 {
+		c := junitCase{Name: "not attempted: " + plainwords.Counted(n, "move"), Class: suite.Name, Time: junitSeconds(0)}
+		suite.judge(&c, "error", &junitWhy{Type: "not-attempted", Message: "The haul ended before these moves began. " + h.again()})
+		suite.Cases = append(suite.Cases, c)
+		suite.Tests++
 	}
 	if _, err := io.WriteString(w, xml.Header); err != nil {
 		return err

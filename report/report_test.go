@@ -3,6 +3,7 @@ package report_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -262,6 +263,16 @@ func TestReportOfACutOffHaulNamesWhatIsLeft(t *testing.T) {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("%q is missing:\n%s", want, b.String())
 		}
+	}
+	var junit, document bytes.Buffer
+	if err := errors.Join(report.HaulJUnit(&junit, h), report.HaulReportJSON(&document, h)); err != nil {
+		t.Fatal(err)
+	}
+	if x := junit.String(); !strings.Contains(x, `tests="2" failures="0" errors="2"`) || !strings.Contains(x, "not attempted: 3 moves") {
+		t.Errorf("the moves that were not attempted are missing:\n%s", x)
+	}
+	if d := document.String(); !strings.Contains(d, `"not_attempted": 3`) || !strings.Contains(d, `"cut_off": [`) || !strings.Contains(d, `"locked": [`) {
+		t.Errorf("the document does not contain what is left:\n%s", d)
 	}
 	if err := (&report.HaulReport{}).Rest(&b, report.Style{}); err != nil || strings.Count(b.String(), "\n\n") > 3 {
 		t.Errorf("a finished haul leaves something: %v, %s", err, b.String())

@@ -55,6 +55,10 @@ func (p *haulPage) build() {
 	p.Footer = "Created by tfhaul report from the haul's journal. This page contains no state values, only names, counts and digests."
 	p.TableTitle, p.GroupsTitle = "Moves", "What did not move, and why"
 	p.NoGroups = "All states arrived. Each was read back from its workspace and compared byte for byte."
+	if n := h.NotAttempted; n > 0 {
+		p.NoGroups = plainwords.Are(n, "move") + " not listed, because the haul ended before they began."
+		p.About += fmt.Sprintf(" · %s not attempted", plainwords.Counted(n, "move"))
+	}
 	if len(p.results) == 0 {
 		p.NoGroups = "The journal contains no moves."
 	}
