@@ -16,7 +16,7 @@ import (
 const createVersion = "POST /workspaces/:workspace_id/state-versions"
 
 // The rows of the API's answers to creating a state version: what each ends in,
-// with the workspace holding what it held and its lock given back.
+// with the workspace holding what it held and its lock released.
 func TestAnswersToCreate(t *testing.T) {
 	cases := []struct {
 		name    string
@@ -75,7 +75,7 @@ func TestAnswersToCreate(t *testing.T) {
 	}
 }
 
-// Somebody else acts at the worst moment. What we did not see is never overwritten.
+// Another user acts at the worst moment. What we did not see is never overwritten.
 func TestInterference(t *testing.T) {
 	mine, theirs := state(7, lineage, 1), state(9, lineage, 5)
 	seed := func(raw []byte) func(*bench) {
@@ -214,7 +214,7 @@ func TestLostReplyToTheLock(t *testing.T) {
 	}
 }
 
-// A lock of somebody else's is never given back for them.
+// Another user's lock is never released.
 func TestUnlockLeavesOthersAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, tfesim.Options{})
@@ -245,7 +245,7 @@ func TestMoveForARun(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// Without naming the run, the lock is somebody else's.
+		// Without naming the run, the lock is another user's.
 		want(t, b.run(), migrate.Refused, migrate.Fresh, migrate.CodeLocked)
 		b.engine = b.newEngine(token)
 		r := b.run(func(m *migrate.Move) { m.Run = run })

@@ -24,7 +24,7 @@ import (
 )
 
 // The organization and the workspace that the tests move into, and the lineages
-// of what they move.
+// of the states that they move.
 const (
 	org       = "demo"
 	workspace = "network"
@@ -85,7 +85,7 @@ func (b *bench) newEngine(token string) *migrate.Engine {
 	return b.newEngineWith(token, 30*time.Second)
 }
 
-// newEngineWith makes an engine that gives a request up after some time of silence.
+// newEngineWith makes an engine that ends a request after some time without an answer.
 func (b *bench) newEngineWith(token string, timeout time.Duration) *migrate.Engine {
 	b.t.Helper()
 	client, err := tfe.New(tfe.Options{
@@ -176,7 +176,7 @@ func (b *bench) run(change ...func(*migrate.Move)) migrate.Result {
 	return b.engine.Move(b.t.Context(), m)
 }
 
-// wantHeld fails unless the workspace's current state is raw; nil is none.
+// wantHeld fails unless the workspace's current state is raw; nil means that it holds no state.
 func (b *bench) wantHeld(raw []byte) {
 	b.t.Helper()
 	held, _, ok := b.sim.Current(org, workspace)

@@ -97,7 +97,7 @@ func TestCostOfAMove(t *testing.T) {
 	}
 }
 
-// In a haul a workspace is not asked for: the listing tells of a hundred at a time.
+// In a haul a workspace is not asked for: the listing returns a hundred at a time.
 func TestCostOfAHaul(t *testing.T) {
 	for _, server := range []tfesim.Personality{tfesim.TFE, tfesim.HCP} {
 		t.Run(server.String(), func(t *testing.T) {
@@ -164,7 +164,7 @@ func TestMemoryIsFlat(t *testing.T) {
 // The budget of what a haul remembers, in bytes a move: when it is planned (so that
 // what was read need not be read again), when it has ended (the plan, and the results
 // that it is reported from), and of an earlier run's journal. What a move allocates on
-// its way is none of it. Ten thousand moves are 12 MB then, besides their names, and the
+// its way is not counted. Ten thousand moves are 12 MB then, without their names, and the
 // garbage collector takes as much again.
 const (
 	maxPlanned  = 1400

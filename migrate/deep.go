@@ -167,7 +167,7 @@ func (x *execution) sourceContents(ctx context.Context) (*contents, error) {
 }
 
 // serverContents downloads and reads the JSON of a state version. It returns nil if the server
-// has none.
+// offers no JSON.
 func (x *execution) serverContents(ctx context.Context, version *backend.Version) (*contents, error) {
 	decoder, ok := x.Target.(backend.Decoder)
 	if !ok {

@@ -36,7 +36,7 @@ type Haul struct {
 	TrustListing bool
 	// FailFast ends the haul at the first failure.
 	FailFast bool
-	// Decided, if not nil, is told by Plan of each move as it is decided, one at a
+	// Decided, if not nil, is called by Plan for each move as it is decided, one at a
 	// time; Ended by Run of each move's result as it ends, one at a time.
 	Decided, Ended func(Result)
 }
@@ -53,7 +53,7 @@ func (e *endedError) Error() string {
 const maxConsecutiveFailures = 20
 
 // Run carries out the moves that a plan has found possible, and returns the
-// results of all, in the plan's order. It uses the plan up: of what was read for a
+// results of all, in the plan's order. It consumes the plan: of the data read for a
 // move nothing is kept when the move has ended, and its result is the one that it
 // ended with. The error, if not nil, is a
 // *multierror.Error with one error for each cause of failure, however many moves
@@ -98,7 +98,7 @@ func (h *Haul) Run(ctx context.Context, plan *Plan) ([]Result, error) {
 }
 
 // recordPlan records how many moves are to be carried out. Where that cannot be written,
-// neither can the first move's intent, which says so.
+// neither can the first move's intent, whose error is reported.
 func (h *Haul) recordPlan(plan *Plan) {
 	if h.Journal != nil && !h.DryRun {
 		_ = h.Journal.Append(Event{Time: time.Now().UTC(), Event: EventPlanned, Haul: h.Haul, Moves: len(plan.Moves)})
@@ -173,7 +173,7 @@ func (r *haulRun) checkLostRequest(ctx context.Context) {
 func (r *haulRun) park(ctx context.Context, sleep func(context.Context) error) error {
 	r.slots.Release(1)
 	slept := sleep(ctx)
-	// The slot is taken back in any case: its holder gives it back at the end.
+	// The slot is acquired again in any case, because its holder releases it at the end.
 	if err := r.slots.Acquire(context.WithoutCancel(ctx), 1); err != nil {
 		return err
 	}
@@ -236,7 +236,7 @@ func Causes(results []Result) []*CauseError {
 		if r.Outcome != Failed {
 			continue
 		}
-		c := cause{code: r.Code, text: r.Message} // which says what to do
+		c := cause{code: r.Code, text: r.Message} // it includes the advice
 		if r.cause != "" {
 			c.text, c.advice = plainwords.Sentence(r.cause), advice[r.Code]
 		}

@@ -166,7 +166,7 @@ func TestHaulUsesTheRateLimit(t *testing.T) {
 	})
 }
 
-// A workspace that somebody has locked is waited for without keeping the others
+// A workspace that another user has locked is waited for without keeping the others
 // from moving.
 func TestHaulDoesNotWaitInASlot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -313,7 +313,7 @@ func TestResumeAfterDeath(t *testing.T) {
 	}
 }
 
-// resumeAfterDeath dies just before the event is written and says whether there
+// resumeAfterDeath dies just before the event is written and reports whether there
 // was one.
 func resumeAfterDeath(t *testing.T, server tfesim.Personality, upload migrate.UploadMode, dieAt int) bool {
 	b := newBench(t, tfesim.Options{Personality: server})
@@ -339,7 +339,7 @@ func resumeAfterDeath(t *testing.T, server tfesim.Personality, upload migrate.Up
 	return died
 }
 
-// dieAt moves until just before the n-th event is written, and says whether there
+// dieAt moves until just before the n-th event is written, and reports whether there
 // was one. The engine's journal is closed then.
 func (b *bench) dieAt(n int, m migrate.Move) (died bool) {
 	b.t.Helper()

@@ -29,14 +29,14 @@ const (
 	EventIntent          = "intent"            // a move was decided and will be carried out
 	EventCreated         = "created"           // the workspace was made
 	EventLocking         = "locking"           // the lock is about to be asked for
-	EventWaiting         = "waiting"           // somebody else holds the lock (not journalled)
+	EventWaiting         = "waiting"           // another user holds the lock (not journaled)
 	EventLocked          = "locked"            // the lock is ours
 	EventLockRequestLost = "lock-request-lost" // the reply to a lock request was lost; it may take effect later
 	EventBackup          = "backup"            // what will be replaced is kept in a file
 	EventSending         = "sending"           // the state is about to be sent
 	EventSent            = "sent"              // the server acknowledged a state version
 	EventVerified        = "verified"          // the state version was read back and is the snapshot
-	EventUnlocking       = "unlocking"         // the lock is about to be given back
+	EventUnlocking       = "unlocking"         // the lock is about to be released
 	EventUnlocked        = "unlocked"          // the lock is not ours any more
 	EventLockKept        = "lock-kept"         // the lock stays, because what the workspace holds is unproven
 	EventSourceLocked    = "source-locked"     // the source's own lock is ours
@@ -45,7 +45,7 @@ const (
 	EventOutcome         = "outcome"           // the move ended; Result says how
 )
 
-// An Event is a line of the journal, and what an observer is told of a move. It
+// An Event is a line of the journal, and what an observer receives about a move. It
 // holds identities, serials, MD5s and ids: no state content, token or signed URL.
 type Event struct {
 	Time   time.Time `json:"time"`
@@ -232,7 +232,7 @@ func dropCutLine(file *os.File, whole int64, first bool) error {
 	return file.Truncate(whole)
 }
 
-// ReadJournal reads the events of a journal that somebody may still be writing. It
+// ReadJournal reads the events of a journal that another process may still be writing. It
 // keeps all of them; ReadLedger keeps what they come to.
 func ReadJournal(r io.Reader) ([]Event, error) {
 	var events []Event
@@ -246,7 +246,7 @@ func ReadJournal(r io.Reader) ([]Event, error) {
 const maxLine = 1 << 20
 
 // readEvents reads events up to the first line that is not complete, gives each to
-// take, and tells how many bytes the complete ones take.
+// take, and returns how many bytes the complete ones have.
 func readEvents(r io.Reader, take func(Event)) (whole int64, err error) {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, maxLine)
@@ -277,7 +277,7 @@ func readEvents(r io.Reader, take func(Event)) (whole int64, err error) {
 	return whole, nil
 }
 
-// notAnEvent says of a line that it is none of ours, and what to do about a journal
+// notAnEvent returns the error about a line that tfhaul did not write, for a journal
 // that was damaged; haul is the id in its first line.
 func notAnEvent(line int, haul string) error {
 	if line == 1 {

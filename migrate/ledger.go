@@ -64,7 +64,7 @@ func NewLedger(events []Event) *Ledger {
 	return l
 }
 
-// ReadLedger adds up the events of a journal that somebody may still be writing, as
+// ReadLedger adds up the events of a journal that another process may still be writing, as
 // it reads them.
 func ReadLedger(r io.Reader) (*Ledger, error) {
 	l := NewLedger(nil)
@@ -207,7 +207,7 @@ type SourceLock struct {
 	ID string
 }
 
-// SourceLocks are the sources' own locks that were taken and not given back, by
+// SourceLocks are the sources' own locks that were taken and not released, by
 // name. A lock that was left on purpose is not among them.
 func (l *Ledger) SourceLocks() []SourceLock {
 	var left []SourceLock
@@ -221,7 +221,7 @@ func (l *Ledger) SourceLocks() []SourceLock {
 }
 
 // Results are the last outcomes, in the order in which the moves began. A move
-// that was cut off has none.
+// that was cut off is not included.
 func (l *Ledger) Results() []Result {
 	var all []Result
 	for _, m := range l.current() {
@@ -313,8 +313,8 @@ func (l *LockLedger) Add(e Event) {
 	case EventUnlocked:
 		l.locks.drop(e.Target, e.WorkspaceID)
 	case EventOutcome:
-		// What ended without a lock of ours left has none, also where the lock was
-		// asked for and somebody else had it.
+		// A move that ended unlocked holds no lock, even if it asked for one that
+		// another user held.
 		if e.Result != nil && !e.Result.Locked {
 			l.locks.drop(e.Target, e.WorkspaceID)
 		}
@@ -327,7 +327,7 @@ func (l *LockLedger) Add(e Event) {
 // Hold adds a lock.
 func (l *LockLedger) Hold(h HeldLock) { l.locks.add(h) }
 
-// HeldLocks are the workspaces whose lock was asked for and not given back, by name.
+// HeldLocks are the workspaces whose lock was requested and not released, by name.
 func (l *LockLedger) HeldLocks() []HeldLock { return l.locks.sorted() }
 
 // LostRequests are the workspaces where the reply to a lock request was lost and no
@@ -393,14 +393,14 @@ func (x *execution) doneBefore(current string) bool {
 	return true
 }
 
-// bumpedBefore says whether the workspace holds what an earlier run of the haul,
+// bumpedBefore reports whether the workspace holds what an earlier run of the haul,
 // which was cut off, made of the snapshot by raising its serial.
 func (x *execution) bumpedBefore() bool {
 	sent := x.past().sent
 	return x.Bump && sent != nil && x.held != nil && sent.MD5 == x.held.snapshot.MD5 && sent.Size == x.held.snapshot.Size
 }
 
-// lockedByUs says whether the workspace carries a lock that an earlier run of this
+// lockedByUs reports whether the workspace carries a lock that an earlier run of this
 // haul has left.
 func (x *execution) lockedByUs() bool {
 	ws := x.workspace
@@ -416,9 +416,9 @@ func (x *execution) lockedByUs() bool {
 	return x.Past.locks.has(x.result.Target, ws.ID) || x.Past.lost.has(x.result.Target, ws.ID)
 }
 
-// lockedByOurRun says whether the workspace is locked by the run that the state
+// lockedByOurRun reports whether the workspace is locked by the run that the state
 // version is to be associated with: then the token is that run's, and the lock is
-// neither to be taken nor given back.
+// neither to be taken nor released.
 func (x *execution) lockedByOurRun() bool {
 	ws := x.workspace
 	return x.Run != "" && ws != nil && ws.Locked && ws.Holder.Kind == "run" && ws.Holder.ID == x.Run

@@ -26,7 +26,7 @@ func (x *execution) freeLeftLock(ctx context.Context) {
 }
 
 // freeLeft releases one of these locks. It stays, and the result says so, where the
-// earlier run may have sent a state that nobody has looked at since, and where it cannot
+// earlier run may have sent a state that was not read back since, and where it cannot
 // be released.
 func (x *execution) freeLeft(ctx context.Context, lock HeldLock) {
 	name, elsewhere := "the workspace", x.workspace == nil || !lock.is(x.workspace.ID)
@@ -54,7 +54,7 @@ func (x *execution) freeLeft(ctx context.Context, lock HeldLock) {
 	})
 	switch {
 	case errors.Is(err, ErrNotOurs):
-		// It was given back, or taken from us, and another user's is left alone. So is
+		// It was released, or taken from us, and another user's is left alone. So is
 		// that of another move of this run.
 	case err != nil:
 		x.staysLocked(lock, fmt.Sprintf("%s, and unlocking it failed: %v. To unlock it: %s", left, err, lock.UnlockCommand()))

@@ -12,7 +12,7 @@ import (
 	"tfhaul/tfesim"
 )
 
-// A lock that a dead process left is given back, or told of, also where the move
+// A lock that a dead process left is released or reported, also where the move
 // itself cannot go on.
 func TestResumeFreesLocksOfMovesThatCannotGoOn(t *testing.T) {
 	obstacles := []struct {

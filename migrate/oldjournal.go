@@ -8,7 +8,7 @@ import (
 )
 
 // versionOfPin returns the version of a source that a line of an old journal calls its
-// pin; nil where it has none. The members of a pin are those of today's IDs.
+// pin; nil if there is no pin. The members of a pin are those of today's IDs.
 func versionOfPin(line []byte) *backend.Version {
 	var old struct {
 		Pin map[string]json.RawMessage `json:"pin"`

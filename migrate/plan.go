@@ -70,7 +70,7 @@ type Severity string
 // The severities.
 const (
 	SeverityError   Severity = "error"   // stops the moves that it concerns
-	SeverityWarning Severity = "warning" // somebody should look before saying yes
+	SeverityWarning Severity = "warning" // look at it before confirming
 )
 
 // A Finding is something about a plan that no single move shows.

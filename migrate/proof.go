@@ -16,7 +16,7 @@ import (
 // Prove has every workspace proven that holds what the haul brought there: results
 // are those of Run for the same plan, and each gets its Proof. What an earlier run of
 // the haul has proven of the very state version that is there now, is not proven
-// again. A verdict is in the journal when it is told. done, if not nil, is told of
+// again. A verdict is in the journal before it is reported. done, if not nil, is called for
 // each as it is there, one at a time. Nothing of a move's outcome changes: the state
 // has arrived, whatever Terraform thinks of it.
 func (h *Haul) Prove(ctx context.Context, plan *Plan, results []Result, one func(context.Context, Move, Result) prove.Result, done func(Result)) {
@@ -65,7 +65,7 @@ func (h *Haul) provenBefore(r Result) *prove.Result {
 	return past.proof
 }
 
-// recordProof writes a verdict to the journal. One that was cut off is none.
+// recordProof writes a verdict to the journal. An interrupted proof is not recorded.
 func (h *Haul) recordProof(r *Result) {
 	if h.Journal == nil || r.Proof.Code == prove.CodeInterrupted {
 		return
@@ -78,7 +78,7 @@ func (h *Haul) recordProof(r *Result) {
 	}
 }
 
-// The bounds of what a journal's line tells of a plan: a line is of a bounded length.
+// The limits of a plan in a journal's line, whose length is bounded.
 const (
 	maxRecordedChanges = 200 // changes
 	maxAddress         = 500 // bytes

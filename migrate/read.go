@@ -122,7 +122,7 @@ func unreadable(err error) error {
 	return &stop{code: CodeUnreadable, message: fmt.Sprintf("Cannot read the state: %s", plainwords.Ended(err.Error())), sourceDown: isSourceDown(err)}
 }
 
-// isSourceDown says whether an error is about the server of a source, and not about
+// isSourceDown reports whether an error is about the server of a source, and not about
 // one state there.
 func isSourceDown(err error) bool {
 	if e, ok := errors.AsType[*backend.Error](err); ok {

@@ -45,7 +45,7 @@ func (l *Ledger) Recorded() []Recorded {
 	return all
 }
 
-// Recheck says whether a workspace still holds what a journal says arrived there:
+// Recheck reports whether a workspace still holds what a journal says arrived there:
 // outcome already-there if so, refused otherwise. A move that did not arrive keeps
 // the outcome that it had. The source is looked at, too, where object is not nil:
 // that it changed since is refused as source-changed. Nothing is written.
@@ -103,7 +103,7 @@ func (x *execution) recheck(ctx context.Context, r Recorded) error {
 }
 
 // currentOf reads which state version is current in the workspace of a recorded
-// move; nil says that it has none. The workspace is looked up by the name that the
+// move; nil if the workspace holds no state. The workspace is looked up by the name that the
 // journal reports, and must be the one that the state was moved to.
 func (x *execution) currentOf(ctx context.Context, r Recorded) (*backend.Version, error) {
 	x.Known = r.Known

@@ -13,9 +13,9 @@ type Verdict struct {
 	Note string
 }
 
-// Relate tells how a snapshot stands to what a workspace holds: held is nil when
+// Relate returns how a snapshot relates to the state that a workspace holds: held is nil when
 // it holds nothing. Lineage comes first: serials of unrelated states mean nothing
-// to each other. Where one side has none (format v1), serial and bytes decide,
+// to each other. Where one side has no lineage (format v1), serial and bytes decide,
 // and the verdict says so.
 func Relate(snapshot, held *statefile.Snapshot) Verdict {
 	if held == nil {
@@ -52,5 +52,5 @@ func lineageNote(snapshot, held string) string {
 	return fmt.Sprintf("%s lineage, so only serials and bytes were compared", who)
 }
 
-// writes says whether a snapshot of this relation is uploaded without being told to.
+// writes reports whether a snapshot of this relation is uploaded without a permission.
 func (r Relation) writes() bool { return r == Fresh || r == Newer }

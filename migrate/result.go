@@ -16,7 +16,7 @@ const (
 	AlreadyThere Outcome = "already-there"
 	// WouldMove: a dry run found that the move would be carried out.
 	WouldMove Outcome = "planned"
-	// Refused: what lies in the state, the workspace or its lock needs a decision.
+	// Refused: something in the state, the workspace or its lock needs a decision.
 	Refused Outcome = "refused"
 	// Failed: something went wrong on the way.
 	Failed Outcome = "failed"
@@ -43,7 +43,7 @@ const (
 // A Code names the reason of an outcome other than moved. Scripts depend on it.
 type Code string
 
-// The codes of what is refused, that is: of what lies in the state, the
+// The codes of refusals: their reason is in the state, the
 // workspace or its lock.
 const (
 	CodeStale         Code = "stale"
@@ -102,7 +102,7 @@ var refusals = map[Code]bool{
 	CodeSourceLocked: true, CodeSourceChanged: true, CodeNotLockable: true, CodeNotCreatable: true, CodeRenamed: true, CodeAbsent: true, CodeOutdated: true, CodeResourcesDiffer: true, CodeCollision: true, CodeNoName: true,
 }
 
-// outcomeOf tells which outcome a code stands for.
+// outcomeOf returns the outcome that a code stands for.
 func outcomeOf(c Code) Outcome {
 	switch {
 	case c == CodeEmpty, c == CodeNotAttempted:
@@ -167,7 +167,7 @@ type Result struct {
 	answered   bool   // the target's server answered all, though late
 }
 
-// A Snapshot is what results and journals tell of a statefile.Snapshot.
+// A Snapshot is the part of a statefile.Snapshot in results and journals.
 type Snapshot struct {
 	Format           int    `json:"format"`
 	TerraformVersion string `json:"terraform_version"`

@@ -94,7 +94,7 @@ func (x *execution) movedMessage() string {
 		x.payload.serial, x.sent.ID, x.payload.size)
 }
 
-// sameBytes downloads a state version and says whether its bytes are the payload's.
+// sameBytes downloads a state version and reports whether its bytes are the payload's.
 func (x *execution) sameBytes(ctx context.Context, version *backend.Version) (bool, error) {
 	var same bool
 	err := x.download(ctx, version, func(body io.Reader) error {

@@ -15,7 +15,7 @@ import (
 	"tfhaul/tfesim"
 )
 
-// A downloads changes what is downloaded, and is told before.
+// A downloads changes what is downloaded, and is warned before.
 type downloads struct {
 	http.RoundTripper
 	change func([]byte) []byte

@@ -29,7 +29,7 @@ func IsRelative(source string) bool {
 
 // Elsewhere returns a source that is not found from the working directory, and the directory
 // from which it is: where the plan was made, or where the manifest is. Both are "" if there
-// is none.
+// is not set.
 func (m *Manifest) Elsewhere(name string) (source, dir string) {
 	for _, dir := range []string{m.Dir, filepath.Dir(name)} {
 		if dir == "" {
