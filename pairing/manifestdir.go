@@ -28,8 +28,8 @@ func IsRelative(source string) bool {
 }
 
 // Elsewhere returns a source that is not found from the working directory, and the directory
-// from which it is: where the plan was made, or where the manifest is. Both are "" if there
-// is not set.
+// in which it is: where the plan was made, or where the manifest is. Both are "" if every
+// source is found.
 func (m *Manifest) Elsewhere(name string) (source, dir string) {
 	for _, dir := range []string{m.Dir, filepath.Dir(name)} {
 		if dir == "" {
