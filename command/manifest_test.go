@@ -73,7 +73,7 @@ func TestManifestTakesAnotherTerraformVersion(t *testing.T) {
 	}
 	refused := h.tfhaul(t, "migrate", manifest(""), "--yes", "--json", "--journal", journalIn(t))
 	refused.want(t, 3, "1 refused")
-	if !strings.Contains(refused.stdout, `terraform_version = \"latest\" in the manifest`) || strings.Contains(refused.stdout, "--terraform-version") {
+	if !strings.Contains(refused.stdout, `terraform_version = \"latest\" in the manifest's defaults or move block`) || strings.Contains(refused.stdout, "--terraform-version") {
 		t.Errorf("the refusal does not name the attribute: %s", refused.stdout)
 	}
 	h.mustHold(t, "net", nil)
@@ -136,7 +136,7 @@ func TestFlagsBesideAManifest(t *testing.T) {
 	}
 	created := h.tfhaulIn(t, t.Context(), h.with("TFHAUL_CREATE=true"), nil, "migrate", manifest, "--yes", "--json", "--journal", journalIn(t))
 	created.want(t, 3, "1 refused")
-	if !strings.Contains(created.stdout, "create = true in the manifest") {
+	if !strings.Contains(created.stdout, "create = true in the manifest's defaults or move block") {
 		t.Errorf("the refusal does not name the attribute: %s", created.stdout)
 	}
 	h.addWorkspace(t, "net")

@@ -36,7 +36,7 @@ func (m *Move) Permit(code Code) {
 // allowance returns the flag or attribute that allows a code for this move.
 func (x *execution) allowance(code Code) string {
 	if x.Own != nil {
-		return fmt.Sprintf("allow = [%q] in the manifest", code)
+		return fmt.Sprintf("allow = [%q] in the manifest's move block", code)
 	}
 	return fmt.Sprintf("--allow %s=%s", x.Move.Workspace, code)
 }

@@ -37,15 +37,15 @@ func (x *execution) setting(flag, value string) string {
 	case x.Own == nil:
 		return fmt.Sprintf("--%s %s", flag, value)
 	case value == "":
-		return attribute(flag) + " = true in the manifest"
+		return attribute(flag) + " = true in the manifest's defaults or move block"
 	}
-	return fmt.Sprintf("%s = %q in the manifest", attribute(flag), value)
+	return fmt.Sprintf("%s = %q in the manifest's defaults or move block", attribute(flag), value)
 }
 
 // permission names a permission for this move's workspace, as setting does.
 func (x *execution) permission(flag string) string {
 	if x.Own != nil {
-		return attribute(flag) + " = true in the manifest"
+		return attribute(flag) + " = true in the manifest's move block"
 	}
 	return fmt.Sprintf("--%s %s", flag, x.Move.Workspace)
 }

@@ -104,6 +104,11 @@ func Plan(w io.Writer, s Style, h Haul) error {
 
 // PlanSummary writes what a haul would do, before the user is asked for confirmation.
 func PlanSummary(w io.Writer, s Style, h Haul) error {
+	// Nothing has been done yet, at least not by this run.
+	s.words = map[migrate.Outcome]string{
+		migrate.Moved: "moved by an earlier run", migrate.WouldMove: "to move", migrate.Refused: "would be refused",
+		migrate.Failed: "would fail", migrate.Skipped: "would be skipped",
+	}
 	var b bytes.Buffer
 	s.haulFindings(&b, h)
 	s.leftOut(&b, h)
