@@ -18,47 +18,44 @@ import (
 	"tfhaul/plainwords"
 )
 
-// DefaultParallelism is how many moves a haul carries out at a time.
+// DefaultParallelism is how many moves of a haul run at a time.
 const DefaultParallelism = 8
 
-// A Haul is many moves, planned together and run together. All moves share the
-// engine's rate limit; a move holds a few hundred KB whatever the size of its
-// state, so that parallelism alone bounds the memory.
+// A Haul plans and runs many moves together. All moves share the engine's rate limit. A move
+// needs a few hundred KB, whatever the size of its state, so parallelism bounds the memory.
 type Haul struct {
 	*Engine
-	// Parallelism is how many moves run at a time; 0 means DefaultParallelism. One
-	// that waits for a lock does not count.
+	// Parallelism is how many moves run at a time; 0 means DefaultParallelism. A move that
+	// waits for a lock does not count.
 	Parallelism int
-	// TrustListing has Plan take for missing what the listing of the workspaces lacks. A
-	// listing can lose a row while others create workspaces, so otherwise each is asked
-	// for by its name. It is for hauls that create what is missing and that nobody looks
-	// at before: creating a workspace that exists finds it.
+	// TrustListing makes Plan treat a workspace that the listing lacks as missing. Otherwise
+	// it looks each one up by name, because a listing can lose a row while others create
+	// workspaces. TrustListing is for hauls that create missing workspaces without review:
+	// creating a workspace that exists finds it.
 	TrustListing bool
 	// FailFast ends the haul at the first failure.
 	FailFast bool
-	// Decided, if not nil, is called by Plan for each move as it is decided, one at a
-	// time; Ended by Run of each move's result as it ends, one at a time.
+	// Decided, if not nil, is called by Plan with the result of each move as it is decided.
+	// Ended, if not nil, is called by Run as each move ends. Calls do not overlap.
 	Decided, Ended func(Result)
 }
 
-// An endedError ends a haul before all moves had their turn.
+// An endedError ends a haul before all moves were attempted.
 type endedError struct{ why string }
 
 func (e *endedError) Error() string {
 	return "not attempted: the haul ended early because " + e.why
 }
 
-// maxConsecutiveFailures is how many moves in a row may fail because the server is out of
-// reach or out of order before the haul ends: the others would fail as slowly.
+// maxConsecutiveFailures is how many consecutive moves can fail because the server is
+// unreachable or broken before the haul ends. The others would fail just as slowly.
 const maxConsecutiveFailures = 20
 
-// Run carries out the moves that a plan has found possible, and returns the
-// results of all, in the plan's order. It consumes the plan: of the data read for a
-// move nothing is kept when the move has ended, and its result is the one that it
-// ended with. The error, if not nil, is a
-// *multierror.Error with one error for each cause of failure, however many moves
-// it hit. A haul ends early when the token is not accepted any more, when the
-// journal cannot be written, and when the server stays silent.
+// Run carries out the moves that the plan found possible and returns all results in the
+// plan's order. It consumes the plan: when a move ends, its planned result is replaced and
+// what was read for it is dropped. The error, if not nil, is a *multierror.Error with one
+// error per cause of failure. A haul ends early if the server no longer accepts the token or
+// stops responding, or if the journal cannot be written.
 func (h *Haul) Run(ctx context.Context, plan *Plan) ([]Result, error) {
 	r := haulRun{Haul: h, plan: plan, outage: outage{target: h.Target.Down}}
 	r.ctx, r.end = context.WithCancelCause(ctx)
@@ -97,8 +94,8 @@ func (h *Haul) Run(ctx context.Context, plan *Plan) ([]Result, error) {
 	return results, causes.ErrorOrNil()
 }
 
-// recordPlan records how many moves are to be carried out. Where that cannot be written,
-// neither can the first move's intent, whose error is reported.
+// recordPlan records how many moves are planned. It ignores an error, because the first move's
+// intent will fail with the same one.
 func (h *Haul) recordPlan(plan *Plan) {
 	if h.Journal != nil && !h.DryRun {
 		_ = h.Journal.Append(Event{Time: time.Now().UTC(), Event: EventPlanned, Haul: h.Haul, Moves: len(plan.Moves)})
@@ -107,9 +104,9 @@ func (h *Haul) recordPlan(plan *Plan) {
 
 func (h *Haul) parallelism() int { return cmp.Or(max(h.Parallelism, 0), DefaultParallelism) }
 
-// carryOut moves what was planned. What the plan found to need no move, or not to
-// be possible, stands as it is.
-// lost is called with a move that has left a lock request without a reply.
+// carryOut runs a planned move. If the plan found that nothing is to be done or that the move
+// is not possible, it keeps that result. It calls lost with a move whose lock request got no
+// response.
 func (e *Engine) carryOut(ctx context.Context, p Planned, lost func(*execution)) Result {
 	if p.Result.Outcome == WouldMove {
 		x := e.execution(p.Move)
@@ -141,7 +138,7 @@ type haulRun struct {
 	mu     sync.Mutex
 	plan   *Plan
 	outage outage
-	lost   map[int]*execution // moves that left a lock request without a reply
+	lost   map[int]*execution // moves whose lock request got no response
 }
 
 // remember returns a function that keeps a move for checkLostRequest.
@@ -156,8 +153,8 @@ func (r *haulRun) remember(i int) func(*execution) {
 	}
 }
 
-// checkLostRequest looks at the end of the haul at every workspace where a lock request
-// was lost, and records what became of it.
+// checkLostRequest checks, at the end of the haul, every workspace whose lock request got no
+// response, and records the result.
 func (r *haulRun) checkLostRequest(ctx context.Context) {
 	for i, x := range r.lost {
 		x.park = nil
@@ -169,7 +166,7 @@ func (r *haulRun) checkLostRequest(ctx context.Context) {
 	}
 }
 
-// park lends the slot of a move that waits for a lock to others.
+// park frees the slot of a move while it waits for a lock.
 func (r *haulRun) park(ctx context.Context, sleep func(context.Context) error) error {
 	r.slots.Release(1)
 	slept := sleep(ctx)
@@ -190,7 +187,7 @@ func (r *haulRun) sourceDown(p Planned) error {
 	return r.outage.sourceDown(p.Object)
 }
 
-// skip gives a move its result that did not have its turn.
+// skip sets the result of a move that was not attempted.
 func (r *haulRun) skip(i int, p Planned, why error) {
 	result := p.Result
 	if result.Outcome == WouldMove {
@@ -199,7 +196,7 @@ func (r *haulRun) skip(i int, p Planned, why error) {
 	r.ended(i, result)
 }
 
-// ended takes a move's result and decides whether the haul goes on.
+// ended records a move's result and decides whether the haul continues.
 func (r *haulRun) ended(i int, result Result) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -224,7 +221,7 @@ func (r *haulRun) ended(i int, result Result) {
 	}
 }
 
-// Causes groups what failed by its cause, the most frequent first.
+// Causes groups failed moves by cause, the most frequent first.
 func Causes(results []Result) []*CauseError {
 	type cause struct {
 		code         Code
@@ -250,11 +247,11 @@ func Causes(results []Result) []*CauseError {
 	return all
 }
 
-// A CauseError is one cause and all the moves that failed of it.
+// A CauseError is a cause of failure and the moves that it affected.
 type CauseError struct {
 	Code Code
-	// Text says what went wrong. Advice says what to do about it, where Text does
-	// not; it is not part of Error.
+	// Text describes what went wrong. Advice is what to do about it, if Text does not
+	// include that; it is not part of Error.
 	Text, Advice string
 	// Targets are the workspaces of the moves.
 	Targets []string
@@ -268,8 +265,8 @@ func (e *CauseError) Error() string {
 	return fmt.Sprintf("%d moves (%s and %d more): %s", len(e.Targets), strings.Join(e.Targets[:named], ", "), len(e.Targets)-named, e.Text)
 }
 
-// list reads the organization's workspaces, and returns those that moves may go into,
-// and how many there are in all.
+// list reads the organization's workspaces. It returns those that the moves name, and how many
+// there are in total.
 func (h *Haul) list(ctx context.Context, moves []Move) (listed, int, error) {
 	byName := make(listed, len(moves))
 	for i := range moves {

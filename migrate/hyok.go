@@ -5,7 +5,7 @@ import "fmt"
 // FindingHYOK is the code of a finding about workspaces whose organization holds its own key.
 const FindingHYOK = "hyok"
 
-// noteHYOK says what cannot be proven in a workspace whose organization holds its own key.
+// noteHYOK adds a note about what cannot be verified in a workspace that uses HYOK.
 func (x *execution) noteHYOK() {
 	if x.workspace == nil || !x.workspace.HYOK || x.notedHYOK {
 		return
@@ -15,7 +15,7 @@ func (x *execution) noteHYOK() {
 		"If this machine cannot reach the agent, the move ends as %s. The server provides no JSON of states and plans here, so prove the workspace with tfhaul prove --local.", CodeUnproven)
 }
 
-// hyok finds the workspaces in which not everything can be proven.
+// hyok adds a finding for workspaces in which not everything can be verified.
 func (p *Plan) hyok() {
 	f := Finding{Code: FindingHYOK, Severity: SeverityWarning}
 	for i := range p.Moves {

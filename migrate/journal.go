@@ -27,22 +27,22 @@ const (
 	EventHaul            = "haul"              // a process started to work on the haul
 	EventPlanned         = "planned"           // the moves of this run are about to begin
 	EventIntent          = "intent"            // a move was decided and will be carried out
-	EventCreated         = "created"           // the workspace was made
-	EventLocking         = "locking"           // the lock is about to be asked for
+	EventCreated         = "created"           // the workspace was created
+	EventLocking         = "locking"           // the lock request is about to be sent
 	EventWaiting         = "waiting"           // another user holds the lock (not journaled)
 	EventLocked          = "locked"            // the lock is ours
-	EventLockRequestLost = "lock-request-lost" // the reply to a lock request was lost; it may take effect later
-	EventBackup          = "backup"            // what will be replaced is kept in a file
+	EventLockRequestLost = "lock-request-lost" // the response to a lock request was lost; it may take effect later
+	EventBackup          = "backup"            // the state to be replaced was saved to a file
 	EventSending         = "sending"           // the state is about to be sent
 	EventSent            = "sent"              // the server acknowledged a state version
-	EventVerified        = "verified"          // the state version was read back and is the snapshot
+	EventVerified        = "verified"          // the state version was read back and matches
 	EventUnlocking       = "unlocking"         // the lock is about to be released
-	EventUnlocked        = "unlocked"          // the lock is not ours any more
-	EventLockKept        = "lock-kept"         // the lock stays, because what the workspace holds is unproven
+	EventUnlocked        = "unlocked"          // the lock is no longer ours
+	EventLockKept        = "lock-kept"         // the lock stays, because the state could not be verified
 	EventSourceLocked    = "source-locked"     // the source's own lock is ours
-	EventSourceFreed     = "source-freed"      // and is not any more
-	EventProof           = "proof"             // the workspace was proven, or was not; Proof says how
-	EventOutcome         = "outcome"           // the move ended; Result says how
+	EventSourceFreed     = "source-freed"      // the source's own lock was released
+	EventProof           = "proof"             // the workspace was checked; Proof has the verdict
+	EventOutcome         = "outcome"           // the move ended; Result has the outcome
 )
 
 // An Event is a line of the journal, and what an observer receives about a move. It
@@ -63,7 +63,7 @@ type Event struct {
 	Target string `json:"target,omitempty"`
 
 	WorkspaceID string `json:"workspace_id,omitempty"`
-	// LockReason is the reason that the lock carries: by it our lock is known.
+	// LockReason is the reason on the lock, which identifies it as ours.
 	LockReason string `json:"lock_reason,omitempty"`
 	// Version is the version of the source that was read.
 	Version        *backend.Version `json:"version,omitempty"`
@@ -74,17 +74,17 @@ type Event struct {
 	// SourceLockID is the id of the source's own lock.
 	SourceLockID string  `json:"source_lock_id,omitempty"`
 	Result       *Result `json:"result,omitempty"`
-	// Proof is the verdict on what the workspace holds. It holds no value.
+	// Proof is the verdict on the workspace. It holds no values of the state.
 	Proof *prove.Result `json:"proof,omitempty"`
 
-	// Holder and Pause tell who holds the lock that is waited for, and how long
-	// until it is asked for again. They are not journalled.
+	// Holder is who holds the lock that the move waits for, and Pause is the time until the
+	// next attempt. They are not journaled.
 	Holder string        `json:"-"`
 	Pause  time.Duration `json:"-"`
 }
 
-// A Journal records a haul in a file, one JSON line per event. It is safe for
-// concurrent use. Only one process at a time can write to a file.
+// A Journal records a haul in a file, one JSON object per line. It is safe for concurrent use.
+// Only one process at a time can write to a journal.
 type Journal struct {
 	file   *os.File
 	haul   string
@@ -96,7 +96,7 @@ type Journal struct {
 	tolerated sync.Once
 }
 
-// ErrJournalInUse says that another process writes the journal now.
+// ErrJournalInUse is returned when another process is writing to the journal.
 var ErrJournalInUse = errors.New("another process is using it")
 
 // OpenJournal opens the journal at path and returns it with what it has recorded so
@@ -104,7 +104,7 @@ var ErrJournalInUse = errors.New("another process is using it")
 // haul ID. OpenJournal drops a last line that a crash cut off; it fails on anything else
 // that is not an event. A panic while writing reaches the handler of ctx.
 func OpenJournal(ctx context.Context, path string) (*Journal, *Ledger, error) {
-	// Opening a pipe would wait for its other end, and no device keeps a journal.
+	// Opening a pipe would block, and a device cannot store a journal.
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() && !info.IsDir() {
 		return nil, nil, fmt.Errorf("cannot open the journal %q: it is not a regular file", path)
 	}
@@ -135,7 +135,7 @@ func CreateJournal(ctx context.Context, path, haul string, tolerate func(error))
 		return nil, fmt.Errorf("cannot create the journal %q: %w", path, withoutPath(err))
 	}
 	unusable := func(err error, closed error) error {
-		// The file is ours, and holds nothing.
+		// We created the file, and it is empty.
 		return errors.Join(fmt.Errorf("cannot write the journal %q: %w", path, err), closed, os.Remove(path))
 	}
 	if err := claim(file); err != nil {
@@ -149,8 +149,8 @@ func CreateJournal(ctx context.Context, path, haul string, tolerate func(error))
 	return j, nil
 }
 
-// withoutPath returns the cause of an error of the file system: the message around it
-// names the path already.
+// withoutPath returns the cause of a file system error without the path, which the message
+// around it already names.
 func withoutPath(err error) error {
 	if at, ok := errors.AsType[*fs.PathError](err); ok {
 		return at.Err
@@ -169,10 +169,10 @@ func (j *Journal) begin() error {
 	return j.Append(Event{Event: EventHaul, Format: JournalFormat, Haul: j.haul, Dir: dir})
 }
 
-// JournalInUse reports whether a process writes the journal at path now. It changes nothing.
+// JournalInUse reports whether a process is writing to the journal at path. It changes nothing.
 func JournalInUse(path string) (bool, error) {
 	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
-		return false, err // opening a pipe would wait for its other end
+		return false, err // opening a pipe would block
 	}
 	file, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
@@ -188,8 +188,8 @@ func JournalInUse(path string) (bool, error) {
 	return false, errors.Join(err, file.Close())
 }
 
-// readPast claims the file for this process, reads its events, and returns where the
-// next line goes.
+// readPast claims the file for this process, reads its events, and returns the offset of the
+// next line.
 func readPast(file *os.File) (*Ledger, int64, error) {
 	if err := claim(file); err != nil {
 		return nil, 0, err
@@ -202,17 +202,16 @@ func readPast(file *os.File) (*Ledger, int64, error) {
 	return past, end, dropCutLine(file, end, past.Events() == 0)
 }
 
-// lineStart is how every line of a journal begins, and maxFirstLine is longer, in
-// bytes, than the first one ever is.
+// Every line of a journal begins with lineStart, and the first one is shorter than
+// maxFirstLine bytes.
 const (
 	lineStart    = `{"time":"`
 	maxFirstLine = 32 << 10
 )
 
-// dropCutLine removes what follows the complete lines, if that is an event of ours
-// that a crash cut off. Anything else is another program's file, named by mistake, and
-// stays as it is. Where not even the first line is complete, only the name of the
-// format in it shows that the file is ours.
+// dropCutLine truncates the file after the complete lines if a crash cut off the last event.
+// Anything else is another program's file, named by mistake, and stays unchanged. If not even
+// the first line is complete, only the format's name in it proves that the file is ours.
 func dropCutLine(file *os.File, whole int64, first bool) error {
 	tail, err := io.ReadAll(io.NewSectionReader(file, whole, maxLine))
 	if err != nil {
@@ -220,7 +219,7 @@ func dropCutLine(file *os.File, whole int64, first bool) error {
 	}
 	n := min(len(tail), len(lineStart))
 	ours := string(tail[:n]) == lineStart[:n]
-	// A crash may also leave a length without the bytes.
+	// A crash can also extend the file with zeros.
 	blank := len(bytes.Trim(tail, "\x00")) == 0
 	if first {
 		blank = len(tail) == 0
@@ -232,8 +231,8 @@ func dropCutLine(file *os.File, whole int64, first bool) error {
 	return file.Truncate(whole)
 }
 
-// ReadJournal reads the events of a journal that another process may still be writing. It
-// keeps all of them; ReadLedger keeps what they come to.
+// ReadJournal returns all events of a journal, which another process may still be writing.
+// ReadLedger keeps only a summary.
 func ReadJournal(r io.Reader) ([]Event, error) {
 	var events []Event
 	if _, err := readEvents(r, func(e Event) { events = append(events, e) }); err != nil {
@@ -242,11 +241,11 @@ func ReadJournal(r io.Reader) ([]Event, error) {
 	return events, nil
 }
 
-// maxLine bounds a line of a journal; ours are a few KB.
+// maxLine is the longest line of a journal that is read, in bytes; ours have a few KB.
 const maxLine = 1 << 20
 
-// readEvents reads events up to the first line that is not complete, gives each to
-// take, and returns how many bytes the complete ones have.
+// readEvents passes each event to take, up to the first incomplete line, and returns the size of
+// the complete lines.
 func readEvents(r io.Reader, take func(Event)) (whole int64, err error) {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, maxLine)
@@ -277,8 +276,8 @@ func readEvents(r io.Reader, take func(Event)) (whole int64, err error) {
 	return whole, nil
 }
 
-// notAnEvent returns the error about a line that tfhaul did not write, for a journal
-// that was damaged; haul is the id in its first line.
+// notAnEvent returns the error for a line that is not an event, with advice for a damaged
+// journal. haul is the ID in its first line.
 func notAnEvent(line int, haul string) error {
 	if line == 1 {
 		return errors.New("line 1 is not a journal event; check that this is a tfhaul journal")
@@ -298,11 +297,11 @@ func completeLines(data []byte, atEOF bool) (int, []byte, error) {
 	return 0, nil, nil
 }
 
-// Haul is the id of the haul that the journal records.
+// Haul returns the ID of the haul that the journal records.
 func (j *Journal) Haul() string { return j.haul }
 
-// Append writes an event and returns when it is on the disk. After the first failure
-// nothing more is written, and every later Append reports that failure.
+// Append writes an event and returns when it is on the disk. After the first failure it writes
+// nothing more, and every later call returns the same error.
 func (j *Journal) Append(e Event) error {
 	if e.Time.IsZero() {
 		e.Time = time.Now().UTC()
@@ -322,15 +321,15 @@ func (j *Journal) Append(e Event) error {
 	return nil
 }
 
-// Close waits for the events that are being written and closes the file, so that
-// another process can continue the haul.
+// Close waits for pending events and closes the file, so that another process can resume the
+// haul.
 func (j *Journal) Close() error {
 	j.writer.close()
 	return errors.Join(disclaim(j.file), j.file.Close())
 }
 
-// NewHaulID makes an id for a haul: the time, for people, and a random part, so
-// that no two are the same.
+// NewHaulID returns a new ID for a haul: the time, for people, and a random part that makes it
+// unique.
 func NewHaulID() string {
 	var random [6]byte
 	rand.Read(random[:]) // never fails

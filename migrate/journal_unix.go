@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// claim makes the file this process's own until it is disclaimed.
+// claim locks the file for this process until disclaim.
 func claim(f *os.File) error {
 	err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
@@ -17,6 +17,6 @@ func claim(f *os.File) error {
 	return err
 }
 
-// disclaim gives the file free. To close it is not enough: a child process that is
-// just being started holds a copy of it until it has become another program.
+// disclaim unlocks the file. Closing it is not enough, because a child process that is being
+// started holds a copy of the descriptor until it executes.
 func disclaim(f *os.File) error { return syscall.Flock(int(f.Fd()), syscall.LOCK_UN) }

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// claim makes the file this process's own until it is closed. The lock is taken
-// far beyond the file's end: on Windows a locked range cannot be read by others.
+// claim locks the file for this process until it is closed. It locks a range far beyond the
+// file's end, because on Windows others cannot read a locked range.
 func claim(f *os.File) error {
 	const flags = windows.LOCKFILE_EXCLUSIVE_LOCK | windows.LOCKFILE_FAIL_IMMEDIATELY
 	err := windows.LockFileEx(windows.Handle(f.Fd()), flags, 0, 1, 0, &windows.Overlapped{OffsetHigh: 1 << 30})
@@ -18,5 +18,5 @@ func claim(f *os.File) error {
 	return err
 }
 
-// disclaim has nothing to do: to close the file gives it free.
+// disclaim does nothing, because closing the file unlocks it.
 func disclaim(*os.File) error { return nil }

@@ -15,8 +15,8 @@ type disk interface {
 	Sync() error
 }
 
-// A lineWriter appends lines to a file. One goroutine writes: it takes the lines that
-// have gathered while the disk was busy, and syncs once for all of them.
+// A lineWriter appends lines to a file. One goroutine writes all lines that have accumulated
+// while the disk was busy, and syncs once for all of them.
 type lineWriter struct {
 	disk  disk
 	end   int64         // where the next line goes
@@ -55,7 +55,7 @@ func (w *lineWriter) append(text []byte) error {
 	return <-line.written
 }
 
-// enqueue gives a line to the goroutine.
+// enqueue passes a line to the goroutine.
 func (w *lineWriter) enqueue(line pendingLine) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -77,8 +77,8 @@ func (w *lineWriter) close() {
 	<-w.ended
 }
 
-// run writes lines until the channel is closed. After a failure nobody knows what the
-// disk holds, and a second sync would not tell: nothing more is written.
+// run writes lines until the channel is closed. After a failure it writes nothing more, because
+// the contents of the disk are unknown and a second sync would not reveal them.
 func (w *lineWriter) run() {
 	var failed error
 	for first := range w.lines {
@@ -92,7 +92,7 @@ func (w *lineWriter) run() {
 	}
 }
 
-// batch returns the line and those that wait already.
+// batch returns the line and all that are already waiting.
 func (w *lineWriter) batch(first pendingLine) []pendingLine {
 	lines := []pendingLine{first}
 	for range len(w.lines) {
@@ -108,8 +108,8 @@ func (w *lineWriter) write(lines []pendingLine) error {
 		text = append(text, line.text...)
 	}
 	if _, err := w.disk.WriteAt(text, w.end); err != nil {
-		// What there was room for would read as events that were recorded. If it cannot
-		// be removed, readers still drop a line that is cut off.
+		// Remove what was written, or it would count as recorded. If that fails, readers
+		// still drop an incomplete line.
 		_ = w.disk.Truncate(w.end)
 		return err
 	}

@@ -14,12 +14,11 @@ import (
 	"tfhaul/prove"
 )
 
-// A Ledger is what the events of a haul come to: what became of each move, and
-// which locks are still ours. It is made from a journal's events, or fed them as
-// they happen, and keeps of them what it answers for: of a move about 1 KB, however
-// many events it had.
+// A Ledger summarizes the events of a haul: how each move ended, and which locks the haul still
+// holds. It is built from a journal or from events as they happen, and keeps about 1 KB per
+// move, however many events it had.
 //
-// It is not safe for use by several goroutines at once.
+// It is not safe for concurrent use.
 type Ledger struct {
 	LockLedger
 	moves map[moveKey]*entry
@@ -38,15 +37,15 @@ type moveKey struct{ source, target string }
 // names differ only in case are one.
 func (k moveKey) folded() moveKey { return moveKey{k.source, foldName(k.target)} }
 
-// An entry is what the ledger knows of one move.
+// An entry summarizes one move.
 type entry struct {
 	moveKey
 	result     *Result   // of the last outcome
-	begun      *Snapshot // what the first event tells, as long as there is no outcome
-	sent       *Snapshot // what was sent last, or was about to be
+	begun      *Snapshot // from the first event, until there is an outcome
+	sent       *Snapshot // the last state that was sent or about to be sent
 	sending    bool      // the state may have been sent since the lock was taken
 	created    bool      // the haul created the workspace
-	sourceLock string    // the id of the source's own lock, as long as it is ours
+	sourceLock string    // the ID of the source's own lock while the haul holds it
 
 	proof       *prove.Result // the last one,
 	provenOf    string        // and the state version that it is about
@@ -55,7 +54,7 @@ type entry struct {
 	run         int              // the latest that the move belongs to
 }
 
-// NewLedger adds up the events of a journal.
+// NewLedger returns a ledger of the events of a journal.
 func NewLedger(events []Event) *Ledger {
 	l := &Ledger{moves: map[moveKey]*entry{}}
 	for _, e := range events {
@@ -64,8 +63,7 @@ func NewLedger(events []Event) *Ledger {
 	return l
 }
 
-// ReadLedger adds up the events of a journal that another process may still be writing, as
-// it reads them.
+// ReadLedger reads the ledger of a journal, which another process may still be writing.
 func ReadLedger(r io.Reader) (*Ledger, error) {
 	l := NewLedger(nil)
 	if _, err := readEvents(r, l.Add); err != nil {
@@ -117,16 +115,16 @@ func (l *Ledger) Add(e Event) {
 	}
 }
 
-// begins takes the start of a move, which a later run of the haul may repeat: then how it
-// ended before no longer counts.
+// begins records the start of a move. If a later run repeats the move, its earlier outcome no
+// longer counts.
 func (m *entry) begins(e Event) {
 	if m.result != nil && !m.result.Arrived() {
 		m.result, m.begun = nil, e.Snapshot
 	}
 }
 
-// ended takes the outcome of a move. It keeps nothing twice that is the same: else a move
-// holds 1,380 bytes, and the budget is 1,200.
+// ended records the outcome of a move. It shares equal values, because a move would otherwise
+// need 1,380 bytes, and the budget is 1,200.
 func (m *entry) ended(e Event) {
 	m.result = e.Result
 	m.workspaceID = cmp.Or(e.WorkspaceID, m.workspaceID)
@@ -149,7 +147,7 @@ func (m *entry) ended(e Event) {
 	}
 }
 
-// NotAttempted is how many moves of the latest run the journal does not mention.
+// NotAttempted returns how many moves of the latest run the journal does not mention.
 func (l *Ledger) NotAttempted() int { return max(0, l.planned-len(l.current())) }
 
 // current returns the moves that still belong to the haul, in the order in which they began.
@@ -190,25 +188,25 @@ func (l *Ledger) Runs() int { return l.runs }
 // Dir is the directory in which the haul began; "" when no event names one.
 func (l *Ledger) Dir() string { return l.dir }
 
-// Events is how many there were.
+// Events returns the number of events.
 func (l *Ledger) Events() int { return l.events }
 
-// Haul is the id of the haul; "" when no event names one.
+// Haul returns the ID of the haul; "" if no event has one.
 func (l *Ledger) Haul() string { return l.haul }
 
-// Times are those of the first event and of the last; zero when there is none.
+// Times returns the times of the first and the last event; zero if there are none.
 func (l *Ledger) Times() (first, latest time.Time) { return l.first, l.latest }
 
 // A SourceLock is a source's own lock that a haul may have left behind.
 type SourceLock struct {
-	// Source names the snapshot, Target the workspace that it was to go into.
+	// Source names the state, Target the workspace.
 	Source, Target string
 	// ID is the lock's.
 	ID string
 }
 
-// SourceLocks are the sources' own locks that were taken and not released, by
-// name. A lock that was left on purpose is not among them.
+// SourceLocks returns the sources' own locks that were taken and not released, sorted by name.
+// It omits locks that were left on purpose.
 func (l *Ledger) SourceLocks() []SourceLock {
 	var left []SourceLock
 	for _, m := range l.order {
@@ -220,8 +218,8 @@ func (l *Ledger) SourceLocks() []SourceLock {
 	return left
 }
 
-// Results are the last outcomes, in the order in which the moves began. A move
-// that was cut off is not included.
+// Results returns the last results in the order in which the moves began. An interrupted move
+// has none.
 func (l *Ledger) Results() []Result {
 	var all []Result
 	for _, m := range l.current() {
@@ -237,8 +235,8 @@ func (l *Ledger) Results() []Result {
 	return all
 }
 
-// CutOff are the moves that have no outcome, in the order in which they began. Of
-// each only Source, Target and, if its first event tells it, Snapshot are known.
+// CutOff returns the moves without an outcome, in the order in which they began. Only Source,
+// Target and, if the first event has it, Snapshot are set.
 func (l *Ledger) CutOff() []Result {
 	var all []Result
 	for _, m := range l.current() {
@@ -249,18 +247,17 @@ func (l *Ledger) CutOff() []Result {
 	return all
 }
 
-// A LockLedger is what events do to the locks of workspaces: which of them are still
-// ours. It knows nothing else of the moves, so that it is as large as the locks that
-// are held are many. The zero value knows of none.
+// A LockLedger tracks which locks of workspaces a haul still holds. It knows nothing else about
+// the moves, so its size depends only on the number of locks. The zero value is empty.
 //
-// It is not safe for use by several goroutines at once.
+// It is not safe for concurrent use.
 type LockLedger struct {
 	locks locks
 	lost  locks // where a lock request may still take effect
 }
 
-// locks are workspaces by folded target: several where a workspace was renamed or deleted, and
-// another has its name.
+// locks maps folded targets to workspaces. A target has several if a workspace was renamed or
+// deleted and another one has its name.
 type locks map[string][]HeldLock
 
 // add adds a lock, or replaces what was known of it.
@@ -299,7 +296,7 @@ func (l locks) sorted() []HeldLock {
 	return all
 }
 
-// Add follows what an event does to a lock.
+// Add updates the locks from an event.
 func (l *LockLedger) Add(e Event) {
 	lock := HeldLock{Target: e.Target, Haul: e.Haul, WorkspaceID: e.WorkspaceID}
 	switch e.Event {
@@ -327,11 +324,11 @@ func (l *LockLedger) Add(e Event) {
 // Hold adds a lock.
 func (l *LockLedger) Hold(h HeldLock) { l.locks.add(h) }
 
-// HeldLocks are the workspaces whose lock was requested and not released, by name.
+// HeldLocks returns the workspaces whose lock was requested and not released, sorted by name.
 func (l *LockLedger) HeldLocks() []HeldLock { return l.locks.sorted() }
 
-// LostRequests are the workspaces where the reply to a lock request was lost and no
-// lock is known to be held, by name. The request may take effect at any time later.
+// LostRequests returns the workspaces where the response to a lock request was lost and no lock
+// is known to be held, sorted by name. The request may take effect at any later time.
 func (l *LockLedger) LostRequests() []HeldLock {
 	return slices.DeleteFunc(l.lost.sorted(), func(h HeldLock) bool { return l.locks.has(h.Target, h.WorkspaceID) })
 }
@@ -355,7 +352,7 @@ type HeldLock struct {
 	Haul string
 	// WorkspaceID is the server's, which outlives a rename; "" where it is not known.
 	WorkspaceID string
-	// Sure says that the lock was granted; otherwise only that it was asked for.
+	// Sure reports that the lock was granted, and not only requested.
 	Sure bool
 }
 
@@ -363,10 +360,10 @@ type HeldLock struct {
 // may be any.
 func (h HeldLock) is(id string) bool { return h.WorkspaceID == id || h.WorkspaceID == "" || id == "" }
 
-// UnlockCommand is what frees the workspace.
+// UnlockCommand returns the command that unlocks the workspace.
 func (h HeldLock) UnlockCommand() string { return "tfhaul unlock " + h.Target + " --haul " + h.Haul }
 
-// past is what the ledger knows of this move; the zero entry for nothing.
+// past returns the ledger's entry for this move; the zero entry if there is none.
 func (x *execution) past() entry {
 	if x.Past == nil {
 		return entry{}
@@ -377,9 +374,9 @@ func (x *execution) past() entry {
 	return entry{}
 }
 
-// doneBefore settles a move that an earlier run of the haul has carried out, when
-// the state version that it left is still the current one, and the source is what
-// it was: state versions do not change, so nothing need be read again.
+// doneBefore reuses the result of an earlier run of the haul if its state version is still
+// current and the source has not changed. State versions do not change, so nothing is read
+// again.
 func (x *execution) doneBefore(current string) bool {
 	past := x.past().result
 	if past == nil || past.Outcome != Moved && past.Outcome != AlreadyThere || past.StateVersionID == "" || past.StateVersionID != current {
@@ -393,8 +390,8 @@ func (x *execution) doneBefore(current string) bool {
 	return true
 }
 
-// bumpedBefore reports whether the workspace holds what an earlier run of the haul,
-// which was cut off, made of the snapshot by raising its serial.
+// bumpedBefore reports whether the workspace holds the state with the raised serial that an
+// interrupted run of the haul sent.
 func (x *execution) bumpedBefore() bool {
 	sent := x.past().sent
 	return x.Bump && sent != nil && x.held != nil && sent.MD5 == x.held.snapshot.MD5 && sent.Size == x.held.snapshot.Size
@@ -416,9 +413,8 @@ func (x *execution) lockedByUs() bool {
 	return x.Past.locks.has(x.result.Target, ws.ID) || x.Past.lost.has(x.result.Target, ws.ID)
 }
 
-// lockedByOurRun reports whether the workspace is locked by the run that the state
-// version is to be associated with: then the token is that run's, and the lock is
-// neither to be taken nor released.
+// lockedByOurRun reports whether the run that the state version will be associated with holds
+// the lock. The token then belongs to that run, and the lock is neither taken nor released.
 func (x *execution) lockedByOurRun() bool {
 	ws := x.workspace
 	return x.Run != "" && ws != nil && ws.Locked && ws.Holder.Kind == "run" && ws.Holder.ID == x.Run
@@ -436,8 +432,8 @@ func (x *execution) inheritLock() bool {
 	return true
 }
 
-// sentBefore looks, before anything is sent under an inherited lock, whether the
-// run that was cut off had sent it already.
+// sentBefore checks, before anything is sent under an inherited lock, whether the interrupted
+// run has already sent it.
 func (x *execution) sentBefore(ctx context.Context) error {
 	if !x.past().sending {
 		return nil

@@ -8,10 +8,9 @@ import (
 	"tfhaul/backend"
 )
 
-// freeLeftLock releases the locks that an earlier run of this haul has left, where this
-// run's steps did not come to them: because the source cannot be read any more, is
-// another, or collides with one; or because the workspace was renamed, and another or
-// none has its name.
+// freeLeftLock releases locks that an earlier run of this haul left and that this run's steps
+// did not reach: because the source can no longer be read, has changed or collides with
+// another, or because the workspace was renamed.
 func (x *execution) freeLeftLock(ctx context.Context) {
 	if x.Past == nil || x.DryRun || x.result.Locked {
 		return
@@ -25,9 +24,8 @@ func (x *execution) freeLeftLock(ctx context.Context) {
 	}
 }
 
-// freeLeft releases one of these locks. It stays, and the result says so, where the
-// earlier run may have sent a state that was not read back since, and where it cannot
-// be released.
+// freeLeft releases one of these locks. The lock stays, and the result reports it, if the
+// earlier run may have sent a state that was not checked since, or if unlocking fails.
 func (x *execution) freeLeft(ctx context.Context, lock HeldLock) {
 	name, elsewhere := "the workspace", x.workspace == nil || !lock.is(x.workspace.ID)
 	if elsewhere && lock.WorkspaceID != "" {
@@ -66,13 +64,13 @@ func (x *execution) freeLeft(ctx context.Context, lock HeldLock) {
 	}
 }
 
-// staysLocked reports a lock that stays after the move's own steps have ended.
+// staysLocked puts into the result that a lock remains after the move's own steps.
 func (x *execution) staysLocked(lock HeldLock, message string) {
 	x.result.Locked, x.result.UnlockCommand = true, lock.UnlockCommand()
 	x.failLater(CodeLockLeft, message)
 }
 
-// failLater makes a failure of a move that had succeeded until then.
+// failLater turns the result of a successful move into a failure.
 func (x *execution) failLater(code Code, message string) {
 	if x.result.Outcome == Moved || x.result.Outcome == AlreadyThere {
 		x.result.Outcome, x.result.Code, x.result.Message = Failed, code, x.result.Message+" "+message

@@ -13,7 +13,7 @@ import (
 	"tfhaul/plainwords"
 )
 
-// lockReason is what a workspace's lock says while a haul works on it.
+// lockReason returns the reason on a workspace's lock while a haul works on it.
 func lockReason(haul string) string { return "tfhaul moves a state here (haul " + haul + ")" }
 
 var reasonOfHaul = regexp.MustCompile(`^tfhaul moves a state here \(haul ([^\s()]+)\)$`)
@@ -61,7 +61,7 @@ func (x *execution) takeLock(ctx context.Context) error {
 	return nil
 }
 
-// intent is the event that announces a move which was decided.
+// intent returns the event for a move that was decided.
 func (x *execution) intent() Event {
 	return Event{Event: EventIntent, WorkspaceID: x.workspace.ID, Version: x.read.version(), Relation: x.verdict.Relation, Snapshot: x.result.Snapshot}
 }
@@ -70,16 +70,16 @@ func (x *execution) lockEvent(event string) Event {
 	return Event{Event: event, WorkspaceID: x.workspace.ID, LockReason: lockReason(x.Haul)}
 }
 
-// waiting tells the observer who is waited for.
+// waiting passes the holder of the lock to the observer.
 func (x *execution) waiting(h lockwait.Holder, _ time.Time, pause time.Duration) {
 	e := x.lockEvent(EventWaiting)
 	e.Holder, e.Pause = h.String(), pause
 	x.record(e)
 }
 
-// unlock is step 8: unlock, unless what the workspace holds is unproven and the policy is
-// to keep it locked then. It returns what is to be reported: what ended the work under the
-// lock comes before a lock that could not be released. The lock of a run is not released.
+// unlock is step 8: unlock, unless the state could not be verified and the policy is to keep
+// the lock. It returns the error to report: one of the work under the lock takes precedence
+// over a failed unlock. It does not release the lock of a run.
 func (x *execution) unlock(ctx context.Context, work error) error {
 	ctx, cancel := backend.Landing(ctx)
 	defer cancel()
@@ -95,7 +95,7 @@ func (x *execution) unlock(ctx context.Context, work error) error {
 		stopped.message += " The workspace stays locked so that nobody builds on an unverified state. To unlock it: " + x.result.UnlockCommand
 		return stopped
 	}
-	if !lease.Held() { // lost, and found so before something was sent
+	if !lease.Held() { // lost before anything was sent
 		x.record(x.lockEvent(EventUnlocked))
 		return work
 	}
@@ -114,7 +114,7 @@ func (x *execution) unlock(ctx context.Context, work error) error {
 		}
 		x.note("tfhaul lost the lock during the move (%v).", released)
 	case backend.CodeOf(released) == backend.Stuck && work != nil:
-		x.result.Locked = true // and no command of ours frees it
+		x.result.Locked = true // and no tfhaul command can unlock it
 		x.note("%s", x.stuckMessage(released))
 		return work
 	case released != nil:
@@ -143,8 +143,8 @@ func (x *execution) unlock(ctx context.Context, work error) error {
 	return work
 }
 
-// unlockedLate reports an unlock that may have released the lock of another process with
-// the same account, or that may do so later. Another reason to fail comes first.
+// unlockedLate reports an unlock that may have released, or may still release, the lock of
+// another process with the same account. Any other error takes precedence.
 func (x *execution) unlockedLate(other error) error {
 	if !x.released {
 		return other
@@ -168,12 +168,12 @@ func (x *execution) unlockedLate(other error) error {
 	return other
 }
 
-// lateUnlock is the sentence about an unlock that took long.
+// lateUnlock returns the message about an unlock that took too long.
 func lateUnlock(e lockwait.Ending) string {
 	return fmt.Sprintf("The unlock took %s. If another process with the same account took the lock during that time, the unlock released that lock. Check that no other process was working on this workspace.", e.Took.Round(time.Second))
 }
 
-// arrivedMessage says what was proven of the state.
+// arrivedMessage returns the message about the verified state.
 func (x *execution) arrivedMessage() string {
 	if x.hasOutcome() {
 		return x.result.Message
@@ -181,7 +181,7 @@ func (x *execution) arrivedMessage() string {
 	return x.movedMessage()
 }
 
-// useRunsLock uses the lock of the run whose token we have.
+// useRunsLock uses the lock of the run whose token tfhaul uses.
 func (x *execution) useRunsLock() error {
 	x.underRun = true
 	x.writer = x.newWriter(backend.WriterOptions{Run: x.Move.Run, Inherited: true})
@@ -189,8 +189,8 @@ func (x *execution) useRunsLock() error {
 	return x.announce(x.intent())
 }
 
-// checkRunsLock reports whether the run still has its lock, where what was sent may have
-// taken effect late.
+// checkRunsLock checks that the run still holds its lock if the upload may have taken effect
+// late.
 func (x *execution) checkRunsLock(ctx context.Context, work error) error {
 	if work == nil && x.maybeLate {
 		if err := x.lease.Ensure(ctx, lockwait.MaxAge); errors.Is(err, lockwait.ErrNotHeld) {
@@ -200,8 +200,8 @@ func (x *execution) checkRunsLock(ctx context.Context, work error) error {
 	return work
 }
 
-// checkLease reports why nothing can be sent under the lock; nil while it is known to be
-// ours.
+// checkLease returns an error unless the lock is known to be ours, so that nothing is sent
+// without it.
 func (x *execution) checkLease(ctx context.Context) error {
 	err := x.lease.Ensure(ctx, lockwait.MaxWriteAge)
 	switch {
@@ -211,7 +211,7 @@ func (x *execution) checkLease(ctx context.Context) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, lockwait.ErrNotHeld) && x.maybeLate:
-		// What was sent before, and not answered, may still take effect.
+		// An earlier upload without a response may still take effect.
 		return x.maybeOverwritten(err)
 	case errors.Is(err, lockwait.ErrNotHeld):
 		return &stop{code: CodeLockLost, message: fmt.Sprintf(
@@ -222,8 +222,8 @@ func (x *execution) checkLease(ctx context.Context) error {
 	return err
 }
 
-// maybeOverwritten is the end of a move whose state may have been stored after the lock
-// was lost: then another user's work may have been overwritten.
+// maybeOverwritten returns the stop for a state that may have been stored after the lock was
+// lost, and so may have overwritten another user's state.
 func (x *execution) maybeOverwritten(lost error) error {
 	what := "The state was sent while tfhaul held the lock, but the response was late or lost"
 	if x.sent != nil {
@@ -233,15 +233,15 @@ func (x *execution) maybeOverwritten(lost error) error {
 		"%s, and tfhaul lost the lock meanwhile (%v). Another user's state may have been overwritten. Check the workspace's history: tfhaul history %s", what, lost, x.result.Target)}
 }
 
-// noteUnsure tells the user when the server did not say whose the lock was that we
-// relied on.
+// noteUnsure adds a note if the server did not report who held the lock that the move relied
+// on.
 func (x *execution) noteUnsure() {
 	if x.lease != nil && x.lease.Unsure() {
 		x.note("The server does not report who holds the lock, so tfhaul could not confirm that it still held a lock last confirmed more than %s before.", lockwait.MaxWriteAge)
 	}
 }
 
-// stuckMessage says why a workspace cannot be unlocked, and who can unlock it.
+// stuckMessage explains why a workspace cannot be unlocked, and who can unlock it.
 func (x *execution) stuckMessage(released error) string {
 	stuck, _ := errors.AsType[*backend.Error](released)
 	if x.Journal == nil {
@@ -250,7 +250,7 @@ func (x *execution) stuckMessage(released error) string {
 	return stuck.Message + " Or fix the upload, then resume the haul with the same --journal."
 }
 
-// leaveLocked puts into the result that the workspace stays locked by us.
+// leaveLocked puts into the result that this haul leaves the workspace locked.
 func (x *execution) leaveLocked() {
 	x.result.Locked = true
 	x.result.UnlockCommand = HeldLock{Target: x.result.Target, Haul: x.Haul}.UnlockCommand()

@@ -9,8 +9,8 @@ import (
 	"tfhaul/lockwait"
 )
 
-// lockRequestLost records that the reply to a lock request was lost. The request may
-// take effect much later, when nobody works on the move any more.
+// lockRequestLost records that the response to a lock request was lost. The request may take
+// effect much later, when the move has ended.
 func (x *execution) lockRequestLost() { x.record(x.lockEvent(EventLockRequestLost)) }
 
 // noteLostLock puts into the result that a lock request may still take effect.
@@ -21,8 +21,8 @@ func (x *execution) noteLostLock() {
 	}
 }
 
-// lockOutstanding reports whether a lock request may still take effect: its reply was
-// lost, and it is not the one that locked the workspace.
+// lockOutstanding reports whether a lock request may still take effect: its response was lost,
+// and it is not the one that locked the workspace.
 func (x *execution) lockOutstanding() bool {
 	lost := x.writer.LostRequests()
 	if x.lease != nil && !x.writer.Granted() {
@@ -31,8 +31,8 @@ func (x *execution) lockOutstanding() bool {
 	return lost > 0
 }
 
-// checkLostRequest looks, when all else is done, whether a lock request whose reply was
-// lost has taken effect after all, and releases that lock.
+// checkLostRequest checks, after everything else, whether a lock request whose response was
+// lost has taken effect, and releases that lock.
 func (x *execution) checkLostRequest(ctx context.Context) {
 	if !x.result.LockRequestLost || x.result.Locked || x.workspace == nil || x.DryRun {
 		return

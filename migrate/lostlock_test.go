@@ -192,7 +192,7 @@ func TestLostLockRequestThatTakesEffectLater(t *testing.T) {
 	}
 }
 
-// Reads that lag behind the write are repeated, and distinguished from another user's write.
+// Reads that lag behind the write are repeated, and told apart from another's write.
 func TestReadsThatLag(t *testing.T) {
 	const current = "GET /workspaces/:workspace_id/current-state-version"
 	for _, server := range []tfesim.Personality{tfesim.TFE, tfesim.HCP} {
@@ -203,7 +203,7 @@ func TestReadsThatLag(t *testing.T) {
 			says  string
 		}{
 			{"once", 1, "", ""}, {"five times", 5, "", ""},
-			{"for ever", -1, migrate.CodeUnproven, "still has no current state version"},
+			{"forever", -1, migrate.CodeUnproven, "still has no current state version"},
 		} {
 			t.Run(server.String()+"/"+c.name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {

@@ -20,7 +20,7 @@ import (
 type Plan struct {
 	// Moves are all moves in the order in which they were given.
 	Moves []Planned
-	// Findings are what a person should know before saying yes.
+	// Findings are what the user should know before confirming.
 	Findings []Finding
 	// Workspaces is how many the organization has.
 	Workspaces int
@@ -28,7 +28,7 @@ type Plan struct {
 	APICalls int
 }
 
-// A Planned is a move and what would become of it.
+// A Planned is a move and its planned result.
 type Planned struct {
 	Move
 	// Result is that of a dry run: outcome planned, or why there is nothing to do.
@@ -209,7 +209,7 @@ func (e *Engine) plan(ctx context.Context, m Move, collision string) Planned {
 	return planned
 }
 
-// checkCredentials finds out early what the target's credentials cannot do at all.
+// checkCredentials detects credentials with which no move can succeed.
 func (h *Haul) checkCredentials(ctx context.Context) ([]Finding, error) {
 	checker, ok := h.Target.(backend.Checker)
 	if !ok {
@@ -252,7 +252,7 @@ func (p *Plan) collisions(moves []Move) map[string]string {
 	return colliding
 }
 
-// several names the first of many in a sentence.
+// several lists the first few names.
 func several(names []string) string {
 	const shown = 5
 	if len(names) <= shown+1 {
@@ -336,7 +336,7 @@ func cannotRead(runs *version.Version, state *Snapshot) string {
 	return fmt.Sprintf("releases before 0.14 reject states that a newer release wrote (here %s)", wrote)
 }
 
-// permissions finds workspaces that the token may read and not write: every move there fails.
+// permissions finds workspaces that the token can read but not write.
 func (p *Plan) permissions() {
 	f := Finding{Code: FindingPermissions, Severity: SeverityError}
 	for i := range p.Moves {
@@ -352,7 +352,7 @@ func (p *Plan) permissions() {
 	}
 }
 
-// runs finds workspaces in which something is going on.
+// runs finds workspaces with an unfinished run.
 func (p *Plan) runs() {
 	for i := range p.Moves {
 		m := &p.Moves[i]

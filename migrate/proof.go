@@ -13,12 +13,11 @@ import (
 	"tfhaul/prove"
 )
 
-// Prove has every workspace proven that holds what the haul brought there: results
-// are those of Run for the same plan, and each gets its Proof. What an earlier run of
-// the haul has proven of the very state version that is there now, is not proven
-// again. A verdict is in the journal before it is reported. done, if not nil, is called for
-// each as it is there, one at a time. Nothing of a move's outcome changes: the state
-// has arrived, whatever Terraform thinks of it.
+// Prove proves every workspace that the haul moved a state to. results are those of Run for the
+// same plan; Prove sets their Proof. It skips state versions that an earlier run of the haul
+// has proven. Each verdict is journaled before done, if not nil, is called with it; calls do
+// not overlap. The outcome of a move does not change: the state has arrived, whatever the
+// verdict.
 func (h *Haul) Prove(ctx context.Context, plan *Plan, results []Result, one func(context.Context, Move, Result) prove.Result, done func(Result)) {
 	var (
 		group errgroup.Group
@@ -49,7 +48,7 @@ func (h *Haul) Prove(ctx context.Context, plan *Plan, results []Result, one func
 	_ = group.Wait()
 }
 
-// Arrived says that the workspace holds the snapshot.
+// Arrived reports whether the workspace holds the state.
 func (r *Result) Arrived() bool { return r.Outcome == Moved || r.Outcome == AlreadyThere }
 
 // provenBefore is the proof that an earlier run of the haul made of the state version
@@ -65,7 +64,7 @@ func (h *Haul) provenBefore(r Result) *prove.Result {
 	return past.proof
 }
 
-// recordProof writes a verdict to the journal. An interrupted proof is not recorded.
+// recordProof writes a verdict to the journal, unless the proof was interrupted.
 func (h *Haul) recordProof(r *Result) {
 	if h.Journal == nil || r.Proof.Code == prove.CodeInterrupted {
 		return
@@ -84,7 +83,7 @@ const (
 	maxAddress         = 500 // bytes
 )
 
-// recordable are the first of some changes, with addresses of a sane length.
+// recordable returns the first changes, with long addresses shortened.
 func recordable(changes []prove.Change) []prove.Change {
 	kept := slices.Clone(changes[:min(len(changes), maxRecordedChanges)])
 	for i := range kept {

@@ -122,8 +122,7 @@ func unreadable(err error) error {
 	return &stop{code: CodeUnreadable, message: fmt.Sprintf("Cannot read the state: %s", plainwords.Ended(err.Error())), sourceDown: isSourceDown(err)}
 }
 
-// isSourceDown reports whether an error is about the server of a source, and not about
-// one state there.
+// isSourceDown reports whether an error concerns the source's server, not just one state on it.
 func isSourceDown(err error) bool {
 	if e, ok := errors.AsType[*backend.Error](err); ok {
 		return e.Down()
@@ -132,11 +131,11 @@ func isSourceDown(err error) bool {
 	return network
 }
 
-// brokeOff matches where a read broke off, which differs from state to state.
+// brokeOff matches the position at which a read broke off, which differs between states.
 var brokeOff = regexp.MustCompile(`broke off after \d+ of \d+ bytes`)
 
-// withoutSource takes the names of the source out of a message, so that a failure
-// of many sources is one cause.
+// withoutSource removes the source's names from a message, so that the same failure of many
+// sources counts as one cause.
 func (x *execution) withoutSource(message string) string {
 	for _, name := range []string{strconv.Quote(x.Object.Address()), x.Object.Address(), x.Object.Place().Key} {
 		if name != "" {

@@ -11,7 +11,7 @@ import (
 	"tfhaul/statefile"
 )
 
-// A Recorded is what a journal says of one move.
+// A Recorded is what a journal recorded of one move.
 type Recorded struct {
 	Source, Target string
 	// Result is how it ended last; nil where it was cut off.
@@ -45,10 +45,10 @@ func (l *Ledger) Recorded() []Recorded {
 	return all
 }
 
-// Recheck reports whether a workspace still holds what a journal says arrived there:
-// outcome already-there if so, refused otherwise. A move that did not arrive keeps
-// the outcome that it had. The source is looked at, too, where object is not nil:
-// that it changed since is refused as source-changed. Nothing is written.
+// Recheck checks whether a workspace still holds the state that a journal recorded as moved. The
+// outcome is AlreadyThere if so, Refused otherwise. A move that did not complete keeps its
+// outcome. If object is not nil, a changed source is refused as source-changed. Recheck writes
+// nothing.
 func (e *Engine) Recheck(ctx context.Context, r Recorded, workspace string, object backend.State) Result {
 	start := time.Now()
 	ctx, meter := backend.WithMeter(ctx)
@@ -180,7 +180,7 @@ func (x *execution) stillInHistory(ctx context.Context, id string) {
 	}
 }
 
-// changedSince says how what the workspace holds stands to what had arrived.
+// changedSince returns how the workspace's state differs from the one that was moved.
 func (x *execution) changedSince(arrived *Snapshot) error {
 	holds := fmt.Sprintf("(serial %d, %s) than the one that was moved (serial %d)", x.held.snapshot.Serial, x.held.version.ID, arrived.Serial)
 	switch x.verdict.Relation {

@@ -63,20 +63,20 @@ func TestRecheck(t *testing.T) {
 		code    migrate.Code
 		note    string
 	}{
-		{name: "nothing happened since", outcome: migrate.AlreadyThere},
+		{name: "nothing changed", outcome: migrate.AlreadyThere},
 		{name: "the serial was raised", held: state(20, lineage, 2), change: bump, outcome: migrate.AlreadyThere},
-		{name: "somebody applied", after: func(b *bench) { b.holds(state(9, lineage, 5)) },
+		{name: "another user applied", after: func(b *bench) { b.holds(state(9, lineage, 5)) },
 			outcome: migrate.Refused, code: migrate.CodeStale, note: "in the workspace's history, unchanged"},
-		{name: "somebody put an older state back", after: func(b *bench) { b.holds(state(3, lineage, 5)) }, outcome: migrate.Refused, code: migrate.CodeOutdated},
-		{name: "other bytes under the serial", after: func(b *bench) { b.holds(state(7, lineage, 5)) }, outcome: migrate.Refused, code: migrate.CodeDiverged},
-		{name: "something else is there", after: func(b *bench) { b.holds(state(1, foreign, 5)) }, outcome: migrate.Refused, code: migrate.CodeUnrelated},
-		{name: "the workspace was made anew", after: func(b *bench) {
+		{name: "another user restored an older state", after: func(b *bench) { b.holds(state(3, lineage, 5)) }, outcome: migrate.Refused, code: migrate.CodeOutdated},
+		{name: "another state with the same serial", after: func(b *bench) { b.holds(state(7, lineage, 5)) }, outcome: migrate.Refused, code: migrate.CodeDiverged},
+		{name: "an unrelated state", after: func(b *bench) { b.holds(state(1, foreign, 5)) }, outcome: migrate.Refused, code: migrate.CodeUnrelated},
+		{name: "the workspace was recreated", after: func(b *bench) {
 			if err := b.sim.DeleteWorkspace(org, workspace); err != nil {
 				b.t.Fatal(err)
 			}
 			b.workspaceExists(workspace)
 		}, outcome: migrate.Refused, code: migrate.CodeAbsent},
-		{name: "the workspace is gone", after: func(b *bench) {
+		{name: "the workspace was deleted", after: func(b *bench) {
 			if err := b.sim.DeleteWorkspace(org, workspace); err != nil {
 				b.t.Fatal(err)
 			}
@@ -86,12 +86,12 @@ func TestRecheck(t *testing.T) {
 				b.t.Fatal(err)
 			}
 		}, outcome: migrate.Refused, code: migrate.CodeSourceChanged},
-		{name: "the source is gone", after: func(b *bench) {
+		{name: "the source was deleted", after: func(b *bench) {
 			if err := os.Remove(b.file); err != nil {
 				b.t.Fatal(err)
 			}
 		}, outcome: migrate.AlreadyThere, note: "no longer exists"},
-		{name: "it was refused", held: state(9, lineage, 2), outcome: migrate.Refused, code: migrate.CodeStale},
+		{name: "the move was refused", held: state(9, lineage, 2), outcome: migrate.Refused, code: migrate.CodeStale},
 	}
 	for _, server := range []tfesim.Personality{tfesim.TFE, tfesim.HCP, tfesim.Lax} {
 		for _, c := range cases {
@@ -136,7 +136,7 @@ func TestRecheck(t *testing.T) {
 	}
 }
 
-// A move that was cut off is reported as cut off, without a question to the server.
+// A move that was cut off is told of as such, without a question to the server.
 func TestRecheckOfAMoveThatWasCutOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, tfesim.Options{})

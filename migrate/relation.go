@@ -52,5 +52,5 @@ func lineageNote(snapshot, held string) string {
 	return fmt.Sprintf("%s lineage, so only serials and bytes were compared", who)
 }
 
-// writes reports whether a snapshot of this relation is uploaded without a permission.
+// writes reports whether a state with this relation is uploaded without a permission.
 func (r Relation) writes() bool { return r == Fresh || r == Newer }

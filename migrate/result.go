@@ -114,8 +114,8 @@ func outcomeOf(c Code) Outcome {
 	}
 }
 
-// A Result is all that is to be said of one move. Its JSON is part of the
-// command line's contract; it holds nothing of the state's content.
+// A Result is the outcome of one move. Its JSON is part of the command line's contract. It
+// holds no state content.
 type Result struct {
 	// Source names the snapshot as the user would, Target the workspace as
 	// host/organization/workspace.
@@ -134,13 +134,13 @@ type Result struct {
 	Snapshot *Snapshot `json:"snapshot,omitempty"`
 	// StateVersionID is the state version that holds the snapshot now.
 	StateVersionID string `json:"state_version_id"`
-	// Locked says that the workspace was left locked by us. UnlockCommand frees it.
+	// Locked reports that the haul left the workspace locked. UnlockCommand unlocks it.
 	Locked        bool   `json:"locked"`
 	UnlockCommand string `json:"unlock_command,omitempty"`
-	// LockRequestLost says that the reply to a lock request was lost, and that the
-	// request may still take effect: then the workspace is locked by this haul.
+	// LockRequestLost reports that the response to a lock request was lost. If the request
+	// still takes effect, this haul leaves the workspace locked.
 	LockRequestLost bool `json:"lock_request_lost,omitempty"`
-	// Created says that the workspace was made by this move.
+	// Created reports that this move created the workspace.
 	Created bool `json:"created,omitempty"`
 	// BumpedTo is the serial that the snapshot was given on the way, if it was.
 	BumpedTo int64 `json:"bumped_to,omitempty"`

@@ -170,7 +170,7 @@ func (x *execution) find(ctx context.Context) (*backend.Version, error) {
 	})
 }
 
-// lockAgain takes the lock again that another user took from us before anything was
+// lockAgain locks the workspace again after another user released the lock before anything was
 // sent, and decides again.
 func (x *execution) lockAgain(ctx context.Context) error {
 	x.note("tfhaul lost the lock before sending the state, and locked the workspace again.")

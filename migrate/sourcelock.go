@@ -16,8 +16,8 @@ func (x *execution) ownSourceLock(l *backend.Lock) bool {
 	return ours && haul == x.Haul
 }
 
-// lockSource takes the source's own lock, if that is asked for, before anything is
-// read, so that nobody applies against the old backend meanwhile.
+// lockSource takes the source's own lock, if requested, before anything is read, so that nobody
+// applies against the old backend during the move.
 func (x *execution) lockSource(ctx context.Context) (backend.Lease, error) {
 	if x.DryRun || !x.LockSource && !x.FreezeSource {
 		return nil, nil
@@ -67,9 +67,8 @@ func (x *execution) freeEarlierLock(ctx context.Context, lockable backend.Lockab
 	return nil
 }
 
-// releaseSource ends the hold on the source's lock: it is left there when the
-// source is to be frozen and the state has arrived, and released otherwise. It
-// returns how the move ended.
+// releaseSource releases the source's lock, or leaves it if the source is to be frozen and the
+// state has arrived. It returns the error that the move ended with.
 func (x *execution) releaseSource(ctx context.Context, lease backend.Lease, moved error) error {
 	if lease == nil {
 		return moved

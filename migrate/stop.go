@@ -11,7 +11,7 @@ import (
 	"tfhaul/plainwords"
 )
 
-// A stop ends a move with a code and the sentence that goes with it.
+// A stop ends a move with a code and a message.
 type stop struct {
 	code    Code
 	message string
@@ -52,7 +52,7 @@ var advice = map[Code]string{
 	CodeServerRefused:      "Nothing was stored. Try again. If the error persists, ask the server's administrators.",
 }
 
-// explain makes a stop of any error that ended a move.
+// explain turns any error that ended a move into a stop.
 func (x *execution) explain(ctx context.Context, err error) *stop {
 	if abandoned, ok := errors.AsType[*lockwait.AbandonedError](err); ok {
 		x.leaveLocked()

@@ -13,17 +13,17 @@ import (
 // An Unlocking is what became of the lock of one workspace.
 type Unlocking struct {
 	Target string `json:"target"`
-	// Freed says that the lock was ours and is no more.
+	// Freed reports that the haul's lock was released.
 	Freed bool `json:"freed"`
 	// Message is the sentence for a person.
 	Message string `json:"message"`
 }
 
-// ErrNotOurs says that a workspace's lock is not the haul's, and stays.
+// ErrNotOurs is returned when the haul does not hold the workspace's lock, which stays.
 var ErrNotOurs = errors.New("this haul does not hold the lock")
 
-// Unlock frees a workspace that the engine's haul left locked. A lock of anybody
-// else's is left alone, with ErrNotOurs; a workspace that is not locked is fine.
+// Unlock unlocks a workspace that the engine's haul left locked. It returns ErrNotOurs if
+// another user holds the lock, and no error if the workspace is not locked.
 func (e *Engine) Unlock(ctx context.Context, workspace string) (Unlocking, error) {
 	return e.UnlockByID(ctx, workspace, "")
 }

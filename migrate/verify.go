@@ -88,13 +88,13 @@ func (x *execution) verifyCurrent(ctx context.Context) error {
 	return x.unproven("it was read back, but %s (serial %d) is current after the unlock: another user wrote a state meanwhile", current.ID, current.Serial)
 }
 
-// movedMessage says what was proven.
+// movedMessage returns the message about the verified state.
 func (x *execution) movedMessage() string {
 	return fmt.Sprintf("Serial %d is the workspace's current state (%s). All %d bytes were read back and match.",
 		x.payload.serial, x.sent.ID, x.payload.size)
 }
 
-// sameBytes downloads a state version and reports whether its bytes are the payload's.
+// sameBytes downloads a state version and reports whether it matches the payload.
 func (x *execution) sameBytes(ctx context.Context, version *backend.Version) (bool, error) {
 	var same bool
 	err := x.download(ctx, version, func(body io.Reader) error {
@@ -106,8 +106,8 @@ func (x *execution) sameBytes(ctx context.Context, version *backend.Version) (bo
 	return same, err
 }
 
-// errNotReady says that the server has no bytes to give for a state version,
-// though it was given time.
+// errNotReady is returned when a state version still cannot be downloaded after
+// processingTime.
 var errNotReady = errors.New("the server is still processing it")
 
 // processingTime is how long the server may take until a state version can be
