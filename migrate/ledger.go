@@ -219,7 +219,7 @@ func (l *Ledger) SourceLocks() []SourceLock {
 }
 
 // Results returns the last results in the order in which the moves began. An interrupted move
-// has none.
+// is not among them.
 func (l *Ledger) Results() []Result {
 	var all []Result
 	for _, m := range l.current() {

@@ -192,7 +192,7 @@ func TestLostLockRequestThatTakesEffectLater(t *testing.T) {
 	}
 }
 
-// Reads that lag behind the write are repeated, and told apart from another's write.
+// Reads that lag behind the write are repeated, and distinguished from another user's write.
 func TestReadsThatLag(t *testing.T) {
 	const current = "GET /workspaces/:workspace_id/current-state-version"
 	for _, server := range []tfesim.Personality{tfesim.TFE, tfesim.HCP} {

@@ -136,7 +136,7 @@ func TestRecheck(t *testing.T) {
 	}
 }
 
-// A move that was cut off is told of as such, without a question to the server.
+// A move that was cut off is reported as cut off, without a question to the server.
 func TestRecheckOfAMoveThatWasCutOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, tfesim.Options{})
