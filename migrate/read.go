@@ -90,7 +90,7 @@ func readObject(ctx context.Context, object backend.State) (reading, error) {
 		if snapshot.Size == 0 { // which is no state of a command that succeeded
 			code = CodeNotState
 		}
-		return r, &stop{code: code, message: "Standard input: " + plainwords.Sentence(notState.Error()) + " Check whether the command before the pipe failed."}
+		return r, &stop{code: code, message: "Standard input: " + plainwords.Ended(notState.Error()) + " Check whether the command before the pipe failed."}
 	case errors.As(err, &notState):
 		return r, &stop{code: Code(notState.Code()), message: plainwords.Sentence(notState.Error())}
 	case err != nil:
