@@ -100,7 +100,9 @@ type process struct {
 
 	// typed are the flags that stand on the command line, and not in a variable.
 	typed map[string]bool
-	json  bool // --json
+	// settings are what the settings file sets for the command.
+	settings settings
+	json     bool // --json
 }
 
 // getenv looks a variable up; "" where it is not set.
@@ -144,7 +146,7 @@ func (p *process) app() *cli.App {
 		},
 		Commands: []*cli.Command{
 			p.auditCommand(), p.planCommand(), p.migrateCommand(), p.rehearseCommand(), p.moveCommand(), p.verifyCommand(), p.unlockCommand(), p.historyCommand(), p.proveCommand(), p.configCommand(), p.reportCommand(),
-			p.demoCommand(), p.simCommand(), p.versionCommand(), p.completionCommand(), p.manCommand(),
+			p.demoCommand(), p.simCommand(), p.settingsCommand(), p.versionCommand(), p.completionCommand(), p.manCommand(),
 		},
 		Action:                    p.missingCommand,
 		CustomAppHelpTemplate:     appHelp,

@@ -19,7 +19,7 @@ const completionFlag = "--generate-bash-completion"
 // arrange orders the arguments for urfave/cli, which stops looking for flags at the
 // first argument: `tfhaul move a.tfstate acme/net --json` becomes
 // `tfhaul move --json -- a.tfstate acme/net`. Flags that are not given are taken from
-// their variables. Its errors are *usageError.
+// their variables, and then from the settings file. Its errors are *usageError.
 func (p *process) arrange(app *cli.App, args []string) ([]string, error) {
 	p.typed = map[string]bool{}
 	if len(args) > 0 && args[len(args)-1] == completionFlag {
@@ -40,7 +40,13 @@ func (p *process) arrange(app *cli.App, args []string) ([]string, error) {
 	case a.typed["version"]:
 		return []string{app.Name, "version"}, nil
 	}
-	if err := a.variables(p.getenv); err != nil {
+	if a.command != nil {
+		var err error
+		if p.settings, err = p.readSettings(a.command.Name); err != nil {
+			return nil, err
+		}
+	}
+	if err := a.defaults(p.getenv, p.settings); err != nil {
 		return nil, err
 	}
 	return slices.Concat(arranged, a.flags, []string{"--"}, a.positional), nil
@@ -106,22 +112,23 @@ func (a *arranger) flag(arg string, following []string) (int, error) {
 	return used, checkValue(known, "--"+name, value)
 }
 
-// variables adds the flags that are set in the environment and not on the command
-// line. A repeatable flag takes one value from each line of its variable.
-func (a *arranger) variables(getenv func(string) string) error {
+// defaults adds the flags that are not given: from their variables, or else from the
+// settings file. A repeatable flag takes one value from each line of its variable.
+func (a *arranger) defaults(getenv func(string) string, file settings) error {
 	for _, f := range a.known {
 		name := f.Names()[0]
-		variable := variableOf(name)
-		value := getenv(variable)
-		if value == "" || !hasVariable(f) {
+		if !hasVariable(f) {
 			continue
 		}
-		values := []string{value}
-		if _, ok := f.(*cli.StringSliceFlag); ok {
-			values = strings.Split(strings.TrimSpace(value), "\n")
+		values, origin := valuesOfVariable(f, getenv), variableOf(name)
+		if set, ok := file.values[name]; ok && values == nil {
+			values, origin = set.values, file.origin(name)
+			if _, ok := f.(*cli.StringSliceFlag); !ok && len(values) != 1 {
+				return usagef("%s cannot be a list: it takes one value", origin)
+			}
 		}
 		for _, v := range values {
-			if err := checkValue(f, variable, v); err != nil {
+			if err := checkValue(f, origin, v); err != nil {
 				return err
 			}
 			if !a.typed[name] {
@@ -130,6 +137,18 @@ func (a *arranger) variables(getenv func(string) string) error {
 		}
 	}
 	return nil
+}
+
+// valuesOfVariable returns the values that a flag's variable sets; nil if it is not set.
+func valuesOfVariable(f cli.Flag, getenv func(string) string) []string {
+	value := getenv(variableOf(f.Names()[0]))
+	if value == "" {
+		return nil
+	}
+	if _, ok := f.(*cli.StringSliceFlag); ok {
+		return strings.Split(strings.TrimSpace(value), "\n")
+	}
+	return []string{value}
 }
 
 // checkValue refuses a value that the flag cannot have. origin is the flag or variable

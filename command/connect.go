@@ -84,17 +84,30 @@ type unreachableError struct{ error }
 
 func (e *unreachableError) Unwrap() error { return e.error }
 
+// hostFromFile reports whether only the settings file names a host, which may have come
+// with a repository that another user wrote.
+func (n connector) hostFromFile(address tfe.Address) bool {
+	if !n.fromFile("target") || address.Host == tfe.DefaultHost {
+		return false
+	}
+	usual, err := tfe.ParseOrganization("organization", n.getenv)
+	return err != nil || usual.Host != address.Host
+}
+
 // connect prepares a client of the host that an address names. Its errors are
 // *usageError for what the user has to put right, *unreachableError, and ctx's.
 func (n connector) connect(ctx context.Context, address tfe.Address) (*tfe.Client, error) {
 	tls := n.tls.Clone()
 	token, err := tfe.FindToken(ctx, address.Host, tfe.CredentialOptions{
-		TokenFile: n.tokenFile, Environ: n.environ, Timeout: n.timeout,
+		TokenFile: n.tokenFile, OnlyForHost: n.hostFromFile(address), Environ: n.environ, Timeout: n.timeout,
 		Advise: func(advice string) { n.log.Warn(advice) },
 	})
 	switch {
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
+	case err != nil && n.hostFromFile(address):
+		return nil, usagef("%v. Other tokens are not sent to %s, because only %s names it; to allow that, set TFE_HOSTNAME=%s or use --target",
+			err, address.Host, n.settings.origin("target"), address.Host)
 	case err != nil:
 		return nil, &usageError{err.Error()}
 	}

@@ -76,10 +76,20 @@ func jsonFlag() *cli.BoolFlag {
 	return switchFlag("json", "print one JSON document on stdout")
 }
 
-// originOf returns where a flag's value comes from: the flag, or its variable.
+// originOf returns where a flag's value comes from: the flag, its variable or the settings
+// file.
 func (p *process) originOf(flag string) string {
-	if p.typed[flag] {
+	switch {
+	case p.typed[flag]:
 		return "--" + flag
+	case p.fromFile(flag):
+		return p.settings.origin(flag)
 	}
 	return variableOf(flag)
+}
+
+// fromFile reports whether the settings file sets a flag.
+func (p *process) fromFile(flag string) bool {
+	_, ok := p.settings.values[flag]
+	return ok && !p.typed[flag] && p.getenv(variableOf(flag)) == ""
 }

@@ -22,6 +22,9 @@ type CredentialOptions struct {
 	// Home is the directory of .terraformrc and .terraform.d, or of terraform.rc and
 	// terraform.d on Windows; empty means the user's home directory, or %APPDATA%.
 	Home string
+	// OnlyForHost ignores tokens that are not stored for the host in particular, TFE_TOKEN
+	// and TokenFile, because another user may have chosen the host.
+	OnlyForHost bool
 	// Timeout ends a credentials helper that does not answer for this long; 0 means one
 	// minute.
 	Timeout time.Duration
@@ -47,7 +50,7 @@ func (e *NoTokenError) Error() string {
 // *NoTokenError. It returns another error for a token file that cannot be used, a helper
 // that fails, and a value that cannot be a token.
 func FindToken(ctx context.Context, host string, o CredentialOptions) (Token, error) {
-	if o.TokenFile != "" {
+	if o.TokenFile != "" && !o.OnlyForHost {
 		return tokenFromFile(o.TokenFile, o.Advise)
 	}
 	host, err := comparableHost(host)
@@ -61,10 +64,12 @@ func FindToken(ctx context.Context, host string, o CredentialOptions) (Token, er
 	env := lookup(environ)
 	looked := []string{}
 
-	if value := env("TFE_TOKEN"); strings.TrimSpace(value) != "" {
-		return tokenOf(value, "TFE_TOKEN")
+	if !o.OnlyForHost {
+		if value := env("TFE_TOKEN"); strings.TrimSpace(value) != "" {
+			return tokenOf(value, "TFE_TOKEN")
+		}
+		looked = append(looked, "TFE_TOKEN")
 	}
-	looked = append(looked, "TFE_TOKEN")
 
 	name, value := tokenVariable(environ, host)
 	if strings.TrimSpace(value) != "" {
