@@ -50,6 +50,8 @@ type Version struct {
 	// Pending means that the bytes have not arrived or are still being processed, and
 	// Announced that they were never sent.
 	Pending, Announced bool `json:"-"`
+	// Kept means that the version can still be read by its ID after another one was written.
+	Kept bool `json:"-"`
 	// Detail is for the kind's own use.
 	Detail any `json:"-"`
 }
@@ -61,10 +63,14 @@ type Traits struct {
 	// Encoded means that states are stored in another form, such as gzip or chunks; "byte
 	// for byte" then refers to the decoded bytes.
 	Encoded bool
-	Pins    Pinning
-	Locks   Locking
-	Writes  Writing
-	Current Moment
+	// Workspaces means that states are workspaces: they have names, which are compared
+	// without case, and no paths; a state must be created before it can be written; and
+	// Terraform may run there.
+	Workspaces bool
+	Pins       Pinning
+	Locks      Locking
+	Writes     Writing
+	Current    Moment
 }
 
 // Pinning is how Open treats the version that it is given.
@@ -126,8 +132,10 @@ type Place struct {
 	// Bucket is the bucket's name; empty for files.
 	Bucket string
 	// Workspace is the state's Terraform workspace, or DefaultWorkspace if its path names
-	// none.
+	// none. In an organization, it is the name of the workspace.
 	Workspace string
+	// Organization and Project are those of a workspace; empty where states have paths.
+	Organization, Project string
 	// Root is the base name of the directory that Dir is relative to. The default naming
 	// rule uses it for a state directly in the searched directory. It is empty where there
 	// is no such directory, as for standard input.

@@ -43,6 +43,9 @@ const (
 	Unrelated Code = "unrelated"
 	// Stale: the target has a higher serial.
 	Stale Code = "stale"
+	// Changed: the target no longer has the version that the write would have replaced.
+	// Nothing was stored.
+	Changed Code = "changed"
 	// RateLimited: the rate limit was still exceeded after a long wait.
 	RateLimited Code = "rate-limited"
 	// StillPending: the last write is still being processed.

@@ -5,6 +5,8 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
+	"log/slog"
+	"os"
 	"strings"
 	"time"
 )
@@ -21,8 +23,12 @@ type Kind struct {
 	// may check whether a path exists, but sends no requests.
 	Open func(ctx context.Context, address string) (Backend, error)
 	// Canonical returns the same address for every way to write it; nil if there is only
-	// one way.
+	// one way. It takes the addresses of sources and of targets.
 	Canonical func(address string) string
+	// Target is how states of this kind are written; nil if they cannot be. ReadOnly then
+	// says why, as the end of a sentence.
+	Target   *TargetRole
+	ReadOnly string
 }
 
 // A Backend is a place that keeps states, or the part of one that an address names.
@@ -42,6 +48,22 @@ type Connection struct {
 	Timeout time.Duration
 	// Stdin is read for "-"; nil means os.Stdin.
 	Stdin io.Reader
+	// Environ holds the environment as NAME=VALUE; nil means os.Environ().
+	Environ []string
+	// TokenFile contains the API token, for kinds that have one; "" for where the kind
+	// usually looks.
+	TokenFile string
+	// Doubts returns why a host must receive only a token that is stored for it, because
+	// another user may have chosen the host; "" if there is no doubt. Nil never doubts.
+	Doubts func(host string) string
+	// Rate limits the requests a second to a server that has a limit; 0 means the server's.
+	Rate float64
+	// Parallelism is how many states are read or written at a time; 0 means one.
+	Parallelism int
+	// UserAgent names this program to servers.
+	UserAgent string
+	// Logger receives warnings and details; nil discards them.
+	Logger *slog.Logger
 	// StreamLimit is how many bytes are held in memory of a state that can be read only
 	// once, or has no version to open again; 0 means DefaultStreamLimit.
 	StreamLimit int64
@@ -59,6 +81,13 @@ func (c Connection) WithDefaults() Connection {
 	if c.StreamLimit == 0 {
 		c.StreamLimit = DefaultStreamLimit
 	}
+	if c.Environ == nil {
+		c.Environ = os.Environ()
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	c.Parallelism = max(c.Parallelism, 1)
 	return c
 }
 
@@ -74,11 +103,11 @@ func (k Kinds) Find(ctx context.Context, address string, f Filter) (*Listing, er
 		return nil, err
 	}
 	if address == "" {
-		return nil, fmt.Errorf("the source is empty: name %s", k.examples())
+		return nil, fmt.Errorf("the source is empty: name %s", examples(k, readable))
 	}
 	kind, ok := k.of(address)
-	if !ok {
-		return nil, &UnsupportedError{Scheme: Scheme(address), Known: k.examples()}
+	if !ok || kind.Open == nil {
+		return nil, &UnsupportedError{Scheme: Scheme(address), Known: examples(k, readable)}
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -109,11 +138,22 @@ func (k Kinds) of(address string) (Kind, bool) {
 	return Kind{}, false
 }
 
-// examples returns how the addresses of all kinds are written.
-func (k Kinds) examples() string {
-	all := make([]string, len(k))
-	for i, kind := range k {
-		all[i] = kind.Example
+// readable returns how the addresses of a kind are written; "" if it cannot be a source.
+func readable(k Kind) string {
+	if k.Open == nil {
+		return ""
+	}
+	return k.Example
+}
+
+// examples lists how the addresses of all kinds are written, without those for which example
+// returns "".
+func examples(kinds Kinds, example func(Kind) string) string {
+	var all []string
+	for _, kind := range kinds {
+		if e := example(kind); e != "" {
+			all = append(all, e)
+		}
 	}
 	if n := len(all) - 1; n > 0 {
 		return strings.Join(all[:n], ", ") + " or " + all[n]

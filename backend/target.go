@@ -17,7 +17,10 @@ type Target interface {
 	// there: an organization or a bucket.
 	Host() string
 	Container() string
-	// List lists all states, including those without a version.
+	// Address returns what a user types to name the state with this name. It holds no secret.
+	Address(name string) string
+	// List lists all states, including those without a version. It returns nil if a listing
+	// does not tell what Look does.
 	List(ctx context.Context) iter.Seq2[*Standing, error]
 	// Look reads the state with this name, and LookByID the one with this ID, which a
 	// rename does not change. If the state does not exist or cannot be seen, the error's
@@ -35,6 +38,8 @@ type Target interface {
 	Read(ctx context.Context, v *Version) (io.ReadCloser, error)
 	// Writer returns a Writer for locking and writing a state. It sends no requests.
 	Writer(s *Standing, o WriterOptions) Writer
+	// Close releases connections. Nothing else is called afterwards.
+	Close()
 	// Down reports whether the backend has left all requests unanswered for so long that
 	// retrying soon is useless.
 	Down() bool
@@ -45,7 +50,8 @@ const DownAfter = 30 * time.Second
 
 // A Standing is what a target reports about one of its states.
 type Standing struct {
-	// ID does not change when the state is renamed; it is empty if the target has no IDs.
+	// ID does not change when the state is renamed. It is the name if states cannot be
+	// renamed.
 	ID string
 	// Name is the state's name in its container.
 	Name string
@@ -144,7 +150,7 @@ type Writer interface {
 	Granted() bool
 	// Write stores a version. It returns a *SourceError if the bytes could not be read. The
 	// code Ambiguous means that the version may have been stored, NotLocked that the lock
-	// was lost, and Stale, Diverged and Unrelated that the target refused it after its own
+	// was lost, Changed that the target no longer held Write.Was, and Stale, Diverged and Unrelated that the target refused it after its own
 	// comparison.
 	Write(ctx context.Context, w Write) (*Version, error)
 	// Notes are sentences for the user about how the state was written.
@@ -158,6 +164,9 @@ type Write struct {
 	Lease *lockwait.Lease
 	// Sending is called just before each attempt is sent.
 	Sending lockwait.Sending
+	// Was is the version that will be replaced; nil if nothing is stored. A kind that can
+	// compare and set stores nothing if the target holds another one.
+	Was *Version
 
 	Serial  int64
 	Lineage string

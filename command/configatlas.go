@@ -77,7 +77,7 @@ type atlasPush struct {
 
 // Run packs, pushes and reports.
 func (o *atlasPush) Run(ctx context.Context) error {
-	client, err := atlas.New(atlas.Options{Address: o.getenv("ATLAS_ADDRESS"), Token: o.getenv("ATLAS_TOKEN"), TLS: o.tls, Timeout: o.timeout})
+	client, err := atlas.New(atlas.Options{Address: o.getenv("ATLAS_ADDRESS"), Token: o.getenv("ATLAS_TOKEN"), TLS: o.connection.TLS, Timeout: o.connection.Timeout})
 	if err != nil {
 		return &usageError{err.Error()}
 	}

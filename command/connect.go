@@ -2,9 +2,7 @@ package command
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
-	"net/http"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -26,35 +24,32 @@ func connectFlags() []cli.Flag {
 // A connector makes clients of hosts: address, discovery, token, TLS.
 type connector struct {
 	*process
-	tokenFile   string
-	timeout     time.Duration
-	rate        float64
+	connection  backend.Connection
 	parallelism int         // moves at a time
 	address     tfe.Address // of the workspace, or the organization
-	// find says how sources are searched and reached.
+	// kinds and filter are how sources are searched.
 	kinds  backend.Kinds
 	filter backend.Filter
-	tls    *tls.Config
 }
 
 func (p *process) connector(c *cli.Context) (connector, error) {
-	n := connector{
-		process:   p,
-		tokenFile: c.String("token-file"),
-		timeout:   c.Duration("timeout"), rate: c.Float64("rate"), parallelism: c.Int("parallelism"),
-	}
+	n := connector{process: p, parallelism: c.Int("parallelism"), connection: backend.Connection{
+		Environ: p.environ, Stdin: p.stdin, TokenFile: c.String("token-file"), Timeout: c.Duration("timeout"),
+		Rate: c.Float64("rate"), Parallelism: c.Int("parallelism"), UserAgent: userAgent(), Logger: p.log,
+		Doubts: p.doubts,
+	}}
 	// A move holds its lock for several requests.
-	if 0 < n.rate && n.rate < 1 {
+	if 0 < n.connection.Rate && n.connection.Rate < 1 {
 		return n, usagef("%s cannot be below 1: with less than one request a second, a move would hold its lock for too long. Use 1 or more", p.originOf("rate"))
 	}
 	n.filter = backend.Filter{Include: c.StringSlice("include"), Exclude: c.StringSlice("exclude")}
 	if caFile := c.String("ca-file"); !p.offline || caFile != "" {
 		var err error
-		if n.tls, err = tfe.TLSConfig(caFile, p.getenv); err != nil {
+		if n.connection.TLS, err = tfe.TLSConfig(caFile, p.getenv); err != nil {
 			return n, &usageError{err.Error()}
 		}
 	}
-	n.kinds = kinds(backend.Connection{TLS: n.tls, Timeout: n.timeout, Stdin: p.stdin})
+	n.kinds = kinds(n.connection)
 	return n, nil
 }
 
@@ -84,52 +79,33 @@ type unreachableError struct{ error }
 
 func (e *unreachableError) Unwrap() error { return e.error }
 
-// hostFromFile reports whether only the settings file names a host, which may have come
-// with a repository that another user wrote.
-func (n connector) hostFromFile(address tfe.Address) bool {
-	if !n.fromFile("target") || address.Host == tfe.DefaultHost {
-		return false
+// doubts returns why no token is sent to a host that is not stored for it: only the settings
+// file names the host, and it may have come with a repository that another user wrote.
+func (p *process) doubts(host string) string {
+	if !p.fromFile("target") || host == tfe.DefaultHost {
+		return ""
 	}
-	usual, err := tfe.ParseOrganization("organization", n.getenv)
-	return err != nil || usual.Host != address.Host
+	if usual, err := tfe.ParseOrganization("organization", p.getenv); err == nil && usual.Host == host {
+		return ""
+	}
+	return fmt.Sprintf("Other tokens are not sent to %s, because only %s names it; to allow that, set TFE_HOSTNAME=%[1]s or use --target", host, p.settings.origin("target"))
 }
 
 // connect prepares a client of the host that an address names. Its errors are
 // *usageError for what the user has to put right, *unreachableError, and ctx's.
 func (n connector) connect(ctx context.Context, address tfe.Address) (*tfe.Client, error) {
-	tls := n.tls.Clone()
-	token, err := tfe.FindToken(ctx, address.Host, tfe.CredentialOptions{
-		TokenFile: n.tokenFile, OnlyForHost: n.hostFromFile(address), Environ: n.environ, Timeout: n.timeout,
-		Advise: func(advice string) { n.log.Warn(advice) },
-	})
-	switch {
-	case ctx.Err() != nil:
-		return nil, ctx.Err()
-	case err != nil && n.hostFromFile(address):
-		return nil, usagef("%v. Other tokens are not sent to %s, because only %s names it; to allow that, set TFE_HOSTNAME=%s or use --target",
-			err, address.Host, n.settings.origin("target"), address.Host)
-	case err != nil:
-		return nil, &usageError{err.Error()}
-	}
-	n.log.Debug("token found", "host", address.Host, "token", token)
+	n.connection.Parallelism = n.parallelism
+	client, err := tfe.Connect(ctx, address, n.connection)
+	return client, connectionError(ctx, err)
+}
 
-	asking := &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: tls.Clone(), ForceAttemptHTTP2: true}
-	defer asking.CloseIdleConnections()
-	api, err := tfe.DiscoverAPI(ctx, &http.Client{Transport: asking}, address)
+// connectionError returns the error of connecting to a target in one of these types.
+func connectionError(ctx context.Context, err error) error {
 	switch {
-	case ctx.Err() != nil:
-		return nil, ctx.Err()
-	case err != nil:
-		return nil, &unreachableError{err}
+	case err == nil || ctx.Err() != nil:
+		return err
+	case backend.CodeOf(err) == backend.Unreachable:
+		return &unreachableError{err}
 	}
-	n.log.Debug("API found", "address", api.Redacted())
-
-	client, err := tfe.New(tfe.Options{
-		Host: address.Server(), API: api, Token: token.Secret(), TokenFrom: token.Origin(), TLS: tls, Rate: n.rate, Timeout: n.timeout,
-		Connections: 2 * max(n.parallelism, 1), UserAgent: userAgent(), Logger: n.log,
-	})
-	if err != nil {
-		return nil, &usageError{fmt.Sprintf("%s cannot be used: %v", address, err)}
-	}
-	return client, nil
+	return &usageError{err.Error()}
 }

@@ -141,7 +141,8 @@ func (d *demo) connect(ctx context.Context) (*tfe.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := connector{process: &own, timeout: time.Minute, parallelism: demoParallel, tls: tls, kinds: kinds(backend.Connection{TLS: tls})}
+	connection := backend.Connection{TLS: tls, Environ: own.environ, Parallelism: demoParallel, UserAgent: userAgent(), Logger: own.log}
+	n := connector{process: &own, connection: connection, parallelism: demoParallel, kinds: kinds(connection)}
 	address, err := own.workspaceAddress(d.running.Host() + "/" + demoOrg + "/any")
 	if err != nil {
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"tfhaul/backend/atlas"
 	"tfhaul/backend/file"
 	"tfhaul/backend/s3"
+	"tfhaul/backend/tfe"
 )
 
 // kinds are all kinds of backends. A new kind is a package and a line here.
@@ -13,5 +14,6 @@ func kinds(c backend.Connection) backend.Kinds {
 		file.Kind(c),
 		s3.Kind(c),
 		atlas.Kind(c),
+		tfe.Kind(c),
 	}
 }

@@ -82,7 +82,7 @@ func (p *process) parseRehearsal(c *cli.Context) (*rehearsal, error) {
 	if err != nil {
 		return nil, err
 	}
-	h.connector.rate = 0 // --rate is the embedded server's
+	h.connection.Rate = 0 // --rate is the embedded server's
 	return &rehearsal{hauling: h, limit: c.Int("rate"), latency: c.Duration("latency"), personality: c.String("personality")}, nil
 }
 

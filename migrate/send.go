@@ -90,11 +90,19 @@ func (x *execution) payloadEvent(event string) Event {
 // write is what is sent, under the lease.
 func (x *execution) write() backend.Write {
 	return backend.Write{
-		Lease: x.lease, Sending: x.checkLease,
+		Lease: x.lease, Sending: x.checkLease, Was: x.heldVersion(),
 		Serial: x.payload.serial, Lineage: x.payload.lineage, MD5: x.payload.md5, Size: x.payload.size, Open: x.payload.open,
 		Force: x.Replace && x.replaces(), Mode: string(x.Upload),
 		Answered: func() { x.maybeLate = x.maybeLate || x.lease.Age() > lockwait.MaxAge },
 	}
+}
+
+// heldVersion returns the version that the target held when the relation was decided.
+func (x *execution) heldVersion() *backend.Version {
+	if x.held == nil {
+		return nil
+	}
+	return x.held.version
 }
 
 // lookForOurs reads, after a lost or ambiguous reply, what the server

@@ -21,7 +21,7 @@ import (
 // from ATLAS_TOKEN.
 func Kind(c backend.Connection) backend.Kind {
 	c = c.WithDefaults()
-	return backend.Kind{Scheme: "atlas", Example: "atlas://USER/NAME", Open: func(_ context.Context, address string) (backend.Backend, error) {
+	return backend.Kind{Scheme: "atlas", Example: "atlas://USER/NAME", ReadOnly: "its API only reads states", Open: func(_ context.Context, address string) (backend.Backend, error) {
 		u, err := parse(address)
 		if err != nil {
 			return nil, err

@@ -194,9 +194,15 @@ func toWrite(lease *lockwait.Lease, serial int64, text []byte, sending lockwait.
 
 func write(t *testing.T, target backend.Target, name string, serial int64, text []byte) {
 	t.Helper()
+	was, err := target.Current(t.Context(), look(t, target, name))
+	if err != nil {
+		t.Fatal(err)
+	}
 	w := writer(t, target, name, "one")
 	lease := acquire(t, w)
-	if _, err := w.Write(t.Context(), toWrite(lease, serial, text, always)); err != nil {
+	p := toWrite(lease, serial, text, always)
+	p.Was = was
+	if _, err := w.Write(t.Context(), p); err != nil {
 		t.Fatal(err)
 	}
 	release(t, lease)
@@ -207,4 +213,39 @@ const lineage = "8a3c4b52-9f7d-4f25-9d80-0b6c2f6f7a11"
 // text returns a state with this serial.
 func text(serial int) []byte {
 	return fmt.Appendf(nil, `{"version":4,"terraform_version":"1.11.4","serial":%d,"lineage":%q,"outputs":{},"resources":[]}`, serial, lineage)
+}
+
+// Role tests how a kind is used as a target. state and container are addresses, written as
+// the target itself writes them.
+func Role(t *testing.T, kind backend.Kind, state, container string) {
+	role := kind.Target
+	if role == nil || kind.ReadOnly != "" || role.Open == nil {
+		t.Fatalf("the kind cannot be a target: %+v", kind)
+	}
+	for _, address := range []string{state, container} {
+		if got, err := (backend.Kinds{kind}).Target(address); err != nil || got.Target != role {
+			t.Errorf("%q is not claimed as a target: %v", address, err)
+		}
+	}
+	if err := role.CheckContainer(container); err != nil {
+		t.Error(err)
+	}
+	if (role.Layout == nil) != kind.Traits.Workspaces {
+		t.Error("only workspaces have no layout")
+	}
+	parent, name, err := role.SplitState(state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := role.CheckName(name); err != nil {
+		t.Error(err)
+	}
+	target, err := role.Open(t.Context(), parent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer target.Close()
+	if got := target.Address(name); got != state {
+		t.Errorf("the state %q in %q has the address %q, want %q", name, parent, got, state)
+	}
 }

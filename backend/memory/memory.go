@@ -77,9 +77,40 @@ func (s *Store) at(name string) *state {
 func (s *Store) Kind() backend.Kind {
 	return backend.Kind{Scheme: Scheme, Example: "memory://NAME", Traits: traits,
 		Open: func(_ context.Context, address string) (backend.Backend, error) {
-			_, name, _ := strings.Cut(address, "://")
-			return &place{s, name}, nil
-		}}
+			return &place{s, nameIn(address)}, nil
+		},
+		Target: &backend.TargetRole{
+			State: "memory://NAME", Container: "memory://PREFIX/",
+			SplitState: func(address string) (container, name string, err error) {
+				dir, base := path.Split(nameIn(address))
+				if base == "" {
+					return "", "", fmt.Errorf("%q does not name a state: write memory://NAME", address)
+				}
+				return Scheme + "://" + dir, base, nil
+			},
+			CheckContainer: func(address string) error {
+				if name := nameIn(address); name != "" && !strings.HasSuffix(name, "/") {
+					return fmt.Errorf("%q names one state: write memory://PREFIX/", address)
+				}
+				return nil
+			},
+			CheckName: func(string) error { return nil },
+			Layout: func(_, at, workspace string) string {
+				if workspace == backend.DefaultWorkspace {
+					return at
+				}
+				return path.Join("env:", workspace, at)
+			},
+			Open: func(_ context.Context, container string) (backend.Target, error) {
+				return s.Target(nameIn(container)), nil
+			},
+		},
+	}
+}
+
+func nameIn(address string) string {
+	_, name, _ := strings.Cut(address, "://")
+	return name
 }
 
 // A place is the state, or the prefix of states, that an address names.
@@ -230,7 +261,7 @@ func (s *state) current(name string) *backend.Version {
 func (s *state) version(name string, n int) *backend.Version {
 	v := s.versions[n-1]
 	sum := md5.Sum(v.text)
-	return &backend.Version{ID: name + "@" + strconv.Itoa(n), Serial: v.serial, Size: int64(len(v.text)), MD5: hex.EncodeToString(sum[:]), Created: v.written}
+	return &backend.Version{ID: name + "@" + strconv.Itoa(n), Serial: v.serial, Size: int64(len(v.text)), Kept: true, MD5: hex.EncodeToString(sum[:]), Created: v.written}
 }
 
 // text returns the bytes of a version.
@@ -242,21 +273,28 @@ func (s *state) text(id string) ([]byte, error) {
 	return s.versions[n-1].text, nil
 }
 
-// Target returns the store as a target.
-func (s *Store) Target() backend.Target { return &target{s} }
+// Target returns the states below a prefix, "" or ending in a slash, as a target.
+func (s *Store) Target(prefix string) backend.Target { return &target{s, prefix} }
 
-type target struct{ *Store }
+type target struct {
+	*Store
+	prefix string
+}
 
 func (t *target) Traits() backend.Traits { return traits }
 func (t *target) Host() string           { return Scheme + ":" }
-func (t *target) Container() string      { return "" }
+func (t *target) Container() string      { return t.prefix }
+func (t *target) Close()                 {}
 func (t *target) Down() bool             { return false }
+
+func (t *target) Address(name string) string { return Scheme + "://" + t.prefix + name }
 
 // List implements backend.Target.
 func (t *target) List(ctx context.Context) iter.Seq2[*backend.Standing, error] {
 	return func(yield func(*backend.Standing, error) bool) {
-		for _, name := range t.names() {
-			if !yield(t.Look(ctx, name)) {
+		for _, full := range t.names() {
+			name, below := strings.CutPrefix(full, t.prefix)
+			if below && !yield(t.Look(ctx, name)) {
 				return
 			}
 		}
@@ -267,32 +305,33 @@ func (t *target) List(ctx context.Context) iter.Seq2[*backend.Standing, error] {
 func (t *target) Look(ctx context.Context, name string) (*backend.Standing, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	at := t.at(name)
+	full := t.prefix + name
+	at := t.at(full)
 	s := &backend.Standing{
-		ID: name, Name: name, CanRead: true, CanWrite: true, CanLock: true, Current: backend.Ref{Known: true},
+		ID: full, Name: name, CanRead: true, CanWrite: true, CanLock: true, Current: backend.Ref{Known: true},
 		Locked: at.lock != "", Holder: backend.Holder{Reason: at.lock, ReasonKnown: true},
 	}
-	if v := at.current(name); v != nil {
+	if v := at.current(full); v != nil {
 		s.Current.ID = v.ID
 	}
 	return s, ctx.Err()
 }
 
 func (t *target) LookByID(ctx context.Context, id string) (*backend.Standing, error) {
-	return t.Look(ctx, id)
+	return t.Look(ctx, strings.TrimPrefix(id, t.prefix))
 }
 
 // Current implements backend.Target.
 func (t *target) Current(ctx context.Context, s *backend.Standing) (*backend.Version, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.at(s.Name).current(s.Name), ctx.Err()
+	return t.at(s.ID).current(s.ID), ctx.Err()
 }
 
 // Version implements backend.Target.
 func (t *target) Version(ctx context.Context, id string) (*backend.Version, error) {
 	name := id[:max(0, strings.LastIndexByte(id, '@'))]
-	for v, err := range t.Versions(ctx, &backend.Standing{Name: name}) {
+	for v, err := range t.Versions(ctx, &backend.Standing{ID: name}) {
 		if err != nil || v.ID == id {
 			return v, err
 		}
@@ -304,10 +343,10 @@ func (t *target) Version(ctx context.Context, id string) (*backend.Version, erro
 func (t *target) Versions(ctx context.Context, s *backend.Standing) iter.Seq2[*backend.Version, error] {
 	return func(yield func(*backend.Version, error) bool) {
 		t.mu.Lock()
-		at := t.at(s.Name)
+		at := t.at(s.ID)
 		var all []*backend.Version
 		for n := len(at.versions); n > 0; n-- {
-			all = append(all, at.version(s.Name, n))
+			all = append(all, at.version(s.ID, n))
 		}
 		t.mu.Unlock()
 		for _, v := range all {
@@ -328,7 +367,7 @@ func (t *target) Read(ctx context.Context, v *backend.Version) (io.ReadCloser, e
 
 // Writer implements backend.Target.
 func (t *target) Writer(s *backend.Standing, o backend.WriterOptions) backend.Writer {
-	w := &writer{target: t, name: s.Name, reason: o.Reason}
+	w := &writer{target: t, name: s.Name, id: s.ID, reason: o.Reason}
 	if o.Inherited {
 		w.seen = s
 	}
@@ -336,10 +375,10 @@ func (t *target) Writer(s *backend.Standing, o backend.WriterOptions) backend.Wr
 }
 
 type writer struct {
-	target       *target
-	name, reason string
-	seen         *backend.Standing
-	granted      bool
+	target           *target
+	name, id, reason string
+	seen             *backend.Standing
+	granted          bool
 }
 
 func (w *writer) Seen() *backend.Standing { return w.seen }
@@ -354,7 +393,7 @@ func (w *writer) Lock(ctx context.Context, sending lockwait.Sending) error {
 		return err
 	}
 	w.target.mu.Lock()
-	at := w.target.at(w.name)
+	at := w.target.at(w.id)
 	if at.lock != "" {
 		defer w.target.mu.Unlock()
 		return lockwait.ErrHeld
@@ -374,7 +413,7 @@ func (w *writer) Holder(ctx context.Context, sending lockwait.Sending) (lockwait
 	}
 	w.target.mu.Lock()
 	defer w.target.mu.Unlock()
-	lock := w.target.at(w.name).lock
+	lock := w.target.at(w.id).lock
 	if lock == "" {
 		return lockwait.Holder{}, nil
 	}
@@ -388,7 +427,7 @@ func (w *writer) Unlock(ctx context.Context, sending lockwait.Sending) error {
 	}
 	w.target.mu.Lock()
 	defer w.target.mu.Unlock()
-	at := w.target.at(w.name)
+	at := w.target.at(w.id)
 	if at.lock != w.reason {
 		return lockwait.ErrNotHeld
 	}
@@ -414,11 +453,14 @@ func (w *writer) Write(ctx context.Context, p backend.Write) (*backend.Version, 
 	}
 	w.target.mu.Lock()
 	defer w.target.mu.Unlock()
-	at := w.target.at(w.name)
+	at := w.target.at(w.id)
 	if at.lock != w.reason {
 		return nil, &backend.Error{Code: backend.NotLocked, Message: fmt.Sprintf("%s is not locked by this haul", w.name)}
 	}
+	if now := at.current(w.id); (now == nil) != (p.Was == nil) || now != nil && now.ID != p.Was.ID {
+		return nil, &backend.Error{Code: backend.Changed, Message: fmt.Sprintf("%s holds another version", w.name)}
+	}
 	at.removed = false
 	at.versions = append(at.versions, stored{text: text, serial: p.Serial, written: time.Now()})
-	return at.current(w.name), nil
+	return at.current(w.id), nil
 }

@@ -25,7 +25,11 @@ func TestMemoryIsASource(t *testing.T) {
 }
 
 func TestMemoryIsATarget(t *testing.T) {
-	backendtest.Target(t, func(*testing.T) (backend.Target, string) { return memory.New().Target(), "network" })
+	backendtest.Target(t, func(*testing.T) (backend.Target, string) { return memory.New().Target(""), "network" })
+}
+
+func TestMemoryAddressesAsTargets(t *testing.T) {
+	backendtest.Role(t, memory.New().Kind(), "memory://live/network.tfstate", "memory://live/")
 }
 
 // The engine moves states between backends of a kind unknown to it.
@@ -37,15 +41,15 @@ func TestAStateMovesFromMemoryToMemory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	engine := &migrate.Engine{Target: target.Target(), Haul: migrate.NewHaulID()}
+	engine := &migrate.Engine{Target: target.Target(""), Haul: migrate.NewHaulID()}
 	move := migrate.Move{Object: listing.States[0], Workspace: "network"}
 	for _, want := range []migrate.Outcome{migrate.Moved, migrate.AlreadyThere} {
 		if r := engine.Move(t.Context(), move); r.Outcome != want || r.Locked {
 			t.Fatalf("%s/%s, want %s: %s", r.Outcome, r.Code, want, r.Message)
 		}
 	}
-	backendtest.WantBytes(t, target.Target(), "network", text)
-	if s, err := target.Target().Look(context.Background(), "network"); err != nil || s.Locked {
+	backendtest.WantBytes(t, target.Target(""), "network", text)
+	if s, err := target.Target("").Look(context.Background(), "network"); err != nil || s.Locked {
 		t.Errorf("%+v, %v: want it unlocked", s, err)
 	}
 }

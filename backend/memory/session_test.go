@@ -24,7 +24,7 @@ func (s sessionTarget) Traits() backend.Traits {
 // The journal names only locks that can be released later.
 func TestSessionLocksAreNotJournaled(t *testing.T) {
 	for _, durable := range []bool{true, false} {
-		source, target := memory.New(), memory.New().Target()
+		source, target := memory.New(), memory.New().Target("")
 		source.Put("network.tfstate", fixtures.Samples()[0].Bytes())
 		listing, err := backend.Kinds{source.Kind()}.Find(t.Context(), "memory://network.tfstate", backend.Filter{})
 		if err != nil {

@@ -44,3 +44,13 @@ func TestOrganizationIsATarget(t *testing.T) {
 		})
 	}
 }
+
+func TestAddressesOfTargets(t *testing.T) {
+	kind := tfe.Kind(backend.Connection{Environ: []string{"TFE_TOKEN=secret"}})
+	backendtest.Role(t, kind, "http://127.0.0.1:8080/acme/network", "http://127.0.0.1:8080/acme")
+	for _, address := range []string{"acme/network", "tfe://acme/network", "app.terraform.io/acme/network"} {
+		if container, name, err := kind.Target.SplitState(address); err != nil || container != "app.terraform.io/acme" || name != "network" {
+			t.Errorf("%s: %q, %q, %v", address, container, name, err)
+		}
+	}
+}

@@ -24,10 +24,15 @@ func (c *Client) Target(organization string) *Target {
 // Container returns the organization.
 func (t *Target) Container() string { return t.organization }
 
+// Address implements backend.Target.
+func (t *Target) Address(name string) string {
+	return t.Host() + "/" + t.organization + "/" + name
+}
+
 // Traits implements backend.Target. HCP Terraform makes a version current when the
 // workspace is unlocked.
 func (t *Target) Traits() backend.Traits {
-	traits := backend.Traits{Pins: backend.PinsAnyVersion, Locks: backend.LocksDurable, Writes: backend.WritesUnderLock}
+	traits := traits
 	if t.About().Product == "HCP Terraform" {
 		traits.Current = backend.CurrentAtUnlock
 	}
@@ -149,6 +154,6 @@ func versionOf(sv *StateVersion, err error) (*backend.Version, error) {
 	}
 	return &backend.Version{
 		ID: sv.ID, Serial: sv.Serial, Size: sv.Size, Created: sv.CreatedAt,
-		Pending: sv.Pending(), Announced: sv.AwaitsUpload(), Detail: sv,
+		Pending: sv.Pending(), Announced: sv.AwaitsUpload(), Kept: true, Detail: sv,
 	}, nil
 }

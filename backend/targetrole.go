@@ -1,0 +1,62 @@
+package backend
+
+import (
+	"context"
+	"fmt"
+)
+
+// A TargetRole is how backends of a kind are used as targets.
+//
+// A target's address names one state, or a container: what holds many states, such as an
+// organization, a bucket, a prefix or a directory. Except for Open, nothing here sends
+// requests, and the errors describe the address or the name to the user who typed it.
+type TargetRole struct {
+	// State and Container show how the two addresses are written.
+	State, Container string
+	// Claims reports whether an address is of this kind, where its scheme does not decide;
+	// nil means that it does. The kinds are asked in their order.
+	Claims func(address string) bool
+	// SplitState returns the container of the state that an address names, and the state's
+	// name there. Targets of the container return this address for the name.
+	SplitState func(address string) (container, name string, err error)
+	// CheckContainer checks an address of a container.
+	CheckContainer func(address string) error
+	// CheckName checks the name of a state in a container. The error continues a sentence
+	// about the move: "names the key …: use …".
+	CheckName func(name string) error
+	// Layout returns the name of a state: where Terraform's backend of this kind, whose
+	// default workspace is at path, keeps a workspace. Nil if states are workspaces.
+	Layout func(container, path, workspace string) string
+	// Open returns the target that the address of a container names. Its error has the code
+	// Unreachable if a server did not answer; otherwise the user must correct something.
+	Open func(ctx context.Context, container string) (Target, error)
+}
+
+// Target returns the kind that an address has as a target. The kind has a Target.
+func (k Kinds) Target(address string) (Kind, error) {
+	for _, kind := range k {
+		switch role := kind.Target; {
+		case role == nil:
+		case role.Claims != nil && role.Claims(address), role.Claims == nil && kind.Scheme == Scheme(address):
+			return kind, nil
+		}
+	}
+	if kind, ok := k.of(address); ok && kind.ReadOnly != "" {
+		return Kind{}, fmt.Errorf("%s:// cannot be a target: %s", kind.Scheme, kind.ReadOnly)
+	}
+	return Kind{}, fmt.Errorf("cannot write state to %s:// URLs; a target is %s", Scheme(address), examples(k, func(kind Kind) string {
+		if kind.Target == nil {
+			return ""
+		}
+		return kind.Target.State
+	}))
+}
+
+// CanonicalTarget is Canonical for the address of a target, which can have another kind than
+// the same text as a source.
+func (k Kinds) CanonicalTarget(address string) string {
+	if kind, err := k.Target(address); err == nil && kind.Canonical != nil {
+		return kind.Canonical(address)
+	}
+	return address
+}
