@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 
+	"tfhaul/backend"
 	"tfhaul/backend/tfe"
 	"tfhaul/plainwords"
 )
@@ -59,7 +60,7 @@ func (x *proof) readUpgraded(ctx context.Context, r *tfe.Run, before held, prove
 	// The current version has just changed, so what was read of the workspace before is
 	// outdated.
 	ws := *x.workspace
-	ws.Current = tfe.CurrentRef{}
+	ws.Current = backend.Ref{}
 	version, err := x.Target.Current(ctx, &ws)
 	if err != nil || version == nil {
 		return stopf(CodeUpgradeFailed, "Run %s was applied, but the workspace's state cannot be read now.", r.ID)

@@ -40,7 +40,7 @@ func TestReadingAStateVersionSkipsItsResources(t *testing.T) {
 func TestReadingAWorkspaceAllocatesOnlyWhatIsUsed(t *testing.T) {
 	raw := []byte(workspaceDocument(`,"locked":true,"locked-reason":"r","vcs-repo":{"a":[1,2,3]},"actions":{"x":true},"tag-names":["a","b"]`,
 		`"current-state-version":{"data":{"id":"sv-1","type":"state-versions"}},"locked-by":{"data":{"id":"user-1","type":"users"}}`))
-	read := workspaceIn("acme")
+	read := workspaceIs("acme", "network", "ws-1", nil)
 	wantAllocations(t, "a locked workspace", 15, func() {
 		if _, err := read(raw); err != nil {
 			t.Fatal(err)

@@ -1,13 +1,12 @@
 // Package tfe talks to HCP Terraform and Terraform Enterprise: workspaces, their locks,
 // state versions, configurations and runs. It has an error code for every answer that a
-// caller must handle. It uses go-tfe where that works well, and streams states itself,
-// because go-tfe holds several copies in memory. It makes no decisions: what to overwrite,
-// and when to wait or give up, is up to its callers.
+// caller must handle. go-tfe sends the requests about runs, plans, configurations and
+// Terraform versions (viaGoTFE). The requests of every move are sent without it (send),
+// because it holds several copies of a state in memory. The package makes no decisions:
+// what to overwrite, and when to wait or give up, is up to its callers.
 package tfe
 
 import (
-	"bytes"
-	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -16,12 +15,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 	"time"
-
-	gotfe "github.com/hashicorp/go-tfe"
-
-	"tfhaul/backend"
 )
 
 // Options configure a client.
@@ -66,7 +60,7 @@ type Client struct {
 	http   *http.Client // for the API
 	blobs  *http.Client // for signed URLs
 	wire   *transport
-	tfe    *gotfe.Client
+	goTFE  lazyGoTFE
 }
 
 const (
@@ -103,16 +97,6 @@ func New(o Options) (*Client, error) {
 	}
 	c.http = &http.Client{Transport: c.wire, CheckRedirect: c.sameHostReadsOnly}
 	c.blobs = &http.Client{Transport: c.wire, CheckRedirect: withoutDowngrade}
-	var err error
-	c.tfe, err = gotfe.NewClient(&gotfe.Config{
-		Address:    o.API.Scheme + "://" + o.API.Host,
-		BasePath:   o.API.Path,
-		Token:      o.Token,
-		HTTPClient: c.http,
-	})
-	if err != nil {
-		return nil, err
-	}
 	return c, nil
 }
 
@@ -182,10 +166,11 @@ func (c *Client) sameHostReadsOnly(req *http.Request, via []*http.Request) error
 	return nil
 }
 
-// withoutDowngrade follows the redirects of a blob store, but not from https to http, and
+// withoutDowngrade follows the redirects of downloads, but not to an unencrypted host, and
 // without the token: net/http would keep it for another port of the same host.
 func withoutDowngrade(req *http.Request, via []*http.Request) error {
-	if len(via) >= 10 || via[0].Method != http.MethodGet || via[0].URL.Scheme == "https" && req.URL.Scheme != "https" {
+	downgraded := req.URL.Scheme != "https" && (via[0].URL.Scheme == "https" || !isLoopback(req.URL.Hostname()))
+	if len(via) >= 10 || via[0].Method != http.MethodGet || downgraded {
 		return http.ErrUseLastResponse
 	}
 	if !sameHost(req.URL, via[0].URL) {
@@ -204,97 +189,4 @@ func isLoopback(host string) bool {
 	}
 	ip := net.ParseIP(host)
 	return ip != nil && ip.IsLoopback()
-}
-
-// answers is a pool of buffers for responses.
-var answers = sync.Pool{New: func() any { return new([]byte) }}
-
-// maxKept limits, in bytes, which buffers are kept for the next response.
-const maxKept = 128 << 10
-
-// call runs one call and turns its failure, as seen on the wire, into an *Error. The
-// response from exchangeOf is valid until do returns.
-func call[T any](ctx context.Context, op string, do func(context.Context) (T, error)) (T, error) {
-	lent := answers.Get().(*[]byte)
-	x := &exchange{body: *bytes.NewBuffer((*lent)[:0])}
-	defer func() {
-		if x.body.Cap() <= maxKept {
-			x.body.Reset()
-			*lent = x.body.Bytes()
-			answers.Put(lent)
-		}
-		x.body = bytes.Buffer{}
-	}()
-	result, err := readable(x, func() (T, error) { return do(x.with(ctx)) })
-	if err == nil && x.status >= 300 { // go-tfe treats a redirect as success
-		err = errRedirected
-	}
-	return result, x.failure(op, err)
-}
-
-// readable turns a panic while decoding into an error: the JSON:API library assumes the
-// shape of some parts of a document.
-func readable[T any](x *exchange, do func() (T, error)) (result T, err error) {
-	defer func() {
-		if x.status == 0 {
-			return // not caused by a response
-		}
-		if recover() != nil {
-			err = errors.New("it does not match the API's format")
-		}
-	}()
-	return do()
-}
-
-var errRedirected = errors.New("the server redirects this request, and tfhaul does not follow: " +
-	"the token must not go to another host, and a write must be sent only once")
-
-// failure returns an *Error for what went wrong, or nil.
-func (x *exchange) failure(op string, err error) error {
-	if err == nil {
-		return nil
-	}
-	if unsent, ok := errors.AsType[*unsentError](err); ok {
-		return &Error{Op: op, Code: Withheld, Err: unsent.err}
-	}
-	if known, ok := errors.AsType[*Error](err); ok { // made by the transport
-		known.Op = op
-		return known
-	}
-	if source, ok := errors.AsType[*backend.SourceError](err); ok {
-		// The end of the body was withheld, so the request took no effect.
-		return &Error{Op: op, Code: Unreachable, Err: source}
-	}
-	if x.status == 0 { // no response
-		e := &Error{Op: op, Code: Ambiguous, Err: withoutURL(err)}
-		if op, ok := errors.AsType[*net.OpError](err); !x.left.Load() || ok && op.Op == "dial" {
-			e.Code = Unreachable
-		}
-		return e
-	}
-	e := &Error{Op: op, Status: x.status, Details: detailsOf(x.body.Bytes(), x.bearer)}
-	e.Code, e.TokenFrom = classify(x.status, e.Details), x.tokenFrom
-	if x.signed {
-		e.Code = classifySigned(x.status, e.Details)
-	}
-	if x.blob {
-		// It was sent a state or a secret URL and may repeat either, so show only known
-		// texts.
-		_, known := refusalIn(e.Details)
-		e.Details = nil
-		if known != "" {
-			e.Details = []string{known}
-		}
-	}
-	switch {
-	case x.status < 300:
-		e.Err = &unusableError{x.status, withoutURL(err)}
-	case x.status < 400:
-		e.Err = errRedirected
-	case x.signed && isPage(x.body.Bytes()):
-		e.Err = fmt.Errorf("%s answered %d with a web page, probably from a proxy or firewall that blocks the request", clean(x.host), x.status)
-	case x.signed && e.Code == Rejected && len(e.Details) == 0:
-		e.Err = fmt.Errorf("the host of the signed URL answered %d: the URL has expired or was already used", x.status)
-	}
-	return e
 }

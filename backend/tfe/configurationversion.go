@@ -2,7 +2,6 @@ package tfe
 
 import (
 	"context"
-	"fmt"
 	"iter"
 	"time"
 
@@ -83,33 +82,35 @@ type ConfigurationOptions struct {
 // CreateConfigurationVersion creates a configuration version; UploadConfiguration sends its
 // files. One that is never uploaded does no harm.
 func (c *Client) CreateConfigurationVersion(ctx context.Context, ws *Workspace, o ConfigurationOptions) (*ConfigurationVersion, error) {
-	op := fmt.Sprintf("create a configuration version in %s/%s", ws.Organization, ws.Name)
 	options := gotfe.ConfigurationVersionCreateOptions{AutoQueueRuns: &o.AutoQueueRuns, Speculative: &o.Speculative}
 	if o.Provisional {
 		options.Provisional = &o.Provisional
 	}
-	cv, err := call(ctx, op, func(ctx context.Context) (*gotfe.ConfigurationVersion, error) {
-		return c.tfe.ConfigurationVersions.Create(ctx, ws.ID, options)
-	})
-	if err != nil {
-		return nil, err
-	}
-	return newConfigurationVersion(cv), nil
+	return c.configurationVersion(ctx, "create a configuration version in "+ws.String(),
+		func(ctx context.Context, api *gotfe.Client) (*gotfe.ConfigurationVersion, error) {
+			return api.ConfigurationVersions.Create(ctx, ws.ID, options)
+		})
 }
 
 // UploadConfiguration sends the tar.gz of a configuration to the signed URL of a version
 // that was just created: only that response contains the URL.
 func (c *Client) UploadConfiguration(ctx context.Context, cv *ConfigurationVersion, body Body) error {
-	return c.put(ctx, "upload configuration version "+cv.ID, cv.upload, body)
+	return c.upload(ctx, "upload configuration version "+cv.ID, cv.upload, body)
 }
+
+var withIngress = []gotfe.ConfigVerIncludeOpt{gotfe.ConfigVerIngressAttributes}
 
 // ConfigurationVersion reads a configuration version by its ID.
 func (c *Client) ConfigurationVersion(ctx context.Context, id string) (*ConfigurationVersion, error) {
-	cv, err := call(ctx, "read configuration version "+id, func(ctx context.Context) (*gotfe.ConfigurationVersion, error) {
-		return c.tfe.ConfigurationVersions.ReadWithOptions(ctx, id, &gotfe.ConfigurationVersionReadOptions{
-			Include: []gotfe.ConfigVerIncludeOpt{gotfe.ConfigVerIngressAttributes},
+	return c.configurationVersion(ctx, "read configuration version "+id,
+		func(ctx context.Context, api *gotfe.Client) (*gotfe.ConfigurationVersion, error) {
+			return api.ConfigurationVersions.ReadWithOptions(ctx, id, &gotfe.ConfigurationVersionReadOptions{Include: withIngress})
 		})
-	})
+}
+
+func (c *Client) configurationVersion(ctx context.Context, op string,
+	do func(context.Context, *gotfe.Client) (*gotfe.ConfigurationVersion, error)) (*ConfigurationVersion, error) {
+	cv, err := viaGoTFE(ctx, c, op, do)
 	if err != nil {
 		return nil, err
 	}
@@ -119,20 +120,13 @@ func (c *Client) ConfigurationVersion(ctx context.Context, id string) (*Configur
 // ConfigurationVersions lists the workspace's configuration versions, newest first,
 // fetching pages as they are consumed.
 func (c *Client) ConfigurationVersions(ctx context.Context, ws *Workspace) iter.Seq2[*ConfigurationVersion, error] {
-	op := fmt.Sprintf("list the configuration versions of %s/%s", ws.Organization, ws.Name)
-	return pages(ctx, op, func(ctx context.Context, page gotfe.ListOptions) ([]*ConfigurationVersion, *gotfe.Pagination, error) {
-		list, err := call(ctx, op, func(ctx context.Context) (*gotfe.ConfigurationVersionList, error) {
-			return c.tfe.ConfigurationVersions.List(ctx, ws.ID, &gotfe.ConfigurationVersionListOptions{
-				ListOptions: page, Include: []gotfe.ConfigVerIncludeOpt{gotfe.ConfigVerIngressAttributes},
-			})
+	return listViaGoTFE(ctx, c, "list the configuration versions of "+ws.String(), newConfigurationVersion,
+		func(ctx context.Context, api *gotfe.Client, page gotfe.ListOptions) ([]*gotfe.ConfigurationVersion, *gotfe.Pagination, error) {
+			options := gotfe.ConfigurationVersionListOptions{ListOptions: page, Include: withIngress}
+			found, err := api.ConfigurationVersions.List(ctx, ws.ID, &options)
+			if err != nil {
+				return nil, nil, err
+			}
+			return found.Items, found.Pagination, nil
 		})
-		if err != nil {
-			return nil, nil, err
-		}
-		versions := make([]*ConfigurationVersion, len(list.Items))
-		for i, cv := range list.Items {
-			versions[i] = newConfigurationVersion(cv)
-		}
-		return versions, list.Pagination, nil
-	})
 }

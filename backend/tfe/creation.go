@@ -1,6 +1,7 @@
 package tfe
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"strings"
 
 	gotfe "github.com/hashicorp/go-tfe"
+	"github.com/hashicorp/jsonapi"
 
 	"tfhaul/backend"
 )
@@ -69,9 +71,11 @@ func (c *Client) PrepareCreation(ctx context.Context, organization string, o Cre
 		made.projectID = project.ID
 	}
 	if o.AgentPool != "" {
-		if made.agentPoolID, err = c.agentPoolID(ctx, organization, o.AgentPool); err != nil {
+		pool, err := c.agentPool(ctx, organization, o.AgentPool)
+		if err != nil {
 			return nil, err
 		}
+		made.agentPoolID = pool.ID
 	} else if o.ExecutionMode == backend.AgentMode && project != nil {
 		made.agentPoolID = idOf(project.Relationships.DefaultAgentPool)
 	}
@@ -105,71 +109,50 @@ func (c *Client) PrepareCreation(ctx context.Context, organization string, o Cre
 }
 
 func (c *Client) creationPlace(ctx context.Context, op, path string) (*creationPlace, error) {
-	return ask(ctx, c, op, http.MethodGet, path, nil, func(raw []byte) (*creationPlace, error) {
+	return send(ctx, c, op, http.MethodGet, path, nil, func(raw []byte) (*creationPlace, error) {
 		var doc document[creationPlace]
 		err := understand(raw, &doc)
 		return &doc.Data, err
 	})
 }
 
-// placesNamed lists the organization's projects or agent pools with a name.
-func (c *Client) placesNamed(ctx context.Context, op, path string, options func(gotfe.ListOptions) any, fits func(*creationPlace) bool) (*creationPlace, error) {
-	listed := pages(ctx, op, func(ctx context.Context, p gotfe.ListOptions) ([]*creationPlace, *gotfe.Pagination, error) {
-		list, err := ask(ctx, c, op, http.MethodGet, path, options(p),
-			pageOf(func(d *creationPlace, _ []namedResource) (*creationPlace, error) { return d, nil }))
-		return list.items, list.next, err
-	})
+// creationPlaceNamed finds the organization's project or agent pool with a name. kind is
+// what to call it, and path where they are listed.
+func (c *Client) creationPlaceNamed(ctx context.Context, organization, kind, path, name string, query url.Values, fits func(*creationPlace) bool) (*creationPlace, error) {
+	op := fmt.Sprintf("find %s %q of %s", kind, name, organization)
+	listed := list(ctx, c, op, "organizations/"+url.PathEscape(organization)+path, query,
+		func(d *creationPlace, _ []namedResource) (*creationPlace, error) { return d, nil })
 	for place, err := range listed { // servers that ignore the filter list all of them
-		if err != nil {
-			return nil, err
-		}
-		if fits(place) {
-			return place, nil
+		if err != nil || fits(place) {
+			return place, err
 		}
 	}
-	return nil, nil
+	return nil, &Error{Op: op, Code: ForbiddenOrMissing, Err: fmt.Errorf("no %s has this name, or this token cannot see it", kind)}
 }
 
 func (c *Client) projectNamed(ctx context.Context, organization, name string) (*creationPlace, error) {
-	op := fmt.Sprintf("find project %q of %s", name, organization)
-	found, err := c.placesNamed(ctx, op, "organizations/"+url.PathEscape(organization)+"/projects",
-		func(p gotfe.ListOptions) any { return &gotfe.ProjectListOptions{Name: name, ListOptions: p} },
+	return c.creationPlaceNamed(ctx, organization, "project", "/projects", name, url.Values{"filter[names]": {name}},
 		func(p *creationPlace) bool { return p.Attributes.Name == name })
-	if err == nil && found == nil {
-		err = &Error{Op: op, Code: ForbiddenOrMissing, Err: errors.New("no project has this name, or this token cannot see it")}
-	}
-	return found, err
 }
 
-// agentPoolID finds an agent pool by its name or ID.
-func (c *Client) agentPoolID(ctx context.Context, organization, wanted string) (string, error) {
-	op := fmt.Sprintf("find agent pool %q of %s", wanted, organization)
-	found, err := c.placesNamed(ctx, op, "organizations/"+url.PathEscape(organization)+"/agent-pools",
-		func(p gotfe.ListOptions) any { return &gotfe.AgentPoolListOptions{ListOptions: p} },
+// agentPool finds an agent pool by its name or ID.
+func (c *Client) agentPool(ctx context.Context, organization, wanted string) (*creationPlace, error) {
+	return c.creationPlaceNamed(ctx, organization, "agent pool", "/agent-pools", wanted, url.Values{},
 		func(p *creationPlace) bool { return p.Attributes.Name == wanted || p.ID == wanted })
-	if err != nil {
-		return "", err
-	}
-	if found == nil {
-		return "", &Error{Op: op, Code: ForbiddenOrMissing, Err: errors.New("no agent pool has this name or ID, or this token cannot see it")}
-	}
-	return found.ID, nil
 }
 
 // TerraformVersions lists the Terraform versions that the server offers. Only site
 // administrators of Terraform Enterprise may ask; others get a ForbiddenOrMissing error.
 func (c *Client) TerraformVersions(ctx context.Context) (map[string]bool, error) {
-	const op = "list the Terraform versions"
 	offered := map[string]bool{}
-	listed := pages(ctx, op, func(ctx context.Context, p gotfe.ListOptions) ([]*gotfe.AdminTerraformVersion, *gotfe.Pagination, error) {
-		list, err := call(ctx, op, func(ctx context.Context) (*gotfe.AdminTerraformVersionsList, error) {
-			return c.tfe.Admin.TerraformVersions.List(ctx, &gotfe.AdminTerraformVersionsListOptions{ListOptions: p})
+	listed := listViaGoTFE(ctx, c, "list the Terraform versions", func(v *gotfe.AdminTerraformVersion) *gotfe.AdminTerraformVersion { return v },
+		func(ctx context.Context, api *gotfe.Client, page gotfe.ListOptions) ([]*gotfe.AdminTerraformVersion, *gotfe.Pagination, error) {
+			found, err := api.Admin.TerraformVersions.List(ctx, &gotfe.AdminTerraformVersionsListOptions{ListOptions: page})
+			if err != nil {
+				return nil, nil, err
+			}
+			return found.Items, found.Pagination, nil
 		})
-		if err != nil {
-			return nil, nil, err
-		}
-		return list.Items, list.Pagination, nil
-	})
 	for v, err := range listed {
 		if err != nil {
 			return nil, err
@@ -204,5 +187,9 @@ func (c *Client) Create(ctx context.Context, organization, name string, o Create
 		}
 	}
 	op := fmt.Sprintf("create workspace %s/%s", organization, name)
-	return ask(ctx, c, op, http.MethodPost, "organizations/"+url.PathEscape(organization)+"/workspaces", &options, workspaceBy(organization, name, ""))
+	var document bytes.Buffer
+	if err := jsonapi.MarshalPayloadWithoutIncluded(&document, &options); err != nil {
+		return nil, &Error{Op: op, Code: Rejected, Err: err}
+	}
+	return send(ctx, c, op, http.MethodPost, workspacesOf(organization), written(document.Bytes()), workspaceIs(organization, name, "", nil))
 }

@@ -186,7 +186,7 @@ func (t *Target) Create(ctx context.Context, r backend.CreateRequest) (*backend.
 	}
 	made, err := t.Client.Create(ctx, t.organization, r.Name, o, prepared)
 	if err == nil {
-		return made.standing(), true, nil
+		return &made.Standing, true, nil
 	}
 	found, again := backend.Retry(ctx, t.Down, func() (*backend.Standing, error) { return t.Look(ctx, r.Name) })
 	if again == nil {

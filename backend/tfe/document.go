@@ -2,95 +2,21 @@ package tfe
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"io"
-	"net/http"
 	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	gotfe "github.com/hashicorp/go-tfe"
-	"github.com/hashicorp/jsonapi"
 
 	"tfhaul/backend"
 )
 
-// This file decodes only the fields we use. go-tfe sends the requests that are not part of
-// every move, but does not decode the responses: it builds everything that a workspace or
+// This file decodes only the fields we use. go-tfe builds everything that a workspace or
 // state version can contain, twice and by reflection, and loses some of what we need. That
 // was half of a move's CPU time.
-
-// ask sends a request as go-tfe does and decodes the response with read. Options are
-// go-tfe's: the query of a GET, the document of a POST.
-func ask[T any](ctx context.Context, c *Client, op, method, path string, options any, read func([]byte) (T, error)) (T, error) {
-	result, err := call(ctx, op, func(ctx context.Context) (T, error) {
-		var none T
-		req, err := c.tfe.NewRequest(method, path, options)
-		if err != nil {
-			return none, err
-		}
-		// The transport keeps the response; an incomplete response fails here.
-		if err := req.Do(ctx, io.Discard); err != nil {
-			return none, err
-		}
-		x := exchangeOf(ctx)
-		if x.status >= 300 { // which go-tfe treats as success
-			return none, errRedirected
-		}
-		return read(x.body.Bytes())
-	})
-	return result, err
-}
-
-// An outgoing is the document of a request: its size in bytes, and a reader for each
-// attempt.
-type outgoing struct {
-	size int64
-	open func(context.Context) io.ReadCloser
-}
-
-// written returns a document that is already in memory.
-func written(document []byte) *outgoing {
-	return &outgoing{int64(len(document)), func(context.Context) io.ReadCloser {
-		return io.NopCloser(bytes.NewReader(document))
-	}}
-}
-
-// send sends a request without go-tfe, whose layers take as much time as net/http itself,
-// and decodes the response with read. Every move uses it; doc is nil for a request without
-// a body.
-func send[T any](ctx context.Context, c *Client, op, method, path string, doc *outgoing, read func([]byte) (T, error)) (T, error) {
-	return call(ctx, op, func(ctx context.Context) (T, error) {
-		var none T
-		req, err := http.NewRequestWithContext(ctx, method, c.base+path, nil)
-		if err != nil {
-			return none, err
-		}
-		if doc != nil {
-			req.ContentLength, req.Body = doc.size, doc.open(ctx)
-			req.GetBody = func() (io.ReadCloser, error) { return doc.open(ctx), nil }
-		}
-		req.Header["Authorization"] = c.bearer
-		req.Header["Content-Type"], req.Header["Accept"] = jsonAPIOnly, jsonAPIOnly
-		resp, err := c.http.Do(req)
-		if err != nil {
-			return none, err
-		}
-		defer resp.Body.Close()
-		if _, err := io.Copy(io.Discard, resp.Body); err != nil {
-			return none, err // an incomplete response
-		}
-		if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusCreated {
-			return none, errors.New(resp.Status)
-		}
-		return read(exchangeOf(ctx).body.Bytes())
-	})
-}
-
-// jsonAPIOnly is the content type that is sent and accepted. It must not be modified.
-var jsonAPIOnly = []string{jsonapi.MediaType}
 
 // A document is a JSON:API document with one resource, or with several in a slice.
 type document[T any] struct {
@@ -200,90 +126,30 @@ func (r resourceID) check(kind string) error {
 	return nil
 }
 
-// lockedIs checks that the response to a lock action is about this workspace, and that the
-// workspace is now locked, or not, if the response says so. A renamed workspace is still
-// the same.
-func (d *workspaceData) lockedIs(id string, locked bool) error {
-	if err := d.check("workspaces"); err != nil {
-		return err
-	}
-	switch got := d.Attributes.Locked; {
-	case d.ID != id:
-		return &mismatchError{"the workspace", id, clean(d.ID)}
-	case got == nil || *got == locked:
-		return nil
-	case locked:
-		return errors.New("it says that the workspace is not locked")
-	default:
-		return errors.New("it says that the workspace is still locked")
-	}
-}
-
-// lockAnswer returns a decoder for the response to a lock request.
-func lockAnswer(organization, id string) func([]byte) (*Workspace, error) {
+// workspaceIs returns a decoder for the workspace of an organization with this name and ID;
+// "" means any. Names are compared case-insensitively. If locked is not nil, a response that
+// says otherwise is an error.
+func workspaceIs(organization, name, id string, locked *bool) func([]byte) (*Workspace, error) {
 	return func(raw []byte) (*Workspace, error) {
 		var doc document[workspaceData]
 		if err := understand(raw, &doc); err != nil {
 			return nil, err
 		}
-		if err := doc.Data.lockedIs(id, true); err != nil {
-			return nil, err
-		}
-		return doc.Data.workspace(organization, doc.Included)
-	}
-}
-
-// unlockAnswer returns a decoder for the response to an unlock request. A workspace that
-// has been renamed is a different one to callers that use its name.
-func unlockAnswer(ws *Workspace) func([]byte) (struct{}, error) {
-	return func(raw []byte) (struct{}, error) {
-		var doc struct {
-			Data struct {
-				resourceID
-				Attributes struct {
-					Name   string `json:"name"`
-					Locked *bool  `json:"locked"`
-				} `json:"attributes"`
-			} `json:"data"`
-		}
-		if err := understand(raw, &doc); err != nil {
-			return struct{}{}, err
-		}
-		if got := clean(doc.Data.Attributes.Name); got != "" && !strings.EqualFold(got, ws.Name) {
-			return struct{}{}, &mismatchError{"the workspace", ws.Name, got}
-		}
-		d := workspaceData{resourceID: doc.Data.resourceID}
-		d.Attributes.Locked = doc.Data.Attributes.Locked
-		return struct{}{}, d.lockedIs(ws.ID, false)
-	}
-}
-
-// workspaceIn returns a decoder for a workspace.
-func workspaceIn(organization string) func([]byte) (*Workspace, error) {
-	return func(raw []byte) (*Workspace, error) {
-		var doc document[workspaceData]
-		if err := understand(raw, &doc); err != nil {
-			return nil, err
-		}
-		return doc.Data.workspace(organization, doc.Included)
-	}
-}
-
-// workspaceBy returns a decoder for the workspace with this name or ID. Names are compared
-// case-insensitively.
-func workspaceBy(organization, name, id string) func([]byte) (*Workspace, error) {
-	read := workspaceIn(organization)
-	return func(raw []byte) (*Workspace, error) {
-		ws, err := read(raw)
-		switch {
+		ws, err := doc.Data.workspace(organization, doc.Included)
+		switch said := doc.Data.Attributes.Locked; {
 		case err != nil:
 			return nil, err
 		case id != "" && ws.ID != id:
-			return nil, &mismatchError{"the workspace", id, ws.ID}
+			return nil, &mismatchError{"the workspace", id, clean(ws.ID)}
 		case name != "" && ws.Name != "" && !strings.EqualFold(ws.Name, name):
 			return nil, &mismatchError{"the workspace", name, ws.Name}
+		case locked == nil || said == nil || *said == *locked:
+			return ws, nil
+		case *locked:
+			return nil, errors.New("it says that the workspace is not locked")
+		default:
+			return nil, errors.New("it says that the workspace is still locked")
 		}
-		return ws, nil
 	}
 }
 
@@ -301,28 +167,27 @@ func (d *workspaceData) workspace(organization string, others []namedResource) (
 		return nil, &mismatchError{"a workspace of the organization", organization, clean(home.ID)}
 	}
 	permitted := func(p *bool) bool { return p == nil || *p }
-	w := &Workspace{
-		ID: d.ID, Organization: organization, Name: clean(a.Name),
-		TerraformVersion: clean(a.TerraformVersion), ExecutionMode: clean(a.ExecutionMode),
-		WorkingDirectory: clean(a.WorkingDirectory), Locked: a.Locked != nil && *a.Locked, HYOK: a.HYOK,
-		CanReadStates:  permitted(a.Permissions.CanReadStateVersions),
-		CanWriteStates: permitted(a.Permissions.CanCreateStateVersions),
-		CanLock:        permitted(a.Permissions.CanLock),
-		CanUnlock:      permitted(a.Permissions.CanUnlock),
-	}
+	may := &a.Permissions
+	w := &Workspace{Organization: organization, WorkingDirectory: clean(a.WorkingDirectory), Standing: backend.Standing{
+		ID: d.ID, Name: clean(a.Name), Terraform: clean(a.TerraformVersion), ExecutionMode: clean(a.ExecutionMode),
+		Locked: a.Locked != nil && *a.Locked, HYOK: a.HYOK,
+		CanRead:  permitted(may.CanReadStateVersions),
+		CanWrite: permitted(may.CanCreateStateVersions),
+		CanLock:  permitted(may.CanLock) && permitted(may.CanUnlock),
+		Current:  backend.Ref{Known: rel.CurrentStateVersion.known()},
+	}}
 	run, err := rel.CurrentRun.other()
 	if err != nil {
 		return nil, errNoDocument
 	}
-	if run != nil {
-		got := find(others, *run)
-		w.CurrentRun, w.CurrentRunStatus, w.RunWaits = clean(run.ID), clean(got.Attributes.Status), got.Attributes.Actions.Confirmable
+	if run != nil && run.ID != "" {
+		got := find(others, *run).Attributes
+		w.Run = newStandingRun(clean(run.ID), clean(got.Status), got.Actions.Confirmable)
 	}
 	current, err := rel.CurrentStateVersion.other()
 	if err != nil {
 		return nil, errNoDocument
 	}
-	w.Current.Known = rel.CurrentStateVersion.known()
 	if current != nil {
 		w.Current.ID = current.ID
 	}
@@ -441,38 +306,4 @@ func (d *stateVersionData) stateVersion() (*StateVersion, error) {
 		v.workspace = clean(home.ID)
 	}
 	return v, nil
-}
-
-// A page is one page of a listing.
-type page[T any] struct {
-	items []T
-	next  *gotfe.Pagination
-}
-
-// pageOf returns a decoder for a page; item converts each of its elements.
-func pageOf[D, T any](item func(*D, []namedResource) (T, error)) func([]byte) (page[T], error) {
-	return func(raw []byte) (page[T], error) {
-		var (
-			doc  document[[]*D]
-			read page[T]
-		)
-		if err := understand(raw, &doc); err != nil {
-			return read, err
-		}
-		if doc.Data == nil {
-			return read, errNoDocument
-		}
-		read.next = doc.Meta.Pagination
-		for _, d := range doc.Data {
-			if d == nil {
-				return read, errNoDocument
-			}
-			made, err := item(d, doc.Included)
-			if err != nil {
-				return read, err
-			}
-			read.items = append(read.items, made)
-		}
-		return read, nil
-	}
 }

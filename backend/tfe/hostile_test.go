@@ -152,3 +152,20 @@ func TestADownloadLongerThanAnnouncedIsNotHeld(t *testing.T) {
 		t.Errorf("%d MiB are held", held>>20)
 	}
 }
+
+// Plain http is allowed to this machine, but its server must not send a download elsewhere
+// without encryption.
+func TestDownloadsAreNotRedirectedToPlainHTTP(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var hosts []string
+		c, end := serveInMemory(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			hosts = append(hosts, r.Host)
+			http.Redirect(w, r, "http://blobs.example.com/plan", http.StatusTemporaryRedirect)
+		}))
+		defer end()
+		_, err := c.OpenPlanJSON(t.Context(), "plan-1")
+		if err == nil || !strings.Contains(err.Error(), "redirects") || len(hosts) != 1 {
+			t.Errorf("%v after requests to %q", err, hosts)
+		}
+	})
+}

@@ -4,62 +4,52 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"net/url"
-
-	gotfe "github.com/hashicorp/go-tfe"
 )
 
 // Lock tries once to lock a workspace. On some servers, the response names the state
 // version that is current under the lock. It returns LockedByOther even if the lock is
 // already ours, because the API does not distinguish them.
 func (c *Client) Lock(ctx context.Context, ws *Workspace, reason string) (*Workspace, error) {
-	op := "lock workspace " + ws.Organization + "/" + ws.Name
+	op := "lock workspace " + ws.String()
 	document, err := json.Marshal(map[string]string{"reason": reason})
 	if err != nil {
 		return nil, &Error{Op: op, Code: Rejected, Err: err}
 	}
-	locked, err := send(ctx, c, op, http.MethodPost, "workspaces/"+url.PathEscape(ws.ID)+"/actions/lock",
-		written(document), lockAnswer(ws.Organization, ws.ID))
-	if err != nil {
-		// A conflict of the lock: compatible servers send it without a text.
-		if e := err.(*Error); e.Status == 409 {
-			e.Code = LockedByOther
-		}
-		return nil, err
+	locked := true
+	answer, err := send(ctx, c, op, http.MethodPost, ws.path("/actions/lock"), written(document), workspaceIs(ws.Organization, "", ws.ID, &locked))
+	// A conflict of the lock: compatible servers send it without a text.
+	if e, ok := err.(*Error); ok && e.Status == http.StatusConflict {
+		e.Code = LockedByOther
 	}
-	return locked, nil
+	return answer, err
 }
 
 // Unlock unlocks a workspace locked by this token's identity. NotLocked means that it is
 // not locked, LockedByOther that someone else holds the lock, and StillPending that it must
-// be retried shortly.
+// be retried shortly. A renamed workspace is an error, because callers use the name.
 func (c *Client) Unlock(ctx context.Context, ws *Workspace) error {
-	op := "unlock workspace " + ws.Organization + "/" + ws.Name
-	_, err := send(ctx, c, op, http.MethodPost, "workspaces/"+url.PathEscape(ws.ID)+"/actions/unlock", nil, unlockAnswer(ws))
+	var locked bool
+	_, err := send(ctx, c, "unlock workspace "+ws.String(), http.MethodPost, ws.path("/actions/unlock"), nil,
+		workspaceIs(ws.Organization, ws.Name, ws.ID, &locked))
 	// A 409 without a known text, which go-tfe also treats as "not locked".
-	if e, ok := err.(*Error); ok && e.Status == 409 && e.Code == Ambiguous {
+	if e, ok := err.(*Error); ok && e.Status == http.StatusConflict && e.Code == Ambiguous {
 		e.Code = NotLocked
 	}
 	return err
 }
 
-// An Identity is the account of a token.
+// An Identity is the account of a token. A team's token has a service account of its own.
 type Identity struct {
-	// ID is the user's ID; a team's token has a service account of its own.
-	ID string
-	// Name is the user name.
-	Name string
-	// Service reports whether the account belongs to a team or an organization.
-	Service bool
+	ID, Name string
 }
 
 // Identity returns the account of the token.
 func (c *Client) Identity(ctx context.Context) (Identity, error) {
-	user, err := call(ctx, "look up the owner of this token", func(ctx context.Context) (*gotfe.User, error) {
-		return c.tfe.Users.ReadCurrent(ctx)
+	return send(ctx, c, "look up the owner of this token", http.MethodGet, "account/details", nil, func(raw []byte) (Identity, error) {
+		var doc document[namedResource]
+		if err := understand(raw, &doc); err != nil {
+			return Identity{}, err
+		}
+		return Identity{ID: doc.Data.ID, Name: clean(doc.Data.Attributes.Username)}, doc.Data.check("users")
 	})
-	if err != nil {
-		return Identity{}, err
-	}
-	return Identity{ID: user.ID, Name: clean(user.Username), Service: user.IsServiceAccount}, nil
 }

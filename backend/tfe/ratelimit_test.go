@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -257,33 +258,84 @@ func TestRateWaitEndsWithTheContext(t *testing.T) {
 	})
 }
 
+// go-tfe exits on a Reset or Limit that is not a finite number, and fails every call if the
+// announced limit is 1 to 3.
 func TestHostileRateHeadersDoNotReachGoTFE(t *testing.T) {
-	// go-tfe exits on a Reset that is not a number, and fails every call if the announced
-	// limit is 1 to 3.
 	for i, h := range []http.Header{
 		{"X-Ratelimit-Reset": {"soon"}, "X-Ratelimit-Limit": {"x"}, "X-Ratelimit-Remaining": {"-"}},
 		{"X-Ratelimit-Reset": {"1"}, "X-Ratelimit-Limit": {"2"}},
+		{"X-Ratelimit-Limit": {"1e999"}},
 	} {
 		t.Run(strconv.Itoa(i), func(t *testing.T) {
-			first := true
+			refused := false
 			c := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				for name, values := range h {
 					w.Header()[name] = values
 				}
-				if first {
-					first = false
+				if r.URL.Path == "/api/v2/runs/run-1" && !refused {
+					refused = true
 					w.Header().Set("X-RateLimit-Reset", "0")
 					answer(http.StatusTooManyRequests, jsonAPI, `{"errors":[{"status":429,"title":"Too many requests"}]}`)(w, r)
 					return
 				}
-				answer(http.StatusOK, jsonAPI, `{"data":{"id":"user-1","type":"users","attributes":{"username":"ci"}}}`)(w, r)
+				answer(http.StatusOK, jsonAPI, `{"data":{"id":"run-1","type":"runs","attributes":{"status":"planned"}}}`)(w, r)
 			}))
 			ctx, meter := backend.WithMeter(t.Context())
-			me, err := c.Identity(ctx)
-			if err != nil || me.ID != "user-1" || me.Name != "ci" || meter.Calls() != 2 {
-				t.Errorf("got %+v, %v after %d calls", me, err, meter.Calls())
+			run, err := c.Run(ctx, "run-1")
+			if err != nil || run.Status != "planned" || meter.Calls() != 3 {
+				t.Errorf("got %+v, %v after %d calls", run, err, meter.Calls())
 			}
 		})
+	}
+}
+
+// Making the go-tfe client costs a request, so only those who need it pay for it, once.
+func TestGoTFEIsMadeOnce(t *testing.T) {
+	var asked []string
+	c := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, strings.TrimPrefix(r.URL.Path, "/api/v2/"))
+		kind := "runs"
+		if strings.HasSuffix(r.URL.Path, "details") {
+			kind = "users"
+		}
+		answer(http.StatusOK, jsonAPI, `{"data":{"id":"run-1","type":"`+kind+`"}}`)(w, r)
+	}))
+	if _, err := c.Identity(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := c.Run(t.Context(), "run-1"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := []string{"account/details", "ping", "runs/run-1", "runs/run-1"}; !slices.Equal(asked, want) {
+		t.Errorf("asked %q, want %q", asked, want)
+	}
+}
+
+// An interrupt ends the request that makes the go-tfe client, and the next call makes it.
+func TestMakingGoTFECanBeInterrupted(t *testing.T) {
+	pinged := make(chan struct{})
+	silent := true
+	c := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if silent {
+			close(pinged)
+			<-r.Context().Done()
+			return
+		}
+		answer(http.StatusOK, jsonAPI, `{"data":{"id":"run-1","type":"runs"}}`)(w, r)
+	}))
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		<-pinged
+		cancel()
+	}()
+	if _, err := c.Run(ctx, "run-1"); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	silent = false
+	if _, err := c.Run(t.Context(), "run-1"); err != nil {
+		t.Error(err)
 	}
 }
 

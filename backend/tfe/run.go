@@ -2,9 +2,8 @@ package tfe
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"iter"
+	"net/http"
 	"net/url"
 	"slices"
 	"time"
@@ -102,17 +101,20 @@ func (c *Client) CreateRun(ctx context.Context, ws *Workspace, o RunOptions) (*R
 	if o.AllowEmptyApply {
 		options.AllowEmptyApply = &o.AllowEmptyApply
 	}
-	op := fmt.Sprintf("create a run in %s/%s", ws.Organization, ws.Name)
-	r, err := call(ctx, op, func(ctx context.Context) (*gotfe.Run, error) { return c.tfe.Runs.Create(ctx, options) })
-	if err != nil {
-		return nil, err
-	}
-	return newRun(r), nil
+	return c.run(ctx, "create a run in "+ws.String(), func(ctx context.Context, api *gotfe.Client) (*gotfe.Run, error) {
+		return api.Runs.Create(ctx, options)
+	})
 }
 
 // Run reads a run by its ID.
 func (c *Client) Run(ctx context.Context, id string) (*Run, error) {
-	r, err := call(ctx, "read run "+id, func(ctx context.Context) (*gotfe.Run, error) { return c.tfe.Runs.Read(ctx, id) })
+	return c.run(ctx, "read run "+id, func(ctx context.Context, api *gotfe.Client) (*gotfe.Run, error) {
+		return api.Runs.Read(ctx, id)
+	})
+}
+
+func (c *Client) run(ctx context.Context, op string, do func(context.Context, *gotfe.Client) (*gotfe.Run, error)) (*Run, error) {
+	r, err := viaGoTFE(ctx, c, op, do)
 	if err != nil {
 		return nil, err
 	}
@@ -127,48 +129,42 @@ func (c *Client) RunURL(ws *Workspace, r *Run) string {
 
 // Runs lists the workspace's runs, newest first, fetching pages as they are consumed.
 func (c *Client) Runs(ctx context.Context, ws *Workspace) iter.Seq2[*Run, error] {
-	op := fmt.Sprintf("list the runs of %s/%s", ws.Organization, ws.Name)
-	return pages(ctx, op, func(ctx context.Context, page gotfe.ListOptions) ([]*Run, *gotfe.Pagination, error) {
-		list, err := call(ctx, op, func(ctx context.Context) (*gotfe.RunList, error) {
-			return c.tfe.Runs.List(ctx, ws.ID, &gotfe.RunListOptions{ListOptions: page})
+	return listViaGoTFE(ctx, c, "list the runs of "+ws.String(), newRun,
+		func(ctx context.Context, api *gotfe.Client, page gotfe.ListOptions) ([]*gotfe.Run, *gotfe.Pagination, error) {
+			found, err := api.Runs.List(ctx, ws.ID, &gotfe.RunListOptions{ListOptions: page})
+			if err != nil {
+				return nil, nil, err
+			}
+			return found.Items, found.Pagination, nil
 		})
-		if err != nil {
-			return nil, nil, err
-		}
-		runs := make([]*Run, len(list.Items))
-		for i, r := range list.Items {
-			runs[i] = newRun(r)
-		}
-		return runs, list.Pagination, nil
-	})
 }
 
 // ApplyRun confirms a run that waits to be applied.
 func (c *Client) ApplyRun(ctx context.Context, id, comment string) error {
-	return act(ctx, "apply run "+id, func(ctx context.Context) error {
-		return c.tfe.Runs.Apply(ctx, id, gotfe.RunApplyOptions{Comment: &comment})
+	return c.act(ctx, "apply run "+id, func(ctx context.Context, api *gotfe.Client) error {
+		return api.Runs.Apply(ctx, id, gotfe.RunApplyOptions{Comment: &comment})
 	})
 }
 
 // CancelRun cancels a run that is waiting or executing. The server takes a moment to do so.
 func (c *Client) CancelRun(ctx context.Context, id, comment string) error {
-	return act(ctx, "cancel run "+id, func(ctx context.Context) error {
-		return c.tfe.Runs.Cancel(ctx, id, gotfe.RunCancelOptions{Comment: &comment})
+	return c.act(ctx, "cancel run "+id, func(ctx context.Context, api *gotfe.Client) error {
+		return api.Runs.Cancel(ctx, id, gotfe.RunCancelOptions{Comment: &comment})
 	})
 }
 
 // DiscardRun discards a run that waits to be applied.
 func (c *Client) DiscardRun(ctx context.Context, id, comment string) error {
-	return act(ctx, "discard run "+id, func(ctx context.Context) error {
-		return c.tfe.Runs.Discard(ctx, id, gotfe.RunDiscardOptions{Comment: &comment})
+	return c.act(ctx, "discard run "+id, func(ctx context.Context, api *gotfe.Client) error {
+		return api.Runs.Discard(ctx, id, gotfe.RunDiscardOptions{Comment: &comment})
 	})
 }
 
 // act performs an action on a run. A conflict means that the run's status does not allow
 // it, and that nothing was done.
-func act(ctx context.Context, op string, do func(context.Context) error) error {
-	_, err := call(ctx, op, func(ctx context.Context) (struct{}, error) { return struct{}{}, do(ctx) })
-	if e, ok := errors.AsType[*Error](err); ok && e.Status == 409 {
+func (c *Client) act(ctx context.Context, op string, do func(context.Context, *gotfe.Client) error) error {
+	_, err := viaGoTFE(ctx, c, op, func(ctx context.Context, api *gotfe.Client) (struct{}, error) { return struct{}{}, do(ctx, api) })
+	if e, ok := err.(*Error); ok && e.Status == http.StatusConflict {
 		e.Code = Rejected
 	}
 	return err

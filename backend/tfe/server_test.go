@@ -14,6 +14,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"tfhaul/backend"
 )
 
 // secretToken is the token used in every test: it must not show up anywhere.
@@ -23,7 +25,7 @@ const secretToken = "s3cr3t-bearer-token"
 var raceDetector bool
 
 // acme is a workspace that has been read.
-var acme = &Workspace{ID: "ws-1", Organization: "acme", Name: "network", CanReadStates: true, CanLock: true, CanUnlock: true}
+var acme = &Workspace{Organization: "acme", Standing: backend.Standing{ID: "ws-1", Name: "network", CanRead: true, CanLock: true}}
 
 // serve runs a handler over TLS on loopback and returns a client for it.
 func serve(t *testing.T, h http.Handler, change ...func(*Options)) *Client {

@@ -53,11 +53,10 @@ func (v *StateVersion) AwaitsUpload() bool { return v.upload != "" }
 // token may read the workspace's states, and the workspace was not just reported to have a
 // state version.
 func (c *Client) Current(ctx context.Context, ws *Workspace) (*StateVersion, error) {
-	op := fmt.Sprintf("read the current state version of %s/%s", ws.Organization, ws.Name)
-	path := "workspaces/" + url.PathEscape(ws.ID) + "/current-state-version"
-	sv, err := send(ctx, c, op, http.MethodGet, path, nil, stateVersionOf(ws.ID, ""))
+	op := "read the current state version of " + ws.String()
+	sv, err := send(ctx, c, op, http.MethodGet, ws.path("/current-state-version"), nil, stateVersionOf(ws.ID, ""))
 	hasOne := ws.Current.Known && ws.Current.ID != ""
-	if e, ok := err.(*Error); ok && e.Status == 404 && len(e.Details) > 0 && ws.CanReadStates && !hasOne {
+	if e, ok := err.(*Error); ok && e.Status == 404 && len(e.Details) > 0 && ws.CanRead && !hasOne {
 		return nil, nil
 	}
 	if err != nil {
@@ -74,11 +73,7 @@ func (c *Client) StateVersion(ctx context.Context, id string) (*StateVersion, er
 // History lists the workspace's state versions, newest first, fetching pages as they are
 // consumed.
 func (c *Client) History(ctx context.Context, organization, workspace string) iter.Seq2[*StateVersion, error] {
-	op := fmt.Sprintf("list the state versions of %s/%s", organization, workspace)
-	return pages(ctx, op, func(ctx context.Context, page gotfe.ListOptions) ([]*StateVersion, *gotfe.Pagination, error) {
-		list, err := ask(ctx, c, op, http.MethodGet, "state-versions", &gotfe.StateVersionListOptions{
-			ListOptions: page, Organization: organization, Workspace: workspace,
-		}, pageOf(func(d *stateVersionData, _ []namedResource) (*StateVersion, error) { return d.stateVersion() }))
-		return list.items, list.next, err
-	})
+	of := url.Values{"filter[organization][name]": {organization}, "filter[workspace][name]": {workspace}}
+	return list(ctx, c, fmt.Sprintf("list the state versions of %s/%s", organization, workspace), "state-versions", of,
+		func(d *stateVersionData, _ []namedResource) (*StateVersion, error) { return d.stateVersion() })
 }

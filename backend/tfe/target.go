@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"iter"
-	"slices"
 
 	"tfhaul/backend"
 )
@@ -50,8 +49,8 @@ func (t *Target) List(ctx context.Context) iter.Seq2[*backend.Standing, error] {
 				yield(nil, err)
 				return
 			}
-			t.uses(ws.TerraformVersion)
-			if !yield(ws.standing(), nil) {
+			t.uses(ws.Terraform)
+			if !yield(&ws.Standing, nil) {
 				return
 			}
 		}
@@ -94,58 +93,29 @@ func (t *Target) Read(ctx context.Context, v *backend.Version) (io.ReadCloser, e
 	return t.Open(ctx, v.Detail.(*StateVersion))
 }
 
-// ReadJSON implements backend.Decoder.
+// ReadJSON implements backend.Decoder. HCP Terraform has the JSON of what a run of Terraform
+// 1.3 or later wrote, so uploaded states have none.
 func (t *Target) ReadJSON(ctx context.Context, v *backend.Version) (io.ReadCloser, error) {
 	sv := v.Detail.(*StateVersion)
-	if !sv.OffersJSONState() {
+	if sv.jsonDownload == "" {
 		var err error
-		if sv, err = t.StateVersion(ctx, v.ID); err != nil || !sv.OffersJSONState() {
+		if sv, err = t.StateVersion(ctx, v.ID); err != nil || sv.jsonDownload == "" {
 			return nil, err
 		}
 	}
-	return t.OpenJSONState(ctx, sv)
+	return t.download(ctx, "download state version "+sv.ID, sv.jsonDownload, 0)
 }
 
 // workspaceOf returns the workspace of a standing.
 func (t *Target) workspaceOf(s *backend.Standing) *Workspace {
-	return &Workspace{
-		ID: s.ID, Organization: t.organization, Name: s.Name, Locked: s.Locked,
-		CanReadStates: s.CanRead, Current: CurrentRef(s.Current),
-	}
+	return &Workspace{Standing: *s, Organization: t.organization}
 }
 
 func standingOf(ws *Workspace, err error) (*backend.Standing, error) {
 	if err != nil {
 		return nil, err
 	}
-	return ws.standing(), nil
-}
-
-func (w *Workspace) standing() *backend.Standing {
-	s := &backend.Standing{
-		ID: w.ID, Name: w.Name, Current: backend.Ref(w.Current), Locked: w.Locked, Holder: w.Holder,
-		CanRead: w.CanReadStates, CanWrite: w.CanWriteStates, CanLock: w.CanLock && w.CanUnlock,
-		Terraform: w.TerraformVersion, ExecutionMode: w.ExecutionMode, HYOK: w.HYOK,
-	}
-	if w.CurrentRun != "" || w.CurrentRunStatus != "" {
-		s.Run = &backend.Run{ID: w.CurrentRun, Status: w.CurrentRunStatus, Over: slices.Contains(finalRuns, w.CurrentRunStatus), Waits: w.runWaits()}
-	}
-	return s
-}
-
-// finalRuns are the statuses of finished runs.
-var finalRuns = []string{"", "applied", "planned_and_finished", "planned_and_saved", "policy_soft_failed", "discarded", "errored", "canceled", "force_canceled"}
-
-// waitingRuns are the statuses of runs that wait for a user, unless they apply
-// automatically.
-var waitingRuns = []string{"planned", "cost_estimated", "policy_checked", "policy_override", "post_plan_completed", "post_plan_awaiting_decision"}
-
-// runWaits reports whether the workspace's run waits for a user.
-func (w *Workspace) runWaits() bool {
-	if w.CurrentRunStatus != "policy_override" && w.RunWaits != nil {
-		return *w.RunWaits
-	}
-	return slices.Contains(waitingRuns, w.CurrentRunStatus)
+	return &ws.Standing, nil
 }
 
 func versionOf(sv *StateVersion, err error) (*backend.Version, error) {

@@ -1,14 +1,12 @@
 package tfe
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strings"
 )
 
@@ -73,7 +71,7 @@ func (c *Client) CreateInline(ctx context.Context, ws *Workspace, a Attributes, 
 	}
 	head, tail, _ := strings.Cut(string(document), stateGoesHere)
 	doc := inline{head: head + stateGoesHere + `"state":"`, tail: `",` + tail, body: body}
-	return c.create(ctx, ws, doc.size(), doc.reader)
+	return c.create(ctx, ws, &outgoing{doc.size(), doc.reader})
 }
 
 // Announce creates a state version without its state, which Upload then sends to its signed
@@ -83,9 +81,7 @@ func (c *Client) Announce(ctx context.Context, ws *Workspace, a Attributes) (*St
 	if err != nil {
 		return nil, err
 	}
-	sv, err := c.create(ctx, ws, int64(len(document)), func(context.Context) io.ReadCloser {
-		return io.NopCloser(bytes.NewReader(document))
-	})
+	sv, err := c.create(ctx, ws, written(document))
 	if err != nil || sv.upload != "" {
 		return sv, err
 	}
@@ -94,46 +90,29 @@ func (c *Client) Announce(ctx context.Context, ws *Workspace, a Attributes) (*St
 		return sv, nil
 	}
 	return nil, &Error{
-		Op: "announce a state version to " + ws.Organization + "/" + ws.Name, Code: NoSignedUpload, Status: http.StatusCreated,
+		Op: "announce a state version to " + ws.String(), Code: NoSignedUpload, Status: http.StatusCreated,
 		Err: errors.New("the server sent no URL for uploading the state"),
 	}
 }
 
-// create sends a document of the given size to the workspace's state versions.
-func (c *Client) create(ctx context.Context, ws *Workspace, size int64, body func(context.Context) io.ReadCloser) (*StateVersion, error) {
-	op := fmt.Sprintf("create a state version in %s/%s", ws.Organization, ws.Name)
-	path := "workspaces/" + url.PathEscape(ws.ID) + "/state-versions"
-	return send(ctx, c, op, http.MethodPost, path, &outgoing{size, body}, stateVersionOf(ws.ID, ""))
+// create sends a document to the workspace's state versions.
+func (c *Client) create(ctx context.Context, ws *Workspace, doc *outgoing) (*StateVersion, error) {
+	return send(ctx, c, "create a state version in "+ws.String(), http.MethodPost, ws.path("/state-versions"), doc, stateVersionOf(ws.ID, ""))
 }
 
 // Upload sends an announced state version's bytes to its signed URL. The URL is secret and
 // valid once, so the token is not sent.
 func (c *Client) Upload(ctx context.Context, sv *StateVersion, body Body) error {
-	return c.put(ctx, "upload state version "+sv.ID, sv.upload, body)
+	return c.upload(ctx, "upload state version "+sv.ID, sv.upload, body)
 }
 
-// put sends bytes to a signed URL.
-func (c *Client) put(ctx context.Context, op, to string, body Body) error {
-	address, err := c.blobURL(to)
+// upload sends bytes to a signed URL.
+func (c *Client) upload(ctx context.Context, op, to string, body Body) error {
+	resp, x, err := c.blob(ctx, op, to, &body)
 	if err != nil {
-		return &Error{Op: op, Code: Rejected, Err: err}
-	}
-	x := &exchange{blob: true, signed: true, host: address.Host}
-	ctx = x.with(ctx)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPut, address.String(), body.reader(ctx))
-	if err != nil {
-		return &Error{Op: op, Code: Rejected, Err: withoutURL(err)}
-	}
-	req.ContentLength, req.GetBody = body.Size, func() (io.ReadCloser, error) { return body.reader(ctx), nil }
-	req.Header.Set("Content-Type", "application/octet-stream")
-	resp, err := c.blobs.Do(req)
-	if err != nil {
-		return x.failure(op, err)
+		return err
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode >= 300 {
-		return x.failure(op, errors.New(resp.Status))
-	}
 	// The response is complete, and its content is not needed.
 	if _, err := io.Copy(io.Discard, io.LimitReader(resp.Body, maxErrorBody)); err != nil {
 		return x.failure(op, err)
@@ -141,49 +120,32 @@ func (c *Client) put(ctx context.Context, op, to string, body Body) error {
 	return nil
 }
 
-// Open starts downloading a state version's bytes, exactly as they were uploaded. The token
-// is sent only to the API's own host: servers that serve downloads themselves need it, but
-// blob stores must not see it. A download that is cut short or altered on the way ends in
-// an *Error.
+// Open starts downloading a state version's bytes, exactly as they were uploaded. A
+// download that is cut short or altered on the way ends in an *Error.
 func (c *Client) Open(ctx context.Context, sv *StateVersion) (io.ReadCloser, error) {
 	op := "download state version " + sv.ID
 	if sv.download == "" {
 		// Null for a moment after creation, on some servers.
 		return nil, &Error{Op: op, Code: NoBytesYet, Err: errors.New("the server has no download URL yet")}
 	}
-	address, err := c.blobURL(sv.download)
+	return c.download(ctx, op, sv.download, sv.Size)
+}
+
+// download starts downloading bytes of a known size, or of any if that is 0.
+func (c *Client) download(ctx context.Context, op, from string, size int64) (io.ReadCloser, error) {
+	resp, x, err := c.blob(ctx, op, from, nil)
 	if err != nil {
-		return nil, &Error{Op: op, Code: Rejected, Err: err}
-	}
-	x := &exchange{blob: true, signed: !sameHost(address, c.api), host: address.Host}
-	req, err := http.NewRequestWithContext(x.with(ctx), http.MethodGet, address.String(), nil)
-	if err != nil {
-		return nil, &Error{Op: op, Code: Rejected, Err: withoutURL(err)}
-	}
-	req.Header.Set("Accept", "*/*")
-	// Otherwise net/http would request gzip and silently unpack it.
-	req.Header.Set("Accept-Encoding", "identity")
-	if !x.signed {
-		req.Header.Set("Authorization", "Bearer "+c.token)
-	}
-	resp, err := c.blobs.Do(req)
-	if err != nil {
-		return nil, x.failure(op, err)
-	}
-	switch encoding := resp.Header.Get("Content-Encoding"); {
-	case resp.StatusCode >= 300:
-		err = x.failure(op, errors.New(resp.Status))
-	case resp.StatusCode != http.StatusOK:
-		err = &Error{Op: op, Code: Rejected, Status: resp.StatusCode}
-	case encoding != "" && !strings.EqualFold(encoding, "identity"):
-		err = &Error{Op: op, Code: Rejected, Status: resp.StatusCode,
-			Err: fmt.Errorf("the bytes are encoded as %q, not as they were uploaded", withoutSecretText(encoding, c.token))}
-	}
-	if err != nil {
-		discard(resp)
 		return nil, err
 	}
-	return &download{ReadCloser: resp.Body, op: op, x: x, announced: sv.Size}, nil
+	e := &Error{Op: op, Code: Rejected, Status: resp.StatusCode}
+	if encoding := resp.Header.Get("Content-Encoding"); resp.StatusCode == http.StatusOK {
+		if encoding == "" || strings.EqualFold(encoding, "identity") {
+			return &download{ReadCloser: resp.Body, op: op, x: x, announced: size}, nil
+		}
+		e.Err = fmt.Errorf("the bytes are encoded as %q, not as they were uploaded", withoutSecretText(encoding, c.token))
+	}
+	discard(resp)
+	return nil, e
 }
 
 // A download reads the bytes of a state version. It fails if their number is not what the
@@ -215,20 +177,4 @@ func (d *download) Read(p []byte) (int, error) {
 func (d *download) otherSize(which string) error {
 	return &Error{Op: d.op, Code: Ambiguous, Status: d.x.status,
 		Err: fmt.Errorf("the server sent %s the %d bytes that it announced for this state version", which, d.announced)}
-}
-
-// blobURL resolves a URL for bytes: signed URLs are absolute, but some servers send a path
-// of their own.
-func (c *Client) blobURL(address string) (*url.URL, error) {
-	if address == "" {
-		return nil, errors.New("the server sent no URL for the bytes")
-	}
-	u, err := c.api.Parse(address)
-	if err != nil || u.Host == "" {
-		return nil, errors.New("the server sent an invalid URL for the bytes")
-	}
-	if u.Scheme != "https" && !(u.Scheme == "http" && isLoopback(u.Hostname())) {
-		return nil, errors.New("the server sent an unencrypted URL for the bytes")
-	}
-	return u, nil
 }

@@ -89,16 +89,10 @@ func exchangeOf(ctx context.Context) *exchange {
 	return new(exchange)
 }
 
-// Headers in which servers announce and count down their rate limit.
-var rateHeaders = []string{"X-Ratelimit-Limit", "X-Ratelimit-Remaining", "X-Ratelimit-Reset", "Retry-After"}
-
 // RoundTrip sends the request, repeats it as long as the server answers 429 (which means it
 // took no effect), and records the response.
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	isAPI := t.isAPI(req.URL)
-	if isAPI && req.URL.Path == t.api.Path+"ping" {
-		return t.answerPing(req), nil
-	}
 	x := exchangeOf(req.Context())
 	if sent := req.Header.Get("Authorization"); sent != "" {
 		x.bearer, x.tokenFrom = strings.TrimPrefix(sent, "Bearer "), t.tokenFrom
@@ -147,16 +141,6 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 func (t *transport) CloseIdleConnections() {
 	if network, ok := t.base.(interface{ CloseIdleConnections() }); ok {
 		network.CloseIdleConnections()
-	}
-}
-
-// answerPing answers the request of go-tfe's NewClient, which has no context, ignores the
-// status, and would cost every command an API call. What it asks for, the rate limit and
-// the version, is in every response.
-func (t *transport) answerPing(req *http.Request) *http.Response {
-	return &http.Response{
-		StatusCode: http.StatusNoContent, Status: "204 No Content", Request: req,
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{}, Body: http.NoBody,
 	}
 }
 
@@ -262,9 +246,7 @@ func (t *transport) trace(ctx context.Context, x *exchange) context.Context {
 	})
 }
 
-// learn takes the rate limit and the server's name from a response, and hides the limit's
-// headers from go-tfe: its limiter would use only two thirds of the limit, and exits on a
-// Reset that is not a number.
+// learn takes the rate limit and the server's name from a response.
 func (t *transport) learn(h http.Header) {
 	t.budget.observe(h)
 	if t.about.Load() == nil && h.Get("Tfp-Api-Version") != "" {
@@ -278,9 +260,6 @@ func (t *transport) learn(h http.Header) {
 func (t *transport) record(resp *http.Response, x *exchange) {
 	x.status = resp.StatusCode
 	x.body.Reset()
-	for _, name := range rateHeaders {
-		resp.Header.Del(name)
-	}
 	most := int64(maxDocument)
 	switch {
 	case resp.StatusCode >= 300:

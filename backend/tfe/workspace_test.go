@@ -28,8 +28,8 @@ func workspaceDocument(attributes, relationships string) string {
 }
 
 func TestWorkspaceDocuments(t *testing.T) {
-	base := Workspace{ID: "ws-1", Organization: "acme", Name: "network", TerraformVersion: "1.11.4", ExecutionMode: "remote",
-		CanReadStates: true, CanWriteStates: true, CanLock: true, CanUnlock: true}
+	base := Workspace{Organization: "acme", Standing: backend.Standing{ID: "ws-1", Name: "network",
+		Terraform: "1.11.4", ExecutionMode: "remote", CanRead: true, CanWrite: true, CanLock: true}}
 	lockedBy := func(kind, id string) string {
 		return fmt.Sprintf(`"locked-by":{"data":{"id":%q,"type":%q}}`, id, kind)
 	}
@@ -40,9 +40,9 @@ func TestWorkspaceDocuments(t *testing.T) {
 	}{
 		{name: "not locked, and nothing else reported"},
 		{name: "no state version", relationships: `"current-state-version":{"data":null}`,
-			want: func(w *Workspace) { w.Current = CurrentRef{Known: true} }},
+			want: func(w *Workspace) { w.Current = backend.Ref{Known: true} }},
 		{name: "a state version", relationships: `"current-state-version":{"data":{"id":"sv-1","type":"state-versions"},"links":{"related":"/x"}}`,
-			want: func(w *Workspace) { w.Current = CurrentRef{Known: true, ID: "sv-1"} }},
+			want: func(w *Workspace) { w.Current = backend.Ref{Known: true, ID: "sv-1"} }},
 		{name: "a relation without data", relationships: `"current-state-version":{"links":{"related":"/x"}}`},
 		{name: "locked by a user", attributes: `,"locked":true,"locked-reason":"apply by hand"`, relationships: lockedBy("users", "user-1"),
 			want: func(w *Workspace) {
@@ -64,12 +64,12 @@ func TestWorkspaceDocuments(t *testing.T) {
 		{name: "an old reason of an unlocked workspace", attributes: `,"locked":false,"locked-reason":"old"`},
 		{name: "all permissions", attributes: `,"permissions":{"can-read-state-versions":true,"can-lock":true,"can-unlock":true}`},
 		{name: "no permissions", attributes: `,"permissions":{"can-read-state-versions":false,"can-lock":false,"can-unlock":false}`,
-			want: func(w *Workspace) { w.CanReadStates, w.CanLock, w.CanUnlock = false, false, false }},
+			want: func(w *Workspace) { w.CanRead, w.CanLock = false, false }},
 		{name: "some permissions are missing", attributes: `,"permissions":{"can-lock":false}`,
 			want: func(w *Workspace) { w.CanLock = false }},
 		{name: "permissions null", attributes: `,"permissions":null`},
 		{name: "a current run", relationships: `"current-run":{"data":{"id":"run-1","type":"runs"}}`,
-			want: func(w *Workspace) { w.CurrentRun, w.CurrentRunStatus = "run-1", "planning" }},
+			want: func(w *Workspace) { w.Run = &backend.Run{ID: "run-1", Status: "planning"} }},
 		{name: "escapes in names", attributes: `,"locked":true,"locked-reason":"\u001b[2Jx"`,
 			want:   func(w *Workspace) { w.Locked, w.Holder = true, backend.Holder{Reason: "[2Jx", ReasonKnown: true} },
 			holder: "another user whom the server does not name"},
@@ -293,8 +293,8 @@ func TestCurrentStateVersion(t *testing.T) {
 		"created-at":"2026-01-02T03:04:05Z","terraform-version":"1.11.4","hosted-state-download-url":"https://x/y"},
 		"relationships":{"run":{"data":{"id":"run-1","type":"runs"}}}}}`
 	blind, has := *acme, *acme
-	blind.CanReadStates = false
-	has.Current = CurrentRef{Known: true, ID: "sv-1"}
+	blind.CanRead = false
+	has.Current = backend.Ref{Known: true, ID: "sv-1"}
 	cases := []struct {
 		name   string
 		ws     *Workspace

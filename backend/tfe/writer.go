@@ -57,8 +57,6 @@ func (w *writer) LostRequests() int       { return w.Lost }
 func (w *writer) Granted() bool           { return w.granted }
 func (w *writer) Notes() []string         { return w.notes }
 
-func (w *writer) name() string { return w.workspace.Organization + "/" + w.workspace.Name }
-
 // Lock tries once to take the lock. An interrupt ends the wait for the rate limit, but not
 // a request that was sent: canceling it would not undo it, and the lock could become ours
 // just after we looked.
@@ -72,10 +70,10 @@ func (w *writer) Lock(ctx context.Context, sending lockwait.Sending) error {
 	locked, err := w.target.Lock(backend.WithSending(ctx, sending), w.workspace, w.Reason)
 	if err == nil && locked.Holder.ReasonKnown && locked.Holder.Reason != w.Reason {
 		// For example, a response to an earlier request, replayed by something on the way.
-		err = &Error{Op: "lock workspace " + w.name(), Code: Ambiguous, Err: fmt.Errorf("the response shows the lock of %s", locked.Holder)}
+		err = &Error{Op: "lock workspace " + w.workspace.String(), Code: Ambiguous, Err: fmt.Errorf("the response shows the lock of %s", locked.Holder)}
 	}
 	if err == nil {
-		w.seen, w.granted = locked.standing(), true
+		w.seen, w.granted = &locked.Standing, true
 		return nil
 	}
 	switch CodeOf(err) {
@@ -129,7 +127,7 @@ func (w *writer) Holder(ctx context.Context, sending lockwait.Sending) (lockwait
 		h.Other = me.ID != now.Holder.ID
 	}
 	if h.Ours {
-		w.seen = now.standing()
+		w.seen = &now.Standing
 	}
 	return h, nil
 }
