@@ -48,6 +48,8 @@ const (
 	Changed Code = "changed"
 	// RateLimited: the rate limit was still exceeded after a long wait.
 	RateLimited Code = "rate-limited"
+	// Malformed: the target rejects the request as invalid.
+	Malformed Code = "malformed"
 	// StillPending: the last write is still being processed.
 	StillPending Code = "still-pending"
 	// Stuck: no command of ours can release the lock.

@@ -89,6 +89,8 @@ func (f Filter) File(key string) (take bool, skip *Skip) {
 		return false, &Skip{Code: SkipLockFile, Reason: "describes a lock, and is not a state"}
 	case strings.HasSuffix(name, ".backup") && strings.Contains(name, StateExt):
 		return false, &Skip{Code: SkipBackup, Reason: "holds the previous state: to use it, pass this file as the source"}
+	case !f.Takes(key) && len(f.Include) == 0 && strings.Contains(name, StateExt+"."):
+		return false, &Skip{Code: SkipOtherName, Reason: "is named like a copy of a state: to move it, name this file"}
 	case !f.Takes(key):
 		return false, nil
 	case name == erroredFile:

@@ -32,6 +32,7 @@ const (
 	SkipTerraformDir = "terraform-dir"    // .terraform: backend configuration and downloaded copies, not state
 	SkipTerragrunt   = "terragrunt-cache" // .terragrunt-cache: Terragrunt's working copies
 	SkipBackup       = "backup"           // *.backup: the state before the last write
+	SkipOtherName    = "other-name"       // *.tfstate.*, such as terraform.tfstate.prod
 	SkipLockFile     = "lock-file"        // describes a lock
 	SkipNotRegular   = "not-regular"      // a pipe, device or socket; never opened in a search
 	SkipUnreadable   = "unreadable"       // the system refused to list or stat it

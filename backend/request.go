@@ -2,6 +2,8 @@ package backend
 
 import (
 	"context"
+	"crypto/tls"
+	"errors"
 	"sync/atomic"
 	"time"
 
@@ -103,13 +105,14 @@ const (
 )
 
 // Retry repeats a read that did not reach the server or got an unclear response. It does
-// not retry while the server is down, because every move of a haul would wait for it.
+// not retry while the server is down, because every move of a haul would wait for it, or
+// when the server's certificate is not trusted, because that lasts.
 func Retry[T any](ctx context.Context, down func() bool, read func() (T, error)) (T, error) {
 	pause := firstReadPause
 	for attempt := 1; ; attempt++ {
 		value, err := read()
 		code := CodeOf(err)
-		if attempt == maxReads || code != Ambiguous && code != Unreachable || ctx.Err() != nil || down() {
+		if attempt == maxReads || code != Ambiguous && code != Unreachable || ctx.Err() != nil || Untrusted(err) || down() {
 			return value, err
 		}
 		if err := lockwait.Sleep(ctx, pause); err != nil {
@@ -117,4 +120,11 @@ func Retry[T any](ctx context.Context, down func() bool, read func() (T, error))
 		}
 		pause *= 2
 	}
+}
+
+// Untrusted reports whether a request failed because the server's certificate is not
+// trusted.
+func Untrusted(err error) bool {
+	_, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
+	return untrusted
 }

@@ -235,7 +235,20 @@ func (a *arranger) unknownFlag(arg, name string) error {
 	for _, f := range a.known {
 		names = append(names, "--"+f.Names()[0])
 	}
-	return usagef("unknown flag %s%s: see tfhaul %s --help", arg, didYouMean(closest("--"+name, names)), a.command.Name)
+	meant := closest("--"+name, names)
+	if len(name) == 1 {
+		meant = usualLetters[name]
+		if !slices.Contains(names, meant) {
+			meant = ""
+		}
+	}
+	return usagef("unknown flag %s%s: see tfhaul %s --help", arg, didYouMean(meant), a.command.Name)
+}
+
+// usualLetters are the flags that other programs shorten to one letter. We have no such
+// short forms: a letter says too little about a write.
+var usualLetters = map[string]string{
+	"n": "--dry-run", "y": "--yes", "o": "--out", "f": "--force", "q": "--quiet", "j": "--json", "a": "--all", "p": "--parallelism", "t": "--target",
 }
 
 func didYouMean(name string) string {

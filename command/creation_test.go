@@ -47,8 +47,9 @@ func TestMoveCreatesTheWorkspaceAsAsked(t *testing.T) {
 	}
 }
 
-// The exit code of a plan is that of the migration which it foresees.
-func TestPlanExitsAsTheMigrationWould(t *testing.T) {
+// A plan that foresees refusals or failures exits 3: the plan itself succeeded, and the user
+// has to decide.
+func TestPlanExits3ForWhatWouldFail(t *testing.T) {
 	t.Parallel()
 	h := start(t, tfesim.Options{})
 	dir := tree(t, many(2))
@@ -57,9 +58,9 @@ func TestPlanExitsAsTheMigrationWould(t *testing.T) {
 		flags []string
 		exit  int
 	}{
-		"may not create":     {tfesim.SecondUser, nil, 1},
-		"organization token": {tfesim.Organization, nil, 1},
-		"no such project":    {tfesim.Owner, []string{"--project", "nope"}, 1},
+		"may not create":     {tfesim.SecondUser, nil, 3},
+		"organization token": {tfesim.Organization, nil, 3},
+		"no such project":    {tfesim.Owner, []string{"--project", "nope"}, 3},
 		"no agent pool":      {tfesim.Owner, []string{"--execution-mode", "agent"}, 3},
 		"all there":          {tfesim.Owner, nil, 0},
 	} {

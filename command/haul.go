@@ -179,6 +179,9 @@ func (h *hauling) takeManifest() error {
 
 // takeSources has sources and a target.
 func (h *hauling) takeSources(c *cli.Context) error {
+	if i := slices.IndexFunc(h.sources, isJournal); i >= 0 {
+		return journalAsSource(h.sources[i])
+	}
 	switch {
 	case len(h.sources) == 0 && h.mapFile == "":
 		return usagef("SOURCE is missing: %s (more: tfhaul %s --help)", c.Command.UsageText, c.Command.Name)

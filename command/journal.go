@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"tfhaul/migrate"
@@ -80,4 +82,22 @@ func (r *record) close() {
 		// It names nothing but a haul that never began.
 		_ = os.Remove(r.path)
 	}
+}
+
+// isJournal reports whether a file that was given as a source is a journal.
+func isJournal(ref string) bool {
+	if !strings.EqualFold(filepath.Ext(ref), ".jsonl") || strings.Contains(ref, "://") {
+		return false
+	}
+	_, err := readJournal(ref)
+	return err == nil
+}
+
+// journalAsSource explains what to do with a journal that was given as a source.
+func journalAsSource(path string) error {
+	command := "the command that began it, with --journal " + shellWord(path)
+	if ledger, err := readJournal(path); err == nil && ledger.Command() != "" {
+		command = ledger.Command()
+	}
+	return usagef("%s is the journal of a haul, not a source. To continue that haul: %s", path, command)
 }

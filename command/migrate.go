@@ -102,7 +102,8 @@ func (m *migration) Run(ctx context.Context) error {
 		return err
 	}
 	record.keep()
-	fmt.Fprintf(m.stderr, "Journal: %s. After an interruption: %s\n", report.Plain(record.path), report.Plain(m.again(record.path)))
+	haul.Command = m.again(record.path)
+	fmt.Fprintf(m.stderr, "Journal: %s. After an interruption: %s\n", report.Plain(record.path), report.Plain(haul.Command))
 	results := m.run(ctx, haul, plan)
 	if m.proofs != nil {
 		m.prove(ctx, client, haul, plan, results)

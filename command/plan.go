@@ -43,7 +43,7 @@ Examples:
   tfhaul plan s3://acme-tfstate/ ./repos --target acme --map names.csv --json
 
 Exit codes: 0 planned; 1 something could not be read; 2 with --detailed-exitcode, there is work to do; 3 something would
-be refused; 4 usage or configuration error; 130 interrupted.`,
+be refused or fail; 4 usage or configuration error; 130 interrupted.`,
 		Flags: append(append(dryFlags(), connectFlags()...),
 			fileFlag("out", "write the plan to `FILE.hcl`, for tfhaul migrate"),
 			switchFlag("force", "with --out: replace an existing file"),
@@ -85,7 +85,19 @@ func (l *planner) Run(ctx context.Context) error {
 		return err
 	}
 	l.tellManifest(written, plan.Count(migrate.WouldMove)-written)
-	return ended(l.code(ctx, view.Results, paired))
+	return ended(l.code(ctx, foreseen(view.Results), paired))
+}
+
+// foreseen returns a plan's results for its exit code: a move that would fail for lack of a
+// permission needs a decision, as a refused one does. The plan itself did not fail.
+func foreseen(results []migrate.Result) []migrate.Result {
+	results = slices.Clone(results)
+	for i := range results {
+		if r := &results[i]; r.Outcome == migrate.Failed && r.Code == migrate.CodeForbiddenOrMissing {
+			r.Outcome = migrate.Refused
+		}
+	}
+	return results
 }
 
 // writeManifest writes what would be moved, and returns how many moves that is.

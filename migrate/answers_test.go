@@ -27,7 +27,7 @@ func TestAnswersToCreate(t *testing.T) {
 		says    string
 	}{
 		{"401", tfesim.AnswerError(401, "unauthorized", ""), 1, migrate.Failed, migrate.CodeUnauthorized, "token"},
-		{"404", tfesim.AnswerError(404, "not found", ""), 1, migrate.Failed, migrate.CodeForbiddenOrMissing, "organization token"},
+		{"404", tfesim.AnswerError(404, "not found", ""), 1, migrate.Failed, migrate.CodeForbiddenOrMissing, "Organization tokens cannot write states"},
 		// It says that the lock is gone, and it is not: being ours, it cannot be taken again.
 		{"409 not locked, wrongly", tfesim.AnswerError(409, "conflict", "This workspace is not locked and will only accept state uploads when locked"), 1, migrate.Failed, migrate.CodeLockLost, ""},
 		{"409 locked by a run", tfesim.AnswerError(409, "conflict", "This workspace is locked by Run run-1 and will only accept state uploads from them while locked."), 1, migrate.Failed, migrate.CodeLockLost, "run-1"},

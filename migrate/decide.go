@@ -106,7 +106,7 @@ func (x *execution) missingWorkspace(ctx context.Context, missing error) (bool, 
 	}
 	if !x.Create {
 		return true, &stop{code: CodeNoWorkspace, message: fmt.Sprintf(
-			"Workspace %s not found on %s. Either it does not exist (%s creates it), or this token cannot see it: check the name, the token's permissions, and that it is not an organization token.%s",
+			"Workspace %s not found on %s. Either it does not exist (%s creates it), or this token cannot see it: check the name and the token's permissions.%s",
 			name, x.Target.Host(), x.setting("create", ""), hostHint(missing))}
 	}
 	if err := x.checkUsable(); err != nil {

@@ -33,6 +33,8 @@ type Haul struct {
 	// workspaces. TrustListing is for hauls that create missing workspaces without review:
 	// creating a workspace that exists finds it.
 	TrustListing bool
+	// Command is the command that continues the haul, for the journal; "" if unknown.
+	Command string
 	// FailFast ends the haul at the first failure.
 	FailFast bool
 	// Decided, if not nil, is called by Plan with the result of each move as it is decided.
@@ -98,7 +100,7 @@ func (h *Haul) Run(ctx context.Context, plan *Plan) ([]Result, error) {
 // intent will fail with the same one.
 func (h *Haul) recordPlan(plan *Plan) {
 	if h.Journal != nil && !h.DryRun {
-		_ = h.Journal.Append(Event{Time: time.Now().UTC(), Event: EventPlanned, Haul: h.Haul, Moves: len(plan.Moves)})
+		_ = h.Journal.Append(Event{Time: time.Now().UTC(), Event: EventPlanned, Haul: h.Haul, Moves: len(plan.Moves), Command: h.Command})
 	}
 }
 
@@ -235,7 +237,9 @@ func Causes(results []Result) []*CauseError {
 		}
 		c := cause{code: r.Code, text: r.Message} // it includes the advice
 		if r.cause != "" {
-			c.text, c.advice = plainwords.Sentence(r.cause), advice[r.Code]
+			if c.text = plainwords.Sentence(r.cause); !r.advised {
+				c.advice = advice[r.Code]
+			}
 		}
 		if known[c] == nil {
 			known[c] = &CauseError{Code: c.code, Text: c.text, Advice: c.advice}

@@ -58,6 +58,8 @@ type Event struct {
 	Dir string `json:"dir,omitempty"`
 	// Moves is how many moves were planned.
 	Moves int `json:"moves,omitempty"`
+	// Command is the command that continues the haul.
+	Command string `json:"command,omitempty"`
 
 	Source string `json:"source,omitempty"`
 	Target string `json:"target,omitempty"`

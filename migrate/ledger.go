@@ -28,6 +28,7 @@ type Ledger struct {
 	runs          int // how many have planned their moves
 	planned       int // moves, of the latest run
 	haul, dir     string
+	command       string // that continues the haul
 	first, latest time.Time
 }
 
@@ -82,6 +83,7 @@ func (l *Ledger) Add(e Event) {
 	}
 	l.latest = e.Time
 	if e.Event == EventPlanned {
+		l.command = cmp.Or(e.Command, l.command)
 		l.runs, l.planned = l.runs+1, e.Moves
 	}
 	if e.Source == "" {
@@ -187,6 +189,10 @@ func (l *Ledger) Runs() int { return l.runs }
 
 // Dir is the directory in which the haul began; "" when no event names one.
 func (l *Ledger) Dir() string { return l.dir }
+
+// Command returns the command that continues the haul, or "" if the journal does not record
+// it.
+func (l *Ledger) Command() string { return l.command }
 
 // Events returns the number of events.
 func (l *Ledger) Events() int { return l.events }

@@ -158,7 +158,9 @@ func (h *Haul) Plan(ctx context.Context, moves []Move) (*Plan, error) {
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}
-	plan.permissions()
+	if h.noAccess == nil {
+		plan.permissions()
+	}
 	plan.lineages()
 	plan.versions()
 	plan.runs()

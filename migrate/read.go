@@ -86,11 +86,10 @@ func readObject(ctx context.Context, object backend.State) (reading, error) {
 	var notState *statefile.Error
 	switch {
 	case errors.As(err, &notState) && object.Address() == "-":
-		code := Code(notState.Code())
 		if snapshot.Size == 0 { // which is no state of a command that succeeded
-			code = CodeNotState
+			return r, &stop{code: CodeNotState, message: "Standard input is empty. Check whether the command before the pipe failed."}
 		}
-		return r, &stop{code: code, message: "Standard input: " + plainwords.Ended(notState.Error()) + " Check whether the command before the pipe failed."}
+		return r, &stop{code: Code(notState.Code()), message: "Standard input is not a state that tfhaul can read: " + plainwords.Ended(notState.Error()) + " Check whether the command before the pipe failed."}
 	case errors.As(err, &notState):
 		return r, &stop{code: Code(notState.Code()), message: plainwords.Sentence(notState.Error())}
 	case err != nil:

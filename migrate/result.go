@@ -162,6 +162,7 @@ type Result struct {
 	Proof *prove.Result `json:"proof,omitempty"`
 
 	cause      string // what went wrong, without the names of this move: see Causes
+	advised    bool   // cause includes what to do
 	sourceDown bool   // the server of the source does not answer
 	server     string // that of the source: see serverOf
 	answered   bool   // the target's server answered all, though late

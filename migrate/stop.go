@@ -52,6 +52,10 @@ var advice = map[Code]string{
 	CodeServerRefused:      "Nothing was stored. Try again. If the error persists, ask the server's administrators.",
 }
 
+// malformedAdvice is the advice for a request that the server rejects as invalid, which
+// repeating does not change.
+const malformedAdvice = "Nothing was stored. Correct what the server names; the same request would be rejected again."
+
 // explain turns any error that ended a move into a stop.
 func (x *execution) explain(ctx context.Context, err error) *stop {
 	if abandoned, ok := errors.AsType[*lockwait.AbandonedError](err); ok {
@@ -85,8 +89,13 @@ func (x *execution) explain(ctx context.Context, err error) *stop {
 			code = CodeServerRefused
 		}
 		x.result.cause = answer.Answer
-		if answer.Err == nil { // its kind has said all of it
-			return &stop{code: code, message: answer.Message}
+		switch {
+		case answer.Code == backend.Malformed:
+			x.result.cause, x.result.advised = plainwords.Sentence(answer.Answer)+" "+malformedAdvice, true
+			return &stop{code: code, message: plainwords.Sentence(answer.Message) + " " + malformedAdvice}
+		case answer.Err == nil, backend.Untrusted(err): // its kind has said all of it
+			x.result.advised = backend.Untrusted(err)
+			return &stop{code: code, message: plainwords.Sentence(answer.Message)}
 		}
 		return &stop{code: code, message: strings.TrimSpace(plainwords.Sentence(answer.Message) + " " + advice[code])}
 	}

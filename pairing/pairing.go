@@ -247,7 +247,7 @@ func (f *Finder) named(ctx context.Context, address string) (backend.State, erro
 	case err != nil:
 		return nil, Problem(ctx, err, nil)
 	case len(listing.States) != 1:
-		return nil, mistakef("%q has %d states, but a move takes one: name each of them", address, len(listing.States))
+		return nil, mistakef("%q contains %d states, but a move takes exactly one: name one of them", address, len(listing.States))
 	}
 	return listing.States[0], nil
 }

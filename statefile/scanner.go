@@ -138,6 +138,9 @@ func (s *scanner) broken() *Error {
 	}
 	e := s.refuse(KindNotJSON, "", s.offset())
 	e.Detail = breaker(s.ahead(longestBreaker))
+	if e.Offset == 0 {
+		e.next = "check that this is the state file"
+	}
 	return e
 }
 

@@ -38,7 +38,7 @@ const (
 	// NoSignedUpload: an old server that accepts states only inside the POST.
 	NoSignedUpload Code = "no-signed-upload"
 	// Malformed: the server rejected the request as invalid (422).
-	Malformed Code = "malformed"
+	Malformed = backend.Malformed
 	// TooLarge: something on the way limits the size of a request body (413).
 	TooLarge Code = "too-large"
 	// RateLimited: the rate limit was still exceeded after a long wait (429).
@@ -92,14 +92,33 @@ func (e *Error) Error() string {
 	case e.Err != nil:
 		text = redact(e.Err)
 	case e.Code == ForbiddenOrMissing:
-		text = fmt.Sprintf("the server answered %d: it does not exist, or this token has no access "+
-			"(an organization token cannot write states), or the organization lacks the entitlement", e.Status)
+		text = e.inaccessible()
 	case len(e.Details) > 0:
 		text = fmt.Sprintf("the server answered %d: %s", e.Status, strings.Join(e.Details, "; "))
 	default:
 		text = strings.TrimSpace(fmt.Sprintf("the server answered %d %s", e.Status, http.StatusText(e.Status)))
 	}
 	return e.Op + ": " + text
+}
+
+// inaccessible explains a 403 or a 404. The server uses a 404 also for what it hides from the
+// token, and for what the token may not do.
+func (e *Error) inaccessible() string {
+	verb, object, _ := strings.Cut(e.Op, " ")
+	organization, isList := strings.CutPrefix(object, "the workspaces of ")
+	what, _, _ := strings.Cut(object, " in ")
+	var why string
+	switch {
+	case e.Status == http.StatusForbidden:
+		why = "this token does not have the permission"
+	case verb == "list" && isList:
+		why = fmt.Sprintf("organization %s does not exist, or this token cannot see it", organization)
+	case verb == "read":
+		why = fmt.Sprintf("%s does not exist, or this token cannot see it", what)
+	default:
+		why = "this token does not have the permission, or what the request names no longer exists"
+	}
+	return fmt.Sprintf("the server answered %d: %s", e.Status, why)
 }
 
 // Unwrap returns Err, which may wrap the context's error, if that ended the request, or a

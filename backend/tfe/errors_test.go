@@ -72,7 +72,7 @@ func TestEveryAnswerHasItsMeaning(t *testing.T) {
 		{"create", "a bad token", "", 401, object("401", "unauthorized", ""), Unauthorized,
 			"the server rejects the token (401): it is wrong, has expired or was revoked"},
 		{"create", "missing", "", 404, object("404", "not found", ""), ForbiddenOrMissing,
-			"the server answered 404: it does not exist, or this token has no access (an organization token cannot write states), or the organization lacks the entitlement"},
+			"the server answered 404: this token does not have the permission, or what the request names no longer exists"},
 		{"create", "forbidden", "", 403, "", ForbiddenOrMissing, ""},
 		{"create", "not locked", "", 409, object("409", "conflict", textNotLocked), NotLocked, "the server answered 409: " + textNotLocked},
 		{"create", "locked by a run", "", 409, object("409", "conflict", fmt.Sprintf(textLockedBy, "Run run-1")), LockedByOther, ""},
