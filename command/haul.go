@@ -16,6 +16,7 @@ import (
 	"tfhaul/backend/tfe"
 	"tfhaul/migrate"
 	"tfhaul/pairing"
+	"tfhaul/plainwords"
 	"tfhaul/report"
 )
 
@@ -291,10 +292,10 @@ func (h *hauling) code(ctx context.Context, results []migrate.Result, paired *pa
 func (h *hauling) again(journal string) string {
 	words := []string{"tfhaul"}
 	for _, arg := range h.args[1:] {
-		words = append(words, shellWord(arg))
+		words = append(words, plainwords.ShellWord(arg))
 	}
 	if !h.typed["journal"] {
-		words = append(words, "--journal", shellWord(journal))
+		words = append(words, "--journal", plainwords.ShellWord(journal))
 	}
 	return strings.Join(words, " ")
 }

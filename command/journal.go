@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"tfhaul/migrate"
+	"tfhaul/plainwords"
 )
 
 // readJournal reads a journal without locking it.
@@ -95,7 +96,7 @@ func isJournal(ref string) bool {
 
 // journalAsSource explains what to do with a journal that was given as a source.
 func journalAsSource(path string) error {
-	command := "the command that began it, with --journal " + shellWord(path)
+	command := "the command that began it, with --journal " + plainwords.ShellWord(path)
 	if ledger, err := readJournal(path); err == nil && ledger.Command() != "" {
 		command = ledger.Command()
 	}

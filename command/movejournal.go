@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"tfhaul/migrate"
+	"tfhaul/plainwords"
 	"tfhaul/report"
 )
 
@@ -79,7 +80,7 @@ func (p *process) endMoveJournal(journal *migrate.Journal, path string) {
 	// Every event is on the disk when it was appended.
 	_ = journal.Close()
 	if !p.removeUnlessLocked(path) {
-		fmt.Fprintf(p.stderr, "What the move left locked is recorded in %s. To unlock it: tfhaul unlock %s\n", report.Plain(path), report.Plain(shellWord(path)))
+		fmt.Fprintf(p.stderr, "What the move left locked is recorded in %s. To unlock it: tfhaul unlock %s\n", report.Plain(path), report.Plain(plainwords.ShellWord(path)))
 	}
 }
 
@@ -149,7 +150,7 @@ func readLeftLock(path string) (*leftLock, error) {
 	}
 	held, lost, sources := ledger.HeldLocks(), ledger.LostRequests(), ledger.SourceLocks()
 	l := &leftLock{locks: len(held) + len(sources), lost: len(lost)}
-	l.Journal, l.Haul, l.UnlockCommand = path, ledger.Haul(), "tfhaul unlock "+shellWord(path)
+	l.Journal, l.Haul, l.UnlockCommand = path, ledger.Haul(), "tfhaul unlock "+plainwords.ShellWord(path)
 	l.Since, _ = ledger.Times()
 	l.Workspaces = []string{}
 	for _, lock := range append(held, lost...) {

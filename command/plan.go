@@ -135,7 +135,7 @@ func (l *planner) tellManifest(n, copies int) {
 		fmt.Fprintf(l.stderr, "%s was not written: there is nothing to move\n", report.Plain(l.out))
 	default:
 		fmt.Fprintf(l.stderr, "%s contains what would be moved (%d). Review it, then run: tfhaul migrate %s\n",
-			report.Plain(l.out), n, shellWord(l.out))
+			report.Plain(l.out), n, plainwords.ShellWord(l.out))
 		if copies > 0 {
 			fmt.Fprintf(l.stderr, "It also contains %s as comments, because they would move copies of the same states\n", plainwords.Counted(copies, "move"))
 		}

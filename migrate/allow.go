@@ -38,7 +38,7 @@ func (x *execution) allowance(code Code) string {
 	if x.Own != nil {
 		return fmt.Sprintf("allow = [%q] in the manifest's move block", code)
 	}
-	return fmt.Sprintf("--allow %s=%s", x.Move.Workspace, code)
+	return x.sayf("--allow %s=%s", x.Move.Workspace, code)
 }
 
 // checkUsable refuses a state that Terraform cannot use, unless the user allowed it, and
@@ -58,7 +58,7 @@ func (x *execution) checkUsable() error {
 }
 
 func (x *execution) unusable(reason, advice string) error {
-	return &stop{code: CodeUnusable, message: fmt.Sprintf("%s %s To move the state as it is, use %s.", reason, advice, x.allowance(CodeUnusable))}
+	return x.stopf(CodeUnusable, "%s %s To move the state as it is, use %s.", reason, advice, x.allowance(CodeUnusable))
 }
 
 // checkLegacyProviders refuses a state of Terraform 0.13 or older if the workspace's release

@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"cmp"
 	"context"
 	"crypto/md5"
 	"encoding/hex"
@@ -64,30 +65,28 @@ func (x *execution) differsInSerial(ctx context.Context) bool {
 	return errors.Join(err, body.Close()) == nil && hex.EncodeToString(sum.Sum(nil)) == x.held.snapshot.MD5
 }
 
-// backUp writes the state that the move will replace to a file that only its owner can
-// read. Nothing is replaced before a complete copy is on the disk.
+// backUp writes the state that the move will overwrite to a file that only its owner can
+// read, unless the move continues that state and the target keeps it as an older version.
+// Nothing is overwritten before a complete copy is on the disk and was read back.
 func (x *execution) backUp(ctx context.Context) error {
-	if !x.replaces() {
+	if x.held == nil || !x.replaces() && x.held.version.Kept {
 		return nil
-	}
-	if err := x.held.canBeKept(); err != nil {
-		return &stop{code: CodeBackup, message: fmt.Sprintf("Cannot back up the workspace's state, so it was not replaced: %s", plainwords.Ended(err.Error()))}
 	}
 	path, err := x.keep(ctx)
 	if err != nil {
-		return &stop{code: CodeBackup, message: fmt.Sprintf("Cannot back up the workspace's state, so it was not replaced: %s", plainwords.Ended(err.Error()))}
+		return x.stopf(CodeBackup, "Cannot back up the workspace's state, so it was not replaced: %s", plainwords.Ended(err.Error()))
 	}
 	x.result.Backup = path
 	return x.announce(Event{Event: EventBackup, Backup: path, StateVersionID: x.held.version.ID})
 }
 
-// canBeKept returns an error if the downloaded bytes may not be the workspace's whole state.
-// A backup must be readable as a state, or at least have the size that the server reports.
-func (h *holding) canBeKept() error {
-	switch {
-	case h.snapshot.Size == 0:
+// canBeKept returns an error if the downloaded bytes may not be the whole state. A backup must
+// be readable as a state, or at least have the size that the target reports.
+func (x *execution) canBeKept() error {
+	switch h := x.held; {
+	case h.snapshot.Size == 0 && x.Target.Traits().Workspaces: // anything can be empty elsewhere
 		return fmt.Errorf("the server returned no data for %s", h.version.ID)
-	case h.notState != "" && !h.encrypted && h.version.Size == 0:
+	case h.notState != "" && !h.encrypted && h.version.Size == 0 && h.snapshot.Size > 0:
 		return fmt.Errorf("the data that the server returned for %s is not a state (%s), and the server does not report its size, so it may be incomplete", h.version.ID, h.notState)
 	}
 	return nil
@@ -96,11 +95,10 @@ func (h *holding) canBeKept() error {
 // keep writes the workspace's state to the backup directory and returns the file's path. An
 // existing file must have the same bytes.
 func (x *execution) keep(ctx context.Context) (string, error) {
-	dir := x.BackupDir
-	if dir == "" {
-		dir = DefaultBackupDir
+	if err := x.canBeKept(); err != nil {
+		return "", err
 	}
-	dir = filepath.Join(dir, pathElement(x.Target.Host()), pathElement(x.Target.Container()))
+	dir := filepath.Join(cmp.Or(x.BackupDir, DefaultBackupDir), pathElement(x.Target.Host()), pathElement(x.Target.Container()))
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
 	}
@@ -114,15 +112,8 @@ func (x *execution) keep(ctx context.Context) (string, error) {
 		if _, err := file.Seek(0, io.SeekStart); err != nil {
 			return err
 		}
-		sum := md5.New()
-		size, err := io.Copy(io.MultiWriter(file, sum), body)
-		if err != nil {
-			return err
-		}
-		if size != x.held.snapshot.Size || hex.EncodeToString(sum.Sum(nil)) != x.held.snapshot.MD5 {
-			return errors.New("the server returned different data than before")
-		}
-		return file.Truncate(size)
+		size, err := io.Copy(file, body)
+		return errors.Join(err, file.Truncate(size))
 	})
 	if err == nil {
 		err = file.Sync()
@@ -130,8 +121,11 @@ func (x *execution) keep(ctx context.Context) (string, error) {
 	if closed := file.Close(); err == nil {
 		err = closed
 	}
-	if err == nil {
-		err = x.mayReplace(path)
+	if err == nil && !x.isBackup(file.Name()) {
+		err = errors.New(x.sayf("the backup differs from the workspace's state"))
+	}
+	if _, missing := os.Lstat(path); err == nil && !errors.Is(missing, fs.ErrNotExist) && !x.isBackup(path) {
+		err = fmt.Errorf("%q already exists with different contents: move it away, or use another --backup-dir", path)
 	}
 	if err == nil {
 		err = os.Rename(file.Name(), path)
@@ -142,27 +136,29 @@ func (x *execution) keep(ctx context.Context) (string, error) {
 	return path, nil
 }
 
-// mayReplace returns an error if path exists and is not the same backup.
-func (x *execution) mayReplace(path string) error {
-	info, err := os.Lstat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+// isBackup reads a file, and reports whether it holds what the target held when the relation
+// was decided.
+func (x *execution) isBackup(path string) bool {
+	if info, err := os.Lstat(path); err != nil || !info.Mode().IsRegular() {
+		return false // opening a pipe would block
 	}
-	if err == nil && info.Mode().IsRegular() && info.Size() == x.held.snapshot.Size {
-		file, err := os.Open(path)
-		if err != nil {
-			return err
-		}
-		sum := md5.New()
-		if _, err := io.Copy(sum, file); errors.Join(err, file.Close()) == nil && hex.EncodeToString(sum.Sum(nil)) == x.held.snapshot.MD5 {
-			return nil
-		}
+	file, err := os.Open(path)
+	if err != nil {
+		return false
 	}
-	return fmt.Errorf("%q already exists with different contents: move it away, or use another --backup-dir", path)
+	sum := md5.New()
+	size, err := io.Copy(sum, file)
+	return errors.Join(err, file.Close()) == nil && size == x.held.snapshot.Size && hex.EncodeToString(sum.Sum(nil)) == x.held.snapshot.MD5
 }
 
-// pathElement turns a name, which may come from the server, into a safe path element.
+// maxPathElement limits a part of a backup's name, in bytes: file systems allow 255 for all.
+const maxPathElement = 80
+
+// pathElement turns a name, which may come from the server, into a safe path element. A long
+// one ends in its digest.
 func pathElement(s string) string {
+	digest := md5.Sum([]byte(s))
+	sum := hex.EncodeToString(digest[:8])
 	s = strings.Map(func(r rune) rune {
 		switch {
 		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '-', r == '_', r == '.':
@@ -172,6 +168,9 @@ func pathElement(s string) string {
 	}, s)
 	if strings.Trim(s, ".") == "" {
 		return "_"
+	}
+	if len(s) > maxPathElement {
+		return s[:maxPathElement-len(sum)-1] + "-" + sum
 	}
 	return s
 }

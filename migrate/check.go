@@ -2,7 +2,6 @@ package migrate
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"tfhaul/backend"
@@ -46,24 +45,24 @@ func (x *execution) check(ctx context.Context) error {
 	switch x.verdict.Relation {
 	case Identical:
 		x.alreadyThere()
-		x.result.Message = fmt.Sprintf("The workspace holds the identical state (serial %d, %s).", x.held.snapshot.Serial, x.held.version.ID)
+		x.result.Message = x.sayf("The workspace holds the identical state (serial %d, %s).", x.held.snapshot.Serial, x.held.version.ID)
 		return nil
 	case Fresh:
-		return &stop{code: CodeAbsent, message: "The workspace holds no state."}
+		return x.stopf(CodeAbsent, "The workspace holds no state.")
 	case Newer:
-		return &stop{code: CodeOutdated, message: fmt.Sprintf("The workspace holds serial %d of this state. The source has the newer serial %d, which has not been moved.",
-			x.held.serial(), x.read.snapshot.Serial)}
+		return x.stopf(CodeOutdated, "The workspace holds serial %d of this state. The source has the newer serial %d, which has not been moved.",
+			x.held.serial(), x.read.snapshot.Serial)
 	case Stale:
 		difference := "which is older"
 		if x.differsInSerial(ctx) {
 			difference = "and only the serial differs"
 		}
-		return &stop{code: CodeStale, message: fmt.Sprintf("The workspace holds serial %d of this state. The source has serial %d, %s.",
-			x.held.serial(), x.read.snapshot.Serial, difference)}
+		return x.stopf(CodeStale, "The workspace holds serial %d of this state. The source has serial %d, %s.",
+			x.held.serial(), x.read.snapshot.Serial, difference)
 	case Diverged:
 		return x.diverged(ctx, "")
 	default:
-		return &stop{code: CodeUnrelated, message: fmt.Sprintf("The workspace holds a different state (lineage %s, serial %d; the source's lineage is %s). Check that this is the right workspace and the right source.",
-			orNone(x.held.snapshot.Lineage), x.held.snapshot.Serial, orNone(x.read.snapshot.Lineage))}
+		return x.stopf(CodeUnrelated, "The workspace holds a different state (lineage %s, serial %d; the source's lineage is %s). Check that this is the right workspace and the right source.",
+			orNone(x.held.snapshot.Lineage), x.held.snapshot.Serial, orNone(x.read.snapshot.Lineage))
 	}
 }

@@ -1,7 +1,6 @@
 package migrate
 
 import (
-	"fmt"
 	"sync"
 )
 
@@ -42,7 +41,6 @@ func (x *execution) claim() error {
 	if ok {
 		return nil
 	}
-	return &stop{code: CodeCollision, message: fmt.Sprintf(
-		"Another move of this haul is working on the same workspace: %s to %s. The workspace was probably renamed. Nothing was sent. Check which workspace this state belongs to, then resume the haul.",
-		holder.source, holder.target)}
+	return x.stopf(CodeCollision, "Another move of this haul is working on the same workspace: %s to %s. The workspace was probably renamed. Nothing was sent. Check which workspace this state belongs to, then resume the haul.",
+		holder.source, holder.target)
 }

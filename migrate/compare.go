@@ -3,7 +3,6 @@ package migrate
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 
 	"tfhaul/plainwords"
@@ -57,11 +56,11 @@ func (x *execution) diverged(ctx context.Context, choices string) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case err != nil:
-		message = fmt.Sprintf("The workspace and the source both have serial %d but differ. Their contents could not be compared: %s Decide which is correct.%s", serial, plainwords.Ended(err.Error()), choices)
+		message = x.sayf("The workspace and the source both have serial %d but differ. Their contents could not be compared: %s Decide which is correct.%s", serial, plainwords.Ended(err.Error()), choices)
 	case difference.State:
-		message = fmt.Sprintf("The workspace and the source both have serial %d but different contents. Decide which is correct.%s", serial, choices)
+		message = x.sayf("The workspace and the source both have serial %d but different contents. Decide which is correct.%s", serial, choices)
 	default:
-		message = fmt.Sprintf("The workspace holds serial %d with %s. No resource or output differs. Keep the workspace's state.%s", serial, difference.Says(), choices)
+		message = x.sayf("The workspace holds serial %d with %s. No resource or output differs. Keep the workspace's state.%s", serial, difference.Says(), choices)
 	}
 	return &stop{code: CodeDiverged, message: message}
 }

@@ -21,7 +21,7 @@ func (x *execution) creator() (backend.Creator, error) {
 	if c, ok := x.Target.(backend.Creator); ok {
 		return c, nil
 	}
-	return nil, &stop{code: CodeNotCreatable, message: "tfhaul cannot create states in this backend."}
+	return nil, x.stopf(CodeNotCreatable, "tfhaul cannot create states in this backend.")
 }
 
 // canCreate checks in a dry run whether the workspace could be created.

@@ -2,7 +2,6 @@ package migrate
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"time"
 
@@ -47,8 +46,7 @@ func (x *execution) currentUnderLock(ctx context.Context, now *backend.Standing)
 	}
 	version, err := x.readCurrent(ctx, now, func(v *backend.Version) bool { return v != nil && v.ID == now.Current.ID })
 	if err == nil && (version == nil || version.ID != now.Current.ID) {
-		return nil, &stop{code: CodeServerRefused, message: fmt.Sprintf(
-			"The server reported %s as the current state version when it locked the workspace, but returned another one for %s afterwards. Its replicas may be lagging. Nothing was sent. Try again later.", now.Current.ID, replicaTime)}
+		return nil, x.stopf(CodeServerRefused, "The server reported %s as the current state version when it locked the workspace, but returned another one for %s afterwards. Its replicas may be lagging. Nothing was sent. Try again later.", now.Current.ID, replicaTime)
 	}
 	return version, err
 }
@@ -59,9 +57,8 @@ func (x *execution) sameName(now *backend.Standing) error {
 	if now == nil || now.Name == "" || strings.EqualFold(now.Name, x.Move.Workspace) {
 		return nil
 	}
-	return &stop{code: CodeRenamed, message: fmt.Sprintf(
-		"The workspace %s/%s was renamed to %s after tfhaul read it. Nothing was sent. Check which workspace the state belongs to, then run the move again.",
-		x.Target.Container(), x.Move.Workspace, now.Name)}
+	return x.stopf(CodeRenamed, "The workspace %s/%s was renamed to %s after tfhaul read it. Nothing was sent. Check which workspace the state belongs to, then run the move again.",
+		x.Target.Container(), x.Move.Workspace, now.Name)
 }
 
 // before reports whether a state version is the one that the workspace held before the state

@@ -36,31 +36,17 @@ func (h *holding) serialMismatch() bool {
 // readWorkspace is the first half of step 2: read the workspace, creating it if requested,
 // and its state.
 func (x *execution) readWorkspace(ctx context.Context) (err error) {
-	if x.seen != nil && x.seen.workspace != nil {
+	planned := x.seen != nil && x.seen.workspace != nil
+	if planned {
 		x.workspace, x.held = x.seen.workspace, x.seen.held
-		if err := x.useName(x.workspace.Name); err != nil {
-			return err
-		}
-		if err := x.claim(); err != nil {
-			return err
-		}
-		x.noteUnused()
-		if err := x.checkUsable(); err != nil {
-			return err
-		}
-		return x.checkPermissions()
-	}
-	x.workspace, err = x.lookUp(ctx)
-	if backend.CodeOf(err) == backend.ForbiddenOrMissing {
+	} else if x.workspace, err = x.lookUp(ctx); backend.CodeOf(err) == backend.ForbiddenOrMissing {
 		if done, err := x.missingWorkspace(ctx, err); done || err != nil {
 			return err
 		}
 	} else if err != nil {
 		return err
 	}
-	if err := x.useName(x.workspace.Name); err != nil {
-		return err
-	}
+	x.useName(x.workspace.Name)
 	if err := x.claim(); err != nil {
 		return err
 	}
@@ -68,11 +54,8 @@ func (x *execution) readWorkspace(ctx context.Context) (err error) {
 	if err := x.checkUsable(); err != nil {
 		return err
 	}
-	if err := x.checkPermissions(); err != nil {
+	if err := x.checkPermissions(); err != nil || planned || x.doneBefore(x.workspace.Current.ID) {
 		return err
-	}
-	if x.doneBefore(x.workspace.Current.ID) {
-		return nil
 	}
 	version, err := x.currentVersion(ctx, x.workspace)
 	if err != nil || version == nil || x.doneBefore(version.ID) {
@@ -101,13 +84,14 @@ func (x *execution) lookUp(ctx context.Context) (*backend.Standing, error) {
 func (x *execution) missingWorkspace(ctx context.Context, missing error) (bool, error) {
 	name := x.Target.Container() + "/" + x.Move.Workspace
 	if x.comparing {
-		return true, &stop{code: CodeNoWorkspace, message: fmt.Sprintf(
-			"Workspace %s not found on %s. Check the name and the token's permissions.%s", name, x.Target.Host(), hostHint(missing))}
+		return true, x.stopf(CodeNoWorkspace, "Workspace %s not found on %s. Check the name and the token's permissions.%s", name, x.Target.Host(), hostHint(missing))
+	}
+	if !x.Target.Traits().Workspaces {
+		return true, missing
 	}
 	if !x.Create {
-		return true, &stop{code: CodeNoWorkspace, message: fmt.Sprintf(
-			"Workspace %s not found on %s. Either it does not exist (%s creates it), or this token cannot see it: check the name and the token's permissions.%s",
-			name, x.Target.Host(), x.setting("create", ""), hostHint(missing))}
+		return true, x.stopf(CodeNoWorkspace, "Workspace %s not found on %s. Either it does not exist (%s creates it), or this token cannot see it: check the name and the token's permissions.%s",
+			name, x.Target.Host(), x.setting("create", ""), hostHint(missing))
 	}
 	if err := x.checkUsable(); err != nil {
 		return true, err
@@ -121,7 +105,8 @@ func (x *execution) missingWorkspace(ctx context.Context, missing error) (bool, 
 			return true, err
 		}
 		x.note("The workspace does not exist and would be created.")
-		return true, x.useName(x.Move.Workspace)
+		x.useName(x.Move.Workspace)
+		return true, nil
 	}
 	return false, x.create(ctx)
 }
@@ -151,7 +136,7 @@ func (x *execution) checkPermissions() error {
 	default:
 		return nil
 	}
-	return &stop{code: CodeForbiddenOrMissing, message: fmt.Sprintf("The token can "+lacking, x.Target.Container()+"/"+x.Move.Workspace)}
+	return x.stopf(CodeForbiddenOrMissing, "The token can "+lacking, x.Target.Container()+"/"+x.Move.Workspace)
 }
 
 // currentVersion reads the current state version; nil if there is none.
@@ -187,7 +172,11 @@ func (x *execution) relate(h *holding) Verdict {
 	if h == nil {
 		return Relate(x.read.snapshot, nil)
 	}
-	return relateTo(x.read.snapshot, h)
+	verdict := relateTo(x.read.snapshot, h)
+	if !x.Target.Traits().Workspaces {
+		verdict.Note = otherTargets.Replace(verdict.Note)
+	}
+	return verdict
 }
 
 // relateTo returns how a state relates to a holding, using the higher of its serials.
@@ -227,7 +216,7 @@ func (x *execution) decide(ctx context.Context) error {
 	}
 	switch {
 	case there && x.DryRun && x.lockedByUs():
-		x.result.Outcome, x.result.Message = WouldMove, "The workspace already holds the state. The lock that an earlier run of this haul left will be released."
+		x.result.Outcome, x.result.Message = WouldMove, x.sayf("The workspace already holds the state. The lock that an earlier run of this haul left will be released.")
 		return nil
 	case there:
 		x.alreadyThere()
@@ -260,9 +249,9 @@ func (x *execution) replaces() bool { return !x.verdict.Relation.writes() }
 func (x *execution) alreadyThere() {
 	x.result.Outcome, x.result.Relation = AlreadyThere, Identical
 	x.result.StateVersionID = x.held.version.ID
-	x.result.Message = fmt.Sprintf("The workspace already holds the identical state (serial %d, %s). Nothing was written.", x.held.snapshot.Serial, x.held.version.ID)
+	x.result.Message = x.sayf("The workspace already holds the identical state (serial %d, %s). Nothing was written.", x.held.snapshot.Serial, x.held.version.ID)
 	if x.result.BumpedTo != 0 {
-		x.result.Message = fmt.Sprintf("The workspace already holds this state (serial %d, %s). Only the serial differs. Nothing was written.", x.held.snapshot.Serial, x.held.version.ID)
+		x.result.Message = x.sayf("The workspace already holds this state (serial %d, %s). Only the serial differs. Nothing was written.", x.held.snapshot.Serial, x.held.version.ID)
 	}
 	if x.held.version.Serial > x.held.snapshot.Serial && x.held.serialMismatch() {
 		x.result.Message += fmt.Sprintf(" To correct its serial on the server, move again with %s.", x.permission("bump-serial"))
@@ -274,9 +263,8 @@ func (x *execution) refuse(ctx context.Context) error {
 	ours, theirs := x.read.snapshot, x.held.snapshot
 	switch x.verdict.Relation {
 	case Stale:
-		return &stop{code: CodeStale, message: fmt.Sprintf(
-			"The source has serial %d, which is older than serial %d in the workspace. Find the newer copy. To put the older one back anyway, use %s, or %s to send it as serial %d.",
-			ours.Serial, x.held.serial(), x.permission("replace"), x.permission("bump-serial"), x.held.serial()+1)}
+		return x.stopf(CodeStale, "The source has serial %d, which is older than serial %d in the workspace. Find the newer copy. To put the older one back anyway, use %s, or %s to send it as serial %d.",
+			ours.Serial, x.held.serial(), x.permission("replace"), x.permission("bump-serial"), x.held.serial()+1)
 	case Diverged:
 		return x.diverged(ctx, fmt.Sprintf(" To write the source's state anyway, use %s or %s.", x.permission("bump-serial"), x.permission("replace")))
 	default:
@@ -287,9 +275,8 @@ func (x *execution) refuse(ctx context.Context) error {
 		if theirs.Empty() && x.held.notState == "" {
 			extra = " That state is empty (no resources, no outputs)."
 		}
-		return &stop{code: CodeUnrelated, message: fmt.Sprintf(
-			"The workspace holds a different state (lineage %s, serial %d; the source's lineage is %s).%s Check that this is the right workspace. If it is, use %s, which keeps a backup.%s",
-			orNone(theirs.Lineage), x.held.serial(), orNone(ours.Lineage), extra, x.permission("replace"), instead)}
+		return x.stopf(CodeUnrelated, "The workspace holds a different state (lineage %s, serial %d; the source's lineage is %s).%s Check that this is the right workspace. If it is, use %s, which keeps a backup.%s",
+			orNone(theirs.Lineage), x.held.serial(), orNone(ours.Lineage), extra, x.permission("replace"), instead)
 	}
 }
 
@@ -305,7 +292,7 @@ func orNone(s string) string {
 func (x *execution) unlockAdvice(run bool, reason string) string {
 	wait := x.setting("lock-timeout", "10m")
 	if haul := holdingHaul(reason); haul != "" {
-		return fmt.Sprintf(" Another haul locked it. If that haul is still running, wait for it to finish (%s). If it was interrupted, resume it with its journal, or unlock the workspace: %s",
+		return x.sayf(" Another haul locked it. If that haul is still running, wait for it to finish (%s). If it was interrupted, resume it with its journal, or unlock the workspace: %s",
 			wait, HeldLock{Target: x.result.Target, Haul: haul}.UnlockCommand())
 	}
 	if run {
@@ -317,16 +304,20 @@ func (x *execution) unlockAdvice(run bool, reason string) string {
 // plan sets the outcome of a dry run.
 func (x *execution) plan() error {
 	if x.workspace != nil && x.workspace.Locked && x.LockTimeout == 0 && !x.lockedByUs() && !x.lockedByOurRun() {
-		return &stop{code: CodeLocked, message: fmt.Sprintf("The workspace is locked by %s.%s", x.workspace.Holder, x.unlockAdvice(x.workspace.Holder.Kind == "run", x.workspace.Holder.Reason))}
+		return x.stopf(CodeLocked, "The workspace is locked by %s.%s", x.workspace.Holder, x.unlockAdvice(x.workspace.Holder.Kind == "run", x.workspace.Holder.Reason))
 	}
 	x.result.Outcome = WouldMove
 	switch x.verdict.Relation {
 	case Fresh:
-		x.result.Message = fmt.Sprintf("The workspace holds no state. Serial %d would be moved.", x.payload.serial)
+		x.result.Message = x.sayf("The workspace holds no state. Serial %d would be moved.", x.payload.serial)
 	case Newer:
-		x.result.Message = fmt.Sprintf("The workspace holds serial %d of this state. Serial %d would be moved.", x.held.serial(), x.payload.serial)
+		backup := ""
+		if !x.held.version.Kept {
+			backup = ", after a backup"
+		}
+		x.result.Message = x.sayf("The workspace holds serial %d of this state. Serial %d would be moved%s.", x.held.serial(), x.payload.serial, backup)
 	default:
-		x.result.Message = fmt.Sprintf("Serial %d would replace serial %d (%s), after a backup.", x.payload.serial, x.held.serial(), x.verdict.Relation)
+		x.result.Message = x.sayf("Serial %d would replace serial %d (%s), after a backup.", x.payload.serial, x.held.serial(), x.verdict.Relation)
 	}
 	return nil
 }
@@ -359,7 +350,7 @@ func (x *execution) lookAgain(ctx context.Context) error {
 		x.alreadyThere()
 		return nil
 	case x.verdict.Relation.writes() && x.result.BumpedTo != 0:
-		return &stop{code: CodeStale, message: "The workspace received another state while tfhaul waited for its lock, and the serial no longer needs to be raised. Run the move again."}
+		return x.stopf(CodeStale, "The workspace received another state while tfhaul waited for its lock, and the serial no longer needs to be raised. Run the move again.")
 	case x.verdict.Relation.writes():
 		return nil
 	case before != x.verdict.Relation || seen == nil || held.snapshot.MD5 != seen.snapshot.MD5 || held.serial() != seen.serial():

@@ -44,8 +44,8 @@ func (x *execution) compareResources(ctx context.Context) error {
 		return err
 	}
 	if differences := ours.differences(theirs); len(differences) > 0 {
-		return &stop{code: CodeResourcesDiffer, message: fmt.Sprintf("The workspace holds the identical state, but the server's JSON of it differs: %s. "+
-			"Compare %s with the source. Its JSON may have been uploaded separately.", firstFew(differences), version.ID)}
+		return x.stopf(CodeResourcesDiffer, "The workspace holds the identical state, but the server's JSON of it differs: %s. "+
+			"Compare %s with the source. Its JSON may have been uploaded separately.", firstFew(differences), version.ID)
 	}
 	x.note("The server's JSON lists the same %d resources and %d outputs.", len(ours.resources), len(ours.outputs))
 	return nil
@@ -187,7 +187,7 @@ func (x *execution) serverContents(ctx context.Context, version *backend.Version
 	var state tfjson.State
 	if err := state.UnmarshalJSON(text); err != nil {
 		// The error may quote state content.
-		return nil, &stop{code: CodeUnproven, message: fmt.Sprintf("The workspace holds the identical state, but the server's JSON of %s is not in Terraform's format, so the resources could not be compared.", version.ID)}
+		return nil, x.stopf(CodeUnproven, "The workspace holds the identical state, but the server's JSON of %s is not in Terraform's format, so the resources could not be compared.", version.ID)
 	}
 	c := newContents()
 	if state.Values == nil {

@@ -8,7 +8,6 @@ package migrate
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"tfhaul/backend"
@@ -227,9 +226,9 @@ func (x *execution) conclude(ctx context.Context, err error) {
 	}
 }
 
-// note adds a sentence to the result.
+// note adds a sentence to the result, as sayf makes it.
 func (x *execution) note(format string, args ...any) {
-	x.result.Notes = append(x.result.Notes, fmt.Sprintf(format, args...))
+	x.result.Notes = append(x.result.Notes, x.sayf(format, args...))
 }
 
 // announce writes an event to the journal before the step that it describes, and passes it to
@@ -240,7 +239,7 @@ func (x *execution) announce(e Event) error {
 	if x.Observe != nil {
 		x.Observe(e)
 	}
-	if x.Journal == nil || x.DryRun || e.Event == EventWaiting || e.LockReason != "" && x.Target.Traits().Locks == backend.LocksSession {
+	if x.Journal == nil || x.DryRun || e.Event == EventWaiting || e.LockReason != "" && x.endsWithSession() {
 		return nil // a lock that ends with its session cannot be released later
 	}
 	if err := x.Journal.Append(e); err != nil {

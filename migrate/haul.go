@@ -269,9 +269,13 @@ func (e *CauseError) Error() string {
 	return fmt.Sprintf("%d moves (%s and %d more): %s", len(e.Targets), strings.Join(e.Targets[:named], ", "), len(e.Targets)-named, e.Text)
 }
 
-// list reads the organization's workspaces. It returns those that the moves name, and how many
-// there are in total.
+// list reads the target's states. It returns those that the moves name, and how many there are
+// in total; nil if the target has no listing.
 func (h *Haul) list(ctx context.Context, moves []Move) (listed, int, error) {
+	listing := h.Target.List(ctx)
+	if listing == nil {
+		return nil, 0, nil
+	}
 	byName := make(listed, len(moves))
 	for i := range moves {
 		if !moves[i].Unnamed {
@@ -279,7 +283,7 @@ func (h *Haul) list(ctx context.Context, moves []Move) (listed, int, error) {
 		}
 	}
 	all := 0
-	for ws, err := range h.Target.List(ctx) {
+	for ws, err := range listing {
 		if err != nil {
 			return nil, 0, err
 		}

@@ -11,6 +11,7 @@ import (
 
 	"tfhaul/backend"
 	"tfhaul/lockwait"
+	"tfhaul/plainwords"
 	"tfhaul/prove"
 )
 
@@ -367,7 +368,9 @@ type HeldLock struct {
 func (h HeldLock) is(id string) bool { return h.WorkspaceID == id || h.WorkspaceID == "" || id == "" }
 
 // UnlockCommand returns the command that unlocks the workspace.
-func (h HeldLock) UnlockCommand() string { return "tfhaul unlock " + h.Target + " --haul " + h.Haul }
+func (h HeldLock) UnlockCommand() string {
+	return "tfhaul unlock " + plainwords.ShellWord(h.Target) + " --haul " + h.Haul
+}
 
 // past returns the ledger's entry for this move; the zero entry if there is none.
 func (x *execution) past() entry {
@@ -392,7 +395,7 @@ func (x *execution) doneBefore(current string) bool {
 		return false
 	}
 	x.result = *past
-	x.result.Message = "An earlier run of this haul completed the move. " + current + " is still the current state version."
+	x.result.Message = x.sayf("An earlier run of this haul completed the move. %s is still the current state version.", current)
 	return true
 }
 

@@ -27,14 +27,14 @@ func (x *execution) freeLeftLock(ctx context.Context) {
 // freeLeft releases one of these locks. The lock stays, and the result reports it, if the
 // earlier run may have sent a state that was not checked since, or if unlocking fails.
 func (x *execution) freeLeft(ctx context.Context, lock HeldLock) {
-	name, elsewhere := "the workspace", x.workspace == nil || !lock.is(x.workspace.ID)
+	name, elsewhere := x.sayf("the workspace"), x.workspace == nil || !lock.is(x.workspace.ID)
 	if elsewhere && lock.WorkspaceID != "" {
 		now, err := backend.Retry(ctx, x.Target.Down, func() (*backend.Standing, error) {
 			return x.Target.LookByID(ctx, lock.WorkspaceID)
 		})
 		switch {
 		case err == nil:
-			lock.Target = fmt.Sprintf("%s/%s/%s", x.Target.Host(), x.Target.Container(), now.Name)
+			lock.Target = x.Target.Address(now.Name)
 			name = fmt.Sprintf("the workspace that is now called %s", now.Name)
 		case backend.CodeOf(err) == backend.ForbiddenOrMissing && x.workspace != nil:
 			x.note("The workspace that an earlier run of this haul locked (%s) no longer exists, or this token can no longer see it. Another workspace has its name now.", lock.WorkspaceID)
@@ -43,7 +43,7 @@ func (x *execution) freeLeft(ctx context.Context, lock HeldLock) {
 	}
 	left := "An earlier run of this haul was interrupted while it held the lock on " + name
 	if x.past().sending && (elsewhere || x.result.Relation == "") && x.OnFailure != ClearLock {
-		x.staysLocked(lock, left+", and may have sent the state. The workspace may still be locked, and its state was not checked. See tfhaul history, then unlock it: "+lock.UnlockCommand())
+		x.staysLocked(lock, left+x.sayf(", and may have sent the state. The workspace may still be locked, and its state was not checked. See tfhaul history, then unlock it: %s", lock.UnlockCommand()))
 		return
 	}
 	freed, err := x.unlockLeft(ctx, x.Move.Workspace, lock.WorkspaceID, func(id string) bool {

@@ -48,12 +48,9 @@ func (x *execution) takeLock(ctx context.Context) error {
 	var taken *lockwait.HeldError
 	switch {
 	case errors.As(err, &taken) && taken.MaybeOurs:
-		x.leaveLocked()
-		return &stop{code: CodeLockLeft, message: fmt.Sprintf(
-			"The workspace is %v. Check whether it is still locked. If the lock is this haul's, release it: %s", taken, x.result.UnlockCommand)}
+		return x.stopf(CodeLockLeft, "The workspace is %v. Check whether it is still locked. If the lock is this haul's, release it: %s", taken, x.leaveLocked())
 	case errors.As(err, &taken):
-		return &stop{code: CodeLocked, message: fmt.Sprintf(
-			"The workspace is %v.%s", taken, x.unlockAdvice(strings.HasPrefix(taken.Holder.Name, "run "), taken.Holder.Reason))}
+		return x.stopf(CodeLocked, "The workspace is %v.%s", taken, x.unlockAdvice(strings.HasPrefix(taken.Holder.Name, "run "), taken.Holder.Reason))
 	case err != nil:
 		return err
 	}
@@ -88,11 +85,11 @@ func (x *execution) unlock(ctx context.Context, work error) error {
 	}
 	lease := x.lease
 	var stopped *stop
-	if errors.As(work, &stopped) && stopped.unproven && x.OnFailure != ClearLock && lease.Held() {
+	if errors.As(work, &stopped) && stopped.unproven && x.OnFailure != ClearLock && lease.Held() && !x.endsWithSession() {
 		lease.Keep()
-		x.leaveLocked()
+		free := x.leaveLocked()
 		x.record(x.lockEvent(EventLockKept))
-		stopped.message += " The workspace stays locked so that nobody builds on an unverified state. To unlock it: " + x.result.UnlockCommand
+		stopped.message += x.sayf(" The workspace stays locked so that nobody builds on an unverified state. To unlock it: %s", free)
 		return stopped
 	}
 	if !lease.Held() { // lost before anything was sent
@@ -109,8 +106,7 @@ func (x *execution) unlock(ctx context.Context, work error) error {
 			return x.maybeOverwritten(released)
 		}
 		if x.inherited && work == nil && x.hasOutcome() {
-			return &stop{code: CodeUnproven, message: fmt.Sprintf(
-				"The server reported a lock from an earlier run of this haul, but the lock was gone when tfhaul tried to release it (%v). The state that the server reported may be outdated too. Nothing was sent. Run the move again.", released)}
+			return x.stopf(CodeUnproven, "The server reported a lock from an earlier run of this haul, but the lock was gone when tfhaul tried to release it (%v). The state that the server reported may be outdated too. Nothing was sent. Run the move again.", released)
 		}
 		x.note("tfhaul lost the lock during the move (%v).", released)
 	case backend.CodeOf(released) == backend.Stuck && work != nil:
@@ -118,17 +114,17 @@ func (x *execution) unlock(ctx context.Context, work error) error {
 		x.note("%s", x.stuckMessage(released))
 		return work
 	case released != nil:
-		x.leaveLocked()
+		free := x.leaveLocked()
 		if work == nil {
-			x.result.cause = "the workspace could not be unlocked" + answerIn(released)
+			x.result.cause = x.sayf("the workspace could not be unlocked") + answerIn(released)
 		}
-		left := &stop{code: CodeLockLeft, message: fmt.Sprintf("Unlocking the workspace failed: %v. To unlock it: %s", released, x.result.UnlockCommand)}
+		left := x.stopf(CodeLockLeft, "Unlocking the workspace failed: %v. To unlock it: %s", released, free)
 		if work != nil {
 			x.note("%s", left.message)
 			return work
 		}
 		if x.sent != nil {
-			left.message = fmt.Sprintf("The state arrived as %s and was verified. ", x.sent.ID) + left.message
+			left.message = x.sayf("The state arrived as %s and was verified. ", x.sent.ID) + left.message
 		}
 		return left
 	default:
@@ -136,9 +132,8 @@ func (x *execution) unlock(ctx context.Context, work error) error {
 	}
 	x.released = true
 	if now := x.writer.LastName(); work == nil && x.sent != nil && now != "" && !strings.EqualFold(now, x.Move.Workspace) {
-		return &stop{code: CodeRenamed, message: fmt.Sprintf(
-			"The state arrived as %s and was verified, but the workspace was renamed to %s/%s during the move. Check that the state belongs there.",
-			x.sent.ID, x.Target.Container(), now)}
+		return x.stopf(CodeRenamed, "The state arrived as %s and was verified, but the workspace was renamed to %s/%s during the move. Check that the state belongs there.",
+			x.sent.ID, x.Target.Container(), now)
 	}
 	return work
 }
@@ -162,8 +157,7 @@ func (x *execution) unlockedLate(other error) error {
 		x.result.cause = fmt.Sprintf("the state arrived, but the unlock took more than %s and may have released another process's lock", lockwait.MaxAge)
 		return &stop{code: CodeUnproven, message: x.arrivedMessage() + " " + lateUnlock(ending)}
 	case x.maybeLate && x.lease.Unsure():
-		return &stop{code: CodeUnproven, message: x.arrivedMessage() +
-			" But the response to the upload was late or lost, and the server does not report who holds the lock. Another process with the same account may have taken the lock, and its state may have been overwritten. Check the workspace's history: tfhaul history " + x.result.Target}
+		return x.stopf(CodeUnproven, "%s But the response to the upload was late or lost, and the server does not report who holds the lock. Another process with the same account may have taken the lock, and its state may have been overwritten. Check the workspace's history: %s", x.arrivedMessage(), x.historyCommand())
 	}
 	return other
 }
@@ -206,7 +200,7 @@ func (x *execution) checkLease(ctx context.Context) error {
 	err := x.lease.Ensure(ctx, lockwait.MaxWriteAge)
 	switch {
 	case err == nil && x.lease.Doubtful():
-		return &stop{code: CodeLockLeft, unproven: true, message: fmt.Sprintf(
+		return &stop{code: CodeLockLeft, unproven: true, message: x.sayf(
 			"The server does not report who holds the lock, and this haul was last known to hold it more than %s ago. The state was not sent, because another process with the same account may hold the lock now.", lockwait.MaxUnsureAge)}
 	case err == nil:
 		return nil
@@ -214,8 +208,7 @@ func (x *execution) checkLease(ctx context.Context) error {
 		// An earlier upload without a response may still take effect.
 		return x.maybeOverwritten(err)
 	case errors.Is(err, lockwait.ErrNotHeld):
-		return &stop{code: CodeLockLost, message: fmt.Sprintf(
-			"tfhaul lost the workspace's lock before sending the state (%v). Nothing was sent. Find out who released the lock, then run the move again.", err)}
+		return x.stopf(CodeLockLost, "tfhaul lost the workspace's lock before sending the state (%v). Nothing was sent. Find out who released the lock, then run the move again.", err)
 	case errors.Is(err, lockwait.ErrTooSlow):
 		return &stop{code: CodeUnreachable, message: plainwords.Sentence(err.Error()) + " Nothing was sent. Try again when the server responds faster."}
 	}
@@ -227,10 +220,9 @@ func (x *execution) checkLease(ctx context.Context) error {
 func (x *execution) maybeOverwritten(lost error) error {
 	what := "The state was sent while tfhaul held the lock, but the response was late or lost"
 	if x.sent != nil {
-		what = fmt.Sprintf("The workspace stored the state as %s, but the response was late or lost", x.sent.ID)
+		what = x.sayf("The workspace stored the state as %s, but the response was late or lost", x.sent.ID)
 	}
-	return &stop{code: CodeUnproven, message: fmt.Sprintf(
-		"%s, and tfhaul lost the lock meanwhile (%v). Another user's state may have been overwritten. Check the workspace's history: tfhaul history %s", what, lost, x.result.Target)}
+	return x.stopf(CodeUnproven, "%s, and tfhaul lost the lock meanwhile (%v). Another user's state may have been overwritten. Check the workspace's history: %s", what, lost, x.historyCommand())
 }
 
 // noteUnsure adds a note if the server did not report who held the lock that the move relied
@@ -250,8 +242,21 @@ func (x *execution) stuckMessage(released error) string {
 	return stuck.Message + " Or fix the upload, then resume the haul with the same --journal."
 }
 
-// leaveLocked puts into the result that this haul leaves the workspace locked.
-func (x *execution) leaveLocked() {
+// leaveLocked puts into the result that this haul leaves the workspace locked, and returns how
+// to unlock it.
+func (x *execution) leaveLocked() string {
+	if x.endsWithSession() {
+		return "the lock ends with this process"
+	}
 	x.result.Locked = true
 	x.result.UnlockCommand = HeldLock{Target: x.result.Target, Haul: x.Haul}.UnlockCommand()
+	return x.result.UnlockCommand
+}
+
+// endsWithSession reports whether locks of the target end with their connection or process.
+func (x *execution) endsWithSession() bool { return x.Target.Traits().Locks == backend.LocksSession }
+
+// historyCommand returns the command that shows the versions of the target's state.
+func (x *execution) historyCommand() string {
+	return "tfhaul history " + plainwords.ShellWord(x.result.Target)
 }

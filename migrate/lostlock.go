@@ -3,7 +3,6 @@ package migrate
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"tfhaul/backend"
 	"tfhaul/lockwait"
@@ -49,7 +48,7 @@ func (x *execution) checkLostRequest(ctx context.Context) {
 		x.result.LockRequestLost = x.writer.LostRequests() > 1
 		x.note("A lock request whose response was lost took effect late. The workspace is unlocked again.")
 	case err != nil:
-		x.staysLocked(lock, fmt.Sprintf("A lock request whose response was lost may have locked the workspace, and unlocking it failed: %v. To unlock it: %s", err, lock.UnlockCommand()))
+		x.staysLocked(lock, x.sayf("A lock request whose response was lost may have locked the workspace, and unlocking it failed: %v. To unlock it: %s", err, lock.UnlockCommand()))
 	default:
 		x.note("The response to a lock request was lost. If the request takes effect later, the workspace stays locked by this haul. To check, and unlock it: %s", lock.UnlockCommand())
 	}

@@ -12,7 +12,7 @@ import (
 // targetName names the workspace of a move as host/organization/workspace. A move
 // without a workspace's name ends with the slash.
 func (e *Engine) targetName(m Move) string {
-	return fmt.Sprintf("%s/%s/%s", e.Target.Host(), e.Target.Container(), m.Workspace)
+	return e.Target.Address(m.Workspace)
 }
 
 // checkNamed refuses a move for which no workspace name was found.
@@ -31,8 +31,16 @@ func (x *execution) noteName() {
 	}
 }
 
-// foldName returns the form in which two names are compared: names that differ only
-// in case are one workspace.
+// fold returns the form in which two names at the target are compared.
+func (e *Engine) fold(name string) string {
+	if e.Target.Traits().Workspaces {
+		return foldName(name)
+	}
+	return name
+}
+
+// foldName returns the form in which the names of workspaces are compared: names that differ
+// only in case are one workspace.
 func foldName(name string) string { return strings.ToLower(name) }
 
 // useServerName gives the move the workspace's name as the server has it. What was permitted
@@ -74,16 +82,15 @@ func (m *Move) useServerName(name string) {
 }
 
 // useName continues the move under the name that the workspace has on the server.
-func (x *execution) useName(name string) error {
+func (x *execution) useName(name string) {
 	if x.comparing {
-		return nil
+		return
 	}
 	before := x.nameNote
 	x.Move.useServerName(name)
 	if x.nameNote != before {
 		x.note("%s", x.nameNote)
 	}
-	return nil
 }
 
 // listed are the workspaces of an organization that moves may go into, by their folded
@@ -92,14 +99,14 @@ type listed map[string][]*backend.Standing
 
 // of finds the workspace with a name, or, where there is none, the only one whose name
 // differs from it in case; nil for none.
-func (l listed) of(name string) *backend.Standing {
+func (l listed) of(name string, fold bool) *backend.Standing {
 	alike := l[foldName(name)]
 	for _, ws := range alike {
 		if ws.Name == name {
 			return ws
 		}
 	}
-	if len(alike) == 1 {
+	if len(alike) == 1 && fold {
 		return alike[0]
 	}
 	return nil

@@ -110,7 +110,7 @@ func (h *Haul) Plan(ctx context.Context, moves []Move) (*Plan, error) {
 		return nil, err
 	}
 	plan.APICalls = meter.Calls()
-	colliding := plan.collisions(moves)
+	colliding := h.collisions(plan, moves)
 	reader := *h.Engine
 	reader.DryRun = true
 	var (
@@ -123,7 +123,7 @@ func (h *Haul) Plan(ctx context.Context, moves []Move) (*Plan, error) {
 	group.SetLimit(h.parallelism())
 	for i, m := range moves {
 		// What an earlier plan has read may be of another server.
-		m.Listed, m.Known, m.seen = true, workspaces.of(m.Workspace), nil
+		m.Listed, m.Known, m.seen = workspaces != nil, workspaces.of(m.Workspace, h.Target.Traits().Workspaces), nil
 		m.confirm = m.Known == nil && !h.TrustListing
 		if m.Known != nil {
 			m.useServerName(m.Known.Name)
@@ -139,7 +139,7 @@ func (h *Haul) Plan(ctx context.Context, moves []Move) (*Plan, error) {
 			if skip != nil {
 				plan.Moves[i] = reader.skipped(m, skip)
 			} else {
-				plan.Moves[i] = reader.plan(planning, m, colliding[foldName(m.Workspace)])
+				plan.Moves[i] = reader.plan(planning, m, colliding[h.fold(m.Workspace)])
 			}
 			mu.Lock()
 			defer mu.Unlock()
@@ -227,13 +227,13 @@ func (h *Haul) checkCredentials(ctx context.Context) ([]Finding, error) {
 
 // collisions finds the workspaces into which several snapshots are to go, and
 // says so for each.
-func (p *Plan) collisions(moves []Move) map[string]string {
+func (e *Engine) collisions(p *Plan, moves []Move) map[string]string {
 	sources, spellings := map[string][]string{}, map[string][]string{}
 	for _, m := range moves {
 		if m.Unnamed {
 			continue
 		}
-		key := foldName(m.Workspace)
+		key := e.fold(m.Workspace)
 		sources[key] = append(sources[key], backend.Printable(m.Object.Address()))
 		if !slices.Contains(spellings[key], m.Workspace) {
 			spellings[key] = append(spellings[key], m.Workspace)
@@ -242,11 +242,15 @@ func (p *Plan) collisions(moves []Move) map[string]string {
 	colliding := map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(sources)) {
 		if from := sources[name]; len(from) > 1 {
-			same := "the same workspace, " + spellings[name][0]
+			same := e.sayf("the same workspace, ") + spellings[name][0]
 			if len(spellings[name]) > 1 {
 				same = fmt.Sprintf("the same workspace (names differ only in case: %s)", strings.Join(spellings[name], ", "))
 			}
-			message := fmt.Sprintf("%d states map to %s: %s. Rename all but one (--workspace-name, --map), or exclude them (--exclude).", len(from), same, several(from))
+			flag := "--workspace-name"
+			if !e.Target.Traits().Workspaces {
+				flag = "--key-name"
+			}
+			message := fmt.Sprintf("%d states map to %s: %s. Rename all but one (%s, --map), or exclude them (--exclude).", len(from), same, several(from), flag)
 			colliding[name] = message
 			p.Findings = append(p.Findings, Finding{Code: FindingCollision, Severity: SeverityError, Message: message, Sources: from, Targets: spellings[name]})
 		}

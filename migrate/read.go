@@ -48,11 +48,10 @@ func (x *execution) readSnapshot(ctx context.Context) error {
 		return err
 	}
 	if e := x.Expect; e != nil && (e.MD5 != x.read.snapshot.MD5 || e.Serial != x.read.snapshot.Serial) {
-		return &stop{code: CodeSourceChanged, message: fmt.Sprintf(
-			"The source changed after the move was planned (serial %d then, serial %d now). Plan again.", e.Serial, x.read.snapshot.Serial)}
+		return x.stopf(CodeSourceChanged, "The source changed after the move was planned (serial %d then, serial %d now). Plan again.", e.Serial, x.read.snapshot.Serial)
 	}
 	if x.read.snapshot.Empty() && !x.IncludeEmpty {
-		return &stop{code: CodeEmpty, message: fmt.Sprintf("The state has no resources and no outputs, so there is nothing to move. To move it anyway, use %s.", x.setting("include-empty", ""))}
+		return x.stopf(CodeEmpty, "The state has no resources and no outputs, so there is nothing to move. To move it anyway, use %s.", x.setting("include-empty", ""))
 	}
 	x.payload = wholePayload(x.Object, x.read)
 	return nil
@@ -106,8 +105,7 @@ func (x *execution) checkSource(ctx context.Context) error {
 	var changed *backend.ChangedError
 	switch {
 	case errors.As(err, &changed):
-		return &stop{code: CodeSourceChanged, message: fmt.Sprintf(
-			"The state (serial %d) arrived, but %s", x.payload.serial, plainwords.Ended(err.Error()))}
+		return x.stopf(CodeSourceChanged, "The state (serial %d) arrived, but %s", x.payload.serial, plainwords.Ended(err.Error()))
 	case err != nil:
 		x.note("Cannot check whether the source changed during the move: %s", plainwords.Ended(err.Error()))
 	}

@@ -79,7 +79,7 @@ func (x *execution) recheck(ctx context.Context, r Recorded) error {
 		return err
 	}
 	if version == nil {
-		return &stop{code: CodeAbsent, message: fmt.Sprintf("The workspace no longer holds a state. Serial %d was moved to it.", r.Arrived.Serial)}
+		return x.stopf(CodeAbsent, "The workspace no longer holds a state. Serial %d was moved to it.", r.Arrived.Serial)
 	}
 	if x.held, err = x.inspect(ctx, version); err != nil {
 		return err
@@ -92,13 +92,15 @@ func (x *execution) recheck(ctx context.Context, r Recorded) error {
 			return changed
 		}
 		x.alreadyThere()
-		x.result.Message = fmt.Sprintf("The workspace still holds the moved state (serial %d, %s).", x.held.snapshot.Serial, version.ID)
+		x.result.Message = x.sayf("The workspace still holds the moved state (serial %d, %s).", x.held.snapshot.Serial, version.ID)
 		return nil
 	}
 	if changed != nil {
 		x.note("%s", changed.message)
 	}
-	x.stillInHistory(ctx, r.Result.StateVersionID)
+	if x.held.version.Kept {
+		x.stillInHistory(ctx, r.Result.StateVersionID)
+	}
 	return x.changedSince(r.Arrived)
 }
 
@@ -134,9 +136,8 @@ func (x *execution) currentOf(ctx context.Context, r Recorded) (*backend.Version
 
 // renamed refuses to report on a name that is not the workspace's any more.
 func (x *execution) renamed(now string) error {
-	return &stop{code: CodeRenamed, message: fmt.Sprintf(
-		"The workspace was renamed from %s to %s after the move. Verify it under its new name: tfhaul verify SOURCE %s/%s/%s",
-		x.Move.Workspace, now, x.Target.Host(), x.Target.Container(), now)}
+	return x.stopf(CodeRenamed, "The workspace was renamed from %s to %s after the move. Verify it under its new name: tfhaul verify SOURCE %s",
+		x.Move.Workspace, now, x.Target.Address(now))
 }
 
 // sourceSince says that the source is another than when it was read. That it is
@@ -154,8 +155,7 @@ func (x *execution) sourceSince(ctx context.Context, version *backend.Version) *
 		x.note("The source no longer exists.")
 		return nil
 	case isChange:
-		return &stop{code: CodeSourceChanged, message: fmt.Sprintf(
-			"The workspace received the state, but the source changed after the move (%s), so another user still works with it. Stop that, then run the move again.", changed.How)}
+		return x.stopf(CodeSourceChanged, "The workspace received the state, but the source changed after the move (%s), so another user still works with it. Stop that, then run the move again.", changed.How)
 	}
 	x.note("Cannot check whether the source changed after the move: %s", plainwords.Ended(err.Error()))
 	return nil
@@ -185,11 +185,11 @@ func (x *execution) changedSince(arrived *Snapshot) error {
 	holds := fmt.Sprintf("(serial %d, %s) than the one that was moved (serial %d)", x.held.snapshot.Serial, x.held.version.ID, arrived.Serial)
 	switch x.verdict.Relation {
 	case Stale:
-		return &stop{code: CodeStale, message: "The workspace holds a newer state " + holds + ", as expected after an apply."}
+		return x.stopf(CodeStale, "The workspace holds a newer state %s, as expected after an apply.", holds)
 	case Newer:
-		return &stop{code: CodeOutdated, message: "The workspace holds an older state " + holds + "."}
+		return x.stopf(CodeOutdated, "The workspace holds an older state %s.", holds)
 	case Diverged:
-		return &stop{code: CodeDiverged, message: "The workspace holds a different state with the same serial " + holds + "."}
+		return x.stopf(CodeDiverged, "The workspace holds a different state with the same serial %s.", holds)
 	}
-	return &stop{code: CodeUnrelated, message: "The workspace holds a state with a different lineage " + holds + "."}
+	return x.stopf(CodeUnrelated, "The workspace holds a state with a different lineage %s.", holds)
 }

@@ -30,19 +30,19 @@ func (x *execution) refusedByServer(ctx context.Context, answer *backend.Error) 
 	said := plainwords.Sentence(answer.Message)
 	switch {
 	case err == nil && now != nil && (x.held == nil || now.ID != x.held.version.ID):
-		s.message = fmt.Sprintf("%s While tfhaul held the lock, another state version became current: %s (serial %d). Nothing was stored. Check the history before you continue: tfhaul history %s",
-			said, now.ID, now.Serial, x.result.Target)
+		s.message = x.sayf("%s While tfhaul held the lock, another state version became current: %s (serial %d). Nothing was stored. Check the history before you continue: %s",
+			said, now.ID, now.Serial, x.historyCommand())
 	case x.Replace && x.replaces():
 		s.code = relationCodes[x.verdict.Relation]
-		s.message = fmt.Sprintf("%s tfhaul asked the server to replace %s by force, and the server ignored the request. Nothing was stored. %s", said, x.holds(), x.insteadOfForce(claimed))
+		s.message = x.sayf("%s tfhaul asked the server to replace %s by force, and the server ignored the request. Nothing was stored. %s", said, x.holds(), x.insteadOfForce(claimed))
 	case err == nil && x.held == nil:
-		s.message = fmt.Sprintf("%s The workspace has no current state version, so the server compared with one that it does not show. Nothing was stored. Check the workspace's history: tfhaul history %s",
-			said, x.result.Target)
+		s.message = x.sayf("%s The workspace has no current state version, so the server compared with one that it does not show. Nothing was stored. Check the workspace's history: %s",
+			said, x.historyCommand())
 	case err == nil:
-		s.message = fmt.Sprintf("%s The workspace still holds %s, so the server compared with a state version that is not current. Nothing was stored. Check the workspace's history: tfhaul history %s",
-			said, x.holds(), x.result.Target)
+		s.message = x.sayf("%s The workspace still holds %s, so the server compared with a state version that is not current. Nothing was stored. Check the workspace's history: %s",
+			said, x.holds(), x.historyCommand())
 	default:
-		s.message = fmt.Sprintf("%s Nothing was stored. Check the workspace's history before you continue: tfhaul history %s", said, x.result.Target)
+		s.message = x.sayf("%s Nothing was stored. Check the workspace's history before you continue: %s", said, x.historyCommand())
 	}
 	return s
 }
@@ -57,11 +57,11 @@ func (x *execution) insteadOfForce(claimed Relation) string {
 	name := x.Move.Workspace
 	switch {
 	case claimed == Unrelated:
-		return fmt.Sprintf("This server never accepts a state with a different lineage. Move it to a new workspace (%s), or delete and recreate %s first.", x.setting("create", ""), name)
+		return x.sayf("This server never accepts a state with a different lineage. Move it to a new workspace (%s), or delete and recreate %s first.", x.setting("create", ""), name)
 	case !x.Bump:
 		return fmt.Sprintf("This server only accepts a higher serial. Add %s to %s to send the state as serial %d.", x.permission("bump-serial"), x.permission("replace"), x.held.serial()+1)
 	}
-	return fmt.Sprintf("The serial was already raised to %d. Check the workspace's history: tfhaul history %s", x.payload.serial, x.result.Target)
+	return x.sayf("The serial was already raised to %d. Check the workspace's history: %s", x.payload.serial, x.historyCommand())
 }
 
 // nothingReplaced corrects the result of a move that made a backup and then stored

@@ -66,6 +66,8 @@ const (
 	CodeNotCreatable Code = "not-creatable"
 	// CodeRenamed: the workspace got another name after it was read.
 	CodeRenamed Code = "renamed"
+	// CodeTargetChanged: another process wrote to the target in spite of our lock.
+	CodeTargetChanged Code = "target-changed"
 	// Only Verify finds these two: the workspace holds nothing, or an older serial.
 	CodeAbsent   Code = "absent"
 	CodeOutdated Code = "outdated"
@@ -99,7 +101,7 @@ const (
 var refusals = map[Code]bool{
 	CodeStale: true, CodeDiverged: true, CodeUnrelated: true, CodeNoWorkspace: true, CodeLocked: true,
 	CodeEncrypted: true, CodeNotState: true, CodeInvalid: true, CodeTooNewFormat: true, CodeErrored: true, CodeUnusable: true,
-	CodeSourceLocked: true, CodeSourceChanged: true, CodeNotLockable: true, CodeNotCreatable: true, CodeRenamed: true, CodeAbsent: true, CodeOutdated: true, CodeResourcesDiffer: true, CodeCollision: true, CodeNoName: true,
+	CodeSourceLocked: true, CodeSourceChanged: true, CodeNotLockable: true, CodeNotCreatable: true, CodeRenamed: true, CodeTargetChanged: true, CodeAbsent: true, CodeOutdated: true, CodeResourcesDiffer: true, CodeCollision: true, CodeNoName: true,
 }
 
 // outcomeOf returns the outcome that a code stands for.

@@ -42,9 +42,9 @@ func (x *execution) sendOnce(ctx context.Context) (err error) {
 		x.sent, err = nil, &backend.Error{Code: backend.Ambiguous, Answer: answer, Err: errors.New(answer),
 			Message: fmt.Sprintf("create a state version in %s/%s: %s", x.Target.Container(), x.workspace.Name, answer)}
 	}
-	lost := backend.CodeOf(err) == backend.Ambiguous
-	x.maybeLate = x.maybeLate || lost || x.lease.Age() > lockwait.MaxAge
-	if lost {
+	code := backend.CodeOf(err)
+	x.maybeLate = x.maybeLate || code == backend.Ambiguous || x.lease.Age() > lockwait.MaxAge
+	if code == backend.Ambiguous || code == backend.Changed { // perhaps by an attempt of ours
 		x.lost = err
 		return nil
 	}
@@ -123,7 +123,7 @@ func (x *execution) lookForOurs(ctx context.Context, lost error, last bool) (*ba
 	}
 	switch {
 	case err != nil:
-		return nil, &stop{code: CodeUnproven, unproven: true, message: fmt.Sprintf(
+		return nil, &stop{code: CodeUnproven, unproven: true, message: x.sayf(
 			"The response to the upload was lost (%v), and tfhaul cannot find out whether the state arrived: %s", lost, plainwords.Ended(err.Error()))}
 	case found != nil:
 		return found, nil
@@ -184,7 +184,7 @@ func (x *execution) lockAgain(ctx context.Context) error {
 	x.note("tfhaul lost the lock before sending the state, and locked the workspace again.")
 	if err := x.lease.Retake(ctx); err != nil {
 		if errors.Is(err, lockwait.ErrHeld) {
-			return &stop{code: CodeLockLost, message: "tfhaul lost the workspace's lock, and another user holds it now. Nothing was sent. Find out who took it, then run the move again."}
+			return x.stopf(CodeLockLost, "tfhaul lost the workspace's lock, and another user holds it now. Nothing was sent. Find out who took it, then run the move again.")
 		}
 		return err
 	}

@@ -47,7 +47,7 @@ func (x *execution) permission(flag string) string {
 	if x.Own != nil {
 		return attribute(flag) + " = true in the manifest's move block"
 	}
-	return fmt.Sprintf("--%s %s", flag, x.Move.Workspace)
+	return x.sayf("--%s %s", flag, x.Move.Workspace)
 }
 
 // attribute is what a flag is called in a manifest.

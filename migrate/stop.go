@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,6 +26,24 @@ type stop struct {
 
 func (s *stop) Error() string { return s.message }
 
+// otherTargets are the words for targets whose states are not workspaces.
+var otherTargets = strings.NewReplacer(
+	"workspace", "target", "Workspace", "Target", "state version", "version", "the token", "the credentials", "The token", "The credentials",
+)
+
+// sayf is fmt.Sprintf for messages that call the state at the target a workspace.
+func (e *Engine) sayf(format string, args ...any) string {
+	if e.Target.Traits().Workspaces {
+		return fmt.Sprintf(format, args...)
+	}
+	return fmt.Sprintf(otherTargets.Replace(format), args...)
+}
+
+// stopf returns a stop with a message as sayf makes it.
+func (e *Engine) stopf(code Code, format string, args ...any) *stop {
+	return &stop{code: code, message: e.sayf(format, args...)}
+}
+
 // targetCodes says what an answer of the target means for a move.
 var targetCodes = map[backend.Code]Code{
 	backend.Unauthorized:       CodeUnauthorized,
@@ -39,6 +58,13 @@ var targetCodes = map[backend.Code]Code{
 	backend.Ambiguous:          CodeServerRefused,
 	backend.NotCreatable:       CodeNotCreatable,
 	backend.OrganizationToken:  CodeForbiddenOrMissing,
+	backend.Changed:            CodeTargetChanged,
+	backend.NoContainer:        CodeForbiddenOrMissing,
+	backend.AccessDenied:       CodeForbiddenOrMissing,
+	backend.KeyDenied:          CodeForbiddenOrMissing,
+	backend.NoCredentials:      CodeUnauthorized,
+	backend.BadCredentials:     CodeUnauthorized,
+	backend.ExpiredCredentials: CodeUnauthorized,
 }
 
 // advice says what to do about a code where the error's own text does not.
@@ -59,9 +85,9 @@ const malformedAdvice = "Nothing was stored. Correct what the server names; the 
 // explain turns any error that ended a move into a stop.
 func (x *execution) explain(ctx context.Context, err error) *stop {
 	if abandoned, ok := errors.AsType[*lockwait.AbandonedError](err); ok {
-		x.leaveLocked()
+		free := x.leaveLocked()
 		x.result.cause = "this haul may hold the lock: the response to the lock request was lost, and tfhaul cannot read who holds the lock" + answerIn(err)
-		return &stop{code: CodeLockLeft, message: fmt.Sprintf("This haul may have locked the workspace: %v. Check, and if so, unlock it: %s", abandoned, x.result.UnlockCommand)}
+		return x.stopf(CodeLockLeft, "This haul may have locked the workspace: %v. Check, and if so, unlock it: %s", abandoned, free)
 	}
 	// A move that was being finished when ctx ended failed for its own reason.
 	given := !x.finishing || errors.Is(err, context.Canceled)
@@ -69,14 +95,14 @@ func (x *execution) explain(ctx context.Context, err error) *stop {
 		return &stop{code: CodeNotAttempted, message: plainwords.Sentence(ended.Error())}
 	}
 	if ctx.Err() != nil && given {
-		return &stop{code: CodeInterrupted, message: "Interrupted. The workspace is unchanged."}
+		return x.stopf(CodeInterrupted, "Interrupted. The workspace is unchanged.")
 	}
 	if changed, ok := errors.AsType[*backend.ChangedError](err); ok {
 		return &stop{code: CodeSourceChanged, message: "Nothing was sent: " + plainwords.Sentence(changed.Error())}
 	}
 	if body, ok := errors.AsType[*backend.SourceError](err); ok {
 		if body.Changed {
-			return &stop{code: CodeSourceChanged, message: "The source changed while it was being sent, so nothing was stored. Stop the process that writes to it, then run the move again."}
+			return x.stopf(CodeSourceChanged, "The source changed while it was being sent, so nothing was stored. Stop the process that writes to it, then run the move again.")
 		}
 		return &stop{code: CodeUnreadable, message: plainwords.Sentence(body.Error())}
 	}
@@ -84,16 +110,15 @@ func (x *execution) explain(ctx context.Context, err error) *stop {
 		if _, refused := answerToRelation[answer.Code]; refused && x.writer != nil {
 			return x.refusedByServer(ctx, answer)
 		}
-		code, ok := targetCodes[answer.Code]
-		if !ok {
-			code = CodeServerRefused
-		}
+		code := cmp.Or(targetCodes[answer.Code], CodeServerRefused)
 		x.result.cause = answer.Answer
 		switch {
 		case answer.Code == backend.Malformed:
 			x.result.cause, x.result.advised = plainwords.Sentence(answer.Answer)+" "+malformedAdvice, true
 			return &stop{code: code, message: plainwords.Sentence(answer.Message) + " " + malformedAdvice}
-		case answer.Err == nil, backend.Untrusted(err): // its kind has said all of it
+		case code == CodeTargetChanged:
+			return x.stopf(code, "Another process wrote to the workspace while tfhaul held its lock: %s Nothing was stored. Stop that process, then run the move again.", plainwords.Sentence(answer.Message))
+		case answer.Err == nil, backend.Untrusted(err), !x.Target.Traits().Workspaces: // its kind has said all of it
 			x.result.advised = backend.Untrusted(err)
 			return &stop{code: code, message: plainwords.Sentence(answer.Message)}
 		}

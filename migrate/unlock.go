@@ -36,7 +36,7 @@ func (e *Engine) UnlockByID(ctx context.Context, workspace, id string) (Unlockin
 
 // unlockLeft is UnlockByID for a workspace whose id allowed accepts.
 func (e *Engine) unlockLeft(ctx context.Context, workspace, id string, allowed func(id string) bool) (u Unlocking, err error) {
-	u = Unlocking{Target: fmt.Sprintf("%s/%s/%s", e.Target.Host(), e.Target.Container(), workspace)}
+	u = Unlocking{Target: e.Target.Address(workspace)}
 	read := e.Clock.Now()
 	ws, err := backend.Retry(ctx, e.Target.Down, func() (*backend.Standing, error) {
 		read = e.Clock.Now()
@@ -52,13 +52,13 @@ func (e *Engine) unlockLeft(ctx context.Context, workspace, id string, allowed f
 		return u, err
 	}
 	if !strings.EqualFold(ws.Name, workspace) && ws.Name != "" {
-		u.Target = fmt.Sprintf("%s/%s/%s", e.Target.Host(), e.Target.Container(), ws.Name)
+		u.Target = e.Target.Address(ws.Name)
 		defer func() { u.Message += " It was called " + workspace + " when it was locked." }()
 	}
 	reason := lockReason(e.Haul)
 	switch {
 	case !ws.Locked:
-		u.Message = "The workspace is not locked."
+		u.Message = e.sayf("The workspace is not locked.")
 		return u, nil
 	case !allowed(ws.ID):
 		return u, fmt.Errorf("%w: another move of the same run uses the workspace", ErrNotOurs)
@@ -66,7 +66,7 @@ func (e *Engine) unlockLeft(ctx context.Context, workspace, id string, allowed f
 		if haul := holdingHaul(ws.Holder.Reason); haul != "" {
 			return u, fmt.Errorf("%w: haul %s locked the workspace. If that haul is no longer running: %s", ErrNotOurs, haul, HeldLock{Target: u.Target, Haul: haul}.UnlockCommand())
 		}
-		return u, fmt.Errorf("%w: %s holds it (%q). Only they or an administrator of the workspace can release it", ErrNotOurs, ws.Holder, ws.Holder.Reason)
+		return u, fmt.Errorf("%w: %s", ErrNotOurs, e.sayf("%s holds it (%q). Only they or an administrator of the workspace can release it", ws.Holder, ws.Holder.Reason))
 	}
 	// Where the server does not tell the reason, it still lets only the holder unlock.
 	lease := lockwait.Resume(e.Target.Writer(ws, backend.WriterOptions{Reason: reason, Inherited: true}), e.Clock, read)
@@ -79,7 +79,7 @@ func (e *Engine) unlockLeft(ctx context.Context, workspace, id string, allowed f
 		}
 		return u, err
 	}
-	u.Freed, u.Message = true, "The workspace is unlocked."
+	u.Freed, u.Message = true, e.sayf("The workspace is unlocked.")
 	if ending := lease.Ending(); ending.Late() {
 		u.Message += " " + lateUnlock(ending)
 	}

@@ -54,8 +54,9 @@ func (x *execution) compare(ctx context.Context) error {
 }
 
 func (x *execution) unproven(format string, args ...any) error {
-	return &stop{code: CodeUnproven, unproven: true,
-		message: fmt.Sprintf("The server acknowledged the state as %s, but tfhaul could not verify it: %s.", x.sent.ID, fmt.Sprintf(format, args...))}
+	s := x.stopf(CodeUnproven, "The server acknowledged the state as %s, but tfhaul could not verify it: %s.", x.sent.ID, x.sayf(format, args...))
+	s.unproven = true
+	return s
 }
 
 // verifyCurrent is the part of step 7 that some servers only allow after the
@@ -90,7 +91,7 @@ func (x *execution) verifyCurrent(ctx context.Context) error {
 
 // movedMessage returns the message about the verified state.
 func (x *execution) movedMessage() string {
-	return fmt.Sprintf("Serial %d is the workspace's current state (%s). All %d bytes were read back and match.",
+	return x.sayf("Serial %d is the workspace's current state (%s). All %d bytes were read back and match.",
 		x.payload.serial, x.sent.ID, x.payload.size)
 }
 

@@ -33,6 +33,10 @@ var traits = backend.Traits{
 
 // A Store holds states by name. It is safe for concurrent use.
 type Store struct {
+	// KeepsOne makes the store keep only the current version of a state, as a directory
+	// does.
+	KeepsOne bool
+
 	mu     sync.Mutex
 	states map[string]*state
 }
@@ -44,6 +48,7 @@ func New() *Store { return &Store{states: map[string]*state{}} }
 type state struct {
 	versions []stored
 	removed  bool
+	keepsOne bool
 	lock     string // the holder's reason; "" if unlocked
 }
 
@@ -67,7 +72,7 @@ func (s *Store) Put(name string, text []byte) {
 // mutex.
 func (s *Store) at(name string) *state {
 	if s.states[name] == nil {
-		s.states[name] = &state{}
+		s.states[name] = &state{keepsOne: s.KeepsOne}
 	}
 	return s.states[name]
 }
@@ -261,13 +266,13 @@ func (s *state) current(name string) *backend.Version {
 func (s *state) version(name string, n int) *backend.Version {
 	v := s.versions[n-1]
 	sum := md5.Sum(v.text)
-	return &backend.Version{ID: name + "@" + strconv.Itoa(n), Serial: v.serial, Size: int64(len(v.text)), Kept: true, MD5: hex.EncodeToString(sum[:]), Created: v.written}
+	return &backend.Version{ID: name + "@" + strconv.Itoa(n), Serial: v.serial, Size: int64(len(v.text)), Kept: !s.keepsOne, MD5: hex.EncodeToString(sum[:]), Created: v.written}
 }
 
 // text returns the bytes of a version.
 func (s *state) text(id string) ([]byte, error) {
 	n, err := strconv.Atoi(id[strings.LastIndexByte(id, '@')+1:])
-	if err != nil || n < 1 || n > len(s.versions) {
+	if err != nil || n < 1 || n > len(s.versions) || s.keepsOne && n < len(s.versions) {
 		return nil, fmt.Errorf("the version %q does not exist", id)
 	}
 	return s.versions[n-1].text, nil
@@ -346,7 +351,9 @@ func (t *target) Versions(ctx context.Context, s *backend.Standing) iter.Seq2[*b
 		at := t.at(s.ID)
 		var all []*backend.Version
 		for n := len(at.versions); n > 0; n-- {
-			all = append(all, at.version(s.ID, n))
+			if all = append(all, at.version(s.ID, n)); at.keepsOne {
+				break
+			}
 		}
 		t.mu.Unlock()
 		for _, v := range all {
@@ -402,7 +409,7 @@ func (w *writer) Lock(ctx context.Context, sending lockwait.Sending) error {
 	w.target.mu.Unlock()
 	w.granted = true
 	var err error
-	w.seen, err = w.target.Look(ctx, w.name)
+	w.seen, err = w.target.Look(context.WithoutCancel(ctx), w.name)
 	return err
 }
 
