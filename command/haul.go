@@ -13,6 +13,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"tfhaul/backend"
 	"tfhaul/backend/tfe"
 	"tfhaul/migrate"
 	"tfhaul/pairing"
@@ -308,9 +309,9 @@ func whatToSay(ctx context.Context, err error) error {
 	}
 	if answer, ok := errors.AsType[*tfe.Error](err); ok {
 		switch answer.Code {
-		case tfe.Unauthorized:
+		case backend.Unauthorized:
 			return fmt.Errorf("%w; check the token (terraform login, TFE_TOKEN, --token-file)", err)
-		case tfe.ForbiddenOrMissing:
+		case backend.ForbiddenOrMissing:
 			return fmt.Errorf("%w; check the organization's name and the token's permissions", err)
 		}
 	}

@@ -88,7 +88,7 @@ func (h *listHistory) read(ctx context.Context, client *tfe.Client) (report.Hist
 			break
 		}
 		history.StateVersions = append(history.StateVersions, report.StateVersion{
-			ID: version.ID, Serial: version.Serial, Current: version.ID == current, CreatedAt: version.CreatedAt,
+			ID: version.ID, Serial: version.Serial, Current: version.ID == current, CreatedAt: version.Created,
 			Size: version.Size, TerraformVersion: version.TerraformVersion, Run: version.Run, Status: version.Status,
 		})
 	}

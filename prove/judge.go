@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 
+	"tfhaul/backend"
 	"tfhaul/backend/tfe"
 	"tfhaul/plainwords"
 )
@@ -16,7 +17,7 @@ func (x *proof) judgeRun(ctx context.Context, r *tfe.Run) error {
 		return stopf(CodeNoPlanJSON, "The server does not report which plan belongs to run %s.", r.ID)
 	}
 	body, err := x.openPlan(ctx, r)
-	if tfe.CodeOf(err) == tfe.ForbiddenOrMissing {
+	if backend.CodeOf(err) == backend.ForbiddenOrMissing {
 		return x.judgeCounters(ctx, r)
 	}
 	if err != nil {

@@ -244,14 +244,14 @@ func (x *proof) conclude(ctx context.Context, err error) {
 
 // codeOf returns the code for an error of the API.
 func codeOf(err error) Code {
-	switch tfe.CodeOf(err) {
-	case tfe.Unauthorized:
+	switch backend.CodeOf(err) {
+	case backend.Unauthorized:
 		return CodeUnauthorized
-	case tfe.ForbiddenOrMissing:
+	case backend.ForbiddenOrMissing:
 		return CodeForbiddenOrMissing
-	case tfe.RateLimited:
+	case backend.RateLimited:
 		return CodeRateLimited
-	case tfe.Unreachable, tfe.Ambiguous:
+	case backend.Unreachable, backend.Ambiguous:
 		return CodeUnreachable
 	}
 	return CodeServerRefused

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"time"
 
+	"tfhaul/backend"
 	"tfhaul/backend/tfe"
 	"tfhaul/plainwords"
 )
@@ -24,7 +25,7 @@ func (x *proof) startRun(ctx context.Context, o tfe.RunOptions) (*tfe.Run, error
 	}
 	o.Message = what + " (tfhaul " + hex.EncodeToString(mark[:]) + ")"
 	r, err := x.Target.CreateRun(ctx, x.workspace, o)
-	if tfe.CodeOf(err) == tfe.Ambiguous {
+	if backend.CodeOf(err) == backend.Ambiguous {
 		r, err = x.lookForRun(ctx, o.Message, err)
 	}
 	if err != nil {
@@ -38,7 +39,7 @@ func (x *proof) startRun(ctx context.Context, o tfe.RunOptions) (*tfe.Run, error
 // refusedRun explains why the server did not start a run.
 func refusedRun(err error) error {
 	e, ok := errors.AsType[*tfe.Error](err)
-	if ok && e.Code == tfe.Malformed {
+	if ok && e.Code == backend.Malformed {
 		return stopf(CodeServerRefused, "%s", plainwords.Sentence("the server refused to start a run: "+e.Error()))
 	}
 	return err
@@ -100,10 +101,10 @@ func (x *proof) await(ctx context.Context, r *tfe.Run, wanted func(*tfe.Run) boo
 			return nil, err
 		}
 		next, err := x.Target.Run(ctx, r.ID)
-		switch code := tfe.CodeOf(err); {
+		switch code := backend.CodeOf(err); {
 		case err == nil:
 			r = next
-		case (code == tfe.Unreachable || code == tfe.Ambiguous) && ctx.Err() == nil && wait.spent < maxPatience:
+		case (code == backend.Unreachable || code == backend.Ambiguous) && ctx.Err() == nil && wait.spent < maxPatience:
 			// Polling can be retried.
 		default:
 			return nil, err
@@ -142,10 +143,10 @@ func (x *proof) cancelOurs(ctx context.Context) {
 	defer cancel()
 	const why = "tfhaul ended before the run did"
 	err := x.Target.CancelRun(ctx, x.ours, why)
-	if tfe.CodeOf(err) == tfe.Rejected {
+	if backend.CodeOf(err) == tfe.Rejected {
 		err = x.Target.DiscardRun(ctx, x.ours, why)
 	}
-	if tfe.CodeOf(err) == tfe.Rejected {
+	if backend.CodeOf(err) == tfe.Rejected {
 		if r, asked := x.Target.Run(ctx, x.ours); asked == nil && r.Over() {
 			return // it ended on its own
 		}

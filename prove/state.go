@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"tfhaul/backend"
 	"tfhaul/backend/tfe"
 	"tfhaul/statefile"
 )
@@ -44,7 +45,7 @@ func (x *proof) readState(ctx context.Context, copyTo io.Writer) error {
 
 // readVersion downloads a state version, copies it, and counts its instances.
 func (x *proof) readVersion(ctx context.Context, version *tfe.StateVersion, copyTo io.Writer) (held, error) {
-	h := held{version: version.ID, createdAt: version.CreatedAt}
+	h := held{version: version.ID, createdAt: version.Created}
 	body, err := openVersion(ctx, x.Target, version)
 	if err != nil {
 		return h, err
@@ -80,7 +81,7 @@ func (h *held) counter() *statefile.Visitor {
 func openVersion(ctx context.Context, client *tfe.Client, version *tfe.StateVersion) (io.ReadCloser, error) {
 	for wait := newPacing(); ; {
 		body, err := client.Open(ctx, version)
-		if tfe.CodeOf(err) != tfe.NoBytesYet || wait.spent > maxPatience {
+		if backend.CodeOf(err) != backend.NoBytesYet || wait.spent > maxPatience {
 			return body, err
 		}
 		if err := wait.pause(ctx); err != nil {

@@ -148,13 +148,13 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 // Host returns the server as the user names it.
 func (c *Client) Host() string { return c.host }
 
-// About returns what the server has said about itself, or the zero value before its first
-// response.
-func (c *Client) About() About {
-	if a := c.wire.about.Load(); a != nil {
-		return *a
+// Product returns what the server calls itself: "HCP Terraform" or "Terraform Enterprise", or
+// "" if it does not say so or has not responded yet.
+func (c *Client) Product() string {
+	if name := c.wire.product.Load(); name != nil {
+		return *name
 	}
-	return About{}
+	return ""
 }
 
 // sameHostReadsOnly follows a redirect of the API only for a read on the same host: the token must

@@ -40,22 +40,14 @@ type creationPlace struct {
 		} `json:"permissions"`
 	} `json:"attributes"`
 	Relationships struct {
-		DefaultProject   *relation `json:"default-project"`
-		DefaultAgentPool *relation `json:"default-agent-pool"`
+		DefaultProject   relation `json:"default-project"`
+		DefaultAgentPool relation `json:"default-agent-pool"`
 	} `json:"relationships"`
 }
 
 func (p *creationPlace) allows() bool {
 	allowed := p.Attributes.Permissions.CanCreateWorkspace
 	return allowed == nil || *allowed
-}
-
-// idOf returns the ID of the related resource, or "".
-func idOf(r *relation) string {
-	if other, err := r.other(); err == nil && other != nil {
-		return other.ID
-	}
-	return ""
 }
 
 // PrepareCreation looks up the project and the agent pool named in the options and, if
@@ -77,7 +69,7 @@ func (c *Client) PrepareCreation(ctx context.Context, organization string, o Cre
 		}
 		made.agentPoolID = pool.ID
 	} else if o.ExecutionMode == backend.AgentMode && project != nil {
-		made.agentPoolID = idOf(project.Relationships.DefaultAgentPool)
+		made.agentPoolID = project.Relationships.DefaultAgentPool.Data.ID
 	}
 	needsPool := o.ExecutionMode == backend.AgentMode && made.agentPoolID == ""
 	if project != nil {
@@ -91,14 +83,14 @@ func (c *Client) PrepareCreation(ctx context.Context, organization string, o Cre
 		return nil, err
 	}
 	if needsPool {
-		if made.agentPoolID = idOf(org.Relationships.DefaultAgentPool); made.agentPoolID == "" {
+		if made.agentPoolID = org.Relationships.DefaultAgentPool.Data.ID; made.agentPoolID == "" {
 			return nil, ErrNoAgentPool
 		}
 	}
 	if permission && project == nil && !org.allows() {
 		// A team may be allowed to create workspaces only in the default project.
 		made.Allowed = false
-		if id := idOf(org.Relationships.DefaultProject); id != "" {
+		if id := org.Relationships.DefaultProject.Data.ID; id != "" {
 			if place, err := c.creationPlace(ctx, "read the default project", "projects/"+url.PathEscape(id)); err == nil {
 				said := place.Attributes.Permissions.CanCreateWorkspace
 				made.Allowed = said != nil && *said
@@ -127,7 +119,7 @@ func (c *Client) creationPlaceNamed(ctx context.Context, organization, kind, pat
 			return place, err
 		}
 	}
-	return nil, &Error{Op: op, Code: ForbiddenOrMissing, Err: fmt.Errorf("no %s has this name, or this token cannot see it", kind)}
+	return nil, &Error{Op: op, Code: backend.ForbiddenOrMissing, Err: fmt.Errorf("no %s has this name, or this token cannot see it", kind)}
 }
 
 func (c *Client) projectNamed(ctx context.Context, organization, name string) (*creationPlace, error) {

@@ -77,7 +77,7 @@ func (t *Target) CheckCredentials(ctx context.Context) error {
 func (t *Target) checkToken(ctx context.Context) error {
 	if t.tokenKind == tokenUnknown {
 		me, err := t.Identity(ctx)
-		if CodeOf(err) == Unauthorized {
+		if backend.CodeOf(err) == backend.Unauthorized {
 			return err
 		}
 		t.tokenKind = tokenWrites
@@ -138,7 +138,7 @@ func (t *Target) prepare(ctx context.Context, o CreateOptions, whole bool, r bac
 		if o.Project != "" {
 			where = fmt.Sprintf("the project %q", o.Project)
 		}
-		return nil, refusal(ForbiddenOrMissing, "The workspace does not exist, and this token cannot create workspaces in %s. Use a token that can, or create the workspace first.", where)
+		return nil, refusal(backend.ForbiddenOrMissing, "The workspace does not exist, and this token cannot create workspaces in %s. Use a token that can, or create the workspace first.", where)
 	}
 	return p.creation, nil
 }
@@ -196,10 +196,10 @@ func (t *Target) Create(ctx context.Context, r backend.CreateRequest) (*backend.
 	switch {
 	case ctx.Err() != nil:
 		return nil, false, ctx.Err()
-	case ok && answer.Code == Ambiguous:
+	case ok && answer.Code == backend.Ambiguous:
 		said := ": " + strings.TrimPrefix(answer.Error(), answer.Op+": ")
 		return nil, false, &backend.Error{
-			Code: Unreachable, Answer: "the response was lost, so the workspace may have been created" + said,
+			Code: backend.Unreachable, Answer: "the response was lost, so the workspace may have been created" + said,
 			Message: fmt.Sprintf("The workspace %s/%s may have been created: the response was lost%s. No state was sent. Run the same command again: it uses the workspace if it exists, and otherwise creates it.",
 				t.organization, r.Name, said),
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"runtime"
 	"strings"
@@ -108,20 +107,14 @@ func FindToken(ctx context.Context, host string, o CredentialOptions) (Token, er
 
 // tokenFromFile reads a token file.
 func tokenFromFile(file string, advise func(string)) (Token, error) {
-	const most = 64 << 10
-	in, err := os.Open(file)
-	if err != nil {
-		return Token{}, fmt.Errorf("the token file %q cannot be read: %w", file, reasonOf(err))
-	}
-	defer func() { _ = in.Close() }() // only read
-	text, err := io.ReadAll(io.LimitReader(in, most))
+	text, err := readBounded(file)
 	if err != nil {
 		return Token{}, fmt.Errorf("the token file %q cannot be read: %w", file, reasonOf(err))
 	}
 	if strings.TrimSpace(string(text)) == "" {
 		return Token{}, fmt.Errorf("the token file %q is empty", file)
 	}
-	info, err := in.Stat()
+	info, err := os.Stat(file)
 	if err == nil && advise != nil && runtime.GOOS != "windows" && info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 {
 		advise(fmt.Sprintf("the token file %q can be read by others (mode %04o): run chmod 600 on it", file, info.Mode().Perm()))
 	}

@@ -48,23 +48,20 @@ type namedResource struct {
 
 // A relation is a to-one relationship.
 type relation struct {
-	// Data is null if there is no related resource, and empty if the server does not report
-	// it.
-	Data jsontext.Value `json:"data"`
+	Data related `json:"data"`
 }
 
-// other returns the related resource, or nil.
-func (r *relation) other() (*resourceID, error) {
-	if r == nil || len(r.Data) == 0 {
-		return nil, nil
-	}
-	var id *resourceID
-	err := json.Unmarshal(r.Data, &id, lenient)
-	return id, err
+// A related resource has no ID if there is none.
+type related struct {
+	resourceID
+	known bool // the server reported it, even as null
 }
 
-// known reports whether the server reported the related resource, even as null.
-func (r *relation) known() bool { return r != nil && len(r.Data) > 0 }
+// UnmarshalJSONFrom implements json.UnmarshalerFrom.
+func (r *related) UnmarshalJSONFrom(in *jsontext.Decoder) error {
+	r.known = true
+	return json.UnmarshalDecode(in, &r.resourceID)
+}
 
 // workspaceData is the part of a document about a workspace.
 type workspaceData struct {
@@ -85,10 +82,10 @@ type workspaceData struct {
 		} `json:"permissions"`
 	} `json:"attributes"`
 	Relationships struct {
-		CurrentStateVersion *relation `json:"current-state-version"`
-		CurrentRun          *relation `json:"current-run"`
-		LockedBy            *relation `json:"locked-by"`
-		Organization        *relation `json:"organization"`
+		CurrentStateVersion relation `json:"current-state-version"`
+		CurrentRun          relation `json:"current-run"`
+		LockedBy            relation `json:"locked-by"`
+		Organization        relation `json:"organization"`
 	} `json:"relationships"`
 }
 
@@ -140,9 +137,9 @@ func workspaceIs(organization, name, id string, locked *bool) func([]byte) (*Wor
 		case err != nil:
 			return nil, err
 		case id != "" && ws.ID != id:
-			return nil, &mismatchError{"the workspace", id, clean(ws.ID)}
+			return nil, mismatch("the workspace", id, clean(ws.ID))
 		case name != "" && ws.Name != "" && !strings.EqualFold(ws.Name, name):
-			return nil, &mismatchError{"the workspace", name, ws.Name}
+			return nil, mismatch("the workspace", name, ws.Name)
 		case locked == nil || said == nil || *said == *locked:
 			return ws, nil
 		case *locked:
@@ -159,12 +156,8 @@ func (d *workspaceData) workspace(organization string, others []namedResource) (
 		return nil, err
 	}
 	a, rel := &d.Attributes, &d.Relationships
-	home, err := rel.Organization.other()
-	if err != nil {
-		return nil, errNoDocument
-	}
-	if home != nil && home.ID != "" && !strings.EqualFold(home.ID, organization) {
-		return nil, &mismatchError{"a workspace of the organization", organization, clean(home.ID)}
+	if home := rel.Organization.Data.ID; home != "" && !strings.EqualFold(home, organization) {
+		return nil, mismatch("a workspace of the organization", organization, clean(home))
 	}
 	permitted := func(p *bool) bool { return p == nil || *p }
 	may := &a.Permissions
@@ -174,33 +167,16 @@ func (d *workspaceData) workspace(organization string, others []namedResource) (
 		CanRead:  permitted(may.CanReadStateVersions),
 		CanWrite: permitted(may.CanCreateStateVersions),
 		CanLock:  permitted(may.CanLock) && permitted(may.CanUnlock),
-		Current:  backend.Ref{Known: rel.CurrentStateVersion.known()},
+		Current:  backend.Ref{Known: rel.CurrentStateVersion.Data.known, ID: rel.CurrentStateVersion.Data.ID},
 	}}
-	run, err := rel.CurrentRun.other()
-	if err != nil {
-		return nil, errNoDocument
-	}
-	if run != nil && run.ID != "" {
-		got := find(others, *run).Attributes
+	if run := rel.CurrentRun.Data.resourceID; run.ID != "" {
+		got := find(others, run).Attributes
 		w.Run = newStandingRun(clean(run.ID), clean(got.Status), got.Actions.Confirmable)
-	}
-	current, err := rel.CurrentStateVersion.other()
-	if err != nil {
-		return nil, errNoDocument
-	}
-	if current != nil {
-		w.Current.ID = current.ID
 	}
 	if !w.Locked {
 		return w, nil
 	}
-	holder, err := rel.LockedBy.other()
-	if err != nil {
-		return nil, errNoDocument
-	}
-	if holder != nil {
-		w.Holder = holderIn(others, *holder)
-	}
+	w.Holder = holderIn(others, rel.LockedBy.Data.resourceID)
 	if a.LockedReason != nil {
 		w.Holder.Reason, w.Holder.ReasonKnown = clean(*a.LockedReason), true
 	}
@@ -237,18 +213,18 @@ func holderIn(others []namedResource, id resourceID) backend.Holder {
 type stateVersionData struct {
 	resourceID
 	Attributes struct {
-		Serial           int64      `json:"serial"`
-		Size             int64      `json:"size"`
-		Status           string     `json:"status"`
-		TerraformVersion string     `json:"terraform-version"`
-		CreatedAt        *time.Time `json:"created-at"`
-		Download         string     `json:"hosted-state-download-url"`
-		JSONDownload     string     `json:"hosted-json-state-download-url"`
-		Upload           string     `json:"hosted-state-upload-url"`
+		Serial           int64     `json:"serial"`
+		Size             int64     `json:"size"`
+		Status           string    `json:"status"`
+		TerraformVersion string    `json:"terraform-version"`
+		CreatedAt        time.Time `json:"created-at"`
+		Download         string    `json:"hosted-state-download-url"`
+		JSONDownload     string    `json:"hosted-json-state-download-url"`
+		Upload           string    `json:"hosted-state-upload-url"`
 	} `json:"attributes"`
 	Relationships struct {
-		Run       *relation `json:"run"`
-		Workspace *relation `json:"workspace"`
+		Run       relation `json:"run"`
+		Workspace relation `json:"workspace"`
 	} `json:"relationships"`
 }
 
@@ -256,26 +232,21 @@ type stateVersionData struct {
 // says so, with this ID; "" means any.
 func stateVersionOf(workspace, id string) func([]byte) (*StateVersion, error) {
 	return func(raw []byte) (*StateVersion, error) {
-		v, err := stateVersionIn(raw)
+		var doc document[stateVersionData]
+		if err := understand(raw, &doc); err != nil {
+			return nil, err
+		}
+		v, err := doc.Data.stateVersion()
 		switch {
 		case err != nil:
 			return nil, err
 		case id != "" && v.ID != id:
-			return nil, &mismatchError{"the state version", id, v.ID}
+			return nil, mismatch("the state version", id, v.ID)
 		case workspace != "" && v.workspace != "" && v.workspace != workspace:
-			return nil, &mismatchError{"a state version of the workspace", workspace, v.workspace}
+			return nil, mismatch("a state version of the workspace", workspace, v.workspace)
 		}
 		return v, nil
 	}
-}
-
-// stateVersionIn decodes a state version.
-func stateVersionIn(raw []byte) (*StateVersion, error) {
-	var doc document[stateVersionData]
-	if err := understand(raw, &doc); err != nil {
-		return nil, err
-	}
-	return doc.Data.stateVersion()
 }
 
 // stateVersion returns the StateVersion with the decoded fields.
@@ -285,25 +256,14 @@ func (d *stateVersionData) stateVersion() (*StateVersion, error) {
 	}
 	a := &d.Attributes
 	v := &StateVersion{
-		ID: d.ID, Serial: a.Serial, Size: a.Size, Status: a.Status,
-		TerraformVersion: clean(a.TerraformVersion), download: a.Download, jsonDownload: a.JSONDownload, upload: a.Upload,
+		Version: backend.Version{
+			ID: d.ID, Serial: a.Serial, Size: a.Size, Created: a.CreatedAt,
+			Pending: a.Status == string(gotfe.StateVersionPending), Announced: a.Upload != "", Kept: true,
+		},
+		Status: a.Status, TerraformVersion: clean(a.TerraformVersion),
+		Run: d.Relationships.Run.Data.ID, workspace: clean(d.Relationships.Workspace.Data.ID),
+		download: a.Download, jsonDownload: a.JSONDownload, upload: a.Upload,
 	}
-	if a.CreatedAt != nil {
-		v.CreatedAt = *a.CreatedAt
-	}
-	run, err := d.Relationships.Run.other()
-	if err != nil {
-		return nil, errNoDocument
-	}
-	if run != nil {
-		v.Run = run.ID
-	}
-	home, err := d.Relationships.Workspace.other()
-	if err != nil {
-		return nil, errNoDocument
-	}
-	if home != nil {
-		v.workspace = clean(home.ID)
-	}
+	v.Detail = v
 	return v, nil
 }

@@ -2,7 +2,6 @@ package tfe
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -15,44 +14,17 @@ import (
 // releases.
 type Code = backend.Code
 
-// Codes for the API's responses.
+// Codes that only this kind has. All other codes are those of package backend;
+// ForbiddenOrMissing is a 403, or a 404, which TFE uses for what does not exist, what the
+// token cannot see, organization tokens where they are not allowed, and missing
+// entitlements.
 const (
-	// Unauthorized: the token is missing, wrong or expired (401).
-	Unauthorized = backend.Unauthorized
-	// ForbiddenOrMissing: 403, or 404, which TFE uses for what does not exist, what the
-	// token cannot see, organization tokens where they are not allowed, and missing
-	// entitlements.
-	ForbiddenOrMissing = backend.ForbiddenOrMissing
-	// NotLocked: the workspace is not locked, and accepts states only when it is.
-	NotLocked = backend.NotLocked
-	// LockedByOther: someone else holds the workspace's lock.
-	LockedByOther = backend.LockedByOther
-	// Diverged: the server has different bytes with the same serial.
-	Diverged = backend.Diverged
-	// Unrelated: the server has a state with another lineage.
-	Unrelated = backend.Unrelated
-	// Stale: the server has a higher serial.
-	Stale = backend.Stale
 	// MD5Mismatch: what the server received does not match the announced MD5.
 	MD5Mismatch Code = "md5-mismatch"
 	// NoSignedUpload: an old server that accepts states only inside the POST.
 	NoSignedUpload Code = "no-signed-upload"
-	// Malformed: the server rejected the request as invalid (422).
-	Malformed = backend.Malformed
 	// TooLarge: something on the way limits the size of a request body (413).
 	TooLarge Code = "too-large"
-	// RateLimited: the rate limit was still exceeded after a long wait (429).
-	RateLimited = backend.RateLimited
-	// StillPending: the workspace cannot be unlocked while its newest state version is
-	// being processed.
-	StillPending = backend.StillPending
-	// NoBytesYet: the server has no URL for a state version's bytes yet.
-	NoBytesYet = backend.NoBytesYet
-	// Unreachable: there was no connection, so the request took no effect.
-	Unreachable = backend.Unreachable
-	// Ambiguous: the request may have taken effect: its response was lost, late, or not one
-	// of the API's. Read before doing anything else.
-	Ambiguous = backend.Ambiguous
 	// Withheld: the request was not sent because the check set by WithSending failed.
 	Withheld Code = "withheld"
 	// Rejected: any other refusal. The request took no effect.
@@ -81,17 +53,17 @@ type Error struct {
 func (e *Error) Error() string {
 	var text string
 	switch {
-	case e.Code == Unauthorized:
+	case e.Code == backend.Unauthorized:
 		from := ""
 		if e.TokenFrom != "" {
 			from = " from " + e.TokenFrom
 		}
 		text = "the server rejects the token" + from + " (401): it is wrong, has expired or was revoked"
-	case e.Code == RateLimited:
+	case e.Code == backend.RateLimited:
 		text = "the server's rate limit was still exceeded after a long wait (429)"
 	case e.Err != nil:
 		text = redact(e.Err)
-	case e.Code == ForbiddenOrMissing:
+	case e.Code == backend.ForbiddenOrMissing:
 		text = e.inaccessible()
 	case len(e.Details) > 0:
 		text = fmt.Sprintf("the server answered %d: %s", e.Status, strings.Join(e.Details, "; "))
@@ -136,85 +108,54 @@ func (e *Error) As(target any) bool {
 	return ok
 }
 
-// CodeOf returns the code of an *Error, and "" for any other error.
-func CodeOf(err error) Code {
-	if e, ok := errors.AsType[*Error](err); ok {
-		return e.Code
-	}
-	return ""
-}
-
 // Texts that identify the API's refusals, folded by fold. They are matched before the
 // status, because a lax server sends them with a 500.
 var refusals = []struct {
 	text string
 	code Code
 }{
-	{"not locked and will only accept state uploads when locked", NotLocked},
-	{"will only accept state uploads from them while locked", LockedByOther},
-	{"does not match what is currently known for the same serial number", Diverged},
-	{"lineage provided in the state file does not match", Unrelated},
-	{"serial provided in the state file is not greater than", Stale},
+	{"not locked and will only accept state uploads when locked", backend.NotLocked},
+	{"will only accept state uploads from them while locked", backend.LockedByOther},
+	{"does not match what is currently known for the same serial number", backend.Diverged},
+	{"lineage provided in the state file does not match", backend.Unrelated},
+	{"serial provided in the state file is not greater than", backend.Stale},
 	{"md5 parameter passed does not match the md5 of the provided state", MD5Mismatch},
 	{"param is missing or the value is empty: state", NoSignedUpload},
-	{"latest state version is still pending", StillPending},
-	{"may not be unlocked except by them", LockedByOther},
-	{"workspace is already locked", LockedByOther},
-	{"workspace already locked", LockedByOther},
-	{"workspace already unlocked", NotLocked},
-	{"exceeded the api's rate limit", RateLimited},
+	{"latest state version is still pending", backend.StillPending},
+	{"may not be unlocked except by them", backend.LockedByOther},
+	{"workspace is already locked", backend.LockedByOther},
+	{"workspace already locked", backend.LockedByOther},
+	{"workspace already unlocked", backend.NotLocked},
+	{"exceeded the api's rate limit", backend.RateLimited},
 }
 
-// classify returns the code for a response with this status and these texts.
-func classify(status int, details []string) Code {
-	if code := codeOfTexts(details); code != "" {
-		return code
-	}
+// codeOf returns the code for a status.
+func codeOf(status int) Code {
 	switch {
 	case status == http.StatusUnauthorized:
-		return Unauthorized
+		return backend.Unauthorized
 	case status == http.StatusForbidden, status == http.StatusNotFound:
-		return ForbiddenOrMissing
+		return backend.ForbiddenOrMissing
 	case status == http.StatusPreconditionFailed:
-		return Stale
+		return backend.Stale
 	case status == http.StatusRequestEntityTooLarge:
 		return TooLarge
 	case status == http.StatusUnprocessableEntity:
-		return Malformed
+		return backend.Malformed
 	case status == http.StatusTooManyRequests:
-		return RateLimited
+		return backend.RateLimited
 	case status == http.StatusConflict, status == http.StatusRequestTimeout, status >= 500:
 		// A conflict without a known reason, a proxy's page or a gateway timeout: the
 		// request may have taken effect.
-		return Ambiguous
+		return backend.Ambiguous
 	case status >= 300:
 		return Rejected
 	}
 	// A successful response that could not be decoded.
-	return Ambiguous
+	return backend.Ambiguous
 }
 
-// classifySigned returns the code for the response to a signed URL. Its host knows neither
-// tokens nor serials, so the API's statuses mean something else there.
-func classifySigned(status int, details []string) Code {
-	switch code := classify(status, details); code {
-	case Unauthorized, ForbiddenOrMissing, Stale, Malformed:
-		if codeOfTexts(details) == "" {
-			return Rejected
-		}
-		return code
-	default:
-		return code
-	}
-}
-
-// codeOfTexts finds a refusal by the texts of a response, or returns "".
-func codeOfTexts(details []string) Code {
-	code, _ := refusalIn(details)
-	return code
-}
-
-// refusalIn finds a refusal and the text that identifies it.
+// refusalIn finds a refusal, and the text that identifies it, in the texts of a response.
 func refusalIn(details []string) (Code, string) {
 	for _, d := range details {
 		folded := fold(d)

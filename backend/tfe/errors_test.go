@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"tfhaul/backend"
 )
 
 // object returns an error body as the API sends it.
@@ -47,10 +49,10 @@ func TestEveryAnswerHasItsMeaning(t *testing.T) {
 		"read":   func(ctx context.Context, c *Client) error { _, err := c.Workspace(ctx, "acme", "network"); return err },
 		"whose":  func(ctx context.Context, c *Client) error { _, err := c.Identity(ctx); return err },
 		"upload": func(ctx context.Context, c *Client) error {
-			return c.Upload(ctx, &StateVersion{ID: "sv-1", upload: "/blob"}, bodyOf("state"))
+			return c.Upload(ctx, &StateVersion{Version: backend.Version{ID: "sv-1"}, upload: "/blob"}, bodyOf("state"))
 		},
 		"download": func(ctx context.Context, c *Client) error {
-			_, err := c.Open(ctx, &StateVersion{ID: "sv-1", download: "/blob"})
+			_, err := c.Open(ctx, &StateVersion{Version: backend.Version{ID: "sv-1"}, download: "/blob"})
 			return err
 		},
 		"history": func(ctx context.Context, c *Client) error {
@@ -69,70 +71,70 @@ func TestEveryAnswerHasItsMeaning(t *testing.T) {
 		want           Code
 		text           string // of the error, without the operation
 	}{
-		{"create", "a bad token", "", 401, object("401", "unauthorized", ""), Unauthorized,
+		{"create", "a bad token", "", 401, object("401", "unauthorized", ""), backend.Unauthorized,
 			"the server rejects the token (401): it is wrong, has expired or was revoked"},
-		{"create", "missing", "", 404, object("404", "not found", ""), ForbiddenOrMissing,
+		{"create", "missing", "", 404, object("404", "not found", ""), backend.ForbiddenOrMissing,
 			"the server answered 404: this token does not have the permission, or what the request names no longer exists"},
-		{"create", "forbidden", "", 403, "", ForbiddenOrMissing, ""},
-		{"create", "not locked", "", 409, object("409", "conflict", textNotLocked), NotLocked, "the server answered 409: " + textNotLocked},
-		{"create", "locked by a run", "", 409, object("409", "conflict", fmt.Sprintf(textLockedBy, "Run run-1")), LockedByOther, ""},
-		{"create", "locked by a user", "", 409, object("409", "conflict", fmt.Sprintf(textLockedBy, "User alice")), LockedByOther, ""},
-		{"create", "locked by a team", "", 409, object("409", "conflict", fmt.Sprintf(textLockedBy, "Team ops")), LockedByOther, ""},
-		{"create", "same serial, other bytes", "", 409, object("409", "conflict", textMD5), Diverged, "the server answered 409: " + textMD5},
-		{"create", "another lineage", "", 409, object("409", "conflict", fmt.Sprintf(textLineage, "Terraform Cloud")), Unrelated, ""},
-		{"create", "another lineage on TFE", "", 409, object("409", "conflict", fmt.Sprintf(textLineage, "Terraform\nEnterprise")), Unrelated, ""},
-		{"create", "a lower serial", "", 412, object("412", "Precondition Failed", textSerial), Stale, ""},
-		{"create", "a lower serial without a text", "", 412, "", Stale, ""},
+		{"create", "forbidden", "", 403, "", backend.ForbiddenOrMissing, ""},
+		{"create", "not locked", "", 409, object("409", "conflict", textNotLocked), backend.NotLocked, "the server answered 409: " + textNotLocked},
+		{"create", "locked by a run", "", 409, object("409", "conflict", fmt.Sprintf(textLockedBy, "Run run-1")), backend.LockedByOther, ""},
+		{"create", "locked by a user", "", 409, object("409", "conflict", fmt.Sprintf(textLockedBy, "User alice")), backend.LockedByOther, ""},
+		{"create", "locked by a team", "", 409, object("409", "conflict", fmt.Sprintf(textLockedBy, "Team ops")), backend.LockedByOther, ""},
+		{"create", "same serial, other bytes", "", 409, object("409", "conflict", textMD5), backend.Diverged, "the server answered 409: " + textMD5},
+		{"create", "another lineage", "", 409, object("409", "conflict", fmt.Sprintf(textLineage, "Terraform Cloud")), backend.Unrelated, ""},
+		{"create", "another lineage on TFE", "", 409, object("409", "conflict", fmt.Sprintf(textLineage, "Terraform\nEnterprise")), backend.Unrelated, ""},
+		{"create", "a lower serial", "", 412, object("412", "Precondition Failed", textSerial), backend.Stale, ""},
+		{"create", "a lower serial without a text", "", 412, "", backend.Stale, ""},
 		{"create", "corrupted on the way", "", 400, object("400", "bad request", textContent), MD5Mismatch, ""},
 		{"create", "corrupted on the way, unprocessable", "", 422, object("422", "unprocessable content", textContent), MD5Mismatch, ""},
 		{"announce", "an old server", "", 422, object("422", "unprocessable entity", textParam), NoSignedUpload, ""},
-		{"create", "malformed", "", 422, object("422", "unprocessable content", "Serial is not a number"), Malformed, "the server answered 422: Serial is not a number"},
+		{"create", "malformed", "", 422, object("422", "unprocessable content", "Serial is not a number"), backend.Malformed, "the server answered 422: Serial is not a number"},
 		{"create", "too large", plainType, 413, "<h1>413 Request Entity Too Large</h1>", TooLarge, "the server answered 413 Request Entity Too Large"},
-		{"create", "a conflict without JSON", plainType, 409, html, Ambiguous, "the server answered 409 Conflict"},
-		{"create", "a conflict without a body", "", 409, "", Ambiguous, ""},
-		{"create", "a gateway's page", plainType, 502, html, Ambiguous, "the server answered 502 Bad Gateway"},
-		{"create", "a server error", "", 500, "", Ambiguous, ""},
-		{"create", "an unknown status", "", 599, "", Ambiguous, "the server answered 599"},
+		{"create", "a conflict without JSON", plainType, 409, html, backend.Ambiguous, "the server answered 409 Conflict"},
+		{"create", "a conflict without a body", "", 409, "", backend.Ambiguous, ""},
+		{"create", "a gateway's page", plainType, 502, html, backend.Ambiguous, "the server answered 502 Bad Gateway"},
+		{"create", "a server error", "", 500, "", backend.Ambiguous, ""},
+		{"create", "an unknown status", "", 599, "", backend.Ambiguous, "the server answered 599"},
 		{"create", "an unknown client error", "", 418, "", Rejected, ""},
-		{"create", "a timeout", "", 408, "", Ambiguous, ""},
-		{"create", "errors of the original API", "application/json", 409, `{"errors":["` + textMD5 + `"]}`, Diverged, ""},
-		{"create", "differences in case and line breaks", "", 409, object(409, "", "this workspace IS not\n  locked and will\tonly accept state uploads when locked"), NotLocked, ""},
+		{"create", "a timeout", "", 408, "", backend.Ambiguous, ""},
+		{"create", "errors of the original API", "application/json", 409, `{"errors":["` + textMD5 + `"]}`, backend.Diverged, ""},
+		{"create", "differences in case and line breaks", "", 409, object(409, "", "this workspace IS not\n  locked and will\tonly accept state uploads when locked"), backend.NotLocked, ""},
 		{"create", "only a title", "", 422, object("422", textParam, ""), NoSignedUpload, ""},
-		{"create", "the second error matters", "", 409, `{"errors":[{"detail":"Something"},{"title":3,"detail":"` + textMD5 + `"}]}`, Diverged, ""},
+		{"create", "the second error matters", "", 409, `{"errors":[{"detail":"Something"},{"title":3,"detail":"` + textMD5 + `"}]}`, backend.Diverged, ""},
 
 		// Responses of a lax server.
-		{"create", "lax: a lower serial", "application/json", 500, `{"errors":["` + textSerial + `"]}`, Stale, ""},
-		{"create", "lax: same serial, other bytes", "text/plain; charset=utf-8", 500, object("500", "", textMD5), Diverged, ""},
-		{"create", "lax: a wrong MD5", "", 500, "", Ambiguous, ""},
-		{"lock", "lax: locked", "", 409, "", LockedByOther, ""},
-		{"lock", "lax: locked, as an error", "", 500, object("500", "workspace already locked", ""), LockedByOther, ""},
-		{"unlock", "lax: not locked", "", 500, object("500", "workspace already unlocked", ""), NotLocked, ""},
+		{"create", "lax: a lower serial", "application/json", 500, `{"errors":["` + textSerial + `"]}`, backend.Stale, ""},
+		{"create", "lax: same serial, other bytes", "text/plain; charset=utf-8", 500, object("500", "", textMD5), backend.Diverged, ""},
+		{"create", "lax: a wrong MD5", "", 500, "", backend.Ambiguous, ""},
+		{"lock", "lax: locked", "", 409, "", backend.LockedByOther, ""},
+		{"lock", "lax: locked, as an error", "", 500, object("500", "workspace already locked", ""), backend.LockedByOther, ""},
+		{"unlock", "lax: not locked", "", 500, object("500", "workspace already unlocked", ""), backend.NotLocked, ""},
 
-		{"lock", "held", "", 409, object("409", "conflict", "Unable to lock workspace. The workspace is already locked."), LockedByOther, ""},
-		{"lock", "missing", "", 404, object("404", "not found", ""), ForbiddenOrMissing, ""},
-		{"lock", "a gateway timeout", plainType, 504, html, Ambiguous, ""},
-		{"lock", "an unexpected successful response", "", 200, `[]`, Ambiguous, ""},
-		{"lock", "a successful response without a body", "", 204, "", Ambiguous, ""},
-		{"unlock", "locked by a team", "", 409, object("409", "conflict", fmt.Sprintf(textUnlock, "Team team-1")), LockedByOther, ""},
-		{"unlock", "locked by a run", "", 409, object("409", "conflict", fmt.Sprintf(textUnlock, "Run run-1")), LockedByOther, ""},
-		{"unlock", "locked by a user", "", 409, object("409", "conflict", fmt.Sprintf(textUnlock, "User user-1")), LockedByOther, ""},
-		{"unlock", "not locked", "", 409, object("409", "conflict", "Unable to unlock workspace. The workspace is not locked."), NotLocked, ""},
-		{"unlock", "not locked, without a text", "", 409, "", NotLocked, ""},
-		{"unlock", "pending", "", 503, object("503", "service unavailable", textPending), StillPending, ""},
-		{"unlock", "pending, on older servers", "", 400, object("400", "bad request", textPending), StillPending, ""},
-		{"unlock", "unavailable for another reason", plainType, 503, html, Ambiguous, ""},
+		{"lock", "held", "", 409, object("409", "conflict", "Unable to lock workspace. The workspace is already locked."), backend.LockedByOther, ""},
+		{"lock", "missing", "", 404, object("404", "not found", ""), backend.ForbiddenOrMissing, ""},
+		{"lock", "a gateway timeout", plainType, 504, html, backend.Ambiguous, ""},
+		{"lock", "an unexpected successful response", "", 200, `[]`, backend.Ambiguous, ""},
+		{"lock", "a successful response without a body", "", 204, "", backend.Ambiguous, ""},
+		{"unlock", "locked by a team", "", 409, object("409", "conflict", fmt.Sprintf(textUnlock, "Team team-1")), backend.LockedByOther, ""},
+		{"unlock", "locked by a run", "", 409, object("409", "conflict", fmt.Sprintf(textUnlock, "Run run-1")), backend.LockedByOther, ""},
+		{"unlock", "locked by a user", "", 409, object("409", "conflict", fmt.Sprintf(textUnlock, "User user-1")), backend.LockedByOther, ""},
+		{"unlock", "not locked", "", 409, object("409", "conflict", "Unable to unlock workspace. The workspace is not locked."), backend.NotLocked, ""},
+		{"unlock", "not locked, without a text", "", 409, "", backend.NotLocked, ""},
+		{"unlock", "pending", "", 503, object("503", "service unavailable", textPending), backend.StillPending, ""},
+		{"unlock", "pending, on older servers", "", 400, object("400", "bad request", textPending), backend.StillPending, ""},
+		{"unlock", "unavailable for another reason", plainType, 503, html, backend.Ambiguous, ""},
 
-		{"read", "missing", "", 404, "", ForbiddenOrMissing, ""},
-		{"read", "HTML instead of a document", plainType, 200, html, Ambiguous, ""},
-		{"history", "missing", "", 404, "", ForbiddenOrMissing, ""},
-		{"whose", "an expired token", "", 401, object("401", "unauthorized", ""), Unauthorized, ""},
+		{"read", "missing", "", 404, "", backend.ForbiddenOrMissing, ""},
+		{"read", "HTML instead of a document", plainType, 200, html, backend.Ambiguous, ""},
+		{"history", "missing", "", 404, "", backend.ForbiddenOrMissing, ""},
+		{"whose", "an expired token", "", 401, object("401", "unauthorized", ""), backend.Unauthorized, ""},
 		{"upload", "a used URL", "text/xml", 403, "<Error/>", Rejected, "the host of the signed URL answered 403: the URL has expired or was already used"},
 		{"upload", "a precondition of the blob store", "", 412, "", Rejected, ""},
 		{"upload", "too large", "", 413, "", TooLarge, ""},
-		{"upload", "unavailable", "", 503, "", Ambiguous, ""},
+		{"upload", "unavailable", "", 503, "", backend.Ambiguous, ""},
 		{"upload", "corrupted on the way", "", 422, object("422", "", textContent), MD5Mismatch, ""},
-		{"download", "missing on the API's own host", "", 404, "", ForbiddenOrMissing, ""},
-		{"download", "unavailable", "", 503, "", Ambiguous, ""},
+		{"download", "missing on the API's own host", "", 404, "", backend.ForbiddenOrMissing, ""},
+		{"download", "unavailable", "", 503, "", backend.Ambiguous, ""},
 		{"download", "a part", "", 206, "", Rejected, ""},
 		{"download", "nothing", "", 204, "", Rejected, ""},
 	}
@@ -148,7 +150,7 @@ func TestEveryAnswerHasItsMeaning(t *testing.T) {
 			if !ok {
 				t.Fatalf("got %v", err)
 			}
-			if e.Code != c.want || e.Status != c.status || CodeOf(fmt.Errorf("wrapped: %w", err)) != c.want {
+			if e.Code != c.want || e.Status != c.status || backend.CodeOf(fmt.Errorf("wrapped: %w", err)) != c.want {
 				t.Errorf("code %q of status %d, want %q of %d: %v", e.Code, e.Status, c.want, c.status, err)
 			}
 			if c.text != "" && err.Error() != e.Op+": "+c.text {
@@ -163,7 +165,7 @@ func TestEveryAnswerHasItsMeaning(t *testing.T) {
 
 func TestA429WithANumberForStatus(t *testing.T) {
 	body := []byte(`{"errors":[{"detail":"You have exceeded the API's rate limit.","status":429,"title":"Too many requests"}]}`)
-	if got := classify(http.StatusTooManyRequests, detailsOf(body, "")); got != RateLimited {
+	if got, _ := refusalIn(detailsOf(body, "")); got != backend.RateLimited {
 		t.Errorf("got %s", got)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"tfhaul/backend"
 	"tfhaul/lockwait"
 )
 
@@ -35,8 +36,8 @@ func TestSlowDocumentTimesOut(t *testing.T) {
 		defer end()
 		start := time.Now()
 		_, err := c.Workspace(t.Context(), "acme", "network")
-		if CodeOf(err) != Ambiguous || !strings.Contains(err.Error(), "the response was not complete after 5m0s") {
-			t.Errorf("code %q: %v", CodeOf(err), err)
+		if backend.CodeOf(err) != backend.Ambiguous || !strings.Contains(err.Error(), "the response was not complete after 5m0s") {
+			t.Errorf("code %q: %v", backend.CodeOf(err), err)
 		}
 		if took := time.Since(start); took != documentPatience*defaultTimeout {
 			t.Errorf("took %s", took)
@@ -66,8 +67,8 @@ func TestHugeHeadersAreRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := serve(t, handler).Workspace(t.Context(), "acme", "network")
-			if CodeOf(err) != Ambiguous || len(err.Error()) > 600 {
-				t.Errorf("code %q: %v", CodeOf(err), err)
+			if backend.CodeOf(err) != backend.Ambiguous || len(err.Error()) > 600 {
+				t.Errorf("code %q: %v", backend.CodeOf(err), err)
 			}
 		})
 	}
@@ -93,10 +94,10 @@ func TestCompressedAnswersAreNotUnpacked(t *testing.T) {
 	}))
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	if _, err := c.Workspace(t.Context(), "acme", "network"); CodeOf(err) != Ambiguous {
+	if _, err := c.Workspace(t.Context(), "acme", "network"); backend.CodeOf(err) != backend.Ambiguous {
 		t.Errorf("a document: %v", err)
 	}
-	if _, err := c.Open(t.Context(), &StateVersion{ID: "sv-1", download: "/blob"}); CodeOf(err) != Rejected {
+	if _, err := c.Open(t.Context(), &StateVersion{Version: backend.Version{ID: "sv-1"}, download: "/blob"}); backend.CodeOf(err) != Rejected {
 		t.Errorf("a download: %v", err)
 	}
 	runtime.ReadMemStats(&after)
@@ -112,10 +113,10 @@ func TestRedirectsInACircleEnd(t *testing.T) {
 		asked++
 		http.Redirect(w, r, r.URL.Path+"x", http.StatusFound)
 	}))
-	if _, err := c.Workspace(t.Context(), "acme", "network"); CodeOf(err) != Rejected {
+	if _, err := c.Workspace(t.Context(), "acme", "network"); backend.CodeOf(err) != Rejected {
 		t.Error(err)
 	}
-	if _, err := c.Open(t.Context(), &StateVersion{ID: "sv-1", download: "/blob"}); CodeOf(err) != Rejected {
+	if _, err := c.Open(t.Context(), &StateVersion{Version: backend.Version{ID: "sv-1"}, download: "/blob"}); backend.CodeOf(err) != Rejected {
 		t.Error(err)
 	}
 	if asked > 20 {
@@ -137,7 +138,7 @@ func TestADownloadLongerThanAnnouncedIsNotHeld(t *testing.T) {
 	var before, after runtime.MemStats
 	runtime.GC() // garbage does not count
 	runtime.ReadMemStats(&before)
-	body, err := c.Open(t.Context(), &StateVersion{ID: "sv-1", download: "/blob"})
+	body, err := c.Open(t.Context(), &StateVersion{Version: backend.Version{ID: "sv-1"}, download: "/blob"})
 	if err != nil {
 		t.Fatal(err)
 	}

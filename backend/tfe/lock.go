@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+
+	"tfhaul/backend"
 )
 
 // Lock tries once to lock a workspace. On some servers, the response names the state
@@ -19,7 +21,7 @@ func (c *Client) Lock(ctx context.Context, ws *Workspace, reason string) (*Works
 	answer, err := send(ctx, c, op, http.MethodPost, ws.path("/actions/lock"), written(document), workspaceIs(ws.Organization, "", ws.ID, &locked))
 	// A conflict of the lock: compatible servers send it without a text.
 	if e, ok := err.(*Error); ok && e.Status == http.StatusConflict {
-		e.Code = LockedByOther
+		e.Code = backend.LockedByOther
 	}
 	return answer, err
 }
@@ -32,8 +34,8 @@ func (c *Client) Unlock(ctx context.Context, ws *Workspace) error {
 	_, err := send(ctx, c, "unlock workspace "+ws.String(), http.MethodPost, ws.path("/actions/unlock"), nil,
 		workspaceIs(ws.Organization, ws.Name, ws.ID, &locked))
 	// A 409 without a known text, which go-tfe also treats as "not locked".
-	if e, ok := err.(*Error); ok && e.Status == http.StatusConflict && e.Code == Ambiguous {
-		e.Code = NotLocked
+	if e, ok := err.(*Error); ok && e.Status == http.StatusConflict && e.Code == backend.Ambiguous {
+		e.Code = backend.NotLocked
 	}
 	return err
 }

@@ -20,8 +20,8 @@ type Plan struct {
 	HasChanges bool
 	// How many resources the plan would import, create, update and destroy.
 	Additions, Changes, Destructions, Imports int
-	// StartedAt and FinishedAt are zero if the server does not report them.
-	StartedAt, FinishedAt time.Time
+	// StartedAt is zero if the server does not report it.
+	StartedAt time.Time
 
 	log string // a signed URL: never printed
 }
@@ -40,7 +40,7 @@ func (c *Client) Plan(ctx context.Context, id string) (*Plan, error) {
 		log: p.LogReadURL,
 	}
 	if at := p.StatusTimestamps; at != nil {
-		plan.StartedAt, plan.FinishedAt = at.StartedAt, at.FinishedAt
+		plan.StartedAt = at.StartedAt
 	}
 	return plan, nil
 }

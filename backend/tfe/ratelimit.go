@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"tfhaul/backend"
 	"tfhaul/lockwait"
 )
 
@@ -71,7 +72,7 @@ func (b *budget) wait(ctx context.Context, patient time.Duration, urgent bool) e
 		}
 		if refused {
 			if held += pause; held > patient {
-				return &Error{Code: RateLimited, Status: http.StatusTooManyRequests}
+				return &Error{Code: backend.RateLimited, Status: http.StatusTooManyRequests}
 			}
 		}
 		if lockwait.Sleep(ctx, pause) != nil {

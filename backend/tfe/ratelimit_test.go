@@ -222,7 +222,7 @@ func TestPatienceWithA429IsBounded(t *testing.T) {
 			start := time.Now()
 			_, err := tr.RoundTrip(apiRequest(t.Context(), t, http.MethodPost, func() string { return "{}" }))
 			took := time.Since(start)
-			if CodeOf(err) != RateLimited {
+			if backend.CodeOf(err) != backend.RateLimited {
 				t.Fatalf("reset %q: %v", reset, err)
 			}
 			if took > patience || took < patience-longestReset {

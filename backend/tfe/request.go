@@ -61,7 +61,7 @@ func send[T any](ctx context.Context, c *Client, op, method, path string, doc *o
 		if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusCreated {
 			return none, errors.New(resp.Status)
 		}
-		return read(exchangeOf(ctx).body.Bytes())
+		return read(exchangeOf(ctx).body)
 	})
 }
 
@@ -171,44 +171,21 @@ func (c *Client) blobURL(address string) (*url.URL, error) {
 	return u, nil
 }
 
-// answers is a pool of buffers for responses.
-var answers = sync.Pool{New: func() any { return new([]byte) }}
-
-// maxKept limits, in bytes, which buffers are kept for the next response.
-const maxKept = 128 << 10
-
-// call runs one call and turns its failure, as seen on the wire, into an *Error. The
-// response from exchangeOf is valid until do returns.
-func call[T any](ctx context.Context, op string, do func(context.Context) (T, error)) (T, error) {
-	lent := answers.Get().(*[]byte)
-	x := &exchange{body: *bytes.NewBuffer((*lent)[:0])}
+// call runs one call and turns its failure, as seen on the wire, into an *Error. do gets
+// the response from exchangeOf. A panic while decoding it is a failure, too: the JSON:API
+// library assumes the shape of some parts of a document.
+func call[T any](ctx context.Context, op string, do func(context.Context) (T, error)) (result T, err error) {
+	x := new(exchange)
 	defer func() {
-		if x.body.Cap() <= maxKept {
-			x.body.Reset()
-			*lent = x.body.Bytes()
-			answers.Put(lent)
+		if x.status != 0 && recover() != nil {
+			err = x.failure(op, errNoDocument)
 		}
-		x.body = bytes.Buffer{}
 	}()
-	result, err := readable(x, func() (T, error) { return do(x.with(ctx)) })
+	result, err = do(x.with(ctx))
 	if err == nil && x.status >= 300 { // go-tfe treats a redirect as success
 		err = errRedirected
 	}
 	return result, x.failure(op, err)
-}
-
-// readable turns a panic while decoding into an error: the JSON:API library assumes the
-// shape of some parts of a document.
-func readable[T any](x *exchange, do func() (T, error)) (result T, err error) {
-	defer func() {
-		if x.status == 0 {
-			return // not caused by a response
-		}
-		if recover() != nil {
-			err = errors.New("it does not match the API's format")
-		}
-	}()
-	return do()
 }
 
 var errRedirected = errors.New("the server redirects this request, and tfhaul does not follow: " +
@@ -228,24 +205,30 @@ func (x *exchange) failure(op string, err error) error {
 	}
 	if source, ok := errors.AsType[*backend.SourceError](err); ok {
 		// The end of the body was withheld, so the request took no effect.
-		return &Error{Op: op, Code: Unreachable, Err: source}
+		return &Error{Op: op, Code: backend.Unreachable, Err: source}
 	}
 	if x.status == 0 { // no response
-		e := &Error{Op: op, Code: Ambiguous, Err: withoutURL(err)}
+		e := &Error{Op: op, Code: backend.Ambiguous, Err: withoutURL(err)}
 		if op, ok := errors.AsType[*net.OpError](err); !x.left.Load() || ok && op.Op == "dial" {
-			e.Code = Unreachable
+			e.Code = backend.Unreachable
 		}
 		return e
 	}
-	e := &Error{Op: op, Status: x.status, Details: detailsOf(x.body.Bytes(), x.bearer)}
-	e.Code, e.TokenFrom = classify(x.status, e.Details), x.tokenFrom
-	if x.signed {
-		e.Code = classifySigned(x.status, e.Details)
+	e := &Error{Op: op, Status: x.status, Details: detailsOf(x.body, x.bearer), TokenFrom: x.tokenFrom}
+	code, known := refusalIn(e.Details)
+	if e.Code = code; code == "" {
+		e.Code = codeOf(x.status)
+	}
+	if code == "" && x.signed {
+		// The host of a signed URL knows neither tokens nor serials.
+		switch e.Code {
+		case backend.Unauthorized, backend.ForbiddenOrMissing, backend.Stale, backend.Malformed:
+			e.Code = Rejected
+		}
 	}
 	if x.blob {
 		// It was sent a state or a secret URL and may repeat either, so show only known
 		// texts.
-		_, known := refusalIn(e.Details)
 		e.Details = nil
 		if known != "" {
 			e.Details = []string{known}
@@ -256,7 +239,7 @@ func (x *exchange) failure(op string, err error) error {
 		e.Err = &unusableError{x.status, withoutURL(err)}
 	case x.status < 400:
 		e.Err = errRedirected
-	case x.signed && isPage(x.body.Bytes()):
+	case x.signed && isPage(x.body):
 		e.Err = fmt.Errorf("%s answered %d with a web page, probably from a proxy or firewall that blocks the request", clean(x.host), x.status)
 	case x.signed && e.Code == Rejected && len(e.Details) == 0:
 		e.Err = fmt.Errorf("the host of the signed URL answered %d: the URL has expired or was already used", x.status)

@@ -18,20 +18,15 @@ type Run struct {
 	// Status is the API's, such as "pending", "planning" or "planned_and_finished".
 	Status  string
 	Message string
-	// PlanOnly runs can never be applied.
-	PlanOnly bool
-	// HasChanges is what the server reports about its plan.
-	HasChanges bool
-	// Confirmable means that it waits for confirmation to be applied, and Cancelable that
-	// it can be canceled now.
-	Confirmable, Cancelable bool
+	// Confirmable means that it waits for confirmation to be applied.
+	Confirmable bool
 	// Position is how many runs of the workspace come before it while it waits.
 	Position int
 	// TerraformVersion is the version that executes it.
 	TerraformVersion string
 	CreatedAt        time.Time
 	// IDs of related objects; "" if the server does not report them.
-	Plan, Apply, ConfigurationVersion, Workspace string
+	Plan, ConfigurationVersion, Workspace string
 }
 
 // Statuses of runs that are over, and of those with a finished plan.
@@ -53,17 +48,14 @@ func (r *Run) Planned() bool { return slices.Contains(runsPlanned, r.Status) }
 
 func newRun(r *gotfe.Run) *Run {
 	run := &Run{
-		ID: clean(r.ID), Status: clean(string(r.Status)), Message: clean(r.Message), PlanOnly: r.PlanOnly, HasChanges: r.HasChanges,
+		ID: clean(r.ID), Status: clean(string(r.Status)), Message: clean(r.Message),
 		Position: r.PositionInQueue, TerraformVersion: clean(r.TerraformVersion), CreatedAt: r.CreatedAt,
 	}
 	if r.Actions != nil {
-		run.Confirmable, run.Cancelable = r.Actions.IsConfirmable, r.Actions.IsCancelable
+		run.Confirmable = r.Actions.IsConfirmable
 	}
 	if r.Plan != nil {
 		run.Plan = clean(r.Plan.ID)
-	}
-	if r.Apply != nil {
-		run.Apply = clean(r.Apply.ID)
 	}
 	if r.ConfigurationVersion != nil {
 		run.ConfigurationVersion = clean(r.ConfigurationVersion.ID)

@@ -40,9 +40,7 @@ type urgentKey struct{}
 // depends on it that has already waited.
 func isUrgent(ctx context.Context) bool { return ctx.Value(urgentKey{}) != nil }
 
-// A mismatchError is returned for a response about something other than what was requested.
-type mismatchError struct{ what, want, got string }
-
-func (e *mismatchError) Error() string {
-	return fmt.Sprintf("the response is about %s %q instead of %q", e.what, e.got, e.want)
+// mismatch is the error for a response about something other than what was requested.
+func mismatch(what, want, got string) error {
+	return fmt.Errorf("the response is about %s %q instead of %q", what, got, want)
 }

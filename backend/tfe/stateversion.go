@@ -6,28 +6,23 @@ import (
 	"iter"
 	"net/http"
 	"net/url"
-	"time"
 
 	gotfe "github.com/hashicorp/go-tfe"
+
+	"tfhaul/backend"
 )
 
 // A StateVersion describes one state version. The server reports neither its lineage nor
 // its MD5: both need the bytes, see Client.Open.
 type StateVersion struct {
-	// ID is the server's, such as "sv-…".
-	ID string
-	// Serial is the serial that was announced with the state.
-	Serial int64
-	// Size is in bytes; 0 if the server does not report it.
-	Size int64
+	// Version.Detail is the StateVersion.
+	backend.Version
 	// Status is "pending", "finalized", "discarded", or "" if the server does not report
 	// it.
 	Status string
 	// TerraformVersion is the version that wrote the state; empty until the server has
 	// processed it.
 	TerraformVersion string
-	// CreatedAt is when the server created it.
-	CreatedAt time.Time
 	// Run is the ID of the run that created it, or "".
 	Run string
 
@@ -37,15 +32,8 @@ type StateVersion struct {
 	upload       string // a signed URL: never printed
 }
 
-// Pending reports whether the state version's bytes have not arrived or are still being
-// processed.
-func (v *StateVersion) Pending() bool { return v.Status == string(gotfe.StateVersionPending) }
-
 // Discarded reports whether the server has discarded the state version.
 func (v *StateVersion) Discarded() bool { return v.Status == string(gotfe.StateVersionDiscarded) }
-
-// AwaitsUpload reports whether the server provided a URL for uploading the bytes.
-func (v *StateVersion) AwaitsUpload() bool { return v.upload != "" }
 
 // Current reads the workspace's current state version, or returns nil without one. The
 // API answers 404 both for that and for a missing permission, and so does a misrouted

@@ -20,7 +20,7 @@ func untilSent(ctx context.Context) (context.Context, context.CancelFunc) {
 			cancel(sign.Interrupted.Err())
 			return
 		}
-		late := time.AfterFunc(backend.MaxStopWait, func() { cancel(&Error{Code: RateLimited, Status: 429}) })
+		late := time.AfterFunc(backend.MaxStopWait, func() { cancel(&Error{Code: backend.RateLimited, Status: 429}) })
 		context.AfterFunc(waits, func() { late.Stop() })
 	})
 	return waits, func() {

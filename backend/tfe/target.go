@@ -32,7 +32,7 @@ func (t *Target) Address(name string) string {
 // workspace is unlocked.
 func (t *Target) Traits() backend.Traits {
 	traits := traits
-	if t.About().Product == "HCP Terraform" {
+	if t.Product() == "HCP Terraform" {
 		traits.Current = backend.CurrentAtUnlock
 	}
 	return traits
@@ -122,8 +122,5 @@ func versionOf(sv *StateVersion, err error) (*backend.Version, error) {
 	if err != nil || sv == nil {
 		return nil, err
 	}
-	return &backend.Version{
-		ID: sv.ID, Serial: sv.Serial, Size: sv.Size, Created: sv.CreatedAt,
-		Pending: sv.Pending(), Announced: sv.AwaitsUpload(), Kept: true, Detail: sv,
-	}, nil
+	return &sv.Version, nil
 }

@@ -8,6 +8,8 @@ import (
 	"io"
 	"net/http"
 	"strings"
+
+	"tfhaul/backend"
 )
 
 // Attributes are announced with a state. The server checks these rather than the file, so
@@ -85,7 +87,7 @@ func (c *Client) Announce(ctx context.Context, ws *Workspace, a Attributes) (*St
 	if err != nil || sv.upload != "" {
 		return sv, err
 	}
-	if !sv.Pending() && (sv.Status != "" || sv.download != "") {
+	if !sv.Pending && (sv.Status != "" || sv.download != "") {
 		// The server already has these bytes with this serial.
 		return sv, nil
 	}
@@ -126,7 +128,7 @@ func (c *Client) Open(ctx context.Context, sv *StateVersion) (io.ReadCloser, err
 	op := "download state version " + sv.ID
 	if sv.download == "" {
 		// Null for a moment after creation, on some servers.
-		return nil, &Error{Op: op, Code: NoBytesYet, Err: errors.New("the server has no download URL yet")}
+		return nil, &Error{Op: op, Code: backend.NoBytesYet, Err: errors.New("the server has no download URL yet")}
 	}
 	return c.download(ctx, op, sv.download, sv.Size)
 }
@@ -175,6 +177,6 @@ func (d *download) Read(p []byte) (int, error) {
 // otherSize returns the error for a download of the wrong length. It is Ambiguous because
 // another attempt may get all of it.
 func (d *download) otherSize(which string) error {
-	return &Error{Op: d.op, Code: Ambiguous, Status: d.x.status,
+	return &Error{Op: d.op, Code: backend.Ambiguous, Status: d.x.status,
 		Err: fmt.Errorf("the server sent %s the %d bytes that it announced for this state version", which, d.announced)}
 }

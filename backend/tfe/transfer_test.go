@@ -69,7 +69,7 @@ func TestInlineStatesArriveByteForByte(t *testing.T) {
 				answer(201, jsonAPI, created)(w, r)
 			}))
 			sv, err := c.CreateInline(t.Context(), acme, Attributes{Serial: 41, Lineage: `a"b<c>`, MD5: body.MD5, Force: true, Run: "run-1"}, body)
-			if err != nil || sv.ID != "sv-1" || !sv.Pending() {
+			if err != nil || sv.ID != "sv-1" || !sv.Pending {
 				t.Fatalf("%+v, %v", sv, err)
 			}
 			a := doc.Data.Attributes
@@ -108,7 +108,7 @@ func TestSignedStatesArriveByteForByte(t *testing.T) {
 			}
 		}))
 		sv, err := c.Announce(t.Context(), acme, Attributes{Serial: 1, MD5: "x"})
-		if err != nil || !sv.AwaitsUpload() {
+		if err != nil || !sv.Announced {
 			t.Fatalf("%+v, %v", sv, err)
 		}
 		if err := c.Upload(t.Context(), sv, bodyOf(state)); err != nil {
@@ -133,7 +133,7 @@ func TestAnnouncements(t *testing.T) {
 		"a server without signed uploads":     {`"serial":1`, false, NoSignedUpload},
 	} {
 		sv, err := serve(t, answer(201, jsonAPI, document(c.attributes))).Announce(t.Context(), acme, Attributes{Serial: 1})
-		if CodeOf(err) != c.code || (err == nil) != (sv != nil) || sv != nil && sv.AwaitsUpload() != c.awaits {
+		if backend.CodeOf(err) != c.code || (err == nil) != (sv != nil) || sv != nil && sv.Announced != c.awaits {
 			t.Errorf("%s: %+v, %v", name, sv, err)
 		}
 	}
@@ -215,14 +215,14 @@ func TestASourceThatChangesNeverArrivesWhole(t *testing.T) {
 						if way == "inline" {
 							_, err = client.CreateInline(t.Context(), acme, Attributes{Serial: 1, MD5: c.body.MD5}, c.body)
 						} else {
-							err = client.Upload(t.Context(), &StateVersion{ID: "sv-1", upload: "/blob"}, c.body)
+							err = client.Upload(t.Context(), &StateVersion{Version: backend.Version{ID: "sv-1"}, upload: "/blob"}, c.body)
 						}
 						server.Close() // waits for running requests
 						if n := whole.Load(); n != 0 {
 							t.Errorf("the server received a complete body %d times", n)
 						}
 						source, ok := errors.AsType[*backend.SourceError](err)
-						if !ok || source.Changed != c.changed || !c.changed && !errors.Is(err, errDisk) || CodeOf(err) != Unreachable {
+						if !ok || source.Changed != c.changed || !c.changed && !errors.Is(err, errDisk) || backend.CodeOf(err) != backend.Unreachable {
 							t.Errorf("got %v", err)
 						}
 						if want := "the source changed while it was being sent; nothing was stored"; c.changed && !strings.HasSuffix(err.Error(), ": "+want) {
@@ -269,7 +269,7 @@ func TestASourceIsClosedHoweverItEnds(t *testing.T) {
 					return &onceClosed{ReadCloser: r, closed: func() { open.Add(-1) }}, err
 				}
 				_, _ = c.CreateInline(t.Context(), acme, Attributes{Serial: 1, MD5: body.MD5}, body)
-				_ = c.Upload(t.Context(), &StateVersion{ID: "sv-1", upload: "/blob"}, body)
+				_ = c.Upload(t.Context(), &StateVersion{Version: backend.Version{ID: "sv-1"}, upload: "/blob"}, body)
 				end() // synctest.Test fails if a goroutine is left
 				if n := open.Load(); n != 0 {
 					t.Errorf("%d sources are still open", n)
@@ -358,10 +358,10 @@ func TestMemoryStaysFlat(t *testing.T) {
 			return err
 		},
 		"signed": func() error {
-			return c.Upload(t.Context(), &StateVersion{ID: "sv-1", upload: "/blob"}, body)
+			return c.Upload(t.Context(), &StateVersion{Version: backend.Version{ID: "sv-1"}, upload: "/blob"}, body)
 		},
 		"download": func() error {
-			r, err := c.Open(t.Context(), &StateVersion{ID: "sv-1", download: "/blob"})
+			r, err := c.Open(t.Context(), &StateVersion{Version: backend.Version{ID: "sv-1"}, download: "/blob"})
 			if err != nil {
 				return err
 			}
@@ -398,11 +398,11 @@ func TestDownloads(t *testing.T) {
 		text string
 	}{
 		{name: "whole", h: func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, state) }},
-		{name: "shorter than its length", code: Ambiguous, text: "it broke off in the middle", h: func(w http.ResponseWriter, _ *http.Request) {
+		{name: "shorter than its length", code: backend.Ambiguous, text: "it broke off in the middle", h: func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", strconv.Itoa(len(state)))
 			_, _ = io.WriteString(w, state[:len(state)/2])
 		}},
-		{name: "cut short without a length", code: Ambiguous, text: "it broke off in the middle", h: func(w http.ResponseWriter, _ *http.Request) {
+		{name: "cut short without a length", code: backend.Ambiguous, text: "it broke off in the middle", h: func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = io.WriteString(w, state[:len(state)/2])
 			_ = http.NewResponseController(w).Flush()
 			panic(http.ErrAbortHandler)
@@ -424,13 +424,13 @@ func TestDownloads(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			client := serve(t, c.h)
-			r, err := client.Open(t.Context(), &StateVersion{ID: "sv-1", download: "/api/v2/state-versions/sv-1/download"})
+			r, err := client.Open(t.Context(), &StateVersion{Version: backend.Version{ID: "sv-1"}, download: "/api/v2/state-versions/sv-1/download"})
 			var got []byte
 			if err == nil {
 				got, err = io.ReadAll(r)
 				_ = r.Close()
 			}
-			if CodeOf(err) != c.code || (err == nil) != (c.code == "") || err != nil && (!strings.HasPrefix(err.Error(), "download state version sv-1: ") || !strings.Contains(err.Error(), c.text)) {
+			if backend.CodeOf(err) != c.code || (err == nil) != (c.code == "") || err != nil && (!strings.HasPrefix(err.Error(), "download state version sv-1: ") || !strings.Contains(err.Error(), c.text)) {
 				t.Fatalf("got %v", err)
 			}
 			if err == nil && string(got) != state {

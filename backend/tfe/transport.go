@@ -32,18 +32,8 @@ type transport struct {
 	// tokenFrom is where the token came from.
 	tokenFrom string
 	log       *slog.Logger
-	about     atomic.Pointer[About]
+	product   atomic.Pointer[string]
 	silence   silenceWatch
-}
-
-// About is what a server says about itself in response headers.
-type About struct {
-	// Product is "HCP Terraform" or "Terraform Enterprise", or "" if unknown.
-	Product string
-	// Release is the release of Terraform Enterprise, such as "v202406-1".
-	Release string
-	// API is the version of the API, such as "2.6".
-	API string
 }
 
 // Limits on how much of a response is read into memory, so that a malicious or broken
@@ -51,16 +41,14 @@ type About struct {
 const (
 	maxDocument  = 32 << 20
 	maxErrorBody = 64 << 10
-	// maxBelieved is up to what announced length memory is allocated at once.
-	maxBelieved = 1 << 20
 )
 
 // An exchange is what one call learned from the wire. It travels in the context of a
 // request, through go-tfe.
 type exchange struct {
 	status int
-	body   bytes.Buffer // of a document or an error, not of a blob
-	bearer string       // the token sent: never shown
+	body   []byte // of a document or an error, not of a blob
+	bearer string // the token sent: never shown
 	// tokenFrom is where the token came from, which may be shown.
 	tokenFrom string
 
@@ -124,7 +112,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		if now.Add(pause).Sub(limited) > t.patient || req.Body != nil && req.Body != http.NoBody && req.GetBody == nil {
 			x.status = resp.StatusCode
 			// Return an error, because go-tfe would repeat a 429 thirty times.
-			return nil, &Error{Code: RateLimited, Status: resp.StatusCode}
+			return nil, &Error{Code: backend.RateLimited, Status: resp.StatusCode}
 		}
 		if isAPI {
 			t.budget.holdBack(now.Add(pause))
@@ -209,17 +197,22 @@ func (t *transport) send(waits context.Context, req *http.Request, isAPI bool, x
 	if t.log.Enabled(ctx, slog.LevelDebug) {
 		t.note(req, x, "request", "status", resp.StatusCode, "seconds", time.Since(start).Seconds())
 	}
-	if !x.blob {
-		watch.bound(documentPatience * t.stall)
+	drips := func() bool { return false }
+	if all := documentPatience * t.stall; !x.blob {
+		drips = time.AfterFunc(all, func() { cancel(&stalledError{after: all, drips: true}) }).Stop
 	}
 	watch.moved()
 	resp.Body = &watchedBody{ReadCloser: resp.Body, watch: watch, ctx: ctx, done: func() {
+		drips()
 		forget()
 		watch.stop()
 		cancel(nil)
 	}}
 	if isAPI {
-		t.learn(resp.Header)
+		t.budget.observe(resp.Header)
+		if name := clean(resp.Header.Get("Tfp-Appname")); name != "" && t.product.Load() == nil {
+			t.product.Store(&name)
+		}
 	}
 	return resp, nil
 }
@@ -246,20 +239,11 @@ func (t *transport) trace(ctx context.Context, x *exchange) context.Context {
 	})
 }
 
-// learn takes the rate limit and the server's name from a response.
-func (t *transport) learn(h http.Header) {
-	t.budget.observe(h)
-	if t.about.Load() == nil && h.Get("Tfp-Api-Version") != "" {
-		t.about.Store(&About{Product: clean(h.Get("Tfp-Appname")), Release: clean(h.Get("X-Tfe-Version")), API: clean(h.Get("Tfp-Api-Version"))})
-	}
-}
-
 // record fills in the exchange, and limits how much a response can make its reader hold. It
 // reads documents and errors completely: go-tfe reads neither the bodies of some errors nor
 // what follows a document, so the connection could not be reused.
 func (t *transport) record(resp *http.Response, x *exchange) {
-	x.status = resp.StatusCode
-	x.body.Reset()
+	x.status, x.body = resp.StatusCode, nil
 	most := int64(maxDocument)
 	switch {
 	case resp.StatusCode >= 300:
@@ -267,25 +251,18 @@ func (t *transport) record(resp *http.Response, x *exchange) {
 	case x.blob:
 		return
 	}
-	if known := resp.ContentLength; known > 0 && known <= maxBelieved {
-		x.body.Grow(int(known) + bytes.MinRead)
-	}
-	n, err := io.Copy(&x.body, io.LimitReader(resp.Body, most))
-	if err == nil && n == most && resp.StatusCode < 300 {
+	body, err := io.ReadAll(io.LimitReader(resp.Body, most))
+	if err == nil && int64(len(body)) == most && resp.StatusCode < 300 {
 		err = fmt.Errorf("the response is larger than %d MiB", most>>20)
 	}
+	_ = resp.Body.Close() // its error would be that of the last Read
 	if err != nil {
 		// An incomplete document is useless; of an incomplete error, the status has to do.
-		x.body.Reset()
-		resp.Body = readCloser{failingReader{err}, resp.Body}
+		resp.Body = io.NopCloser(failingReader{err})
 		return
 	}
-	resp.Body = readCloser{bytes.NewReader(x.body.Bytes()), resp.Body}
-}
-
-type readCloser struct {
-	io.Reader
-	io.Closer
+	x.body = body
+	resp.Body = io.NopCloser(bytes.NewReader(body))
 }
 
 // A failingReader returns an earlier read error.
@@ -364,13 +341,6 @@ type watchdog struct {
 	after atomic.Int64 // a time.Duration
 	timer *time.Timer
 	over  atomic.Bool
-	most  atomic.Pointer[deadline] // nil: as long as it makes progress
-}
-
-// A deadline is a time and the duration that led to it.
-type deadline struct {
-	at  time.Time
-	all time.Duration
 }
 
 // documentPatience is how many times the watchdog's time a whole document may take: one
@@ -380,30 +350,14 @@ const documentPatience = 5
 func startWatchdog(after time.Duration, end func(*stalledError)) *watchdog {
 	w := new(watchdog)
 	w.after.Store(int64(after))
-	w.timer = time.AfterFunc(after, func() {
-		if d := w.most.Load(); d != nil && !time.Now().Before(d.at) {
-			end(&stalledError{after: d.all, drips: true})
-			return
-		}
-		end(&stalledError{after: time.Duration(w.after.Load())})
-	})
+	w.timer = time.AfterFunc(after, func() { end(&stalledError{after: time.Duration(w.after.Load())}) })
 	return w
 }
 
-// bound ends everything after some time, even if it makes progress.
-func (w *watchdog) bound(all time.Duration) {
-	w.most.Store(&deadline{time.Now().Add(all), all})
-}
-
 func (w *watchdog) moved() {
-	if w.over.Load() {
-		return
+	if !w.over.Load() {
+		w.timer.Reset(time.Duration(w.after.Load()))
 	}
-	after := time.Duration(w.after.Load())
-	if d := w.most.Load(); d != nil {
-		after = min(after, time.Until(d.at))
-	}
-	w.timer.Reset(after)
 }
 
 func (w *watchdog) stop() {

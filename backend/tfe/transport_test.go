@@ -94,7 +94,7 @@ func TestBlobStore429DoesNotDelayTheAPI(t *testing.T) {
 		done := make(chan error, 1)
 		go func() {
 			ctx, meter := backend.WithMeter(t.Context())
-			err := c.Upload(ctx, &StateVersion{ID: "sv-1", upload: "http://127.0.0.1/blob"}, bodyOf("state"))
+			err := c.Upload(ctx, &StateVersion{Version: backend.Version{ID: "sv-1"}, upload: "http://127.0.0.1/blob"}, bodyOf("state"))
 			if meter.Calls() != 0 {
 				t.Errorf("%d requests to the blob store are counted as the API's", meter.Calls())
 			}
@@ -105,7 +105,7 @@ func TestBlobStore429DoesNotDelayTheAPI(t *testing.T) {
 		if _, err := c.Identity(t.Context()); err != nil || time.Since(start) != 0 {
 			t.Errorf("the API had to wait %s (%v)", time.Since(start), err)
 		}
-		if err := <-done; CodeOf(err) != RateLimited {
+		if err := <-done; backend.CodeOf(err) != backend.RateLimited {
 			t.Error(err)
 		}
 		if len(arrivals) != 1+int(patience/(20*time.Second)) {
@@ -166,7 +166,7 @@ func TestStalls(t *testing.T) {
 				body.Open = func(ctx context.Context) (io.ReadCloser, error) { return source(ctx), nil }
 			}
 			start := time.Now()
-			err := c.Upload(t.Context(), &StateVersion{ID: "sv-1", upload: "http://127.0.0.1/blob?sig=hidden"}, body)
+			err := c.Upload(t.Context(), &StateVersion{Version: backend.Version{ID: "sv-1"}, upload: "http://127.0.0.1/blob?sig=hidden"}, body)
 			return time.Since(start), err
 		}
 	}
@@ -175,7 +175,7 @@ func TestStalls(t *testing.T) {
 			c, end := serveInMemory(t, h)
 			defer end()
 			start := time.Now()
-			r, err := c.Open(t.Context(), &StateVersion{ID: "sv-1", download: "/blob?sig=hidden"})
+			r, err := c.Open(t.Context(), &StateVersion{Version: backend.Version{ID: "sv-1"}, download: "/blob?sig=hidden"})
 			if err == nil {
 				_, err = io.Copy(io.Discard, r)
 				_ = r.Close()
@@ -244,8 +244,8 @@ func TestStalls(t *testing.T) {
 				if c.took != 0 && took != c.took {
 					t.Errorf("took %s, want %s", took, c.took)
 				}
-				if ok && (CodeOf(err) != Ambiguous || !stalled.Timeout() || strings.Contains(err.Error(), "hidden")) {
-					t.Errorf("code %s: %v", CodeOf(err), err)
+				if ok && (backend.CodeOf(err) != backend.Ambiguous || !stalled.Timeout() || strings.Contains(err.Error(), "hidden")) {
+					t.Errorf("code %s: %v", backend.CodeOf(err), err)
 				}
 			})
 		})
@@ -264,12 +264,12 @@ func TestHugeAnswersAreNotHeld(t *testing.T) {
 			}
 		}
 	}
-	for status, want := range map[int]Code{200: Ambiguous, 500: Ambiguous, 422: Malformed} {
+	for status, want := range map[int]Code{200: backend.Ambiguous, 500: backend.Ambiguous, 422: backend.Malformed} {
 		c := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			endless(w, status, `{"data":{"id":"ws-1","type":"workspaces","attributes":{"name":"`)
 		}))
 		_, err := c.Workspace(t.Context(), "acme", "network")
-		if CodeOf(err) != want {
+		if backend.CodeOf(err) != want {
 			t.Errorf("status %d: %v", status, err)
 		}
 		if status == 200 && !strings.Contains(err.Error(), "larger than 32 MiB") {
@@ -347,13 +347,13 @@ func TestSecretsShowNowhere(t *testing.T) {
 	var texts []string
 	for _, base := range []string{"https://" + c.Host(), "https://" + c.Host() + "/api/v2", "https://127.0.0.1:1"} {
 		for _, path := range []string{"/cut/hidden?sig=hidden", "/bad/hidden?sig=hidden", "/away/hidden?sig=hidden", "/other/hidden?sig=hidden", "/%zz/hidden"} {
-			err := c.Upload(t.Context(), &StateVersion{ID: "sv-1", upload: base + path}, bodyOf("state-of-hidden-things"))
+			err := c.Upload(t.Context(), &StateVersion{Version: backend.Version{ID: "sv-1"}, upload: base + path}, bodyOf("state-of-hidden-things"))
 			if err == nil {
 				t.Error("no error")
 				continue
 			}
 			texts = append(texts, err.Error(), fmt.Sprintf("%v %+v", errors.Unwrap(err), errors.Unwrap(err)))
-			_, err = c.Open(t.Context(), &StateVersion{ID: "sv-1", download: base + path})
+			_, err = c.Open(t.Context(), &StateVersion{Version: backend.Version{ID: "sv-1"}, download: base + path})
 			if err == nil {
 				t.Error("no error")
 				continue
@@ -435,7 +435,7 @@ func TestTheTokenStaysAtHome(t *testing.T) {
 		}
 	}), func(o *Options) { o.TLS.RootCAs.AddCert(stranger.Certificate()) })
 
-	if _, err := c.Identity(t.Context()); CodeOf(err) != Rejected || !strings.Contains(err.Error(), "redirects") {
+	if _, err := c.Identity(t.Context()); backend.CodeOf(err) != Rejected || !strings.Contains(err.Error(), "redirects") {
 		t.Errorf("an API call redirected to another port: %v", err)
 	}
 	if len(strayed) != 0 {
@@ -451,30 +451,30 @@ func TestTheTokenStaysAtHome(t *testing.T) {
 			return err
 		}(),
 	} {
-		if CodeOf(err) != Rejected || !strings.Contains(err.Error(), "redirects") {
+		if backend.CodeOf(err) != Rejected || !strings.Contains(err.Error(), "redirects") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	if writes != 2 {
 		t.Errorf("%d writes arrived, want 2", writes)
 	}
-	r, err := c.Open(t.Context(), &StateVersion{ID: "sv-1", download: "/download"})
+	r, err := c.Open(t.Context(), &StateVersion{Version: backend.Version{ID: "sv-1"}, download: "/download"})
 	if err != nil {
 		t.Fatalf("a download redirected to a blob store: %v", err)
 	}
 	_ = r.Close()
-	r, err = c.Open(t.Context(), &StateVersion{ID: "sv-1", download: stranger.URL + "/direct"})
+	r, err = c.Open(t.Context(), &StateVersion{Version: backend.Version{ID: "sv-1"}, download: stranger.URL + "/direct"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	_ = r.Close()
-	if err := c.Upload(t.Context(), &StateVersion{ID: "sv-1", upload: stranger.URL + "/put"}, bodyOf("x")); err != nil {
+	if err := c.Upload(t.Context(), &StateVersion{Version: backend.Version{ID: "sv-1"}, upload: stranger.URL + "/put"}, bodyOf("x")); err != nil {
 		t.Fatal(err)
 	}
 	if want := "GET /object |GET /direct |PUT /put "; strings.Join(strayed, "|") != want {
 		t.Errorf("the other server saw %q, want %q: no token", strings.Join(strayed, "|"), want)
 	}
-	if _, err = c.Open(t.Context(), &StateVersion{ID: "sv-1", download: "/downgrade"}); CodeOf(err) != Rejected {
+	if _, err = c.Open(t.Context(), &StateVersion{Version: backend.Version{ID: "sv-1"}, download: "/downgrade"}); backend.CodeOf(err) != Rejected {
 		t.Errorf("a download redirected to http: %v", err)
 	}
 }
@@ -482,12 +482,12 @@ func TestTheTokenStaysAtHome(t *testing.T) {
 func TestUnencryptedAddressesAreRefused(t *testing.T) {
 	c := serve(t, answer(200, "", ""))
 	for _, address := range []string{"", "http://blobs.example/x?sig=hidden", "ftp://blobs.example/x", "https://", "http://127.0.0.1.example/", "%zz", "data:,x", "file:///etc/passwd"} {
-		err := c.Upload(t.Context(), &StateVersion{ID: "sv-1", upload: address}, bodyOf("x"))
-		if CodeOf(err) != Rejected || strings.Contains(err.Error(), "hidden") {
+		err := c.Upload(t.Context(), &StateVersion{Version: backend.Version{ID: "sv-1"}, upload: address}, bodyOf("x"))
+		if backend.CodeOf(err) != Rejected || strings.Contains(err.Error(), "hidden") {
 			t.Errorf("upload to %q: %v", address, err)
 		}
-		_, err = c.Open(t.Context(), &StateVersion{ID: "sv-1", download: address})
-		if CodeOf(err) != Rejected && (address != "" || CodeOf(err) != NoBytesYet) {
+		_, err = c.Open(t.Context(), &StateVersion{Version: backend.Version{ID: "sv-1"}, download: address})
+		if backend.CodeOf(err) != Rejected && (address != "" || backend.CodeOf(err) != backend.NoBytesYet) {
 			t.Errorf("download from %q: %v", address, err)
 		}
 	}
@@ -539,14 +539,14 @@ func TestWritesAreNotRepeatedOnALostConnection(t *testing.T) {
 					return err
 				},
 				"/blob": func() error {
-					return c.Upload(t.Context(), &StateVersion{ID: "sv-1", upload: "https://" + c.Host() + "/blob"}, bodyOf("state"))
+					return c.Upload(t.Context(), &StateVersion{Version: backend.Version{ID: "sv-1"}, upload: "https://" + c.Host() + "/blob"}, bodyOf("state"))
 				},
 			}
 			for path, f := range do {
 				if _, err := c.Identity(t.Context()); err != nil {
 					t.Fatal(err)
 				}
-				if err := f(); CodeOf(err) != Ambiguous {
+				if err := f(); backend.CodeOf(err) != backend.Ambiguous {
 					t.Errorf("%s: %v", path, err)
 				}
 				if writes[path] != 1 {
@@ -581,8 +581,8 @@ func TestWhatNeverLeftIsUnreachable(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := client.Lock(c.ctx, acme, "r"); CodeOf(err) != Unreachable {
-			t.Errorf("%s: code %s: %v", name, CodeOf(err), err)
+		if _, err := client.Lock(c.ctx, acme, "r"); backend.CodeOf(err) != backend.Unreachable {
+			t.Errorf("%s: code %s: %v", name, backend.CodeOf(err), err)
 		}
 		client.Close()
 	}
@@ -595,8 +595,8 @@ func TestWhatNeverLeftIsUnreachable(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err = c.Lock(t.Context(), acme, "r")
-		if _, ok := errors.AsType[*stalledError](err); !ok || CodeOf(err) != Unreachable {
-			t.Errorf("code %s: %v", CodeOf(err), err)
+		if _, ok := errors.AsType[*stalledError](err); !ok || backend.CodeOf(err) != backend.Unreachable {
+			t.Errorf("code %s: %v", backend.CodeOf(err), err)
 		}
 		time.Sleep(time.Minute) // virtual time: net/http leaves the dialer running
 	})
@@ -609,20 +609,18 @@ func plainListener(t *testing.T) string {
 	return s.Listener.Addr().String()
 }
 
-func TestAboutIsWhatTheServerSays(t *testing.T) {
+func TestProductIsWhatTheServerSays(t *testing.T) {
 	c := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("TFP-API-Version", "2.6")
 		w.Header().Set("TFP-AppName", "Terraform Enterprise")
-		w.Header().Set("X-TFE-Version", "v202406-1")
 		answer(200, jsonAPI, `{"data":{"id":"user-1","type":"users"}}`)(w, r)
 	}))
-	if c.About() != (About{}) {
-		t.Errorf("before the first response: %+v", c.About())
+	if c.Product() != "" {
+		t.Errorf("before the first response: %q", c.Product())
 	}
 	if _, err := c.Identity(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if want := (About{Product: "Terraform Enterprise", Release: "v202406-1", API: "2.6"}); c.About() != want {
-		t.Errorf("got %+v", c.About())
+	if c.Product() != "Terraform Enterprise" {
+		t.Errorf("got %q", c.Product())
 	}
 }

@@ -283,7 +283,7 @@ func TestProjectIsFoundOnAnyPage(t *testing.T) {
 		t.Errorf("created in %q: %v", created, err)
 	}
 	_, err := createWorkspace(t.Context(), c, "network", CreateOptions{Project: "Cor"})
-	if want := `find project "Cor" of acme: no project has this name, or this token cannot see it`; err == nil || err.Error() != want || CodeOf(err) != ForbiddenOrMissing {
+	if want := `find project "Cor" of acme: no project has this name, or this token cannot see it`; err == nil || err.Error() != want || backend.CodeOf(err) != backend.ForbiddenOrMissing {
 		t.Errorf("got %v", err)
 	}
 }
@@ -305,20 +305,20 @@ func TestCurrentStateVersion(t *testing.T) {
 	}{
 		{"one", acme, 200, document, "sv-1", ""},
 		{"none, in the API's words", acme, 404, object("404", "not found", ""), "", ""},
-		{"none, according to a proxy", acme, 404, "<h1>404</h1>", "", ForbiddenOrMissing},
-		{"none, without a text", acme, 404, "", "", ForbiddenOrMissing},
-		{"none, without the permission to read", &blind, 404, object("404", "not found", ""), "", ForbiddenOrMissing},
-		{"none, for a workspace that has one", &has, 404, object("404", "not found", ""), "", ForbiddenOrMissing},
-		{"forbidden", acme, 403, object("403", "forbidden", ""), "", ForbiddenOrMissing},
-		{"an error", acme, 500, "", "", Ambiguous},
+		{"none, according to a proxy", acme, 404, "<h1>404</h1>", "", backend.ForbiddenOrMissing},
+		{"none, without a text", acme, 404, "", "", backend.ForbiddenOrMissing},
+		{"none, without the permission to read", &blind, 404, object("404", "not found", ""), "", backend.ForbiddenOrMissing},
+		{"none, for a workspace that has one", &has, 404, object("404", "not found", ""), "", backend.ForbiddenOrMissing},
+		{"forbidden", acme, 403, object("403", "forbidden", ""), "", backend.ForbiddenOrMissing},
+		{"an error", acme, 500, "", "", backend.Ambiguous},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			sv, err := serve(t, answer(c.status, jsonAPI, c.body)).Current(t.Context(), c.ws)
-			if CodeOf(err) != c.code || (err == nil) != (c.code == "") {
+			if backend.CodeOf(err) != c.code || (err == nil) != (c.code == "") {
 				t.Fatalf("got %v", err)
 			}
-			if (sv != nil) != (c.id != "") || sv != nil && (sv.ID != c.id || sv.Serial != 41 || sv.Size != 123 || sv.Run != "run-1" || sv.Pending() || sv.Discarded() || sv.AwaitsUpload()) {
+			if (sv != nil) != (c.id != "") || sv != nil && (sv.ID != c.id || sv.Serial != 41 || sv.Size != 123 || sv.Run != "run-1" || sv.Pending || sv.Discarded() || sv.Announced) {
 				t.Errorf("got %+v", sv)
 			}
 		})

@@ -70,16 +70,16 @@ func (w *writer) Lock(ctx context.Context, sending lockwait.Sending) error {
 	locked, err := w.target.Lock(backend.WithSending(ctx, sending), w.workspace, w.Reason)
 	if err == nil && locked.Holder.ReasonKnown && locked.Holder.Reason != w.Reason {
 		// For example, a response to an earlier request, replayed by something on the way.
-		err = &Error{Op: "lock workspace " + w.workspace.String(), Code: Ambiguous, Err: fmt.Errorf("the response shows the lock of %s", locked.Holder)}
+		err = &Error{Op: "lock workspace " + w.workspace.String(), Code: backend.Ambiguous, Err: fmt.Errorf("the response shows the lock of %s", locked.Holder)}
 	}
 	if err == nil {
 		w.seen, w.granted = &locked.Standing, true
 		return nil
 	}
-	switch CodeOf(err) {
-	case LockedByOther:
+	switch backend.CodeOf(err) {
+	case backend.LockedByOther:
 		return fmt.Errorf("%w: %w", lockwait.ErrHeld, err)
-	case Ambiguous:
+	case backend.Ambiguous:
 		if w.Lost++; w.OnLost != nil {
 			w.OnLost()
 		}
@@ -134,7 +134,7 @@ func (w *writer) Holder(ctx context.Context, sending lockwait.Sending) (lockwait
 
 // askAgain marks the failure of a read that may be repeated.
 func askAgain(err error) error {
-	if code := CodeOf(err); code == Ambiguous || code == Unreachable {
+	if code := backend.CodeOf(err); code == backend.Ambiguous || code == backend.Unreachable {
 		return fmt.Errorf("%w: %w", lockwait.ErrUnsure, err)
 	}
 	return err
@@ -145,19 +145,19 @@ func askAgain(err error) error {
 // force-unlocks it.
 func (w *writer) Unlock(ctx context.Context, sending lockwait.Sending) error {
 	err := w.target.Unlock(backend.WithSending(ctx, sending), w.workspace)
-	switch CodeOf(err) {
-	case StillPending:
+	switch backend.CodeOf(err) {
+	case backend.StillPending:
 		if w.awaiting != nil {
 			return w.stuck(err)
 		}
 		return fmt.Errorf("%w: %w", lockwait.ErrPending, err)
-	case NotLocked, LockedByOther:
+	case backend.NotLocked, backend.LockedByOther:
 		free := func(context.Context) error { return nil }
 		if holder, asked := w.Holder(ctx, free); asked != nil || holder.Ours {
 			return fmt.Errorf("%w: %w", lockwait.ErrUnsure, err)
 		}
 		return fmt.Errorf("%w: %w", lockwait.ErrNotHeld, err)
-	case Ambiguous, Unreachable:
+	case backend.Ambiguous, backend.Unreachable:
 		if w.Impatient && w.target.Down() {
 			return fmt.Errorf("%w: %w", lockwait.ErrGone, err)
 		}
@@ -187,7 +187,7 @@ func (w *writer) write(ctx context.Context, p *backend.Write) (*StateVersion, er
 	}
 	if p.Mode != ModeSigned && p.Size <= maxInline {
 		sv, err := w.inline(ctx, p)
-		if CodeOf(err) != TooLarge {
+		if backend.CodeOf(err) != TooLarge {
 			return sv, err
 		}
 		tooLarge := err
@@ -202,7 +202,7 @@ func (w *writer) write(ctx context.Context, p *backend.Write) (*StateVersion, er
 	switch {
 	case isBlocked && ctx.Err() == nil:
 		return w.afterBlockedUpload(ctx, p, blocked)
-	case CodeOf(err) == NoSignedUpload && p.Mode != ModeSigned:
+	case backend.CodeOf(err) == NoSignedUpload && p.Mode != ModeSigned:
 		return w.inline(ctx, p)
 	}
 	return sv, err
@@ -219,7 +219,7 @@ func (w *writer) afterBlockedUpload(ctx context.Context, p *backend.Write, block
 		if p.Mode == ModeSigned {
 			w.notes = append(w.notes, fmt.Sprintf("The signed upload failed (%v), so the state was sent inside the request; otherwise the workspace could not be unlocked.", blocked.error))
 		}
-	case CodeOf(err) == TooLarge:
+	case backend.CodeOf(err) == TooLarge:
 		blocked.inline = err
 		return nil, blocked
 	}
@@ -248,7 +248,7 @@ func (w *writer) signed(ctx context.Context, p *backend.Write) (*StateVersion, e
 	if p.Answered != nil {
 		p.Answered()
 	}
-	if err != nil || !sv.AwaitsUpload() {
+	if err != nil || !sv.Announced {
 		return sv, err
 	}
 	w.awaiting = sv
@@ -262,7 +262,7 @@ func (w *writer) signed(ctx context.Context, p *backend.Write) (*StateVersion, e
 			return nil, err
 		}
 		now, asked := backend.Retry(ctx, w.target.Down, func() (*StateVersion, error) { return w.target.StateVersion(ctx, sv.ID) })
-		if asked == nil && !now.Pending() && !now.Discarded() {
+		if asked == nil && !now.Pending && !now.Discarded() {
 			w.awaiting = nil
 			return now, nil
 		}
@@ -327,7 +327,7 @@ func (e *uploadError) As(target any) bool {
 	if e.inline != nil {
 		message += ", or raise the limit for request bodies on the way to the API"
 	}
-	*as = &backend.Error{Code: CodeOf(e.error), Message: message + "."}
+	*as = &backend.Error{Code: backend.CodeOf(e.error), Message: message + "."}
 	if answer, ok := errors.AsType[*Error](e.error); ok {
 		(*as).Answer = strings.TrimPrefix(answer.Error(), answer.Op+": ")
 	}
