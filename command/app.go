@@ -67,6 +67,9 @@ func (p *process) abandon() {
 func (p *process) tellStopping() {
 	switch n := p.held.underWay(); n {
 	case 0:
+		if p.held.isHaul() {
+			fmt.Fprintln(p.stderr, "Stopping: no move holds a lock.")
+		}
 	case 1:
 		fmt.Fprintln(p.stderr, "Stopping: finishing 1 move. Press Ctrl-C again to stop now; that leaves its lock.")
 	default:

@@ -110,12 +110,15 @@ func (g *haulProgress) ended(r migrate.Result) {
 	}
 }
 
-// counted counts a move, and returns how many have ended.
+// counted counts a move, and returns how many have ended. A move that was not attempted,
+// because the haul ends, is not among them.
 func (g *haulProgress) counted(r migrate.Result) int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.done++
-	g.count[r.Outcome]++
+	if r.Code != migrate.CodeNotAttempted {
+		g.done++
+		g.count[r.Outcome]++
+	}
 	delete(g.waiting, r.Target)
 	if g.json && g.doing == moving {
 		g.line(haulEvent{Event: "ended", Source: r.Source, Target: r.Target, Outcome: r.Outcome, Code: r.Code})

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"tfhaul/migrate"
+	"tfhaul/plainwords"
 	"tfhaul/report"
 )
 
@@ -16,6 +17,9 @@ type heldLocks struct {
 	mu     sync.Mutex
 	ledger migrate.LockLedger
 	moving map[string]bool // by target: locked by a move of this process
+
+	// Of a haul: its journal, and the command that continues it.
+	journal, continues string
 }
 
 // observe follows what a haul does to locks.
@@ -57,20 +61,79 @@ func (h *heldLocks) underWay() int {
 	return len(h.moving)
 }
 
-// report says what is left locked when there is no time to unlock it.
+// recordedIn sets the journal of a haul and the command that continues it, for report.
+func (h *heldLocks) recordedIn(journal, continues string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.journal, h.continues = journal, continues
+}
+
+// isHaul reports whether a haul is running.
+func (h *heldLocks) isHaul() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.journal != ""
+}
+
+// maxStopped is how many workspaces report lists.
+const maxStopped = 8
+
+// report says what is left locked when there is no time to unlock it: of a haul with one
+// command that unlocks all of it and one that continues it.
 func (h *heldLocks) report(w io.Writer) {
 	var b strings.Builder
 	locks := h.candidates()
-	if len(locks) == 0 {
-		b.WriteString("tfhaul: stopped at once; nothing is left locked\n")
-	}
+	h.mu.Lock()
+	journal, continues := h.journal, h.continues
+	h.mu.Unlock()
+	sure := 0
 	for _, l := range locks {
-		state := "may be left locked"
 		if l.Sure {
-			state = "is left locked"
+			sure++
 		}
-		fmt.Fprintf(&b, "tfhaul: stopped at once; %s %s. To unlock it: %s\n", report.Plain(l.Target), state, report.Plain(l.UnlockCommand()))
+	}
+	switch {
+	case len(locks) == 0:
+		b.WriteString("tfhaul: stopped at once; nothing is left locked\n")
+	case len(locks) == 1 || journal == "":
+		for _, l := range locks {
+			state, command := "may be left locked", l.UnlockCommand()
+			if l.Sure {
+				state = "is left locked"
+			}
+			if journal != "" {
+				command = unlockJournal(journal)
+			}
+			fmt.Fprintf(&b, "tfhaul: stopped at once; %s %s. To unlock it: %s\n", report.Plain(l.Target), state, report.Plain(command))
+		}
+	default:
+		state := "are left locked, or may be"
+		if sure == len(locks) {
+			state = "are left locked"
+		}
+		fmt.Fprintf(&b, "tfhaul: stopped at once; %d workspaces %s:\n", len(locks), state)
+		for i, l := range locks {
+			if i == maxStopped {
+				fmt.Fprintf(&b, "  … and %d more\n", len(locks)-i)
+				break
+			}
+			fmt.Fprintf(&b, "  %s\n", report.Plain(l.Target))
+		}
+		fmt.Fprintf(&b, "To unlock them: %s\n", report.Plain(unlockJournal(journal)))
+	}
+	if continues != "" {
+		unlocks := ""
+		if len(locks) > 0 {
+			unlocks = ", which also unlocks them"
+		}
+		if len(locks) == 1 {
+			unlocks = ", which also unlocks it"
+		}
+		fmt.Fprintf(&b, "To continue%s: %s\n", unlocks, report.Plain(continues))
 	}
 	// Nothing can be done about a stderr that is gone.
 	_, _ = io.WriteString(w, b.String())
 }
+
+// unlockJournal is the command that unlocks what a haul left locked.
+func unlockJournal(journal string) string { return "tfhaul unlock " + plainwords.ShellWord(journal) }

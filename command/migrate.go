@@ -103,6 +103,7 @@ func (m *migration) Run(ctx context.Context) error {
 	}
 	record.keep()
 	haul.Command = m.again(record.path)
+	m.held.recordedIn(record.path, haul.Command)
 	fmt.Fprintf(m.stderr, "Journal: %s. After an interruption: %s\n", report.Plain(record.path), report.Plain(haul.Command))
 	results := m.run(ctx, haul, plan)
 	if m.proofs != nil {

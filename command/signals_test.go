@@ -208,6 +208,7 @@ func (h *host) mustBeFreedBy(t *testing.T, stderr, workspace string) {
 	if !ok {
 		t.Fatalf("stderr does not say what is locked: %s", stderr)
 	}
+	command, _, _ = strings.Cut(command, "\n")
 	if freed := h.tfhaul(t, strings.Fields(command)...); freed.code != 0 || !strings.HasPrefix(freed.stdout, "unlocked: ") {
 		t.Errorf("exit code %d: %s%s", freed.code, freed.stdout, freed.stderr)
 	}
@@ -247,6 +248,15 @@ func TestPanicUnderTheLockSaysWhatIsLocked(t *testing.T) {
 			said := stderr.String()
 			if code != 1 || stdout.Len() > 0 || !strings.Contains(said, "internal error, please report it: a panic with a string") || strings.Contains(said, "not to be shown") {
 				t.Errorf("exit code %d: %s%s", code, &stdout, said)
+			}
+			if name == "migrate" {
+				// This process still has the journal open, as a real one would not.
+				journal := filepath.Join(filepath.Dir(path), "haul.jsonl")
+				content, err := os.ReadFile(journal)
+				if err != nil {
+					t.Fatal(err)
+				}
+				said = strings.ReplaceAll(said, journal, write(t, "copy.jsonl", content))
 			}
 			h.mustBeFreedBy(t, said, "net")
 		})
