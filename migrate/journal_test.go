@@ -254,3 +254,20 @@ func TestLedgerOfAContinuedHaul(t *testing.T) {
 		t.Errorf("locks %+v, want b's", held)
 	}
 }
+
+// A later run that only confirms a move does not make it look as if the move cost nothing.
+func TestLedgerRemembersWhatAMoveTook(t *testing.T) {
+	outcome := func(id string, calls int, seconds float64) migrate.Event {
+		return migrate.Event{Event: migrate.EventOutcome, Haul: "h", Source: "a", Target: "o/a",
+			Result: &migrate.Result{Source: "a", Target: "o/a", Outcome: migrate.Moved, StateVersionID: id, APICalls: calls, Seconds: seconds}}
+	}
+	l := migrate.NewLedger([]migrate.Event{outcome("sv-1", 4, 0.5), outcome("sv-1", 0, 0.25)})
+	if r := l.Results()[0]; r.APICalls != 4 || r.Seconds != 0.5 {
+		t.Errorf("%d API calls in %v s, want 4 in 0.5 s", r.APICalls, r.Seconds)
+	}
+	// Another state version is another move.
+	l = migrate.NewLedger([]migrate.Event{outcome("sv-1", 4, 0.5), outcome("sv-2", 5, 0.25)})
+	if r := l.Results()[0]; r.APICalls != 5 || r.Seconds != 0.25 {
+		t.Errorf("%d API calls in %v s, want 5 in 0.25 s", r.APICalls, r.Seconds)
+	}
+}

@@ -129,12 +129,12 @@ func (m *entry) begins(e Event) {
 // ended records the outcome of a move. It shares equal values, because a move would otherwise
 // need 1,380 bytes, and the budget is 1,200.
 func (m *entry) ended(e Event) {
-	m.result = e.Result
 	m.workspaceID = cmp.Or(e.WorkspaceID, m.workspaceID)
 	if e.Version != nil && e.Version.MD5 != "" {
 		m.version = e.Version
 	}
 	if e.Result == nil {
+		m.result = nil
 		return
 	}
 	result := *e.Result
@@ -143,6 +143,10 @@ func (m *entry) ended(e Event) {
 	}
 	if m.sent != nil && result.Snapshot != nil && *m.sent == *result.Snapshot {
 		m.sent = result.Snapshot
+	}
+	if past := m.result; result.APICalls == 0 && past != nil && past.Arrived() && past.StateVersionID == result.StateVersionID {
+		// A later run only confirmed the move, from a listing that served all moves.
+		result.APICalls, result.Seconds = past.APICalls, max(past.Seconds, result.Seconds)
 	}
 	m.result, m.begun = &result, nil
 	if result.SourceFrozen != "" {
