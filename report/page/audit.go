@@ -3,6 +3,7 @@ package page
 import (
 	"cmp"
 	"fmt"
+	"html/template"
 	"io"
 	"math"
 	"slices"
@@ -25,6 +26,8 @@ func Audit(w io.Writer, i *audit.Inventory) error {
 
 // The kinds of facets of an audit.
 const (
+	facetReadiness = "Readiness"
+	facetDirectory = "Directory"
 	facetSeverity  = "Severity"
 	facetFinding   = "Finding"
 	facetRelation  = "Relation"
@@ -32,7 +35,7 @@ const (
 	facetProvider  = "Provider"
 	facetResources = "Resources"
 	facetSize      = "Size"
-	facetAge       = "Last written"
+	facetWritten   = "Last written"
 	facetKind      = "Kind of file"
 )
 
@@ -40,19 +43,20 @@ var (
 	countScale = scale{{1, "none"}, {11, "1 – 10"}, {51, "11 – 50"}, {201, "51 – 200"}, {1001, "201 – 1,000"}, {math.Inf(1), "more than 1,000"}}
 	sizeScale  = scale{{1 << 10, "below 1 KiB"}, {10 << 10, "1 – 10 KiB"}, {100 << 10, "10 – 100 KiB"}, {1 << 20, "100 KiB – 1 MiB"},
 		{10 << 20, "1 – 10 MiB"}, {100 << 20, "10 – 100 MiB"}, {math.Inf(1), "100 MiB and more"}}
-	ageScale = scale{{day, "within a day"}, {7 * day, "1 – 7 days ago"}, {30 * day, "1 – 4 weeks ago"}, {91 * day, "1 – 3 months ago"},
-		{365 * day, "3 – 12 months ago"}, {2 * 365 * day, "1 – 2 years ago"}, {math.Inf(1), "longer ago"}}
 )
-
-const day = 24 * 60 * 60 // seconds
 
 // An auditPage builds the page of an audit.
 type auditPage struct {
 	page
-	inventory *audit.Inventory
-	summary   audit.Summary
-	rows      map[string]int // by source
-	concerned [][]int        // findings of each snapshot
+	inventory      *audit.Inventory
+	summary        audit.Summary
+	targets        bool           // a target was named
+	rows           map[string]int // by source
+	addresses      []template.URL // of the sections
+	concerned      [][]int        // findings of each snapshot
+	directories    *directories
+	oldest, newest time.Time // write
+	period         period
 }
 
 func (a *auditPage) build() {
@@ -66,8 +70,11 @@ func (a *auditPage) build() {
 	a.Footer = "Created by tfhaul audit. This page contains no state values, only names, counts and digests."
 	a.TableTitle, a.GroupsTitle, a.NoGroups = "States", "Findings", "No problems found."
 	a.indexFindings()
-	a.table.NameColumn = 0
+	a.table.Unit, a.table.NameColumn = "state", 0
+	a.targets = slices.ContainsFunc(i.Snapshots, func(sn audit.Snapshot) bool { return sn.Target != nil })
+	a.measure()
 	a.fillRows()
+	a.fillVerdict()
 	a.fillTiles()
 	a.fillGroups()
 	a.fillPlots()
@@ -105,12 +112,36 @@ func weightOf(s audit.Severity) int {
 	return int(math.Pow10(2 * (len(audit.Severities) - 1 - slices.Index(audit.Severities, s))))
 }
 
+// measure finds what the directories and the timeline of all states span.
+func (a *auditPage) measure() {
+	names := make([]string, len(a.inventory.Snapshots))
+	a.addresses = make([]template.URL, len(names))
+	for k := range a.inventory.Snapshots {
+		sn := &a.inventory.Snapshots[k]
+		names[k] = report.PlainLine(sn.Source)
+		a.addresses[k] = fragment("state", a.key(names[k]))
+		if sn.Modified.IsZero() {
+			continue
+		}
+		if a.oldest.IsZero() || sn.Modified.Before(a.oldest) {
+			a.oldest = sn.Modified
+		}
+		if sn.Modified.After(a.newest) {
+			a.newest = sn.Modified
+		}
+	}
+	// The timeline ends with the audit, so that it shows what has not been written for long.
+	if !a.oldest.IsZero() && a.inventory.Taken.After(a.newest) {
+		a.newest = a.inventory.Taken
+	}
+	a.directories, a.period = newDirectories(names), periodFor(a.oldest, a.newest)
+}
+
 // fillRows fills the table and the sections.
 func (a *auditPage) fillRows() {
 	i := a.inventory
-	targets := slices.ContainsFunc(i.Snapshots, func(sn audit.Snapshot) bool { return sn.Target != nil })
 	a.table.Columns = []pageColumn{{"State", "name"}, {"Findings", "badges"}, {"Serial", "number"}, {"Resources", "number"}, {"Size", "bytes"}, {"Terraform", "text"}, {"Written", "age"}}
-	if targets {
+	if a.targets {
 		a.table.Columns = append(a.table.Columns, pageColumn{"Workspace", "text"}, pageColumn{"Relation", "text"})
 	}
 	a.table.Sort = pageSort{Column: 1, Down: true}
@@ -137,7 +168,7 @@ func (a *auditPage) fillRows() {
 			written = sn.AgeSeconds
 		}
 		row.Cells = []any{report.PlainLine(sn.Source), badges, serial, resources, sn.Size, plainwords.Brief(report.PlainLine(sn.TerraformVersion)), written}
-		if targets {
+		if a.targets {
 			workspace, relation := "", ""
 			if sn.Target != nil {
 				workspace, relation = report.PlainLine(sn.Target.Workspace), report.PlainLine(sn.Target.Standing())
@@ -150,6 +181,9 @@ func (a *auditPage) fillRows() {
 
 // declareFacets numbers the facets that have an order.
 func (a *auditPage) declareFacets() {
+	for _, r := range readinesses {
+		a.facets.find(facetReadiness, string(r))
+	}
 	for _, s := range audit.Severities {
 		if a.summary.Findings[s] > 0 {
 			a.facets.find(facetSeverity, string(s))
@@ -166,7 +200,11 @@ func (a *auditPage) declareFacets() {
 	}
 	countScale.declare(&a.facets, facetResources)
 	sizeScale.declare(&a.facets, facetSize)
-	ageScale.declare(&a.facets, facetAge)
+	if !a.oldest.IsZero() {
+		for n := a.period.number(a.oldest); n <= a.period.number(a.newest); n++ {
+			a.facets.find(facetWritten, a.period.label(n))
+		}
+	}
 }
 
 // unknownRelease is the release of states that do not record what wrote them.
@@ -184,9 +222,21 @@ func release(text string) string {
 
 func (a *auditPage) facetsOf(k int, sn *audit.Snapshot) []int {
 	x := &a.facets
-	list := []int{x.of(facetKind, report.PlainLine(sn.Kind)), x.of(facetSize, sizeScale.bin(float64(sn.Size)))}
+	severities, most := map[audit.Severity]bool{}, audit.Severity("")
+	for _, n := range a.concerned[k] {
+		severities[a.inventory.Findings[n].Severity] = true
+	}
+	for _, s := range slices.Backward(audit.Severities) {
+		if severities[s] {
+			most = s
+		}
+	}
+	readiness := readinessOf(sn, most)
+	directory := a.directories.of(report.PlainLine(sn.Source))
+	directory.tally[readiness]++
+	list := []int{x.of(facetReadiness, string(readiness)), x.of(facetDirectory, directory.name), x.of(facetKind, report.PlainLine(sn.Kind)), x.of(facetSize, sizeScale.bin(float64(sn.Size)))}
 	if !sn.Modified.IsZero() {
-		list = append(list, x.of(facetAge, ageScale.bin(float64(sn.AgeSeconds))))
+		list = append(list, x.of(facetWritten, a.period.label(a.period.number(sn.Modified))))
 	}
 	if sn.IsState() {
 		list = append(list, x.of(facetTerraform, release(sn.TerraformVersion)), x.of(facetResources, countScale.bin(float64(sn.Resources))))
@@ -196,10 +246,6 @@ func (a *auditPage) facetsOf(k int, sn *audit.Snapshot) []int {
 	}
 	if sn.Target != nil {
 		list = append(list, x.of(facetRelation, report.PlainLine(sn.Target.Standing())))
-	}
-	severities := map[audit.Severity]bool{}
-	for _, n := range a.concerned[k] {
-		severities[a.inventory.Findings[n].Severity] = true
 	}
 	for _, s := range audit.Severities {
 		if severities[s] {
@@ -250,7 +296,7 @@ func (a *auditPage) factsOf(sn *audit.Snapshot) []string {
 		set("Providers", strings.Join(providers, "\n"))
 	}
 	if l := sn.Lock; l != nil {
-		parts := []string{cmp.Or(l.Who, "somebody")}
+		parts := []string{cmp.Or(l.Who, "another user")}
 		if l.Operation != "" {
 			parts = append(parts, l.Operation)
 		}
@@ -290,14 +336,15 @@ func (a *auditPage) fillTiles() {
 	if s.Locked > 0 {
 		a.Tiles = append(a.Tiles, tile{Label: "Locked", Value: plainwords.Grouped(s.Locked), Note: "at their source", Tone: "warning"})
 	}
-	errors, warnings := tile{Label: "Errors", Value: plainwords.Grouped(s.Findings[audit.SeverityError]), Tone: "good"}, tile{Label: "Warnings", Value: plainwords.Grouped(s.Findings[audit.SeverityWarning])}
-	if s.Findings[audit.SeverityError] > 0 {
-		errors.Tone = "error"
+	for _, severity := range []audit.Severity{audit.SeverityError, audit.SeverityWarning} {
+		label := strings.ToUpper(string(severity[:1])) + string(severity[1:]) + "s"
+		t := tile{Label: label, Value: plainwords.Grouped(s.Findings[severity])}
+		if s.Findings[severity] > 0 {
+			t.Tone = string(severity)
+			t.Note = "findings, in " + plainwords.Many(a.facets.count(facetSeverity, string(severity)), "file")
+		}
+		a.Tiles = append(a.Tiles, t)
 	}
-	if s.Findings[audit.SeverityWarning] > 0 {
-		warnings.Tone = "warning"
-	}
-	a.Tiles = append(a.Tiles, errors, warnings)
 }
 
 func (a *auditPage) fillGroups() {
@@ -342,7 +389,7 @@ func (a *auditPage) places(f audit.Finding) []findingPlace {
 	add := func(name, note string) {
 		place := findingPlace{Name: report.PlainLine(name), Note: report.PlainLine(note)}
 		if row, ok := a.rows[name]; ok {
-			place.Row = fmt.Sprintf("row-%d", row)
+			place.Row = a.addresses[row]
 		}
 		places = append(places, place)
 	}
@@ -356,15 +403,14 @@ func (a *auditPage) places(f audit.Finding) []findingPlace {
 }
 
 func (a *auditPage) fillPlots() {
-	x, s := &a.facets, a.summary
-	var findings []bar
-	for _, severity := range audit.Severities {
-		findings = append(findings, newBar(string(severity), string(severity), s.Findings[severity], x.address(facetSeverity, string(severity))))
+	x := &a.facets
+	a.addPlot("Which directories need attention?", "Directory", "Not ready", a.directories.bars(x))
+	if len(a.Plots) > 0 {
+		a.Plots[0].Note = "Blocked and undecided states, of all states in the directory."
 	}
-	if len(a.inventory.Findings) > 0 {
-		a.addPlot("How serious are the findings?", "Severity", "Findings", findings)
+	if !a.oldest.IsZero() {
+		a.Plots = append(a.Plots, x.timeline("When were the states last written?", facetWritten, a.period, a.oldest, a.newest))
 	}
-	a.addPlot("How do the states compare with the target?", "Relation", "States", x.longestFirst(facetRelation))
 	releases := x.bars(facetTerraform)
 	for i := range releases {
 		if releases[i].Label == unknownRelease {
@@ -374,10 +420,22 @@ func (a *auditPage) fillPlots() {
 		}
 	}
 	a.addPlot("Which Terraform versions wrote the states?", "Release", "States", releases)
+	a.addPlot("How do the states compare with the target?", "Relation", "States", x.longestFirst(facetRelation))
+	if len(a.inventory.Findings) > 0 {
+		a.addPlot("How serious are the findings?", "Severity", "Findings", a.severityBars())
+	}
 	a.addPlot("How many resources do the states have?", "Resources", "States", x.fromFirstToLast(facetResources))
 	a.addPlot("How large are the states?", "Size", "States", x.fromFirstToLast(facetSize))
-	a.addPlot("When were the states last written?", "Age", "States", x.fromFirstToLast(facetAge))
 	a.addPlot("Which providers do the states use?", "Provider", "Resources", a.providerBars())
+}
+
+// severityBars counts findings, as the groups below do. A finding may concern several files.
+func (a *auditPage) severityBars() []bar {
+	var bars []bar
+	for _, severity := range audit.Severities {
+		bars = append(bars, newBar(string(severity), string(severity), a.summary.Findings[severity], a.facets.address(facetSeverity, string(severity))))
+	}
+	return bars
 }
 
 // maxProviders is how many providers have bars of their own.

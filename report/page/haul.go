@@ -3,6 +3,7 @@ package page
 import (
 	"cmp"
 	"fmt"
+	"html/template"
 	"io"
 	"math"
 	"slices"
@@ -37,6 +38,7 @@ type haulPage struct {
 	report  report.HaulReport
 	results []migrate.Result
 	summary report.Summary
+	rows    []template.URL // the addresses of the moves
 }
 
 func (p *haulPage) build() {
@@ -81,8 +83,10 @@ func (p *haulPage) fillRows() {
 	}
 	secondScale.declare(&p.facets, facetSeconds)
 	prefix := report.CommonPlace(p.results)
-	p.table.Rows = make([]pageRow, len(p.results))
+	p.table.Unit = "move"
+	p.table.Rows, p.rows = make([]pageRow, len(p.results)), make([]template.URL, len(p.results))
 	for k, r := range p.results {
+		p.rows[k] = fragment("state", p.key(report.PlainLine(r.Source)))
 		var serial, size, calls, took any
 		if sn := r.Snapshot; sn != nil {
 			size = sn.Size
@@ -207,7 +211,7 @@ func (p *haulPage) group(outcome migrate.Outcome, code migrate.Code, moves []int
 	}
 	for _, k := range moves {
 		r := p.results[k]
-		g.add(htmlText(r.Message), "", findingPlace{Name: report.PlainLine(r.Source), Note: "→ " + report.PlainLine(r.Target), Row: fmt.Sprintf("row-%d", k)})
+		g.add(htmlText(r.Message), "", findingPlace{Name: report.PlainLine(r.Source), Note: "→ " + report.PlainLine(r.Target), Row: p.rows[k]})
 	}
 	g.Gist = g.Items[0].Message
 	return g
@@ -247,9 +251,9 @@ func (p *haulPage) fillTiles() {
 	if proofs := report.SummarizeProofs(p.results); len(proofs) > 0 {
 		p.Tiles = append(p.Tiles, proofTile(proofs))
 	}
-	p.Tiles = append(p.Tiles, tile{Label: "API calls", Value: plainwords.Grouped(calls)})
+	p.Tiles = append(p.Tiles, tile{Label: "API calls", Value: plainwords.Grouped(calls), Note: "of the moves; listing workspaces not counted"})
 	if took := h.Ended.Sub(h.Started); took > 0 {
-		p.Tiles = append(p.Tiles, tile{Label: "From first to last event", Value: report.Seconds(took.Seconds())})
+		p.Tiles = append(p.Tiles, tile{Label: "Time from first to last event", Value: report.Seconds(took.Seconds())})
 	}
 }
 

@@ -2,7 +2,6 @@
 package page
 
 import (
-	"cmp"
 	"crypto/sha256"
 	_ "embed" // of the page's parts
 	"encoding/base64"
@@ -10,10 +9,10 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"net/url"
 	"slices"
 	"strings"
 
-	"tfhaul/plainwords"
 	"tfhaul/report"
 )
 
@@ -31,10 +30,11 @@ var (
 	pageTemplate = template.Must(template.New("page").Parse(pageHTML))
 )
 
-// A page is what the HTML views have in common: a summary, findings, plots, and
+// A page is what the HTML views have in common: a verdict, a summary, findings, plots, and
 // a table of rows with a section each.
 type page struct {
 	Title, About, Footer string
+	Verdict              verdict
 	Tiles                []tile
 	GroupsTitle          string
 	Groups               []findingGroup
@@ -45,6 +45,20 @@ type page struct {
 	table  pageTable
 	facets facetIndex
 	badges map[string]int // by text
+	keys   map[string]bool
+}
+
+// A verdict is the first thing that a page shows: how all rows divide into a few classes.
+type verdict struct {
+	Heading string // for screen readers
+	Classes []class
+}
+
+// A class is a part of all rows, and what to do with it.
+type class struct {
+	Label, Value, Note, Tone string
+	Filter                   template.URL
+	X, Width                 string // of its part of the bar, in percent
 }
 
 // A tile is a figure of the summary.
@@ -55,8 +69,8 @@ type findingGroup struct {
 	Severity, Code, Gist, Count, Tone string
 	Advice                            []string
 	Items                             []findingItem
-	More                              string // shown if the group is not complete
-	Filter                            string // shows the rows concerned
+	More                              string       // shown if the group is not complete
+	Filter                            template.URL // shows the rows concerned
 }
 
 // A findingItem is what was found, and where; Advice also applies to the items before it
@@ -67,7 +81,10 @@ type findingItem struct {
 }
 
 // A findingPlace is one place of a finding; Row is the address of its section.
-type findingPlace struct{ Name, Row, Note string }
+type findingPlace struct {
+	Name, Note string
+	Row        template.URL
+}
 
 // maxItems is how many items a group shows, and how many places an item; the table has
 // them all.
@@ -90,43 +107,6 @@ func (g *findingGroup) add(message, advice string, places ...findingPlace) {
 	}
 }
 
-// A plot is a question and bars that answer it. To a screen reader it is a table.
-type plot struct {
-	Question string
-	Of, Unit string // what the bars and the numbers are
-	Bars     []bar
-	Note     string
-}
-
-type bar struct {
-	Label, Text, Tone string
-	Filter            string
-	count             float64
-	Width             string // in percent
-}
-
-// newBar returns a bar that is as long as its count is high.
-func newBar(label, tone string, count int, filter string) bar {
-	return bar{Label: label, Tone: tone, Text: plainwords.Grouped(count), count: float64(count), Filter: filter}
-}
-
-// addPlot adds a plot whose longest bar fills its width, unless there are no bars.
-func (p *page) addPlot(question, of, unit string, bars []bar) {
-	if len(bars) == 0 {
-		return
-	}
-	longest := 0.0
-	for _, b := range bars {
-		longest = max(longest, b.count)
-	}
-	for i := range bars {
-		if longest > 0 {
-			bars[i].Width = fmt.Sprintf("%.1f", 100*bars[i].count/longest)
-		}
-	}
-	p.Plots = append(p.Plots, plot{Question: question, Of: of, Unit: unit, Bars: bars})
-}
-
 // badge returns the number of a badge, adding it if needed.
 func (p *page) badge(text, tone string, weight int) int {
 	n, known := p.badges[text]
@@ -143,6 +123,7 @@ func (p *page) badge(text, tone string, weight int) int {
 
 // A pageTable is the data of the table, as the page's script reads it.
 type pageTable struct {
+	Unit       string        `json:"unit"` // what a row is: state, move
 	Columns    []pageColumn  `json:"columns"`
 	NameColumn int           `json:"nameColumn"`
 	Sort       pageSort      `json:"sort"`
@@ -189,6 +170,28 @@ type pageFinding struct {
 func (p *page) facts() (values []string, set func(label, value string)) {
 	values = make([]string, len(p.table.Facts))
 	return values, func(label, value string) { values[slices.Index(p.table.Facts, label)] = value }
+}
+
+// key returns the name by which a fragment selects the next row. It does not depend on the
+// other rows, so a link to a state leads to the same state in a later page. The script
+// derives the same keys.
+func (p *page) key(name string) string {
+	if p.keys == nil {
+		p.keys = map[string]bool{}
+	}
+	key := name
+	for n := 2; p.keys[key]; n++ {
+		key = fmt.Sprintf("%s (%d)", name, n)
+	}
+	p.keys[key] = true
+	return key
+}
+
+// fragment returns the address within the page that selects a value of a parameter. Slashes
+// and colons need no escape there.
+func fragment(parameter, value string) template.URL {
+	escaped := strings.NewReplacer("%2F", "/", "%3A", ":").Replace(url.QueryEscape(value))
+	return template.URL("#" + parameter + "=" + escaped)
 }
 
 // A pageRow is a row and its section. A cell is a string, a number, nil, or a list of badges.
@@ -250,64 +253,19 @@ func (x *facetIndex) find(kind, label string) int {
 }
 
 // address returns the fragment that filters the page by a facet, or "" if no row has it.
-func (x *facetIndex) address(kind, label string) string {
+func (x *facetIndex) address(kind, label string) template.URL {
 	if n, known := x.number[[2]string{kind, label}]; known && x.facets[n].Count > 0 {
-		return fmt.Sprintf("facet-%d", n)
+		return fragment("filter", kind+":"+label)
 	}
 	return ""
 }
 
-// A scale sorts numbers into bins.
-type scale []struct {
-	below float64
-	label string
-}
-
-// bin returns the label of the bin that a number falls into.
-func (s scale) bin(n float64) string {
-	for _, b := range s {
-		if n < b.below {
-			return b.label
-		}
+// count returns how many rows have a facet.
+func (x *facetIndex) count(kind, label string) int {
+	if n, known := x.number[[2]string{kind, label}]; known {
+		return x.facets[n].Count
 	}
-	return s[len(s)-1].label
-}
-
-// declare numbers the bins in order.
-func (s scale) declare(x *facetIndex, kind string) {
-	for _, b := range s {
-		x.find(kind, b.label)
-	}
-}
-
-// bars returns a bar for each facet of a kind.
-func (x *facetIndex) bars(kind string) []bar {
-	var bars []bar
-	for _, f := range x.facets {
-		if f.Kind == kind {
-			bars = append(bars, newBar(f.Label, "", f.Count, x.address(kind, f.Label)))
-		}
-	}
-	return bars
-}
-
-// longestFirst returns the bars of a kind, the longest first.
-func (x *facetIndex) longestFirst(kind string) []bar {
-	bars := x.bars(kind)
-	slices.SortFunc(bars, func(a, b bar) int { return cmp.Or(cmp.Compare(b.count, a.count), cmp.Compare(a.Label, b.Label)) })
-	return bars
-}
-
-// fromFirstToLast returns the bars of a scale without the empty ones at both ends.
-func (x *facetIndex) fromFirstToLast(kind string) []bar {
-	bars := x.bars(kind)
-	for len(bars) > 0 && bars[0].count == 0 {
-		bars = bars[1:]
-	}
-	for len(bars) > 0 && bars[len(bars)-1].count == 0 {
-		bars = bars[:len(bars)-1]
-	}
-	return bars
+	return 0
 }
 
 // htmlText neutralizes a message of several lines, as report.PlainLine does a single line.
