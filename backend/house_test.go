@@ -22,7 +22,7 @@ var mayImport = map[string][]string{
 	"lockwait":  {},
 	"backend":   {"lockwait"},
 	"migrate":   {"backend", "crash", "lockwait", "plainwords", "prove", "statefile"},
-	"pairing":   {"backend", "migrate"},
+	"pairing":   {"backend", "migrate", "plainwords"},
 	"audit":     {"backend", "crash", "plainwords", "statefile"},
 	"report":    {"audit", "migrate", "pairing", "plainwords", "prove"},
 	"tfesim":    {"crash", "tfesim/blobs", "tfesim/jsonapi", "tfesim/runs"},

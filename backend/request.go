@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"net"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -127,4 +129,10 @@ func Retry[T any](ctx context.Context, down func() bool, read func() (T, error))
 func Untrusted(err error) bool {
 	_, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
 	return untrusted
+}
+
+// IsLoopback reports whether a host name means this machine, so that plain http is safe.
+func IsLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
 }

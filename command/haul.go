@@ -174,7 +174,7 @@ func (h *hauling) takeManifest() error {
 	h.options.Settings, h.permissions = migrate.Settings{}, nil
 	h.manifest, h.sources = h.sources[0], nil
 	if _, err := os.Stat(h.manifest); err != nil {
-		return usagef("the manifest %q cannot be read: %v", h.manifest, withoutPath(err))
+		return usagef("the manifest %q cannot be read: %v", h.manifest, plainwords.WithoutPath(err))
 	}
 	return nil
 }

@@ -21,14 +21,14 @@ func readJournal(path string) (*migrate.Ledger, error) {
 	}
 	file, err := os.Open(path)
 	if err != nil {
-		return nil, usagef("cannot read the journal %q: %v", path, withoutPath(err))
+		return nil, usagef("cannot read the journal %q: %v", path, plainwords.WithoutPath(err))
 	}
 	ledger, err := migrate.ReadLedger(file)
 	if closed := file.Close(); err == nil {
 		err = closed
 	}
 	if err != nil {
-		return nil, usagef("cannot use the journal %q: %v", path, withoutPath(err))
+		return nil, usagef("cannot use the journal %q: %v", path, plainwords.WithoutPath(err))
 	}
 	return ledger, nil
 }

@@ -59,7 +59,7 @@ func (p *process) startMoveJournal(ctx context.Context, haul string) (*migrate.J
 	}
 	dir, err := p.stateDir()
 	if err == nil {
-		err = withoutPath(os.MkdirAll(dir, 0o700))
+		err = plainwords.WithoutPath(os.MkdirAll(dir, 0o700))
 	}
 	if err != nil {
 		warn(fmt.Errorf("no journal can be kept in the user's state directory: %w", err))
@@ -115,7 +115,7 @@ func (p *process) removeUnlessLocked(path string) bool {
 		return false
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		p.log.Warn("the journal of a finished move stays behind", "file", path, "error", withoutPath(err))
+		p.log.Warn("the journal of a finished move stays behind", "file", path, "error", plainwords.WithoutPath(err))
 	}
 	return true
 }
@@ -170,7 +170,7 @@ func (p *process) listLeftLocks(ctx context.Context) error {
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return usagef("cannot look for the journals of moves in %s: %v. Name a journal: tfhaul unlock JOURNAL", dir, withoutPath(err))
+		return usagef("cannot look for the journals of moves in %s: %v. Name a journal: tfhaul unlock JOURNAL", dir, plainwords.WithoutPath(err))
 	}
 	var left []report.LeftLock
 	for _, entry := range entries {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"tfhaul/plainwords"
 
 	"github.com/urfave/cli/v2"
 )
@@ -23,7 +24,7 @@ func reportPath(c *cli.Context, flag string) (string, error) {
 		return "", nil
 	}
 	if _, err := os.Stat(filepath.Dir(path)); err != nil {
-		return "", usagef("the report %q cannot be written: %v", path, withoutPath(err))
+		return "", usagef("the report %q cannot be written: %v", path, plainwords.WithoutPath(err))
 	}
 	return path, mustBeReplaceable(path, c.Bool("force"))
 }
@@ -42,7 +43,7 @@ func writeFile(path string, force bool, write func(io.Writer) error) error {
 		at = real // the link stays
 	}
 	if err := replace(at, write); err != nil {
-		return fmt.Errorf("%q cannot be written: %w", path, withoutPath(err))
+		return fmt.Errorf("%q cannot be written: %w", path, plainwords.WithoutPath(err))
 	}
 	return nil
 }
@@ -103,7 +104,7 @@ func mustBeReplaceable(path string, force bool) error {
 	case force:
 		return nil
 	case err != nil:
-		return usagef("%q exists and cannot be read (%v), so it is not replaced: name another file, or add --force", path, withoutPath(err))
+		return usagef("%q exists and cannot be read (%v), so it is not replaced: name another file, or add --force", path, plainwords.WithoutPath(err))
 	}
 	for _, mark := range reportMarks {
 		if strings.Contains(head, mark) {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"tfhaul/plainwords"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -124,7 +125,7 @@ const maxSettings = 16 << 10
 func parseSettings(path string) (settings, error) {
 	src, err := readAtMost(path, maxSettings)
 	if err != nil {
-		return settings{}, usagef("the settings file %q cannot be read: %v", path, withoutPath(err))
+		return settings{}, usagef("the settings file %q cannot be read: %v", path, plainwords.WithoutPath(err))
 	}
 	file, diags := hclsyntax.ParseConfig(src, path, hcl.InitialPos)
 	if diags.HasErrors() {

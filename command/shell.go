@@ -3,6 +3,7 @@ package command
 import (
 	"path/filepath"
 	"strings"
+	"tfhaul/plainwords"
 )
 
 // shellQuoted writes a path as a POSIX shell takes it, so that `. PATH` finds it.
@@ -10,8 +11,5 @@ func shellQuoted(path string) string {
 	if !filepath.IsAbs(path) && !strings.HasPrefix(path, ".") {
 		path = "./" + path
 	}
-	if strings.Trim(path, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./") == "" {
-		return path
-	}
-	return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
+	return plainwords.ShellWord(path)
 }

@@ -121,7 +121,7 @@ func (u *unlocker) unlockJournal(ctx context.Context, clients *clientPool) ([]re
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, usagef("journal %q not found; to unlock a workspace without a journal: tfhaul unlock [HOST/]ORG/WORKSPACE --haul ID", u.journal)
 	case err != nil:
-		return nil, usagef("cannot read the journal %q: %v", u.journal, withoutPath(err))
+		return nil, usagef("cannot read the journal %q: %v", u.journal, plainwords.WithoutPath(err))
 	case !info.Mode().IsRegular() || info.Size() == 0:
 		return nil, usagef("%q is not a journal: name the file that --journal wrote", u.journal)
 	}

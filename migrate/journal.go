@@ -10,12 +10,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"sync"
 	"time"
 
 	"tfhaul/backend"
+	"tfhaul/plainwords"
 	"tfhaul/prove"
 )
 
@@ -112,7 +112,7 @@ func OpenJournal(ctx context.Context, path string) (*Journal, *Ledger, error) {
 	}
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, nil, fmt.Errorf("cannot open the journal %q: %w", path, withoutPath(err))
+		return nil, nil, fmt.Errorf("cannot open the journal %q: %w", path, plainwords.WithoutPath(err))
 	}
 	past, end, err := readPast(file)
 	if err != nil {
@@ -134,7 +134,7 @@ func OpenJournal(ctx context.Context, path string) (*Journal, *Ledger, error) {
 func CreateJournal(ctx context.Context, path, haul string, tolerate func(error)) (*Journal, error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("cannot create the journal %q: %w", path, withoutPath(err))
+		return nil, fmt.Errorf("cannot create the journal %q: %w", path, plainwords.WithoutPath(err))
 	}
 	unusable := func(err error, closed error) error {
 		// We created the file, and it is empty.
@@ -149,15 +149,6 @@ func CreateJournal(ctx context.Context, path, haul string, tolerate func(error))
 	}
 	j.tolerate = tolerate
 	return j, nil
-}
-
-// withoutPath returns the cause of a file system error without the path, which the message
-// around it already names.
-func withoutPath(err error) error {
-	if at, ok := errors.AsType[*fs.PathError](err); ok {
-		return at.Err
-	}
-	return err
 }
 
 // startJournal returns a journal that appends to a claimed file from end on.

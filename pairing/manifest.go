@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -15,6 +14,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"tfhaul/migrate"
+	"tfhaul/plainwords"
 )
 
 // A Manifest is a plan as a file that people review and edit: which state goes into which
@@ -88,10 +88,7 @@ const maxManifest = 32 << 20
 func ReadManifest(r io.Reader, name string) (*Manifest, error) {
 	src, err := io.ReadAll(io.LimitReader(r, maxManifest+1))
 	if err != nil {
-		if at, ok := errors.AsType[*fs.PathError](err); ok {
-			err = at.Err // the message has the path
-		}
-		return nil, fmt.Errorf("the manifest %q cannot be read: %w", name, err)
+		return nil, fmt.Errorf("the manifest %q cannot be read: %w", name, plainwords.WithoutPath(err))
 	}
 	if len(src) > maxManifest {
 		return nil, fmt.Errorf("the manifest %s is larger than %d MB", name, maxManifest>>20)

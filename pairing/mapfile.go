@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"tfhaul/plainwords"
 )
 
 // A mapLine is a line of a map file.
@@ -21,7 +22,7 @@ type mapLine struct {
 func readMap(path string) ([]mapLine, error) {
 	file, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("the map %q cannot be read: %w", path, withoutPath(err))
+		return nil, fmt.Errorf("the map %q cannot be read: %w", path, plainwords.WithoutPath(err))
 	}
 	lines, err := parseMap(file, path)
 	if closed := file.Close(); err == nil && closed != nil {
@@ -124,7 +125,7 @@ func parseMap(r io.Reader, path string) ([]mapLine, error) {
 			return nil, fmt.Errorf("%s:%d: %w", path, broken.Line, plainQuote(broken.Err))
 		}
 		if err != nil {
-			return nil, fmt.Errorf("the map %q cannot be read: %w", path, withoutPath(err))
+			return nil, fmt.Errorf("the map %q cannot be read: %w", path, plainwords.WithoutPath(err))
 		}
 		number, _ := table.FieldPos(0)
 		for i := range record {

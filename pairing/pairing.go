@@ -16,6 +16,7 @@ import (
 
 	"tfhaul/backend"
 	"tfhaul/migrate"
+	"tfhaul/plainwords"
 )
 
 // A Pairing is the moves to make: which states go into which workspaces.
@@ -217,22 +218,13 @@ func (f *Finder) ByManifest(ctx context.Context, m *Manifest, name string) (*Pai
 func OpenManifest(name string) (*Manifest, error) {
 	file, err := os.Open(name)
 	if err != nil {
-		return nil, fmt.Errorf("the manifest %q cannot be read: %w", name, withoutPath(err))
+		return nil, fmt.Errorf("the manifest %q cannot be read: %w", name, plainwords.WithoutPath(err))
 	}
 	m, err := ReadManifest(file, name)
 	if closed := file.Close(); err == nil {
 		err = closed
 	}
 	return m, err
-}
-
-// withoutPath returns the system's error without the path, which the caller's message
-// already has.
-func withoutPath(err error) error {
-	if at, ok := errors.AsType[*fs.PathError](err); ok {
-		return at.Err
-	}
-	return err
 }
 
 // named finds the one state that a manifest or a map names. If it is missing, that move

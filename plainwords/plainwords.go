@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/url"
 	"regexp"
@@ -170,6 +171,26 @@ func Plain(text string) string {
 	text = goPrefix.ReplaceAllString(text, "")
 	text = endOfIt.ReplaceAllString(text, "the connection was closed")
 	return Clean(strings.ReplaceAll(text, context.DeadlineExceeded.Error(), "there was no response in time"))
+}
+
+// WithoutPath returns the system's error without the file's path, which the message around
+// it already names.
+func WithoutPath(err error) error {
+	if path, ok := errors.AsType[*fs.PathError](err); ok {
+		return path.Err
+	}
+	return err
+}
+
+// WithoutURL removes the URL that net/http adds to an error, because it may be a signed one.
+func WithoutURL(err error) error {
+	for {
+		u, ok := errors.AsType[*url.Error](err)
+		if !ok {
+			return err
+		}
+		err = u.Err
+	}
 }
 
 // innermost returns the error at the bottom of a chain. The outer layers repeat the

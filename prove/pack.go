@@ -64,24 +64,16 @@ func Pack(ctx context.Context, dir string) (*Package, error) {
 func configurationDir(dir string) (string, error) {
 	root, err := filepath.EvalSymlinks(dir)
 	if err != nil {
-		return "", fmt.Errorf("cannot find the configuration directory %q: %w", dir, withoutPath(err))
+		return "", fmt.Errorf("cannot find the configuration directory %q: %w", dir, plainwords.WithoutPath(err))
 	}
 	info, err := os.Stat(root)
 	if err == nil && !info.IsDir() {
 		err = errors.New("it is not a directory")
 	}
 	if err != nil {
-		return "", fmt.Errorf("cannot use the configuration directory %q: %w", dir, withoutPath(err))
+		return "", fmt.Errorf("cannot use the configuration directory %q: %w", dir, plainwords.WithoutPath(err))
 	}
 	return root, nil
-}
-
-// withoutPath removes the path from a file system error.
-func withoutPath(err error) error {
-	if p, ok := errors.AsType[*os.PathError](err); ok {
-		return p.Err
-	}
-	return err
 }
 
 // A summer computes the size and digest of what is written.

@@ -22,6 +22,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"tfhaul/backend"
 	"tfhaul/plainwords"
 )
 
@@ -62,7 +63,7 @@ func New(o Options) (*Client, error) {
 	if base.User != nil || base.RawQuery != "" || base.Fragment != "" {
 		return nil, errors.New("the address of the Atlas server must be https://HOST and nothing else")
 	}
-	if base.Scheme == "http" && !isLoopback(base.Hostname()) {
+	if base.Scheme == "http" && !backend.IsLoopback(base.Hostname()) {
 		return nil, fmt.Errorf("the token would be sent unencrypted to %s: use https", base.Host)
 	}
 	if o.Token == "" || strings.ContainsFunc(o.Token, func(r rune) bool { return r <= ' ' || r > '~' }) {
@@ -91,11 +92,6 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 // Host returns the server's host, with its port unless it is the default.
 func (c *Client) Host() string { return c.base.Host }
-
-func isLoopback(host string) bool {
-	ip := net.ParseIP(host)
-	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
-}
 
 // An Error is an unsuccessful response.
 type Error struct {
@@ -201,7 +197,7 @@ func (c *Client) Push(ctx context.Context, user, name string, v Configuration) (
 	}
 	pushed.Version = answer.Version
 	to, err := c.base.Parse(answer.UploadPath)
-	if err != nil || answer.UploadPath == "" || to.Scheme != "https" && !(to.Scheme == "http" && isLoopback(to.Hostname())) {
+	if err != nil || answer.UploadPath == "" || to.Scheme != "https" && !(to.Scheme == "http" && backend.IsLoopback(to.Hostname())) {
 		return pushed, fmt.Errorf("%s: the server sent no valid upload URL", op)
 	}
 	if err := c.upload(ctx, to, v); err != nil {
@@ -298,7 +294,7 @@ const maxDocument = 1 << 20
 func (c *Client) do(ctx context.Context, op, method string, at *url.URL, body io.Reader, contentType string) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, at.String(), body)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", op, withoutURL(err))
+		return nil, fmt.Errorf("%s: %w", op, plainwords.WithoutURL(err))
 	}
 	req.Header.Set("X-Atlas-Token", c.token)
 	req.Header.Set("Accept", "*/*")
@@ -378,15 +374,4 @@ func (b *body) Read(p []byte) (int, error) {
 func (b *body) Close() error {
 	b.stop()
 	return b.ReadCloser.Close()
-}
-
-// withoutURL removes the URL from an error, because it may be secret.
-func withoutURL(err error) error {
-	for {
-		u, ok := errors.AsType[*url.Error](err)
-		if !ok {
-			return err
-		}
-		err = u.Err
-	}
 }

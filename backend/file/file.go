@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"tfhaul/backend"
+	"tfhaul/plainwords"
 )
 
 // Names used by Terraform's local backend (internal/backend/local).
@@ -60,9 +61,9 @@ func open(path string, c backend.Connection) (backend.Backend, error) {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("cannot find %q: %w", path, reason(err))
+		return nil, fmt.Errorf("cannot find %q: %w", path, plainwords.WithoutPath(err))
 	case err != nil:
-		return nil, fmt.Errorf("cannot access %q: %w", path, reason(err))
+		return nil, fmt.Errorf("cannot access %q: %w", path, plainwords.WithoutPath(err))
 	case info.IsDir():
 		return tree(path), nil
 	case info.Mode().IsRegular():
@@ -154,25 +155,15 @@ func (f *file) open() (*os.File, stamps, error) {
 	opened := time.Now()
 	in, err := os.Open(f.path)
 	if err != nil {
-		return nil, stamps{}, fmt.Errorf("cannot read %q: %w", f.path, reason(err))
+		return nil, stamps{}, fmt.Errorf("cannot read %q: %w", f.path, plainwords.WithoutPath(err))
 	}
 	info, err = in.Stat()
 	if err != nil {
 		_ = in.Close() // only read
-		return nil, stamps{}, fmt.Errorf("cannot read %q: %w", f.path, reason(err))
+		return nil, stamps{}, fmt.Errorf("cannot read %q: %w", f.path, plainwords.WithoutPath(err))
 	}
 	file, changed := identify(in, info)
 	return in, stamps{size: info.Size(), modified: info.ModTime(), opened: opened, file: file, changed: changed}, nil
-}
-
-// reason returns the system's error without the path, which the caller's message already
-// has.
-func reason(err error) error {
-	var pathErr *fs.PathError
-	if errors.As(err, &pathErr) {
-		return pathErr.Err
-	}
-	return err
 }
 
 // placeOfFile returns the place of a file that was named by its path. Its directory counts

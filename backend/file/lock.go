@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"tfhaul/backend"
+	"tfhaul/plainwords"
 )
 
 // lockInfoPath returns where Terraform describes the lock of the state at path
@@ -53,7 +54,7 @@ func readLockInfo(path string) (*backend.Lock, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("cannot tell whether the state is locked: cannot access %q: %w", path, reason(err))
+		return nil, fmt.Errorf("cannot tell whether the state is locked: cannot access %q: %w", path, plainwords.WithoutPath(err))
 	}
 	lock := &backend.Lock{Path: path, IsFile: true}
 	if !info.Mode().IsRegular() { // Terraform creates a regular file; opening a pipe could block
@@ -65,13 +66,13 @@ func readLockInfo(path string) (*backend.Lock, error) {
 		return nil, nil // unlocked since Lstat
 	}
 	if err != nil {
-		lock.Info = "its description cannot be read: " + reason(err).Error()
+		lock.Info = "its description cannot be read: " + plainwords.WithoutPath(err).Error()
 		return lock, nil
 	}
 	defer func() { _ = in.Close() }() // only read
 	text, err := io.ReadAll(io.LimitReader(in, backend.MaxLockInfo))
 	if err != nil {
-		lock.Info = "its description cannot be read: " + reason(err).Error()
+		lock.Info = "its description cannot be read: " + plainwords.WithoutPath(err).Error()
 		return lock, nil
 	}
 	lock.Describe(text)

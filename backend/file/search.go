@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"tfhaul/backend"
+	"tfhaul/plainwords"
 )
 
 // A tree is a directory to search.
@@ -28,7 +29,7 @@ func (t tree) States(ctx context.Context, f backend.Filter) (*backend.Listing, e
 	root := string(t)
 	s := &searcher{ctx: ctx, root: root, above: absolute(root), filter: f, listing: &backend.Listing{}, dirKeys: []string{""}}
 	if _, err := os.ReadDir(root); err != nil {
-		return nil, fmt.Errorf("cannot search %q: %w", root, reason(err))
+		return nil, fmt.Errorf("cannot search %q: %w", root, plainwords.WithoutPath(err))
 	}
 	s.directory("")
 	s.followLinks()
@@ -67,7 +68,7 @@ type seen struct {
 func (s *searcher) directory(key string) {
 	entries, err := os.ReadDir(s.path(key))
 	if err != nil {
-		s.skip(key+"/", backend.SkipUnreadable, fmt.Sprintf("this directory was not searched: %v", reason(err)))
+		s.skip(key+"/", backend.SkipUnreadable, fmt.Sprintf("this directory was not searched: %v", plainwords.WithoutPath(err)))
 		// ReadDir also returns the entries it read before the error; search those anyway.
 	}
 	for _, entry := range entries {
@@ -110,7 +111,7 @@ func (s *searcher) subdirectory(key string) {
 	}
 	info, err := os.Stat(s.path(key))
 	if err != nil {
-		s.skip(key+"/", backend.SkipUnreadable, fmt.Sprintf("this directory was not searched: %v", reason(err)))
+		s.skip(key+"/", backend.SkipUnreadable, fmt.Sprintf("this directory was not searched: %v", plainwords.WithoutPath(err)))
 		return
 	}
 	if first, ok := find(s.dirs, info); ok {
@@ -138,7 +139,7 @@ func (s *searcher) file(key string, mode fs.FileMode) {
 	if s.linked {
 		info, err := os.Stat(s.path(key))
 		if err != nil {
-			s.skip(key, backend.SkipUnreadable, fmt.Sprintf("cannot be examined: %v", reason(err)))
+			s.skip(key, backend.SkipUnreadable, fmt.Sprintf("cannot be examined: %v", plainwords.WithoutPath(err)))
 			return
 		}
 		if first, ok := find(s.files, info); ok {
@@ -195,9 +196,9 @@ func (s *searcher) link(key string) {
 	case !s.filter.Takes(key):
 		// Ignore a broken link that does not look like a state.
 	case errors.Is(err, fs.ErrPermission):
-		s.skip(key, backend.SkipUnreadable, fmt.Sprintf("cannot be examined: %v", reason(err)))
+		s.skip(key, backend.SkipUnreadable, fmt.Sprintf("cannot be examined: %v", plainwords.WithoutPath(err)))
 	default:
-		s.skip(key, backend.SkipBrokenLink, fmt.Sprintf("is a broken symbolic link: %v", reason(err)))
+		s.skip(key, backend.SkipBrokenLink, fmt.Sprintf("is a broken symbolic link: %v", plainwords.WithoutPath(err)))
 	}
 }
 

@@ -84,7 +84,7 @@ func (b *bucket) loginHint() string {
 	if b.login == "" {
 		return " with the tool that issued the credentials"
 	}
-	return " with: aws sso login --profile " + shellQuoted(b.login)
+	return " with: aws sso login --profile " + plainwords.ShellWord(b.login)
 }
 
 // noCredentials explains why the SDK found no credentials.
@@ -113,7 +113,7 @@ func (b *bucket) whyNoCredentials(err error) (code backend.Code, why string) {
 	case network != "":
 		return backend.NoCredentials, "the credential server cannot be reached: " + network
 	case profile != "":
-		return backend.NoCredentials, fmt.Sprintf("the profile %q provides no credentials: check it with: aws sts get-caller-identity --profile %s", profile, shellQuoted(profile))
+		return backend.NoCredentials, fmt.Sprintf("the profile %q provides no credentials: check it with: aws sts get-caller-identity --profile %s", profile, plainwords.ShellWord(profile))
 	}
 	return backend.NoCredentials, "no AWS credentials found in the environment, the shared AWS files, or on this machine: log in, set AWS_PROFILE, or name a profile with ?" + paramProfile + "=NAME"
 }
@@ -172,7 +172,7 @@ func explainConfig(ctx context.Context, u *location, err error) error {
 	case isMFA:
 		option := ""
 		if profile != "" {
-			option = " --profile " + shellQuoted(profile)
+			option = " --profile " + plainwords.ShellWord(profile)
 		}
 		why = fmt.Sprintf("%s assumes a role that requires an MFA code, and tfhaul does not prompt for codes: "+
 			`first export a session to the environment, for example with: eval "$(aws configure export-credentials%s --format env)"`, namedProfile(profile), option)

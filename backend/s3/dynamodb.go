@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"tfhaul/backend"
+	"tfhaul/plainwords"
 )
 
 // Attributes of the items in the table of Terraform's s3 backend
@@ -158,10 +159,10 @@ func (l *lockItem) path() string { return l.table.url(l.state.lockID()) }
 
 // lift returns the command that removes the item by hand.
 func (l *lockItem) lift() string {
-	c := fmt.Sprintf(`aws dynamodb delete-item --table-name %s --key %s`, shellQuoted(l.table.name),
-		shellQuoted(fmt.Sprintf(`{"%s":{"S":%q}}`, attributeLockID, l.state.lockID())))
+	c := fmt.Sprintf(`aws dynamodb delete-item --table-name %s --key %s`, plainwords.ShellWord(l.table.name),
+		plainwords.ShellWord(fmt.Sprintf(`{"%s":{"S":%q}}`, attributeLockID, l.state.lockID())))
 	if b := l.state.bucket; b.profile != "" {
-		c += " --profile " + shellQuoted(b.profile)
+		c += " --profile " + plainwords.ShellWord(b.profile)
 	}
 	return c
 }

@@ -173,12 +173,12 @@ func (l *lockObject) remove(ctx context.Context, tag string) error {
 func (l *lockObject) lift() string {
 	b := l.state.bucket
 	var c strings.Builder
-	fmt.Fprintf(&c, "aws s3 rm %s", shellQuoted("s3://"+b.name+"/"+l.key()))
+	fmt.Fprintf(&c, "aws s3 rm %s", plainwords.ShellWord("s3://"+b.name+"/"+l.key()))
 	if b.endpoint != "" {
-		fmt.Fprintf(&c, " --endpoint-url %s", shellQuoted(b.endpoint))
+		fmt.Fprintf(&c, " --endpoint-url %s", plainwords.ShellWord(b.endpoint))
 	}
 	if b.profile != "" {
-		fmt.Fprintf(&c, " --profile %s", shellQuoted(b.profile))
+		fmt.Fprintf(&c, " --profile %s", plainwords.ShellWord(b.profile))
 	}
 	return c.String()
 }
@@ -186,17 +186,6 @@ func (l *lockObject) lift() string {
 func contentMD5(b []byte) string {
 	sum := md5.Sum(b)
 	return base64.StdEncoding.EncodeToString(sum[:])
-}
-
-// shellQuoted returns s quoted as one word for a POSIX shell.
-func shellQuoted(s string) string {
-	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./:@%+=,", r)
-	}
-	if s != "" && strings.TrimFunc(s, plain) == "" {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 // lockDocument is the description that Terraform writes and reads

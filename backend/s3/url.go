@@ -2,10 +2,10 @@ package s3
 
 import (
 	"fmt"
-	"net"
 	"net/url"
 	"slices"
 	"strings"
+	"tfhaul/backend"
 	"unicode"
 	"unicode/utf8"
 )
@@ -170,11 +170,7 @@ func checkEndpoint(endpoint string) error {
 
 // refusePlainHTTP allows plain http only to this machine.
 func refusePlainHTTP(u *url.URL) error {
-	host := u.Hostname()
-	if u.Scheme == "https" || host == "localhost" {
-		return nil
-	}
-	if ip := net.ParseIP(host); ip != nil && ip.IsLoopback() {
+	if u.Scheme == "https" || backend.IsLoopback(u.Hostname()) {
 		return nil
 	}
 	return fmt.Errorf("%s://%s would send state over plain http, which is allowed only for loopback addresses: use https", u.Scheme, u.Host)

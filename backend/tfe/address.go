@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"tfhaul/backend"
 	"unicode"
 	"unicode/utf8"
 
@@ -220,7 +221,7 @@ func normalHost(scheme, given string) (host, reason string) {
 		return "", fmt.Sprintf("names the host %q, which is not valid: %v", given, err)
 	}
 	if scheme == "http" {
-		if u := (url.URL{Host: host}); !isLoopback(u.Hostname()) {
+		if u := (url.URL{Host: host}); !backend.IsLoopback(u.Hostname()) {
 			return "", fmt.Sprintf("would send the token and the state unencrypted to %s: use https (http is only for this machine)", displayHost(host))
 		}
 	}

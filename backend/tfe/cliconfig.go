@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"tfhaul/plainwords"
 
 	"github.com/hashicorp/hcl"
 	"github.com/hashicorp/hcl/hcl/parser"
@@ -101,7 +102,7 @@ func (c *cliConfig) read(file, prefix string) {
 }
 
 func (c *cliConfig) note(prefix, file string, err error) {
-	why := reasonOf(err).Error()
+	why := plainwords.WithoutPath(err).Error()
 	if errors.Is(err, fs.ErrNotExist) {
 		why = "does not exist"
 	}
@@ -161,15 +162,6 @@ func readBounded(file string) ([]byte, error) {
 		err = fmt.Errorf("is larger than %d bytes", maxConfigFile)
 	}
 	return text, err
-}
-
-// reasonOf returns the system's error without the path, which the caller's message already
-// has.
-func reasonOf(err error) error {
-	if path, ok := errors.AsType[*fs.PathError](err); ok {
-		return path.Err
-	}
-	return err
 }
 
 // configPlace is where Terraform keeps a user's configuration.

@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"tfhaul/backend"
 	"time"
 )
 
@@ -80,7 +81,7 @@ func New(o Options) (*Client, error) {
 	if o.API.Scheme != "https" && o.API.Scheme != "http" {
 		return nil, fmt.Errorf("the API address has the scheme %q: use https", o.API.Scheme)
 	}
-	if o.API.Scheme != "https" && !isLoopback(o.API.Hostname()) {
+	if o.API.Scheme != "https" && !backend.IsLoopback(o.API.Hostname()) {
 		return nil, errors.New("the token would be sent unencrypted to " + o.API.Host + ": use https")
 	}
 	if strings.TrimSpace(o.Token) == "" {
@@ -169,7 +170,7 @@ func (c *Client) sameHostReadsOnly(req *http.Request, via []*http.Request) error
 // withoutDowngrade follows the redirects of downloads, but not to an unencrypted host, and
 // without the token: net/http would keep it for another port of the same host.
 func withoutDowngrade(req *http.Request, via []*http.Request) error {
-	downgraded := req.URL.Scheme != "https" && (via[0].URL.Scheme == "https" || !isLoopback(req.URL.Hostname()))
+	downgraded := req.URL.Scheme != "https" && (via[0].URL.Scheme == "https" || !backend.IsLoopback(req.URL.Hostname()))
 	if len(via) >= 10 || via[0].Method != http.MethodGet || downgraded {
 		return http.ErrUseLastResponse
 	}
@@ -180,13 +181,4 @@ func withoutDowngrade(req *http.Request, via []*http.Request) error {
 		x.signed, x.host = true, req.URL.Host
 	}
 	return nil
-}
-
-// isLoopback reports whether a host name means this machine, so that plain http is safe.
-func isLoopback(host string) bool {
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback()
 }

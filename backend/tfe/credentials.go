@@ -7,6 +7,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"tfhaul/plainwords"
 	"time"
 )
 
@@ -109,7 +110,7 @@ func FindToken(ctx context.Context, host string, o CredentialOptions) (Token, er
 func tokenFromFile(file string, advise func(string)) (Token, error) {
 	text, err := readBounded(file)
 	if err != nil {
-		return Token{}, fmt.Errorf("the token file %q cannot be read: %w", file, reasonOf(err))
+		return Token{}, fmt.Errorf("the token file %q cannot be read: %w", file, plainwords.WithoutPath(err))
 	}
 	if strings.TrimSpace(string(text)) == "" {
 		return Token{}, fmt.Errorf("the token file %q is empty", file)

@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"runtime"
 	"strings"
+	"tfhaul/plainwords"
 	"time"
 
 	version "github.com/hashicorp/go-version"
@@ -118,7 +119,7 @@ func (h *credentialsHelper) get(ctx context.Context, host string, environ []stri
 		return "", fmt.Errorf("%s (%s) failed for %s: %s", h, h.path, displayHost(host), said)
 	}
 	if err != nil {
-		return "", fmt.Errorf("%s (%s) cannot be run: %w", h, h.path, reasonOf(err))
+		return "", fmt.Errorf("%s (%s) cannot be run: %w", h, h.path, plainwords.WithoutPath(err))
 	}
 	var answer struct {
 		Token string `json:"token"`

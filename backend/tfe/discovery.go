@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"tfhaul/backend"
 	"time"
 )
 
@@ -120,7 +121,7 @@ func apiOf(doc []byte, base *url.URL) (*url.URL, error) {
 // mustBeSafe refuses unencrypted connections over a network. Plain http is allowed only to
 // this machine, and only if the user named it: another host must not redirect us there.
 func mustBeSafe(u, named *url.URL) error {
-	if u.Scheme == "https" || u.Scheme == "http" && isLoopback(u.Hostname()) && isLoopback(named.Hostname()) {
+	if u.Scheme == "https" || u.Scheme == "http" && backend.IsLoopback(u.Hostname()) && backend.IsLoopback(named.Hostname()) {
 		return nil
 	}
 	return fmt.Errorf("it points to %s://%s, which is not encrypted", clean(u.Scheme), clean(u.Host))

@@ -2,7 +2,6 @@ package tfe
 
 import (
 	"errors"
-	"net/url"
 	"regexp"
 	"strings"
 
@@ -14,18 +13,6 @@ var userinfo = regexp.MustCompile(`//[^\s"]*@`)
 
 // address matches a URL in a text.
 var address = regexp.MustCompile(`(?i)\bhttps?://[^\s"'<>]+`)
-
-// withoutURL removes the URL that net/http adds to an error, because it may be a signed
-// one.
-func withoutURL(err error) error {
-	for {
-		u, ok := errors.AsType[*url.Error](err)
-		if !ok {
-			return err
-		}
-		err = u.Err
-	}
-}
 
 // redact returns the text of a connection failure, in plain words if possible, without its
 // URL and a proxy's password.
@@ -40,7 +27,7 @@ func redact(err error) string {
 }
 
 func redactText(err error) string {
-	text := withoutURL(err).Error()
+	text := plainwords.WithoutURL(err).Error()
 	if strings.Contains(text, "invalid proxy address") {
 		// net/http repeats all of it, in several notations.
 		return "the proxy address in the environment (HTTPS_PROXY or HTTP_PROXY) is not valid"

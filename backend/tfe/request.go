@@ -15,6 +15,7 @@ import (
 	"github.com/hashicorp/jsonapi"
 
 	"tfhaul/backend"
+	"tfhaul/plainwords"
 )
 
 // An outgoing is the document of a request: its size in bytes, and a reader for each
@@ -130,7 +131,7 @@ func (c *Client) blob(ctx context.Context, op, address string, body *Body) (*htt
 	ctx = x.with(ctx)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, at.String(), nil)
 	if err != nil {
-		return nil, nil, &Error{Op: op, Code: Rejected, Err: withoutURL(err)}
+		return nil, nil, &Error{Op: op, Code: Rejected, Err: plainwords.WithoutURL(err)}
 	}
 	if body != nil {
 		req.Method, req.Body, req.ContentLength = http.MethodPut, body.reader(ctx), body.Size
@@ -165,7 +166,7 @@ func (c *Client) blobURL(address string) (*url.URL, error) {
 	if err != nil || u.Host == "" {
 		return nil, errors.New("the server sent an invalid URL for the bytes")
 	}
-	if u.Scheme != "https" && !(u.Scheme == "http" && isLoopback(u.Hostname())) {
+	if u.Scheme != "https" && !(u.Scheme == "http" && backend.IsLoopback(u.Hostname())) {
 		return nil, errors.New("the server sent an unencrypted URL for the bytes")
 	}
 	return u, nil
@@ -208,7 +209,7 @@ func (x *exchange) failure(op string, err error) error {
 		return &Error{Op: op, Code: backend.Unreachable, Err: source}
 	}
 	if x.status == 0 { // no response
-		e := &Error{Op: op, Code: backend.Ambiguous, Err: withoutURL(err)}
+		e := &Error{Op: op, Code: backend.Ambiguous, Err: plainwords.WithoutURL(err)}
 		if op, ok := errors.AsType[*net.OpError](err); !x.left.Load() || ok && op.Op == "dial" {
 			e.Code = backend.Unreachable
 		}
@@ -236,7 +237,7 @@ func (x *exchange) failure(op string, err error) error {
 	}
 	switch {
 	case x.status < 300:
-		e.Err = &unusableError{x.status, withoutURL(err)}
+		e.Err = &unusableError{x.status, plainwords.WithoutURL(err)}
 	case x.status < 400:
 		e.Err = errRedirected
 	case x.signed && isPage(x.body):

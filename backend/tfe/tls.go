@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"os"
+	"tfhaul/plainwords"
 )
 
 // TLSConfig returns a configuration that trusts the system's authorities, those in caFile
@@ -28,7 +29,7 @@ func TLSConfig(caFile string, env func(string) string) (*tls.Config, error) {
 	if caFile != "" {
 		pem, err := os.ReadFile(caFile)
 		if err != nil {
-			return nil, fmt.Errorf("the certificate authority file %q cannot be read: %w", caFile, reasonOf(err))
+			return nil, fmt.Errorf("the certificate authority file %q cannot be read: %w", caFile, plainwords.WithoutPath(err))
 		}
 		if !roots.AppendCertsFromPEM(pem) {
 			return nil, fmt.Errorf(`the certificate authority file %q contains no PEM certificate (-----BEGIN CERTIFICATE-----)`, caFile)
