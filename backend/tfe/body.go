@@ -16,9 +16,7 @@ import (
 	"tfhaul/backend"
 )
 
-// ReadJSON opens a version in Terraform's documented JSON
-// (https://developer.hashicorp.com/terraform/internals/json-format), or returns nil if the
-// target does not have it.
+// A Body is the bytes of a request.
 type Body struct {
 	// Open starts reading from the first byte. The context ends when the bytes are no
 	// longer needed; Close may then be called during a Read.
@@ -54,8 +52,7 @@ type checkedBody struct {
 	closed bool
 
 	// Used only by Read.
-	ahead *bufio.Reader // from the pool; nil before the first Read and after the end
-	ended bool          // everything has been returned
+	ahead *bufio.Reader // nil before the first Read
 	moved func()        // called when the source returns bytes; may be nil
 	sum   hash.Hash
 	size  int64
@@ -80,12 +77,10 @@ func (r progressReader) Read(p []byte) (int, error) {
 }
 
 func (c *checkedBody) Read(p []byte) (int, error) {
-	switch {
-	case len(p) == 0:
+	if len(p) == 0 {
 		return 0, nil
-	case c.ended:
-		return 0, io.EOF
-	case c.ahead == nil:
+	}
+	if c.ahead == nil {
 		if err := c.open(); err != nil {
 			return 0, err
 		}
@@ -104,23 +99,8 @@ func (c *checkedBody) Read(p []byte) (int, error) {
 		return n, nil
 	case err == nil, c.size != c.want.Size, hex.EncodeToString(c.sum.Sum(nil)) != c.want.MD5:
 		return 0, &backend.SourceError{Changed: true}
-	case n == 0:
-		c.ended = true
-		c.release()
-		return 0, io.EOF
 	}
-	return n, nil
-}
-
-// readers is a pool of read-ahead buffers. A body returns its buffer at the end. If it is
-// interrupted, a Read may still be running, so the buffer is left to the garbage collector.
-var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 64<<10) }}
-
-// release returns the buffer to the pool.
-func (c *checkedBody) release() {
-	c.ahead.Reset(nil) // drop the reference to the source
-	readers.Put(c.ahead)
-	c.ahead = nil
+	return n, io.EOF
 }
 
 // open opens the source, unless the body has been closed.
@@ -138,8 +118,7 @@ func (c *checkedBody) open() error {
 	if c.closed {
 		return errors.Join(&backend.SourceError{Err: http.ErrBodyReadAfterClose}, source.Close())
 	}
-	c.source, c.ahead = source, readers.Get().(*bufio.Reader)
-	c.ahead.Reset(progressReader{source, c.moved})
+	c.source, c.ahead = source, bufio.NewReaderSize(progressReader{source, c.moved}, 64<<10)
 	return nil
 }
 
@@ -149,11 +128,11 @@ func (c *checkedBody) Close() error {
 	if c.cancel != nil {
 		c.cancel()
 	}
-	if c.closed || c.source == nil {
-		c.closed = true
+	wasClosed := c.closed
+	c.closed = true
+	if wasClosed || c.source == nil {
 		return nil
 	}
-	c.closed = true
 	return c.source.Close()
 }
 
@@ -172,7 +151,7 @@ func (d inline) size() int64 {
 // reader reads the document from the beginning.
 func (d inline) reader(ctx context.Context) io.ReadCloser {
 	body := d.body.checked(ctx)
-	return wholeReads{io.MultiReader(strings.NewReader(d.head), newEncoder(body), strings.NewReader(d.tail)), body}
+	return wholeReads{io.MultiReader(strings.NewReader(d.head), &encoder{source: body}, strings.NewReader(d.tail)), body}
 }
 
 // A wholeReads fills the buffer of every Read as far as possible, and returns io.EOF
@@ -194,46 +173,30 @@ func (b wholeReads) Read(p []byte) (n int, err error) {
 
 // An encoder encodes what it reads in base64.
 type encoder struct {
-	source    io.Reader
-	*encoding        // from the pool; nil at the end
-	rest      []byte // encoded but not yet read
-	err       error
+	source       io.Reader
+	raw, encoded []byte // buffers for one block; nil before the first Read
+	rest         []byte // encoded but not yet read
+	err          error
 }
 
 // encodeAtOnce is how many bytes are encoded at a time: a multiple of 3, so that only the
 // last block is padded.
 const encodeAtOnce = 48 << 10
 
-// An encoding holds one block and its base64 form.
-type encoding struct {
-	raw     [encodeAtOnce]byte
-	encoded [encodeAtOnce / 3 * 4]byte
-}
-
-// encodings is a pool, used like readers.
-var encodings = sync.Pool{New: func() any { return new(encoding) }}
-
-// newEncoder returns an encoder for a source.
-func newEncoder(source io.Reader) *encoder { return &encoder{source: source} }
-
 func (e *encoder) Read(p []byte) (int, error) {
 	if len(e.rest) == 0 && e.err == nil {
-		if e.encoding == nil {
-			e.encoding = encodings.Get().(*encoding)
+		if e.raw == nil {
+			e.raw = make([]byte, encodeAtOnce)
 		}
 		var n int
-		n, e.err = io.ReadFull(e.source, e.raw[:])
+		n, e.err = io.ReadFull(e.source, e.raw)
 		if e.err == io.ErrUnexpectedEOF {
 			e.err = io.EOF
 		}
-		base64.StdEncoding.Encode(e.encoded[:], e.raw[:n])
-		e.rest = e.encoded[:base64.StdEncoding.EncodedLen(n)]
+		e.encoded = base64.StdEncoding.AppendEncode(e.encoded[:0], e.raw[:n])
+		e.rest = e.encoded
 	}
 	if len(e.rest) == 0 {
-		if e.encoding != nil {
-			encodings.Put(e.encoding)
-			e.encoding = nil
-		}
 		return 0, e.err
 	}
 	n := copy(p, e.rest)

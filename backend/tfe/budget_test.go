@@ -49,15 +49,15 @@ func TestReadingAWorkspaceAllocatesOnlyWhatIsUsed(t *testing.T) {
 	})
 }
 
-// Sending a state uses pooled buffers, whatever its size.
-func TestSendingBorrowsItsBuffers(t *testing.T) {
+// Sending a state takes the same buffers, whatever its size.
+func TestSendingTakesTheSameBuffersForAnySize(t *testing.T) {
 	small, large := bodyOf(strings.Repeat("x", 1<<10)), bodyOf(strings.Repeat("x", 1<<20))
 	for name, c := range map[string]struct {
 		most float64
 		read func(Body) io.ReadCloser
 	}{
-		"signed": {11, func(b Body) io.ReadCloser { return b.reader(t.Context()) }},
-		"inline": {16, func(b Body) io.ReadCloser { return inline{head: "{", tail: "}", body: b}.reader(t.Context()) }},
+		"signed": {12, func(b Body) io.ReadCloser { return b.reader(t.Context()) }},
+		"inline": {19, func(b Body) io.ReadCloser { return inline{head: "{", tail: "}", body: b}.reader(t.Context()) }},
 	} {
 		for _, body := range []Body{small, large} {
 			buffer := make([]byte, 32<<10)
