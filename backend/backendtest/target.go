@@ -38,18 +38,28 @@ func Target(t *testing.T, open func(t *testing.T) (backend.Target, string)) {
 		if s := look(t, target, name); s.Locked {
 			t.Error("it is still locked")
 		}
-		var serials []int64
+		var versions []*backend.Version
 		for v, err := range target.Versions(t.Context(), look(t, target, name)) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			serials = append(serials, v.Serial)
+			versions = append(versions, v)
 			if again, err := target.Version(t.Context(), v.ID); err != nil || again.ID != v.ID || again.Serial != v.Serial {
 				t.Errorf("version %s reads as %+v, %v", v.ID, again, err)
 			}
 		}
-		if len(serials) != 2 || serials[0] != 2 || serials[1] != 1 {
-			t.Errorf("the versions have serials %v, want the newest first", serials)
+		want := [][]byte{second, first}
+		if !versions[0].Kept {
+			want = want[:1]
+		}
+		if len(versions) != len(want) {
+			t.Fatalf("there are %d versions, want %d", len(versions), len(want))
+		}
+		for i, v := range versions { // the newest first
+			wantVersion(t, target, v, want[i])
+			if serial := int64(2 - i); v.Serial != 0 && v.Serial != serial {
+				t.Errorf("version %s has serial %d, want %d or unknown", v.ID, v.Serial, serial)
+			}
 		}
 	})
 
@@ -118,6 +128,29 @@ func Target(t *testing.T, open func(t *testing.T) (backend.Target, string)) {
 		}
 	})
 
+	t.Run("a version that was not seen is not replaced", func(t *testing.T) {
+		target, name := open(t)
+		write(t, target, name, 1, text(1))
+		was, err := target.Current(t.Context(), look(t, target, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, target, name, 2, text(2))
+		w := writer(t, target, name, "one")
+		lease := acquire(t, w)
+		for _, was := range []*backend.Version{nil, was} {
+			p := toWrite(lease, 3, text(3), always)
+			p.Was = was
+			if _, err := w.Write(t.Context(), p); backend.CodeOf(err) != backend.Changed && target.Traits().Writes == backend.WritesCondition {
+				t.Errorf("the error is %v, want the code %s", err, backend.Changed)
+			}
+		}
+		release(t, lease)
+		if target.Traits().Writes == backend.WritesCondition {
+			WantBytes(t, target, name, text(2))
+		}
+	})
+
 	t.Run("another holder's lock is not released", func(t *testing.T) {
 		target, name := open(t)
 		lease := acquire(t, writer(t, target, name, "one"))
@@ -135,17 +168,26 @@ func Target(t *testing.T, open func(t *testing.T) (backend.Target, string)) {
 // WantBytes checks the content of a state's current version.
 func WantBytes(t *testing.T, target backend.Target, name string, want []byte) {
 	t.Helper()
-	v, err := target.Current(t.Context(), look(t, target, name))
+	s := look(t, target, name)
+	v, err := target.Current(t.Context(), s)
 	if err != nil || v == nil {
 		t.Fatalf("%s holds %+v, %v", name, v, err)
 	}
+	if s.Current.Known && s.Current.ID != v.ID {
+		t.Errorf("%s is said to hold %s, and holds %s", name, s.Current.ID, v.ID)
+	}
+	wantVersion(t, target, v, want)
+}
+
+func wantVersion(t *testing.T, target backend.Target, v *backend.Version, want []byte) {
+	t.Helper()
 	body, err := target.Read(t.Context(), v)
 	if err != nil {
 		t.Fatal(err)
 	}
 	got, err := io.ReadAll(body)
 	if err != nil || !bytes.Equal(got, want) {
-		t.Errorf("%s holds %d bytes that differ from the %d written (%v)", name, len(got), len(want), err)
+		t.Errorf("%s holds %d bytes that differ from the %d written (%v)", v.ID, len(got), len(want), err)
 	}
 	if err := body.Close(); err != nil {
 		t.Error(err)

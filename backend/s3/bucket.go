@@ -20,25 +20,31 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/logging"
 
 	"tfhaul/backend"
 )
 
-// Kind returns the kind of backend that reads states from S3. The environment and the
-// shared AWS files are read once for each profile, region, endpoint and bucket.
+// Kind returns the kind of backend that keeps states in S3. The environment and the shared
+// AWS files are read once for each profile, region, endpoint and bucket.
 func Kind(c backend.Connection) backend.Kind {
-	connections := &connections{connection: c.WithDefaults()}
-	return backend.Kind{Scheme: "s3", Example: "s3://BUCKET/KEY", Traits: traits, Open: connections.open}
+	c = c.WithDefaults()
+	sources := &connections{connection: c}
+	targets := &connections{connection: c, target: true}
+	return backend.Kind{
+		Scheme: "s3", Example: "s3://BUCKET/KEY", Traits: traits, Open: sources.open, Canonical: canonical, Target: targets.role(),
+	}
 }
 
-var traits = backend.Traits{Pins: backend.PinsAnyVersion, Locks: backend.LocksDurable}
+var traits = backend.Traits{Pins: backend.PinsAnyVersion, Locks: backend.LocksDurable, Writes: backend.WritesCondition}
 
 // connections caches what is needed to reach buckets: resolved credentials, regions and
 // open connections. It is safe for concurrent use.
 type connections struct {
 	connection backend.Connection
+	target     bool // for the role of a target
 
 	mu      sync.Mutex
 	buckets map[string]*bucket
@@ -69,7 +75,7 @@ func (c *connections) bucket(ctx context.Context, u *location) (*bucket, error) 
 	if b, ok := c.buckets[id]; ok {
 		return b, nil
 	}
-	b, err := openBucket(ctx, u, c.connection)
+	b, err := c.openBucket(ctx, u)
 	if err != nil {
 		return nil, err
 	}
@@ -89,8 +95,12 @@ type bucket struct {
 	login       string // the profile for "aws sso login"; "" without SSO
 	endpoint    string // as typed, for the commands we print
 	sse         *customerKey
+	encryption  types.ServerSideEncryption // of what is written; "" for the bucket's
+	kmsKey      string                     // for encryption; "" for the bucket's
 	timeout     time.Duration
 	table       *lockTable // nil without ?lock-table=
+	noLockFile  bool       // the lock is only in the table
+	wire        *wire      // nil for a source
 
 	mu     sync.Mutex
 	region string
@@ -103,7 +113,7 @@ const connectionsPerHost = 128
 // openBucket reads the environment and the shared AWS files as the SDK does
 // (https://docs.aws.amazon.com/sdkref/latest/guide/standardized-credentials.html). It sends
 // no requests.
-func openBucket(ctx context.Context, u *location, c backend.Connection) (*bucket, error) {
+func (c *connections) openBucket(ctx context.Context, u *location) (*bucket, error) {
 	if err := checkEndpointVariables(os.Environ()); err != nil {
 		return nil, err
 	}
@@ -114,11 +124,11 @@ func openBucket(ctx context.Context, u *location, c backend.Connection) (*bucket
 		config.WithHTTPClient(awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
 			t.MaxIdleConns = 0 // limited only by the next field
 			t.MaxIdleConnsPerHost = connectionsPerHost
-			t.ResponseHeaderTimeout = c.Timeout
-			t.TLSHandshakeTimeout = min(t.TLSHandshakeTimeout, c.Timeout)
-			if c.TLS != nil { // AWS_CA_BUNDLE is added to a copy
-				t.TLSClientConfig = c.TLS.Clone()
-				t.TLSClientConfig.RootCAs = c.TLS.RootCAs.Clone()
+			t.ResponseHeaderTimeout = c.connection.Timeout
+			t.TLSHandshakeTimeout = min(t.TLSHandshakeTimeout, c.connection.Timeout)
+			if c.connection.TLS != nil { // AWS_CA_BUNDLE is added to a copy
+				t.TLSClientConfig = c.connection.TLS.Clone()
+				t.TLSClientConfig.RootCAs = c.connection.TLS.RootCAs.Clone()
 			}
 		})),
 	}
@@ -148,10 +158,18 @@ func openBucket(ctx context.Context, u *location, c backend.Connection) (*bucket
 	if err != nil {
 		return nil, fmt.Errorf("cannot use %q: %w", u.name(u.key), err)
 	}
+	if sse != nil && u.sse != "" {
+		return nil, fmt.Errorf("%s and %s=%s ask for two different encryptions: unset the variable, or leave out the parameter", customerKeyVariable, paramSSE, u.sse)
+	}
 	b := &bucket{
 		name: u.bucket, profile: profile, endpoint: u.params.Get(paramEndpoint),
-		credentials: cfg.Credentials, region: cfg.Region, sse: sse, timeout: c.Timeout,
-		login: loginProfile(shared),
+		credentials: cfg.Credentials, region: cfg.Region, sse: sse, timeout: c.connection.Timeout,
+		login: loginProfile(shared), noLockFile: u.noLockFile,
+		encryption: types.ServerSideEncryption(u.sse), kmsKey: u.params.Get(paramKMSKey),
+	}
+	if c.target {
+		b.wire = &wire{}
+		guarded.wire = b.wire
 	}
 	b.client = awss3.NewFromConfig(cfg, func(o *awss3.Options) {
 		o.HTTPClient = guarded
@@ -175,7 +193,10 @@ func openBucket(ctx context.Context, u *location, c backend.Connection) (*bucket
 // credentials: instance metadata uses plain http. It sends nothing over plain http,
 // wherever the address came from. It follows no redirects, because the headers with a
 // customer's key would be sent along; S3 redirects only when the region is wrong.
-type guardedClient struct{ client http.Client }
+type guardedClient struct {
+	client http.Client
+	wire   *wire // nil for a source
+}
 
 // guard wraps the SDK's client and keeps its transport, which has the certificates and
 // proxies.
@@ -184,7 +205,7 @@ func guard(client aws.HTTPClient) (*guardedClient, error) {
 	if !ok {
 		return nil, fmt.Errorf("cannot disable redirects in the AWS SDK's HTTP client, of type %T", client)
 	}
-	return &guardedClient{http.Client{
+	return &guardedClient{client: http.Client{
 		Transport:     buildable.GetTransport(),
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
@@ -194,7 +215,11 @@ func (g *guardedClient) Do(r *http.Request) (*http.Response, error) {
 	if err := refusePlainHTTP(r.URL); err != nil {
 		return nil, &clearTextError{err}
 	}
+	if err := g.wire.sending(r.Context()); err != nil {
+		return nil, err
+	}
 	resp, err := g.client.Do(r)
+	g.wire.observe(r.Context(), err)
 	if err == nil && (resp.StatusCode >= 300 || r.Method != http.MethodGet || r.URL.Query().Has("list-type")) {
 		resp.Body = &boundedBody{ReadCloser: resp.Body, left: maxAnswer}
 	}

@@ -49,6 +49,18 @@ func (o *object) Digest(ctx context.Context) (string, error) {
 	return digest, nil
 }
 
+// setDigest stores the MD5 of what was written, as Terraform does after every write.
+func (o *object) setDigest(ctx context.Context, md5 string) error {
+	t, id := o.bucket.table, o.lockID()+digestSuffix
+	item := lockIDKey(id)
+	item[attributeDigest] = &types.AttributeValueMemberS{Value: md5}
+	r := request{doing: "write the digest", object: t.url(id), action: "dynamodb:PutItem"}
+	_, err := askTable(ctx, t, r, func(here func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error) {
+		return t.client.PutItem(ctx, &dynamodb.PutItemInput{TableName: &t.name, Item: item}, here, t.bucket.wire.onceInTable)
+	})
+	return err
+}
+
 // lockID returns the LockID of the item that locks the state.
 func (o *object) lockID() string { return o.bucket.name + "/" + o.key }
 
@@ -112,6 +124,7 @@ func (l *lockItem) read(ctx context.Context) (*heldLock, error) {
 		return nil, nil
 	}
 	held := &heldLock{lock: backend.Lock{Path: l.table.url(l.state.lockID())}, tag: text(item[attributeInfo])}
+	held.text = []byte(held.tag)
 	held.lock.Describe([]byte(held.tag))
 	return held, nil
 }
@@ -124,7 +137,7 @@ func (l *lockItem) write(ctx context.Context, description []byte) (maybe bool, e
 		return l.table.client.PutItem(ctx, &dynamodb.PutItemInput{
 			TableName: &l.table.name, Item: item,
 			ConditionExpression: aws.String("attribute_not_exists(" + attributeLockID + ")"),
-		}, here)
+		}, here, l.table.bucket.wire.onceInTable)
 	})
 	return mayHaveHappened(err), conditionFailed(err)
 }
@@ -137,7 +150,7 @@ func (l *lockItem) remove(ctx context.Context, tag string) error {
 			ConditionExpression:       aws.String("#info = :info"),
 			ExpressionAttributeNames:  map[string]string{"#info": attributeInfo},
 			ExpressionAttributeValues: map[string]types.AttributeValue{":info": &types.AttributeValueMemberS{Value: tag}},
-		}, here)
+		}, here, l.table.bucket.wire.onceInTable)
 	})
 	return conditionFailed(err)
 }

@@ -23,6 +23,12 @@ func hasCode(err error, code backend.Code) bool {
 
 // explain turns the error of a request into a sentence.
 func (b *bucket) explain(ctx context.Context, r request, err error) error {
+	if unsent, withheld := errors.AsType[*unsentError](err); withheld {
+		return unsent
+	}
+	if source, ours := errors.AsType[*backend.SourceError](err); ours {
+		return source
+	}
 	if ctx.Err() != nil {
 		return fmt.Errorf("cannot %s %q: %w", r.doing, r.object, context.Cause(ctx))
 	}

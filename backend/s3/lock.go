@@ -38,7 +38,10 @@ var errLockHeld = errors.New("the lock already exists, or is a different one")
 // lockPlaces returns where Terraform's s3 backend looks for this state's lock, in the same
 // order.
 func (o *object) lockPlaces() []lockPlace {
-	places := []lockPlace{&lockObject{state: o}}
+	var places []lockPlace
+	if !o.bucket.noLockFile {
+		places = append(places, &lockObject{state: o})
+	}
 	if o.bucket.table != nil {
 		places = append(places, &lockItem{table: o.bucket.table, state: o})
 	}
@@ -57,15 +60,12 @@ func (l *lease) Lock() backend.Lock { return l.lock }
 // 1.10, use_lockfile = true), and with ?lock-table= also to the DynamoDB table
 // (dynamodb_table).
 func (o *object) TakeLock(ctx context.Context, r backend.LockRequest) (backend.Lease, error) {
-	doc := &lockDocument{
-		ID: newLockID(), Operation: r.Operation, Info: r.Info, Version: r.Version,
-		Who: cmp.Or(r.Who, whoami()), Created: time.Now().UTC(), Path: o.lockID(),
-	}
+	doc := o.newLock(r)
+	places := o.lockPlaces()
 	held := &lease{state: o, lock: backend.Lock{
 		ID: doc.ID, Who: doc.Who, Operation: doc.Operation, Info: doc.Info, Created: doc.Created,
-		Path: (&lockObject{state: o}).path(),
+		Path: places[0].path(),
 	}}
-	places := o.lockPlaces()
 	for i, place := range places {
 		maybe, err := o.take(ctx, place, doc)
 		if err == nil {
@@ -86,6 +86,14 @@ func (o *object) TakeLock(ctx context.Context, r backend.LockRequest) (backend.L
 	return held, nil
 }
 
+// newLock returns the description of a new lock.
+func (o *object) newLock(r backend.LockRequest) *lockDocument {
+	return &lockDocument{
+		ID: newLockID(), Operation: r.Operation, Info: r.Info, Version: r.Version,
+		Who: cmp.Or(r.Who, whoami()), Created: time.Now().UTC(), Path: o.lockID(),
+	}
+}
+
 // lockCleanup is how long TakeLock tries to remove what it wrote.
 const lockCleanup = 30 * time.Second
 
@@ -93,8 +101,7 @@ const lockCleanup = 30 * time.Second
 // it and then find our own lock. With an error, maybe reports whether the lock may have
 // been created.
 func (o *object) take(ctx context.Context, place lockPlace, doc *lockDocument) (maybe bool, err error) {
-	const attempts = 3 // S3 answers 409 to concurrent writes, although none of them may remain
-	for range attempts {
+	for range lockAttempts {
 		maybe, err := place.write(ctx, doc.marshal())
 		if !errors.Is(err, errLockHeld) {
 			return maybe, err
@@ -110,7 +117,17 @@ func (o *object) take(ctx context.Context, place lockPlace, doc *lockDocument) (
 			return false, &backend.LockedError{Address: o.address, Lock: held.lock}
 		}
 	}
-	return false, fmt.Errorf("cannot lock %q: the server refuses to create the lock %s, although there is none; it may treat a deleted lock as an existing one, and such a bucket cannot be locked", o.address, place.path())
+	return false, o.uncreatable(place)
+}
+
+// lockAttempts is how often to try to create a lock. S3 answers 409 to concurrent writes,
+// although none of them may remain.
+const lockAttempts = 3
+
+// uncreatable returns the error for a lock that the server does not let us create.
+func (o *object) uncreatable(place lockPlace) error {
+	return fmt.Errorf("cannot lock %q: the server refuses to create the lock %s, although there is none; it may treat a deleted lock as an existing one, and such a bucket can be locked only in a DynamoDB table (%s=NAME&%s=false)",
+		o.address, place.path(), paramLockTable, paramLockFile)
 }
 
 func (o *object) FreeLock(ctx context.Context, id string) error {
@@ -163,7 +180,10 @@ func freeOne(ctx context.Context, place lockPlace, id string) (freed bool, holde
 
 func (l *lease) Leave() string {
 	stops := "terraform with use_lockfile = true (1.10 or later)"
-	if l.state.bucket.table != nil {
+	switch {
+	case l.state.bucket.noLockFile:
+		stops = "terraform with this dynamodb_table"
+	case l.state.bucket.table != nil:
 		stops += " or with this dynamodb_table"
 	}
 	return fmt.Sprintf("The lock %s was left on %q: it stops every %s that would write there. To remove it: terraform force-unlock %s in the old configuration, or %s.",

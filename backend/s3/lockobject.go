@@ -15,7 +15,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
-	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"tfhaul/backend"
 	"tfhaul/plainwords"
@@ -36,7 +35,8 @@ func (o *object) Holder(ctx context.Context) (*backend.Lock, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if o.lockListed || o.listed.IsZero() || time.Since(o.listed) > listedLockFresh {
+	recent := !o.lockListed && !o.listed.IsZero() && time.Since(o.listed) <= listedLockFresh
+	if !o.bucket.noLockFile && !recent {
 		if held, err := (&lockObject{state: o}).read(ctx); held != nil || err != nil {
 			return held.lockOrNil(), err
 		}
@@ -52,6 +52,7 @@ func (o *object) Holder(ctx context.Context) (*backend.Lock, error) {
 type heldLock struct {
 	lock backend.Lock
 	tag  string // an object's entity tag, or an item's description
+	text []byte // as stored
 }
 
 func (h *heldLock) lockOrNil() *backend.Lock {
@@ -92,6 +93,7 @@ func (l *lockObject) read(ctx context.Context) (*heldLock, error) {
 		held.lock.Info = "its description cannot be read: " + plainwords.Describe(err)
 		return held, nil
 	}
+	held.text = text
 	held.lock.Describe(text)
 	return held, nil
 }
@@ -102,14 +104,10 @@ func (l *lockObject) write(ctx context.Context, description []byte) (maybe bool,
 		Body: bytes.NewReader(description), IfNoneMatch: aws.String("*"),
 		ContentType: aws.String("application/json"), ContentMD5: aws.String(contentMD5(description)),
 	}
-	if err := l.encryptLikeState(ctx, in); err != nil {
+	if err := l.encrypt(ctx, in); err != nil {
 		return false, err
 	}
-	_, err = ask(ctx, l.state.bucket, l.request("write the lock", "s3:PutObject"), func(here ...func(*awss3.Options)) (*awss3.PutObjectOutput, error) {
-		// Every attempt sends the body from its beginning.
-		in.Body = bytes.NewReader(description)
-		return l.state.bucket.client.PutObject(ctx, in, here...)
-	})
+	_, err = l.put(ctx, in, description)
 	switch httpStatus(err) {
 	case http.StatusPreconditionFailed, http.StatusConflict:
 		return true, errLockHeld
@@ -117,32 +115,39 @@ func (l *lockObject) write(ctx context.Context, description []byte) (maybe bool,
 	return mayHaveHappened(err), err
 }
 
+// put writes the object.
+func (l *lockObject) put(ctx context.Context, in *awss3.PutObjectInput, description []byte) (*awss3.PutObjectOutput, error) {
+	return ask(ctx, l.state.bucket, l.request("write the lock", "s3:PutObject"), func(here ...func(*awss3.Options)) (*awss3.PutObjectOutput, error) {
+		// Every attempt sends the body from its beginning.
+		in.Body = bytes.NewReader(description)
+		return l.state.bucket.client.PutObject(ctx, in, append(here, l.state.bucket.wire.once)...)
+	})
+}
+
 // mayHaveHappened reports whether a failed request may have taken effect: the server did
 // not clearly refuse it, and it was not stopped on this side.
 func mayHaveHappened(err error) bool {
 	var e *backend.Error
-	if err == nil || errors.As(err, &e) && e.Everywhere() {
+	_, withheld := errors.AsType[*unsentError](err)
+	if err == nil || withheld || errors.As(err, &e) && e.Everywhere() {
 		return false
 	}
 	status := httpStatus(err)
 	return status < 300 || status >= 500
 }
 
-// encryptLikeState requests the same encryption as the state's, as Terraform does. Many
-// buckets refuse any other, and Terraform could not read a lock encrypted differently.
-func (l *lockObject) encryptLikeState(ctx context.Context, in *awss3.PutObjectInput) error {
-	if sse := l.state.bucket.sse; sse != nil {
-		in.SSECustomerAlgorithm, in.SSECustomerKey, in.SSECustomerKeyMD5 = sse.algorithm, sse.key, sse.md5
+// encrypt requests the encryption that the user asked for, or that of the state that we
+// read, as Terraform does. Many buckets refuse any other, and Terraform could not read a
+// lock encrypted differently.
+func (l *lockObject) encrypt(ctx context.Context, in *awss3.PutObjectInput) error {
+	if l.state.bucket.encrypt(in) || l.state.bucket.wire != nil {
 		return nil
 	}
 	head, err := l.state.head(ctx, l.state.request("access"))
 	if err != nil {
 		return err
 	}
-	in.ServerSideEncryption, in.SSEKMSKeyId = head.ServerSideEncryption, head.SSEKMSKeyId
-	if in.ServerSideEncryption == types.ServerSideEncryptionAes256 {
-		in.SSEKMSKeyId = nil
-	}
+	encryptLike(in, head)
 	return nil
 }
 
@@ -152,7 +157,7 @@ func (l *lockObject) remove(ctx context.Context, tag string) error {
 	in := &awss3.DeleteObjectInput{Bucket: &l.state.bucket.name, Key: aws.String(l.key()), IfMatch: filled(tag)}
 	remove := func() error {
 		_, err := ask(ctx, l.state.bucket, l.request("delete the lock", "s3:DeleteObject"), func(here ...func(*awss3.Options)) (*awss3.DeleteObjectOutput, error) {
-			return l.state.bucket.client.DeleteObject(ctx, in, here...)
+			return l.state.bucket.client.DeleteObject(ctx, in, append(here, l.state.bucket.wire.once)...)
 		})
 		return err
 	}

@@ -1,4 +1,4 @@
-// Package s3 reads states from S3 and compatible servers. It knows the layout of
+// Package s3 keeps states in S3 and compatible servers. It knows the layout of
 // Terraform's s3 backend, its locks (objects and DynamoDB items), and its credentials and
 // encryption keys.
 package s3
@@ -68,24 +68,12 @@ func (o *object) Open(ctx context.Context, v *backend.Version) (io.ReadCloser, b
 		}
 		version = cmp.Or(was.version, version)
 	}
-	// The body is read after Open returns, so its context ends with the body or with ctx.
-	ctx, cancel := context.WithCancelCause(ctx)
-	out, err := o.get(ctx, o.request("read"), o.key, version, was.etag)
+	in, now, err := o.open(ctx, version, was.etag)
 	if err != nil {
-		cancel(nil)
 		if v != nil {
 			err = o.sinceRead(err)
 		}
 		return nil, backend.Version{}, err
-	}
-	now := pin{
-		version: aws.ToString(out.VersionId), etag: aws.ToString(out.ETag),
-		size: aws.ToInt64(out.ContentLength), modified: aws.ToTime(out.LastModified),
-	}
-	in := &body{ctx: ctx, cancel: cancel, in: out.Body, address: o.address, size: now.size, stall: o.bucket.timeout}
-	if out.ContentLength == nil {
-		_ = in.Close() // not read
-		return nil, backend.Version{}, fmt.Errorf("cannot read %q: the server does not report its length, so a cut could not be noticed", o.address)
 	}
 	current := now.asVersion()
 	if v != nil {
@@ -99,6 +87,27 @@ func (o *object) Open(ctx context.Context, v *backend.Version) (io.ReadCloser, b
 	return in, current, nil
 }
 
+// open reads a version, or the current one if version is empty, if it has this entity tag.
+func (o *object) open(ctx context.Context, version, etag string) (*body, pin, error) {
+	// The body is read after open returns, so its context ends with the body or with ctx.
+	ctx, cancel := context.WithCancelCause(ctx)
+	out, err := o.get(ctx, o.request("read"), o.key, version, etag)
+	if err != nil {
+		cancel(nil)
+		return nil, pin{}, err
+	}
+	now := pin{
+		version: aws.ToString(out.VersionId), etag: aws.ToString(out.ETag),
+		size: aws.ToInt64(out.ContentLength), modified: aws.ToTime(out.LastModified),
+	}
+	in := &body{ctx: ctx, cancel: cancel, in: out.Body, address: o.address, size: now.size, stall: o.bucket.timeout}
+	if out.ContentLength == nil {
+		_ = in.Close() // not read
+		return nil, pin{}, fmt.Errorf("cannot read %q: the server does not report its length, so a cut could not be noticed", o.address)
+	}
+	return in, now, nil
+}
+
 // Check sends HEAD for the object. It asks for the current version, or the version in the
 // address: anything that is no longer current has changed.
 func (o *object) Check(ctx context.Context, v backend.Version) error {
@@ -110,11 +119,7 @@ func (o *object) Check(ctx context.Context, v backend.Version) error {
 	if err != nil {
 		return o.sinceRead(err)
 	}
-	now := pin{
-		version: aws.ToString(head.VersionId), etag: aws.ToString(head.ETag),
-		size: aws.ToInt64(head.ContentLength), modified: aws.ToTime(head.LastModified),
-	}
-	return now.compare(o.address, was)
+	return pinOf(head).compare(o.address, was)
 }
 
 // request returns a request for the object itself.
@@ -149,18 +154,7 @@ func (o *object) get(ctx context.Context, r request, key, version, etag string) 
 // head sends HEAD for the object in the address. A response to HEAD has no body, so after
 // an error the reason is requested with GET.
 func (o *object) head(ctx context.Context, r request) (*awss3.HeadObjectOutput, error) {
-	in := &awss3.HeadObjectInput{Bucket: &o.bucket.name, Key: &o.key, VersionId: filled(o.version)}
-	with := func(sse *customerKey) (*awss3.HeadObjectOutput, error) {
-		if sse != nil {
-			in.SSECustomerAlgorithm, in.SSECustomerKey, in.SSECustomerKeyMD5 = sse.algorithm, sse.key, sse.md5
-		} else {
-			in.SSECustomerAlgorithm, in.SSECustomerKey, in.SSECustomerKeyMD5 = nil, nil, nil
-		}
-		return ask(ctx, o.bucket, r, func(here ...func(*awss3.Options)) (*awss3.HeadObjectOutput, error) {
-			return o.bucket.client.HeadObject(ctx, in, here...)
-		})
-	}
-	out, err := withCustomerKey(o.bucket.sse, r, with)
+	out, err := o.headOnly(ctx, r)
 	if status := httpStatus(err); status < 300 || status >= 500 {
 		return out, err
 	}
@@ -169,7 +163,34 @@ func (o *object) head(ctx context.Context, r request) (*awss3.HeadObjectOutput, 
 		return nil, why
 	}
 	_ = got.Body.Close() // not needed
-	return withCustomerKey(o.bucket.sse, r, with)
+	return o.headOnly(ctx, r)
+}
+
+// stored sends HEAD for the current version and returns nil if nothing is stored. The
+// response does not distinguish a missing object from a missing bucket: see requireBucket.
+func (o *object) stored(ctx context.Context) (*awss3.HeadObjectOutput, error) {
+	out, err := o.headOnly(ctx, o.request("access"))
+	switch status := httpStatus(err); {
+	case status == http.StatusNotFound:
+		return nil, nil
+	case 300 <= status && status < 500:
+		return o.head(ctx, o.request("access"))
+	}
+	return out, err
+}
+
+func (o *object) headOnly(ctx context.Context, r request) (*awss3.HeadObjectOutput, error) {
+	in := &awss3.HeadObjectInput{Bucket: &o.bucket.name, Key: &o.key, VersionId: filled(o.version)}
+	return withCustomerKey(o.bucket.sse, r, func(sse *customerKey) (*awss3.HeadObjectOutput, error) {
+		if sse != nil {
+			in.SSECustomerAlgorithm, in.SSECustomerKey, in.SSECustomerKeyMD5 = sse.algorithm, sse.key, sse.md5
+		} else {
+			in.SSECustomerAlgorithm, in.SSECustomerKey, in.SSECustomerKeyMD5 = nil, nil, nil
+		}
+		return ask(ctx, o.bucket, r, func(here ...func(*awss3.Options)) (*awss3.HeadObjectOutput, error) {
+			return o.bucket.client.HeadObject(ctx, in, here...)
+		})
+	})
 }
 
 // withCustomerKey sends the customer's key and, if the server refuses it, repeats the

@@ -6,6 +6,9 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
+
 	"tfhaul/backend"
 )
 
@@ -16,6 +19,14 @@ type pin struct {
 	etag     string
 	size     int64 // bytes
 	modified time.Time
+}
+
+// pinOf returns the pin of a version from the response to HEAD.
+func pinOf(head *awss3.HeadObjectOutput) pin {
+	return pin{
+		version: aws.ToString(head.VersionId), etag: aws.ToString(head.ETag),
+		size: aws.ToInt64(head.ContentLength), modified: aws.ToTime(head.LastModified),
+	}
 }
 
 // asVersion returns the version that the pin identifies.

@@ -13,16 +13,21 @@ import (
 // The parameters of an s3:// URL.
 const (
 	paramEndpoint  = "endpoint"
+	paramKMSKey    = "kms-key-id"
+	paramLockFile  = "lock-file"
 	paramLockTable = "lock-table"
 	paramPathStyle = "path-style"
 	paramProfile   = "profile"
 	paramRegion    = "region"
+	paramSSE       = "sse"
 	paramVersion   = "versionId"
 	paramPrefix    = "workspace-key-prefix"
 )
 
 // parameterNames lists the parameters in the order used in an object's address.
-var parameterNames = []string{paramEndpoint, paramLockTable, paramPathStyle, paramProfile, paramRegion, paramVersion, paramPrefix}
+var parameterNames = []string{
+	paramEndpoint, paramKMSKey, paramLockFile, paramLockTable, paramPathStyle, paramProfile, paramRegion, paramSSE, paramVersion, paramPrefix,
+}
 
 // defaultKeyPrefix is Terraform's default of workspace_key_prefix
 // (https://developer.hashicorp.com/terraform/language/backend/s3).
@@ -35,6 +40,8 @@ type location struct {
 	params url.Values
 
 	pathStyle   bool
+	noLockFile  bool     // Terraform's use_lockfile = false: the lock is only in the table
+	sse         string   // the server-side encryption of what is written; "" for the bucket's
 	keyPrefixes []string // workspace_key_prefix without leading and trailing slashes, longest first
 }
 
@@ -109,13 +116,19 @@ func parameters(query string) (url.Values, error) {
 
 // readParams checks the values of the parameters.
 func (u *location) readParams() error {
-	switch v := u.params.Get(paramPathStyle); v {
-	case "", "false":
-		u.params.Del(paramPathStyle) // the default is not shown
-	case "true":
-		u.pathStyle = true
-	default:
-		return fmt.Errorf("%s must be true or false, not %q", paramPathStyle, v)
+	var err error
+	if u.pathStyle, err = u.flag(paramPathStyle, false); err != nil {
+		return err
+	}
+	lockFile, err := u.flag(paramLockFile, true)
+	if err != nil {
+		return err
+	}
+	if u.noLockFile = !lockFile; u.noLockFile && !u.params.Has(paramLockTable) {
+		return fmt.Errorf("%s=false leaves no lock: name the DynamoDB table that Terraform locks in with %s=NAME", paramLockFile, paramLockTable)
+	}
+	if err := u.readEncryption(); err != nil {
+		return err
 	}
 	if u.searches() && u.params.Has(paramVersion) {
 		return fmt.Errorf("%s names a version of one object, but %q is a prefix to search: name the object", paramVersion, u.name(u.key))
@@ -136,6 +149,43 @@ func (u *location) readParams() error {
 		u.keyPrefixes = append(u.keyPrefixes, prefix)
 	}
 	slices.SortStableFunc(u.keyPrefixes, func(a, b string) int { return len(b) - len(a) })
+	return nil
+}
+
+// flag reads a parameter that is true or false. The default is not shown in addresses.
+func (u *location) flag(name string, value bool) (bool, error) {
+	switch v := u.params.Get(name); v {
+	case "":
+	case "true", "false":
+		if (v == "true") == value {
+			u.params.Del(name)
+		}
+		return v == "true", nil
+	default:
+		return value, fmt.Errorf("%s must be true or false, not %q", name, v)
+	}
+	return value, nil
+}
+
+// The values of the parameter sse.
+const (
+	sseS3  = "AES256"
+	sseKMS = "aws:kms"
+)
+
+// readEncryption checks how to encrypt what is written. A KMS key alone implies aws:kms, as
+// in Terraform's backend.
+func (u *location) readEncryption() error {
+	u.sse = u.params.Get(paramSSE)
+	key := u.params.Has(paramKMSKey)
+	switch {
+	case u.sse != "" && u.sse != sseS3 && u.sse != sseKMS:
+		return fmt.Errorf("%s must be %s or %s, not %q; the key for SSE-C comes from the variable %s", paramSSE, sseS3, sseKMS, u.sse, customerKeyVariable)
+	case key && u.sse == sseS3:
+		return fmt.Errorf("%s=%s uses no key of yours: leave out %s, or write %[1]s=%[4]s", paramSSE, sseS3, paramKMSKey, sseKMS)
+	case key:
+		u.sse = sseKMS
+	}
 	return nil
 }
 

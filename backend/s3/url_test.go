@@ -70,7 +70,7 @@ func TestS3URLErrors(t *testing.T) {
 		{"an ARN", "s3://arn:aws:s3:::acme/key", `"arn:aws:s3:::acme" is not a bucket name`},
 		{"credentials", "s3://AKIA:hunter2@acme/key", "an s3:// URL must not contain credentials, because URLs are shown and logged: use the environment, the shared AWS files or ?profile=NAME"},
 		{"an unescaped percent sign", "s3://acme/100%", `the key "100%" is not percent-encoded correctly: write %25 for a percent sign and %3F for a question mark`},
-		{"an unknown parameter", "s3://acme/k?regoin=eu-west-1", `an s3:// URL has no parameter "regoin": it has endpoint, lock-table, path-style, profile, region, versionId, workspace-key-prefix (write a question mark in a key as %3F)`},
+		{"an unknown parameter", "s3://acme/k?regoin=eu-west-1", `an s3:// URL has no parameter "regoin": it has endpoint, kms-key-id, lock-file, lock-table, path-style, profile, region, sse, versionId, workspace-key-prefix (write a question mark in a key as %3F)`},
 		{"a parameter without a value", "s3://acme/k?region", "region in an s3:// URL has no value"},
 		{"a parameter twice", "s3://acme/k?region=a&region=b", "region appears twice in the s3:// URL"},
 		{"a malformed value", "s3://acme/k?region=%zz", "the value of region in an s3:// URL is not percent-encoded correctly"},
