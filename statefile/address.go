@@ -1,7 +1,6 @@
 package statefile
 
 import (
-	"bytes"
 	"strconv"
 	"strings"
 
@@ -13,21 +12,17 @@ import (
 	"golang.org/x/net/idna"
 )
 
-// Addresses in a state are parsed with the parser that Terraform uses. Nearly all of them
-// have a simple form that is recognized without it.
+// Addresses in a state are parsed with the parser that Terraform uses.
 
 // canonicalModule returns the canonical spelling of a module instance's address, such as
-// module.a["b"].module.c[0]. It reports false if Terraform cannot parse the address.
-func canonicalModule(text []byte) (canonical []byte, ok bool) {
-	if plainModulePath(text) {
-		return text, true
-	}
+// module.a["b"].module.c[0], or nil if Terraform cannot parse the address.
+func canonicalModule(text []byte) (canonical []byte) {
 	traversal, ok := parseTraversal(text)
 	if !ok {
-		return nil, false
+		return nil
 	}
 	if _, rest, ok := cutModules(traversal); !ok || len(rest) > 0 {
-		return nil, false
+		return nil
 	}
 	for _, step := range traversal {
 		index, is := step.(hcl.TraverseIndex)
@@ -40,89 +35,8 @@ func canonicalModule(text []byte) (canonical []byte, ok bool) {
 			canonical = append(index.Key.AsBigFloat().Append(append(canonical, '['), 'f', -1), ']')
 		}
 	}
-	return canonical[1:], true // without the leading dot
+	return canonical[1:] // without the leading dot
 }
-
-// plainModulePath reports whether b consists of module.NAME steps, each optionally with a
-// whole number or simple string as its key, as Terraform writes it.
-func plainModulePath(b []byte) bool {
-	for {
-		rest, ok := bytes.CutPrefix(b, []byte("module."))
-		n := plainName(rest)
-		if !ok || n == 0 {
-			return false
-		}
-		rest = rest[n:]
-		if len(rest) > 0 && rest[0] == '[' {
-			if n = plainKeyStep(rest); n == 0 {
-				return false
-			}
-			rest = rest[n:]
-		}
-		if len(rest) == 0 {
-			return true
-		}
-		if rest[0] != '.' {
-			return false
-		}
-		b = rest[1:]
-	}
-}
-
-// plainKeyStep returns the length of the [0] or ["key"] that b starts with. It returns 0
-// if there is none or if it needs the full parser.
-func plainKeyStep(b []byte) int {
-	n := 1
-	if n < len(b) && b[n] == '"' {
-		for n++; n < len(b) && b[n] != '"'; n++ {
-			// A backslash starts an escape; ${ and %{ start a template.
-			if c := b[n]; c < ' ' || c == '\\' || c == '$' || c == '%' || c > '~' {
-				return 0
-			}
-		}
-		n++
-	} else {
-		for n < len(b) && isDigit(b[n]) {
-			n++
-		}
-		// A number with many digits may overflow an int, and 00 means 0.
-		if n == 1 || n > 10 || n > 2 && b[1] == '0' {
-			return 0
-		}
-	}
-	if n >= len(b) || b[n] != ']' {
-		return 0
-	}
-	return n + 1
-}
-
-// plainName returns the length of the ASCII identifier that b starts with.
-func plainName(b []byte) (n int) {
-	for n < len(b) && (nameBytes[b[n]]&nameByte != 0) {
-		n++
-	}
-	if n > 0 && nameBytes[b[0]]&nameStart == 0 {
-		return 0
-	}
-	return n
-}
-
-const (
-	nameByte  = 1 << iota // allowed in an identifier
-	nameStart             // allowed at its start
-)
-
-var nameBytes = func() (table [256]byte) {
-	for c := range table {
-		switch c := byte(c); {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', c == '_':
-			table[c] = nameByte | nameStart
-		case isDigit(c), c == '-':
-			table[c] = nameByte
-		}
-	}
-	return table
-}()
 
 // reservedTypes are words that Terraform does not accept as a resource type.
 var reservedTypes = map[string]bool{
@@ -133,42 +47,12 @@ var reservedTypes = map[string]bool{
 // isResourceAddress reports whether Terraform can parse text as a resource address
 // without an instance key, as in "dependencies".
 func isResourceAddress(text []byte) bool {
-	if plainResourceAddress(text) {
-		return true
-	}
 	traversal, ok := parseTraversal(text)
 	if !ok {
 		return false
 	}
 	_, rest, ok := cutModules(traversal)
 	return ok && resourceSteps(rest) == 0
-}
-
-// plainResourceAddress reports whether b is TYPE.NAME or data.TYPE.NAME, in modules
-// without keys.
-func plainResourceAddress(b []byte) bool {
-	for {
-		n := plainName(b)
-		if n == 0 || n+1 >= len(b) || b[n] != '.' {
-			return false
-		}
-		word, rest := b[:n], b[n+1:]
-		m := plainName(rest)
-		switch {
-		case m == 0:
-			return false
-		case m == len(rest):
-			return string(word) != "data" && string(word) != "resource" && string(word) != "ephemeral" && !reservedTypes[string(word)]
-		case string(word) == "module" && rest[m] == '.':
-			b = rest[m+1:]
-		case string(word) == "data":
-			// After "data" any word is a type.
-			k := plainName(rest[m+1:])
-			return rest[m] == '.' && k > 0 && m+1+k == len(rest)
-		default:
-			return false
-		}
-	}
 }
 
 // resourceSteps takes the part of an address after its modules, and returns the number of

@@ -1,10 +1,10 @@
 package statefile
 
+import "bytes"
+
 // A checkResult is the element of "check_results" being read.
 type checkResult struct {
-	kind, address, object []byte
-
-	addressTail, objectTail uint64 // nonzero for long ones, which are not parsed
+	kind, address, object textBuffer // long ones are not parsed
 }
 
 // readCheck reads one element of check_results.
@@ -14,25 +14,25 @@ func (d *document) readCheck() error {
 	d.peek()
 	at := d.offset()
 	c := &d.checkResult
-	*c = checkResult{kind: c.kind[:0], address: c.address[:0], object: c.object[:0]}
+	*c = checkResult{kind: c.kind.emptied(), address: c.address.emptied(), object: c.object.emptied()}
 	var objects [][]byte
 	err := d.objectOf(format4, "check_results", func(key []byte) error {
 		switch string(fold(key)) {
 		case "status":
 			return d.text(format4, "status", &status)
 		case "object_kind":
-			return d.bytesOf(format4, "object_kind", &c.kind)
+			return d.buffer(format4, "object_kind", &c.kind)
 		case "config_addr":
-			return d.identifying(format4, "config_addr", &c.address, &c.addressTail)
+			return d.buffer(format4, "config_addr", &c.address)
 		case "objects":
 			objects = objects[:0]
 			return d.arrayOf(format4, "objects", func() error {
 				err := d.checkObject()
 				// Valid addresses of a known kind need not be kept. Terraform writes the
 				// kind before the objects.
-				if c.objectTail == 0 && (len(c.kind) == 0 || !isCheckable(c.kind, c.object, true)) {
+				if !c.object.long && (len(c.kind.bytes) == 0 || !isCheckable(c.kind.bytes, c.object.bytes, true)) {
 					if len(objects) < maxCheckObjects {
-						objects = append(objects, append([]byte(nil), c.object...))
+						objects = append(objects, bytes.Clone(c.object.bytes))
 					}
 				}
 				return err
@@ -43,9 +43,9 @@ func (d *document) readCheck() error {
 	if status == "fail" || status == "error" {
 		d.current.failedChecks++
 	}
-	good := c.addressTail != 0 || isCheckable(c.kind, c.address, false)
+	good := c.address.long || isCheckable(c.kind.bytes, c.address.bytes, false)
 	for _, object := range objects {
-		good = good && isCheckable(c.kind, object, true)
+		good = good && isCheckable(c.kind.bytes, object, true)
 	}
 	if !good && d.current.checkRefusal == nil {
 		d.current.checkRefusal = d.refuse(KindRefusedContent, `"check_results" contains an invalid address`, at)
@@ -59,11 +59,11 @@ const maxCheckObjects = 1024
 // checkObject reads one element of a check's "objects".
 func (d *document) checkObject() error {
 	c := &d.checkResult
-	c.object, c.objectTail = c.object[:0], 0
+	c.object = c.object.emptied()
 	return d.objectOf(format4, "objects", func(key []byte) error {
 		switch string(fold(key)) {
 		case "object_addr":
-			return d.identifying(format4, "object_addr", &c.object, &c.objectTail)
+			return d.buffer(format4, "object_addr", &c.object)
 		case "status":
 			return d.check('"', format4, "status")
 		case "failure_messages":

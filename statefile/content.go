@@ -72,7 +72,6 @@ func ReadContent(r io.Reader) (*Content, error) {
 	d.hash.SetSeed(distinctSeed)
 	refusal := d.file()
 	s.in.drain(maxRefused)
-	s.in.join()
 	switch {
 	case s.in.err != nil && s.in.err != io.EOF:
 		return nil, s.in.err
@@ -234,11 +233,11 @@ func (d *digester) text() (uint64, error) {
 			d.lone(&high)
 			return d.pair(d.hash.Sum64(), '"'), nil
 		case '\\':
-			s.begin()
+			s.begin(&s.token)
 			if err := s.escape(); err != nil {
 				return 0, err
 			}
-			escape, _ := s.end()
+			escape, _ := s.end(&s.token)
 			d.escaped(escape, &high)
 		default:
 			return 0, s.broken()

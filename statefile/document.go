@@ -33,11 +33,7 @@ type document struct {
 
 	checkResult checkResult // the one being read
 
-	versionRefusal *Error                     // set if terraform_version is not a version
-	verdicts       map[string]providerVerdict // by address of the provider configuration
-	module         []byte                     // last module path that was found valid
-	canonical      []byte                     // the same in Terraform's spelling
-	types          map[string]outputTypeOf    // of outputs, by their text in the file
+	versionRefusal *Error // set if terraform_version is not a version
 	scratch        []byte
 
 	legacyKeys, legacyDropped hashSet // for formats 1 to 3: keys of entries, and dropped resources

@@ -22,12 +22,9 @@ func inspect(r io.Reader, visitor *Visitor, drain int64) (*Snapshot, error) {
 	if visitor == nil {
 		visitor = &Visitor{}
 	}
-	d := &document{scanner: s, visitor: visitor, scratch: make([]byte, 0, 256)}
-	d.resource.objects = make([]uint64, 0, 32)
-
+	d := &document{scanner: s, visitor: visitor}
 	refusal := d.read()
 	s.in.drain(drain)
-	s.in.join()
 	snapshot := d.snapshot()
 	if s.in.err == nil {
 		return snapshot, refusal // only a refused file is not read to its end

@@ -2,6 +2,7 @@ package statefile
 
 import (
 	"encoding/base64"
+	"slices"
 	"strconv"
 
 	"github.com/zclconf/go-cty/cty"
@@ -10,30 +11,27 @@ import (
 // indexKey reads an "index_key" like Terraform, which truncates numbers to whole ones.
 func (d *document) indexKey() error {
 	i := &d.instance
-	switch d.peek() {
-	case '"':
-		text, _, err := d.readText()
-		i.keyKind, i.key, i.keyTail = stringKey, append(i.key[:0], text...), d.tailSum()
-		return err
-	case '0':
+	i.keyKind, i.key = d.peek(), i.key.emptied()
+	switch i.keyKind {
+	case stringKey:
+		return d.buffer(format4, "index_key", &i.key)
+	case numberKey:
 		at := d.offset()
 		literal, err := d.readNumber()
 		if err != nil {
 			return err
 		}
-		i.keyKind, i.key, i.keyTail = numberKey, append(i.key[:0], literal...), 0
+		i.key.bytes = append(i.key.bytes, literal...)
 		if !plainDigits(literal) {
 			n, err := strconv.ParseFloat(string(literal), 64)
 			if err != nil {
 				d.refuseType(format4, d.refuse(KindWrongType, `"index_key" is out of range`, at))
 			}
-			i.key = strconv.AppendInt(i.key[:0], int64(n), 10)
+			i.key.bytes = strconv.AppendInt(i.key.bytes[:0], int64(n), 10)
 		}
 		return nil
-	case 'n':
-		i.keyKind, i.key, i.keyTail = noKey, i.key[:0], 0
-	default:
-		i.keyKind = otherKey
+	case nullKey:
+		i.keyKind = noKey
 	}
 	return d.skip()
 }
@@ -47,14 +45,6 @@ func plainDigits(literal []byte) bool {
 		}
 	}
 	return len(literal) <= exact
-}
-
-// instanceProvider reads an instance's provider, which Terraform ignores.
-func (d *document) instanceProvider() error {
-	if d.peek() != '"' {
-		return d.skip()
-	}
-	return d.bytesOf(0, "provider", &d.instance.provider)
 }
 
 func (d *document) schemaVersion() error {
@@ -72,8 +62,7 @@ func (d *document) schemaVersion() error {
 	return nil
 }
 
-// private reads a provider's private data, which is base64. Only the beginning of a long
-// text is checked.
+// private reads a provider's private data, which is base64. A long text is not checked.
 func (d *document) private() error {
 	if !d.expect('"', format4, "private") {
 		return d.skip()
@@ -84,51 +73,14 @@ func (d *document) private() error {
 		return err
 	}
 	if long {
-		text = text[:len(text)&^3]
+		return nil
 	}
-	if !isBase64(text, long) {
+	d.scratch = slices.Grow(d.scratch[:0], base64.StdEncoding.DecodedLen(len(text)))
+	if _, err := base64.StdEncoding.Decode(d.scratch[:cap(d.scratch)], text); err != nil {
 		d.refuseType(format4, d.refuse(KindWrongType, `"private" is not base64`, at))
 	}
 	return nil
 }
-
-// isBase64 reports whether encoding/json accepts text, or the beginning of a longer one,
-// as bytes.
-func isBase64(text []byte, more bool) bool {
-	n := base64Length(text)
-	if n == len(text) && (more || n%4 == 0) {
-		return true
-	}
-	if padding := text[n:]; !more && len(text)%4 == 0 && (string(padding) == "=" || string(padding) == "==") {
-		return true
-	}
-	// The library ignores line breaks, so let it decide.
-	_, err := base64.StdEncoding.Decode(make([]byte, base64.StdEncoding.DecodedLen(len(text))), text)
-	return err == nil || more
-}
-
-// base64Length returns how many bytes at the start of text are base64 digits. It checks
-// eight bytes at a time because much of a state is base64.
-func base64Length(text []byte) (n int) {
-	for ; n+8 <= len(text); n += 8 {
-		b := text[n : n+8 : n+8]
-		if !(base64Bytes[b[0]] && base64Bytes[b[1]] && base64Bytes[b[2]] && base64Bytes[b[3]] &&
-			base64Bytes[b[4]] && base64Bytes[b[5]] && base64Bytes[b[6]] && base64Bytes[b[7]]) {
-			break
-		}
-	}
-	for n < len(text) && base64Bytes[text[n]] {
-		n++
-	}
-	return n
-}
-
-var base64Bytes = func() (table [256]bool) {
-	for _, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/") {
-		table[c] = true
-	}
-	return table
-}()
 
 // sensitivePaths reads "sensitive_attributes", a list of paths, which are lists of steps.
 // A path counts even if Terraform rejects it.
@@ -184,10 +136,10 @@ func (d *document) pathStep() error {
 			if isKey = false; valueKind == '"' { // a name, as nearly always
 				return d.skip()
 			}
-			d.record()
+			d.begin(&d.record)
 			err := d.skip()
-			raw, whole := d.recorded()
-			isKey = !whole || valueKind == 'n' || valueKind == '{' && conforms(raw, cty.DynamicPseudoType)
+			raw, long := d.end(&d.record)
+			isKey = long || valueKind == 'n' || valueKind == '{' && d.parsed.conforms(raw, cty.DynamicPseudoType)
 			return err
 		}
 		return d.skip()

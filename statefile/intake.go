@@ -11,9 +11,9 @@ import (
 // chunkSize is how many bytes are read and hashed at a time. Only tests change it.
 var chunkSize = 128 << 10
 
-// ringSize is the number of chunks: the one being read, the one before it, which errors
-// may still refer to, and one for the hash to lag behind.
-const ringSize = 3
+// ringSize is the number of chunks: the one being read, and the one before it, which
+// errors may still refer to.
+const ringSize = 2
 
 // An intake reads a file in chunks. It hashes and counts all bytes, and computes lines
 // and columns.
@@ -26,10 +26,7 @@ type intake struct {
 	chunks int   // number of chunks read
 	size   int64 // number of bytes read
 
-	md5     hash.Hash
-	toHash  chan []byte // to the hashing goroutine; nil if there is none
-	hashed  chan any    // one value for each hashed chunk: the value of a panic, or nil
-	hashing int         // number of chunks not hashed yet
+	md5 hash.Hash
 }
 
 // A chunk is part of the file, with its position.
@@ -45,35 +42,13 @@ func newIntake() intake { return intake{md5: md5.New()} }
 // open starts reading src. Call close when done.
 func (in *intake) open(src io.Reader) { in.src = src }
 
-// close ends the hashing goroutine, if there is one, and keeps the buffers.
+// close prepares for another file, and keeps the buffers.
 func (in *intake) close() {
-	in.join()
 	in.md5.Reset()
 	*in = intake{ring: in.ring, md5: in.md5}
 }
 
-// join waits until all chunks are hashed, and ends the hashing goroutine.
-func (in *intake) join() {
-	if in.toHash == nil {
-		return
-	}
-	close(in.toHash)
-	in.toHash = nil
-	for in.hashing > 0 {
-		in.await()
-	}
-}
-
-// await waits until one more chunk is hashed. It repeats the goroutine's panic here,
-// where callers can handle it.
-func (in *intake) await() {
-	in.hashing--
-	if panicked := <-in.hashed; panicked != nil {
-		panic(panicked)
-	}
-}
-
-// next reads the next chunk, which stays valid for two more calls. It returns nil at the
+// next reads the next chunk, which stays valid for one more call. It returns nil at the
 // end of src or if src failed; see err.
 func (in *intake) next() *chunk {
 	if in.err != nil {
@@ -84,10 +59,6 @@ func (in *intake) next() *chunk {
 		in.latest = (in.latest + 1) % ringSize
 	}
 	c := &in.ring[in.latest]
-	// The hash must be done with the chunk that is overwritten next.
-	if in.hashing == ringSize {
-		in.await()
-	}
 	if cap(c.buf) < chunkSize {
 		c.buf = make([]byte, chunkSize)
 	}
@@ -110,42 +81,11 @@ func (in *intake) next() *chunk {
 	if n == 0 {
 		return nil
 	}
-	in.hash(c.buf)
+	in.md5.Write(c.buf)
 	return c
 }
 
 var newline = []byte{'\n'}
-
-// parallelFrom is the number of chunks (4 MiB) above which a file is hashed in a separate
-// goroutine. For smaller files handing over costs more than it saves when many are read
-// at a time.
-const parallelFrom = 32
-
-// hash adds a chunk to the digest, in a goroutine if the file is large.
-func (in *intake) hash(b []byte) {
-	if in.toHash == nil {
-		if in.err != nil || in.chunks <= parallelFrom {
-			in.md5.Write(b)
-			return
-		}
-		in.toHash = make(chan []byte, ringSize)
-		in.hashed = make(chan any, ringSize)
-		go func(digest hash.Hash, chunks <-chan []byte, done chan<- any) {
-			for b := range chunks {
-				done <- write(digest, b)
-			}
-		}(in.md5, in.toHash, in.hashed)
-	}
-	in.toHash <- b
-	in.hashing++
-}
-
-// write returns the value of the digest's panic, or nil.
-func write(digest hash.Hash, b []byte) (panicked any) {
-	defer func() { panicked = recover() }()
-	digest.Write(b)
-	return nil
-}
 
 // drain reads the rest of src for the digest and the size, unless it is longer than limit
 // bytes.

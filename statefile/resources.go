@@ -4,7 +4,7 @@ import "bytes"
 
 // A resource is the resource of format 4 being read.
 type resource struct {
-	module, mode, kind, name, provider      []byte
+	module, mode, kind, name, provider      textBuffer
 	instances, deposed, tainted, sensitives int
 	visited                                 []Instance
 
@@ -14,39 +14,36 @@ type resource struct {
 	instanceProviders int
 	dropped           bool   // by Terraform
 	refusal           *Error // why Terraform rejects an instance
-
-	// Hashes of what follows the beginning of a long text; 0 if it is not long.
-	moduleTail, kindTail, nameTail, providerTail uint64
 }
 
 // An instance is the instance of format 4 being read.
 type instance struct {
-	status, deposed, id []byte
-	sensitives          int
+	status, deposed textBuffer
+	id              []byte
+	sensitives      int
 
 	keyKind                keyKind
-	key                    []byte // index_key, or the beginning of a long one
-	keyTail                uint64 // hash of the rest
-	provider               []byte // OpenTofu records it here if the provider has for_each
+	key                    textBuffer // index_key
+	provider               textBuffer // OpenTofu records it here if the provider has for_each
 	badPath, badDependency bool
 	stepType               []byte // type of the path step being read
 }
 
-// A keyKind is the type of an index_key.
+// A keyKind is the type of an index_key, as peek returns it. Terraform accepts no others.
 type keyKind = byte
 
 const (
 	noKey     keyKind = 0
 	stringKey keyKind = '"'
 	numberKey keyKind = '0'
-	otherKey  keyKind = 'x' // rejected by Terraform
+	nullKey   keyKind = 'n'
 )
 
 // readResource reads one element of format 4's "resources".
 func (d *document) readResource() error {
 	r := &d.resource
 	*r = resource{
-		module: r.module[:0], mode: r.mode[:0], kind: r.kind[:0], name: r.name[:0], provider: r.provider[:0],
+		module: r.module.emptied(), mode: r.mode.emptied(), kind: r.kind.emptied(), name: r.name.emptied(), provider: r.provider.emptied(),
 		visited: r.visited[:0], objects: r.objects[:0], instanceProvider: r.instanceProvider[:0],
 	}
 	d.peek()
@@ -56,7 +53,7 @@ func (d *document) readResource() error {
 	}
 	d.judgeResource()
 	t := &d.current
-	switch string(r.mode) {
+	switch string(r.mode.bytes) {
 	case "managed":
 		t.managed++
 	case "data":
@@ -68,10 +65,10 @@ func (d *document) readResource() error {
 	t.deposed += r.deposed
 	t.tainted += r.tainted
 	t.sensitiveAttributes += r.sensitives
-	if len(r.module) > 0 {
-		t.modules.add(r.module)
+	if len(r.module.bytes) > 0 {
+		t.modules.add(r.module.bytes)
 	}
-	address := providerAddress(r.provider)
+	address := providerAddress(r.provider.bytes)
 	if len(address) == 0 {
 		address = providerAddress(r.instanceProvider)
 	}
@@ -83,8 +80,8 @@ func (d *document) readResource() error {
 	}
 	if d.visitor.Resource != nil {
 		d.lastVisited = Resource{
-			Module: reuse(d.lastVisited.Module, r.module), Mode: reuse(d.lastVisited.Mode, r.mode), Type: reuse(d.lastVisited.Type, r.kind),
-			Name: string(r.name), Provider: reuse(d.lastVisited.Provider, address), Instances: r.visited,
+			Module: reuse(d.lastVisited.Module, r.module.bytes), Mode: reuse(d.lastVisited.Mode, r.mode.bytes), Type: reuse(d.lastVisited.Type, r.kind.bytes),
+			Name: string(r.name.bytes), Provider: reuse(d.lastVisited.Provider, address), Instances: r.visited,
 		}
 		d.visitor.Resource(d.lastVisited)
 	}
@@ -103,15 +100,15 @@ func (d *document) resourceField(key []byte) error {
 	r := &d.resource
 	switch string(fold(key)) {
 	case "module":
-		return d.identifying(format4, "module", &r.module, &r.moduleTail)
+		return d.buffer(format4, "module", &r.module)
 	case "mode":
-		return d.bytesOf(format4, "mode", &r.mode)
+		return d.buffer(format4, "mode", &r.mode)
 	case "type":
-		return d.identifying(format4, "type", &r.kind, &r.kindTail)
+		return d.buffer(format4, "type", &r.kind)
 	case "name":
-		return d.identifying(format4, "name", &r.name, &r.nameTail)
+		return d.buffer(format4, "name", &r.name)
 	case "provider":
-		return d.identifying(format4, "provider", &r.provider, &r.providerTail)
+		return d.buffer(format4, "provider", &r.provider)
 	case "each":
 		return d.check('"', format4, "each")
 	case "instances":
@@ -125,14 +122,14 @@ func (d *document) resourceField(key []byte) error {
 // readInstance reads one element of a resource's "instances".
 func (d *document) readInstance() error {
 	i, r := &d.instance, &d.resource
-	*i = instance{status: i.status[:0], deposed: i.deposed[:0], id: i.id[:0], key: i.key[:0], provider: i.provider[:0], stepType: i.stepType[:0]}
+	*i = instance{status: i.status.emptied(), deposed: i.deposed.emptied(), id: i.id[:0], key: i.key.emptied(), provider: i.provider.emptied(), stepType: i.stepType[:0]}
 	d.peek()
 	at := d.offset()
 	if err := d.objectOf(format4, "instances", d.instanceField); err != nil {
 		return err
 	}
 	d.judgeInstance(at)
-	deposed, tainted := len(i.deposed) > 0, string(i.status) == "tainted"
+	deposed, tainted := len(i.deposed.bytes) > 0, string(i.status.bytes) == "tainted"
 	if deposed {
 		r.deposed++
 	} else {
@@ -152,12 +149,17 @@ func (d *document) instanceField(key []byte) error {
 	i := &d.instance
 	switch string(fold(key)) {
 	case "status":
-		return d.bytesOf(format4, "status", &i.status)
+		return d.buffer(format4, "status", &i.status)
 	case "deposed":
-		return d.bytesOf(format4, "deposed", &i.deposed)
+		return d.buffer(format4, "deposed", &i.deposed)
 	case "attributes":
 		if d.visitor.Resource != nil && d.peek() == '{' {
-			return d.find("id", d.readID)
+			return d.members(func(key []byte) error {
+				if string(key) == "id" {
+					return d.readID()
+				}
+				return d.skip()
+			})
 		}
 	case "attributes_flat":
 		return d.objectOf(format4, "attributes_flat", d.flatAttribute)
@@ -166,7 +168,7 @@ func (d *document) instanceField(key []byte) error {
 	case "index_key":
 		return d.indexKey()
 	case "provider":
-		return d.instanceProvider()
+		return d.buffer(0, "provider", &i.provider) // Terraform ignores it
 	case "schema_version":
 		return d.schemaVersion()
 	case "private":
@@ -208,7 +210,7 @@ func (d *document) dependency() error {
 		return d.skip()
 	}
 	address, long, err := d.readText()
-	if err == nil && !long && !isResourceAddress(address) {
+	if err == nil && !long && !d.parsed.dependencies.of(address, isResourceAddress) {
 		d.instance.badDependency = true
 	}
 	return err
@@ -216,9 +218,10 @@ func (d *document) dependency() error {
 
 // An output is the output of format 4 being read.
 type output struct {
-	name, kind []byte
-	sensitive  bool
-	value      outputValue
+	name      []byte
+	kind      textBuffer
+	sensitive bool
+	value     outputValue
 
 	rawType, rawValue   []byte // as written, or their beginning
 	longType, longValue bool   // only the beginning is kept
@@ -228,7 +231,7 @@ type output struct {
 // readOutput reads one member of format 4's "outputs".
 func (d *document) readOutput(name []byte) error {
 	o := &d.output
-	*o = output{name: append(o.name[:0], name...), kind: o.kind[:0], value: o.value, rawType: o.rawType[:0], rawValue: o.rawValue[:0]}
+	*o = output{name: append(o.name[:0], name...), kind: o.kind.emptied(), value: o.value, rawType: o.rawType[:0], rawValue: o.rawValue[:0]}
 	o.value.begin(NameNeutral)
 	d.peek()
 	at := d.offset()
@@ -241,7 +244,7 @@ func (d *document) readOutput(name []byte) error {
 		d.current.outputs.sensitive++
 	}
 	if d.visitor.Output != nil {
-		d.visitor.Output(o.value.complete(Output{Name: string(o.name), Sensitive: o.sensitive, Type: string(o.kind)}))
+		d.visitor.Output(o.value.complete(Output{Name: string(o.name), Sensitive: o.sensitive, Type: string(o.kind.bytes)}))
 	}
 	return nil
 }
@@ -253,22 +256,22 @@ func (d *document) outputField(key []byte) error {
 		return d.flag(format4, "sensitive", &o.sensitive)
 	case "type":
 		d.peek()
-		d.record()
+		d.begin(&d.record)
 		err := d.outputType()
-		raw, whole := d.recorded()
-		o.rawType, o.longType = append(o.rawType[:0], raw...), !whole
+		raw, long := d.end(&d.record)
+		o.rawType, o.longType = append(o.rawType[:0], raw...), long
 		return err
 	case "value":
 		o.valueKind = d.peek()
-		d.record()
+		d.begin(&d.record)
 		var err error
 		if d.visitor.Output != nil {
 			err = d.outputValue(o.name, &o.value)
 		} else {
 			err = d.skip()
 		}
-		raw, whole := d.recorded()
-		o.rawValue, o.longValue = append(o.rawValue[:0], raw...), !whole
+		raw, long := d.end(&d.record)
+		o.rawValue, o.longValue = append(o.rawValue[:0], raw...), long
 		return err
 	}
 	return d.skip()
@@ -279,13 +282,13 @@ func (d *document) outputType() error {
 	o := &d.output
 	switch d.peek() {
 	case '"':
-		return d.bytesOf(0, "type", &o.kind)
+		return d.buffer(0, "type", &o.kind)
 	case '[':
 		first := true
 		return d.elements(func() error {
 			if first && d.peek() == '"' {
 				first = false
-				return d.bytesOf(0, "type", &o.kind)
+				return d.buffer(0, "type", &o.kind)
 			}
 			first = false
 			return d.skip()

@@ -1,7 +1,6 @@
 package statefile
 
 import (
-	"bytes"
 	"hash/maphash"
 	"io"
 	"sync"
@@ -21,6 +20,10 @@ const longText = 16 << 10
 // keeps the current chunk and at most the beginning of one string or number, whatever the
 // size of the values.
 //
+// No library does that: a jsontext.Decoder buffers whole strings, and allocates 134 MB for
+// one of 32 MB, where Read needs less than 1 MB. encoding/json needs the file in memory, and
+// decodes 134 MB/s, where Read reads 366 MB/s and takes the MD5 as well.
+//
 // All its errors are of type *Error and end the reading.
 type scanner struct {
 	in intake
@@ -29,27 +32,14 @@ type scanner struct {
 	pos int    // how much of buf has been read
 	at  int64  // offset of buf in the file
 
-	depth   int                     // how many objects and arrays are open
-	objects [maxDepth/64 + 1]uint64 // one bit for each: whether it is an object
+	depth int // how many objects and arrays are open
 
-	// The token between begin and end.
-	marked bool
-	begun  int64  // its offset in the file
-	mark   int    // its start in buf, or where the part not in kept starts
-	kept   []byte // its part from earlier chunks
+	token  clip // the string or number being read
+	record clip // a value of any type
 
-	// The hash of what follows a long token's beginning.
-	tail   maphash.Hash
-	tailed bool
+	unquoted []byte // meaning of the last string with escapes
 
-	// What is read after record is kept as well, whatever tokens it has.
-	recording  bool
-	recordMark int    // its start in buf, or where the part not in recordKept starts
-	recordKept []byte // its part from earlier chunks
-
-	// The last string that needed unquoting, and its meaning. Most resources of a file
-	// name the same provider, which has quotes in its address.
-	quoted, unquoted []byte
+	parsed parsed
 }
 
 var scanners = sync.Pool{New: func() any { return &scanner{in: newIntake()} }}
@@ -58,7 +48,7 @@ var scanners = sync.Pool{New: func() any { return &scanner{in: newIntake()} }}
 func newScanner(src io.Reader) *scanner {
 	s := scanners.Get().(*scanner)
 	s.in.open(src)
-	s.depth, s.marked, s.recording = 0, false, false
+	s.depth, s.token.open, s.record.open = 0, false, false
 	s.buf, s.pos, s.at = nil, 0, 0
 	s.more()
 	return s
@@ -74,19 +64,13 @@ func (s *scanner) release() {
 // more moves to the next chunk when this one has been read. It reports false at the end
 // of the file.
 func (s *scanner) more() bool {
-	if s.marked {
-		s.keep()
-		s.mark = s.pos
-	}
-	if s.recording {
-		s.keepRecord()
-		s.recordMark = s.pos
-	}
+	s.keep(&s.token)
+	s.keep(&s.record)
 	c := s.in.next()
 	if c == nil {
 		return false
 	}
-	s.buf, s.pos, s.mark, s.recordMark, s.at = c.buf, 0, 0, 0, c.at
+	s.buf, s.pos, s.token.mark, s.record.mark, s.at = c.buf, 0, 0, 0, c.at
 	return true
 }
 
@@ -167,7 +151,7 @@ func (s *scanner) peek() byte {
 // members reads an object and calls member for each key, in order; member must read the
 // value. The key is valid until then.
 func (s *scanner) members(member func(key []byte) error) error {
-	if err := s.open('{'); err != nil {
+	if err := s.open(); err != nil {
 		return err
 	}
 	for s.next() != '}' {
@@ -186,49 +170,9 @@ func (s *scanner) members(member func(key []byte) error) error {
 	return nil
 }
 
-// find is members for the keys equal to name; it skips the others. Most members of a
-// state are skipped here, so simple ones are read with i, which stays in a register.
-func (s *scanner) find(name string, member func() error) error {
-	if err := s.open('{'); err != nil {
-		return err
-	}
-	for s.next() != '}' {
-		i, found := s.pos, false
-		if n := plainKey(s.buf[i:]); n > 0 {
-			found = n == len(name)+len(`"": `) && string(s.buf[i+1:][:len(name)]) == name
-			i += n
-		} else {
-			key, err := s.readKey()
-			if err != nil {
-				return err
-			}
-			i, found = s.pos, string(key) == name
-		}
-		n := plainString(s.buf[i:])
-		if found {
-			n = 0
-		}
-		var err error
-		switch s.pos = i + n; {
-		case found:
-			err = member()
-		case n == 0:
-			err = s.skip()
-		}
-		if err == nil {
-			err = s.comma('}')
-		}
-		if err != nil {
-			return err
-		}
-	}
-	s.shut()
-	return nil
-}
-
 // elements reads an array and calls element for each element; element must read it.
 func (s *scanner) elements(element func() error) error {
-	if err := s.open('['); err != nil {
+	if err := s.open(); err != nil {
 		return err
 	}
 	for s.next() != ']' {
@@ -249,80 +193,36 @@ func (s *scanner) skip() error { return s.walk(nil) }
 // walk reads a value and calls text, unless it is nil, for all strings in it, including
 // keys. What text gets is valid until it returns.
 func (s *scanner) walk(text func(said []byte, key bool)) error {
-	for bottom := s.depth; ; {
-		begun, err := s.walkValue(text)
-		if err != nil {
-			return err
-		}
-		if !begun {
-			if done, err := s.closeDownTo(bottom); done || err != nil {
-				return err
-			}
-		}
-		if s.inObject() {
-			if err := s.walkKey(text); err != nil {
-				return err
-			}
-		}
-	}
-}
-
-// walkValue reads a value for walk. Of a non-empty object or array it reads only the
-// opening, and reports so.
-func (s *scanner) walkValue(text func([]byte, bool)) (begun bool, err error) {
 	switch c := s.next(); c {
-	case '{', '[':
-		if err := s.open(c); err != nil {
-			return false, err
-		}
-		if s.next() != s.closer() {
-			return true, nil
-		}
-		s.shut()
-		return false, nil
-	case '"':
-		if text != nil {
-			said, _, err := s.readText()
-			if err == nil {
-				text(said, false)
+	case '{':
+		return s.members(func(key []byte) error {
+			if text != nil {
+				text(key, true)
 			}
-			return false, err
+			return s.walk(text)
+		})
+	case '[':
+		return s.elements(func() error { return s.walk(text) })
+	case '"':
+		if text == nil {
+			return s.stringToken()
 		}
-		return false, s.stringToken()
+		said, _, err := s.readText()
+		if err == nil {
+			text(said, false)
+		}
+		return err
 	default:
-		return false, s.scalar(c)
+		return s.scalar(c)
 	}
-}
-
-// closeDownTo reads the closing brackets after a value. It reports whether at most depth
-// objects and arrays are still open. Otherwise it has read the comma before the next
-// value or key.
-func (s *scanner) closeDownTo(depth int) (done bool, err error) {
-	for s.depth > depth {
-		end := s.closer()
-		if err := s.comma(end); err != nil {
-			return false, err
-		}
-		if s.cur() != end {
-			return false, nil
-		}
-		s.shut()
-	}
-	return true, nil
 }
 
 // open reads the opening of an object or array.
-func (s *scanner) open(c byte) error {
+func (s *scanner) open() error {
 	if s.depth == maxDepth {
 		return s.refuse(KindTooDeep, "", s.offset())
 	}
 	s.pos++
-	word, bit := &s.objects[s.depth/64], uint64(1)<<(s.depth%64)
-	if c == '{' {
-		*word |= bit
-	} else {
-		*word &^= bit
-	}
 	s.depth++
 	return nil
 }
@@ -331,20 +231,6 @@ func (s *scanner) open(c byte) error {
 func (s *scanner) shut() {
 	s.pos++
 	s.depth--
-}
-
-// closer returns the byte that closes the innermost open object or array.
-func (s *scanner) closer() byte {
-	if s.inObject() {
-		return '}'
-	}
-	return ']'
-}
-
-// inObject reports whether the innermost open value is an object.
-func (s *scanner) inObject() bool {
-	d := s.depth - 1
-	return s.objects[d/64]&(1<<(d%64)) != 0
 }
 
 // comma reads the comma before another element or member, unless end comes next.
@@ -379,16 +265,17 @@ func (s *scanner) readKey() ([]byte, error) {
 		return nil, s.broken()
 	}
 	// The key stays marked until the value starts, however far away that is.
-	s.begin()
+	begun := s.offset()
+	s.begin(&s.token)
 	if err := s.stringToken(); err != nil {
 		return nil, err
 	}
-	length := s.offset() - s.begun
+	length := s.offset() - begun
 	if err := s.colon(); err != nil {
 		return nil, err
 	}
 	s.next()
-	quoted, _ := s.end()
+	quoted, _ := s.end(&s.token)
 	return s.unquote(quoted[:min(length, longText)], length > longText), nil
 }
 
@@ -410,124 +297,69 @@ func (s *scanner) readText() (text []byte, long bool, err error) {
 	b := s.buf[s.pos:]
 	if n := plainString(b); n > 0 && n <= longText && isVerbatim(b[1:n-1]) {
 		s.pos += n
-		s.tailed = false
 		return b[1 : n-1], false, nil
 	}
-	s.begin()
+	s.begin(&s.token)
 	if err := s.stringToken(); err != nil {
 		return nil, false, err
 	}
-	quoted, long := s.end()
+	quoted, long := s.end(&s.token)
 	return s.unquote(quoted, long), long, nil
 }
 
 // readNumber reads a number and returns its spelling, which is valid until the scanner
 // reads on. Of a long number it returns the beginning.
 func (s *scanner) readNumber() (literal []byte, err error) {
-	s.begin()
+	s.begin(&s.token)
 	if err := s.numberToken(); err != nil {
 		return nil, err
 	}
-	literal, _ = s.end()
+	literal, _ = s.end(&s.token)
 	return literal, nil
 }
 
-// walkKey is readKey for walk.
-func (s *scanner) walkKey(text func([]byte, bool)) error {
-	if text != nil {
-		key, err := s.readKey()
-		if err == nil {
-			text(key, true)
-		}
-		return err
-	}
-	if n := plainKey(s.buf[s.pos:]); n > 0 {
-		s.pos += n
-		return nil
-	}
-	if s.next() != '"' {
-		return s.broken()
-	}
-	if err := s.stringToken(); err != nil {
-		return err
-	}
-	return s.colon()
+// A clip is what is read between begin and end, across chunks. Of a long text it is the
+// beginning, with a hash of the rest.
+type clip struct {
+	open bool
+	mark int    // where the part that is not in kept starts in buf
+	kept []byte // the part from earlier chunks
+	rest maphash.Hash
+	long bool
 }
 
-// begin marks the start of a token to be kept.
-func (s *scanner) begin() {
-	s.marked, s.mark, s.begun, s.kept, s.tailed = true, s.pos, s.offset(), s.kept[:0], false
+func (s *scanner) begin(c *clip) {
+	c.open, c.mark, c.kept, c.long = true, s.pos, c.kept[:0], false
 }
 
-// end returns the token read since begin, or the beginning of a long one.
-func (s *scanner) end() (token []byte, long bool) {
-	s.marked = false
-	token = s.buf[s.mark:s.pos]
-	if len(s.kept) > 0 {
-		s.keep()
-		token = s.kept
+// end returns the text read since begin, which is valid until the scanner reads on, or
+// the beginning of a long one.
+func (s *scanner) end(c *clip) (text []byte, long bool) {
+	if text = s.buf[c.mark:s.pos]; len(c.kept) > 0 || len(text) > longText {
+		s.keep(c)
+		text = c.kept
 	}
-	if len(token) > longText {
-		s.hashTail(token[longText:])
-		token = token[:longText]
-	}
-	return token, s.offset()-s.begun > longText
+	c.open = false
+	return text, c.long
 }
 
-// keep saves the token's part in this chunk.
-func (s *scanner) keep() {
-	part := s.buf[s.mark:s.pos]
-	n := min(len(part), longText-len(s.kept))
-	s.kept = append(s.kept, part[:n]...)
-	if n < len(part) {
-		s.hashTail(part[n:])
+// keep saves the part of an open clip that is in this chunk.
+func (s *scanner) keep(c *clip) {
+	if !c.open {
+		return
 	}
-}
-
-func (s *scanner) hashTail(part []byte) {
-	if !s.tailed {
-		s.tail.SetSeed(distinctSeed)
-		s.tailed = true
+	part := s.buf[c.mark:s.pos]
+	n := min(len(part), longText-len(c.kept))
+	c.kept = append(c.kept, part[:n]...)
+	c.mark = s.pos
+	if n == len(part) {
+		return
 	}
-	// It never fails.
-	_, _ = s.tail.Write(part)
-}
-
-// tailSum returns a hash of what follows a long token's beginning, as written, or 0 if
-// the last token was not long.
-func (s *scanner) tailSum() uint64 {
-	if !s.tailed {
-		return 0
+	if !c.long {
+		c.rest.SetSeed(distinctSeed)
+		c.long = true
 	}
-	return s.tail.Sum64()
-}
-
-// record starts keeping everything that is read.
-func (s *scanner) record() {
-	s.recording, s.recordMark, s.recordKept = true, s.pos, s.recordKept[:0]
-}
-
-// recorded returns what was read since record, which is valid until the scanner reads on.
-// whole reports whether it is complete.
-func (s *scanner) recorded() (text []byte, whole bool) {
-	s.recording = false
-	if len(s.recordKept) == 0 {
-		text = s.buf[s.recordMark:s.pos]
-	} else {
-		s.keepRecord()
-		text = s.recordKept
-	}
-	if len(text) > longText {
-		return text[:longText], false
-	}
-	return text, true
-}
-
-// keepRecord saves this chunk's part of the record, up to one byte more than is ever
-// returned.
-func (s *scanner) keepRecord() {
-	part := s.buf[s.recordMark:s.pos]
-	s.recordKept = append(s.recordKept, part[:min(len(part), longText+1-len(s.recordKept))]...)
+	_, _ = c.rest.Write(part[n:]) // a maphash never fails
 }
 
 // scalar reads a value that starts with c and is not an object, an array or a string.
@@ -660,11 +492,7 @@ func (s *scanner) unquote(quoted []byte, long bool) []byte {
 	if isVerbatim(inside) {
 		return inside
 	}
-	if !bytes.Equal(quoted, s.quoted) {
-		// Errors are about invalid Unicode or the missing quote. The text is complete
-		// anyway.
-		s.unquoted, _ = jsontext.AppendUnquote(s.unquoted[:0], quoted)
-		s.quoted = append(s.quoted[:0], quoted...)
-	}
+	// Errors are about invalid Unicode or the missing quote. The text is complete anyway.
+	s.unquoted, _ = jsontext.AppendUnquote(s.unquoted[:0], quoted)
 	return s.unquoted
 }

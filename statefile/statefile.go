@@ -119,8 +119,7 @@ func (c *Contents) Resources() int { return c.Managed + c.Data + c.Other }
 //
 // Read makes one pass in flat memory: some hundred kilobytes, plus 9 to 14 bytes per
 // instance to find duplicates (twice that while the table grows, and 8 more for the
-// instances of one resource). Files larger than 4 MiB are hashed in a second goroutine,
-// which ends before Read returns. Read is safe for concurrent use.
+// instances of one resource). Read is safe for concurrent use.
 func Read(r io.Reader) (*Snapshot, error) {
 	return Inspect(r, nil)
 }

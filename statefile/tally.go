@@ -1,7 +1,6 @@
 package statefile
 
 import (
-	"bytes"
 	"hash/maphash"
 	"slices"
 	"strings"
@@ -16,8 +15,6 @@ type tally struct {
 	outputs                     outputCounts
 	modules                     distinct
 	providers                   map[string]*int
-	lastProvider                *int
-	lastProviderAddress         []byte
 
 	flaws         flaws          // why Terraform cannot use the state
 	unseen        map[string]int // dropped resources by provider
@@ -62,10 +59,6 @@ const maxProviders = 4096
 
 // provider counts one resource for the provider at this address.
 func (t *tally) provider(address []byte) {
-	if t.lastProvider != nil && bytes.Equal(address, t.lastProviderAddress) {
-		*t.lastProvider++
-		return
-	}
 	n := t.providers[string(address)]
 	if n == nil {
 		if len(t.providers) == maxProviders {
@@ -78,7 +71,6 @@ func (t *tally) provider(address []byte) {
 		t.providers[string(address)] = n
 	}
 	*n++
-	t.lastProvider, t.lastProviderAddress = n, append(t.lastProviderAddress[:0], address...)
 }
 
 // contents returns the tally as Contents.
@@ -96,12 +88,10 @@ func (t *tally) contents() Contents {
 	return c
 }
 
-// A distinct counts distinct texts. Above maxDistinct it is exact only if equal ones are
-// adjacent.
+// A distinct counts distinct texts. It is not exact above maxDistinct.
 type distinct struct {
 	count int
 	seen  map[uint64]struct{}
-	last  uint64
 }
 
 const maxDistinct = 1 << 16
@@ -111,10 +101,6 @@ var distinctSeed = maphash.MakeSeed()
 // add counts the text if it is new, and reports whether it is.
 func (d *distinct) add(text []byte) bool {
 	h := maphash.Bytes(distinctSeed, text)
-	if d.count > 0 && h == d.last {
-		return false
-	}
-	d.last = h
 	if _, ok := d.seen[h]; ok {
 		return false
 	}

@@ -1,7 +1,6 @@
 package statefile
 
 import (
-	"bytes"
 	"fmt"
 	"hash/maphash"
 	"slices"
@@ -247,27 +246,8 @@ func writtenSince(wrote string, since *version.Version) bool {
 
 // isVersion reports whether Terraform can parse text as the version that wrote a state.
 func isVersion(text string) bool {
-	if text == "" || isPlainVersion(text) {
-		return true
-	}
 	_, err := version.NewVersion(text)
-	return err == nil
-}
-
-// isPlainVersion reports whether a text is three short numbers separated by dots.
-func isPlainVersion(text string) bool {
-	dots, digits := 0, 0
-	for i := range len(text) {
-		switch c := text[i]; {
-		case isDigit(c) && digits < 9:
-			digits++
-		case c == '.' && digits > 0:
-			dots, digits = dots+1, 0
-		default:
-			return false
-		}
-	}
-	return dots == 2 && digits > 0
+	return text == "" || err == nil
 }
 
 // A providerVerdict is how Terraform treats a resource's provider.
@@ -276,28 +256,7 @@ type providerVerdict struct {
 	kind string   // type of a legacy provider
 }
 
-// maxVerdicts limits how many verdicts are kept.
-const maxVerdicts = 4096
-
-// judgeProvider returns how Terraform treats the "provider" of a format 4 resource. Most
-// resources of a state name one of a few providers.
-func (d *document) judgeProvider(configuration []byte) providerVerdict {
-	if plainProvider(configuration) {
-		return providerVerdict{}
-	}
-	if v, ok := d.verdicts[string(configuration)]; ok {
-		return v
-	}
-	v := verdictOn(configuration)
-	if d.verdicts == nil {
-		d.verdicts = make(map[string]providerVerdict)
-	}
-	if len(d.verdicts) < maxVerdicts {
-		d.verdicts[string(configuration)] = v
-	}
-	return v
-}
-
+// verdictOn returns how Terraform treats the "provider" of a format 4 resource.
 func verdictOn(configuration []byte) providerVerdict {
 	if len(configuration) == 0 {
 		return providerVerdict{flaw: FlawNoProvider}
@@ -347,7 +306,7 @@ func verdictOn(configuration []byte) providerVerdict {
 // rejects it, drops it, or keeps it with its objects.
 func (d *document) judgeResource() {
 	r, t := &d.resource, &d.current
-	switch string(r.mode) {
+	switch string(r.mode.bytes) {
 	case "managed", "data":
 	case "":
 		t.refuse(d.refuse(KindRefusedContent, `a resource has no "mode"`, r.at))
@@ -356,14 +315,17 @@ func (d *document) judgeResource() {
 		t.refuse(d.refuse(KindRefusedContent, `a resource's "mode" is neither "managed" nor "data"`, r.at))
 		return
 	}
-	module, isModule := d.moduleOf(r)
-	if !isModule {
-		t.refuse(d.refuse(KindRefusedContent, `a resource's "module" is not a module address`, r.at))
-		return
+	module := r.module.identity()
+	if len(module) > 0 && !r.module.long { // long texts are not parsed
+		module = d.parsed.modules.of(module, canonicalModule)
+		if module == nil {
+			t.refuse(d.refuse(KindRefusedContent, `a resource's "module" is not a module address`, r.at))
+			return
+		}
 	}
 	verdict := providerVerdict{}
-	if r.providerTail == 0 { // long texts are not parsed
-		verdict = d.judgeProvider(r.provider)
+	if !r.provider.long {
+		verdict = d.parsed.verdicts.of(r.provider.bytes, verdictOn)
 	}
 	if verdict.flaw == FlawNoProvider && r.instanceProviders > 0 {
 		verdict.flaw = FlawInstanceProvider
@@ -389,46 +351,16 @@ func (d *document) judgeResource() {
 	}
 }
 
-// moduleOf returns the module of a resource in Terraform's spelling. It reports false if
-// Terraform cannot parse it. Long texts are not parsed. Most resources have the same
-// module as the one before.
-func (d *document) moduleOf(r *resource) (module []byte, ok bool) {
-	if len(r.module) == 0 || r.moduleTail != 0 {
-		return r.module, true
-	}
-	if !bytes.Equal(r.module, d.module) {
-		canonical, ok := canonicalModule(r.module)
-		if !ok {
-			return nil, false
-		}
-		d.module, d.canonical = append(d.module[:0], r.module...), canonical
-		if bytes.Equal(canonical, d.module) {
-			d.canonical = d.module
-		}
-	}
-	return d.canonical, true
-}
-
 // addressOf hashes what identifies a resource to Terraform: the module's address, and the
 // text formed by the mode, the type and the name.
 func (d *document) addressOf(r *resource, module []byte) uint64 {
 	d.scratch = appendLong(d.scratch[:0], module)
-	if string(r.mode) == "data" {
+	if string(r.mode.bytes) == "data" {
 		d.scratch = append(d.scratch, "data."...)
 	}
-	d.scratch = append(append(append(d.scratch, r.kind...), '.'), r.name...)
-	address := maphash.Bytes(distinctSeed, d.scratch)
-	if tails := [...]uint64{r.moduleTail, r.kindTail, r.nameTail}; tails != [3]uint64{} {
-		for _, tail := range tails {
-			address = combine(tail, address)
-		}
-	}
-	return address
+	d.scratch = append(append(append(d.scratch, r.kind.identity()...), '.'), r.name.identity()...)
+	return maphash.Bytes(distinctSeed, d.scratch)
 }
-
-// soleObject stands for the hash of an instance's identity if there is nothing to hash:
-// most resources have one instance.
-const soleObject = 0x5851f42d4c957f2d
 
 // judgeInstance records why Terraform would reject an element of "instances", and what
 // identifies the element.
@@ -436,34 +368,27 @@ func (d *document) judgeInstance(at int64) {
 	i, r := &d.instance, &d.resource
 	detail := ""
 	switch {
-	case i.keyKind == otherKey:
+	case i.keyKind != noKey && i.keyKind != stringKey && i.keyKind != numberKey:
 		detail = `an "index_key" is neither a string nor a number`
 	case i.badPath:
 		detail = `"sensitive_attributes" is not a list of paths`
-	case len(i.status) > 0 && string(i.status) != "tainted":
+	case len(i.status.bytes) > 0 && string(i.status.bytes) != "tainted":
 		detail = `a "status" is not "tainted"`
 	case i.badDependency:
 		detail = `"dependencies" contains an invalid resource address`
-	case len(i.deposed) > 0 && len(i.deposed) != deposedKeyLength:
+	case len(i.deposed.bytes) > 0 && len(i.deposed.bytes) != deposedKeyLength:
 		detail = `a "deposed" key is not 8 characters long`
 	}
 	if detail != "" && r.refusal == nil {
 		r.refusal = d.refuse(KindRefusedContent, detail, at)
 	}
-	if len(i.provider) > 0 {
+	if len(i.provider.bytes) > 0 {
 		r.instanceProviders++
 		if len(r.instanceProvider) == 0 {
-			r.instanceProvider = append(r.instanceProvider, i.provider...)
+			r.instanceProvider = append(r.instanceProvider, i.provider.bytes...)
 		}
 	}
-	object := uint64(soleObject)
-	if i.keyKind != noKey || len(i.deposed) > 0 {
-		object = d.hashOf([]byte{i.keyKind}, i.key, i.deposed)
-	}
-	if i.keyTail != 0 {
-		object = combine(i.keyTail, object)
-	}
-	r.objects = append(r.objects, object)
+	r.objects = append(r.objects, d.hashOf([]byte{i.keyKind}, i.key.identity(), i.deposed.bytes))
 }
 
 // deposedKeyLength is the length of a deposed object's key.

@@ -1,6 +1,8 @@
 package statefile
 
 import (
+	"encoding/binary"
+	"slices"
 	"strconv"
 )
 
@@ -39,25 +41,35 @@ func (d *document) text(f formats, name string, into *string) error {
 	return nil
 }
 
-// bytesOf is text for values that are checked and then forgotten. Of a long value it
-// keeps the beginning.
-func (d *document) bytesOf(f formats, name string, into *[]byte) error {
-	if !d.expect('"', f, name) {
-		return d.skip()
-	}
-	text, _, err := d.readText()
-	*into = append((*into)[:0], text...)
-	return err
+// A textBuffer holds a text that is checked and then forgotten. Of a long text it holds
+// the beginning, and a hash of the rest.
+type textBuffer struct {
+	bytes []byte
+	long  bool
+	rest  uint64
 }
 
-// identifying is bytesOf for a text that identifies something: tail is a hash of what
-// follows the beginning of a long one.
-func (d *document) identifying(f formats, name string, into *[]byte, tail *uint64) error {
+// emptied returns a buffer that reuses the memory.
+func (b textBuffer) emptied() textBuffer { return textBuffer{bytes: b.bytes[:0]} }
+
+// identity returns bytes that differ for different texts.
+func (b textBuffer) identity() []byte {
+	if !b.long {
+		return b.bytes
+	}
+	return binary.LittleEndian.AppendUint64(slices.Clip(b.bytes), b.rest)
+}
+
+// buffer reads a value that must be a string in formats f.
+func (d *document) buffer(f formats, name string, into *textBuffer) error {
 	if !d.expect('"', f, name) {
 		return d.skip()
 	}
-	text, _, err := d.readText()
-	*into, *tail = append((*into)[:0], text...), d.tailSum()
+	text, long, err := d.readText()
+	into.bytes, into.long = append(into.bytes[:0], text...), long
+	if long {
+		into.rest = d.token.rest.Sum64()
+	}
 	return err
 }
 
