@@ -45,7 +45,7 @@ func searchFlags() []cli.Flag {
 		listFlag("include", "include files that match `GLOB` (default **/*.tfstate)"),
 		listFlag("exclude", "leave out files that match `GLOB`"),
 		textFlag("workspace-name", "", "`TEMPLATE` for workspace names, with the fields .Dir .Base .Key .Bucket .Workspace and the functions lower, upper, title, replace, regexReplace, trimPrefix, trimSuffix, trunc, join"),
-		fileFlag("map", "read workspace names from `FILE.csv`, with lines of source,workspace; states that it does not name are left out"),
+		fileFlag("map", "read workspace names from `FILE.csv`, with lines of source,workspace (more columns: docs/migrating.md); states that it does not name are left out"),
 	}
 }
 

@@ -1,11 +1,15 @@
 package command_test
 
 import (
+	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"unicode/utf16"
+
+	tfe "github.com/hashicorp/go-tfe"
 
 	"tfhaul/tfesim"
 )
@@ -57,5 +61,108 @@ func TestMapInUTF16(t *testing.T) {
 		if r.code != 4 || !strings.Contains(r.stderr, "is UTF-16, not CSV in UTF-8: save it as UTF-8 CSV") {
 			t.Errorf("%s: exit code %d: %s", name, r.code, r.stderr)
 		}
+	}
+}
+
+// Two repositories with the same directories: each name begins with its repository's. One of
+// them alone keeps the short names.
+func TestNamesOfSeveralSourcesBeginWithTheirRoot(t *testing.T) {
+	t.Parallel()
+	h := start(t, tfesim.Options{})
+	dir := tree(t, map[string][]byte{
+		"repoA/terraform.tfstate": state(1, 1), "repoA/net/terraform.tfstate": state(2, 1),
+		"repoB/terraform.tfstate": state(3, 1), "repoB/net/terraform.tfstate": state(4, 1),
+	})
+	repoA, repoB := filepath.Join(dir, "repoA"), filepath.Join(dir, "repoB")
+	h.tfhaul(t, "migrate", repoA, repoB, "--target", org, "--create", "--yes", "--json", "--journal", journalIn(t)).want(t, 0, "4 moved")
+	h.mustHold(t, "repoA", state(1, 1))
+	h.mustHold(t, "repoA-net", state(2, 1))
+	h.mustHold(t, "repoB", state(3, 1))
+	h.mustHold(t, "repoB-net", state(4, 1))
+	r := h.tfhaul(t, "plan", repoA, "--target", org, "--create", "--json")
+	r.want(t, 0, "1 already-there, 1 planned")
+	if m := moveOf(t, r, "net"); m["outcome"] != "planned" {
+		t.Errorf("%v", m)
+	}
+}
+
+// plan --out names.csv writes the names, and the command that it recommends uses them after
+// they were edited.
+func TestNamesAreWrittenEditedAndUsed(t *testing.T) {
+	t.Parallel()
+	h := start(t, tfesim.Options{})
+	states := many(3)
+	dir := tree(t, states)
+	file := filepath.Join(t.TempDir(), "names.csv")
+	r := h.tfhaul(t, "plan", dir, "--target", org, "--create", "--workspace-name", "x{{ .Dir }}", "--out="+file)
+	if r.code != 0 || !strings.HasPrefix(r.stderr, "Wrote "+file+": the workspace names of 3 states. Edit it, then run: tfhaul plan "+dir) {
+		t.Fatalf("exit code %d: %s%s", r.code, r.stdout, r.stderr)
+	}
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "source,workspace,relation,serial,size,reason\n" + filepath.Join(dir, "a-00/terraform.tfstate") + ",xa-00,fresh,1,"; !strings.HasPrefix(string(raw), want) {
+		t.Errorf("it begins %.300q, want %q", raw, want)
+	}
+	writeFile(t, file, []byte(strings.Replace(string(raw), ",xa-01,", ",edited,", 1)))
+	_, command, _ := strings.Cut(r.stderr, "then run: tfhaul ")
+	planned := h.tfhaul(t, append(strings.Fields(command), "--json")...)
+	planned.want(t, 0, "3 planned")
+	if m := moveOf(t, planned, "edited"); !strings.HasSuffix(m["source"].(string), "a-01/terraform.tfstate") {
+		t.Errorf("%v", m)
+	}
+	if r := h.tfhaul(t, "plan", dir, "--target", org, "--out", file); r.code != 4 || !strings.Contains(r.stderr, "--force") {
+		t.Errorf("an edited map is replaced: exit code %d: %s", r.code, r.stderr)
+	}
+}
+
+// A map's other columns describe new workspaces, and so does the manifest that is planned
+// from it.
+func TestMapColumnsDescribeNewWorkspaces(t *testing.T) {
+	t.Parallel()
+	h := start(t, tfesim.Options{})
+	dir := tree(t, many(3))
+	at := func(i int) string { return filepath.Join(dir, fmt.Sprintf("a-%02d", i), "terraform.tfstate") }
+	names := "workspace,source,execution_mode,tags,reason\none," + at(0) + ",local,team=net;prod,why\ntwo," + at(1) + ",,,\n"
+	file := write(t, "names.csv", []byte(names))
+	manifest := filepath.Join(t.TempDir(), "haul.hcl")
+	h.tfhaul(t, "plan", dir, "--target", org, "--map", file, "--create", "--tag", "all", "--out", manifest, "--json").want(t, 0, "2 planned")
+	h.tfhaul(t, "migrate", manifest, "--yes", "--json", "--journal", journalIn(t)).want(t, 0, "2 moved")
+	client, err := tfe.NewClient(&tfe.Config{Address: h.running.URL(), Token: h.Token(tfesim.Owner), HTTPClient: h.running.Client()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"one": "local team=net prod", "two": "remote all"} {
+		w, err := client.Workspaces.Read(t.Context(), org, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := []string{w.ExecutionMode}
+		bindings, err := client.Workspaces.ListEffectiveTagBindings(t.Context(), w.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, b := range bindings {
+			got = append(got, b.Key+"="+b.Value)
+		}
+		got = append(got, w.TagNames...)
+		if strings.Join(got, " ") != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+	for _, c := range []struct{ name, csv, says string }{
+		{"an unknown column", "source,workspace,projct\n" + at(0) + ",one,x\n", `no column "projct"`},
+		{"a column twice", "source,workspace,tags,tags\n" + at(0) + ",one,x,y\n", `two columns "tags"`},
+		{"more fields than columns", "source,workspace\n" + at(0) + ",one,x\n", ":2: each line must be source,workspace, but this one has 3 fields; more columns need a header line"},
+		{"a bad mode", "source,workspace,execution_mode\n" + at(0) + ",one,fast\n", `:2: execution_mode cannot be "fast"`},
+	} {
+		r := h.tfhaul(t, "plan", dir, "--target", org, "--create", "--map", write(t, "names.csv", []byte(c.csv)))
+		if r.code != 4 || !strings.Contains(r.stderr, c.says) {
+			t.Errorf("%s: exit code %d: %s", c.name, r.code, r.stderr)
+		}
+	}
+	if r := h.tfhaul(t, "plan", dir, "--target", org, "--map", file); r.code != 4 || !strings.Contains(r.stderr, ":2: tags describes a new workspace and requires --create") {
+		t.Errorf("without --create: exit code %d: %s", r.code, r.stderr)
 	}
 }

@@ -20,7 +20,7 @@ func (h *hauling) pair(ctx context.Context) (*pairing.Pairing, error) {
 }
 
 func (h *hauling) find(ctx context.Context) (*pairing.Pairing, error) {
-	f := pairing.Finder{Kinds: h.kinds, Filter: h.filter, CheckWorkspace: checkWorkspace}
+	f := pairing.Finder{Kinds: h.kinds, Filter: h.filter, CheckWorkspace: checkWorkspace, Settings: h.options.Settings}
 	switch {
 	case h.manifest != "":
 		m, err := pairing.OpenManifest(h.manifest)

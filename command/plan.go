@@ -7,7 +7,9 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -21,7 +23,7 @@ import (
 // A planner decides what a haul would do.
 type planner struct {
 	hauling
-	out   string // the manifest to write; "" for none
+	out   string // the manifest or map to write; "" for none
 	force bool
 }
 
@@ -35,7 +37,7 @@ It also reports what to check first: copies of one state, colliding names, works
 progress. It changes neither the sources nor the workspaces.
 
 --out writes the plan as a manifest to review and edit. tfhaul migrate runs it, and refuses a move whose source has changed
-since. See docs/migrating.md.
+since. If FILE ends in .csv, --out writes the names for --map instead, to edit them. See docs/migrating.md.
 
 Examples:
   tfhaul plan s3://acme-tfstate/ --target acme --out haul.hcl
@@ -45,7 +47,7 @@ Examples:
 Exit codes: 0 planned; 1 something could not be read; 2 with --detailed-exitcode, there is work to do; 3 something would
 be refused or fail; 4 usage or configuration error; 130 interrupted.`,
 		Flags: append(append(dryFlags(), connectFlags()...),
-			fileFlag("out", "write the plan to `FILE.hcl`, for tfhaul migrate"),
+			fileFlag("out", "write the plan to `FILE.hcl`, for tfhaul migrate, or the names to FILE.csv, for --map"),
 			switchFlag("force", "with --out: replace an existing file"),
 			jsonFlag(),
 		),
@@ -76,15 +78,24 @@ func (l *planner) Run(ctx context.Context) error {
 	}
 	view := l.view(plan, plan.Results(), paired)
 	written := 0
-	if l.out != "" {
-		if written, err = l.writeManifest(plan); err != nil {
-			return err
-		}
+	switch {
+	case l.out == "":
+	case l.writesMap():
+		written, err = l.writeMap(plan)
+	default:
+		written, err = l.writeManifest(plan)
+	}
+	if err != nil {
+		return err
 	}
 	if err := show(l.process, view, report.HaulJSON, report.Plan); err != nil {
 		return err
 	}
-	l.tellManifest(written, plan.Count(migrate.WouldMove)-written)
+	if l.writesMap() {
+		l.tellMap(written)
+	} else {
+		l.tellManifest(written, plan.Count(migrate.WouldMove)-written)
+	}
 	return ended(l.code(ctx, foreseen(view.Results), paired))
 }
 
@@ -114,6 +125,45 @@ func (l *planner) writeManifest(plan *migrate.Plan) (int, error) {
 		_, err := manifest.WriteTo(w)
 		return err
 	})
+}
+
+// writesMap reports whether --out names a map.
+func (l *planner) writesMap() bool { return strings.EqualFold(filepath.Ext(l.out), mapExt) }
+
+// mapExt is how the name of a map ends.
+const mapExt = ".csv"
+
+// writeMap writes the names of all states, and returns how many have one.
+func (l *planner) writeMap(plan *migrate.Plan) (n int, err error) {
+	err = writeFile(l.out, l.force, func(w io.Writer) error {
+		n, err = pairing.WriteMap(w, plan)
+		return err
+	})
+	return n, err
+}
+
+// tellMap says what was written and how the names are used.
+func (l *planner) tellMap(n int) {
+	fmt.Fprintf(l.stderr, "Wrote %s: the workspace names of %s. Edit it, then run: %s\n",
+		report.Plain(l.out), plainwords.Counted(n, "state"), report.Plain(l.withMap()))
+}
+
+// withMap is this command with the written map.
+func (l *planner) withMap() string {
+	words := []string{"tfhaul"}
+	for i := 1; i < len(l.args); i++ {
+		switch name, _, valued := strings.Cut(strings.TrimLeft(l.args[i], "-"), "="); {
+		case !strings.HasPrefix(l.args[i], "-"):
+			words = append(words, plainwords.ShellWord(l.args[i]))
+		case name == "out" || name == "map" || name == "workspace-name": // which the map replaces
+			if !valued {
+				i++
+			}
+		case name != "force":
+			words = append(words, plainwords.ShellWord(l.args[i]))
+		}
+	}
+	return strings.Join(append(words, "--map", plainwords.ShellWord(l.out)), " ")
 }
 
 // hostOf is an address's host as a manifest writes it: with the scheme where the

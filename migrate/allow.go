@@ -35,7 +35,7 @@ func (m *Move) Permit(code Code) {
 
 // allowance returns the flag or attribute that allows a code for this move.
 func (x *execution) allowance(code Code) string {
-	if x.Own != nil {
+	if x.FromManifest {
 		return fmt.Sprintf("allow = [%q] in the manifest's move block", code)
 	}
 	return x.sayf("--allow %s=%s", x.Move.Workspace, code)

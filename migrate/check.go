@@ -20,7 +20,7 @@ func (e *Engine) verify(ctx context.Context, m Move, check func(*execution, cont
 	ctx, meter := backend.WithMeter(ctx)
 	reader := *e
 	reader.DryRun, reader.Create, reader.IncludeEmpty, reader.Journal = true, false, true, nil
-	m.Own = nil // the move's own settings are about writing
+	m.Own, m.FromManifest = nil, false // the move's own settings are about writing
 	x := reader.execution(m)
 	x.comparing = true
 	x.conclude(ctx, check(x, ctx))

@@ -109,8 +109,10 @@ type Move struct {
 	PermittedFor string
 	// Run is the run to associate the state version with; "" for none.
 	Run string
-	// Own holds the move's own settings, from a manifest; nil means the engine's.
+	// Own holds the move's own settings, from a manifest or a map; nil means the engine's.
 	Own *Settings
+	// FromManifest says that the user changes the move in a manifest, and not by flags.
+	FromManifest bool
 	// Expect, if not nil, describes the state when the move was planned. The move is refused
 	// if the state has changed since.
 	Expect *Expectation

@@ -74,7 +74,7 @@ func (m *Move) useServerName(name string) {
 	}
 	m.Replace, m.Bump, m.Allow, m.PermittedFor = false, false, nil, ""
 	exact := strings.Join(withdrawn, " ")
-	if m.Own != nil {
+	if m.FromManifest {
 		exact = fmt.Sprintf("workspace = %q in the manifest", name)
 	}
 	m.nameNote = strings.TrimSpace(fmt.Sprintf("%s Permissions given for %s do not apply to %s, because they must name the workspace exactly. If you mean this workspace, use %s.",

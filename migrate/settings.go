@@ -32,9 +32,9 @@ type Settings struct {
 // the move comes from a manifest, which takes no such flags. value is "" for a switch.
 func (x *execution) setting(flag, value string) string {
 	switch {
-	case x.Own == nil && value == "":
+	case !x.FromManifest && value == "":
 		return "--" + flag
-	case x.Own == nil:
+	case !x.FromManifest:
 		return fmt.Sprintf("--%s %s", flag, value)
 	case value == "":
 		return attribute(flag) + " = true in the manifest's defaults or move block"
@@ -44,7 +44,7 @@ func (x *execution) setting(flag, value string) string {
 
 // permission names a permission for this move's workspace, as setting does.
 func (x *execution) permission(flag string) string {
-	if x.Own != nil {
+	if x.FromManifest {
 		return attribute(flag) + " = true in the manifest's move block"
 	}
 	return x.sayf("--%s %s", flag, x.Move.Workspace)

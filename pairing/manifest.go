@@ -243,6 +243,9 @@ func NewManifest(p *migrate.Plan, hostname, organization string, s migrate.Setti
 		}
 		move.Relation = ifSet(string(r.Relation))
 		move.Replace, move.BumpSerial = ifSet(planned.Replace), ifSet(planned.Bump)
+		if planned.Own != nil {
+			move.Own = manifestSettings(*planned.Own).beyond(manifestSettings(s))
+		}
 		for _, code := range planned.Allow {
 			move.Allow = append(move.Allow, string(code))
 		}

@@ -2,6 +2,7 @@ package pairing
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -46,6 +47,26 @@ func manifestSettings(s migrate.Settings) *ManifestSettings {
 		m.LockTimeout = ifSet(s.LockTimeout.String())
 	}
 	return m
+}
+
+// beyond returns what a line of a map sets, without what the defaults set to the same.
+func (m *ManifestSettings) beyond(defaults *ManifestSettings) ManifestSettings {
+	own := ManifestSettings{
+		Project: ifOther(m.Project, defaults.Project), ExecutionMode: ifOther(m.ExecutionMode, defaults.ExecutionMode),
+		AgentPool: ifOther(m.AgentPool, defaults.AgentPool), TerraformVersion: ifOther(m.TerraformVersion, defaults.TerraformVersion),
+	}
+	if !slices.Equal(m.Tags, defaults.Tags) {
+		own.Tags = m.Tags
+	}
+	return own
+}
+
+// ifOther returns a value unless the other one is the same.
+func ifOther(value, other *string) *string {
+	if value != nil && other != nil && *value == *other {
+		return nil
+	}
+	return value
 }
 
 // empty reports whether nothing is set.

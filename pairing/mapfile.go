@@ -8,7 +8,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
+
+	"tfhaul/migrate"
 	"tfhaul/plainwords"
 )
 
@@ -16,6 +19,59 @@ import (
 type mapLine struct {
 	number            int
 	source, workspace string
+	// own are the settings in the other columns.
+	own ManifestSettings
+}
+
+// mapColumns are the columns that a header can name, and what each sets. Columns without a
+// function are for the reader: a plan writes them.
+var mapColumns = map[string]func(*mapLine, string){
+	"source":            func(l *mapLine, text string) { l.source = text },
+	"workspace":         func(l *mapLine, text string) { l.workspace = text },
+	"project":           func(l *mapLine, text string) { l.own.Project = ifSet(text) },
+	"tags":              func(l *mapLine, text string) { l.own.Tags = splitTags(text) },
+	"execution_mode":    func(l *mapLine, text string) { l.own.ExecutionMode = ifSet(text) },
+	"agent_pool":        func(l *mapLine, text string) { l.own.AgentPool = ifSet(text) },
+	"terraform_version": func(l *mapLine, text string) { l.own.TerraformVersion = ifSet(text) },
+	"relation":          nil,
+	"serial":            nil,
+	"size":              nil,
+	"reason":            nil,
+}
+
+// columnNames lists the columns for messages.
+const columnNames = "source, workspace, project, tags, execution_mode, agent_pool and terraform_version, and for notes relation, serial, size and reason"
+
+// splitTags splits a list of tags, which are separated by semicolons because they can contain
+// spaces.
+func splitTags(text string) []string {
+	var tags []string
+	for tag := range strings.SplitSeq(text, ";") {
+		if tag = strings.TrimSpace(tag); tag != "" {
+			tags = append(tags, tag)
+		}
+	}
+	return tags
+}
+
+// headerOf returns the columns in the order of a header line, or nil if the line is not one.
+func headerOf(record []string) ([]string, error) {
+	columns := make([]string, len(record))
+	for i, name := range record {
+		columns[i] = strings.ToLower(name)
+	}
+	if !slices.Contains(columns, "source") || !slices.Contains(columns, "workspace") {
+		return nil, nil
+	}
+	for i, name := range columns {
+		if _, known := mapColumns[name]; !known {
+			return nil, fmt.Errorf("there is no column %q: the columns are %s", record[i], columnNames)
+		}
+		if slices.Contains(columns[:i], name) {
+			return nil, fmt.Errorf("there are two columns %q", record[i])
+		}
+	}
+	return columns, nil
 }
 
 // readMap reads a map file.
@@ -84,6 +140,14 @@ func fieldsOf(record []string) string {
 	return fmt.Sprintf("%d fields", len(record))
 }
 
+// withoutHeader explains a line with more columns than a map without a header has.
+func withoutHeader(record, columns []string) string {
+	if len(record) < len(columns) || len(columns) != 2 {
+		return ""
+	}
+	return "; more columns need a header line, such as source,workspace,project"
+}
+
 // plainQuote explains an error about quotes.
 func plainQuote(err error) error {
 	switch {
@@ -95,8 +159,8 @@ func plainQuote(err error) error {
 	return err
 }
 
-// parseMap reads source,workspace lines. It skips a header line with these words, and
-// comments, which begin with #. Its errors include the line number.
+// parseMap reads source,workspace lines, or those of the columns that a header line names. It
+// skips comments, which begin with #. Its errors include the line number.
 func parseMap(r io.Reader, path string) ([]mapLine, error) {
 	line := &lineByLine{from: r, left: maxMapLine}
 	in := bufio.NewReader(line)
@@ -114,6 +178,7 @@ func parseMap(r io.Reader, path string) ([]mapLine, error) {
 	}
 	table := csv.NewReader(in)
 	table.Comment, table.TrimLeadingSpace, table.FieldsPerRecord = '#', true, -1
+	columns := []string{"source", "workspace"}
 	var lines []mapLine
 	for first := true; ; first = false {
 		line.left = maxMapLine
@@ -131,21 +196,50 @@ func parseMap(r io.Reader, path string) ([]mapLine, error) {
 		for i := range record {
 			record[i] = strings.TrimSpace(record[i])
 		}
-		switch {
-		case len(record) != 2:
-			return nil, fmt.Errorf("%s:%d: each line must be source,workspace, but this one has %s", path, number, fieldsOf(record))
-		case first && strings.EqualFold(record[0], "source") && strings.EqualFold(record[1], "workspace"):
-			continue
-		case record[0] == "" || record[1] == "":
+		if first {
+			header, err := headerOf(record)
+			if err != nil {
+				return nil, fmt.Errorf("%s:%d: %w", path, number, err)
+			}
+			if header != nil {
+				columns = header
+				continue
+			}
+		}
+		if len(record) != len(columns) {
+			return nil, fmt.Errorf("%s:%d: each line must be %s, but this one has %s%s", path, number, strings.Join(columns, ","), fieldsOf(record), withoutHeader(record, columns))
+		}
+		l := mapLine{number: number}
+		for i, text := range record {
+			if set := mapColumns[columns[i]]; set != nil {
+				set(&l, text)
+			}
+		}
+		if l.source == "" || l.workspace == "" {
 			return nil, fmt.Errorf("%s:%d: the source and the workspace must not be empty", path, number)
 		}
 		if len(lines) == maxMapLines {
 			return nil, fmt.Errorf("%s has more than %d lines: split it into several maps", path, maxMapLines)
 		}
-		lines = append(lines, mapLine{number, record[0], record[1]})
+		lines = append(lines, l)
 	}
 	if len(lines) == 0 {
 		return nil, fmt.Errorf("%s has no source,workspace lines, so there is nothing to do", path)
 	}
 	return lines, nil
+}
+
+// settings returns the settings of a line's move, or nil if they are those of all moves.
+func (l *mapLine) settings(of migrate.Settings) (*migrate.Settings, error) {
+	what := l.own.describesCreation()
+	switch {
+	case what == "":
+		return nil, nil
+	case !of.Create:
+		return nil, fmt.Errorf("%s describes a new workspace and requires --create", what)
+	}
+	if err := l.own.over(&of); err != nil {
+		return nil, err
+	}
+	return &of, nil
 }

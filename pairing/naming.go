@@ -21,7 +21,13 @@ const MaxWorkspaceName = 260
 // Namer makes workspace names out of places. It is safe for concurrent use.
 type Namer struct {
 	template *template.Template // nil means the default rule
+	// byRoot makes the default rule begin with the name of what was searched.
+	byRoot bool
 }
+
+// rooted returns a namer for states of several directories or buckets: by the default rule,
+// names begin with that of the searched directory or bucket.
+func (n *Namer) rooted() *Namer { return &Namer{template: n.template, byRoot: true} }
 
 // ParseNamer parses the template of --workspace-name: a text/template over the fields of a Place, with
 //
@@ -39,7 +45,8 @@ type Namer struct {
 // empty template means the default rule: directory and file names joined by "-", without the file
 // name if it is "terraform" or "default", and with the Terraform workspace appended unless it is
 // "default". If that leaves neither directory nor file, as for ./terraform.tfstate, the name of
-// the searched directory is used.
+// the searched directory is used. Where several directories or buckets are searched, names
+// begin with theirs.
 func ParseNamer(text string) (*Namer, error) {
 	if text == "" {
 		return &Namer{}, nil
@@ -86,7 +93,7 @@ func (n *Namer) Name(p backend.Place) (string, error) {
 // cut, because that makes them collide. Different places can still get the same name, so
 // the caller must check for that.
 func (n *Namer) Naming(p backend.Place) (Naming, error) {
-	raw, from := defaultName(p)
+	raw, from := n.defaultName(p)
 	if n.template != nil {
 		var b strings.Builder
 		if err := n.template.Execute(&b, p); err != nil {
@@ -122,7 +129,7 @@ func changed(r rune) bool {
 
 // defaultName returns the name by the default rule. If none of the place's names can be
 // used, it also returns them and uses the searched directory.
-func defaultName(p backend.Place) (name, instead string) {
+func (n *Namer) defaultName(p backend.Place) (name, instead string) {
 	parts := strings.Split(p.Dir, "/")
 	if p.Base != "terraform" && p.Base != backend.DefaultWorkspace {
 		parts = append(parts, p.Base)
@@ -130,6 +137,8 @@ func defaultName(p backend.Place) (name, instead string) {
 	name = joinParts("-", parts...)
 	if spelled, unknown := transliterate(name); unknown == "" && permitted(spelled) == "" {
 		name, instead = p.Root, name
+	} else if n.byRoot {
+		name = joinParts("-", p.Root, name)
 	}
 	if p.Workspace == backend.DefaultWorkspace {
 		return name, instead

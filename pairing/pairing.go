@@ -57,6 +57,8 @@ type Finder struct {
 	// CheckWorkspace refuses invalid workspace names. Its error continues a sentence about
 	// the move.
 	CheckWorkspace func(name string) error
+	// Settings are those of moves whose line in a map has settings, where it sets no other.
+	Settings migrate.Settings
 }
 
 // move returns the move of one state into the organization.
@@ -83,6 +85,9 @@ func (f *Finder) ByName(ctx context.Context, sources []string, namer *Namer, str
 		return nil, err
 	}
 	p := &Pairing{LeftOut: leftOut}
+	if manyRoots(states) {
+		namer = namer.rooted()
+	}
 	var nameless []string
 	for _, s := range states {
 		naming, err := namer.Naming(s.Place())
@@ -102,6 +107,11 @@ func (f *Finder) ByName(ctx context.Context, sources []string, namer *Namer, str
 		return nil, mistakef("%s", listed(nameless))
 	}
 	return p, nil
+}
+
+// manyRoots reports whether states were found below different directories or buckets.
+func manyRoots(states []backend.State) bool {
+	return slices.ContainsFunc(states, func(s backend.State) bool { return s.Place().Root != states[0].Place().Root })
 }
 
 // maxListed is how many items an error lists.
@@ -202,7 +212,7 @@ func (f *Finder) ByManifest(ctx context.Context, m *Manifest, name string) (*Pai
 		if err != nil {
 			return nil, mistakef("%s: %v", name, err)
 		}
-		move.Own = &settings
+		move.Own, move.FromManifest = &settings, true
 		move.Expect = listed.Expectation()
 		move.Replace = listed.Replace != nil && *listed.Replace
 		move.Bump = listed.BumpSerial != nil && *listed.BumpSerial
@@ -296,7 +306,11 @@ func (f *Finder) ByMap(ctx context.Context, sources []string, file string) (*Pai
 			continue
 		}
 		mapped[state] = line.number
-		p.Moves = append(p.Moves, f.move(state, line.workspace))
+		move := f.move(state, line.workspace)
+		if move.Own, err = line.settings(f.Settings); err != nil {
+			mistakes = append(mistakes, fmt.Sprintf("%s:%d: %v", file, line.number, err))
+		}
+		p.Moves = append(p.Moves, move)
 	}
 	if len(mistakes) > 0 {
 		return nil, mistakef("%s", listed(mistakes))
