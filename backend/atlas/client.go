@@ -159,7 +159,7 @@ func (c *Client) State(ctx context.Context, user, name string) (*State, error) {
 
 // A Configuration is uploaded as a new configuration version.
 type Configuration struct {
-	Metadata, Variables map[string]string
+	Metadata, Variables map[string]string // not nil
 	// Open starts reading the tar.gz file; Size is its length in bytes.
 	Open func(context.Context) (io.ReadCloser, error)
 	Size int64
@@ -179,7 +179,7 @@ type Pushed struct {
 func (c *Client) Push(ctx context.Context, user, name string, v Configuration) (Pushed, error) {
 	op := "create a configuration version of " + user + "/" + name
 	pushed := Pushed{Received: -1}
-	document, err := json.Marshal(map[string]any{"version": map[string]any{"metadata": orEmpty(v.Metadata), "variables": orEmpty(v.Variables)}})
+	document, err := json.Marshal(map[string]any{"version": map[string]any{"metadata": v.Metadata, "variables": v.Variables}})
 	if err != nil {
 		return pushed, err
 	}
@@ -209,13 +209,6 @@ func (c *Client) Push(ctx context.Context, user, name string, v Configuration) (
 	}
 	pushed.Received = c.received(ctx, user, name, token)
 	return pushed, nil
-}
-
-func orEmpty(m map[string]string) map[string]string {
-	if m == nil {
-		return map[string]string{}
-	}
-	return m
 }
 
 // upload sends the archive to the URL from the server. The URL is itself a secret, so the

@@ -19,9 +19,6 @@ import (
 // its project nor the organization names an agent pool.
 var ErrNoAgentPool = errors.New("execution mode agent needs an agent pool, but neither the project nor the organization has a default one")
 
-// CreateOptions describe a new workspace.
-type CreateOptions = backend.CreateOptions
-
 // A Creation holds the options for new workspaces, with every name resolved to an ID.
 type Creation struct {
 	projectID, agentPoolID string
@@ -52,7 +49,7 @@ func (p *creationPlace) allows() bool {
 
 // PrepareCreation looks up the project and the agent pool named in the options and, if
 // permission is true, whether the token may create workspaces there. It writes nothing.
-func (c *Client) PrepareCreation(ctx context.Context, organization string, o CreateOptions, permission bool) (*Creation, error) {
+func (c *Client) PrepareCreation(ctx context.Context, organization string, o backend.CreateOptions, permission bool) (*Creation, error) {
 	made := &Creation{Allowed: true}
 	var project *creationPlace
 	var err error
@@ -157,7 +154,7 @@ func (c *Client) TerraformVersions(ctx context.Context) (map[string]bool, error)
 }
 
 // Create creates a workspace with these options.
-func (c *Client) Create(ctx context.Context, organization, name string, o CreateOptions, prepared *Creation) (*Workspace, error) {
+func (c *Client) Create(ctx context.Context, organization, name string, o backend.CreateOptions, prepared *Creation) (*Workspace, error) {
 	options := gotfe.WorkspaceCreateOptions{Name: &name}
 	if o.TerraformVersion != "" {
 		options.TerraformVersion = &o.TerraformVersion

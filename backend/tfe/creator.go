@@ -92,7 +92,7 @@ func (t *Target) checkToken(ctx context.Context) error {
 }
 
 // withLatest returns the options as the API expects them.
-func withLatest(o CreateOptions) CreateOptions {
+func withLatest(o backend.CreateOptions) backend.CreateOptions {
 	if o.TerraformVersion == backend.LatestTerraform {
 		o.TerraformVersion = "" // the server's latest
 	}
@@ -113,7 +113,7 @@ func (t *Target) CanCreate(ctx context.Context, r backend.CreateRequest) (note s
 // prepare resolves the names in the options, and checks whether the token may create
 // workspaces there; whole makes that check even if nothing else must be requested. The
 // caller holds the lock of creations.
-func (t *Target) prepare(ctx context.Context, o CreateOptions, whole bool, r backend.CreateRequest) (*Creation, error) {
+func (t *Target) prepare(ctx context.Context, o backend.CreateOptions, whole bool, r backend.CreateRequest) (*Creation, error) {
 	if err := t.checkToken(ctx); err != nil {
 		return nil, err
 	}

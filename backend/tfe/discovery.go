@@ -129,14 +129,5 @@ func mustBeSafe(u, named *url.URL) error {
 
 // unreachable explains why there was no response, and what may help.
 func unreachable(err error) error {
-	return &silence{redact(err), err}
+	return &backend.Error{Code: backend.Unreachable, Message: redact(err), Err: err}
 }
-
-// silence is a network error whose text contains no URL.
-type silence struct {
-	text string
-	err  error
-}
-
-func (s *silence) Error() string { return s.text }
-func (s *silence) Unwrap() error { return s.err }

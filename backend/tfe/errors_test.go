@@ -178,7 +178,7 @@ func TestOperationsAreNamed(t *testing.T) {
 	_, current := c.Current(t.Context(), acme)
 	_, version := c.StateVersion(t.Context(), "sv-1")
 	_, create := c.CreateInline(t.Context(), acme, Attributes{}, bodyOf("x"))
-	_, made := createWorkspace(t.Context(), c, "network", CreateOptions{Project: "Core"})
+	_, made := createWorkspace(t.Context(), c, "network", backend.CreateOptions{Project: "Core"})
 	for want, err := range map[string]error{
 		"lock workspace acme/network: the server answered 418 I'm a teapot":                    lock,
 		"unlock workspace acme/network: the server answered 418 I'm a teapot":                  c.Unlock(t.Context(), acme),

@@ -20,13 +20,9 @@ func redact(err error) string {
 	if unusable, ok := errors.AsType[*unusableError](err); ok {
 		return unusable.Error()
 	}
-	if words := inPlainWords(err); words != "" {
+	if words := plainwords.Explain(err); words != "" {
 		return words
 	}
-	return redactText(err)
-}
-
-func redactText(err error) string {
 	text := plainwords.WithoutURL(err).Error()
 	if strings.Contains(text, "invalid proxy address") {
 		// net/http repeats all of it, in several notations.

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
@@ -318,14 +317,6 @@ func (e *stalledError) Error() string {
 	}
 	return fmt.Sprintf("no data for %s (--timeout)", e.after)
 }
-
-// Timeout reports true, as for other timeouts of package net.
-func (e *stalledError) Timeout() bool { return true }
-
-// Temporary is required by net.Error.
-func (e *stalledError) Temporary() bool { return true }
-
-var _ net.Error = (*stalledError)(nil)
 
 // cause replaces the plain "context canceled" of a request that the watchdog ended.
 func cause(ctx context.Context, err error) error {

@@ -8,18 +8,7 @@ import (
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
-
-	"tfhaul/plainwords"
 )
-
-// inPlainWords explains a failed connection. It returns "" if it has no better words, and
-// for a stalledError, which gives the duration.
-func inPlainWords(err error) string {
-	if _, ok := errors.AsType[*stalledError](err); ok {
-		return ""
-	}
-	return plainwords.Explain(err)
-}
 
 // An unusableError explains what is wrong with a successful response.
 type unusableError struct {
@@ -37,7 +26,6 @@ func (e *unusableError) Unwrap() error { return e.err }
 func (e *unusableError) reason() string {
 	atStart, notJSON := notJSON(e.err)
 	_, otherType := errors.AsType[*json.UnmarshalTypeError](e.err)
-	text := redactText(e.err)
 	switch {
 	case errors.Is(e.err, io.ErrUnexpectedEOF):
 		return "it broke off in the middle"
@@ -47,13 +35,10 @@ func (e *unusableError) reason() string {
 		return "it is not valid JSON"
 	case errors.Is(e.err, io.EOF):
 		return "it is empty"
-	case otherType, strings.HasPrefix(text, "Trying to Unmarshal"), strings.Contains(text, "unmarshal"):
-		return "it does not match the API's format"
+	case otherType, strings.HasPrefix(e.err.Error(), "Trying to Unmarshal"), strings.Contains(e.err.Error(), "unmarshal"):
+		return errNoDocument.Error()
 	}
-	if words := inPlainWords(e.err); words != "" {
-		return words
-	}
-	return text
+	return redact(e.err)
 }
 
 // notJSON reports whether an error is about JSON syntax, and whether it is about the very

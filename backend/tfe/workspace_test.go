@@ -140,7 +140,7 @@ func TestHostileDocumentsGiveAnError(t *testing.T) {
 				"Identity":     func() error { _, err := c.Identity(t.Context()); return err },
 				"Announce":     func() error { _, err := c.Announce(t.Context(), acme, Attributes{}); return err },
 				"CreateWorkspace": func() error {
-					_, err := createWorkspace(t.Context(), c, "n", CreateOptions{Project: "p"})
+					_, err := createWorkspace(t.Context(), c, "n", backend.CreateOptions{Project: "p"})
 					return err
 				},
 				"Workspaces": func() error {
@@ -279,10 +279,10 @@ func TestProjectIsFoundOnAnyPage(t *testing.T) {
 		}
 		answer(200, jsonAPI, `{"data":[{"id":"prj-1","type":"projects","attributes":{"name":"Core services"}}],"meta":{"pagination":{"next-page":2}}}`)(w, r)
 	}))
-	if _, err := createWorkspace(t.Context(), c, "network", CreateOptions{Project: "Core"}); err != nil || created != "prj-2" {
+	if _, err := createWorkspace(t.Context(), c, "network", backend.CreateOptions{Project: "Core"}); err != nil || created != "prj-2" {
 		t.Errorf("created in %q: %v", created, err)
 	}
-	_, err := createWorkspace(t.Context(), c, "network", CreateOptions{Project: "Cor"})
+	_, err := createWorkspace(t.Context(), c, "network", backend.CreateOptions{Project: "Cor"})
 	if want := `find project "Cor" of acme: no project has this name, or this token cannot see it`; err == nil || err.Error() != want || backend.CodeOf(err) != backend.ForbiddenOrMissing {
 		t.Errorf("got %v", err)
 	}
@@ -345,7 +345,7 @@ func TestHistoryIsOfTheWorkspace(t *testing.T) {
 
 // createWorkspace creates a workspace of acme, with the project and the agent pool that the
 // options name.
-func createWorkspace(ctx context.Context, c *Client, name string, o CreateOptions) (*Workspace, error) {
+func createWorkspace(ctx context.Context, c *Client, name string, o backend.CreateOptions) (*Workspace, error) {
 	prepared, err := c.PrepareCreation(ctx, "acme", o, false)
 	if err != nil {
 		return nil, err
