@@ -294,6 +294,9 @@ func TestDemo(t *testing.T) {
 			t.Errorf("it does not say %q:\n%s", want, &stdout)
 		}
 	}
+	if strings.Contains(stdout.String(), dir) {
+		t.Errorf("it shows where its files were:\n%s", &stdout)
+	}
 	(&host{Server: mustNew(t)}).mustNotShow(t, run{stdout: stdout.String()})
 
 	lines, end := serve(t, "demo", "--keep")

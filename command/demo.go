@@ -132,22 +132,16 @@ func (d *demo) plant(s *demoSample) error {
 	return nil
 }
 
-// connect makes a client as any command would, from the variables of the server
-// and from nothing of the user's.
+// connect makes a client as any command would, but with nothing of the user's.
 func (d *demo) connect(ctx context.Context) (*tfe.Client, error) {
-	own := *d.process
-	own.environ = []string{"TFE_TOKEN=" + d.server.Token(tfesim.Owner)}
-	tls, err := tfe.TLSConfig(d.envFile()+".ca.pem", own.getenv)
+	tls, err := tfe.TLSConfig(d.envFile()+".ca.pem", func(string) string { return "" })
 	if err != nil {
 		return nil, err
 	}
-	connection := backend.Connection{TLS: tls, Environ: own.environ, Parallelism: demoParallel, UserAgent: userAgent(), Logger: own.log}
-	n := connector{process: &own, connection: connection, parallelism: demoParallel, kinds: kinds(connection)}
-	address, err := own.workspaceAddress(d.running.Host() + "/" + demoOrg + "/any")
-	if err != nil {
-		return nil, err
-	}
-	return n.connect(ctx, address)
+	return tfe.Connect(ctx, tfe.Address{Host: d.running.Host(), Organization: demoOrg}, backend.Connection{
+		TLS: tls, Environ: []string{"TFE_TOKEN=" + d.server.Token(tfesim.Owner)},
+		Parallelism: demoParallel, UserAgent: userAgent(), Logger: d.log,
+	})
 }
 
 // demoParallel is how many moves run at a time.
@@ -176,7 +170,7 @@ func (d *demo) moveAll(ctx context.Context, samples []demoSample) ([]migrate.Res
 				return err
 			}
 			results[i] = engine.Move(ctx, migrate.Move{
-				Object:    relativeObject{object, samples[i].file},
+				Object:    shownAs{object, samples[i].file},
 				Workspace: samples[i].workspace,
 			})
 			return nil
@@ -185,15 +179,13 @@ func (d *demo) moveAll(ctx context.Context, samples []demoSample) ([]migrate.Res
 	return results, group.Wait()
 }
 
-// A relativeObject is an object with a name that people can read: its directory
-// is temporary and soon gone.
-type relativeObject struct {
+// A shownAs is a state with a short address: its directory is temporary and soon gone.
+type shownAs struct {
 	backend.State
-	name string
+	address string
 }
 
-// Name is the path below the demo's directory.
-func (o relativeObject) Name() string { return o.name }
+func (s shownAs) Address() string { return s.address }
 
 // observe plays the colleague who holds a workspace's lock, and releases it when a move
 // waits for it.
