@@ -7,6 +7,8 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"runtime"
+	"slices"
 	"strings"
 	"time"
 )
@@ -89,6 +91,20 @@ func (c Connection) WithDefaults() Connection {
 	}
 	c.Parallelism = max(c.Parallelism, 1)
 	return c
+}
+
+// Getenv is os.Getenv for an environment in the form NAME=VALUE. The last value counts, as in
+// package exec.
+func Getenv(environ []string) func(name string) string {
+	return func(name string) string {
+		for _, variable := range slices.Backward(environ) {
+			key, value, _ := strings.Cut(variable, "=")
+			if key == name || runtime.GOOS == "windows" && strings.EqualFold(key, name) {
+				return value
+			}
+		}
+		return ""
+	}
 }
 
 // Kinds are the kinds that a program supports. Backends of one kind share connections and

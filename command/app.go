@@ -8,12 +8,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
+	"tfhaul/backend"
 	"tfhaul/crash"
 )
 
@@ -108,15 +108,8 @@ type process struct {
 	json     bool // --json
 }
 
-// getenv looks a variable up; "" where it is not set.
-func (p *process) getenv(name string) string {
-	for _, variable := range slices.Backward(p.environ) {
-		if value, ok := strings.CutPrefix(variable, name+"="); ok {
-			return value
-		}
-	}
-	return ""
-}
+// getenv returns a variable of the process; "" if it is not set.
+func (p *process) getenv(name string) string { return backend.Getenv(p.environ)(name) }
 
 // run parses, does and reports.
 func (p *process) run(ctx context.Context, args []string) int {

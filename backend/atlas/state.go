@@ -10,7 +10,6 @@ import (
 	"hash"
 	"io"
 	"net/url"
-	"os"
 	"strings"
 
 	"tfhaul/backend"
@@ -21,12 +20,13 @@ import (
 // from ATLAS_TOKEN.
 func Kind(c backend.Connection) backend.Kind {
 	c = c.WithDefaults()
+	env := backend.Getenv(c.Environ)
 	return backend.Kind{Scheme: "atlas", Example: "atlas://USER/NAME", ReadOnly: "its API only reads states", Open: func(_ context.Context, address string) (backend.Backend, error) {
-		u, err := parse(address)
+		u, err := parse(address, env)
 		if err != nil {
 			return nil, err
 		}
-		client, err := New(Options{Address: u.endpoint, Token: os.Getenv("ATLAS_TOKEN"), TLS: c.TLS, Timeout: c.Timeout})
+		client, err := New(Options{Address: u.endpoint, Token: env("ATLAS_TOKEN"), TLS: c.TLS, Timeout: c.Timeout})
 		if err != nil {
 			return nil, fmt.Errorf("cannot read %s: %w", u.name(), err)
 		}
@@ -50,12 +50,12 @@ func (u location) name() string {
 	return name
 }
 
-func parse(ref string) (location, error) {
+func parse(ref string, env func(string) string) (location, error) {
 	u, err := url.Parse(ref)
 	if err != nil || u.User != nil || u.Fragment != "" {
 		return location{}, errors.New("the atlas:// source is not a URL: write atlas://USER/NAME")
 	}
-	at := location{user: u.Host, config: strings.Trim(u.Path, "/"), endpoint: os.Getenv("ATLAS_ADDRESS")}
+	at := location{user: u.Host, config: strings.Trim(u.Path, "/"), endpoint: env("ATLAS_ADDRESS")}
 	if at.user == "" || at.config == "" || strings.Contains(at.config, "/") {
 		return location{}, fmt.Errorf("%q does not name a state: write atlas://USER/NAME", "atlas://"+u.Host+u.Path)
 	}

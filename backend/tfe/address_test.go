@@ -4,10 +4,11 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"tfhaul/backend"
 )
 
 // environment returns a lookup function for NAME=VALUE pairs.
-func environment(variables ...string) func(string) string { return lookup(variables) }
+func environment(variables ...string) func(string) string { return backend.Getenv(variables) }
 
 func TestParseAddress(t *testing.T) {
 	for _, tt := range []struct {

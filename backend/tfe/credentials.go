@@ -7,6 +7,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"tfhaul/backend"
 	"tfhaul/plainwords"
 	"time"
 )
@@ -61,7 +62,7 @@ func FindToken(ctx context.Context, host string, o CredentialOptions) (Token, er
 	if environ == nil {
 		environ = os.Environ()
 	}
-	env := lookup(environ)
+	env := backend.Getenv(environ)
 	looked := []string{}
 
 	if !o.OnlyForHost {
@@ -161,18 +162,4 @@ func tokenVariable(environ []string, host string) (name, value string) {
 		}
 	}
 	return name, value
-}
-
-// lookup is os.Getenv for environ.
-func lookup(environ []string) func(string) string {
-	return func(name string) string {
-		value := ""
-		for _, variable := range environ {
-			key, val, _ := strings.Cut(variable, "=")
-			if key == name || runtime.GOOS == "windows" && strings.EqualFold(key, name) {
-				value = val
-			}
-		}
-		return value
-	}
 }

@@ -22,7 +22,7 @@ var traits = backend.Traits{
 // tfe://, or begins with the scheme of the host.
 func Kind(c backend.Connection) backend.Kind {
 	c = c.WithDefaults()
-	env := lookup(c.Environ)
+	env := backend.Getenv(c.Environ)
 	return backend.Kind{Scheme: Scheme, Traits: traits, Target: &backend.TargetRole{
 		State: workspaceForm, Container: organizationForm,
 		Claims: func(address string) bool {
