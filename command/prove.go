@@ -2,7 +2,6 @@ package command
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -11,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"tfhaul/backend/tfe"
+	"tfhaul/plainwords"
 	"tfhaul/prove"
 	"tfhaul/report"
 )
@@ -104,12 +104,9 @@ func (o *proveOne) checkFlags() error {
 // checkDirectory rejects anything but a directory before the first request.
 func checkDirectory(dir string) error {
 	info, err := os.Stat(dir)
-	var wrong *os.PathError
 	switch {
-	case errors.As(err, &wrong):
-		return usagef("the configuration directory %q cannot be used: %v", dir, wrong.Err)
 	case err != nil:
-		return usagef("the configuration directory %q cannot be used: %v", dir, err)
+		return usagef("the configuration directory %q cannot be used: %v", dir, plainwords.WithoutPath(err))
 	case !info.IsDir():
 		return usagef("%q is a file: name the directory of the configuration", dir)
 	}

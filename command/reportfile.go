@@ -8,9 +8,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"tfhaul/plainwords"
 
 	"github.com/urfave/cli/v2"
+
+	"tfhaul/plainwords"
 )
 
 // reportPath returns the path of the report that the flag names, or "". It checks that the

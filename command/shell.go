@@ -3,6 +3,7 @@ package command
 import (
 	"path/filepath"
 	"strings"
+
 	"tfhaul/plainwords"
 )
 

@@ -5,9 +5,10 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"tfhaul/backend"
 	"unicode"
 	"unicode/utf8"
+
+	"tfhaul/backend"
 )
 
 // The parameters of an s3:// URL.

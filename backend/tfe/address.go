@@ -8,11 +8,12 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"tfhaul/backend"
 	"unicode"
 	"unicode/utf8"
 
 	svchost "github.com/hashicorp/terraform-svchost"
+
+	"tfhaul/backend"
 )
 
 // DefaultHost is HCP Terraform.

@@ -13,10 +13,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"tfhaul/plainwords"
 
 	"github.com/hashicorp/hcl"
 	"github.com/hashicorp/hcl/hcl/parser"
+
+	"tfhaul/plainwords"
 )
 
 // maxConfigFile limits the size of a CLI configuration file, in bytes.

@@ -15,8 +15,9 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"tfhaul/backend"
 	"time"
+
+	"tfhaul/backend"
 )
 
 // Options configure a client.

@@ -7,9 +7,10 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"time"
+
 	"tfhaul/backend"
 	"tfhaul/plainwords"
-	"time"
 )
 
 // CredentialOptions configure where FindToken looks. The zero value means this process's

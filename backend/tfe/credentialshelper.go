@@ -12,10 +12,11 @@ import (
 	"regexp"
 	"runtime"
 	"strings"
-	"tfhaul/plainwords"
 	"time"
 
 	version "github.com/hashicorp/go-version"
+
+	"tfhaul/plainwords"
 )
 
 // credentialsHelper is a program that stores tokens

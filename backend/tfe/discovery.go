@@ -11,8 +11,9 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"tfhaul/backend"
 	"time"
+
+	"tfhaul/backend"
 )
 
 const (

@@ -14,9 +14,7 @@ import (
 // A Plan is the status and the counters of a run's plan.
 type Plan struct {
 	// ID is the server's, such as "plan-…".
-	ID string
-	// Status is the API's, such as "running", "finished" or "errored".
-	Status     string
+	ID         string
 	HasChanges bool
 	// How many resources the plan would import, create, update and destroy.
 	Additions, Changes, Destructions, Imports int
@@ -35,7 +33,7 @@ func (c *Client) Plan(ctx context.Context, id string) (*Plan, error) {
 		return nil, err
 	}
 	plan := &Plan{
-		ID: clean(p.ID), Status: clean(string(p.Status)), HasChanges: p.HasChanges,
+		ID: clean(p.ID), HasChanges: p.HasChanges,
 		Additions: p.ResourceAdditions, Changes: p.ResourceChanges, Destructions: p.ResourceDestructions, Imports: p.ResourceImports,
 		log: p.LogReadURL,
 	}
