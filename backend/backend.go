@@ -67,10 +67,12 @@ type Traits struct {
 	// without case, and no paths; a state must be created before it can be written; and
 	// Terraform may run there.
 	Workspaces bool
-	Pins       Pinning
-	Locks      Locking
-	Writes     Writing
-	Current    Moment
+	// Noun is what messages call the place of a state: "workspace", "object" or "file".
+	Noun    string
+	Pins    Pinning
+	Locks   Locking
+	Writes  Writing
+	Current Moment
 }
 
 // Pinning is how Open treats the version that it is given.

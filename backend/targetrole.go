@@ -19,6 +19,9 @@ type TargetRole struct {
 	// SplitState returns the container of the state that an address names, and the state's
 	// name there. Targets of the container return this address for the name.
 	SplitState func(address string) (container, name string, err error)
+	// Address returns what a target of the container calls a state, or without a name the
+	// container, before the target is open. Nil means the two texts joined.
+	Address func(container, name string) string
 	// CheckContainer checks an address of a container.
 	CheckContainer func(address string) error
 	// CheckName checks the name of a state in a container. The error continues a sentence
@@ -50,6 +53,21 @@ func (k Kinds) Target(address string) (Kind, error) {
 		}
 		return kind.Target.State
 	}))
+}
+
+// AddressOf is Address, which may be nil.
+func (r *TargetRole) AddressOf(container, name string) string {
+	if r.Address == nil {
+		return container + name
+	}
+	return r.Address(container, name)
+}
+
+// Same reports whether the addresses of a source and of a target name the same state.
+func (k Kinds) Same(source, target string) bool {
+	from, ok := k.of(source)
+	into, err := k.Target(target)
+	return ok && err == nil && from.Scheme == into.Scheme && k.Canonical(source) == k.CanonicalTarget(target)
 }
 
 // CanonicalTarget is Canonical for the address of a target, which can have another kind than

@@ -24,10 +24,18 @@ import (
 // moves may still be under way: the process must end. abandon may be nil. A panic ends
 // the run with exit code 1, after what may be left locked has been reported.
 func Run(ctx context.Context, abandon <-chan struct{}, args []string, stdin io.Reader, stdout, stderr io.Writer, environ []string) int {
-	p := &process{
+	return newProcess(stdin, stdout, stderr, environ).guard(ctx, abandon, args)
+}
+
+func newProcess(stdin io.Reader, stdout, stderr io.Writer, environ []string) *process {
+	return &process{
 		stdin: stdin, stdout: &terminal{w: stdout}, stderr: &terminal{w: stderr}, environ: environ,
-		held: &heldLocks{}, leftovers: &leftovers{},
+		held: &heldLocks{}, leftovers: &leftovers{}, backends: kinds,
 	}
+}
+
+// guard runs the program until it ends, is abandoned or panics.
+func (p *process) guard(ctx context.Context, abandon <-chan struct{}, args []string) int {
 	p.styleTerminals()
 	code, crashed := make(chan int, 1), make(chan crash.Panic, 1)
 	guarded := crash.Handle(ctx, func(c crash.Panic) {
@@ -96,6 +104,7 @@ type process struct {
 	log            *slog.Logger
 	held           *heldLocks
 	leftovers      *leftovers
+	backends       func(backend.Connection) backend.Kinds
 
 	// offline: no server is asked, so the system's authorities are not read, which takes longer
 	// than many states.

@@ -98,7 +98,7 @@ func auditSearchFlags() []cli.Flag {
 	flags := searchFlags()
 	for i, f := range flags {
 		if f.Names()[0] == "target" {
-			flags[i] = textFlag("target", "", "also show the workspace in the organization `[HOST/]ORG` that tfhaul plan would choose for each state")
+			flags[i] = textFlag("target", "", "also show the name in `TARGET` ([HOST/]ORG or a bucket or directory) that tfhaul plan would choose for each state")
 		}
 	}
 	return append(flags, switchFlag("create", "with --target: assume that missing workspaces will be created"))
@@ -115,8 +115,8 @@ func (a *takeInventory) aim(c *cli.Context, n connector) (*hauling, error) {
 	if h.namer, err = pairing.ParseNamer(c.String("workspace-name")); err != nil {
 		return nil, &usageError{err.Error()}
 	}
-	h.address, err = a.organizationAddress(c.String("target"))
-	return h, err
+	h.keyName = c.String("key-name")
+	return h, h.aim(c.String("target"))
 }
 
 // Run audits and reports.

@@ -196,7 +196,7 @@ func TestUnlockReadsTheJournal(t *testing.T) {
 	if locked := h.Locked(org); len(locked) != 1 {
 		t.Errorf("locked are %q", locked)
 	}
-	if r := h.tfhaul(t, "unlock", journal); r.code != 0 || !strings.Contains(r.stdout, "No workspace in this journal is still locked.") {
+	if r := h.tfhaul(t, "unlock", journal); r.code != 0 || !strings.Contains(r.stdout, "Nothing in this journal is still locked.") {
 		t.Errorf("again: exit code %d: %s%s", r.code, r.stdout, r.stderr)
 	}
 }

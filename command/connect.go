@@ -49,7 +49,7 @@ func (p *process) connector(c *cli.Context) (connector, error) {
 			return n, &usageError{err.Error()}
 		}
 	}
-	n.kinds = kinds(n.connection)
+	n.kinds = p.backends(n.connection)
 	return n, nil
 }
 
@@ -64,9 +64,31 @@ func (p *process) connectorTo(c *cli.Context, given string) (connector, error) {
 	return n, err
 }
 
+// connectorToState is connector with the address of one state, of any kind.
+func (p *process) connectorToState(c *cli.Context, given string) (connector, destination, error) {
+	n, err := p.connector(c)
+	if err != nil {
+		return n, destination{}, err
+	}
+	to, err := n.stateTarget(given)
+	if err == nil {
+		err = p.checkFlags(to)
+	}
+	return n, to, err
+}
+
 // workspaceAddress reads [HOST/]ORG/WORKSPACE.
 func (p *process) workspaceAddress(given string) (tfe.Address, error) {
 	address, err := tfe.ParseWorkspace(given, p.getenv)
+	if err != nil {
+		return address, &usageError{err.Error()}
+	}
+	return address, nil
+}
+
+// organizationAddress reads [HOST/]ORG.
+func (p *process) organizationAddress(given string) (tfe.Address, error) {
+	address, err := tfe.ParseOrganization(given, p.getenv)
 	if err != nil {
 		return address, &usageError{err.Error()}
 	}

@@ -58,13 +58,13 @@ func TestCodeOfResults(t *testing.T) {
 // TestFailedEarly tells failures, of which there is a result, from mistakes.
 func TestFailedEarly(t *testing.T) {
 	t.Parallel()
-	address := tfe.Address{Host: "tfe.example.com", Organization: "acme", Workspace: "net"}
+	to := destination{kind: tfe.Kind(backend.Connection{}), container: "tfe.example.com/acme", name: "net"}
 	for code, err := range map[migrate.Code]error{
 		migrate.CodeUnreachable: &unreachableError{errors.New("no answer")},
 		migrate.CodeUnreadable:  fmt.Errorf("searching: %w", &backend.Error{Code: backend.Unreachable, Message: "no answer"}),
 		"":                      &usageError{"no such file"},
 	} {
-		r, failed := failedEarly("s3://b/k", address, err)
+		r, failed := failedEarly("s3://b/k", to, err)
 		if r.Code != code || failed != (code != "") || r.Outcome != migrate.Failed || r.Target != "tfe.example.com/acme/net" || r.Source != "s3://b/k" || r.Message == "" {
 			t.Errorf("%v: %+v, %v", err, r, failed)
 		}

@@ -14,7 +14,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"tfhaul/backend"
-	"tfhaul/backend/tfe"
 	"tfhaul/migrate"
 	"tfhaul/pairing"
 	"tfhaul/plainwords"
@@ -25,10 +24,12 @@ import (
 // to go where, and how.
 type hauling struct {
 	connector
+	to       destination // of all moves; zero for a rehearsal without a target
 	options  migrate.Options
 	manifest string   // the file that says what goes where; or
 	sources  []string // what is searched,
 	namer    *pairing.Namer
+	keyName  string // template of names at a target without workspaces
 	mapFile  string // and which of it is taken; "" for all
 
 	permissions []permission
@@ -45,12 +46,13 @@ func searchFlags() []cli.Flag {
 		listFlag("include", "include files that match `GLOB` (default **/*.tfstate)"),
 		listFlag("exclude", "leave out files that match `GLOB`"),
 		textFlag("workspace-name", "", "`TEMPLATE` for workspace names, with the fields .Dir .Base .Key .Bucket .Workspace and the functions lower, upper, title, replace, regexReplace, trimPrefix, trimSuffix, trunc, join"),
+		textFlag("key-name", "", "`TEMPLATE` for keys in a bucket or directory, with the same fields and functions (default: the path below the source, or {{ .Workspace }}/terraform.tfstate for workspaces)"),
 		fileFlag("map", "read workspace names from `FILE.csv`, with lines of source,workspace (more columns: docs/migrating.md); states that it does not name are left out"),
 	}
 }
 
 // onlyWithSources are the flags that say what goes where, which a manifest says itself.
-var onlyWithSources = []string{"target", "include", "exclude", "workspace-name", "map"}
+var onlyWithSources = []string{"target", "include", "exclude", "workspace-name", "key-name", "map"}
 
 // In a manifest, a setting stands in one move block, or in the defaults block for all.
 const (
@@ -128,7 +130,7 @@ func (p *process) haulOfManifest(c *cli.Context) (hauling, error) {
 // hauling reads the flags. What goes where is left to takeSources and takeManifest.
 func (p *process) hauling(c *cli.Context) (hauling, error) {
 	h := hauling{
-		sources: c.Args().Slice(), mapFile: c.String("map"),
+		sources: c.Args().Slice(), mapFile: c.String("map"), keyName: c.String("key-name"),
 		failFast: c.Bool("fail-fast"), journal: c.String("journal"),
 		detailed: c.Bool("detailed-exitcode"), all: c.Bool("all"),
 	}
@@ -192,25 +194,22 @@ func (h *hauling) takeSources(c *cli.Context) error {
 	case c.String("target") == "":
 		return nil
 	}
-	var err error
-	h.address, err = h.organizationAddress(c.String("target"))
-	return err
+	return h.aim(c.String("target"))
 }
 
-// organizationAddress reads [HOST/]ORG.
-func (p *process) organizationAddress(given string) (tfe.Address, error) {
-	address, err := tfe.ParseOrganization(given, p.getenv)
-	if err != nil {
-		return address, &usageError{err.Error()}
+// aim makes an address the target of all moves.
+func (h *hauling) aim(target string) (err error) {
+	if h.to, err = h.containerTarget(target); err != nil {
+		return err
 	}
-	return address, nil
+	return h.checkFlags(h.to)
 }
 
-// haul prepares a haul that uses client. Callers that have a journal add it, and its ledger,
-// to the engine.
-func (h *hauling) haul(client *tfe.Client) *migrate.Haul {
+// haul prepares a haul into a target. Callers that have a journal add it, and its ledger, to
+// the engine.
+func (h *hauling) haul(target backend.Target) *migrate.Haul {
 	return &migrate.Haul{
-		Engine:      &migrate.Engine{Target: client.Target(h.address.Organization), Options: h.options},
+		Engine:      &migrate.Engine{Target: target, Options: h.options},
 		Parallelism: h.parallelism, FailFast: h.failFast,
 	}
 }
@@ -221,12 +220,12 @@ func (h *hauling) decide(ctx context.Context) (*migrate.Plan, *pairing.Pairing, 
 	if err != nil {
 		return nil, nil, err
 	}
-	client, err := h.connect(ctx, h.address)
+	target, err := h.open(ctx, h.to)
 	if err != nil {
 		return nil, nil, err
 	}
-	defer client.Close()
-	haul := h.haul(client)
+	defer target.Close()
+	haul := h.haul(target)
 	if haul.Past, err = h.past(); err != nil {
 		return nil, nil, err
 	}
@@ -269,7 +268,7 @@ func otherJournal(path string) error {
 // view returns a plan or its results in the form that is shown.
 func (h *hauling) view(plan *migrate.Plan, results []migrate.Result, paired *pairing.Pairing) report.Haul {
 	view := report.Haul{
-		Target: h.address.String(), Results: results, Findings: plan.Findings, LeftOut: paired.LeftOut,
+		Target: h.to.String(), Results: results, Findings: plan.Findings, LeftOut: paired.LeftOut,
 		APICalls: plan.APICalls, Seconds: time.Since(h.started).Seconds(), All: h.all,
 	}
 	for i := range results {
@@ -307,13 +306,11 @@ func whatToSay(ctx context.Context, err error) error {
 	if err == nil || ctx.Err() != nil {
 		return err
 	}
-	if answer, ok := errors.AsType[*tfe.Error](err); ok {
-		switch answer.Code {
-		case backend.Unauthorized:
-			return fmt.Errorf("%w; check the token (terraform login, TFE_TOKEN, --token-file)", err)
-		case backend.ForbiddenOrMissing:
-			return fmt.Errorf("%w; check the organization's name and the token's permissions", err)
-		}
+	switch backend.CodeOf(err) {
+	case backend.Unauthorized:
+		return fmt.Errorf("%w; check the token (terraform login, TFE_TOKEN, --token-file)", err)
+	case backend.ForbiddenOrMissing:
+		return fmt.Errorf("%w; check the organization's name and the token's permissions", err)
 	}
 	return err
 }

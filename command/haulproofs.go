@@ -35,7 +35,7 @@ func (p *process) haulProofs(c *cli.Context) (*haulProofs, error) {
 }
 
 // prove has what arrived proven, and puts the verdicts into the results.
-func (m *migration) prove(ctx context.Context, client *tfe.Client, haul *migrate.Haul, plan *migrate.Plan, results []migrate.Result) {
+func (m *migration) prove(ctx context.Context, target *tfe.Target, haul *migrate.Haul, plan *migrate.Plan, results []migrate.Result) {
 	arrived := 0
 	for i := range results {
 		if results[i].Arrived() {
@@ -44,13 +44,13 @@ func (m *migration) prove(ctx context.Context, client *tfe.Client, haul *migrate
 	}
 	progress := m.startProgress(ctx, proving, arrived)
 	defer progress.end()
-	prover := &prove.Prover{Target: client, Timeout: m.proofs.timeout, Temporary: m.leftovers.observe}
+	prover := &prove.Prover{Target: target.Client, Timeout: m.proofs.timeout, Temporary: m.leftovers.observe}
 	haul.Prove(ctx, plan, results, func(ctx context.Context, move migrate.Move, r migrate.Result) prove.Result {
 		dir, err := m.proofs.find.Find(move.Object)
 		if err != nil {
 			return prove.Result{Target: r.Target, Verdict: prove.Unproven, Code: prove.CodeConfiguration, Message: plainwords.Sentence(err.Error())}
 		}
-		return prover.Prove(ctx, prove.Request{Organization: m.address.Organization, Workspace: move.Workspace, Dir: dir, StateVersion: r.StateVersionID})
+		return prover.Prove(ctx, prove.Request{Organization: target.Container(), Workspace: move.Workspace, Dir: dir, StateVersion: r.StateVersionID})
 	}, progress.proven)
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"tfhaul/backend/tfe"
 	"tfhaul/migrate"
 	"tfhaul/pairing"
 	"tfhaul/plainwords"
@@ -81,12 +82,12 @@ func (m *migration) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	client, err := m.connect(ctx, m.address)
+	target, err := m.open(ctx, m.to)
 	if err != nil {
 		return err
 	}
-	defer client.Close()
-	haul := m.haul(client)
+	defer target.Close()
+	haul := m.haul(target)
 	record, err := m.openRecord(ctx, m.journal)
 	if err != nil {
 		return err
@@ -107,7 +108,7 @@ func (m *migration) Run(ctx context.Context) error {
 	fmt.Fprintf(m.stderr, "Journal: %s. After an interruption: %s\n", report.Plain(record.path), report.Plain(haul.Command))
 	results := m.run(ctx, haul, plan)
 	if m.proofs != nil {
-		m.prove(ctx, client, haul, plan, results)
+		m.prove(ctx, target.(*tfe.Target), haul, plan, results) // see checkFlags
 	}
 	return m.tellHauled(ctx, m.view(plan, results, paired), record, paired)
 }
@@ -123,7 +124,7 @@ func (m *migration) agree(ctx context.Context, plan *migrate.Plan, paired *pairi
 	if n == 0 || m.yes {
 		return nil
 	}
-	yes, err := m.ask(ctx, fmt.Sprintf("Move %s into %s?", plainwords.Counted(n, "state"), report.Plain(m.address.String())))
+	yes, err := m.ask(ctx, fmt.Sprintf("Move %s into %s?", plainwords.Counted(n, "state"), report.Plain(m.to.String())))
 	if err == nil && !yes {
 		fmt.Fprintln(m.stderr, "Canceled. No changes were made.")
 		err = ended(exitRefused)

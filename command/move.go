@@ -9,7 +9,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"tfhaul/backend"
-	"tfhaul/backend/tfe"
 	"tfhaul/migrate"
 	"tfhaul/pairing"
 	"tfhaul/plainwords"
@@ -83,6 +82,7 @@ var planning = map[string]bool{"plan": true, "rehearse": true}
 type moveOne struct {
 	connector
 	source   string
+	to       destination
 	move     migrate.Move // without its object
 	options  migrate.Options
 	journal  string
@@ -121,10 +121,13 @@ func (p *process) parseMove(c *cli.Context) (*moveOne, error) {
 		return nil, err
 	}
 	m := &moveOne{source: args[0], journal: c.String("journal"), detailed: c.Bool("detailed-exitcode")}
-	if m.connector, err = p.connectorTo(c, args[1]); err != nil {
+	if m.connector, m.to, err = p.connectorToState(c, args[1]); err != nil {
 		return nil, err
 	}
-	m.move = migrate.Move{Workspace: m.address.Workspace, Run: c.String("run")}
+	if m.kinds.Same(m.source, args[1]) {
+		return nil, usagef("the source and the target are the same: %s", m.to)
+	}
+	m.move = migrate.Move{Workspace: m.to.name, Run: c.String("run")}
 	if m.options, err = p.moveOptions(c); err != nil {
 		return nil, err
 	}
@@ -132,7 +135,7 @@ func (p *process) parseMove(c *cli.Context) (*moveOne, error) {
 	if err != nil {
 		return nil, err
 	}
-	return m, permitOne(&m.move, permissions)
+	return m, permitOne(&m.move, m.to, permissions)
 }
 
 // Run moves and reports.
@@ -140,7 +143,7 @@ func (m *moveOne) Run(ctx context.Context) error {
 	result, err := m.findAndMove(ctx)
 	if err != nil {
 		var failed bool
-		if result, failed = failedEarly(m.source, m.address, err); !failed {
+		if result, failed = failedEarly(m.source, m.to, err); !failed {
 			return err
 		}
 	}
@@ -156,12 +159,12 @@ func (m *moveOne) findAndMove(ctx context.Context) (migrate.Result, error) {
 	if m.move.Object, err = findOne(ctx, m.kinds, m.source); err != nil {
 		return migrate.Result{}, err
 	}
-	client, err := m.connect(ctx, m.address)
+	target, err := m.open(ctx, m.to)
 	if err != nil {
 		return migrate.Result{}, err
 	}
-	defer client.Close()
-	engine := &migrate.Engine{Target: client.Target(m.address.Organization), Options: m.options, Observe: m.progress().observe}
+	defer target.Close()
+	engine := &migrate.Engine{Target: target, Options: m.options, Observe: m.progress().observe}
 	switch {
 	case m.options.DryRun:
 		engine.Haul = migrate.NewHaulID()
@@ -177,7 +180,7 @@ func (m *moveOne) findAndMove(ctx context.Context) (migrate.Result, error) {
 			return migrate.Result{}, err
 		}
 		defer record.close()
-		this := []migrate.Result{{Source: m.source, Target: m.address.String()}}
+		this := []migrate.Result{{Source: m.source, Target: m.to.String()}}
 		if record.past.Runs() > 0 && !record.past.Concerns(this) {
 			return migrate.Result{}, otherJournal(m.journal)
 		}
@@ -190,8 +193,8 @@ func (m *moveOne) findAndMove(ctx context.Context) (migrate.Result, error) {
 // failedEarly returns the result of a move or verification that failed before the engine
 // started, because of the source's server or the target's host. For any other error,
 // which is a user's mistake, it returns false.
-func failedEarly(ref string, address tfe.Address, err error) (migrate.Result, bool) {
-	r := migrate.Result{Source: ref, Target: address.String(), Outcome: migrate.Failed, Message: plainwords.Sentence(err.Error())}
+func failedEarly(ref string, to destination, err error) (migrate.Result, bool) {
+	r := migrate.Result{Source: ref, Target: to.String(), Outcome: migrate.Failed, Message: plainwords.Sentence(err.Error())}
 	if _, ok := errors.AsType[*unreachableError](err); ok {
 		r.Code = migrate.CodeUnreachable
 	} else if _, ok := errors.AsType[*backend.Error](err); ok {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"tfhaul/backend/tfe"
+	"tfhaul/migrate"
 	"tfhaul/pairing"
 	"tfhaul/report"
 )
@@ -16,28 +17,61 @@ func (h *hauling) pair(ctx context.Context) (*pairing.Pairing, error) {
 	if err != nil {
 		return nil, asUsage(err)
 	}
-	return p, permit(p.Moves, h.permissions)
+	if err := permit(p.Moves, h.to, h.permissions); err != nil {
+		return nil, err
+	}
+	return p, h.notOntoItself(p.Moves)
 }
 
 func (h *hauling) find(ctx context.Context) (*pairing.Pairing, error) {
-	f := pairing.Finder{Kinds: h.kinds, Filter: h.filter, CheckWorkspace: checkWorkspace, Settings: h.options.Settings}
-	switch {
-	case h.manifest != "":
-		m, err := pairing.OpenManifest(h.manifest)
-		if err != nil {
-			return nil, &usageError{err.Error()}
+	if h.manifest == "" {
+		f := h.finder()
+		switch {
+		case h.mapFile != "":
+			return f.ByMap(ctx, h.sources, h.mapFile)
+		case f.Keys:
+			namer, err := pairing.ParseKeyNamer(h.keyName, h.to.layout())
+			if err != nil {
+				return nil, &usageError{err.Error()}
+			}
+			return f.ByName(ctx, h.sources, namer, h.typed["key-name"])
 		}
-		if source, dir := m.Elsewhere(h.manifest); source != "" {
-			return nil, usagef("the manifest %s names the source %q, which is not in this directory but in %s: run the command there", h.manifest, source, dir)
-		}
-		if h.address, err = h.organizationAddress(m.Target.Hostname + "/" + m.Target.Organization); err != nil {
-			return nil, usagef("%s: %v", h.manifest, err)
-		}
-		return f.ByManifest(ctx, m, h.manifest)
-	case h.mapFile != "":
-		return f.ByMap(ctx, h.sources, h.mapFile)
+		return f.ByName(ctx, h.sources, h.namer, h.typed["workspace-name"])
 	}
-	return f.ByName(ctx, h.sources, h.namer, h.typed["workspace-name"])
+	m, err := pairing.OpenManifest(h.manifest)
+	if err != nil {
+		return nil, &usageError{err.Error()}
+	}
+	if source, dir := m.Elsewhere(h.manifest); source != "" {
+		return nil, usagef("the manifest %s names the source %q, which is not in this directory but in %s: run the command there", h.manifest, source, dir)
+	}
+	if err := h.aim(m.Target.Container()); err != nil {
+		return nil, usagef("%s: %v", h.manifest, err)
+	}
+	f := h.finder()
+	return f.ByManifest(ctx, m, h.manifest)
+}
+
+// finder returns what finds states and names them at the target.
+func (h *hauling) finder() pairing.Finder {
+	f := pairing.Finder{Kinds: h.kinds, Filter: h.filter, CheckName: tfe.CheckWorkspaceName, Settings: h.options.Settings}
+	if h.to.kind.Target != nil {
+		f.CheckName, f.Keys = h.to.kind.Target.CheckName, !h.to.workspaces()
+	}
+	return f
+}
+
+// notOntoItself refuses a haul with a move from a state into the same state.
+func (h *hauling) notOntoItself(moves []migrate.Move) error {
+	for _, m := range moves {
+		if into := h.to; into.kind.Target != nil && !m.Unnamed {
+			into.name = m.Workspace
+			if h.kinds.Same(m.Object.Address(), into.String()) {
+				return usagef("the source and the target of a move are the same: %s", report.PlainLine(into.String()))
+			}
+		}
+	}
+	return nil
 }
 
 // asUsage returns a mistake in what the user wrote as a usage error, with what was found
@@ -56,12 +90,4 @@ func asUsage(err error) error {
 		message += fmt.Sprintf("\n  skipped %s: %s", report.PlainLine(l.Source), report.PlainLine(l.Message))
 	}
 	return &usageError{message}
-}
-
-// checkWorkspace refuses what cannot be a workspace's name.
-func checkWorkspace(name string) error {
-	if err := tfe.CheckWorkspaceName(name); err != nil {
-		return fmt.Errorf("it %w", err)
-	}
-	return nil
 }

@@ -113,7 +113,11 @@ func foreseen(results []migrate.Result) []migrate.Result {
 
 // writeManifest writes what would be moved, and returns how many moves that is.
 func (l *planner) writeManifest(plan *migrate.Plan) (int, error) {
-	manifest := pairing.NewManifest(plan, hostOf(l.address), l.address.Organization, l.options.Settings)
+	target, err := l.manifestTarget()
+	if err != nil {
+		return 0, err
+	}
+	manifest := pairing.NewManifest(plan, target, l.options.Settings)
 	n := manifest.Live()
 	if n == 0 {
 		return 0, nil // see tellManifest
@@ -136,7 +140,7 @@ const mapExt = ".csv"
 // writeMap writes the names of all states, and returns how many have one.
 func (l *planner) writeMap(plan *migrate.Plan) (n int, err error) {
 	err = writeFile(l.out, l.force, func(w io.Writer) error {
-		n, err = pairing.WriteMap(w, plan)
+		n, err = pairing.WriteMap(w, plan, !l.to.workspaces())
 		return err
 	})
 	return n, err
@@ -144,8 +148,16 @@ func (l *planner) writeMap(plan *migrate.Plan) (n int, err error) {
 
 // tellMap says what was written and how the names are used.
 func (l *planner) tellMap(n int) {
-	fmt.Fprintf(l.stderr, "Wrote %s: the workspace names of %s. Edit it, then run: %s\n",
-		report.Plain(l.out), plainwords.Counted(n, "state"), report.Plain(l.withMap()))
+	fmt.Fprintf(l.stderr, "Wrote %s: the %s names of %s. Edit it, then run: %s\n",
+		report.Plain(l.out), l.named(), plainwords.Counted(n, "state"), report.Plain(l.withMap()))
+}
+
+// named is what the names of states at the target are called.
+func (l *planner) named() string {
+	if l.to.workspaces() {
+		return "workspace"
+	}
+	return "key"
 }
 
 // withMap is this command with the written map.
@@ -155,7 +167,7 @@ func (l *planner) withMap() string {
 		switch name, _, valued := strings.Cut(strings.TrimLeft(l.args[i], "-"), "="); {
 		case !strings.HasPrefix(l.args[i], "-"):
 			words = append(words, plainwords.ShellWord(l.args[i]))
-		case name == "out" || name == "map" || name == "workspace-name": // which the map replaces
+		case slices.Contains([]string{"out", "map", "workspace-name", "key-name"}, name): // which the map replaces
 			if !valued {
 				i++
 			}
@@ -164,6 +176,15 @@ func (l *planner) withMap() string {
 		}
 	}
 	return strings.Join(append(words, "--map", plainwords.ShellWord(l.out)), " ")
+}
+
+// manifestTarget returns the target as a manifest writes it.
+func (l *planner) manifestTarget() (pairing.ManifestTarget, error) {
+	if !l.to.workspaces() {
+		return pairing.ManifestTarget{Address: l.kinds.CanonicalTarget(l.to.container)}, nil
+	}
+	address, err := l.organization(l.to)
+	return pairing.ManifestTarget{Hostname: hostOf(address), Organization: address.Organization}, err
 }
 
 // hostOf is an address's host as a manifest writes it: with the scheme where the

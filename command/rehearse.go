@@ -94,7 +94,10 @@ func (r *rehearsal) Run(ctx context.Context) (err error) {
 	}
 	var real *migrate.Plan
 	moves := paired.Moves
-	if r.address.Organization != "" {
+	if r.to.kind.Target != nil {
+		if r.address, err = r.organization(r.to); err != nil {
+			return err
+		}
 		if real, err = r.readReal(ctx, paired); err != nil {
 			return err
 		}
@@ -129,12 +132,12 @@ func (r *rehearsal) Run(ctx context.Context) (err error) {
 
 // readReal plans against the real organization, and writes nothing there.
 func (r *rehearsal) readReal(ctx context.Context, paired *pairing.Pairing) (*migrate.Plan, error) {
-	client, err := r.connect(ctx, r.address)
+	target, err := r.open(ctx, r.to)
 	if err != nil {
 		return nil, err
 	}
-	defer client.Close()
-	plan, err := r.plan(ctx, r.haul(client), paired)
+	defer target.Close()
+	plan, err := r.plan(ctx, r.haul(target), paired)
 	if err != nil {
 		return nil, err
 	}
@@ -283,7 +286,7 @@ func (r *rehearsal) play(ctx context.Context, client *tfe.Client, moves []migrat
 	}
 	// The backups are of placeholders.
 	defer func() { _ = os.RemoveAll(backups) }()
-	haul := r.haul(client)
+	haul := r.haul(client.Target(r.address.Organization))
 	haul.TrustListing = true // no one else uses the embedded server
 	haul.Engine.Haul, haul.BackupDir = migrate.NewHaulID(), backups
 	haul.DryRun, haul.Settings = false, onStage(haul.Settings)

@@ -11,7 +11,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"tfhaul/backend"
-	"tfhaul/backend/tfe"
 	"tfhaul/migrate"
 	"tfhaul/plainwords"
 	"tfhaul/report"
@@ -25,6 +24,7 @@ type unlocker struct {
 	connector
 	journal string // where the locks are read from; "" for the one workspace, which
 	haul    string // this haul locked
+	to      destination
 }
 
 func (p *process) unlockCommand() *cli.Command {
@@ -81,7 +81,7 @@ func (p *process) parseUnlock(c *cli.Context) (*unlocker, error) {
 		u.journal = args[0]
 		return u, nil
 	}
-	u.address, err = p.workspaceAddress(args[0])
+	u.to, err = u.stateTarget(args[0])
 	return u, err
 }
 
@@ -91,15 +91,15 @@ func (u *unlocker) Run(ctx context.Context) error {
 		unlockings []report.Unlocking
 		err        error
 	)
-	clients := &clientPool{connector: u.connector}
-	defer clients.close()
+	targets := &targetPool{connector: u.connector}
+	defer targets.close()
 	if u.journal != "" {
-		if unlockings, err = u.unlockJournal(ctx, clients); err == nil && u.isMoveJournal(u.journal) {
+		if unlockings, err = u.unlockJournal(ctx, targets); err == nil && u.isMoveJournal(u.journal) {
 			u.removeUnlessLocked(u.journal)
 		}
 	} else {
 		unlockings = make([]report.Unlocking, 1)
-		unlockings[0], err = unlockOne(ctx, clients, u.address, migrate.HeldLock{Haul: u.haul})
+		unlockings[0], err = unlockOne(ctx, targets, u.to, migrate.HeldLock{Haul: u.haul})
 		if done := unlockings[0]; err == nil && (done.Outcome == report.Freed || done.Outcome == report.Free) {
 			u.recordFreed(ctx, u.haul, done.Target)
 		}
@@ -116,7 +116,7 @@ func (u *unlocker) Run(ctx context.Context) error {
 // unlockJournal frees what a journal tells is locked. The journal is claimed
 // meanwhile: a haul that still runs must not lose its locks. What was freed is
 // recorded in it.
-func (u *unlocker) unlockJournal(ctx context.Context, clients *clientPool) ([]report.Unlocking, error) {
+func (u *unlocker) unlockJournal(ctx context.Context, targets *targetPool) ([]report.Unlocking, error) {
 	switch info, err := os.Stat(u.journal); {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, usagef("journal %q not found; to unlock a workspace without a journal: tfhaul unlock [HOST/]ORG/WORKSPACE --haul ID", u.journal)
@@ -137,9 +137,9 @@ func (u *unlocker) unlockJournal(ctx context.Context, clients *clientPool) ([]re
 
 	// Where a lock request was lost, it may have taken effect since.
 	locks := append(ledger.HeldLocks(), ledger.LostRequests()...)
-	addresses := make([]tfe.Address, len(locks))
+	at := make([]destination, len(locks))
 	for i, lock := range locks {
-		if addresses[i], err = u.recordedAddress(lock.Target); err != nil {
+		if at[i], err = u.recordedTarget(lock.Target); err != nil {
 			return nil, usagef("the journal %q was changed, so nothing was unlocked: %v", u.journal, err)
 		}
 	}
@@ -148,7 +148,7 @@ func (u *unlocker) unlockJournal(ctx context.Context, clients *clientPool) ([]re
 		if ctx.Err() != nil {
 			return unlockings, ctx.Err()
 		}
-		done, err := unlockOne(ctx, clients, addresses[i], lock)
+		done, err := unlockOne(ctx, targets, at[i], lock)
 		if err != nil {
 			return unlockings, err
 		}
@@ -201,16 +201,16 @@ func (u *unlocker) freeSource(ctx context.Context, lock migrate.SourceLock) erro
 
 // unlockOne frees one workspace of one haul. Its errors are what the user has to
 // put right before anything can be unlocked.
-func unlockOne(ctx context.Context, clients *clientPool, address tfe.Address, lock migrate.HeldLock) (report.Unlocking, error) {
-	out := report.Unlocking{Target: address.String(), Outcome: report.StillLocked}
-	client, err := clients.of(ctx, address)
+func unlockOne(ctx context.Context, targets *targetPool, at destination, lock migrate.HeldLock) (report.Unlocking, error) {
+	out := report.Unlocking{Target: at.String(), Outcome: report.StillLocked}
+	target, err := targets.of(ctx, at)
 	if _, ok := errors.AsType[*usageError](err); ok {
 		return out, err
 	}
 	var done migrate.Unlocking
 	if err == nil {
-		engine := &migrate.Engine{Target: client.Target(address.Organization), Haul: lock.Haul}
-		done, err = engine.UnlockByID(ctx, address.Workspace, lock.WorkspaceID)
+		engine := &migrate.Engine{Target: target, Haul: lock.Haul}
+		done, err = engine.UnlockByID(ctx, at.name, lock.WorkspaceID)
 		out.Target = done.Target
 	}
 	switch {
@@ -240,33 +240,4 @@ func codeOfUnlockings(ctx context.Context, unlockings []report.Unlocking) int {
 		}
 	}
 	return code
-}
-
-// A clientPool keeps one client for each host.
-type clientPool struct {
-	connector
-	byHost map[string]*tfe.Client
-}
-
-// of returns the client for an address's host.
-func (p *clientPool) of(ctx context.Context, address tfe.Address) (*tfe.Client, error) {
-	key := address.Scheme + "//" + address.Host
-	if client := p.byHost[key]; client != nil {
-		return client, nil
-	}
-	client, err := p.connect(ctx, address)
-	if err != nil {
-		return nil, err
-	}
-	if p.byHost == nil {
-		p.byHost = map[string]*tfe.Client{}
-	}
-	p.byHost[key] = client
-	return client, nil
-}
-
-func (p *clientPool) close() {
-	for _, client := range p.byHost {
-		client.Close()
-	}
 }

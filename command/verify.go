@@ -13,6 +13,7 @@ import (
 type verifyOne struct {
 	connector
 	source string
+	to     destination
 	deep   bool
 }
 
@@ -57,7 +58,7 @@ func (p *process) parseVerify(c *cli.Context) (*verifyOne, error) {
 		return nil, err
 	}
 	v := &verifyOne{source: args[0], deep: c.Bool("deep")}
-	v.connector, err = p.connectorTo(c, args[1])
+	v.connector, v.to, err = p.connectorToState(c, args[1])
 	return v, err
 }
 
@@ -66,7 +67,7 @@ func (v *verifyOne) Run(ctx context.Context) error {
 	result, err := v.findAndVerify(ctx)
 	if err != nil {
 		var failed bool
-		if result, failed = failedEarly(v.source, v.address, err); !failed {
+		if result, failed = failedEarly(v.source, v.to, err); !failed {
 			return err
 		}
 	}
@@ -87,17 +88,17 @@ func (v *verifyOne) findAndVerify(ctx context.Context) (migrate.Result, error) {
 	if err != nil {
 		return migrate.Result{}, err
 	}
-	client, err := v.connect(ctx, v.address)
+	target, err := v.open(ctx, v.to)
 	if err != nil {
 		return migrate.Result{}, err
 	}
-	defer client.Close()
-	engine := &migrate.Engine{Target: client.Target(v.address.Organization)}
+	defer target.Close()
+	engine := &migrate.Engine{Target: target}
 	verify := engine.Verify
 	if v.deep {
 		verify = engine.VerifyDeep
 	}
 	return verify(ctx, migrate.Move{
-		Object: object, Workspace: v.address.Workspace,
+		Object: object, Workspace: v.to.name,
 	}), nil
 }

@@ -15,7 +15,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"tfhaul/backend"
-	"tfhaul/backend/tfe"
 	"tfhaul/crash"
 	"tfhaul/migrate"
 	"tfhaul/pairing"
@@ -49,8 +48,8 @@ func (p *process) parseVerifyJournal(c *cli.Context) (*verifyJournal, error) {
 // A recordedMove is a move of the journal, and where it went.
 type recordedMove struct {
 	migrate.Recorded
-	address tfe.Address
-	client  *tfe.Client
+	to     destination
+	target backend.Target
 }
 
 // Run compares and reports.
@@ -63,9 +62,9 @@ func (v *verifyJournal) Run(ctx context.Context) error {
 		return err
 	}
 	v.dir = ledger.Dir()
-	clients := &clientPool{connector: v.connector}
-	defer clients.close()
-	moves, err := v.moves(ctx, clients, ledger)
+	targets := &targetPool{connector: v.connector}
+	defer targets.close()
+	moves, err := v.moves(ctx, targets, ledger)
 	if err != nil {
 		return err
 	}
@@ -95,8 +94,8 @@ func (v *verifyJournal) Run(ctx context.Context) error {
 	return ended(code)
 }
 
-// moves are those of the journal, each with a client of its host.
-func (v *verifyJournal) moves(ctx context.Context, clients *clientPool, ledger *migrate.Ledger) ([]recordedMove, error) {
+// moves are those of the journal, each with its open target.
+func (v *verifyJournal) moves(ctx context.Context, targets *targetPool, ledger *migrate.Ledger) ([]recordedMove, error) {
 	recorded := ledger.Recorded()
 	if len(recorded) == 0 {
 		return nil, usagef("the journal %s contains no moves", v.journal)
@@ -105,10 +104,10 @@ func (v *verifyJournal) moves(ctx context.Context, clients *clientPool, ledger *
 	for i, r := range recorded {
 		m := recordedMove{Recorded: r}
 		var err error
-		if m.address, err = v.recordedAddress(r.Target); err != nil {
-			return nil, usagef("the journal %s names a workspace that cannot be one: %v", v.journal, err)
+		if m.to, err = v.recordedTarget(r.Target); err != nil {
+			return nil, usagef("the journal %s names a target that cannot be one: %v", v.journal, err)
 		}
-		if m.client, err = clients.of(ctx, m.address); err != nil {
+		if m.target, err = targets.of(ctx, m.to); err != nil {
 			return nil, err
 		}
 		moves[i] = m
@@ -118,40 +117,36 @@ func (v *verifyJournal) moves(ctx context.Context, clients *clientPool, ledger *
 	return moves, nil
 }
 
-// leastListed is how many moves into one organization make listing its workspaces
-// cheaper than asking for each.
+// leastListed is how many moves into one container make listing its states cheaper than
+// asking for each.
 const leastListed = 3
 
-// listKnown lists the workspaces of each organization that many moves went to. What a
-// listing does not tell, or fails to, is asked for later.
+// listKnown lists the states of each container that many moves went to. What a listing does
+// not tell, or fails to, is asked for later.
 func listKnown(ctx context.Context, moves []recordedMove) {
-	type place struct {
-		client       *tfe.Client
-		organization string
-	}
-	wanted := map[place]map[string][]*recordedMove{}
+	wanted := map[backend.Target]map[string][]*recordedMove{}
 	for i := range moves {
 		m := &moves[i]
 		if m.Arrived == nil {
 			continue
 		}
-		at := place{m.client, m.address.Organization}
-		if wanted[at] == nil {
-			wanted[at] = map[string][]*recordedMove{}
+		if wanted[m.target] == nil {
+			wanted[m.target] = map[string][]*recordedMove{}
 		}
-		name := strings.ToLower(m.address.Workspace)
-		wanted[at][name] = append(wanted[at][name], m)
+		name := nameAt(m.to.kind.Traits, m.to.name)
+		wanted[m.target][name] = append(wanted[m.target][name], m)
 	}
-	for at, names := range wanted {
-		if len(names) < leastListed {
+	for target, names := range wanted {
+		listing := target.List(ctx)
+		if len(names) < leastListed || listing == nil {
 			continue
 		}
-		for ws, err := range at.client.Target(at.organization).List(ctx) {
+		for s, err := range listing {
 			if err != nil {
 				break
 			}
-			for _, m := range names[strings.ToLower(ws.Name)] {
-				m.Known = ws
+			for _, m := range names[nameAt(target.Traits(), s.Name)] {
+				m.Known = s
 			}
 		}
 	}
@@ -181,9 +176,9 @@ func (v *verifyJournal) recheckAll(ctx context.Context, moves []recordedMove) []
 
 // recheck compares one workspace, and its source where that still is there.
 func (v *verifyJournal) recheck(ctx context.Context, m recordedMove) migrate.Result {
-	engine := &migrate.Engine{Target: m.client.Target(m.address.Organization)}
+	engine := &migrate.Engine{Target: m.target}
 	object, err := v.sourceOf(ctx, m.Source)
-	result := engine.Recheck(ctx, m.Recorded, m.address.Workspace, object)
+	result := engine.Recheck(ctx, m.Recorded, m.to.name, object)
 	switch {
 	case err == nil || m.Arrived == nil:
 	case errors.Is(err, fs.ErrNotExist):
@@ -234,21 +229,11 @@ func (v *verifyJournal) sourceOf(ctx context.Context, name string) (backend.Stat
 	return found.States[0], nil
 }
 
-// recordedAddress reads the host/organization/workspace of a journal. It does not
-// tell the scheme, without which a host is asked where its API is: the variables do,
-// if they name this host.
-func (p *process) recordedAddress(recorded string) (tfe.Address, error) {
-	// A move that had no workspace's name ends with the slash.
-	parse := tfe.ParseWorkspace
-	if unnamed, ok := strings.CutSuffix(recorded, "/"); ok {
-		recorded, parse = unnamed, tfe.ParseOrganization
+// recordedTarget reads the target of a move in a journal. That of a move without a name is
+// its container, and ends with a slash.
+func (n connector) recordedTarget(recorded string) (destination, error) {
+	if strings.HasSuffix(recorded, "/") {
+		return n.containerTarget(recorded)
 	}
-	address, err := parse(recorded, p.getenv)
-	if err != nil {
-		return address, err
-	}
-	if usual, err := tfe.ParseOrganization(address.Organization, p.getenv); err == nil && usual.Host == address.Host {
-		address.Scheme = usual.Scheme
-	}
-	return address, nil
+	return n.stateTarget(recorded)
 }

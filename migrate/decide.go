@@ -174,7 +174,7 @@ func (x *execution) relate(h *holding) Verdict {
 	}
 	verdict := relateTo(x.read.snapshot, h)
 	if !x.Target.Traits().Workspaces {
-		verdict.Note = otherTargets.Replace(verdict.Note)
+		verdict.Note = withNoun(x.Target.Traits().Noun, verdict.Note)
 	}
 	return verdict
 }

@@ -37,7 +37,7 @@ type moveKey struct{ source, target string }
 
 // folded returns the key under which a move is found: organizations and workspaces whose
 // names differ only in case are one.
-func (k moveKey) folded() moveKey { return moveKey{k.source, foldName(k.target)} }
+func (k moveKey) folded() moveKey { return moveKey{k.source, foldTarget(k.target)} }
 
 // An entry summarizes one move.
 type entry struct {
@@ -167,11 +167,11 @@ func (l *Ledger) current() []*entry {
 	bySource, byTarget := map[string]int{}, map[string]int{}
 	for _, m := range l.order {
 		bySource[m.source] = max(bySource[m.source], m.run)
-		byTarget[foldName(m.target)] = max(byTarget[foldName(m.target)], m.run)
+		byTarget[foldTarget(m.target)] = max(byTarget[foldTarget(m.target)], m.run)
 	}
 	return slices.DeleteFunc(slices.Clone(l.order), func(m *entry) bool {
 		named := !strings.HasSuffix(m.target, "/")
-		replaced := bySource[m.source] > m.run || named && byTarget[foldName(m.target)] > m.run
+		replaced := bySource[m.source] > m.run || named && byTarget[foldTarget(m.target)] > m.run
 		return replaced && (m.result == nil || !m.result.Arrived())
 	})
 }
@@ -184,9 +184,9 @@ func (l *Ledger) Concerns(moves []Result) bool {
 	}
 	sources, targets := map[string]bool{}, map[string]bool{}
 	for _, m := range l.order {
-		sources[m.source], targets[foldName(m.target)] = true, true
+		sources[m.source], targets[foldTarget(m.target)] = true, true
 	}
-	return slices.ContainsFunc(moves, func(r Result) bool { return sources[r.Source] || targets[foldName(r.Target)] })
+	return slices.ContainsFunc(moves, func(r Result) bool { return sources[r.Source] || targets[foldTarget(r.Target)] })
 }
 
 // Runs is how often a haul of many moves was planned: 0 for the journal of a single move.
@@ -277,21 +277,21 @@ func (l *locks) add(h HeldLock) {
 		*l = locks{}
 	}
 	l.drop(h.Target, h.WorkspaceID)
-	(*l)[foldName(h.Target)] = append(l.of(h.Target), h)
+	(*l)[foldTarget(h.Target)] = append(l.of(h.Target), h)
 }
 
 // drop removes a workspace; all of the target where its id is not known.
 func (l locks) drop(target, id string) {
 	left := slices.DeleteFunc(l.of(target), func(h HeldLock) bool { return h.is(id) })
 	if len(left) == 0 {
-		delete(l, foldName(target))
+		delete(l, foldTarget(target))
 		return
 	}
-	l[foldName(target)] = left
+	l[foldTarget(target)] = left
 }
 
 // of returns those of a target.
-func (l locks) of(target string) []HeldLock { return l[foldName(target)] }
+func (l locks) of(target string) []HeldLock { return l[foldTarget(target)] }
 
 // has reports whether a workspace is among them.
 func (l locks) has(target, id string) bool {

@@ -43,6 +43,24 @@ func (e *Engine) fold(name string) string {
 // only in case are one workspace.
 func foldName(name string) string { return strings.ToLower(name) }
 
+// NamesWorkspace reports whether a result's or an event's target is a workspace. Workspaces
+// have addresses without a scheme, or with that of their host; files have paths.
+func NamesWorkspace(target string) bool {
+	switch backend.Scheme(target) {
+	case "", "http", "https":
+		return !strings.HasPrefix(target, "/")
+	}
+	return false
+}
+
+// foldTarget is foldName for a target that is a workspace.
+func foldTarget(target string) string {
+	if NamesWorkspace(target) {
+		return foldName(target)
+	}
+	return target
+}
+
 // useServerName gives the move the workspace's name as the server has it. What was permitted
 // for another spelling is withdrawn: a permission is for the workspace that the user
 // named, and only the server's name shows that it is this one.

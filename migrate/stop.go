@@ -26,17 +26,27 @@ type stop struct {
 
 func (s *stop) Error() string { return s.message }
 
-// otherTargets are the words for targets whose states are not workspaces.
-var otherTargets = strings.NewReplacer(
-	"workspace", "target", "Workspace", "Target", "state version", "version", "the token", "the credentials", "The token", "The credentials",
-)
-
-// sayf is fmt.Sprintf for messages that call the state at the target a workspace.
+// sayf is fmt.Sprintf for messages that call the state at the target a workspace. Kinds
+// without workspaces have another noun.
 func (e *Engine) sayf(format string, args ...any) string {
-	if e.Target.Traits().Workspaces {
+	traits := e.Target.Traits()
+	if traits.Workspaces {
 		return fmt.Sprintf(format, args...)
 	}
-	return fmt.Sprintf(otherTargets.Replace(format), args...)
+	return fmt.Sprintf(withNoun(traits.Noun, format), args...)
+}
+
+// withNoun replaces the words for workspaces in a text.
+func withNoun(noun, text string) string {
+	noun = cmp.Or(noun, "state")
+	article := "a "
+	if strings.ContainsRune("aeiou", rune(noun[0])) {
+		article = "an "
+	}
+	return strings.NewReplacer(
+		"a workspace", article+noun, "workspace", noun, "Workspace", strings.ToUpper(noun[:1])+noun[1:],
+		"state version", "version", "the token", "the credentials", "The token", "The credentials",
+	).Replace(text)
 }
 
 // stopf returns a stop with a message as sayf makes it.

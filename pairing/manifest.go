@@ -29,18 +29,31 @@ type Manifest struct {
 	Moves    []*ManifestMove   `hcl:"move,block"`
 }
 
-// ManifestTarget is the target of every move in a manifest.
+// ManifestTarget is the target of every move in a manifest: an organization, or the address
+// of another container of states.
 type ManifestTarget struct {
 	// Hostname may include a port.
-	Hostname     string `hcl:"hostname"`
-	Organization string `hcl:"organization"`
+	Hostname     string `hcl:"hostname,optional"`
+	Organization string `hcl:"organization,optional"`
+	Address      string `hcl:"address,optional"`
+}
+
+// Container returns the address of the target.
+func (t ManifestTarget) Container() string {
+	if t.Address != "" {
+		return t.Address
+	}
+	return t.Hostname + "/" + t.Organization
 }
 
 // ManifestMove is one move of a manifest.
 type ManifestMove struct {
 	// Source names the state, as on the command line.
-	Source    string `hcl:"source,label"`
-	Workspace string `hcl:"workspace"`
+	Source string `hcl:"source,label"`
+	// Workspace is the state's name at the target. It stands in the attribute key if the
+	// target has keys.
+	Workspace string `hcl:"workspace,optional"`
+	Key       string `hcl:"key,optional"`
 	// Serial and MD5 are those of the source when the plan was made. The move is refused if
 	// the source has changed. Without them, the source is moved as it is.
 	Serial *int64  `hcl:"serial"`
@@ -140,26 +153,46 @@ func manifestError(diags hcl.Diagnostics) error {
 // check finds problems that HCL's grammar allows.
 func (m *Manifest) check(name string) error {
 	switch {
-	case m.Target.Hostname == "" || m.Target.Organization == "":
-		return fmt.Errorf("%s: the target's hostname and organization must not be empty", name)
+	case m.Target.Address != "" && m.Target.Hostname+m.Target.Organization != "":
+		return fmt.Errorf("%s: the target has an address and a hostname or organization: write one of them", name)
+	case m.Target.Address == "" && (m.Target.Hostname == "" || m.Target.Organization == ""):
+		return fmt.Errorf("%s: the target's hostname and organization must not be empty; a target of another kind has an address", name)
 	case len(m.Moves) == 0:
 		return fmt.Errorf("%s: no move blocks, so there is nothing to do", name)
 	}
 	seen := map[string]string{}
 	for _, move := range m.Moves {
 		switch {
-		case move.Source == "" || move.Workspace == "":
+		case move.Workspace != "" && move.Key != "":
+			return fmt.Errorf("%s: the move of %q has a workspace and a key: write one of them", name, move.Source)
+		case move.Source == "" || move.Workspace+move.Key == "":
 			return fmt.Errorf("%s: the source and the workspace of a move must not be empty: %q into %q", name, move.Source, move.Workspace)
 		case (move.Serial == nil) != (move.MD5 == nil):
 			return fmt.Errorf("%s: the move of %q has only one of serial and md5: write both, as tfhaul plan does, or neither", name, move.Source)
 		case seen[move.Source] != "":
-			return fmt.Errorf("%s: %q cannot go into both %s and %s: move it into one workspace", name, move.Source, seen[move.Source], move.Workspace)
+			return fmt.Errorf("%s: %q cannot go into both %s and %s: move it into one", name, move.Source, seen[move.Source], move.Workspace+move.Key)
 		}
-		seen[move.Source] = move.Workspace
+		seen[move.Source] = move.Workspace + move.Key
 		for _, code := range move.Allow {
 			if err := migrate.CheckAllow(code); err != nil {
 				return fmt.Errorf("%s: the move of %q: allow: %w", name, move.Source, err)
 			}
+		}
+	}
+	return nil
+}
+
+// checkNames refuses a workspace where the target has keys, and a key where it has workspaces.
+// Afterwards, each name is in Workspace.
+func (m *Manifest) checkNames(keys bool) error {
+	for _, move := range m.Moves {
+		switch {
+		case keys && move.Workspace != "":
+			return fmt.Errorf("the move of %q: %s holds no workspaces: write key = %q", move.Source, m.Target.Container(), move.Workspace)
+		case !keys && move.Key != "":
+			return fmt.Errorf("the move of %q: %s holds workspaces: write workspace = %q", move.Source, m.Target.Container(), move.Key)
+		case keys:
+			move.Workspace, move.Key = move.Key, ""
 		}
 	}
 	return nil
@@ -177,8 +210,9 @@ func (m *Manifest) WriteTo(w io.Writer) (int64, error) {
 	}
 	file := hclwrite.NewEmptyFile()
 	target := file.Body().AppendNewBlock("target", nil).Body()
-	target.SetAttributeValue("hostname", cty.StringVal(m.Target.Hostname))
-	target.SetAttributeValue("organization", cty.StringVal(m.Target.Organization))
+	writeText(target, "hostname", ifSet(m.Target.Hostname))
+	writeText(target, "organization", ifSet(m.Target.Organization))
+	writeText(target, "address", ifSet(m.Target.Address))
 	if m.Defaults != nil {
 		file.Body().AppendNewline()
 		m.Defaults.write(file.Body().AppendNewBlock("defaults", nil).Body())
@@ -208,6 +242,7 @@ func (m *Manifest) WriteTo(w io.Writer) (int64, error) {
 
 func (m *ManifestMove) write(b *hclwrite.Body) {
 	writeText(b, "workspace", ifSet(m.Workspace))
+	writeText(b, "key", ifSet(m.Key))
 	if m.Serial != nil {
 		b.SetAttributeValue("serial", cty.NumberIntVal(*m.Serial))
 	}
@@ -221,8 +256,8 @@ func (m *ManifestMove) write(b *hclwrite.Body) {
 
 // NewManifest returns a plan and its settings as a manifest. Refused and failed moves, and
 // those of copies, are comments with the reason. States that are already there are left out.
-func NewManifest(p *migrate.Plan, hostname, organization string, s migrate.Settings) *Manifest {
-	m := &Manifest{Target: ManifestTarget{Hostname: hostname, Organization: organization}}
+func NewManifest(p *migrate.Plan, target ManifestTarget, s migrate.Settings) *Manifest {
+	m := &Manifest{Target: target}
 	if settings := manifestSettings(s); !settings.empty() {
 		m.Defaults = settings
 	}
@@ -230,6 +265,9 @@ func NewManifest(p *migrate.Plan, hostname, organization string, s migrate.Setti
 	for i, planned := range p.Moves {
 		r := planned.Result
 		move := &ManifestMove{Source: r.Source, Workspace: planned.Workspace}
+		if target.Address != "" {
+			move.Workspace, move.Key = "", planned.Workspace
+		}
 		switch r.Outcome {
 		case migrate.WouldMove:
 			move.Reason = copies[i]

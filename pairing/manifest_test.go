@@ -49,7 +49,7 @@ func TestManifestErrors(t *testing.T) {
 		{"a serial that is not a number", target + "move \"a\" {\n  workspace = \"n\"\n  serial = \"four\"\n  md5 = \"x\"\n}\n", "plan.hcl:7"},
 		{"a fractional serial", target + "move \"a\" {\n  workspace = \"n\"\n  serial = 4.5\n  md5 = \"x\"\n}\n", "plan.hcl:7"},
 		{"serial without md5", target + "move \"a\" {\n  workspace = \"n\"\n  serial = 4\n}\n", "write both"},
-		{"one source twice", target + "move \"a\" {\n  workspace = \"n\"\n}\nmove \"a\" {\n  workspace = \"m\"\n}\n", "move it into one workspace"},
+		{"one source twice", target + "move \"a\" {\n  workspace = \"n\"\n}\nmove \"a\" {\n  workspace = \"m\"\n}\n", "move it into one"},
 		{"no organization", "target {\n  hostname = \"h\"\n  organization = \"\"\n}\nmove \"a\" {\n  workspace = \"n\"\n}\n", "must not be empty"},
 		{"a function", target + "move \"a\" {\n  workspace = upper(\"n\")\n}\n", "plan.hcl:6"},
 		{"an unknown default", target + "defaults {\n  craete = true\n}\nmove \"a\" {\n  workspace = \"n\"\n}\n", "plan.hcl:6,3: Unsupported argument"},
@@ -110,7 +110,7 @@ func TestCopiesAreComments(t *testing.T) {
 		planned("other", "k", 1, "m1", migrate.Fresh), planned("none-a", "", 1, "m0", migrate.Fresh), planned("none-b", "", 1, "m0", migrate.Fresh),
 		planned("left", "d", 2, "ma", migrate.Fresh), planned("right", "d", 2, "mb", migrate.Fresh),
 	}}
-	m := pairing.NewManifest(plan, "h", "o", migrate.Settings{})
+	m := pairing.NewManifest(plan, pairing.ManifestTarget{Hostname: "h", Organization: "o"}, migrate.Settings{})
 	reasons := map[string]string{}
 	for _, move := range m.Moves {
 		if move.Reason != "" {

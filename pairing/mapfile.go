@@ -28,6 +28,7 @@ type mapLine struct {
 var mapColumns = map[string]func(*mapLine, string){
 	"source":            func(l *mapLine, text string) { l.source = text },
 	"workspace":         func(l *mapLine, text string) { l.workspace = text },
+	"key":               func(l *mapLine, text string) { l.workspace = text },
 	"project":           func(l *mapLine, text string) { l.own.Project = ifSet(text) },
 	"tags":              func(l *mapLine, text string) { l.own.Tags = splitTags(text) },
 	"execution_mode":    func(l *mapLine, text string) { l.own.ExecutionMode = ifSet(text) },
@@ -40,7 +41,7 @@ var mapColumns = map[string]func(*mapLine, string){
 }
 
 // columnNames lists the columns for messages.
-const columnNames = "source, workspace, project, tags, execution_mode, agent_pool and terraform_version, and for notes relation, serial, size and reason"
+const columnNames = "source, workspace (or key), project, tags, execution_mode, agent_pool and terraform_version, and for notes relation, serial, size and reason"
 
 // splitTags splits a list of tags, which are separated by semicolons because they can contain
 // spaces.
@@ -60,8 +61,11 @@ func headerOf(record []string) ([]string, error) {
 	for i, name := range record {
 		columns[i] = strings.ToLower(name)
 	}
-	if !slices.Contains(columns, "source") || !slices.Contains(columns, "workspace") {
+	named := slices.Contains(columns, "workspace")
+	if keyed := slices.Contains(columns, "key"); !slices.Contains(columns, "source") || !named && !keyed {
 		return nil, nil
+	} else if named && keyed {
+		return nil, errors.New("there are the columns workspace and key: write the one that the target has")
 	}
 	for i, name := range columns {
 		if _, known := mapColumns[name]; !known {

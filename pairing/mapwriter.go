@@ -10,14 +10,15 @@ import (
 	"tfhaul/migrate"
 )
 
-// mapHeader are the columns of a map that WriteMap writes.
-var mapHeader = []string{"source", "workspace", "relation", "serial", "size", "reason"}
-
-// WriteMap writes a map of a plan's moves, to edit the names of their workspaces. A move
-// without a name is a comment. It returns how many moves have one.
-func WriteMap(w io.Writer, p *migrate.Plan) (int, error) {
+// WriteMap writes a map of a plan's moves, to edit the names of their workspaces or keys. A
+// move without a name is a comment. It returns how many moves have one.
+func WriteMap(w io.Writer, p *migrate.Plan, keys bool) (int, error) {
 	out := csv.NewWriter(w)
-	if err := out.Write(mapHeader); err != nil {
+	name := "workspace"
+	if keys {
+		name = "key"
+	}
+	if err := out.Write([]string{"source", name, "relation", "serial", "size", "reason"}); err != nil {
 		return 0, err
 	}
 	n := 0

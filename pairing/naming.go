@@ -27,7 +27,7 @@ type Namer struct {
 
 // rooted returns a namer for states of several directories or buckets: by the default rule,
 // names begin with that of the searched directory or bucket.
-func (n *Namer) rooted() *Namer { return &Namer{template: n.template, byRoot: true} }
+func (n *Namer) rooted() PlaceNamer { return &Namer{template: n.template, byRoot: true} }
 
 // ParseNamer parses the template of --workspace-name: a text/template over the fields of a Place, with
 //
@@ -48,19 +48,25 @@ func (n *Namer) rooted() *Namer { return &Namer{template: n.template, byRoot: tr
 // the searched directory is used. Where several directories or buckets are searched, names
 // begin with theirs.
 func ParseNamer(text string) (*Namer, error) {
+	t, err := parseTemplate("workspace name", text)
+	return &Namer{template: t}, err
+}
+
+// parseTemplate parses a template over the fields of a Place; nil for an empty one.
+func parseTemplate(what, text string) (*template.Template, error) {
 	if text == "" {
-		return &Namer{}, nil
+		return nil, nil
 	}
-	t, err := template.New("workspace-name").Option("missingkey=error").Funcs(placeFunctions).Parse(text)
+	t, err := template.New("name").Option("missingkey=error").Funcs(placeFunctions).Parse(text)
 	if err != nil {
-		return nil, fmt.Errorf("the workspace name template %q cannot be parsed: %s", text, templateReason(err))
+		return nil, fmt.Errorf("the %s template %q cannot be parsed: %s", what, text, templateReason(err))
 	}
 	// Some mistakes show only when the template is executed: find them now, not in the
 	// middle of a search.
 	if err := t.Execute(io.Discard, backend.Place{}); isTemplateMistake(err) {
-		return nil, fmt.Errorf("the workspace name template %q cannot be used: %s (the fields are .Dir .Base .Key .Bucket .Workspace .Root)", text, templateReason(err))
+		return nil, fmt.Errorf("the %s template %q cannot be used: %s (the fields are .Dir .Base .Key .Bucket .Workspace .Root .Organization .Project)", what, text, templateReason(err))
 	}
-	return &Namer{template: t}, nil
+	return t, nil
 }
 
 // templateMistakes are parts of the errors that a template causes for any place. Other
@@ -130,6 +136,9 @@ func changed(r rune) bool {
 // defaultName returns the name by the default rule. If none of the place's names can be
 // used, it also returns them and uses the searched directory.
 func (n *Namer) defaultName(p backend.Place) (name, instead string) {
+	if p.Organization != "" { // a workspace keeps its name
+		return p.Workspace, ""
+	}
 	parts := strings.Split(p.Dir, "/")
 	if p.Base != "terraform" && p.Base != backend.DefaultWorkspace {
 		parts = append(parts, p.Base)

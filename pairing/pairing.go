@@ -50,13 +50,15 @@ func mistakef(format string, args ...any) error {
 	return &Mistake{Message: fmt.Sprintf(format, args...)}
 }
 
-// A Finder finds states and pairs them with workspaces.
+// A Finder finds states and names them at a target.
 type Finder struct {
 	Kinds  backend.Kinds
 	Filter backend.Filter
-	// CheckWorkspace refuses invalid workspace names. Its error continues a sentence about
-	// the move.
-	CheckWorkspace func(name string) error
+	// CheckName refuses names that the target cannot have. Its error continues a sentence
+	// about the move.
+	CheckName func(name string) error
+	// Keys means that the target has keys, and not workspaces.
+	Keys bool
 	// Settings are those of moves whose line in a map has settings, where it sets no other.
 	Settings migrate.Settings
 }
@@ -77,9 +79,17 @@ func unnamed(m migrate.Move, reason string) migrate.Move {
 	return m
 }
 
-// ByName names each workspace by its state's place. With strict, it returns a Mistake if no
-// state at all can be named: then the template is wrong, not a path.
-func (f *Finder) ByName(ctx context.Context, sources []string, namer *Namer, strict bool) (*Pairing, error) {
+// checkName is CheckName with a whole sentence.
+func (f *Finder) checkName(name string) error {
+	if err := f.CheckName(name); err != nil {
+		return fmt.Errorf("it %w", err)
+	}
+	return nil
+}
+
+// ByName names each state by its place. With strict, it returns a Mistake if no state at all
+// can be named: then the template is wrong, not a path.
+func (f *Finder) ByName(ctx context.Context, sources []string, namer PlaceNamer, strict bool) (*Pairing, error) {
 	states, leftOut, err := f.search(ctx, sources)
 	if err != nil {
 		return nil, err
@@ -91,6 +101,9 @@ func (f *Finder) ByName(ctx context.Context, sources []string, namer *Namer, str
 	var nameless []string
 	for _, s := range states {
 		naming, err := namer.Naming(s.Place())
+		if bad := f.CheckName(naming.Name); err == nil && bad != nil {
+			err = fmt.Errorf("no name for %q: it %w; use --key-name or --map", s.Place().Key, bad)
+		}
 		move := f.move(s, naming.Name)
 		if !move.Unnamed {
 			move.Naming = naming.From
@@ -196,10 +209,13 @@ func ServerToBlame(err error) bool {
 // ByManifest pairs the states in a manifest, which is in the file name.
 func (f *Finder) ByManifest(ctx context.Context, m *Manifest, name string) (*Pairing, error) {
 	p := &Pairing{}
+	if err := m.checkNames(f.Keys); err != nil {
+		return nil, mistakef("%s: %v", name, err)
+	}
 	for _, listed := range m.Moves {
 		state, err := f.named(ctx, listed.Source)
 		if err == nil {
-			err = f.CheckWorkspace(listed.Workspace)
+			err = f.checkName(listed.Workspace)
 		}
 		if err != nil && (ctx.Err() != nil || ServerToBlame(err)) {
 			return nil, err
@@ -290,7 +306,7 @@ func (f *Finder) ByMap(ctx context.Context, sources []string, file string) (*Pai
 			state, err = f.named(ctx, line.source)
 		}
 		if err == nil {
-			err = f.CheckWorkspace(line.workspace)
+			err = f.checkName(line.workspace)
 		}
 		if ctx.Err() != nil {
 			return nil, ctx.Err()

@@ -333,7 +333,7 @@ func (s Style) heldLocks(b *bytes.Buffer, h Haul) {
 	if len(h.HeldLocks) == 0 {
 		return
 	}
-	fmt.Fprintf(b, "%s\n", s.Bad(plainwords.Are(len(h.HeldLocks), "workspace")+" still locked by this haul, or may be:"))
+	fmt.Fprintf(b, "%s\n", s.Bad(plainwords.Are(len(h.HeldLocks), h.heldNoun())+" still locked by this haul, or may be:"))
 	shown := min(len(h.HeldLocks), maxSentences)
 	for _, l := range h.HeldLocks[:shown] {
 		fmt.Fprintf(b, "  %s\n", PlainLine(l.Target))
@@ -343,6 +343,14 @@ func (s Style) heldLocks(b *bytes.Buffer, h Haul) {
 		fmt.Fprintf(b, "To unlock them: tfhaul unlock %s. Or resume the haul, which unlocks them too.\n", PlainLine(h.Journal))
 	}
 	b.WriteByte('\n')
+}
+
+// heldNoun returns what to call the places of the held locks.
+func (h *Haul) heldNoun() string {
+	if slices.ContainsFunc(h.HeldLocks, func(l migrate.HeldLock) bool { return isOther(l.Target) }) {
+		return "target"
+	}
+	return "workspace"
 }
 
 // lastLine writes the summary.

@@ -34,7 +34,7 @@ func HaulJUnit(w io.Writer, h HaulReport) error {
 			c.Out = fmt.Sprintf("Proof: %s. %s\n", Plain(string(r.Proof.Verdict)), Plain(r.Proof.Message))
 		}
 		if r.Locked {
-			c.Out += "The workspace is still locked. To unlock it: " + Plain(r.UnlockCommand)
+			c.Out += "The " + PlaceNoun([]migrate.Result{r}) + " is still locked. To unlock it: " + Plain(r.UnlockCommand)
 		}
 		suite.Cases = append(suite.Cases, c)
 	}

@@ -43,7 +43,7 @@ func (s Style) move(w io.Writer, head string, r migrate.Result) error {
 		s.indented(&b, indent, "The previous state was saved to "+r.Backup)
 	}
 	if r.Locked && r.UnlockCommand != "" && !strings.Contains(r.Message, r.UnlockCommand) {
-		fmt.Fprintf(&b, "%s%s %s\n", indent, s.Bad("The workspace is still locked by this haul. To unlock it:"), PlainLine(r.UnlockCommand))
+		fmt.Fprintf(&b, "%s%s %s\n", indent, s.Bad("The "+PlaceNoun([]migrate.Result{r})+" is still locked by this haul. To unlock it:"), PlainLine(r.UnlockCommand))
 	}
 	return flush(w, &b)
 }

@@ -137,7 +137,7 @@ func isCoded(group []migrate.Result) bool {
 // rows writes results of one outcome as a table.
 func (s Style) rows(b *bytes.Buffer, group []migrate.Result) {
 	coded, prefix := isCoded(group), CommonPlace(group)
-	t := table{columns: []column{{title: "SOURCE", elastic: true, middle: true, common: true}, {title: "WORKSPACE", elastic: true, middle: true, common: true}, {title: "RELATION"}, {title: "SERIAL", right: true}, {title: "SIZE", right: true}}}
+	t := table{columns: []column{{title: "SOURCE", elastic: true, middle: true, common: true}, {title: strings.ToUpper(PlaceNoun(group)), elastic: true, middle: true, common: true}, {title: "RELATION"}, {title: "SERIAL", right: true}, {title: "SIZE", right: true}}}
 	if coded {
 		t.columns[2] = column{title: "BECAUSE"}
 	}
@@ -251,7 +251,7 @@ func attentionTexts(r migrate.Result) []string {
 		texts = append(texts, "The previous state was saved to "+r.Backup)
 	}
 	if r.Locked && !strings.Contains(r.Message, r.UnlockCommand) {
-		texts = append(texts, "The workspace is still locked by this haul. To unlock it: "+r.UnlockCommand)
+		texts = append(texts, "The "+PlaceNoun([]migrate.Result{r})+" is still locked by this haul. To unlock it: "+r.UnlockCommand)
 	}
 	return texts
 }
@@ -267,6 +267,9 @@ func CommonPlace(results []migrate.Result) string {
 }
 
 func commonPlace(targets []string) string {
+	if slices.ContainsFunc(targets, isOther) {
+		return commonDirectory(targets)
+	}
 	prefix := ""
 	for i, target := range targets {
 		place := target[:strings.LastIndexByte(target, '/')+1]
@@ -276,4 +279,32 @@ func commonPlace(targets []string) string {
 		prefix = place
 	}
 	return prefix
+}
+
+// commonDirectory returns the directory that all of several targets are in, with a trailing
+// slash, or "".
+func commonDirectory(targets []string) string {
+	if len(targets) < 2 {
+		return ""
+	}
+	common := targets[0]
+	for _, target := range targets[1:] {
+		n := 0
+		for n < min(len(common), len(target)) && common[n] == target[n] {
+			n++
+		}
+		common = common[:n]
+	}
+	return common[:strings.LastIndexByte(common, '/')+1]
+}
+
+func isOther(target string) bool { return !migrate.NamesWorkspace(target) }
+
+// PlaceNoun returns what to call the place that each of the results is about: "workspace", or
+// "target" if one is something else.
+func PlaceNoun(results []migrate.Result) string {
+	if slices.ContainsFunc(results, func(r migrate.Result) bool { return isOther(r.Target) }) {
+		return "target"
+	}
+	return "workspace"
 }

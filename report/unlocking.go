@@ -37,7 +37,7 @@ func UnlockingsJSON(w io.Writer, unlockings []Unlocking) error {
 func Unlockings(w io.Writer, s Style, unlockings []Unlocking) error {
 	var b bytes.Buffer
 	if len(unlockings) == 0 {
-		b.WriteString("No workspace in this journal is still locked.\n")
+		b.WriteString("Nothing in this journal is still locked.\n")
 	}
 	for _, u := range unlockings {
 		word := map[string]string{

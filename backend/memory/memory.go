@@ -28,7 +28,7 @@ import (
 const Scheme = "memory"
 
 var traits = backend.Traits{
-	Pins: backend.PinsAnyVersion, Locks: backend.LocksDurable, Writes: backend.WritesCondition,
+	Noun: "entry", Pins: backend.PinsAnyVersion, Locks: backend.LocksDurable, Writes: backend.WritesCondition,
 }
 
 // A Store holds states by name. It is safe for concurrent use.

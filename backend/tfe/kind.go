@@ -14,7 +14,7 @@ import (
 const Scheme = "tfe"
 
 var traits = backend.Traits{
-	Workspaces: true, Pins: backend.PinsAnyVersion, Locks: backend.LocksDurable, Writes: backend.WritesUnderLock,
+	Workspaces: true, Noun: "workspace", Pins: backend.PinsAnyVersion, Locks: backend.LocksDurable, Writes: backend.WritesUnderLock,
 }
 
 // Kind returns the kind of backend that keeps states in the workspaces of HCP Terraform and
@@ -33,7 +33,7 @@ func Kind(c backend.Connection) backend.Kind {
 			return false
 		},
 		SplitState: func(address string) (string, string, error) {
-			a, err := ParseWorkspace(WithoutScheme(address), env)
+			a, err := parsed(ParseWorkspace, address, env)
 			if err != nil {
 				return "", "", err
 			}
@@ -41,13 +41,21 @@ func Kind(c backend.Connection) backend.Kind {
 			a.Workspace = ""
 			return a.typed(), name, nil
 		},
+		Address: func(container, name string) string {
+			a, err := parsed(ParseOrganization, container, env)
+			if err != nil {
+				return container
+			}
+			a.Workspace = name
+			return a.String()
+		},
 		CheckContainer: func(address string) error {
-			_, err := ParseOrganization(WithoutScheme(address), env)
+			_, err := parsed(ParseOrganization, address, env)
 			return err
 		},
 		CheckName: CheckWorkspaceName,
 		Open: func(ctx context.Context, container string) (backend.Target, error) {
-			a, err := ParseOrganization(WithoutScheme(container), env)
+			a, err := parsed(ParseOrganization, container, env)
 			if err != nil {
 				return nil, err
 			}
@@ -58,6 +66,16 @@ func Kind(c backend.Connection) backend.Kind {
 			return client.Target(a.Organization), nil
 		},
 	}}
+}
+
+// parsed parses an address with or without tfe://. If a variable names the same host, with a
+// scheme, that scheme applies: a journal does not record it.
+func parsed(parse func(string, func(string) string) (Address, error), address string, env func(string) string) (Address, error) {
+	a, err := parse(WithoutScheme(address), env)
+	if usual, bad := defaultHost(env); err == nil && bad == nil && a.Scheme == "" && usual.Host == a.Host {
+		a.Scheme = usual.Scheme
+	}
+	return a, err
 }
 
 // WithoutScheme returns the address without tfe://.

@@ -56,7 +56,7 @@ func (p *haulPage) build() {
 	}
 	p.Footer = "Created by tfhaul report from the haul's journal. This page contains no state values, only names, counts and digests."
 	p.TableTitle, p.GroupsTitle = "Moves", "What did not move, and why"
-	p.NoGroups = "All states arrived. Each was read back from its workspace and compared byte for byte."
+	p.NoGroups = "All states arrived. Each was read back and compared byte for byte."
 	if n := h.NotAttempted; n > 0 {
 		p.NoGroups = plainwords.Are(n, "move") + " not listed, because the haul ended before they began."
 		p.About += fmt.Sprintf(" · %s not attempted", plainwords.Counted(n, "move"))
@@ -74,10 +74,19 @@ func outcomeText(o migrate.Outcome) string {
 	return strings.ReplaceAll(report.PlainLine(o), "-", " ")
 }
 
+// noun is what the page calls the place of a state.
+func (p *haulPage) noun() string {
+	if report.PlaceNoun(p.results) == "workspace" {
+		return "Workspace"
+	}
+	return "Target"
+}
+
 func (p *haulPage) fillRows() {
-	p.table.Columns = []pageColumn{{"Source", "name"}, {"Workspace", "text"}, {"Outcome", "badges"}, {"Relation", "text"}, {"Serial", "number"}, {"Size", "bytes"}, {"API calls", "number"}, {"Took", "seconds"}}
+	noun := p.noun()
+	p.table.Columns = []pageColumn{{"Source", "name"}, {noun, "text"}, {"Outcome", "badges"}, {"Relation", "text"}, {"Serial", "number"}, {"Size", "bytes"}, {"API calls", "number"}, {"Took", "seconds"}}
 	p.table.Sort = pageSort{Column: 2, Down: true}
-	p.table.Facts = []string{"Workspace", "Outcome", "Because", "What happened", "Notes", "State version", "Serial", "Serial sent", "Lineage", "MD5", "Size", "Terraform version", "Workspace created", "Backup of the previous state", "Still locked", "Took", "Proof"}
+	p.table.Facts = []string{noun, "Outcome", "Because", "What happened", "Notes", "State version", "Serial", "Serial sent", "Lineage", "MD5", "Size", "Terraform version", "Workspace created", "Backup of the previous state", "Still locked", "Took", "Proof"}
 	for _, o := range p.summary.Outcomes() {
 		p.facets.find(facetOutcome, outcomeText(o))
 	}
@@ -147,7 +156,7 @@ func (p *haulPage) factsOf(r migrate.Result) []string {
 		notes[i] = htmlText(n)
 	}
 	facts, set := p.facts()
-	set("Workspace", report.PlainLine(r.Target))
+	set(p.noun(), report.PlainLine(r.Target))
 	set("Outcome", outcomeText(r.Outcome))
 	set("Because", report.PlainLine(r.Code))
 	set("What happened", htmlText(r.Message))
@@ -266,7 +275,7 @@ func (p *haulPage) fillPlots() {
 	}
 	p.addPlot("What were the outcomes?", "Outcome", "Moves", outcomes)
 	p.addPlot("Why did some states not move?", "Reason", "Moves", x.longestFirst(facetCode))
-	p.addPlot("How did the states compare with the workspaces?", "Relation", "Moves", x.longestFirst(facetRelation))
+	p.addPlot("How did the states compare with the targets?", "Relation", "Moves", x.longestFirst(facetRelation))
 	p.addPlot("How long did the moves take?", "Duration", "Moves", x.fromFirstToLast(facetSeconds))
 }
 

@@ -1,0 +1,223 @@
+package command_test
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"tfhaul/backend"
+	"tfhaul/backend/memory"
+	"tfhaul/command"
+	"tfhaul/tfesim"
+)
+
+// A store is a target with keys, and a server of workspaces.
+type store struct {
+	*host
+	*memory.Store
+}
+
+func startStore(t *testing.T) *store {
+	return &store{start(t, tfesim.Options{}), memory.New()}
+}
+
+// tfhaul runs the program with the store among its kinds of backends.
+func (s *store) tfhaul(t *testing.T, args ...string) run {
+	t.Helper()
+	return s.tfhaulIn(t, t.Context(), args...)
+}
+
+func (s *store) tfhaulIn(t *testing.T, ctx context.Context, args ...string) run {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	code := command.RunWith(ctx, s.Kind(), append([]string{"tfhaul"}, args...), strings.NewReader(""), &stdout, &stderr, s.environ)
+	r := run{code, stdout.String(), stderr.String()}
+	s.mustNotShow(t, r)
+	return r
+}
+
+// holds returns what the store holds for a key; nil for nothing.
+func (s *store) holds(t *testing.T, key string) []byte {
+	t.Helper()
+	target := s.Target("")
+	standing, err := target.Look(t.Context(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if standing.Locked {
+		t.Errorf("%s is locked: %s", key, standing.Holder.Reason)
+	}
+	v, err := target.Current(t.Context(), standing)
+	if err != nil || v == nil {
+		return nil
+	}
+	return readAll(t, target, v)
+}
+
+func readAll(t *testing.T, target backend.Target, v *backend.Version) []byte {
+	t.Helper()
+	body, err := target.Read(t.Context(), v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+func (s *store) mustHoldAt(t *testing.T, key string, want []byte) {
+	t.Helper()
+	if got := s.holds(t, key); !bytes.Equal(got, want) {
+		t.Errorf("%s holds %d bytes, want %d", key, len(got), len(want))
+	}
+}
+
+// noWorkspaces fails the test if a message about a store speaks of workspaces.
+func noWorkspaces(t *testing.T, r run) {
+	t.Helper()
+	for _, word := range []string{"orkspace", "tate version", "oken"} {
+		for line := range strings.Lines(r.stdout + r.stderr) {
+			if strings.Contains(line, word) {
+				t.Errorf("it speaks of a %s: %s", word, line)
+			}
+		}
+	}
+}
+
+func TestMoveIntoAStore(t *testing.T) {
+	t.Parallel()
+	s := startStore(t)
+	older, newer, foreign := state(1, 4), state(1, 5), state(2, 9)
+	for _, step := range []struct {
+		args  []string
+		exit  int
+		want  string
+		holds []byte
+	}{
+		{[]string{"move", "--dry-run", "SRC", "memory://live/net.tfstate"}, 0, "holds no state", nil},
+		{[]string{"move", "SRC", "memory://live/net.tfstate"}, 0, "current state", older},
+		{[]string{"verify", "SRC", "memory://live/net.tfstate"}, 0, "identical", older},
+		{[]string{"move", "SRC", "memory://live/net.tfstate"}, 0, "already holds", older},
+		{[]string{"move", "NEW", "memory://live/net.tfstate"}, 0, "moved", newer},
+		{[]string{"move", "SRC", "memory://live/net.tfstate"}, 3, "--replace net.tfstate", newer},
+		{[]string{"move", "ALIEN", "memory://live/net.tfstate"}, 3, "--replace net.tfstate", newer},
+		{[]string{"move", "ALIEN", "memory://live/net.tfstate", "--replace", "other.tfstate"}, 4, "but the target is", newer},
+		{[]string{"move", "ALIEN", "memory://live/net.tfstate", "--replace", "net.tfstate", "--backup-dir", t.TempDir()}, 0, "moved", foreign},
+		{[]string{"move", "SRC", "memory://live/net.tfstate", "--replace", "memory://live/net.tfstate", "--backup-dir", t.TempDir()}, 0, "moved", older},
+	} {
+		paths := map[string]string{"SRC": write(t, "a.tfstate", older), "NEW": write(t, "a.tfstate", newer), "ALIEN": write(t, "a.tfstate", foreign)}
+		args := make([]string, len(step.args))
+		for i, a := range step.args {
+			if args[i] = a; paths[a] != "" {
+				args[i] = paths[a]
+			}
+		}
+		r := s.tfhaul(t, args...)
+		r.says(t, step.exit, step.want)
+		noWorkspaces(t, r)
+		s.mustHoldAt(t, "live/net.tfstate", step.holds)
+	}
+}
+
+// The paths below the source are those below the target, whichever way the state goes.
+func TestHaulsBetweenStores(t *testing.T) {
+	t.Parallel()
+	s := startStore(t)
+	net, prod := state(1, 4), state(2, 5)
+	dir := tree(t, map[string][]byte{"net/terraform.tfstate": net, "net/terraform.tfstate.d/prod/terraform.tfstate": prod})
+	journal := journalIn(t)
+	r := s.tfhaul(t, "migrate", dir, "--target", "memory://live/", "--journal", journal, "--yes")
+	r.says(t, 0, "2 moved")
+	noWorkspaces(t, r)
+	s.mustHoldAt(t, "live/net/terraform.tfstate", net)
+	s.mustHoldAt(t, "live/env:/prod/net/terraform.tfstate", prod)
+
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"verify", journal}, "identical"},
+		{[]string{"report", journal}, "2 moved"},
+		{[]string{"unlock", journal}, "Nothing in"},
+		{[]string{"migrate", dir, "--target", "memory://live/", "--journal", journal, "--yes"}, "moved by an earlier run"},
+	} {
+		r := s.tfhaul(t, c.args...)
+		r.says(t, 0, c.want)
+		noWorkspaces(t, r)
+	}
+
+	r = s.tfhaul(t, "migrate", "memory://live/", "--target", "memory://copy/", "--journal", journalIn(t), "--yes", "--json")
+	r.says(t, 0, "memory://copy/net/terraform.tfstate")
+	s.mustHoldAt(t, "copy/net/terraform.tfstate", net)
+	r = s.tfhaul(t, "migrate", "memory://live/", "--target", "memory://live/", "--journal", journalIn(t), "--yes")
+	r.says(t, 4, "the same")
+	r = s.tfhaul(t, "move", "memory://live/net/terraform.tfstate", "memory://live/net/terraform.tfstate")
+	r.says(t, 4, "the same")
+}
+
+func TestKeyNames(t *testing.T) {
+	t.Parallel()
+	s := startStore(t)
+	dir := tree(t, map[string][]byte{"live/a/terraform.tfstate": state(1, 1), "live/b/terraform.tfstate": state(2, 1)})
+	for _, c := range []struct {
+		args []string
+		exit int
+		want string
+	}{
+		{[]string{"--target", "memory://x/", "--key-name", "{{ .Dir | trimPrefix \"live/\" }}.tfstate"}, 0, "a.tfstate  fresh"},
+		{[]string{"--target", "memory://x/", "--key-name", "one.tfstate"}, 3, "--key-name"},
+		{[]string{"--target", "memory://x/", "--key-name", "{{ .Nothing }}"}, 4, "no field .Nothing"},
+		{[]string{"--target", "memory://x/", "--workspace-name", "a"}, 4, "use --key-name"},
+		{[]string{"--target", "memory://x/", "--create"}, 4, "leave it out"},
+		{[]string{"--target", org, "--key-name", "a"}, 4, "use --workspace-name"},
+		{[]string{"--target", "memory://x"}, 4, "names one state"},
+		{[]string{"--target", "gcs://x/"}, 4, "cannot write state to gcs://"},
+		{[]string{"--target", "memory://x/", "--replace", "live/c/terraform.tfstate"}, 4, "no move goes there"},
+	} {
+		r := s.tfhaul(t, append([]string{"plan", dir}, c.args...)...)
+		r.says(t, c.exit, c.want)
+	}
+}
+
+// A manifest and a map name keys.
+func TestManifestsAndMapsOfStores(t *testing.T) {
+	t.Parallel()
+	s := startStore(t)
+	a := state(1, 1)
+	dir := tree(t, map[string][]byte{"a/terraform.tfstate": a})
+	manifest := filepath.Join(t.TempDir(), "haul.hcl")
+	s.tfhaul(t, "plan", dir, "--target", "memory://m/", "--out", manifest).says(t, 0, "1 planned")
+	text, err := os.ReadFile(manifest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{`address = "memory://m/"`, `key `, `"a/terraform.tfstate"`} {
+		if !strings.Contains(string(text), line) {
+			t.Errorf("the manifest has no %s:\n%s", line, text)
+		}
+	}
+	s.tfhaul(t, "migrate", manifest, "--journal", journalIn(t), "--yes").says(t, 0, "1 moved")
+	s.mustHoldAt(t, "m/a/terraform.tfstate", a)
+
+	table := write(t, "names.csv", []byte("source,key\n"+dir+"/a/terraform.tfstate,by/map.tfstate\n"))
+	s.tfhaul(t, "migrate", dir, "--map", table, "--target", "memory://m/", "--journal", journalIn(t), "--yes").says(t, 0, "1 moved")
+	s.mustHoldAt(t, "m/by/map.tfstate", a)
+	for from, to := range map[string]string{"key ": "workspace", `address = "memory://m/"`: "hostname = \"app.terraform.io\"\n organization = \"acme\""} {
+		wrong := write(t, "wrong.hcl", bytes.Replace(text, []byte(from), []byte(to+" "), 1))
+		s.tfhaul(t, "migrate", wrong, "--journal", journalIn(t), "--yes").says(t, 4, "wrong.hcl: the move of")
+	}
+}
+
+// says fails the test unless the run ended with the exit code and printed the text.
+func (r run) says(t *testing.T, exit int, text string) {
+	t.Helper()
+	if r.code != exit || !strings.Contains(r.stdout+r.stderr, text) {
+		t.Errorf("exit code %d, want %d and %q\n%s%s", r.code, exit, text, r.stdout, r.stderr)
+	}
+}
