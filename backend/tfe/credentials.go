@@ -13,17 +13,13 @@ import (
 	"tfhaul/plainwords"
 )
 
-// CredentialOptions configure where FindToken looks. The zero value means this process's
-// environment and this user's configuration.
+// CredentialOptions configure where FindToken looks.
 type CredentialOptions struct {
 	// TokenFile contains only the token. It takes precedence over everything else and must
 	// be usable.
 	TokenFile string
-	// Environ holds the environment as NAME=VALUE; nil means os.Environ().
+	// Environ holds the environment as NAME=VALUE.
 	Environ []string
-	// Home is the directory of .terraformrc and .terraform.d, or of terraform.rc and
-	// terraform.d on Windows; empty means the user's home directory, or %APPDATA%.
-	Home string
 	// OnlyForHost ignores tokens that are not stored for the host in particular, TFE_TOKEN
 	// and TokenFile, because another user may have chosen the host.
 	OnlyForHost bool
@@ -59,11 +55,7 @@ func FindToken(ctx context.Context, host string, o CredentialOptions) (Token, er
 	if err != nil {
 		return Token{}, fmt.Errorf("the host %q cannot have a token: %w", host, err)
 	}
-	environ := o.Environ
-	if environ == nil {
-		environ = os.Environ()
-	}
-	env := backend.Getenv(environ)
+	env := backend.Getenv(o.Environ)
 	looked := []string{}
 
 	if !o.OnlyForHost {
@@ -73,17 +65,13 @@ func FindToken(ctx context.Context, host string, o CredentialOptions) (Token, er
 		looked = append(looked, "TFE_TOKEN")
 	}
 
-	name, value := tokenVariable(environ, host)
+	name, value := tokenVariable(o.Environ, host)
 	if strings.TrimSpace(value) != "" {
 		return tokenOf(value, name)
 	}
 	looked = append(looked, name)
 
-	home := o.Home
-	if home == "" {
-		home = homeOf(env, runtime.GOOS)
-	}
-	place := configPlaceIn(home, runtime.GOOS)
+	place := configPlaceIn(homeOf(env, runtime.GOOS), runtime.GOOS)
 	config := readCLIConfig(place, env)
 	looked = append(looked, config.looked...)
 	if found := config.tokens[host]; strings.TrimSpace(found.token) != "" {
@@ -95,7 +83,7 @@ func FindToken(ctx context.Context, host string, o CredentialOptions) (Token, er
 		if err != nil {
 			looked = append(looked, err.Error())
 		} else {
-			token, err := helper.get(ctx, host, environ, o.Timeout)
+			token, err := helper.get(ctx, host, o.Environ, o.Timeout)
 			if err != nil {
 				return Token{}, err
 			}

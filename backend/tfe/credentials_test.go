@@ -10,9 +10,15 @@ import (
 	"path/filepath"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 )
+
+// inHome returns an environment with this home directory.
+func inHome(dir string, environ ...string) []string {
+	return append(slices.Clone(environ), "HOME="+dir, "APPDATA="+dir)
+}
 
 // home creates a home directory with these files, named by slash-separated paths.
 func home(t *testing.T, files map[string]string) string {
@@ -74,7 +80,7 @@ func TestFindTokenPrecedence(t *testing.T) {
 		{"empty variables are ignored", CredentialOptions{Environ: []string{"TFE_TOKEN= ", "TF_TOKEN_app_terraform_io="}}, files, "from-credentials"},
 	} {
 		t.Run(tt.does, func(t *testing.T) {
-			tt.o.Home = home(t, tt.files)
+			tt.o.Environ = inHome(home(t, tt.files), tt.o.Environ...)
 			token, err := FindToken(t.Context(), hcp, tt.o)
 			if err != nil || token.Secret() != tt.want {
 				t.Errorf("the token is %s, %v; want %s", token.Origin(), err, tt.want)
@@ -106,7 +112,7 @@ func TestTokenVariableForAHost(t *testing.T) {
 	} {
 		t.Run(tt.does, func(t *testing.T) {
 			token, err := FindToken(t.Context(), tt.host, CredentialOptions{
-				Environ: []string{"TF_TOKEN_other_example=other", tt.variable + "=secret-value"}, Home: t.TempDir(),
+				Environ: inHome(t.TempDir(), "TF_TOKEN_other_example=other", tt.variable+"=secret-value"),
 			})
 			if found := err == nil && token.Secret() == "secret-value" && token.Origin() == tt.variable; found != tt.found {
 				t.Errorf("found is %v, want %v: %v, %v", found, tt.found, token, err)
@@ -169,7 +175,7 @@ credentials "app.terraform.io" {
 		{"an empty file", hcp, map[string]string{".terraformrc": ""}, ""},
 	} {
 		t.Run(tt.does, func(t *testing.T) {
-			token, err := FindToken(t.Context(), tt.host, CredentialOptions{Environ: []string{}, Home: home(t, tt.files)})
+			token, err := FindToken(t.Context(), tt.host, CredentialOptions{Environ: inHome(home(t, tt.files))})
 			if tt.want == "" {
 				if _, ok := errors.AsType[*NoTokenError](err); !ok {
 					t.Errorf("%v, %v; want a *NoTokenError", token, err)
@@ -214,7 +220,7 @@ func TestCLIConfigFileReplacesTheUsualFiles(t *testing.T) {
 		{"a file that does not exist", "a.example", []string{"TF_CLI_CONFIG_FILE=" + filepath.Join(dir, "none")}, ""},
 	} {
 		t.Run(tt.does, func(t *testing.T) {
-			token, err := FindToken(t.Context(), tt.host, CredentialOptions{Environ: tt.environ, Home: dir})
+			token, err := FindToken(t.Context(), tt.host, CredentialOptions{Environ: inHome(dir, tt.environ...)})
 			if _, none := errors.AsType[*NoTokenError](err); token.Secret() != tt.want || none != (tt.want == "") {
 				t.Errorf("%v, %v; want %q", token, err, tt.want)
 			}
@@ -231,7 +237,7 @@ func TestMissingTokenErrorListsEveryPlace(t *testing.T) {
 		".terraform.d/broken.tfrc.json": `{"credentials": {"x": {"token": "hunter2"`,
 		".terraform.d/good.tfrc":        `credentials_helper "vault" {}`,
 	})
-	_, err := FindToken(t.Context(), "my-tfe.example.com", CredentialOptions{Environ: []string{}, Home: dir})
+	_, err := FindToken(t.Context(), "my-tfe.example.com", CredentialOptions{Environ: inHome(dir)})
 	want := "no API token for my-tfe.example.com found; looked at: TFE_TOKEN, TF_TOKEN_my__tfe_example_com, " +
 		"HOME/.terraformrc (is not valid at line 2), HOME/.terraform.d/broken.tfrc.json (is not valid JSON), HOME/.terraform.d/good.tfrc, " +
 		"HOME/.terraform.d/credentials.tfrc.json (does not exist), " +

@@ -106,7 +106,7 @@ func TestCredentialsHelperIsAsked(t *testing.T) {
 		"café.fr":             "token-for:--store,main,vault,get,xn--caf-dma.fr",
 		"configured.example":  "configured", // without running it
 	} {
-		token, err := FindToken(t.Context(), host, CredentialOptions{Environ: environ, Home: dir})
+		token, err := FindToken(t.Context(), host, CredentialOptions{Environ: inHome(dir, environ...)})
 		if err != nil || token.Secret() != want {
 			t.Errorf("%s: %v, %v; want %s", host, token, err, want)
 		}
@@ -129,7 +129,7 @@ func TestCredentialsHelperIsFoundWhereTerraformLooks(t *testing.T) {
 	} {
 		t.Run(tt.does, func(t *testing.T) {
 			token, err := FindToken(t.Context(), hcp, CredentialOptions{
-				Environ: helperEnviron("prints its file name"), Home: helperHome(t, tt.programs...),
+				Environ: inHome(helperHome(t, tt.programs...), helperEnviron("prints its file name")...),
 			})
 			if _, none := errors.AsType[*NoTokenError](err); token.Secret() != tt.want || none != (tt.want == "") {
 				t.Errorf("%v, %v; want %q", token, err, tt.want)
@@ -155,7 +155,7 @@ func TestCredentialsHelperWithoutAToken(t *testing.T) {
 	} {
 		t.Run(tt.helper, func(t *testing.T) {
 			token, err := FindToken(t.Context(), hcp, CredentialOptions{
-				Environ: helperEnviron(tt.helper, "VAULT_TOKEN=hunter2"), Home: dir,
+				Environ: inHome(dir, helperEnviron(tt.helper, "VAULT_TOKEN=hunter2")...),
 			})
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Fatalf("%v, %v\nwant error with %s", token, err, tt.want)
@@ -211,7 +211,7 @@ func TestCredentialsHelperThatHangsIsNamed(t *testing.T) {
 	defer listener.Close()
 	dir := helperHome(t, "terraform-credentials-keys")
 	_, err = FindToken(t.Context(), hcp, CredentialOptions{
-		Environ: helperEnviron("hangs", "HELPER_STARTED="+listener.Addr().String()), Home: dir, Timeout: 50 * time.Millisecond,
+		Environ: inHome(dir, helperEnviron("hangs", "HELPER_STARTED="+listener.Addr().String())...), Timeout: 50 * time.Millisecond,
 	})
 	if err == nil || !strings.Contains(err.Error(), `the credentials helper "keys" (`) || !strings.Contains(err.Error(), "did not answer within 50ms (--timeout)") {
 		t.Errorf("%v; want an error that names the helper and --timeout", err)
@@ -231,7 +231,7 @@ func TestCredentialsHelpersChildrenEndWithIt(t *testing.T) {
 	dir := helperHome(t, "terraform-credentials-keys")
 	done := make(chan error, 1)
 	go func() {
-		_, err := FindToken(ctx, hcp, CredentialOptions{Environ: helperEnviron("hangs in a child", "HELPER_STARTED="+listener.Addr().String()), Home: dir})
+		_, err := FindToken(ctx, hcp, CredentialOptions{Environ: inHome(dir, helperEnviron("hangs in a child", "HELPER_STARTED="+listener.Addr().String())...)})
 		done <- err
 	}()
 	child, err := listener.Accept()
@@ -252,7 +252,7 @@ func TestCredentialsHelperThatCannotBeRun(t *testing.T) {
 		t.Skip("any .exe can be run on Windows")
 	}
 	dir := home(t, map[string]string{".terraformrc": `credentials_helper "keys" {}`, ".terraform.d/plugins/terraform-credentials-keys": "not a program"})
-	_, err := FindToken(t.Context(), hcp, CredentialOptions{Environ: []string{}, Home: dir})
+	_, err := FindToken(t.Context(), hcp, CredentialOptions{Environ: inHome(dir)})
 	if err == nil || !strings.Contains(err.Error(), `the credentials helper "keys" (`) || !strings.Contains(err.Error(), "cannot be run") {
 		t.Errorf("%v; want an error that names the helper", err)
 	}
