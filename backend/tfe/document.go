@@ -3,6 +3,7 @@ package tfe
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"time"
@@ -148,6 +149,11 @@ func workspaceIs(organization, name, id string, locked *bool) func([]byte) (*Wor
 			return nil, errors.New("it says that the workspace is still locked")
 		}
 	}
+}
+
+// mismatch is the error for a response about something other than what was requested.
+func mismatch(what, want, got string) error {
+	return fmt.Errorf("the response is about %s %q instead of %q", what, got, want)
 }
 
 // workspace returns the Workspace with the decoded fields.

@@ -247,3 +247,9 @@ func (x *exchange) failure(op string, err error) error {
 	}
 	return e
 }
+
+// isPage reports whether a response is a web page rather than a blob store's XML.
+func isPage(body []byte) bool {
+	body = bytes.ToLower(bytes.TrimSpace(body))
+	return bytes.HasPrefix(body, []byte("<!doctype html")) || bytes.HasPrefix(body, []byte("<html"))
+}

@@ -3,7 +3,6 @@ package tfe
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"tfhaul/backend"
 )
@@ -39,8 +38,3 @@ type urgentKey struct{}
 // isUrgent reports whether a request must not wait its turn, because another request
 // depends on it that has already waited.
 func isUrgent(ctx context.Context) bool { return ctx.Value(urgentKey{}) != nil }
-
-// mismatch is the error for a response about something other than what was requested.
-func mismatch(what, want, got string) error {
-	return fmt.Errorf("the response is about %s %q instead of %q", what, got, want)
-}

@@ -1,7 +1,6 @@
 package tfe
 
 import (
-	"bytes"
 	"net/http"
 	"strings"
 	"sync"
@@ -10,13 +9,9 @@ import (
 	"tfhaul/backend"
 )
 
-// A server counts as silent if it has not answered this many requests in a row for this
-// long. A restart takes less time. All running requests find out together.
-const (
-	// SilentAfter is how long a server may leave all requests unanswered.
-	SilentAfter   = backend.DownAfter
-	leastSilenced = 20 // requests
-)
+// leastSilenced is how many requests in a row a server must leave unanswered to be down. All
+// running requests find out together.
+const leastSilenced = 20
 
 // A silenceWatch counts consecutive requests that the API did not answer.
 type silenceWatch struct {
@@ -43,16 +38,10 @@ func (s *silenceWatch) observe(req *http.Request, resp *http.Response, err error
 	}
 }
 
-// Silent reports whether the server has not answered any request for SilentAfter.
-func (c *Client) Silent() bool {
+// Down implements backend.Target. A restart takes less time than backend.DownAfter.
+func (c *Client) Down() bool {
 	s := &c.wire.silence
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.unanswered >= leastSilenced && time.Since(s.since) >= SilentAfter
-}
-
-// isPage reports whether a response is a web page rather than a blob store's XML.
-func isPage(body []byte) bool {
-	body = bytes.ToLower(bytes.TrimSpace(body))
-	return bytes.HasPrefix(body, []byte("<!doctype html")) || bytes.HasPrefix(body, []byte("<html"))
+	return s.unanswered >= leastSilenced && time.Since(s.since) >= backend.DownAfter
 }

@@ -38,9 +38,6 @@ func (t *Target) Traits() backend.Traits {
 	return traits
 }
 
-// Down implements backend.Target.
-func (t *Target) Down() bool { return t.Silent() }
-
 // List implements backend.Target.
 func (t *Target) List(ctx context.Context) iter.Seq2[*backend.Standing, error] {
 	return func(yield func(*backend.Standing, error) bool) {
