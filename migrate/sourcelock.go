@@ -35,7 +35,7 @@ func (x *execution) lockSource(ctx context.Context) (backend.Lease, error) {
 	if err := x.freeEarlierLock(ctx, lockable); err != nil {
 		return nil, err
 	}
-	lease, err := lockable.TakeLock(ctx, backend.LockRequest{Operation: "OperationTypeMigrate", Info: backend.MoveInfo(x.result.Target, x.Haul)})
+	lease, err := lockable.TakeLock(ctx, backend.LockRequest{Operation: backend.MigrateOperation, Info: backend.MoveInfo(x.result.Target, x.Haul)})
 	var locked *backend.LockedError
 	var left *backend.LockLeftError
 	switch {

@@ -1,6 +1,6 @@
-// Package file reads states from files: a named file, the files of a directory tree,
-// standard input or a pipe. It knows the layout and the locks of Terraform's local backend,
-// and notices when a file has changed since it was read.
+// Package file keeps states in files: a named file, or the files of a directory tree. It
+// also reads them from standard input or a pipe. It knows the layout and the locks of
+// Terraform's local backend, and notices when a file has changed since it was read.
 package file
 
 import (
@@ -24,7 +24,8 @@ const (
 	workspacesDir = "terraform.tfstate.d"
 )
 
-// Kind returns the kind of backend that reads files, directory trees and standard input.
+// Kind returns the kind of backend that keeps states in files and directory trees, and
+// reads them from standard input, too.
 func Kind(c backend.Connection) backend.Kind {
 	c = c.WithDefaults()
 	return backend.Kind{
@@ -40,8 +41,9 @@ func Kind(c backend.Connection) backend.Kind {
 			if address == "-" {
 				return address
 			}
-			return absolute(address)
+			return canonical(address)
 		},
+		Target: role(),
 	}
 }
 

@@ -19,8 +19,10 @@ import (
 // unless it has one, and ".lock.info" appended.
 func lockInfoPath(path string) string {
 	dir, name := filepath.Split(path)
-	return filepath.Join(dir, "."+strings.TrimPrefix(name, ".")+".lock.info")
+	return filepath.Join(dir, "."+strings.TrimPrefix(name, ".")+lockInfoExt)
 }
+
+const lockInfoExt = ".lock.info"
 
 // Holder reads the lock's description beside the state and, if the state is a symbolic
 // link, beside its target: a configuration may use either. Terraform removes the

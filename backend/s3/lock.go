@@ -3,11 +3,8 @@ package s3
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
-	"os"
-	"os/user"
 	"strings"
 	"time"
 
@@ -60,7 +57,7 @@ func (l *lease) Lock() backend.Lock { return l.lock }
 // 1.10, use_lockfile = true), and with ?lock-table= also to the DynamoDB table
 // (dynamodb_table).
 func (o *object) TakeLock(ctx context.Context, r backend.LockRequest) (backend.Lease, error) {
-	doc := o.newLock(r)
+	doc := backend.NewLockInfo(r, o.lockID())
 	places := o.lockPlaces()
 	held := &lease{state: o, lock: backend.Lock{
 		ID: doc.ID, Who: doc.Who, Operation: doc.Operation, Info: doc.Info, Created: doc.Created,
@@ -86,23 +83,15 @@ func (o *object) TakeLock(ctx context.Context, r backend.LockRequest) (backend.L
 	return held, nil
 }
 
-// newLock returns the description of a new lock.
-func (o *object) newLock(r backend.LockRequest) *lockDocument {
-	return &lockDocument{
-		ID: newLockID(), Operation: r.Operation, Info: r.Info, Version: r.Version,
-		Who: cmp.Or(r.Who, whoami()), Created: time.Now().UTC(), Path: o.lockID(),
-	}
-}
-
 // lockCleanup is how long TakeLock tries to remove what it wrote.
 const lockCleanup = 30 * time.Second
 
 // take writes the lock in one place. If the response to a write is lost, the SDK may repeat
 // it and then find our own lock. With an error, maybe reports whether the lock may have
 // been created.
-func (o *object) take(ctx context.Context, place lockPlace, doc *lockDocument) (maybe bool, err error) {
+func (o *object) take(ctx context.Context, place lockPlace, doc *backend.LockInfo) (maybe bool, err error) {
 	for range lockAttempts {
-		maybe, err := place.write(ctx, doc.marshal())
+		maybe, err := place.write(ctx, doc.Marshal())
 		if !errors.Is(err, errLockHeld) {
 			return maybe, err
 		}
@@ -196,25 +185,4 @@ func liftCommands(places []lockPlace) string {
 		commands[i] = place.lift()
 	}
 	return strings.Join(commands, "; ")
-}
-
-// newLockID returns a random UUID (version 4), like Terraform's own lock IDs.
-func newLockID() string {
-	var b [16]byte
-	rand.Read(b[:]) // crypto/rand never fails
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
-}
-
-// whoami returns user@host, as Terraform writes it, without the parts that are unknown.
-func whoami() string {
-	name := ""
-	if u, err := user.Current(); err == nil {
-		name = u.Username
-	}
-	host, err := os.Hostname()
-	if err != nil {
-		return name
-	}
-	return name + "@" + host
 }

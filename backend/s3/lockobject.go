@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/md5"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -191,24 +190,4 @@ func (l *lockObject) lift() string {
 func contentMD5(b []byte) string {
 	sum := md5.Sum(b)
 	return base64.StdEncoding.EncodeToString(sum[:])
-}
-
-// lockDocument is the description that Terraform writes and reads
-// (internal/states/statemgr, LockInfo).
-type lockDocument struct {
-	ID        string
-	Operation string
-	Info      string
-	Who       string
-	Version   string
-	Created   time.Time
-	Path      string // <bucket>/<key>
-}
-
-func (d *lockDocument) marshal() []byte {
-	text, err := json.Marshal(d)
-	if err != nil {
-		panic(err) // strings and a present-day time can always be encoded
-	}
-	return text
 }

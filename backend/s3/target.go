@@ -184,7 +184,7 @@ func (t *target) look(ctx context.Context, o *object, name string) (*backend.Sta
 			return nil, err
 		}
 		if held != nil {
-			s.Locked, s.Holder = true, holderOf(held.lock)
+			s.Locked, s.Holder = true, held.lock.Standing()
 			return s, nil
 		}
 	}
@@ -205,11 +205,6 @@ func (t *target) standing(ctx context.Context, o *object, name string) (*backend
 		s.Current.ID = pinOf(head).versionID(o.key)
 	}
 	return s, nil
-}
-
-// holderOf returns a lock's holder.
-func holderOf(l backend.Lock) backend.Holder {
-	return backend.Holder{Kind: "user", ID: l.ID, Name: l.Who, Reason: l.Info, ReasonKnown: true}
 }
 
 // requireBucket returns an error if the bucket of a missing object is missing, too.
@@ -403,7 +398,7 @@ func (t *target) Read(ctx context.Context, v *backend.Version) (io.ReadCloser, e
 
 // Writer implements backend.Target.
 func (t *target) Writer(s *backend.Standing, o backend.WriterOptions) backend.Writer {
-	w := &writer{target: t, state: t.object(s.ID), name: s.Name, WriterOptions: o, wanted: o.Inherited, doubtful: o.Inherited}
+	w := &writer{target: t, state: t.object(s.ID), name: s.Name, WriterOptions: o, wanted: o.Inherited, doubtful: o.Inherited, heir: o.Inherited || o.Lost > 0}
 	w.places = w.state.lockPlaces()
 	if o.Inherited {
 		w.seen = s

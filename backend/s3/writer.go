@@ -9,9 +9,6 @@ import (
 	"tfhaul/lockwait"
 )
 
-// operation is what Terraform shows of our lock, besides its reason.
-const operation = "OperationTypeMigrate"
-
 // A writer locks one object and writes to it, for one move. Its lock is where Terraform
 // looks for one, in one or two places.
 type writer struct {
@@ -21,6 +18,7 @@ type writer struct {
 	places []lockPlace
 	backend.WriterOptions
 
+	heir    bool   // earlier processes of the haul have, or may have, left a lock
 	id      string // of our lock; "" until we have tried to take it, or have recognized it
 	text    []byte // the description of our lock
 	wanted  bool   // the lock is to be held: a place without it gets it, until all have had it
@@ -76,8 +74,8 @@ func (w *writer) describe() {
 	if w.id != "" {
 		return
 	}
-	doc := w.state.newLock(backend.LockRequest{Operation: operation, Info: w.Reason})
-	w.id, w.text = doc.ID, doc.marshal()
+	doc := backend.NewLockInfo(backend.LockRequest{Operation: backend.MigrateOperation, Info: w.Reason}, w.state.lockID())
+	w.id, w.text = doc.ID, doc.Marshal()
 }
 
 // take creates our lock in one place.
@@ -100,10 +98,10 @@ func (w *writer) take(ctx context.Context, place lockPlace) error {
 		switch held, err := place.read(ctx); {
 		case err != nil:
 			return fmt.Errorf("%w: %w", lockwait.ErrUnsure, err)
-		case held != nil && w.isOurs(held.lock):
+		case held != nil && w.isOurs(held):
 			return nil
 		case held != nil:
-			return fmt.Errorf("%w: %w", lockwait.ErrHeld, &backend.LockedError{Address: w.state.address, Lock: held.lock})
+			return lockwait.ErrHeld
 		} // released in between
 	}
 	return w.state.uncreatable(place)
@@ -132,13 +130,14 @@ func (w *writer) withdraw(ctx context.Context, places []lockPlace) error {
 }
 
 // isOurs reports whether a lock is ours: it has our reason and our ID. A lock that an
-// earlier process of the haul has left has an ID that we learn from it.
-func (w *writer) isOurs(l backend.Lock) bool {
+// earlier process of the haul has left, or may have left, has an ID that we learn from it.
+func (w *writer) isOurs(held *heldLock) bool {
+	l := held.lock
 	if l.Info != w.Reason || l.ID == "" {
 		return false
 	}
-	if w.id == "" && (w.Inherited || w.Lost > 0) {
-		w.id, w.doubtful = l.ID, true
+	if l.ID != w.id && w.heir {
+		w.id, w.text, w.doubtful = l.ID, held.text, true
 	}
 	return l.ID == w.id
 }
@@ -160,9 +159,8 @@ func (w *writer) find(ctx context.Context) (*finding, error) {
 		case held == nil:
 			f.free++
 			continue
-		case w.isOurs(held.lock):
+		case w.isOurs(held):
 			f.ours++
-			w.text = held.text
 		default:
 			f.other++
 			f.stranger = held.lock
@@ -195,21 +193,9 @@ func (w *writer) Holder(ctx context.Context, sending lockwait.Sending) (lockwait
 	case f.ours > 0:
 		return lockwait.Holder{Name: "this haul", Reason: w.Reason, Ours: true}, nil
 	case f.other > 0:
-		return lockwait.Holder{Name: nameOf(f.stranger), Reason: f.stranger.Info, Since: f.stranger.Created, Other: true}, nil
+		return f.stranger.Other(), nil
 	}
 	return lockwait.Holder{}, nil
-}
-
-// nameOf returns the holder of a lock, for messages.
-func nameOf(l backend.Lock) string {
-	name := l.Who
-	if name == "" {
-		name = "another user"
-	}
-	if l.Operation != "" {
-		name += " (" + l.Operation + ")"
-	}
-	return name
 }
 
 // complete takes our lock in the places where it is missing.
@@ -255,7 +241,7 @@ func (w *writer) Unlock(ctx context.Context, sending lockwait.Sending) error {
 	whole := w.held
 	w.held = false
 	for i := len(w.places) - 1; i >= 0; i-- {
-		if f.held[i] == nil || !w.isOurs(f.held[i].lock) {
+		if f.held[i] == nil || !w.isOurs(f.held[i]) {
 			continue
 		}
 		if err := w.remove(sent, w.places[i], f.held[i].tag); err != nil {
@@ -280,7 +266,7 @@ func (w *writer) remove(ctx context.Context, place lockPlace, tag string) error 
 	switch held, err := place.read(ctx); {
 	case err != nil:
 		return w.unsure(err)
-	case held != nil && w.isOurs(held.lock):
+	case held != nil && w.isOurs(held):
 		return fmt.Errorf("%w: the lock changed while it was being removed", lockwait.ErrUnsure)
 	case held != nil:
 		return lockwait.ErrNotHeld
