@@ -15,6 +15,7 @@ import (
 	"tfhaul/audit"
 	"tfhaul/migrate"
 	"tfhaul/pairing"
+	"tfhaul/plainwords"
 	"tfhaul/report"
 	"tfhaul/report/page"
 )
@@ -146,7 +147,36 @@ func (a *takeInventory) show(i *audit.Inventory) error {
 	if a.html != "" {
 		unwritten = writeFile(a.html, a.force, func(w io.Writer) error { return page.Audit(w, i) })
 	}
-	return errors.Join(a.print(i), unwritten)
+	if err := errors.Join(a.print(i), unwritten); err != nil {
+		return err
+	}
+	a.tellWrote(a.html)
+	a.tellPlan(i)
+	return nil
+}
+
+// tellPlan says how the audited states are moved.
+func (a *takeInventory) tellPlan(i *audit.Inventory) {
+	if a.csv || len(i.Snapshots) == 0 || slices.Contains(a.sources, "-") {
+		return
+	}
+	words := []string{"tfhaul", "plan"}
+	for _, source := range a.sources {
+		words = append(words, plainwords.ShellWord(source))
+	}
+	target := "[HOST/]ORG --create"
+	switch {
+	case a.target == nil:
+	case a.target.to.workspaces():
+		target = plainwords.ShellWord(a.target.to.String()) + " --create"
+	default:
+		target = plainwords.ShellWord(a.target.to.String())
+	}
+	first := ""
+	if i.Summary().Findings[audit.SeverityError] > 0 {
+		first = "resolve the errors, or leave those states out with --exclude. Then: "
+	}
+	a.tellNext("%s%s --target %s --out haul.hcl", first, report.Plain(strings.Join(words, " ")), report.Plain(target))
 }
 
 // print writes to stdout.

@@ -290,12 +290,18 @@ func (h *hauling) code(ctx context.Context, results []migrate.Result, paired *pa
 
 // again is the command that continues the haul.
 func (h *hauling) again(journal string) string {
-	words := []string{"tfhaul"}
-	for _, arg := range h.args[1:] {
-		words = append(words, plainwords.ShellWord(arg))
-	}
+	command := h.commandLine()
 	if !h.typed["journal"] {
-		words = append(words, "--journal", plainwords.ShellWord(journal))
+		command += " --journal " + plainwords.ShellWord(journal)
+	}
+	return command
+}
+
+// commandLine is the command as it was given.
+func (p *process) commandLine() string {
+	words := []string{"tfhaul"}
+	for _, arg := range p.args[1:] {
+		words = append(words, plainwords.ShellWord(arg))
 	}
 	return strings.Join(words, " ")
 }

@@ -151,5 +151,11 @@ func (m *migration) tellHauled(ctx context.Context, view report.Haul, record *re
 	if err := show(m.process, view, report.HaulJSON, report.Hauled); err != nil {
 		return err
 	}
+	if code == exitDone {
+		m.tellNext("tfhaul verify %s compares every byte again", report.Plain(plainwords.ShellWord(record.path)))
+		if err := m.tellRecipe(view.Results); err != nil {
+			return err
+		}
+	}
 	return ended(code)
 }

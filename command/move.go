@@ -150,6 +150,14 @@ func (m *moveOne) Run(ctx context.Context) error {
 	if err := show(m.process, result, report.JSON, report.Move); err != nil {
 		return err
 	}
+	switch {
+	case result.Outcome == migrate.WouldMove:
+		m.tellNext("run the same command without --dry-run")
+	case result.Outcome == migrate.Moved:
+		if err := m.tellRecipe([]migrate.Result{result}); err != nil {
+			return err
+		}
+	}
 	return ended(codeOfResults(ctx, []migrate.Result{result}, m.detailed))
 }
 

@@ -95,8 +95,22 @@ func (l *planner) Run(ctx context.Context) error {
 		l.tellMap(written)
 	} else {
 		l.tellManifest(written, plan.Count(migrate.WouldMove)-written)
+		l.tellRun(plan.Count(migrate.WouldMove), view.Results)
 	}
 	return ended(l.code(ctx, foreseen(view.Results), paired))
+}
+
+// tellRun says how what was planned is done.
+func (l *planner) tellRun(n int, results []migrate.Result) {
+	switch {
+	case n == 0 && !l.options.Create && l.manifest == "" && slices.ContainsFunc(results, func(r migrate.Result) bool { return r.Code == migrate.CodeNoWorkspace }):
+		l.tellNext("if the missing workspaces are to be created: %s --create", report.Plain(l.commandLine()))
+	case n == 0 || l.out != "": // see tellManifest
+	case l.options.DryRun:
+		l.tellNext("run the same command without --dry-run")
+	default:
+		l.tellNext("write this plan to a file, to review and run it: %s --out haul.hcl", report.Plain(l.commandLine()))
+	}
 }
 
 // foreseen returns a plan's results for its exit code: a move that would fail for lack of a

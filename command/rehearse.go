@@ -18,6 +18,7 @@ import (
 	"tfhaul/backend/tfe"
 	"tfhaul/migrate"
 	"tfhaul/pairing"
+	"tfhaul/plainwords"
 	"tfhaul/report"
 	"tfhaul/tfesim"
 )
@@ -127,7 +128,11 @@ func (r *rehearsal) Run(ctx context.Context) (err error) {
 	if err := show(r.process, view, report.HaulJSON, report.Plan); err != nil {
 		return err
 	}
-	return ended(r.code(ctx, view.Results, paired))
+	code := r.code(ctx, view.Results, paired)
+	if code == exitDone && r.manifest != "" {
+		r.tellNext("tfhaul migrate %s", report.Plain(plainwords.ShellWord(r.manifest)))
+	}
+	return ended(code)
 }
 
 // readReal plans against the real organization, and writes nothing there.

@@ -1,11 +1,13 @@
 package command
 
 import (
+	"fmt"
 	"io"
 
 	"github.com/urfave/cli/v2"
 
 	"tfhaul/migrate"
+	"tfhaul/plainwords"
 	"tfhaul/report"
 	"tfhaul/report/page"
 )
@@ -76,6 +78,10 @@ func (t *tellHaul) Run() error {
 			return err
 		}
 	}
+	if !t.json {
+		t.tellWrote(t.html)
+		t.tellWrote(t.junit)
+	}
 	switch {
 	case t.json:
 		return report.HaulReportJSON(t.stdout, told)
@@ -87,7 +93,7 @@ func (t *tellHaul) Run() error {
 
 // haulReport is what a journal records.
 func haulReport(journal string, ledger *migrate.Ledger) report.HaulReport {
-	told := report.HaulReport{Journal: journal, Haul: ledger.Haul(), Results: ledger.Results(), Unfinished: ledger.CutOff(), NotAttempted: ledger.NotAttempted()}
+	told := report.HaulReport{Journal: journal, Continue: ledger.Command(), Haul: ledger.Haul(), Results: ledger.Results(), Unfinished: ledger.CutOff(), NotAttempted: ledger.NotAttempted()}
 	for _, lock := range ledger.HeldLocks() {
 		told.Locked = append(told.Locked, lock.Target)
 	}
@@ -100,5 +106,12 @@ func (t *tellHaul) text(told report.HaulReport) error {
 	if err := report.Moves(t.stdout, t.stdout.style(), told.Results); err != nil {
 		return err
 	}
-	return told.Rest(t.stdout, t.stdout.style())
+	if err := told.Rest(t.stdout, t.stdout.style()); err != nil || told.Open() {
+		return err
+	}
+	fmt.Fprintf(t.stdout, "\nNext: tfhaul verify %s compares every byte again\n", report.Plain(plainwords.ShellWord(t.journal)))
+	if recipe, ok := recipeFor(told.Results); ok {
+		return report.WriteRecipe(t.stdout, t.stdout.style(), recipe)
+	}
+	return nil
 }

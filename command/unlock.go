@@ -25,6 +25,8 @@ type unlocker struct {
 	journal string // where the locks are read from; "" for the one workspace, which
 	haul    string // this haul locked
 	to      destination
+	// continues is the command that continues the journal's haul, if that has moves left.
+	continues string
 }
 
 func (p *process) unlockCommand() *cli.Command {
@@ -110,6 +112,9 @@ func (u *unlocker) Run(ctx context.Context) error {
 	if err := show(u.process, unlockings, report.UnlockingsJSON, report.Unlockings); err != nil {
 		return err
 	}
+	if u.continues != "" {
+		u.tellNext("to continue the haul: %s", report.Plain(u.continues))
+	}
 	return ended(codeOfUnlockings(ctx, unlockings))
 }
 
@@ -159,6 +164,9 @@ func (u *unlocker) unlockJournal(ctx context.Context, targets *targetPool) ([]re
 				u.log.Warn("the journal does not record what was unlocked", "error", err)
 			}
 		}
+	}
+	if ledger.NotAttempted()+len(ledger.CutOff()) > 0 {
+		u.continues = ledger.Command()
 	}
 	return append(unlockings, u.unlockSources(ctx, journal, ledger)...), ctx.Err()
 }

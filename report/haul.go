@@ -144,7 +144,11 @@ func Hauled(w io.Writer, s Style, h Haul) error {
 		fmt.Fprintf(&b, "Journal: %s\n", PlainLine(h.Journal))
 	}
 	if h.Continue != "" {
-		fmt.Fprintf(&b, "To continue: %s\n", PlainLine(h.Continue))
+		how := "To continue"
+		if summary := Summarize(h.Results); summary[migrate.Refused] > 0 && summary[migrate.Failed]+summary[migrate.Skipped] == 0 {
+			how = "After your decision on what was refused"
+		}
+		fmt.Fprintf(&b, "%s: %s\n", how, PlainLine(h.Continue))
 	}
 	return flush(w, &b)
 }

@@ -14,6 +14,8 @@ import (
 type HaulReport struct {
 	// Journal is the name of the file.
 	Journal string
+	// Continue is the command that continues the haul; "" if the journal does not record it.
+	Continue string
 	// Haul is the haul's ID.
 	Haul string
 	// Started and Ended are the times of the journal's first and last event.
@@ -71,8 +73,18 @@ func (h *HaulReport) Rest(w io.Writer, s Style) error {
 	return flush(w, &b)
 }
 
+// Open reports whether anything is left to do: moves to continue or decide, or locks.
+func (h *HaulReport) Open() bool {
+	return len(h.Unfinished)+h.NotAttempted+len(h.Locked) > 0 || slices.ContainsFunc(h.Results, func(r migrate.Result) bool {
+		return r.Outcome != migrate.Moved && r.Outcome != migrate.AlreadyThere && r.Code != migrate.CodeEmpty
+	})
+}
+
 // again says how the moves that are left are continued.
 func (h *HaulReport) again() string {
+	if h.Continue != "" {
+		return "To continue: " + Plain(h.Continue)
+	}
 	return "Run the same command again with --journal " + Plain(h.Journal) + " to continue them."
 }
 
