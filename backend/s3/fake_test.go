@@ -336,12 +336,22 @@ func (s *oneObject) serve(w http.ResponseWriter, r *http.Request, body string) {
 	data, there := s.objects[r.URL.Path]
 	sum := md5.Sum([]byte(data))
 	etag := `"` + hex.EncodeToString(sum[:]) + `"`
+	if r.URL.Query().Has("versioning") {
+		_, _ = io.WriteString(w, "<VersioningConfiguration/>") // the client may have disconnected
+		return
+	}
 	switch r.Method {
 	case http.MethodPut:
 		if there && r.Header.Get("If-None-Match") == "*" {
 			refuse(w, http.StatusPreconditionFailed, "PreconditionFailed", "the lock exists")
 			return
 		}
+		if seen := r.Header.Get("If-Match"); seen != "" && (!there || seen != etag) {
+			refuse(w, http.StatusPreconditionFailed, "PreconditionFailed", "the object is another one")
+			return
+		}
+		sum := md5.Sum([]byte(body))
+		w.Header().Set("ETag", `"`+hex.EncodeToString(sum[:])+`"`)
 		s.objects[r.URL.Path], s.headers[r.URL.Path] = body, r.Header.Clone()
 	case http.MethodDelete:
 		delete(s.objects, r.URL.Path)

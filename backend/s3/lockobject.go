@@ -132,7 +132,7 @@ func mayHaveHappened(err error) bool {
 		return false
 	}
 	status := httpStatus(err)
-	return status < 300 || status >= 500
+	return status < 300 || status >= 500 && status != http.StatusNotImplemented
 }
 
 // encrypt requests the encryption that the user asked for, or that of the state that we
