@@ -160,7 +160,7 @@ func (x *execution) find(ctx context.Context) (*backend.Version, error) {
 			if version.ID == before {
 				break
 			}
-			if version.Serial != x.payload.serial || version.Announced {
+			if x.hasOtherSerial(version) || version.Announced {
 				continue
 			}
 			same, err := x.sameBytes(ctx, version)

@@ -33,8 +33,8 @@ var traits = backend.Traits{
 
 // A Store holds states by name. It is safe for concurrent use.
 type Store struct {
-	// KeepsOne makes the store keep only the current version of a state, as a directory
-	// does.
+	// KeepsOne makes the store keep only the current version of a state and report no
+	// serials, as a directory does.
 	KeepsOne bool
 
 	mu     sync.Mutex
@@ -266,7 +266,11 @@ func (s *state) current(name string) *backend.Version {
 func (s *state) version(name string, n int) *backend.Version {
 	v := s.versions[n-1]
 	sum := md5.Sum(v.text)
-	return &backend.Version{ID: name + "@" + strconv.Itoa(n), Serial: v.serial, Size: int64(len(v.text)), Kept: !s.keepsOne, MD5: hex.EncodeToString(sum[:]), Created: v.written}
+	serial := v.serial
+	if s.keepsOne {
+		serial = 0
+	}
+	return &backend.Version{ID: name + "@" + strconv.Itoa(n), Serial: serial, Size: int64(len(v.text)), Kept: !s.keepsOne, MD5: hex.EncodeToString(sum[:]), Created: v.written}
 }
 
 // text returns the bytes of a version.
