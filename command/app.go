@@ -143,7 +143,7 @@ func (p *process) app() *cli.App {
 		UsageText: "tfhaul COMMAND [flags] [arguments]",
 		Description: "tfhaul reads state from where it lives today, writes it to workspaces byte for byte, under the workspace's lock, and\n" +
 			"proves that it arrived. It overwrites newer or unrelated state only if you allow it.\n\n" +
-			"New here? Run `tfhaul demo`: it shows a whole move in seconds, with an embedded server and without a network.",
+			"New here? Run tfhaul demo: it shows a whole move in seconds, with an embedded server and without a network.",
 		Flags: []cli.Flag{
 			logLevelFlag(),
 			&cli.BoolFlag{Name: "help", Aliases: []string{"h"}, Usage: "show help for tfhaul, or for the command it follows", DisableDefaultText: true},
@@ -151,13 +151,11 @@ func (p *process) app() *cli.App {
 		},
 		Commands: []*cli.Command{
 			p.auditCommand(), p.planCommand(), p.migrateCommand(), p.rehearseCommand(), p.moveCommand(), p.verifyCommand(), p.unlockCommand(), p.historyCommand(), p.proveCommand(), p.configCommand(), p.reportCommand(),
-			p.demoCommand(), p.simCommand(), p.settingsCommand(), p.versionCommand(), p.completionCommand(), p.manCommand(),
+			p.demoCommand(), p.simCommand(), p.settingsCommand(), p.versionCommand(), p.helpCommand(), p.completionCommand(), p.manCommand(), p.completeCommand(),
 		},
 		Action:                    p.missingCommand,
-		CustomAppHelpTemplate:     appHelp,
 		HideHelp:                  true,
 		HideVersion:               true,
-		EnableBashCompletion:      true,
 		DisableSliceFlagSeparator: true, // globs have commas of their own
 		Reader:                    p.stdin,
 		Writer:                    p.stdout,
@@ -168,19 +166,16 @@ func (p *process) app() *cli.App {
 	}
 	for _, c := range app.Commands {
 		c.HideHelp = true
-		c.CustomHelpTemplate = commandHelp
 		c.Before = p.commonFlags
 		c.OnUsageError = onUsageError
-		logLevel := logLevelFlag()
-		logLevel.Hidden = true // listed by tfhaul --help
-		c.Flags = append(c.Flags, logLevel, &cli.BoolFlag{Name: "help", Aliases: []string{"h"}, Usage: "show this help", DisableDefaultText: true})
+		c.Flags = append(c.Flags, logLevelFlag(), &cli.BoolFlag{Name: "help", Aliases: []string{"h"}, Usage: "show this help", DisableDefaultText: true})
 	}
 	app.Setup()
 	return app
 }
 
-func logLevelFlag() *cli.StringFlag {
-	return textFlag("log-level", "warn", "lowest `LEVEL` of the log on stderr: debug, info, warn or error")
+func logLevelFlag() cli.Flag {
+	return suggestFlag("log-level", "warn", "lowest `LEVEL` of the log on stderr: debug, info, warn or error", "debug", "info", "warn", "error")
 }
 
 // commonFlags reads the flags that commands have in common.
@@ -202,7 +197,9 @@ func onUsageError(_ *cli.Context, err error, _ bool) error {
 
 // missingCommand shows the help if no command was given.
 func (p *process) missingCommand(c *cli.Context) error {
-	cli.HelpPrinter(p.stderr, appHelp, c.App)
+	if err := p.writeAppHelp(p.stderr, c.App); err != nil {
+		return err
+	}
 	fmt.Fprintln(p.stderr)
 	return usagef("no command given")
 }

@@ -13,18 +13,12 @@ import (
 	"github.com/xrash/smetrics"
 )
 
-// completionFlag is what the completion scripts append; urfave/cli answers it.
-const completionFlag = "--generate-bash-completion"
-
 // arrange orders the arguments for urfave/cli, which stops looking for flags at the
 // first argument: `tfhaul move a.tfstate acme/net --json` becomes
 // `tfhaul move --json -- a.tfstate acme/net`. Flags that are not given are taken from
 // their variables, and then from the settings file. Its errors are *usageError.
 func (p *process) arrange(app *cli.App, args []string) ([]string, error) {
 	p.typed = map[string]bool{}
-	if len(args) > 0 && args[len(args)-1] == completionFlag {
-		return args, nil
-	}
 	a := arranger{app: app, known: app.Flags, typed: p.typed}
 	if err := a.read(args); err != nil {
 		return nil, err
@@ -35,12 +29,11 @@ func (p *process) arrange(app *cli.App, args []string) ([]string, error) {
 	}
 	switch {
 	case a.typed["help"]:
-		// urfave/cli would take an argument for the command to describe.
-		return append(arranged, "--help"), nil
+		return a.help(), nil
 	case a.typed["version"]:
 		return []string{app.Name, "version"}, nil
 	}
-	if a.command != nil {
+	if a.command != nil && !aboutCommands(a.command) {
 		var err error
 		if p.settings, err = p.readSettings(a.command.Name); err != nil {
 			return nil, err
@@ -52,6 +45,12 @@ func (p *process) arrange(app *cli.App, args []string) ([]string, error) {
 	return slices.Concat(arranged, a.flags, []string{"--"}, a.positional), nil
 }
 
+// aboutCommands reports whether a command only describes commands. Such a command works in
+// spite of a mistake in the settings file.
+func aboutCommands(c *cli.Command) bool {
+	return c.Hidden || slices.Contains([]string{"help", "completion", "man"}, c.Name)
+}
+
 // An arranger separates flags from arguments.
 type arranger struct {
 	app        *cli.App
@@ -60,9 +59,23 @@ type arranger struct {
 	flags      []string   // each with its value
 	positional []string
 	typed      map[string]bool // by the flag's first name
+	helps      bool            // the help is asked for
+}
+
+// help returns the arguments that show the help: of the program, or of the command.
+func (a *arranger) help() []string {
+	args := []string{a.app.Name, "help"}
+	if !a.typed["all"] {
+		args = append(args, "--"+briefFlag)
+	}
+	if a.command != nil {
+		args = append(args, a.command.Name)
+	}
+	return args
 }
 
 func (a *arranger) read(args []string) error {
+	a.helps = slices.ContainsFunc(args, func(arg string) bool { return arg == "--help" || arg == "-h" })
 	for i := 1; i < len(args); i++ {
 		switch arg := args[i]; {
 		case arg == "--":
@@ -76,11 +89,9 @@ func (a *arranger) read(args []string) error {
 			i += used
 		case a.command != nil:
 			a.positional = append(a.positional, arg)
-		case arg == "help":
-			a.typed["help"] = true
 		default:
 			if a.command = a.app.Command(arg); a.command == nil {
-				return a.unknownCommand(arg)
+				return unknownCommand(a.app, arg)
 			}
 			a.known = a.command.Flags
 		}
@@ -94,6 +105,9 @@ func (a *arranger) flag(arg string, following []string) (int, error) {
 	name, value, given := strings.Cut(strings.TrimLeft(arg, "-"), "=")
 	known, used := flagNamed(a.known, name), 0
 	switch {
+	case known == nil && name == "all" && a.helps: // commands with long lists have a flag --all
+		a.typed["all"] = true
+		return 0, nil
 	case known == nil:
 		return 0, a.unknownFlag(arg, name)
 	case given:
@@ -161,7 +175,7 @@ func checkValue(f cli.Flag, origin, value string) error {
 	)
 	switch f := f.(type) {
 	case *choiceFlag:
-		if value != f.Value && !slices.Contains(f.values, value) {
+		if !f.open && value != f.Value && !slices.Contains(f.values, value) {
 			last := len(f.values) - 1
 			return usagef("%s cannot be %q: use %s or %s", origin, value, strings.Join(f.values[:last], ", "), f.values[last])
 		}
@@ -205,9 +219,9 @@ func takesValue(f cli.Flag) bool {
 	return ok && documented.TakesValue()
 }
 
-func (a *arranger) unknownCommand(given string) error {
+func unknownCommand(app *cli.App, given string) error {
 	var names []string
-	for _, c := range a.app.VisibleCommands() {
+	for _, c := range app.VisibleCommands() {
 		names = append(names, c.Name)
 	}
 	return usagef("unknown command %q%s; the commands are %s", given,

@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -355,40 +354,6 @@ func TestVersion(t *testing.T) {
 	}
 }
 
-// withoutCodes are commands without exit codes of their own, or with those of another command.
-var withoutCodes = map[string]bool{"version": true, "completion": true, "man": true, "sim": true, "demo": true, "report": true, "rehearse": true}
-
-// TestHelpTeaches wants an example, and a variable for every flag, of every command.
-func TestHelpTeaches(t *testing.T) {
-	t.Parallel()
-	for _, name := range append(commandNames(t), "man") {
-		r := tfhaul(t, name, "--help")
-		if r.code != 0 || !strings.Contains(r.stdout, "Example") {
-			t.Errorf("%s --help has no example, exit code %d: %s", name, r.code, r.stderr)
-		}
-		if !withoutCodes[name] {
-			for _, code := range []string{"Exit codes: 0 ", "1 ", "4 ", "130 "} {
-				if !strings.Contains(strings.Join(strings.Fields(r.stdout), " "), code) {
-					t.Errorf("%s --help does not explain the exit code %q", name, code)
-				}
-			}
-		}
-		if again := tfhaul(t, "help", name); again.stdout != r.stdout {
-			t.Errorf("tfhaul help %s is not tfhaul %s --help", name, name)
-		}
-		for line := range strings.Lines(r.stdout) {
-			flag, isFlag := strings.CutPrefix(line, "  --")
-			flag, _, _ = strings.Cut(flag, " ")
-			if flag = strings.Trim(flag, ","); !isFlag || flag == "help" {
-				continue
-			}
-			if variable := "[$TFHAUL_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_")) + "]"; !strings.Contains(line, variable) {
-				t.Errorf("%s --%s has no %s", name, flag, variable)
-			}
-		}
-	}
-}
-
 func TestUnknownCommands(t *testing.T) {
 	t.Parallel()
 	for given, says := range map[string]string{
@@ -415,8 +380,7 @@ func TestVariablesOfTheProcess(t *testing.T) {
 	const refused = "tfhaul: TFHAUL_DRY_RUN cannot be \"oui\": use true or false\n"
 	for line, want := range map[string]string{
 		"move a.tfstate acme/net": refused, "move a.tfstate acme/net --dry-run=false": refused,
-		"move --help": "tfhaul move - ", "help move": "tfhaul move - ", "move --generate-bash-completion": "",
-		"move --l --generate-bash-completion": "--lock-timeout",
+		"move --help": "tfhaul move - ", "help move": "tfhaul move - ", "complete --word=--l -- move": "--lock-timeout",
 	} {
 		move := exec.CommandContext(t.Context(), binary(t), strings.Fields(line)...)
 		move.Env = append(os.Environ(), "TFHAUL_DRY_RUN=oui", "TFHAUL_RATE=fast")
@@ -424,74 +388,6 @@ func TestVariablesOfTheProcess(t *testing.T) {
 		code := move.ProcessState.ExitCode()
 		if want == refused && (code != 4 || string(said) != want) || want != refused && (code != 0 || !strings.Contains(string(said), want) || strings.Contains(string(said), "tfhaul:")) {
 			t.Errorf("%q: exit code %d (%v): %s", line, code, err, said)
-		}
-	}
-}
-
-func TestManualPage(t *testing.T) {
-	t.Parallel()
-	r := tfhaul(t, "man")
-	for _, want := range []string{
-		".TH TFHAUL 1", `.B tfhaul` + "\nCOMMAND [flags] [arguments]\n", "move one state into one workspace", ".SH MOVE",
-		`\fB\-\-map FILE.csv\fR`, `[$TFHAUL_MAP]`, `(default **/*.tfstate)`, `TF_TOKEN_<host>`, `(default: tfhaul\-<time>.jsonl)`,
-		"Examples:", "Exit codes:", `  tfhaul audit s3://acme\-tfstate/ \-\-exclude '**/sandbox/**' \-\-html audit.html`,
-	} {
-		if !strings.Contains(r.stdout, want) {
-			t.Errorf("the manual page does not contain %q", want)
-		}
-	}
-	for _, wrong := range []string{"Usage:", `""`, "`", "\n\n", "\n ."} {
-		if strings.Contains(r.stdout, wrong) {
-			t.Errorf("the manual page contains %q", wrong)
-		}
-	}
-	if groff, err := exec.LookPath("groff"); err == nil {
-		format := exec.CommandContext(t.Context(), groff, "-man", "-Tutf8", "-ww", "-z")
-		format.Stdin = strings.NewReader(r.stdout)
-		if out, err := format.CombinedOutput(); err != nil || len(out) > 0 {
-			t.Errorf("groff does not accept the page: %v\n%s", err, out)
-		}
-	}
-}
-
-func TestCompletionScripts(t *testing.T) {
-	t.Parallel()
-	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
-		r := tfhaul(t, "completion", shell)
-		if r.code != 0 || !strings.Contains(r.stdout, "tfhaul") {
-			t.Errorf("%s: exit code %d: %s", shell, r.code, r.stderr)
-		}
-		if path, err := exec.LookPath(shell); err == nil && shell != "powershell" {
-			check := exec.CommandContext(t.Context(), path, "-n")
-			check.Stdin = strings.NewReader(r.stdout)
-			if out, err := check.CombinedOutput(); err != nil {
-				t.Errorf("%s does not take its script: %v\n%s", shell, err, out)
-			}
-		}
-	}
-	if r := tfhaul(t, "completion", "cmd"); r.code != 4 {
-		t.Errorf("exit code %d: %s", r.code, r.stderr)
-	}
-}
-
-// TestBashCompletes asks bash itself.
-func TestBashCompletes(t *testing.T) {
-	t.Parallel()
-	bash, err := exec.LookPath("bash")
-	if err != nil || runtime.GOOS == "windows" {
-		t.Skip("there is no bash")
-	}
-	dir := filepath.Dir(binary(t))
-	for line, want := range map[string]string{
-		"mo": "move", "move --lock-t": "--lock-timeout", "move a.tfstate acme/net --dry": "--dry-run", "move a.tf": "",
-	} {
-		words := strings.Fields(line)
-		script := fmt.Sprintf("source <(tfhaul completion bash)\nCOMP_WORDS=(tfhaul %s); COMP_CWORD=%d; _tfhaul; echo \"${COMPREPLY[@]}\"", line, len(words))
-		ask := exec.CommandContext(t.Context(), bash, "--norc", "-c", script)
-		ask.Env = append(os.Environ(), "PATH="+dir+string(os.PathListSeparator)+os.Getenv("PATH"))
-		out, err := ask.Output()
-		if got := strings.TrimSpace(string(out)); err != nil || got != want {
-			t.Errorf("%q completes to %q, want %q (%v)", line, got, want, err)
 		}
 	}
 }

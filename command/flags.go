@@ -7,7 +7,9 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// variableOf returns the variable that sets a flag.
+// variableOf returns the variable that sets a flag. The package urfave/cli does not know
+// these variables: it would read them even to print help, and fail there on a wrong value.
+// arrange reads them.
 func variableOf(flag string) string {
 	return "TFHAUL_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
@@ -16,30 +18,26 @@ func variableOf(flag string) string {
 // have one.
 func hasVariable(f cli.Flag) bool { return f.Names()[0] != "help" && f.Names()[0] != "version" }
 
-// The package urfave/cli does not know the variables. It would read them even to print
-// help, and fail there on a wrong value; arrange reads them instead.
-func init() {
-	describe := cli.FlagStringer
-	cli.FlagStringer = func(f cli.Flag) string {
-		if !hasVariable(f) {
-			return describe(f)
-		}
-		return describe(f) + " [$" + variableOf(f.Names()[0]) + "]"
-	}
-}
-
 func textFlag(name, value, usage string) *cli.StringFlag {
 	return &cli.StringFlag{Name: name, Value: value, Usage: usage}
 }
 
-// A choiceFlag takes one of a few values.
+// A choiceFlag takes one of a few values or, if it is open, others as well.
 type choiceFlag struct {
 	*cli.StringFlag
 	values []string
+	open   bool
 }
 
 func newChoiceFlag(name, value, usage string, values ...string) *choiceFlag {
-	return &choiceFlag{textFlag(name, value, usage), values}
+	return &choiceFlag{StringFlag: textFlag(name, value, usage), values: values}
+}
+
+// suggestFlag returns a flag that takes any value, and completes to some.
+func suggestFlag(name, value, usage string, values ...string) *choiceFlag {
+	f := newChoiceFlag(name, value, usage, values...)
+	f.open = true
+	return f
 }
 
 func personalityFlag(value, usage string) *choiceFlag {

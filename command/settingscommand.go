@@ -56,7 +56,7 @@ func (p *process) parseSettingsCommand(c *cli.Context) (*showSettings, error) {
 	}
 	s := &showSettings{p, c.App.Command(name)}
 	if s.command == nil {
-		return nil, (&arranger{app: c.App}).unknownCommand(name)
+		return nil, unknownCommand(c.App, name)
 	}
 	return s, nil
 }

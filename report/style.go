@@ -13,8 +13,6 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/mattn/go-runewidth"
-
 	"tfhaul/audit"
 	"tfhaul/migrate"
 	"tfhaul/prove"
@@ -129,66 +127,6 @@ func duration(s float64) string {
 		return d.Round(100 * time.Millisecond).String()
 	}
 	return d.Round(time.Second).String()
-}
-
-// wrap breaks a text at spaces into lines of at most width columns. It does not break
-// longer words: commands are meant to be copied. Width 0 breaks only at newlines.
-func wrap(text string, width int) []string {
-	var lines []string
-	for paragraph := range strings.SplitSeq(text, "\n") {
-		if width <= 0 {
-			lines = append(lines, paragraph)
-			continue
-		}
-		line := ""
-		for _, word := range strings.Fields(paragraph) {
-			switch {
-			case line == "":
-				line = word
-			case runewidth.StringWidth(line)+1+runewidth.StringWidth(word) <= width:
-				line += " " + word
-			default:
-				lines = append(lines, line)
-				line = word
-			}
-		}
-		lines = append(lines, line)
-	}
-	return lines
-}
-
-// indented writes an indented text, wrapped to the style's width. It does not break the
-// commands, which are meant to be copied.
-func (s Style) indented(w io.Writer, indent, text string, commands ...string) {
-	s.paragraph(w, indent, indent, text, commands...)
-}
-
-// hanging is indented, but with the bullet before the first line.
-func (s Style) hanging(w io.Writer, bullet, text string, commands ...string) {
-	s.paragraph(w, bullet, strings.Repeat(" ", runewidth.StringWidth(bullet)), text, commands...)
-}
-
-// paragraph writes a text with first before its first line, and indent, which has the
-// same width, before the others.
-func (s Style) paragraph(w io.Writer, first, indent, text string, commands ...string) {
-	width := 0
-	if s.Width > 0 {
-		width = max(20, s.Width-len(indent))
-	}
-	text = Plain(text)
-	const noBreak = "\x00" // cannot occur after Plain
-	for _, command := range commands {
-		if command = Plain(command); command != "" {
-			text = strings.ReplaceAll(text, command, strings.ReplaceAll(command, " ", noBreak))
-		}
-	}
-	for i, line := range wrap(text, width) {
-		if i == 0 {
-			fmt.Fprintf(w, "%s%s\n", first, strings.ReplaceAll(line, noBreak, " "))
-			continue
-		}
-		fmt.Fprintf(w, "%s%s\n", indent, strings.ReplaceAll(line, noBreak, " "))
-	}
 }
 
 // flush writes a text in one call.

@@ -1,9 +1,17 @@
 # Completion of tfhaul for bash: source <(tfhaul completion bash)
 _tfhaul() {
-  local cur=${COMP_WORDS[COMP_CWORD]}
-  local given=("${COMP_WORDS[@]:0:COMP_CWORD}")
-  [[ $cur == -* ]] && given+=("$cur")
-  local IFS=$'\n'
-  COMPREPLY=($(compgen -W "$(SHELL=bash "${given[@]}" --generate-bash-completion 2>/dev/null)" -- "$cur"))
+  local word=${COMP_WORDS[COMP_CWORD]} line answer
+  COMPREPLY=()
+  answer=$("${COMP_WORDS[0]/#\~\//$HOME/}" complete --word="$word" -- "${COMP_WORDS[@]:1:COMP_CWORD-1}" 2>/dev/null) || return
+  # Without compopt (bash 3.2), bash completes files wherever nothing else can follow.
+  type compopt &>/dev/null && compopt +o default
+  while IFS= read -r line; do
+    case $line in
+    '') ;;
+    :files) type compopt &>/dev/null && compopt -o default ;;
+    :directories) type compopt &>/dev/null && compopt -o dirnames ;;
+    *) COMPREPLY+=("${line%%$'\t'*}") ;;
+    esac
+  done <<<"$answer"
 }
-complete -o bashdefault -o default -F _tfhaul tfhaul
+complete -o default -F _tfhaul tfhaul
