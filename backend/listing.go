@@ -45,19 +45,26 @@ type NoMatchError struct {
 	Address string
 	Include []string // the globs that were tried
 	Exclude []string
-	Skipped int // how many files were found but not taken
+	Skipped int // how many were found but not taken
+	// Names means that the globs match names, not paths.
+	Names bool
 }
 
 func (e *NoMatchError) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "no state found in %q: nothing matches %s", e.Address, quoted(e.Include))
+	fmt.Fprintf(&b, "no state found in %q", e.Address)
+	if len(e.Include) > 0 {
+		fmt.Fprintf(&b, ": nothing matches %s", quoted(e.Include))
+	}
 	if len(e.Exclude) > 0 {
 		fmt.Fprintf(&b, " (excluding %s)", quoted(e.Exclude))
 	}
 	if e.Skipped > 0 {
 		fmt.Fprintf(&b, "; %d found but skipped", e.Skipped)
 	}
-	b.WriteString(`; globs match paths relative to it, so use "**/" to search subdirectories`)
+	if !e.Names {
+		b.WriteString(`; globs match paths relative to it, so use "**/" to search subdirectories`)
+	}
 	return b.String()
 }
 

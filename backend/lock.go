@@ -22,6 +22,9 @@ type Lock struct {
 
 	// IsFile is set where the lock is a file on this machine. terraform force-unlock does not remove it.
 	IsFile bool `json:"-"`
+	// Removal is how to remove the lock by hand, in the imperative; "" where terraform
+	// force-unlock does it, or where the file at Path must be removed.
+	Removal string `json:"-"`
 }
 
 // MaxLockInfo limits how many bytes of a lock's description are read. Terraform's own are
@@ -69,6 +72,9 @@ func (l *Lock) Move() (target, haul string, ours bool) {
 
 // Lift returns how to remove the lock by hand.
 func (l *Lock) Lift() string {
+	if l.Removal != "" {
+		return l.Removal
+	}
 	// Others wrote these fields, so they may contain anything: keep them on one line.
 	if id := strings.Join(strings.Fields(l.ID), " "); id != "" && !l.IsFile {
 		return "terraform force-unlock " + id + " in its configuration"

@@ -34,16 +34,17 @@ type resourceID struct {
 	ID   string `json:"id"`
 }
 
-// A namedResource is a resource that others refer to: a user, a team or a run.
+// A namedResource is a resource that others refer to: a user, a team, a project, a run or a
+// state version.
 type namedResource struct {
 	resourceID
 	Attributes struct {
 		Username string `json:"username"`
 		Name     string `json:"name"`
-		Status   string `json:"status"`
 		Actions  struct {
 			Confirmable *bool `json:"is-confirmable"`
 		} `json:"actions"`
+		stateVersionAttributes // Status is also that of a run
 	} `json:"attributes"`
 }
 
@@ -87,6 +88,7 @@ type workspaceData struct {
 		CurrentRun          relation `json:"current-run"`
 		LockedBy            relation `json:"locked-by"`
 		Organization        relation `json:"organization"`
+		Project             relation `json:"project"`
 	} `json:"relationships"`
 }
 
@@ -175,6 +177,14 @@ func (d *workspaceData) workspace(organization string, others []namedResource) (
 		CanLock:  permitted(may.CanLock) && permitted(may.CanUnlock),
 		Current:  backend.Ref{Known: rel.CurrentStateVersion.Data.known, ID: rel.CurrentStateVersion.Data.ID},
 	}}
+	w.Project = clean(find(others, rel.Project.Data.resourceID).Attributes.Name)
+	if current := find(others, rel.CurrentStateVersion.Data.resourceID); current.ID != "" {
+		v, err := (&stateVersionData{resourceID: current.resourceID, Attributes: current.Attributes.stateVersionAttributes}).stateVersion()
+		if err != nil {
+			return nil, err
+		}
+		w.current = v
+	}
 	if run := rel.CurrentRun.Data.resourceID; run.ID != "" {
 		got := find(others, run).Attributes
 		w.Run = newStandingRun(clean(run.ID), clean(got.Status), got.Actions.Confirmable)
@@ -215,19 +225,22 @@ func holderIn(others []namedResource, id resourceID) backend.Holder {
 	return h
 }
 
+// stateVersionAttributes are the attributes of a state version.
+type stateVersionAttributes struct {
+	Serial           int64     `json:"serial"`
+	Size             int64     `json:"size"`
+	Status           string    `json:"status"`
+	TerraformVersion string    `json:"terraform-version"`
+	CreatedAt        time.Time `json:"created-at"`
+	Download         string    `json:"hosted-state-download-url"`
+	JSONDownload     string    `json:"hosted-json-state-download-url"`
+	Upload           string    `json:"hosted-state-upload-url"`
+}
+
 // stateVersionData is the part of a document about a state version.
 type stateVersionData struct {
 	resourceID
-	Attributes struct {
-		Serial           int64     `json:"serial"`
-		Size             int64     `json:"size"`
-		Status           string    `json:"status"`
-		TerraformVersion string    `json:"terraform-version"`
-		CreatedAt        time.Time `json:"created-at"`
-		Download         string    `json:"hosted-state-download-url"`
-		JSONDownload     string    `json:"hosted-json-state-download-url"`
-		Upload           string    `json:"hosted-state-upload-url"`
-	} `json:"attributes"`
+	Attributes    stateVersionAttributes `json:"attributes"`
 	Relationships struct {
 		Run       relation `json:"run"`
 		Workspace relation `json:"workspace"`

@@ -23,7 +23,8 @@ var traits = backend.Traits{
 func Kind(c backend.Connection) backend.Kind {
 	c = c.WithDefaults()
 	env := backend.Getenv(c.Environ)
-	return backend.Kind{Scheme: Scheme, Traits: traits, Target: &backend.TargetRole{
+	from := &sources{connection: c}
+	return backend.Kind{Scheme: Scheme, Example: Scheme + "://[HOST/]ORG[/WORKSPACE]", Traits: traits, Open: from.open, Canonical: from.canonical, Target: &backend.TargetRole{
 		State: workspaceForm, Container: organizationForm,
 		Claims: func(address string) bool {
 			switch backend.Scheme(address) {

@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 
 	gotfe "github.com/hashicorp/go-tfe"
 
@@ -22,6 +24,10 @@ type Workspace struct {
 	// WorkingDirectory is the directory in the configuration where runs are executed, with
 	// slashes; "" means its root.
 	WorkingDirectory string
+	// Project is the name of its project; "" if the response did not include it.
+	Project string
+
+	current *StateVersion // nil if the response did not include it
 }
 
 // String returns the name for messages.
@@ -59,6 +65,29 @@ func (c *Client) Workspaces(ctx context.Context, organization string) iter.Seq2[
 
 func workspacesOf(organization string) string {
 	return "organizations/" + url.PathEscape(organization) + "/workspaces"
+}
+
+// asSource requests what reading a workspace's state needs: who holds its lock, whether a run
+// is in progress, and where the current state version is. The documentation spells the last
+// one current_state_version; this is go-tfe's spelling, which current servers know, too.
+var asSource = url.Values{"include": {strings.Join([]string{
+	string(gotfe.WSLockedBy), string(gotfe.WSCurrentRun), string(gotfe.WSProject), "current-state-version",
+}, ",")}}
+
+// sourceWorkspace reads a workspace whose state is to be read.
+func (c *Client) sourceWorkspace(ctx context.Context, organization, name string) (*Workspace, error) {
+	op := fmt.Sprintf("read workspace %s/%s", organization, name)
+	path := workspacesOf(organization) + "/" + url.PathEscape(name) + "?" + asSource.Encode()
+	return send(ctx, c, op, http.MethodGet, path, nil, workspaceIs(organization, name, "", nil))
+}
+
+// sourceWorkspaces lists the workspaces of an organization whose states are to be read, 100
+// with each request.
+func (c *Client) sourceWorkspaces(ctx context.Context, organization string) iter.Seq2[*Workspace, error] {
+	return list(ctx, c, "list the workspaces of "+organization, workspacesOf(organization), maps.Clone(asSource),
+		func(d *workspaceData, others []namedResource) (*Workspace, error) {
+			return d.workspace(organization, others)
+		})
 }
 
 // finalRuns are the statuses of finished runs.
