@@ -14,8 +14,8 @@ import (
 
 // WriteEnvFile writes a file (mode 0600) of export lines that make tfhaul, go-tfe, curl and
 // the real terraform use this server: TFE_ADDRESS, TFE_HOSTNAME, TFE_TOKEN (the owner's),
-// TFE_TEAM_TOKEN, TFE_ORG_TOKEN, TFE_ORG, TFHAUL_CA_FILE, SSL_CERT_FILE and
-// TF_CLI_CONFIG_FILE. The files that it names are written beside it. If one of the files
+// TFE_TEAM_TOKEN, TFE_ORG_TOKEN, TFE_ORG, TFHAUL_CA_FILE, SSL_CERT_FILE, TF_CLI_CONFIG_FILE
+// and TF_CLOUD_HOSTNAME, which stands in for a hostname in cloud {}. The files that it names are written beside it. If one of the files
 // exists, is not empty and was not written by a server, WriteEnvFile returns a
 // *ForeignFileError and writes nothing. Close removes the files unless they have changed.
 // The env file is written last, so once it exists the server is ready.
@@ -48,6 +48,7 @@ func (r *Running) WriteEnvFile(path string) error {
 		{"TFHAUL_CA_FILE", files[0].name},
 		{"SSL_CERT_FILE", files[1].name},
 		{"TF_CLI_CONFIG_FILE", files[2].name},
+		{"TF_CLOUD_HOSTNAME", r.Host()},
 	} {
 		fmt.Fprintf(&env, "export %s='%s'\n", line[0], strings.ReplaceAll(line[1], "'", `'\''`))
 	}

@@ -44,7 +44,7 @@ func TestEnvFile(t *testing.T) {
 		env[m[1]] = strings.ReplaceAll(m[2], `'\''`, "'")
 	}
 	for name, want := range map[string]string{
-		"TFE_ADDRESS": s.Running.URL(), "TFE_HOSTNAME": s.Running.Host(), "TFE_ORG": "acme",
+		"TFE_ADDRESS": s.Running.URL(), "TFE_HOSTNAME": s.Running.Host(), "TF_CLOUD_HOSTNAME": s.Running.Host(), "TFE_ORG": "acme",
 		"TFE_TOKEN": s.Token(tfesim.Owner), "TFE_TEAM_TOKEN": s.TeamToken("acme"), "TFE_ORG_TOKEN": s.OrganizationToken("acme"),
 	} {
 		if env[name] != want {

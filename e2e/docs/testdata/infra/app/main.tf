@@ -1,0 +1,4 @@
+resource "terraform_data" "service" {
+  count = 2
+  input = "web-${count.index}"
+}
