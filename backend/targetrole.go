@@ -47,12 +47,21 @@ func (k Kinds) Target(address string) (Kind, error) {
 	if kind, ok := k.of(address); ok && kind.ReadOnly != "" {
 		return Kind{}, fmt.Errorf("%s:// cannot be a target: %s", kind.Scheme, kind.ReadOnly)
 	}
-	return Kind{}, fmt.Errorf("cannot write state to %s:// URLs; a target is %s", Scheme(address), examples(k, func(kind Kind) string {
-		if kind.Target == nil {
+	return Kind{}, fmt.Errorf("cannot write state to %s:// URLs; a target is %s", Scheme(address), k.TargetForms(false))
+}
+
+// TargetForms lists how the addresses of states as targets are written, or those of
+// containers.
+func (k Kinds) TargetForms(containers bool) string {
+	return examples(k, func(kind Kind) string {
+		switch {
+		case kind.Target == nil:
 			return ""
+		case containers:
+			return kind.Target.Container
 		}
 		return kind.Target.State
-	}))
+	})
 }
 
 // AddressOf is Address, which may be nil.

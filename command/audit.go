@@ -99,7 +99,7 @@ func auditSearchFlags() []cli.Flag {
 	flags := searchFlags()
 	for i, f := range flags {
 		if f.Names()[0] == "target" {
-			flags[i] = textFlag("target", "", "also show the name in `TARGET` ([HOST/]ORG or a bucket or directory) that tfhaul plan would choose for each state")
+			flags[i] = textFlag("target", "", "also show the name in `TARGET` that tfhaul plan would choose for each state: "+containerForms())
 		}
 	}
 	return append(flags, switchFlag("create", "with --target: assume that missing workspaces will be created"))

@@ -36,6 +36,10 @@ func (d destination) layout() pairing.Layout {
 	return func(path, workspace string) string { return d.kind.Target.Layout(d.container, path, workspace) }
 }
 
+// stateForms and containerForms are how addresses of targets are written, for help.
+func stateForms() string     { return kinds(backend.Connection{}).TargetForms(false) }
+func containerForms() string { return kinds(backend.Connection{}).TargetForms(true) }
+
 // stateTarget reads the address of one state. Its errors are *usageError.
 func (n connector) stateTarget(address string) (destination, error) {
 	kind, err := n.kinds.Target(address)

@@ -42,7 +42,7 @@ type hauling struct {
 // searchFlags say which snapshots go into which workspaces.
 func searchFlags() []cli.Flag {
 	return []cli.Flag{
-		textFlag("target", "", "organization to move into, `[HOST/]ORG`"),
+		textFlag("target", "", "`TARGET` to move into: "+containerForms()),
 		listFlag("include", "include files that match `GLOB` (default **/*.tfstate)"),
 		listFlag("exclude", "leave out files that match `GLOB`"),
 		textFlag("workspace-name", "", "`TEMPLATE` for workspace names, with the fields .Dir .Base .Key .Bucket .Workspace and the functions lower, upper, title, replace, regexReplace, trimPrefix, trimSuffix, trunc, join"),
@@ -81,7 +81,7 @@ func haulFlags() []cli.Flag {
 			f = fileFlag("journal", "record every step in `FILE`; the same file continues an interrupted haul (default: tfhaul-<time>.jsonl)")
 		case "replace", "bump-serial", "allow":
 			text := f.(*cli.StringSliceFlag)
-			text.Usage = strings.TrimSuffix(text.Usage, "; repeatable") + "; WORKSPACE must be in the haul; repeatable"
+			text.Usage = strings.TrimSuffix(text.Usage, "; repeatable") + "; it must be in the haul; repeatable"
 		}
 		flags = append(flags, f)
 	}
@@ -190,7 +190,7 @@ func (h *hauling) takeSources(c *cli.Context) error {
 	case len(h.sources) == 0 && h.mapFile == "":
 		return usagef("SOURCE is missing: %s (more: tfhaul %s --help)", c.Command.UsageText, c.Command.Name)
 	case c.String("target") == "" && c.Command.Name != "rehearse": // which has a target of its own
-		return usagef("--target is missing: name the organization to move into, --target [HOST/]ORG")
+		return usagef("--target is missing: name where to move the states, %s", containerForms())
 	case c.String("target") == "":
 		return nil
 	}

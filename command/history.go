@@ -6,6 +6,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"tfhaul/backend"
 	"tfhaul/backend/tfe"
 	"tfhaul/report"
 )
@@ -13,16 +14,18 @@ import (
 // A listHistory lists a workspace's state versions.
 type listHistory struct {
 	connector
+	to    destination
 	limit int
 }
 
 func (p *process) historyCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "history",
-		Usage:     "list the state versions of a workspace",
-		UsageText: "tfhaul history [flags] [HOST/]ORG/WORKSPACE",
-		Description: `Lists the state versions of a workspace, newest first, and marks the current one. It writes nothing and downloads no
-state.
+		Usage:     "list the versions of a workspace's or another target's state",
+		UsageText: "tfhaul history [flags] TARGET",
+		Description: `Lists the versions of a state, newest first, and marks the current one. It writes nothing and downloads no state. Where
+older versions are not kept, as in a bucket without versioning, it lists the current one. TARGET is
+` + stateForms() + `.
 
 Examples:
   tfhaul history acme/network
@@ -37,23 +40,23 @@ Exit codes: 0 listed; 1 the versions could not be read; 4 usage or configuration
 }
 
 func (p *process) parseHistory(c *cli.Context) (*listHistory, error) {
-	args, err := exactly(c, "[HOST/]ORG/WORKSPACE")
+	args, err := exactly(c, "TARGET")
 	if err != nil {
 		return nil, err
 	}
 	h := &listHistory{limit: c.Int("limit")}
-	h.connector, err = p.connectorTo(c, args[0])
+	h.connector, h.to, err = p.connectorToState(c, args[0])
 	return h, err
 }
 
 // Run lists and shows.
 func (h *listHistory) Run(ctx context.Context) error {
-	client, err := h.connect(ctx, h.address)
+	target, err := h.open(ctx, h.to)
 	if err != nil {
 		return err
 	}
-	defer client.Close()
-	history, err := h.read(ctx, client)
+	defer target.Close()
+	history, err := h.read(ctx, target)
 	if err != nil {
 		return err
 	}
@@ -63,15 +66,15 @@ func (h *listHistory) Run(ctx context.Context) error {
 	return report.ShowHistory(h.stdout, h.stdout.style(), history, time.Local)
 }
 
-func (h *listHistory) read(ctx context.Context, client *tfe.Client) (report.History, error) {
-	history := report.History{Target: client.Host() + "/" + h.address.Organization + "/" + h.address.Workspace, StateVersions: []report.StateVersion{}}
-	workspace, err := client.Workspace(ctx, h.address.Organization, h.address.Workspace)
+func (h *listHistory) read(ctx context.Context, target backend.Target) (report.History, error) {
+	history := report.History{Target: target.Address(h.to.name), StateVersions: []report.StateVersion{}}
+	standing, err := target.Look(ctx, h.to.name)
 	if err != nil {
 		return history, err
 	}
-	current := workspace.Current.ID
-	if !workspace.Current.Known {
-		version, err := client.Current(ctx, workspace)
+	current := standing.Current.ID
+	if !standing.Current.Known {
+		version, err := target.Current(ctx, standing)
 		if err != nil {
 			return history, err
 		}
@@ -79,7 +82,7 @@ func (h *listHistory) read(ctx context.Context, client *tfe.Client) (report.Hist
 			current = version.ID
 		}
 	}
-	for version, err := range client.History(ctx, h.address.Organization, h.address.Workspace) {
+	for version, err := range target.Versions(ctx, standing) {
 		if err != nil {
 			return history, err
 		}
@@ -87,10 +90,20 @@ func (h *listHistory) read(ctx context.Context, client *tfe.Client) (report.Hist
 			history.More = true
 			break
 		}
-		history.StateVersions = append(history.StateVersions, report.StateVersion{
-			ID: version.ID, Serial: version.Serial, Current: version.ID == current, CreatedAt: version.Created,
-			Size: version.Size, TerraformVersion: version.TerraformVersion, Run: version.Run, Status: version.Status,
-		})
+		history.StateVersions = append(history.StateVersions, stateVersion(version, current))
 	}
 	return history, nil
+}
+
+// stateVersion returns a version as it is shown. Those of workspaces say more.
+func stateVersion(v *backend.Version, current string) report.StateVersion {
+	shown := report.StateVersion{ID: v.ID, Current: v.ID == current, CreatedAt: v.Created, Size: v.Size}
+	more, ok := v.Detail.(*tfe.StateVersion)
+	if ok || v.Serial != 0 {
+		shown.Serial = &v.Serial
+	}
+	if ok {
+		shown.TerraformVersion, shown.Run, shown.Status = more.TerraformVersion, more.Run, more.Status
+	}
+	return shown
 }

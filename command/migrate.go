@@ -25,10 +25,12 @@ func (p *process) migrateCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "migrate",
 		Usage:     "run many moves in parallel, with a journal to continue from",
-		UsageText: "tfhaul migrate [flags] MANIFEST.hcl\n  tfhaul migrate [flags] SOURCE… --target [HOST/]ORG",
+		UsageText: "tfhaul migrate [flags] MANIFEST.hcl\n  tfhaul migrate [flags] SOURCE… --target TARGET",
 		Description: `Plans the haul, shows a summary, asks for confirmation, and runs the moves in parallel within the server's rate limit. One
 failed or refused move does not stop the others. Errors that would fail every move, such as an expired token, end the
 haul early.
+
+TARGET is ` + containerForms() + `.
 
 The journal records every step on disk. To continue after a crash or a correction, run the same command with the same
 --journal: completed moves are skipped, interrupted ones are checked and finished, and locks that were left are released.
@@ -40,6 +42,7 @@ With --prove, each migrated workspace also runs a speculative plan, with the con
 Examples:
   tfhaul migrate haul.hcl                                    run a reviewed plan
   tfhaul migrate s3://acme-tfstate/ --target acme --create   without a manifest
+  tfhaul migrate s3://old/ --target s3://new/                from bucket to bucket, with the same keys
   tfhaul migrate haul.hcl --journal haul.jsonl --yes --json  for scripts, and to continue
   tfhaul migrate live/ --target acme --prove                 also check that Terraform plans no changes
 

@@ -28,14 +28,14 @@ func moveFlags() []cli.Flag {
 		textFlag("agent-pool", "", "with --execution-mode agent: agent pool `NAME|ID` (default: the project's, then the organization's)"),
 		listFlag("tag", "with --create: tag `NAME|KEY=VALUE` for the new workspace"),
 		switchFlag("include-empty", "also move states without resources and outputs"),
-		durationFlag("lock-timeout", 0, "wait up to `DURATION` for a workspace that another user has locked"),
-		listFlag("replace", "replace unrelated, diverged or newer state in `WORKSPACE`, after a backup (with --bump-serial: with a serial above the workspace's)"),
-		listFlag("bump-serial", "raise a serial that is too low for `WORKSPACE` above the workspace's (with --replace: even if the lineage differs)"),
-		listFlag("allow", "move a state that Terraform cannot use into the named workspace: `WORKSPACE=unusable`"),
+		durationFlag("lock-timeout", 0, "wait up to `DURATION` for a target that another user has locked"),
+		listFlag("replace", "replace unrelated, diverged or newer state in `WORKSPACE|KEY`, after a backup (with --bump-serial: with a serial above the target's)"),
+		listFlag("bump-serial", "raise a serial that is too low for `WORKSPACE|KEY` above the target's (with --replace: even if the lineage differs)"),
+		listFlag("allow", "move a state that Terraform cannot use into the named workspace or key: `NAME=unusable`"),
 		textFlag("backup-dir", migrate.DefaultBackupDir, "keep backups of replaced states in `DIR`, readable only by you"),
 		switchFlag("lock-source", "lock the source during the move, so that Terraform cannot write there (S3)"),
 		switchFlag("freeze-source", "keep the source locked after the move, and show how to unlock it"),
-		newChoiceFlag("on-failure", string(migrate.KeepLock), "take `ACTION` if the content of a workspace is unproven: keep (the lock) or unlock",
+		newChoiceFlag("on-failure", string(migrate.KeepLock), "take `ACTION` if the content of a target is unproven: keep (the lock) or unlock",
 			string(migrate.KeepLock), string(migrate.ClearLock)),
 		newChoiceFlag("upload", string(migrate.UploadAuto), "send states by `METHOD`: inline (in the request), signed (to a signed URL; inline if that is blocked) or auto (inline up to 4 MiB, else signed; the other one if the server refuses)",
 			string(migrate.UploadAuto), string(migrate.UploadInline), string(migrate.UploadSigned)),
@@ -94,19 +94,22 @@ func (p *process) moveCommand() *cli.Command {
 	flags := append(moveFlags(), textFlag("run", "", "associate the state version with `RUN-ID`, the run that holds the workspace's lock"))
 	return &cli.Command{
 		Name:      "move",
-		Usage:     "move one state into one workspace",
-		UsageText: "tfhaul move [flags] SOURCE [HOST/]ORG/WORKSPACE",
-		Description: `Reads the state, compares it with what the workspace holds, locks the workspace, sends the state byte for byte, reads it
-back, compares all bytes, and unlocks the workspace. A state that is older than the workspace's, or that belongs to
-something else, is refused. If the workspace stays locked, tfhaul shows why and how to unlock it.
+		Usage:     "move one state into a workspace, or another place",
+		UsageText: "tfhaul move [flags] SOURCE TARGET",
+		Description: `Reads the state, compares it with what the target holds, locks the target, sends the state byte for byte, reads it back,
+compares all bytes, and unlocks the target. A state that is older than the target's, or that belongs to something else, is
+refused. What is overwritten is kept: as an older version, or in the backup directory. If the target stays locked, tfhaul
+shows why and how to unlock it.
 
 SOURCE is a file, a directory that contains one state, s3://BUCKET/KEY, or - for standard input.
+TARGET is ` + stateForms() + `.
 HOST defaults to TFE_ADDRESS or TFE_HOSTNAME if set, and otherwise to app.terraform.io.
 
 Examples:
   tfhaul move terraform.tfstate acme/network                     into app.terraform.io
   tfhaul move --dry-run terraform.tfstate acme/network           show what would happen
   tfhaul move --create --lock-timeout 5m a.tfstate tfe.example.com/acme/a
+  tfhaul move terraform.tfstate s3://acme-tfstate/network/terraform.tfstate
   terraform state pull | tfhaul move - acme/network --json       for scripts
 
 Exit codes: 0 moved, or already there; 1 failed; 2 with --dry-run --detailed-exitcode, the state would be moved;
@@ -117,7 +120,7 @@ Exit codes: 0 moved, or already there; 1 failed; 2 with --dry-run --detailed-exi
 }
 
 func (p *process) parseMove(c *cli.Context) (*moveOne, error) {
-	args, err := exactly(c, "SOURCE", "[HOST/]ORG/WORKSPACE")
+	args, err := exactly(c, "SOURCE", "TARGET")
 	if err != nil {
 		return nil, err
 	}

@@ -284,7 +284,7 @@ func TestMoveNothingAttempted(t *testing.T) {
 		environ []string
 		says    string
 	}{
-		{name: "no target", args: []string{path}, says: "[HOST/]ORG/WORKSPACE is missing"},
+		{name: "no target", args: []string{path}, says: "TARGET is missing"},
 		{name: "nothing", says: "SOURCE is missing"},
 		{name: "too many", args: []string{path, "acme/net", "acme/other"}, says: "unexpected argument"},
 		{name: "no source", args: []string{path + "x", "acme/net"}, says: "terraform.tfstatex"},

@@ -54,7 +54,7 @@ func (p *process) stateDir() (string, error) {
 // on without: the user is warned once, and nil returned.
 func (p *process) startMoveJournal(ctx context.Context, haul string) (*migrate.Journal, string) {
 	warn := func(err error) {
-		fmt.Fprintf(p.stderr, "tfhaul: this move is not recorded: %s. If it is killed while it holds the lock, free the workspace with the haul's ID, %s: tfhaul unlock [HOST/]ORG/WORKSPACE --haul %[2]s\n",
+		fmt.Fprintf(p.stderr, "tfhaul: this move is not recorded: %s. If it is killed while it holds the lock, free the target with the haul's ID, %s: tfhaul unlock TARGET --haul %[2]s\n",
 			report.Plain(err.Error()), haul)
 	}
 	dir, err := p.stateDir()

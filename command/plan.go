@@ -30,11 +30,13 @@ type planner struct {
 func (p *process) planCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "plan",
-		Usage:     "show which state would go into which workspace, and what would happen",
-		UsageText: "tfhaul plan [flags] SOURCE… --target [HOST/]ORG",
-		Description: `Finds the states, chooses a workspace for each, compares it with what the workspace holds, and shows what a haul would do.
-It also reports what to check first: copies of one state, colliding names, workspaces with an older Terraform, runs in
-progress. It changes neither the sources nor the workspaces.
+		Usage:     "show which state would go where, and what would happen",
+		UsageText: "tfhaul plan [flags] SOURCE… --target TARGET",
+		Description: `Finds the states, chooses a workspace or key for each, compares it with what the target holds, and shows what a haul would
+do. It also reports what to check first: copies of one state, colliding names, workspaces with an older Terraform, runs in
+progress. It changes neither the sources nor the target.
+
+TARGET is ` + containerForms() + `.
 
 --out writes the plan as a manifest to review and edit. tfhaul migrate runs it, and refuses a move whose source has changed
 since. If FILE ends in .csv, --out writes the names for --map instead, to edit them. See docs/migrating.md.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"tfhaul/backend"
 	"tfhaul/backend/tfe"
 	"tfhaul/migrate"
 	"tfhaul/pairing"
@@ -56,17 +57,17 @@ func (p *process) rehearseCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "rehearse",
 		Usage:     "run the whole haul against an embedded server first",
-		UsageText: "tfhaul rehearse [flags] SOURCE… [--target [HOST/]ORG]\n  tfhaul rehearse [flags] MANIFEST.hcl",
+		UsageText: "tfhaul rehearse [flags] SOURCE… [--target TARGET]\n  tfhaul rehearse [flags] MANIFEST.hcl",
 		Description: `Runs the haul as tfhaul migrate would, against an embedded Terraform Enterprise with the real server's rules and rate
 limit. It reports the same findings and refusals, and how long the haul will take. Sources are only read. No state leaves
 the machine or is written to disk.
 
-With --target, tfhaul first reads the real organization, as tfhaul plan does: the workspaces, their locks, and what they
+With --target, tfhaul first reads the real target, as tfhaul plan does: the workspaces or keys, their locks, and what they
 hold. It then rehearses what the plan would do. Without --target, it assumes that every workspace exists and is empty or,
 with --create, that it is missing.
 
 At the default --rate 30, a rehearsal takes as long as the haul. With --rate 0 --latency 0 it finishes faster, and reports
-only the number of requests.
+only the number of requests. For a target without workspaces, the haul is rehearsed in memory, without a server.
 
 Examples:
   tfhaul rehearse s3://acme-tfstate/ --target acme
@@ -95,6 +96,9 @@ func (r *rehearsal) Run(ctx context.Context) (err error) {
 	}
 	var real *migrate.Plan
 	moves := paired.Moves
+	if r.to.kind.Target != nil && !r.to.workspaces() {
+		return r.rehearseStore(ctx, paired)
+	}
 	if r.to.kind.Target != nil {
 		if r.address, err = r.organization(r.to); err != nil {
 			return err
@@ -255,14 +259,7 @@ func (r *rehearsal) copyWorkspace(m migrate.Planned) error {
 		return err
 	}
 	if m.Held != nil {
-		raw, err := json.Marshal(struct {
-			Version          int      `json:"version"`
-			TerraformVersion string   `json:"terraform_version"`
-			Serial           int64    `json:"serial"`
-			Lineage          string   `json:"lineage,omitempty"`
-			Outputs          struct{} `json:"outputs"`
-			Resources        []string `json:"resources"`
-		}{4, "1.0.0", m.Held.Serial, m.Held.Lineage, struct{}{}, []string{}})
+		raw, err := placeholder(m.Held)
 		if err != nil {
 			return err
 		}
@@ -276,10 +273,37 @@ func (r *rehearsal) copyWorkspace(m migrate.Planned) error {
 	return nil
 }
 
+// placeholder is an empty state with the serial and lineage of another.
+func placeholder(held *migrate.Snapshot) ([]byte, error) {
+	return json.Marshal(struct {
+		Version          int      `json:"version"`
+		TerraformVersion string   `json:"terraform_version"`
+		Serial           int64    `json:"serial"`
+		Lineage          string   `json:"lineage,omitempty"`
+		Outputs          struct{} `json:"outputs"`
+		Resources        []string `json:"resources"`
+	}{4, "1.0.0", held.Serial, held.Lineage, struct{}{}, []string{}})
+}
+
 // onStage are a move's settings at the embedded server: nobody releases a lock there, the
 // source is only read, and projects and agent pools are not copied.
 func onStage(s migrate.Settings) migrate.Settings {
 	return migrate.Settings{Create: s.Create, IncludeEmpty: s.IncludeEmpty}
+}
+
+// staged returns the haul of moves at a target on the stage.
+func (r *rehearsal) staged(target backend.Target, moves []migrate.Move, backups string) *migrate.Haul {
+	haul := r.haul(target)
+	haul.TrustListing = true // no one else uses it
+	haul.Engine.Haul, haul.BackupDir = migrate.NewHaulID(), backups
+	haul.DryRun, haul.Settings = false, onStage(haul.Settings)
+	for i := range moves {
+		if moves[i].Own != nil {
+			own := onStage(*moves[i].Own)
+			moves[i].Own = &own
+		}
+	}
+	return haul
 }
 
 // play plans and runs the haul on the stage, and puts into the view what became of
@@ -291,16 +315,7 @@ func (r *rehearsal) play(ctx context.Context, client *tfe.Client, moves []migrat
 	}
 	// The backups are of placeholders.
 	defer func() { _ = os.RemoveAll(backups) }()
-	haul := r.haul(client.Target(r.address.Organization))
-	haul.TrustListing = true // no one else uses the embedded server
-	haul.Engine.Haul, haul.BackupDir = migrate.NewHaulID(), backups
-	haul.DryRun, haul.Settings = false, onStage(haul.Settings)
-	for i := range moves {
-		if moves[i].Own != nil {
-			own := onStage(*moves[i].Own)
-			moves[i].Own = &own
-		}
-	}
+	haul := r.staged(client.Target(r.address.Organization), moves, backups)
 	plan, err := r.plan(ctx, haul, &pairing.Pairing{Moves: moves})
 	if err != nil {
 		return nil, err
@@ -326,7 +341,10 @@ func (r *rehearsal) play(ctx context.Context, client *tfe.Client, moves []migrat
 func asRehearsed(result *migrate.Result) {
 	if result.Outcome == migrate.Moved {
 		result.Outcome = migrate.WouldMove
-		result.Message = fmt.Sprintf("Rehearsed: it would be moved, with %d API calls.", result.APICalls)
+		result.Message = "Rehearsed: it would be moved."
+		if result.APICalls > 0 {
+			result.Message = fmt.Sprintf("Rehearsed: it would be moved, with %d API calls.", result.APICalls)
+		}
 	}
 	result.StateVersionID, result.Backup = "", ""
 }

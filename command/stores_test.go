@@ -214,10 +214,79 @@ func TestManifestsAndMapsOfStores(t *testing.T) {
 	}
 }
 
+// A rehearsal reads the store and changes nothing there.
+func TestRehearseIntoAStore(t *testing.T) {
+	t.Parallel()
+	s := startStore(t)
+	older, foreign := state(1, 4), state(3, 9)
+	s.Put("live/a/terraform.tfstate", older)
+	s.Put("live/c/terraform.tfstate", foreign)
+	dir := tree(t, map[string][]byte{"a/terraform.tfstate": state(1, 5), "b/terraform.tfstate": state(2, 1), "c/terraform.tfstate": state(4, 1)})
+	r := s.tfhaul(t, "rehearse", dir, "--target", "memory://live/", "--json")
+	r.want(t, 3, "2 planned, 1 refused")
+	r.says(t, 3, `"target": "memory://live/b/terraform.tfstate"`)
+	noWorkspaces(t, s.tfhaul(t, "rehearse", dir, "--target", "memory://live/"))
+	s.mustHoldAt(t, "live/a/terraform.tfstate", older)
+	s.mustHoldAt(t, "live/b/terraform.tfstate", nil)
+	s.tfhaul(t, "rehearse", dir, "--target", "memory://live/", "--rate", "3").says(t, 4, "leave it out")
+}
+
+func TestHistoryOfAStore(t *testing.T) {
+	t.Parallel()
+	s := startStore(t)
+	s.Put("net.tfstate", state(1, 4))
+	s.Put("net.tfstate", state(1, 5))
+	r := s.tfhaul(t, "history", "memory://net.tfstate")
+	r.says(t, 0, "* ")
+	noWorkspaces(t, r)
+	s.tfhaul(t, "history", "memory://net.tfstate", "--limit", "1", "--json").says(t, 0, `"serial": null`)
+	s.tfhaul(t, "history", "memory://").says(t, 4, "does not name a state")
+}
+
 // says fails the test unless the run ended with the exit code and printed the text.
 func (r run) says(t *testing.T, exit int, text string) {
 	t.Helper()
 	if r.code != exit || !strings.Contains(r.stdout+r.stderr, text) {
 		t.Errorf("exit code %d, want %d and %q\n%s%s", r.code, exit, text, r.stdout, r.stderr)
+	}
+}
+
+// A file is overwritten only after its state is in the backup directory.
+func TestMoveFileToFile(t *testing.T) {
+	t.Parallel()
+	s := startStore(t)
+	older, newer, foreign := state(1, 4), state(1, 5), state(2, 9)
+	dir, backups := t.TempDir(), t.TempDir()
+	target := filepath.Join(dir, "net", "terraform.tfstate")
+	for _, step := range []struct {
+		raw   []byte
+		flags []string
+		exit  int
+		want  string
+		holds []byte
+	}{
+		{older, []string{"--dry-run"}, 0, "holds no state", nil},
+		{older, nil, 0, "is the file's current state", older},
+		{newer, nil, 0, "moved", newer},
+		{older, nil, 3, "--replace terraform.tfstate", newer},
+		{foreign, []string{"--replace", target}, 0, "moved", foreign},
+	} {
+		src := write(t, "a.tfstate", step.raw)
+		r := s.tfhaul(t, append([]string{"move", src, target, "--backup-dir", backups}, step.flags...)...)
+		r.says(t, step.exit, step.want)
+		noWorkspaces(t, r)
+		got, _ := os.ReadFile(target)
+		if step.holds != nil && !bytes.Equal(got, step.holds) {
+			t.Errorf("it holds %d bytes, want %d", len(got), len(step.holds))
+		}
+	}
+	kept := map[string]bool{}
+	_ = filepath.WalkDir(backups, func(path string, _ os.DirEntry, _ error) error {
+		text, _ := os.ReadFile(path)
+		kept[string(text)] = true
+		return nil
+	})
+	if !kept[string(older)] || !kept[string(newer)] {
+		t.Error("what was overwritten is not in the backup directory")
 	}
 }

@@ -32,15 +32,16 @@ type unlocker struct {
 func (p *process) unlockCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "unlock",
-		Usage:     "unlock the workspaces that a haul left locked, and no others",
-		UsageText: "tfhaul unlock\n  tfhaul unlock [flags] JOURNAL\n  tfhaul unlock [flags] [HOST/]ORG/WORKSPACE --haul ID",
-		Description: `Unlocks the workspaces that a haul locked and did not unlock, because it was killed, or because it could not prove what
-they hold. The reason of each lock names its haul, and unlock does not touch the locks of other users. It also checks
+		Usage:     "unlock what a haul left locked, and nothing else",
+		UsageText: "tfhaul unlock\n  tfhaul unlock [flags] JOURNAL\n  tfhaul unlock [flags] TARGET --haul ID",
+		Description: `Unlocks the workspaces and other targets that a haul locked and did not unlock, because it was killed, or because it could
+not prove what they hold. The reason of each lock names its haul, and unlock does not touch the locks of other users. It also checks
 workspaces where the reply to a lock request was lost, because the request may have taken effect later, and releases the
 haul's locks on the sources (--lock-source).
 
 Without an argument, it lists the locks left by moves that ran on this machine without --journal, with the command to
-unlock each one. If you have no journal, pass the workspace and the haul ID that the message about the lock shows.
+unlock each one. If you have no journal, pass the target and the haul ID that the message about the lock shows. TARGET is
+` + stateForms() + `.
 
 Before you unlock a workspace that was kept locked, check what it holds with tfhaul history or tfhaul verify.
 
@@ -52,7 +53,7 @@ Examples:
 Exit codes: 0 all are unlocked, or listed; 1 at least one could not be unlocked; 3 another user holds a lock; 4 usage or
 configuration error; 130 interrupted.`,
 		Flags: append([]cli.Flag{
-			textFlag("haul", "", "`ID` of the haul, to unlock one workspace"),
+			textFlag("haul", "", "`ID` of the haul, to unlock one target"),
 		}, append(connectFlags(), jsonFlag())...),
 		Action: func(c *cli.Context) error {
 			if c.NArg() == 0 && c.String("haul") == "" {
@@ -67,7 +68,7 @@ func (p *process) parseUnlock(c *cli.Context) (*unlocker, error) {
 	u := &unlocker{haul: c.String("haul")}
 	what := "JOURNAL"
 	if u.haul != "" {
-		what = "[HOST/]ORG/WORKSPACE"
+		what = "TARGET"
 	}
 	args, err := exactly(c, what)
 	if err == nil && u.haul != "" && !haulID.MatchString(u.haul) {
@@ -124,7 +125,7 @@ func (u *unlocker) Run(ctx context.Context) error {
 func (u *unlocker) unlockJournal(ctx context.Context, targets *targetPool) ([]report.Unlocking, error) {
 	switch info, err := os.Stat(u.journal); {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, usagef("journal %q not found; to unlock a workspace without a journal: tfhaul unlock [HOST/]ORG/WORKSPACE --haul ID", u.journal)
+		return nil, usagef("journal %q not found; to unlock a target without a journal: tfhaul unlock TARGET --haul ID", u.journal)
 	case err != nil:
 		return nil, usagef("cannot read the journal %q: %v", u.journal, plainwords.WithoutPath(err))
 	case !info.Mode().IsRegular() || info.Size() == 0:

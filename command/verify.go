@@ -20,12 +20,12 @@ type verifyOne struct {
 func (p *process) verifyCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "verify",
-		Usage:     "check that a workspace holds exactly what the source holds",
-		UsageText: "tfhaul verify [flags] SOURCE [HOST/]ORG/WORKSPACE\n  tfhaul verify [flags] JOURNAL",
-		Description: `Downloads what the workspace holds and compares it with the source, byte for byte. It writes nothing and takes no lock. It
-needs only permission to read the workspace's state.
+		Usage:     "check that a target holds exactly what the source holds",
+		UsageText: "tfhaul verify [flags] SOURCE TARGET\n  tfhaul verify [flags] JOURNAL",
+		Description: `Downloads what the target holds and compares it with the source, byte for byte. It writes nothing and takes no lock. It
+needs only permission to read the target's state. TARGET is ` + stateForms() + `.
 
-With a journal, it checks everything that the haul moved: whether the workspace still holds the same bytes, and whether the
+With a journal, it checks everything that the haul moved: whether each target still holds the same bytes, and whether the
 source has changed since. Moves that did not arrive are listed with their recorded outcome.
 
 --deep also compares the resources and outputs that the server extracts from the state, if it offers them as JSON.
@@ -53,7 +53,7 @@ message explains the difference; 4 usage or configuration error; 130 interrupted
 }
 
 func (p *process) parseVerify(c *cli.Context) (*verifyOne, error) {
-	args, err := exactly(c, "SOURCE", "[HOST/]ORG/WORKSPACE")
+	args, err := exactly(c, "SOURCE", "TARGET")
 	if err != nil {
 		return nil, err
 	}

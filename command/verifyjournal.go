@@ -32,7 +32,7 @@ type verifyJournal struct {
 
 func (p *process) parseVerifyJournal(c *cli.Context) (*verifyJournal, error) {
 	if c.Bool("deep") {
-		return nil, usagef("--deep compares one state: tfhaul verify --deep SOURCE [HOST/]ORG/WORKSPACE")
+		return nil, usagef("--deep compares one state: tfhaul verify --deep SOURCE TARGET")
 	}
 	v := &verifyJournal{journal: c.Args().First(), all: c.Bool("all")}
 	var err error
@@ -56,7 +56,7 @@ type recordedMove struct {
 func (v *verifyJournal) Run(ctx context.Context) error {
 	ledger, err := readJournal(v.journal)
 	if _, ok := errors.AsType[*usageError](err); ok {
-		return usagef("%v; to compare one state: tfhaul verify SOURCE [HOST/]ORG/WORKSPACE", err)
+		return usagef("%v; to compare one state: tfhaul verify SOURCE TARGET", err)
 	}
 	if err != nil {
 		return err

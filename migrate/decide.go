@@ -70,7 +70,7 @@ func (x *execution) lookUp(ctx context.Context) (*backend.Standing, error) {
 	switch {
 	case x.Known != nil:
 		return x.Known, nil
-	case x.Listed && !x.confirm:
+	case x.Listed && !x.confirm && x.Target.Traits().Workspaces:
 		return nil, &backend.Error{Code: backend.ForbiddenOrMissing, Unworded: true}
 	}
 	return backend.Retry(ctx, x.Target.Down, func() (*backend.Standing, error) {
@@ -269,7 +269,7 @@ func (x *execution) refuse(ctx context.Context) error {
 		return x.diverged(ctx, fmt.Sprintf(" To write the source's state anyway, use %s or %s.", x.permission("bump-serial"), x.permission("replace")))
 	default:
 		extra, instead := "", ""
-		if x.held.serial() >= ours.Serial {
+		if x.held.serial() >= ours.Serial && x.Target.Traits().Workspaces {
 			instead = fmt.Sprintf(" If the server requires a higher serial, add %s.", x.permission("bump-serial"))
 		}
 		if theirs.Empty() && x.held.notState == "" {

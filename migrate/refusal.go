@@ -30,8 +30,8 @@ func (x *execution) refusedByServer(ctx context.Context, answer *backend.Error) 
 	said := plainwords.Sentence(answer.Message)
 	switch {
 	case err == nil && now != nil && (x.held == nil || now.ID != x.held.version.ID):
-		s.message = x.sayf("%s While tfhaul held the lock, another state version became current: %s (serial %d). Nothing was stored. Check the history before you continue: %s",
-			said, now.ID, now.Serial, x.historyCommand())
+		s.message = x.sayf("%s While tfhaul held the lock, another state version became current: %s. Nothing was stored. Check the history before you continue: %s",
+			said, x.called(now), x.historyCommand())
 	case x.Replace && x.replaces():
 		s.code = relationCodes[x.verdict.Relation]
 		s.message = x.sayf("%s tfhaul asked the server to replace %s by force, and the server ignored the request. Nothing was stored. %s", said, x.holds(), x.insteadOfForce(claimed))

@@ -46,6 +46,7 @@ func withNoun(noun, text string) string {
 	return strings.NewReplacer(
 		"a workspace", article+noun, "workspace", noun, "Workspace", strings.ToUpper(noun[:1])+noun[1:],
 		"state version", "version", "the token", "the credentials", "The token", "The credentials",
+		"the server", "the target", "The server", "The target",
 	).Replace(text)
 }
 

@@ -56,13 +56,27 @@ func (x *execution) compare(ctx context.Context) error {
 // hasOtherSerial reports whether a version has another serial than the payload. Only
 // servers with workspaces report serials; elsewhere the bytes decide.
 func (x *execution) hasOtherSerial(v *backend.Version) bool {
-	return v.Serial != x.payload.serial && (v.Serial != 0 || x.Target.Traits().Workspaces)
+	return v.Serial != x.payload.serial && x.reportsSerial(v)
 }
 
 func (x *execution) unproven(format string, args ...any) error {
 	s := x.stopf(CodeUnproven, "The server acknowledged the state as %s, but tfhaul could not verify it: %s.", x.sent.ID, x.sayf(format, args...))
 	s.unproven = true
 	return s
+}
+
+// reportsSerial reports whether the target tells a version's serial. 0 is one where it always
+// does.
+func (x *execution) reportsSerial(v *backend.Version) bool {
+	return v.Serial != 0 || x.Target.Traits().Workspaces
+}
+
+// called names a version in messages.
+func (x *execution) called(v *backend.Version) string {
+	if !x.reportsSerial(v) {
+		return v.ID
+	}
+	return fmt.Sprintf("%s (serial %d)", v.ID, v.Serial)
 }
 
 // verifyCurrent is the part of step 7 that some servers only allow after the
@@ -82,17 +96,17 @@ func (x *execution) verifyCurrent(ctx context.Context) error {
 	case x.before(current) && current == nil:
 		return x.unproven("it was read back, but %s after the unlock the workspace still has no current state version. The server's replicas may be lagging, or the state never became current. Run tfhaul verify in a few minutes", replicaTime)
 	case x.before(current):
-		return x.unproven("it was read back, but %s after the unlock the previous version, %s (serial %d), is still current. The server's replicas may be lagging, or the state never became current. Run tfhaul verify in a few minutes", replicaTime, current.ID, current.Serial)
+		return x.unproven("it was read back, but %s after the unlock the previous version, %s, is still current. The server's replicas may be lagging, or the state never became current. Run tfhaul verify in a few minutes", replicaTime, x.called(current))
 	case current == nil:
 		return x.unproven("it was read back, but the workspace has no current state version after the unlock")
-	case x.resent && current.Serial == x.payload.serial:
+	case x.resent && !x.hasOtherSerial(current):
 		// Our own first request, which took effect after the second.
 		if same, err := x.sameBytes(ctx, current); err == nil && same {
 			x.sent, x.result.StateVersionID = current, current.ID
 			return nil
 		}
 	}
-	return x.unproven("it was read back, but %s (serial %d) is current after the unlock: another user wrote a state meanwhile", current.ID, current.Serial)
+	return x.unproven("it was read back, but %s is current after the unlock: another user wrote a state meanwhile", x.called(current))
 }
 
 // movedMessage returns the message about the verified state.

@@ -9,9 +9,9 @@ import (
 	"tfhaul/plainwords"
 )
 
-// A History lists a workspace's state versions, newest first.
+// A History lists the versions of a state, newest first.
 type History struct {
-	// Target is host/organization/workspace.
+	// Target is the address of a workspace, an object or a file.
 	Target        string         `json:"target"`
 	StateVersions []StateVersion `json:"state_versions"`
 	// More reports whether there are older ones that were not requested.
@@ -21,7 +21,7 @@ type History struct {
 // A StateVersion describes one state version.
 type StateVersion struct {
 	ID               string    `json:"id"`
-	Serial           int64     `json:"serial"`
+	Serial           *int64    `json:"serial"` // null if it is not reported
 	Current          bool      `json:"current"`
 	CreatedAt        time.Time `json:"created_at"`
 	Size             int64     `json:"size"` // bytes; 0 if the server does not report it
@@ -35,18 +35,25 @@ func ShowHistory(w io.Writer, s Style, h History, location *time.Location) error
 	t := table{columns: []column{{}, {title: "SERIAL", right: true}, {title: "STATE VERSION"}, {title: "CREATED"}, {title: "SIZE", right: true},
 		{title: "TERRAFORM", elastic: true}, {title: "STATUS", elastic: true}, {title: "RUN", elastic: true}}}
 	for _, v := range h.StateVersions {
-		marker, size := " ", ""
+		marker, size, serial := " ", "", ""
+		if v.Serial != nil {
+			serial = fmt.Sprint(*v.Serial)
+		}
 		if v.Current {
 			marker = "*"
 		}
 		if v.Size > 0 {
 			size = Size(v.Size)
 		}
-		t.rows = append(t.rows, []string{marker, fmt.Sprint(v.Serial), PlainLine(v.ID),
+		t.rows = append(t.rows, []string{marker, serial, PlainLine(v.ID),
 			when(v.CreatedAt, location), size,
 			PlainLine(v.TerraformVersion), PlainLine(v.Status), PlainLine(v.Run)})
 	}
-	return s.versions(w, t, h.Target, "state version", "; * is current", h.More)
+	noun := "state version"
+	if isOther(h.Target) {
+		noun, t.columns[2].title = "version", "VERSION"
+	}
+	return s.versions(w, t, h.Target, noun, "; * is current", h.More)
 }
 
 // versions writes a list of versions, newest first, and whether there are more.

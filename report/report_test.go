@@ -159,8 +159,8 @@ func TestVerification(t *testing.T) {
 func TestHistory(t *testing.T) {
 	created := time.Date(2026, 1, 2, 15, 4, 5, 0, time.UTC)
 	history := report.History{Target: "app.terraform.io/acme/network", More: true, StateVersions: []report.StateVersion{
-		{ID: "sv-2", Serial: 41, Current: true, CreatedAt: created, Size: 48213, TerraformVersion: "1.11.4", Status: "finalized"},
-		{ID: "sv-1", Serial: 9, CreatedAt: created.Add(-time.Hour), Run: "run-1", Status: "pending"},
+		{ID: "sv-2", Serial: new(int64(41)), Current: true, CreatedAt: created, Size: 48213, TerraformVersion: "1.11.4", Status: "finalized"},
+		{ID: "sv-1", Serial: new(int64(9)), CreatedAt: created.Add(-time.Hour), Run: "run-1", Status: "pending"},
 	}}
 	var text, document bytes.Buffer
 	if err := report.ShowHistory(&text, report.Style{Width: 100}, history, time.UTC); err != nil {

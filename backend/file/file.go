@@ -47,7 +47,7 @@ func Kind(c backend.Connection) backend.Kind {
 	}
 }
 
-var traits = backend.Traits{Local: true, Pins: backend.PinsCondition, Locks: backend.LocksVisible}
+var traits = backend.Traits{Local: true, Noun: noun, Pins: backend.PinsCondition, Locks: backend.LocksVisible}
 
 // one is a backend with a single state.
 type one struct{ state backend.State }

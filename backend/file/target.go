@@ -22,14 +22,16 @@ import (
 // targetTraits are those of a file as a target: its lock can be taken, and its content is
 // compared before it is replaced.
 var targetTraits = backend.Traits{
-	Local: true, Pins: backend.PinsByContent, Locks: backend.LocksDurable, Writes: backend.WritesCondition,
+	Local: true, Noun: noun, Pins: backend.PinsByContent, Locks: backend.LocksDurable, Writes: backend.WritesCondition,
 }
+
+const noun = "file"
 
 // role returns how files are used as targets. A container is a directory.
 func role() *backend.TargetRole {
 	return &backend.TargetRole{
 		State: "./FILE", Container: "./DIRECTORY/", Claims: claims,
-		SplitState: splitState, CheckContainer: checkContainer, CheckName: checkName, Layout: layout,
+		SplitState: splitState, Address: addressBelow, CheckContainer: checkContainer, CheckName: checkName, Layout: layout,
 		Open: func(_ context.Context, container string) (backend.Target, error) {
 			if err := checkContainer(container); err != nil {
 				return nil, err
@@ -120,8 +122,16 @@ func (t *target) Down() bool             { return false }
 func (t *target) Close()                 {}
 
 // Address returns an absolute path: a journal may be used in another directory.
-func (t *target) Address(name string) string {
-	return filepath.Join(t.dir, filepath.FromSlash(name))
+func (t *target) Address(name string) string { return addressBelow(t.dir, name) }
+
+// addressBelow returns the absolute path of a file below a directory. That of the directory
+// ends with a separator.
+func addressBelow(dir, name string) string {
+	at := filepath.Join(absolute(dir), filepath.FromSlash(name))
+	if name == "" {
+		return strings.TrimSuffix(at, string(filepath.Separator)) + string(filepath.Separator)
+	}
+	return at
 }
 
 // List returns nil: a listing would read every file, as Look does.

@@ -1,4 +1,4 @@
-// Package memory keeps states in memory, for tests. It is the smallest kind of backend that
+// Package memory keeps states in memory, for tests and rehearsals. It is the smallest kind of backend that
 // can be both source and target, and shows what a new kind takes: this package and a line
 // in command/kinds.go.
 package memory
@@ -66,6 +66,13 @@ func (s *Store) Put(name string, text []byte) {
 	if at.removed = text == nil; !at.removed {
 		at.versions = append(at.versions, stored{text: bytes.Clone(text), written: time.Now()})
 	}
+}
+
+// Forget removes a state and all its versions.
+func (s *Store) Forget(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.states, name)
 }
 
 // at returns the state with this name, creating it on the first call. The caller holds the
