@@ -53,13 +53,13 @@ func (s Style) snapshots(b *bytes.Buffer, i *audit.Inventory, all bool) {
 	targets := slices.ContainsFunc(shown, func(sn audit.Snapshot) bool { return sn.Target != nil })
 	prefix := commonTarget(shown)
 	t := table{columns: []column{
-		{title: "SOURCE", elastic: true, path: true, common: true}, {title: "SERIAL", right: true}, {title: "RES", right: true, spare: true},
+		{title: "SOURCE", elastic: true}, {title: "SERIAL", right: true}, {title: "RES", right: true, spare: true},
 		{title: "SIZE", right: true, spare: true}, {title: "TF", elastic: true, spare: true}, {title: "AGE", right: true, spare: true},
 	}}
 	if targets {
-		t.columns = append(t.columns, column{title: "WORKSPACE", elastic: true, middle: true}, column{title: "RELATION"})
+		t.columns = append(t.columns, column{title: "WORKSPACE", elastic: true}, column{title: "RELATION"})
 	}
-	t.columns = append(t.columns, column{title: "FINDINGS", elastic: true})
+	t.columns = append(t.columns, column{title: "FINDINGS"})
 	for k := range shown {
 		sn := &shown[k]
 		serial, resources, terraform := "", "", sn.TerraformVersion

@@ -3,6 +3,7 @@ package report_test
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,30 +24,58 @@ func inventoryText(t *testing.T, width int, i *audit.Inventory) string {
 	return b.String()
 }
 
-// TestSourcesStayApartInNarrowTables uses paths that differ only in the middle, as in
-// most repositories.
-func TestSourcesStayApartInNarrowTables(t *testing.T) {
+// TestNamesAreNotCut has names that are to be copied, in terminals of several widths.
+func TestNamesAreNotCut(t *testing.T) {
 	i := &audit.Inventory{Taken: taken}
 	for _, name := range []string{"alerts-031", "billing-007", "database-110/terraform.tfstate.d/staging", "queue-064", "本番環境のネットワーク"} {
 		s := state("repos/platform/"+name+"/terraform.tfstate", 41, 48213, 3*time.Hour, audit.CodeUnusableProvider)
+		s.Target = &audit.Target{Workspace: "h/o/platform-" + strings.ReplaceAll(name, "/", "-"), Outcome: "planned", Relation: "fresh"}
 		i.Snapshots = append(i.Snapshots, s)
 	}
-	for _, width := range []int{60, 80, 100} {
+	for _, width := range []int{60, 80, 100, 160, 0} {
 		text := inventoryText(t, width, i)
 		table, _, _ := strings.Cut(text, "\n\n")
-		for _, want := range []string{"SOURCE: repos/platform/…", "alerts-031/", "billing-007/", "/staging/…", "queue-064/", "unusable-provider"} {
-			if !strings.Contains(table, want) {
-				t.Errorf("at %d columns %q is missing in\n%s", width, want, table)
+		words := strings.Fields(table)
+		for _, s := range i.Snapshots {
+			if workspace := strings.TrimPrefix(s.Target.Workspace, "h/o/"); !slices.Contains(words, s.Source) || !slices.Contains(words, workspace) {
+				t.Errorf("at %d columns %s or %s is cut in\n%s", width, s.Source, workspace, table)
 			}
 		}
+		if n := strings.Count(table, " unusable-provider"); n != len(i.Snapshots) {
+			t.Errorf("at %d columns %d rows have findings:\n%s", width, n, table)
+		}
 		for line := range strings.Lines(table) {
-			if w := runewidth.StringWidth(strings.TrimSuffix(line, "\n")); w > width {
+			if w := runewidth.StringWidth(strings.TrimSuffix(line, "\n")); width > 0 && w > width && strings.Contains(strings.TrimSpace(line), " ") {
 				t.Errorf("at %d columns a line has %d: %s", width, w, line)
 			}
 		}
 	}
-	if wide := inventoryText(t, 160, i); !strings.Contains(wide, "repos/platform/database-110/terraform.tfstate.d/staging/terraform.tfstate ") || !strings.Contains(wide, "AGE") {
-		t.Errorf("something is left out although there is room:\n%s", wide)
+	if wide := inventoryText(t, 0, i); !strings.Contains(wide, "AGE") {
+		t.Errorf("a column is left out although there is room:\n%s", wide)
+	}
+}
+
+// TestOneLongNameIsAlone has one name that is longer than the others.
+func TestOneLongNameIsAlone(t *testing.T) {
+	i := &audit.Inventory{Taken: taken}
+	for _, name := range []string{"a", "b", strings.Repeat("c", 70)} {
+		i.Snapshots = append(i.Snapshots, state(name+".tfstate", 41, 48213, 3*time.Hour))
+	}
+	table, _, _ := strings.Cut(inventoryText(t, 60, i), "\n\n")
+	if lines := strings.Split(table, "\n"); len(lines) != 5 || strings.TrimSpace(lines[3]) != i.Snapshots[2].Source || !strings.HasPrefix(lines[4], "   ") {
+		t.Errorf("got\n%s", table)
+	}
+}
+
+// TestAuditFitsTheTerminal has every part of an audit.
+func TestAuditFitsTheTerminal(t *testing.T) {
+	i := inventory()
+	for _, width := range []int{80, 100, 160} {
+		for line := range strings.Lines(inventoryText(t, width, i)) {
+			if w := runewidth.StringWidth(strings.TrimSuffix(line, "\n")); w > width {
+				t.Errorf("at %d columns a line has %d: %s", width, w, line)
+			}
+		}
 	}
 }
 

@@ -33,7 +33,7 @@ type StateVersion struct {
 // ShowHistory writes a history as text, with times in location.
 func ShowHistory(w io.Writer, s Style, h History, location *time.Location) error {
 	t := table{columns: []column{{}, {title: "SERIAL", right: true}, {title: "STATE VERSION"}, {title: "CREATED"}, {title: "SIZE", right: true},
-		{title: "TERRAFORM", elastic: true}, {title: "STATUS", elastic: true}, {title: "RUN", elastic: true}}}
+		{title: "TERRAFORM", spare: true}, {title: "STATUS", spare: true}, {title: "RUN", elastic: true}}}
 	for _, v := range h.StateVersions {
 		marker, size, serial := " ", "", ""
 		if v.Serial != nil {

@@ -137,7 +137,7 @@ func isCoded(group []migrate.Result) bool {
 // rows writes results of one outcome as a table.
 func (s Style) rows(b *bytes.Buffer, group []migrate.Result) {
 	coded, prefix := isCoded(group), CommonPlace(group)
-	t := table{columns: []column{{title: "SOURCE", elastic: true, middle: true, common: true}, {title: strings.ToUpper(PlaceNoun(group)), elastic: true, middle: true, common: true}, {title: "RELATION"}, {title: "SERIAL", right: true}, {title: "SIZE", right: true}}}
+	t := table{columns: []column{{title: "SOURCE", elastic: true}, {title: strings.ToUpper(PlaceNoun(group)), elastic: true}, {title: "RELATION"}, {title: "SERIAL", right: true}, {title: "SIZE", right: true}}}
 	if coded {
 		t.columns[2] = column{title: "BECAUSE"}
 	}

@@ -64,7 +64,7 @@ func (s Style) changes(b *bytes.Buffer, title string, changes []prove.Change) {
 	}
 	const indent = "  "
 	s.indented(b, indent, title)
-	t := table{columns: []column{{title: "ADDRESS", elastic: true, middle: true}, {title: "ACTION"}, {title: "WHY", elastic: true}}}
+	t := table{columns: []column{{title: "ADDRESS", elastic: true}, {title: "ACTION"}, {title: "WHY", elastic: true}}}
 	shown := min(len(changes), maxChanges)
 	for _, c := range changes[:shown] {
 		why := strings.ReplaceAll(c.Reason, "_", " ")
