@@ -25,6 +25,22 @@ func lockFile(f *os.File) error {
 	return err
 }
 
+// retired is what a file that was replaced holds, for programs that still have it open.
+const retired = `{"tfhaul": "this file was replaced by a state that was moved here; run the command again"}`
+
+// retire makes a file that was replaced unusable. A Terraform that waits for its lock has it
+// open, and would read the former state and write the result of its apply where nobody finds
+// it. The file keeps its content if it has another name.
+func retire(f *os.File) {
+	var stat unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &stat); err != nil || stat.Nlink > 0 {
+		return
+	}
+	if _, err := f.WriteAt([]byte(retired), 0); err == nil {
+		_ = f.Truncate(int64(len(retired))) // what follows makes it no more readable
+	}
+}
+
 // syncDirectory makes sure that what was created or renamed in a directory is on the disk.
 func syncDirectory(path string) error {
 	dir, err := os.Open(path)

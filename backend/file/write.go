@@ -142,6 +142,9 @@ func (w *writer) replaced(p *backend.Write, part *os.File) (*backend.Version, er
 	if err := syncDirectory(filepath.Dir(w.real)); err != nil {
 		return nil, w.refused(backend.Ambiguous, "it was replaced, but its directory cannot be written to the disk: "+plainwords.WithoutPath(err).Error(), err)
 	}
+	for _, f := range w.files[:max(0, len(w.files)-1)] {
+		retire(f)
+	}
 	v := &backend.Version{ID: w.path + versionMark + p.MD5, Serial: p.Serial, Size: p.Size, MD5: p.MD5}
 	if info, err := os.Stat(w.real); err == nil {
 		v.Created = info.ModTime()

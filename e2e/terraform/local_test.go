@@ -1,6 +1,7 @@
 package terraform
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/md5"
@@ -127,4 +128,44 @@ func TestTerraformUsesAFileThatWasMoved(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A terraform that waits for the lock has the former file open. It fails after the move,
+// instead of writing the result of its apply to a file that has no name any more.
+func TestATerraformThatWaitsForAMoveFails(t *testing.T) {
+	from, to := localFolder(t), localFolder(t)
+	mustLocal(t, from, "apply", "-no-color", "-auto-approve", "-var", "size=7")
+	mustLocal(t, to, "apply", "-no-color", "-auto-approve")
+	state, err := os.ReadFile(filepath.Join(from, "terraform.tfstate"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := startFileMove(t, to, "terraform.tfstate")
+	if err := m.lock(); err != nil {
+		t.Fatal(err)
+	}
+	waiting := exec.CommandContext(t.Context(), "terraform", "apply", "-no-color", "-auto-approve", "-lock-timeout=5m")
+	waiting.Dir = to
+	out, err := waiting.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var errs bytes.Buffer
+	waiting.Stderr = &errs
+	if err := waiting.Start(); err != nil {
+		t.Fatal(err)
+	}
+	said := bufio.NewReader(out)
+	if line, err := said.ReadString('\n'); err != nil || !strings.Contains(line, "Acquiring state lock") {
+		t.Fatalf("terraform does not wait: %q, %v", line, err)
+	}
+	m.write(state)
+	m.release()
+	if _, err := io.Copy(io.Discard, said); err != nil {
+		t.Fatal(err)
+	}
+	if err := waiting.Wait(); err == nil || !strings.Contains(errs.String(), "state") {
+		t.Errorf("terraform applied to a file that was replaced: %v\n%s", err, errs.String())
+	}
+	mustLocal(t, to, "plan", "-no-color", "-detailed-exitcode", "-var", "size=7")
 }
