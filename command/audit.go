@@ -110,7 +110,7 @@ func (a *takeInventory) aim(c *cli.Context, n connector) (*hauling, error) {
 	if slices.Contains(a.sources, "-") {
 		return nil, usagef("standard input can be read only once: with --target, save it to a file and name that")
 	}
-	h := &hauling{connector: n, sources: a.sources, mapFile: c.String("map")}
+	h := &hauling{connector: n, audited: true, sources: a.sources, mapFile: c.String("map")}
 	h.options.Create, h.parallelism = c.Bool("create"), migrate.DefaultParallelism
 	var err error
 	if h.namer, err = pairing.ParseNamer(c.String("workspace-name")); err != nil {
@@ -122,7 +122,7 @@ func (a *takeInventory) aim(c *cli.Context, n connector) (*hauling, error) {
 
 // Run audits and reports.
 func (a *takeInventory) Run(ctx context.Context) error {
-	tell, clear := a.progressOf()
+	tell, clear := a.readingProgress()
 	a.options.Progress = tell
 	inventory, err := audit.Take(ctx, a.sources, a.options)
 	clear()
@@ -190,10 +190,10 @@ func (a *takeInventory) print(i *audit.Inventory) error {
 	return report.Inventory(a.stdout, a.stdout.style(), i, a.all)
 }
 
-// progressOf tells a person at a terminal how far the reading is, and clears that
+// readingProgress tells a person at a terminal how far the reading is, and clears that
 // away.
-func (a *takeInventory) progressOf() (tell func(done, total int), clear func()) {
-	if !a.stderr.interactive {
+func (p *process) readingProgress() (tell func(done, total int), clear func()) {
+	if !p.stderr.interactive {
 		return nil, func() {}
 	}
 	const (
@@ -204,12 +204,12 @@ func (a *takeInventory) progressOf() (tell func(done, total int), clear func()) 
 	tell = func(done, total int) {
 		if time.Since(told) >= pause {
 			told = time.Now()
-			fmt.Fprintf(a.stderr, clearLine+"reading %d of %d", done, total)
+			fmt.Fprintf(p.stderr, clearLine+"reading %d of %d", done, total)
 		}
 	}
 	return tell, func() {
 		if !told.IsZero() {
-			fmt.Fprint(a.stderr, clearLine)
+			fmt.Fprint(p.stderr, clearLine)
 		}
 	}
 }

@@ -37,6 +37,7 @@ type hauling struct {
 	journal     string
 	detailed    bool
 	all         bool // show every row
+	audited     bool // the caller has audited the sources
 }
 
 // searchFlags say which snapshots go into which workspaces.
@@ -250,11 +251,14 @@ func (h *hauling) plan(ctx context.Context, haul *migrate.Haul, paired *pairing.
 	progress := h.startProgress(ctx, reading, len(paired.Moves))
 	defer progress.end()
 	haul.Decided = progress.ended
-	moves := paired.Moves
-	paired.Moves = nil // the plan will have them
+	moves, found := paired.Moves, paired.Findings
+	paired.Moves, paired.Findings = nil, nil // the plan will have them
 	plan, err := haul.Plan(ctx, moves)
 	if err == nil && !haul.Past.Concerns(plan.Results()) {
 		err = otherJournal(h.journal)
+	}
+	if err == nil {
+		plan.Findings = append(plan.Findings, aboutPlanned(found, plan)...)
 	}
 	return plan, whatToSay(ctx, err)
 }

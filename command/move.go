@@ -31,7 +31,7 @@ func moveFlags() []cli.Flag {
 		durationFlag("lock-timeout", 0, "wait up to `DURATION` for a target that another user has locked"),
 		listFlag("replace", "replace unrelated, diverged or newer state in `WORKSPACE|KEY`, after a backup (with --bump-serial: with a serial above the target's)"),
 		listFlag("bump-serial", "raise a serial that is too low for `WORKSPACE|KEY` above the target's (with --replace: even if the lineage differs)"),
-		listFlag("allow", "move a state that Terraform cannot use into the named workspace or key: `NAME=unusable`"),
+		listFlag("allow", "move into the named workspace or key a state that Terraform cannot use, or that has another finding: `NAME=CODE`, with CODE unusable, errored, or in a haul diverged or backup-newer"),
 		textFlag("backup-dir", migrate.DefaultBackupDir, "keep backups of replaced states in `DIR`, readable only by you"),
 		switchFlag("lock-source", "lock the source during the move, so that Terraform cannot write there (S3)"),
 		switchFlag("freeze-source", "keep the source locked after the move, and show how to unlock it"),

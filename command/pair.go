@@ -20,7 +20,10 @@ func (h *hauling) pair(ctx context.Context) (*pairing.Pairing, error) {
 	if err := permit(p.Moves, h.to, h.permissions); err != nil {
 		return nil, err
 	}
-	return p, h.notOntoItself(p.Moves)
+	if err := h.notOntoItself(p.Moves); err != nil {
+		return nil, err
+	}
+	return p, h.auditSources(ctx, p)
 }
 
 func (h *hauling) find(ctx context.Context) (*pairing.Pairing, error) {

@@ -12,18 +12,53 @@ import (
 )
 
 // Allowable lists the codes that the user can allow for a move (--allow).
-var Allowable = []Code{CodeUnusable}
+var Allowable = []Code{CodeUnusable, CodeDiverged, CodeBackupNewer, CodeErrored}
+
+// An Objection is what an audit found about a state and the files around it. It stops the
+// move unless its code is allowed.
+type Objection struct {
+	Code Code
+	// Message says what it is and what to do.
+	Message string
+}
+
+// AddObjection adds what an audit found.
+func (m *Move) AddObjection(o Objection) {
+	if m.Objections == nil {
+		m.Objections = new([]Objection)
+	}
+	*m.Objections = append(*m.Objections, o)
+}
+
+// ListObjections returns what an audit found.
+func (m *Move) ListObjections() []Objection {
+	if m.Objections == nil {
+		return nil
+	}
+	return *m.Objections
+}
+
+// checkObjections refuses a state that an audit objects to, unless the user allowed it.
+func (x *execution) checkObjections() error {
+	for _, o := range x.ListObjections() {
+		if !x.comparing && !slices.Contains(x.Allow, o.Code) {
+			return x.stopf(o.Code, "%s To move the state as it is, use %s.", o.Message, x.allowance(o.Code))
+		}
+	}
+	return nil
+}
 
 // CheckAllow returns an error if a code cannot be allowed.
 func CheckAllow(code string) error {
 	if slices.Contains(Allowable, Code(code)) {
 		return nil
 	}
-	names := make([]string, len(Allowable))
-	for i, c := range Allowable {
+	last := len(Allowable) - 1
+	names := make([]string, last)
+	for i, c := range Allowable[:last] {
 		names[i] = string(c)
 	}
-	return fmt.Errorf("only %s can be allowed, not %q", strings.Join(names, ", "), code)
+	return fmt.Errorf("only %s and %s can be allowed, not %q", strings.Join(names, ", "), Allowable[last], code)
 }
 
 // Permit adds a code that does not stop the move.
@@ -86,6 +121,9 @@ func (x *execution) checkLegacyProviders(runs, mode string) error {
 
 // noteAllowed adds a note about a state that is moved only because the user allowed it.
 func (x *execution) noteAllowed() {
+	for _, o := range x.ListObjections() {
+		x.note("%s The move is allowed by %s.", o.Message, x.allowance(o.Code))
+	}
 	if reason, advice, unusable := x.read.snapshot.Unusable(); unusable {
 		x.note("%s The move is allowed by %s. %s", reason, x.allowance(CodeUnusable), advice)
 	}

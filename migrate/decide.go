@@ -96,6 +96,9 @@ func (x *execution) missingWorkspace(ctx context.Context, missing error) (bool, 
 	if err := x.checkUsable(); err != nil {
 		return true, err
 	}
+	if err := x.checkObjections(); err != nil {
+		return true, err
+	}
 	o := x.createRequest().Options
 	if err := x.checkLegacyProviders(cmp.Or(o.TerraformVersion, backend.LatestTerraform), o.ExecutionMode); err != nil {
 		return true, err
@@ -234,6 +237,9 @@ func (x *execution) decide(ctx context.Context) error {
 		if err := x.checkLegacyProviders(w.Terraform, w.ExecutionMode); err != nil {
 			return err
 		}
+	}
+	if err := x.checkObjections(); err != nil {
+		return err
 	}
 	x.noteAllowed()
 	if x.DryRun {

@@ -98,12 +98,16 @@ type Move struct {
 	Replace bool
 	// Bump allows raising the state's serial if only the serial is too low.
 	Bump bool
+	// FromManifest says that the user changes the move in a manifest, and not by flags.
+	FromManifest bool
 	// Listed reports that the organization's workspaces have just been listed. See Known.
 	Listed bool
 	// confirm means to look up a workspace that the listing lacks.
 	confirm bool
 	// Allow are the codes that do not stop the move: see Allowable.
 	Allow []Code
+	// Objections are what an audit found about the state; nil for nothing, as for most.
+	Objections *[]Objection
 	// PermittedFor is the workspace name that Replace, Bump and Allow were given for; ""
 	// means Workspace. They apply only if the server has exactly this name.
 	PermittedFor string
@@ -111,8 +115,6 @@ type Move struct {
 	Run string
 	// Own holds the move's own settings, from a manifest or a map; nil means the engine's.
 	Own *Settings
-	// FromManifest says that the user changes the move in a manifest, and not by flags.
-	FromManifest bool
 	// Expect, if not nil, describes the state when the move was planned. The move is refused
 	// if the state has changed since.
 	Expect *Expectation

@@ -69,7 +69,7 @@ type Severity string
 
 // The severities.
 const (
-	SeverityError   Severity = "error"   // stops the moves that it concerns
+	SeverityError   Severity = "error"   // may stop the moves that it concerns: see their results
 	SeverityWarning Severity = "warning" // look at it before confirming
 )
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -40,9 +41,9 @@ func (x *execution) readSnapshot(ctx context.Context) error {
 	if lock != nil && !x.ownSourceLock(lock) {
 		return &stop{code: CodeSourceLocked, message: sourceLockedMessage(lock)}
 	}
-	if statefile.KindOfName(x.Object.Place().Key) == statefile.KindErrored {
-		return &stop{code: CodeErrored, message: "Terraform writes errored.tfstate when it cannot store a state. Compare it with the backend's state. " +
-			"If it is newer, push it (terraform state push errored.tfstate), then move the backend's state. If not, delete it."}
+	if statefile.KindOfName(x.Object.Place().Key) == statefile.KindErrored && !slices.Contains(x.Allow, CodeErrored) {
+		return x.stopf(CodeErrored, "Terraform writes errored.tfstate when it cannot store a state. Compare it with the backend's state. "+
+			"If it is newer, push it (terraform state push errored.tfstate), then move the backend's state. If not, delete it. To move it as it is, use %s.", x.allowance(CodeErrored))
 	}
 	if err := x.readBytes(ctx); err != nil {
 		return err

@@ -56,6 +56,7 @@ const (
 	CodeInvalid       Code = "invalid"
 	CodeTooNewFormat  Code = "too-new-format"
 	CodeErrored       Code = "errored"
+	CodeBackupNewer   Code = "backup-newer"
 	CodeUnusable      Code = "unusable"
 	CodeSourceLocked  Code = "source-locked"
 	CodeSourceChanged Code = "source-changed"
@@ -100,7 +101,7 @@ const (
 // refusals are the codes that need a decision and not a repair.
 var refusals = map[Code]bool{
 	CodeStale: true, CodeDiverged: true, CodeUnrelated: true, CodeNoWorkspace: true, CodeLocked: true,
-	CodeEncrypted: true, CodeNotState: true, CodeInvalid: true, CodeTooNewFormat: true, CodeErrored: true, CodeUnusable: true,
+	CodeEncrypted: true, CodeNotState: true, CodeInvalid: true, CodeTooNewFormat: true, CodeErrored: true, CodeBackupNewer: true, CodeUnusable: true,
 	CodeSourceLocked: true, CodeSourceChanged: true, CodeNotLockable: true, CodeNotCreatable: true, CodeRenamed: true, CodeTargetChanged: true, CodeAbsent: true, CodeOutdated: true, CodeResourcesDiffer: true, CodeCollision: true, CodeNoName: true,
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -63,6 +64,9 @@ type ManifestMove struct {
 	// Replace and BumpSerial correspond to --replace and --bump-serial.
 	Replace    *bool `hcl:"replace"`
 	BumpSerial *bool `hcl:"bump_serial"`
+	// Audit are the codes of what an audit found when the plan was made, and that stop the
+	// move unless they are in Allow.
+	Audit []string `hcl:"audit,optional"`
 	// Allow corresponds to --allow.
 	Allow []string `hcl:"allow,optional"`
 	// Own are the settings of this move alone. In the file they are among its other
@@ -173,9 +177,9 @@ func (m *Manifest) check(name string) error {
 			return fmt.Errorf("%s: %q cannot go into both %s and %s: move it into one", name, move.Source, seen[move.Source], move.Workspace+move.Key)
 		}
 		seen[move.Source] = move.Workspace + move.Key
-		for _, code := range move.Allow {
+		for _, code := range slices.Concat(move.Audit, move.Allow) {
 			if err := migrate.CheckAllow(code); err != nil {
-				return fmt.Errorf("%s: the move of %q: allow: %w", name, move.Source, err)
+				return fmt.Errorf("%s: the move of %q: audit and allow: %w", name, move.Source, err)
 			}
 		}
 	}
@@ -250,6 +254,7 @@ func (m *ManifestMove) write(b *hclwrite.Body) {
 	writeText(b, "relation", m.Relation)
 	writeBool(b, "replace", m.Replace)
 	writeBool(b, "bump_serial", m.BumpSerial)
+	writeList(b, "audit", m.Audit)
 	writeList(b, "allow", m.Allow)
 	m.Own.write(b)
 }
@@ -283,6 +288,9 @@ func NewManifest(p *migrate.Plan, target ManifestTarget, s migrate.Settings) *Ma
 		move.Replace, move.BumpSerial = ifSet(planned.Replace), ifSet(planned.Bump)
 		if planned.Own != nil {
 			move.Own = manifestSettings(*planned.Own).beyond(manifestSettings(s))
+		}
+		for _, o := range planned.ListObjections() {
+			move.Audit = append(move.Audit, string(o.Code))
 		}
 		for _, code := range planned.Allow {
 			move.Allow = append(move.Allow, string(code))

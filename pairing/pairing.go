@@ -24,6 +24,8 @@ type Pairing struct {
 	Moves []migrate.Move
 	// LeftOut is what was found but will not be moved.
 	LeftOut []LeftOut
+	// Findings are errors that an audit found about the states, and that do not stop moves.
+	Findings []migrate.Finding
 }
 
 // Incomplete counts what could not be searched and may contain states.
@@ -232,6 +234,10 @@ func (f *Finder) ByManifest(ctx context.Context, m *Manifest, name string) (*Pai
 		move.Expect = listed.Expectation()
 		move.Replace = listed.Replace != nil && *listed.Replace
 		move.Bump = listed.BumpSerial != nil && *listed.BumpSerial
+		for _, code := range listed.Audit {
+			move.AddObjection(migrate.Objection{Code: migrate.Code(code),
+				Message: fmt.Sprintf("When the haul was planned, the audit of the source reported %s: tfhaul audit explains it.", code)})
+		}
 		for _, code := range listed.Allow {
 			move.Permit(migrate.Code(code))
 		}
