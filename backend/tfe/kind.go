@@ -23,8 +23,8 @@ var traits = backend.Traits{
 func Kind(c backend.Connection) backend.Kind {
 	c = c.WithDefaults()
 	env := backend.Getenv(c.Environ)
-	from := &sources{connection: c}
-	return backend.Kind{Scheme: Scheme, Example: Scheme + "://[HOST/]ORG[/WORKSPACE]", Traits: traits, Open: from.open, Canonical: from.canonical, Target: &backend.TargetRole{
+	servers := newServers(c)
+	return backend.Kind{Scheme: Scheme, Example: sourceForm, Traits: traits, Open: servers.open, Canonical: servers.canonical, Target: &backend.TargetRole{
 		State: workspaceForm, Container: organizationForm,
 		Claims: func(address string) bool {
 			switch backend.Scheme(address) {
@@ -38,6 +38,7 @@ func Kind(c backend.Connection) backend.Kind {
 			if err != nil {
 				return "", "", err
 			}
+			servers.isTarget(a)
 			name := a.Workspace
 			a.Workspace = ""
 			return a.typed(), name, nil
@@ -51,7 +52,10 @@ func Kind(c backend.Connection) backend.Kind {
 			return a.String()
 		},
 		CheckContainer: func(address string) error {
-			_, err := parsed(ParseOrganization, address, env)
+			a, err := parsed(ParseOrganization, address, env)
+			if err == nil {
+				servers.isTarget(a)
+			}
 			return err
 		},
 		CheckName: CheckWorkspaceName,
@@ -60,7 +64,7 @@ func Kind(c backend.Connection) backend.Kind {
 			if err != nil {
 				return nil, err
 			}
-			client, err := Connect(ctx, a, c)
+			client, err := servers.connect(ctx, a)
 			if err != nil {
 				return nil, err
 			}

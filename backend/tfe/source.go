@@ -12,39 +12,81 @@ import (
 	"tfhaul/backend"
 )
 
-// Sources opens organizations, and single workspaces, to read states from them. All that are
-// on one host share a client, and so a rate limit.
-type sources struct {
-	connection backend.Connection
-	mu         sync.Mutex
-	clients    map[string]*Client // by Address.Server
+// Servers opens organizations, and single workspaces, as sources and targets. All that are on
+// one host share a client, and so its rate limit, which the server sets for the user.
+type servers struct {
+	connection       backend.Connection
+	mu               sync.Mutex
+	clients          map[string]*Client // by Address.Server
+	sources, targets map[string]bool    // the hosts of sources and targets, also of those that are not yet open
 }
+
+// newServers returns the servers of a connection.
+func newServers(c backend.Connection) *servers {
+	s := &servers{clients: map[string]*Client{}, sources: map[string]bool{}, targets: map[string]bool{}}
+	doubts := c.Doubts
+	c.Doubts = func(host string) string {
+		if s.differ() {
+			return "The source and the target are on different hosts, so TFE_TOKEN and --token-file are not used: each token must be stored for its host"
+		}
+		if doubts == nil {
+			return ""
+		}
+		return doubts(host)
+	}
+	s.connection = c
+	return s
+}
+
+// differ reports whether sources and targets are on different hosts. A token that is not
+// stored for a host must then be sent to neither, because it is a secret of the other one.
+func (s *servers) differ() bool {
+	for host := range s.sources {
+		if len(s.targets) > 1 || len(s.targets) == 1 && !s.targets[host] {
+			return true
+		}
+	}
+	return false
+}
+
+// isTarget records the host of a target.
+func (s *servers) isTarget(a Address) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.targets[a.Host] = true
+}
+
+// sourceForm is the form of the address of a source, for messages.
+const sourceForm = Scheme + "://[HOST/]ORG[/WORKSPACE]"
 
 // parse parses the address of a source, tfe://[HOST/]ORG[/WORKSPACE]. The first part is a
 // host if it contains a dot or a colon, or is localhost.
-func (s *sources) parse(address string) (Address, error) {
+func (s *servers) parse(address string) (Address, error) {
 	env := backend.Getenv(s.connection.Environ)
 	if a, err := parsed(ParseOrganization, address, env); err == nil {
 		return a, nil
 	}
 	a, err := parsed(ParseWorkspace, address, env)
 	if bad, ok := errors.AsType[*AddressError](err); ok && bad.Origin == "" {
-		bad.Origin = "the source"
+		bad.Origin, bad.Reason = "the source", strings.ReplaceAll(bad.Reason, workspaceForm, sourceForm)
 	}
 	return a, err
 }
 
 // open implements backend.Kind.
-func (s *sources) open(_ context.Context, address string) (backend.Backend, error) {
+func (s *servers) open(_ context.Context, address string) (backend.Backend, error) {
 	a, err := s.parse(address)
 	if err != nil {
 		return nil, err
 	}
-	return &organization{sources: s, address: a}, nil
+	s.mu.Lock()
+	s.sources[a.Host] = true
+	s.mu.Unlock()
+	return &organization{servers: s, address: a}, nil
 }
 
 // canonical implements backend.Kind, for sources and targets.
-func (s *sources) canonical(address string) string {
+func (s *servers) canonical(address string) string {
 	a, err := s.parse(address)
 	if err != nil {
 		return address
@@ -53,7 +95,7 @@ func (s *sources) canonical(address string) string {
 }
 
 // connect returns the client for an address's host.
-func (s *sources) connect(ctx context.Context, a Address) (*Client, error) {
+func (s *servers) connect(ctx context.Context, a Address) (*Client, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if c := s.clients[a.Server()]; c != nil {
@@ -63,16 +105,13 @@ func (s *sources) connect(ctx context.Context, a Address) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.clients == nil {
-		s.clients = map[string]*Client{}
-	}
 	s.clients[a.Server()] = c
 	return c, nil
 }
 
 // An organization whose workspaces are read, or only one of them.
 type organization struct {
-	*sources
+	*servers
 	address Address
 }
 

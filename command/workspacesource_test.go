@@ -1,0 +1,218 @@
+package command_test
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"tfhaul/tfesim"
+)
+
+// eachServer runs a test against a server of each product.
+func eachServer(t *testing.T, test func(t *testing.T, h *host)) {
+	for _, p := range []tfesim.Personality{tfesim.TFE, tfesim.HCP} {
+		t.Run(p.String(), func(t *testing.T) {
+			t.Parallel()
+			test(t, start(t, tfesim.Options{Personality: p}))
+		})
+	}
+}
+
+// mustHoldElsewhere is mustHold for another organization.
+func (h *host) mustHoldElsewhere(t *testing.T, organization, workspace string, want []byte) {
+	t.Helper()
+	if got, serial, ok := h.Current(organization, workspace); !ok || !bytes.Equal(got, want) {
+		t.Errorf("%s/%s holds %d bytes (serial %d), want %d", organization, workspace, len(got), serial, len(want))
+	}
+}
+
+func mustHoldFile(t *testing.T, path string, want []byte) {
+	t.Helper()
+	if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("%s holds %d bytes (%v), want %d", path, len(got), err, len(want))
+	}
+}
+
+// apiCalls counts the requests that the rate limit counts.
+func (h *host) apiCalls() int {
+	n := 0
+	for _, q := range h.Requests() {
+		if !strings.Contains(q.Endpoint, "/_") && !strings.Contains(q.Endpoint, "well-known") {
+			n++
+		}
+	}
+	return n
+}
+
+func TestAuditOfAnOrganization(t *testing.T) {
+	t.Parallel()
+	eachServer(t, func(t *testing.T, h *host) {
+		h.seed(t, "app", state(1, 4))
+		h.seed(t, "network", state(2, 7))
+		h.addWorkspace(t, "empty")
+		if err := h.Lock(org, "app", tfesim.SecondUser, "maintenance"); err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range []struct {
+			args []string
+			exit int
+			want string
+		}{
+			{[]string{"tfe://" + org}, 0, "2 states"},
+			{[]string{"tfe://" + org}, 0, "locked"},
+			{[]string{"tfe://" + org + "/network"}, 0, "1 state,"},
+			{[]string{"tfe://" + org, "--include", "net*"}, 0, "1 state,"},
+			{[]string{"tfe://" + org, "--exclude", "app"}, 0, "1 state,"},
+			{[]string{"tfe://" + org, "--include", "none-*"}, 4, "no state found"},
+			{[]string{"tfe://" + org + "/empty"}, 4, "has no state"},
+			{[]string{"tfe://" + org + "/missing"}, 1, "does not exist, or this token cannot see it"},
+			{[]string{"tfe://nowhere"}, 1, "does not exist, or this token cannot see it"},
+			{[]string{"tfe://"}, 4, "tfe://[HOST/]ORG[/WORKSPACE]"},
+			{[]string{"tfe://" + org + "/a/b/c"}, 4, "tfe://[HOST/]ORG[/WORKSPACE]"},
+		} {
+			h.tfhaul(t, append([]string{"audit"}, c.args...)...).says(t, c.exit, c.want)
+		}
+		if locked := h.Locked(org); len(locked) != 1 {
+			t.Errorf("locked after an audit: %v", locked)
+		}
+	})
+}
+
+func TestMovesFromWorkspaces(t *testing.T) {
+	t.Parallel()
+	eachServer(t, func(t *testing.T, h *host) {
+		want := state(1, 41)
+		h.seed(t, "network", want)
+		file := filepath.Join(t.TempDir(), "network.tfstate")
+		h.tfhaul(t, "move", "tfe://"+org+"/network", file).says(t, 0, "moved")
+		mustHoldFile(t, file, want)
+		h.tfhaul(t, "verify", "tfe://"+org+"/network", file).says(t, 0, "identical")
+		h.tfhaul(t, "verify", file, org+"/network").says(t, 0, "identical")
+
+		h.tfhaul(t, "move", "tfe://"+org+"/network", "other/net", "--create").says(t, 0, "moved")
+		h.mustHoldElsewhere(t, "other", "net", want)
+		h.tfhaul(t, "move", "tfe://"+org+"/network", "tfe://other/net").says(t, 0, "already holds")
+		h.tfhaul(t, "verify", "tfe://other/net", org+"/network").says(t, 0, "identical")
+		h.tfhaul(t, "move", "tfe://"+org+"/network", org+"/network").says(t, 4, "the same")
+		h.mustBeFree(t, "network")
+	})
+}
+
+func TestHaulsOutOfAnOrganization(t *testing.T) {
+	t.Parallel()
+	eachServer(t, func(t *testing.T, h *host) {
+		want := map[string][]byte{}
+		for i := range 120 { // two pages
+			name := fmt.Sprintf("ws-%03d", i)
+			want[name] = state(uint64(i+1), 3)
+			h.seed(t, name, want[name])
+		}
+		h.addWorkspace(t, "empty")
+		dir := t.TempDir()
+		journal := journalIn(t)
+		h.ResetRequests()
+		h.tfhaul(t, "plan", "tfe://"+org, "--target", dir+"/").says(t, 0, "120 moves: 120 planned")
+		if calls := h.apiCalls(); calls != 2 {
+			t.Errorf("planning 120 moves took %d API calls, want 2", calls)
+		}
+		h.ResetRequests()
+		h.tfhaul(t, "migrate", "tfe://"+org, "--target", dir+"/", "--journal", journal, "--yes").says(t, 0, "120 moved")
+		// Each move checks its source twice: that it is as planned, and that it did not change.
+		if calls := h.apiCalls(); calls != 2+2*120 {
+			t.Errorf("120 moves took %d API calls, want 2 pages and 240 checks", calls)
+		}
+		for name, raw := range want {
+			mustHoldFile(t, filepath.Join(dir, name, "terraform.tfstate"), raw)
+		}
+		h.tfhaul(t, "verify", journal).says(t, 0, "120 identical")
+
+		h.tfhaul(t, "migrate", "tfe://"+org, "--include", "ws-00*", "--target", "other", "--create", "--lock-source", "--journal", journalIn(t), "--yes").says(t, 0, "10 moved")
+		for i := range 10 {
+			name := fmt.Sprintf("ws-%03d", i)
+			h.mustHoldElsewhere(t, "other", name, want[name])
+		}
+		if locked := slices.Concat(h.Locked(org), h.Locked("other")); len(locked) != 0 {
+			t.Errorf("locked after the hauls: %v", locked)
+		}
+	})
+}
+
+func TestFrozenWorkspaceNamesItsNewHome(t *testing.T) {
+	t.Parallel()
+	eachServer(t, func(t *testing.T, h *host) {
+		want := state(1, 41)
+		h.seed(t, "network", want)
+		file := filepath.Join(t.TempDir(), "network.tfstate")
+		h.tfhaul(t, "move", "tfe://"+org+"/network", file, "--freeze-source").says(t, 0, "To unlock it: unlock the workspace at https://")
+		mustHoldFile(t, file, want)
+		if holder, ok := h.LockHolder(org, "network"); !ok || !strings.Contains(holder.Reason, file) {
+			t.Errorf("the lock %+v does not name %s", holder, file)
+		}
+		h.tfhaul(t, "move", "tfe://"+org+"/network", "other/net", "--create").says(t, 3, "froze the source")
+		h.tfhaul(t, "audit", "tfe://"+org).says(t, 0, "moved this state to")
+	})
+}
+
+func TestWorkspacesInUseAreNotMoved(t *testing.T) {
+	t.Parallel()
+	eachServer(t, func(t *testing.T, h *host) {
+		h.seed(t, "locked", state(1, 1))
+		h.seed(t, "running", state(2, 1))
+		if err := h.Lock(org, "locked", tfesim.SecondUser, "maintenance"); err != nil {
+			t.Fatal(err)
+		}
+		run, err := h.LockByRun(org, "running")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, reason := range map[string]string{"locked": "locked by user", "running": run} {
+			file := filepath.Join(t.TempDir(), "a.tfstate")
+			r := h.tfhaul(t, "move", "tfe://"+org+"/"+name, file, "--json")
+			r.says(t, 3, reason)
+			if code := r.document(t)["code"]; code != "source-locked" {
+				t.Errorf("%s: code %v, want source-locked", name, code)
+			}
+			if _, err := os.Stat(file); err == nil {
+				t.Errorf("%s was moved", name)
+			}
+		}
+	})
+}
+
+// A token that is not stored for a host is a secret of one host, and is sent to neither.
+func TestTokensStayOnTheirHosts(t *testing.T) {
+	t.Parallel()
+	from, to := start(t, tfesim.Options{}), start(t, tfesim.Options{Personality: tfesim.HCP})
+	want := state(1, 4)
+	from.seed(t, "network", want)
+	to.addWorkspace(t, "network")
+	address := func(h *host) string { return strings.TrimPrefix(h.running.URL(), "https://") }
+	var both []byte
+	for _, h := range []*host{from, to} {
+		authority, err := os.ReadFile(h.caFile(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		both = append(both, authority...)
+	}
+	authorities := write(t, "both.pem", both)
+	home := "HOME=" + t.TempDir()
+	args := []string{"move", "tfe://" + address(from) + "/" + org + "/network", address(to) + "/" + org + "/network", "--ca-file", authorities}
+
+	from.ResetRequests()
+	to.ResetRequests()
+	r := from.tfhaulIn(t, t.Context(), []string{home, "TFE_TOKEN=" + from.Token(tfesim.Owner)}, nil, args...)
+	r.says(t, 4, "on different hosts")
+	if n := from.apiCalls() + to.apiCalls(); n != 0 {
+		t.Errorf("%d requests with a token that may belong to the other host", n)
+	}
+	config := write(t, "terraform.tfrc", fmt.Appendf(nil, "credentials %q {\n  token = %q\n}\ncredentials %q {\n  token = %q\n}\n",
+		address(from), from.Token(tfesim.Owner), address(to), to.Token(tfesim.Owner)))
+	r = from.tfhaulIn(t, t.Context(), []string{home, "TF_CLI_CONFIG_FILE=" + config, "TFE_TOKEN=wrong"}, nil, args...)
+	r.says(t, 0, "moved")
+	to.mustHoldElsewhere(t, org, "network", want)
+}
