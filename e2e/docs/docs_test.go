@@ -63,6 +63,9 @@ func TestDocumentsSayWhatHappens(t *testing.T) {
 		{name: "README.md", dir: "infra/network"},
 		{name: "docs/tutorial.md", terraform: true},
 		{name: "docs/finishing.md", terraform: true},
+		{name: "docs/proving.md", dir: "infra", terraform: true},
+		{name: "docs/audit.md", dir: "infra"},
+		{name: "docs/settings.md", dir: "infra"},
 	} {
 		t.Run(d.name, func(t *testing.T) {
 			t.Parallel()
@@ -145,7 +148,7 @@ func newSite(t *testing.T) *site {
 func (s *site) follow(d *document, dir string) {
 	s.Helper()
 	var script strings.Builder
-	script.WriteString(". ~/sim.env\n")
+	script.WriteString(". ~/sim.env\ntrap 'failed=$?' ERR\n")
 	const end = "@@ end of block"
 	ran, terraformRuns := []*block{}, canRunTerraform()
 	for _, b := range d.blocks {
@@ -158,7 +161,7 @@ func (s *site) follow(d *document, dir string) {
 				s.Log("terraform is not run, because it is not on PATH, this is not Linux, or the suite is not full:", commands)
 				commands, b.output = terraformCommand.ReplaceAllString(commands, ""), nil
 			}
-			fmt.Fprintf(&script, "%s\necho; echo \"%s $?\"\n", commands, end)
+			fmt.Fprintf(&script, "%s\necho; echo \"%s ${failed:-0}\"; failed=\n", commands, end)
 			ran = append(ran, b)
 		}
 	}
@@ -175,7 +178,7 @@ func (s *site) follow(d *document, dir string) {
 		s.Fatalf("%d of %d blocks were run:\n%s", len(parts)-1, len(ran), out)
 	}
 	for i, b := range ran {
-		// The part begins with the exit code of the block before it.
+		// The part begins with the exit code of the last failure in the block before it.
 		printed := parts[i]
 		if i > 0 {
 			_, printed, _ = strings.Cut(printed, "\n")
@@ -188,16 +191,20 @@ func (s *site) follow(d *document, dir string) {
 	}
 }
 
-// documented is the address that the documents use.
-const documented = "app.terraform.io"
+// What the documents use as the address of the server, and as the home directory.
+const (
+	documented     = "app.terraform.io"
+	documentedHome = "/home/jo"
+)
 
 // colour is what terraform prints even if nobody sees it.
 var colour = regexp.MustCompile(`\x1b\[[0-9;]*m`)
 
-// asDocumented returns output without colour and with the address of the documents.
+// asDocumented returns output without colour and with the names that the documents use.
 func (s *site) asDocumented(output string) string {
 	output = colour.ReplaceAllString(output, "")
 	output = strings.ReplaceAll(strings.ReplaceAll(output, "https://"+s.host, documented), s.host, documented)
+	output = strings.ReplaceAll(output, s.home, documentedHome)
 	return strings.Trim(output, "\n") + "\n"
 }
 
@@ -224,7 +231,7 @@ var changing = []struct {
 	{regexp.MustCompile(`\b(sv|ws|run)-[A-Za-z0-9]{16}\b`), "$1-ID"},
 	{regexp.MustCompile(`\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b`), "UUID"},
 	{regexp.MustCompile(`\b[0-9a-f]{32}\b`), "MD5"},
-	{regexp.MustCompile(`\b\d+\.\d+ s\b`), "N s"},
+	{regexp.MustCompile(`\b\d+(\.\d+)? s\b`), "N s"},
 	{regexp.MustCompile(`(?m)[ \t]+$`), ""},
 }
 
