@@ -187,34 +187,63 @@ func (s *scanner) elements(element func() error) error {
 	return nil
 }
 
-// skip reads a value of any type.
-func (s *scanner) skip() error { return s.walk(nil) }
+// skip reads a value of any type. Most of a state is skipped, and its texts are not looked
+// at.
+func (s *scanner) skip() error {
+	if n := plainString(s.buf[s.pos:]); n > 0 {
+		s.pos += n
+		return nil
+	}
+	c := s.next()
+	switch c {
+	case '{', '[':
+	case '"':
+		return s.stringToken()
+	default:
+		return s.scalar(c)
+	}
+	if err := s.open(); err != nil {
+		return err
+	}
+	end := c + '}' - '{' // as for an array
+	for s.next() != end {
+		if n := plainKey(s.buf[s.pos:]); n > 0 && c == '{' {
+			s.pos += n
+		} else if c == '{' {
+			if _, err := s.readKey(); err != nil {
+				return err
+			}
+		}
+		if err := s.skip(); err != nil {
+			return err
+		}
+		if err := s.comma(end); err != nil {
+			return err
+		}
+	}
+	s.shut()
+	return nil
+}
 
-// walk reads a value and calls text, unless it is nil, for all strings in it, including
-// keys. What text gets is valid until it returns.
+// walk reads a value and calls text for all strings in it, including keys. What text gets
+// is valid until it returns.
 func (s *scanner) walk(text func(said []byte, key bool)) error {
-	switch c := s.next(); c {
+	switch s.next() {
 	case '{':
 		return s.members(func(key []byte) error {
-			if text != nil {
-				text(key, true)
-			}
+			text(key, true)
 			return s.walk(text)
 		})
 	case '[':
 		return s.elements(func() error { return s.walk(text) })
 	case '"':
-		if text == nil {
-			return s.stringToken()
-		}
 		said, _, err := s.readText()
 		if err == nil {
 			text(said, false)
 		}
 		return err
-	default:
-		return s.scalar(c)
 	}
+	return s.skip()
 }
 
 // open reads the opening of an object or array.
