@@ -85,11 +85,14 @@ func baseName(source string) string {
 }
 
 // newestBackup returns the state's backup with the highest serial, or nil if no backup
-// has a known serial.
-func (j *judge) newestBackup(of *file) *file {
+// has a known serial. Full ones hold resources or outputs.
+func (j *judge) newestBackup(of *file, full bool) *file {
 	var newest *file
 	for _, f := range j.backups[of.Source] {
-		if f.unreadable == nil && f.Known() && (newest == nil || f.Serial > newest.Serial) {
+		// Only the beginning of a large backup was read, but an empty state fits into
+		// that.
+		empty := f.holdsNothing() && f.Size < headerRoom
+		if f.unreadable == nil && f.Known() && !(full && empty) && (newest == nil || f.Serial > newest.Serial) {
 			newest = f
 		}
 	}
@@ -99,24 +102,9 @@ func (j *judge) newestBackup(of *file) *file {
 // holdsNothing reports whether a state has neither resources nor outputs.
 func (f *file) holdsNothing() bool { return f.Resources+f.Instances+f.Deposed+f.Outputs == 0 }
 
-// fullBackup returns the backup with the highest serial that holds resources or outputs,
-// or nil if there is none.
-func (j *judge) fullBackup(of *file) *file {
-	var newest *file
-	for _, f := range j.backups[of.Source] {
-		// Only the beginning of a large backup was read, but an empty state fits into
-		// that.
-		holds := !f.holdsNothing() || f.Size >= headerRoom
-		if f.unreadable == nil && f.Known() && holds && (newest == nil || f.Serial > newest.Serial) {
-			newest = f
-		}
-	}
-	return newest
-}
-
 // emptyAdvice returns what to do with an empty state.
 func (j *judge) emptyAdvice(f *file) string {
-	b := j.fullBackup(f)
+	b := j.newestBackup(f, true)
 	if b == nil {
 		return `There is nothing to move. If nobody uses the workspace, delete it with "terraform workspace delete".`
 	}

@@ -102,7 +102,7 @@ func (j *judge) refused(f *file) {
 		code, severity = CodeEmpty, SeverityWarning
 	}
 	advice = plainwords.Sentence(advice)
-	if b := j.newestBackup(f); b != nil {
+	if b := j.newestBackup(f, false); b != nil {
 		switch code {
 		case CodeInvalid:
 			advice += fmt.Sprintf(" The backup next to it (%s) has serial %d.", baseName(b.Source), b.Serial)

@@ -1,11 +1,11 @@
 package audit
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -91,8 +91,8 @@ func (t *taking) readSome(ctx context.Context, files []int, parallelism int, p *
 				return err
 			}
 		}
-		ids := t.ids.collector()
-		err := f.read(ctx, ids, t.Now)
+		ids := collector{seed: t.ids.seed}
+		err := f.read(ctx, &ids, t.Now)
 		t.ids.merge(i, ids)
 		return err
 	})
@@ -100,24 +100,18 @@ func (t *taking) readSome(ctx context.Context, files []int, parallelism int, p *
 
 // each calls do for the files, with this parallelism, until one call fails.
 func each(ctx context.Context, files []int, parallelism int, do func(context.Context, int) error) error {
-	group, ctx := errgroup.WithContext(ctx)
-	var taken atomic.Int64
-	for range min(parallelism, len(files)) {
+	group, running := errgroup.WithContext(ctx)
+	group.SetLimit(parallelism)
+	for _, i := range files {
+		if running.Err() != nil {
+			break
+		}
 		group.Go(func() error {
 			defer crash.Catch(ctx)
-			for ctx.Err() == nil {
-				k := int(taken.Add(1)) - 1
-				if k >= len(files) {
-					return nil
-				}
-				if err := do(ctx, files[k]); err != nil {
-					return err
-				}
-			}
-			return context.Cause(ctx)
+			return do(running, i)
 		})
 	}
-	return group.Wait()
+	return cmp.Or(group.Wait(), context.Cause(ctx))
 }
 
 // A progress counts files.
@@ -181,12 +175,12 @@ func (f *file) read(ctx context.Context, ids *collector, now time.Time) error {
 	}
 	switch {
 	case err != nil && !errors.As(err, &f.refusal):
-		ids.forget()
+		ids.found = nil
 		return f.cannotRead(ctx, err)
 	case f.refusal != nil:
 		f.Kind, f.Code = string(f.refusal.Kind), f.refusal.Code()
 		f.plainSecrets = nil
-		ids.forget()
+		ids.found = nil
 	case f.role == roleErrored:
 		f.Code = string(CodeErrored)
 	case f.unusable[0] != "":
@@ -195,7 +189,7 @@ func (f *file) read(ctx context.Context, ids *collector, now time.Time) error {
 	version.MD5 = f.MD5
 	if f.refusal != nil || opened.Sub(version.Created) < recently {
 		if err := f.object.Check(ctx, version); err != nil && !errors.As(err, &f.changed) {
-			ids.forget()
+			ids.found = nil
 			return f.cannotRead(ctx, err)
 		}
 	}

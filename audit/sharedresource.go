@@ -19,8 +19,6 @@ type sharedIDs struct {
 	mu    sync.Mutex
 	first map[uint64]int32 // the first file that has it
 	again map[uint64]*sharedObject
-
-	collectors sync.Pool // collectors that can be reused
 }
 
 // A sharedObject is an object found in several files.
@@ -42,24 +40,8 @@ func newSharedIDs() *sharedIDs {
 
 // A collector collects the IDs of one file.
 type collector struct {
-	hash  maphash.Hash
+	seed  maphash.Seed
 	found []sharedID
-}
-
-// collector returns a collector for one file. merge returns it to the pool.
-func (s *sharedIDs) collector() *collector {
-	if c, ok := s.collectors.Get().(*collector); ok {
-		return c
-	}
-	c := new(collector)
-	c.hash.SetSeed(s.seed)
-	return c
-}
-
-// forget clears the collector.
-func (c *collector) forget() {
-	clear(c.found)
-	c.found = c.found[:0]
 }
 
 // localProviders manage things that exist only in the state or on the machine that ran
@@ -86,22 +68,15 @@ func (c *collector) resource(r statefile.Resource) {
 		if len(i.ID) <= longestNoID && slices.Contains(noID, strings.ToLower(i.ID)) {
 			continue
 		}
-		c.hash.Reset()
 		// The provider's registry does not matter, nor whether it is a beta: the type
 		// says what it manages.
-		for _, part := range [...]string{r.Type, i.ID} {
-			// A maphash never fails.
-			_, _ = c.hash.WriteString(part)
-			_ = c.hash.WriteByte(0)
-		}
-		c.found = append(c.found, sharedID{c.hash.Sum64(), r.Type, i.ID})
+		digest := maphash.Comparable(c.seed, [2]string{r.Type, i.ID})
+		c.found = append(c.found, sharedID{digest, r.Type, i.ID})
 	}
 }
 
-// merge adds a file's objects, and clears the collector.
-func (s *sharedIDs) merge(file int, c *collector) {
-	defer s.collectors.Put(c)
-	defer c.forget()
+// merge adds a file's objects.
+func (s *sharedIDs) merge(file int, c collector) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, id := range c.found {

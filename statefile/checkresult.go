@@ -10,7 +10,7 @@ type checkResult struct {
 // readCheck reads one element of check_results.
 func (d *document) readCheck() error {
 	status := ""
-	d.current.checks++
+	d.current.Checks++
 	d.peek()
 	at := d.offset()
 	c := &d.checkResult
@@ -41,7 +41,7 @@ func (d *document) readCheck() error {
 		return d.skip()
 	})
 	if status == "fail" || status == "error" {
-		d.current.failedChecks++
+		d.current.FailedChecks++
 	}
 	good := c.address.long || isCheckable(c.kind.bytes, c.address.bytes, false)
 	for _, object := range objects {

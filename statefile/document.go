@@ -73,19 +73,19 @@ func (d *document) topLevel(key []byte) error {
 
 	case "outputs":
 		if d.peek() == 'n' {
-			d.current.outputs, d.current.outputRefusal = outputCounts{}, nil
+			d.current.Outputs, d.current.SensitiveOutputs, d.current.outputRefusal = 0, 0, nil
 		}
 		return d.objectOf(format4, "outputs", d.readOutput)
 	case "resources":
 		d.current.forgetResources()
 		return d.arrayOf(format4, "resources", d.readResource)
 	case "check_results":
-		d.current.checks, d.current.failedChecks, d.current.checkRefusal = 0, 0, nil
+		d.current.Checks, d.current.FailedChecks, d.current.checkRefusal = 0, 0, nil
 		return d.arrayOf(format4, "check_results", d.readCheck)
 
 	case "modules":
 		d.legacy.forgetResources()
-		d.legacy.outputs = outputCounts{}
+		d.legacy.Outputs, d.legacy.SensitiveOutputs = 0, 0
 		return d.arrayOf(formats123, "modules", d.readModule)
 	case "remote":
 		return d.readBackend(formats123, "remote")

@@ -108,7 +108,7 @@ func (d *document) judge() *Error {
 			}
 		}
 	}
-	if d.version < 4 && d.backend && d.legacy.empty() {
+	if d.version < 4 && d.backend && d.legacy.Empty() {
 		return &Error{Kind: KindBackendPointer, Offset: -1}
 	}
 	return nil

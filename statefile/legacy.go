@@ -21,8 +21,8 @@ func (d *document) readModule() error {
 	t := &d.legacy
 	// Outputs of modules other than the root are not the state's own.
 	if m.depth <= 1 {
-		t.outputs.all += m.outputs.all
-		t.outputs.sensitive += m.outputs.sensitive
+		t.Outputs += m.outputs
+		t.SensitiveOutputs += m.sensitiveOutputs
 	} else if m.resources.count > 0 {
 		t.modules.count++
 	}
@@ -41,10 +41,10 @@ func (d *document) readModule() error {
 // A legacyModule is the module of formats 1 to 3 being read.
 type legacyModule struct {
 	*document
-	address   string
-	depth     int // length of the path: 1 for the root
-	outputs   outputCounts
-	resources distinct
+	address                   string
+	depth                     int // length of the path: 1 for the root
+	outputs, sensitiveOutputs int
+	resources                 distinct
 
 	at      int64         // offset of its start
 	root    bool          // the path starts with "root"
@@ -92,7 +92,7 @@ func (m *legacyModule) output(name []byte) error {
 	if m.visitor.Output != nil {
 		o.Name = string(name)
 	}
-	m.outputs.all++
+	m.outputs++
 	var err error
 	if m.peek() == '{' {
 		m.expect('"', format1, "outputs")
@@ -113,7 +113,7 @@ func (m *legacyModule) output(name []byte) error {
 		err = m.readOutputValue(o.Name, &value)
 	}
 	if o.Sensitive {
-		m.outputs.sensitive++
+		m.sensitiveOutputs++
 	}
 	if m.visitor.Output != nil {
 		m.visitedOutputs = append(m.visitedOutputs, value.complete(o))
@@ -155,15 +155,15 @@ func (m *legacyModule) entry(key []byte) error {
 	switch {
 	case !isNew:
 	case mode == "data":
-		t.data++
+		t.Data++
 	default:
-		t.managed++
+		t.Managed++
 	}
 	if r.current {
-		t.instances++
+		t.Instances++
 	}
-	t.deposed += r.deposed
-	t.tainted += r.tainted
+	t.Deposed += r.deposed
+	t.Tainted += r.tainted
 	r.noted = r.provider
 	if r.provider == "" {
 		// The default provider is the prefix of the type.

@@ -55,16 +55,16 @@ func (d *document) readResource() error {
 	t := &d.current
 	switch string(r.mode.bytes) {
 	case "managed":
-		t.managed++
+		t.Managed++
 	case "data":
-		t.data++
+		t.Data++
 	default:
-		t.other++
+		t.Other++
 	}
-	t.instances += r.instances
-	t.deposed += r.deposed
-	t.tainted += r.tainted
-	t.sensitiveAttributes += r.sensitives
+	t.Instances += r.instances
+	t.Deposed += r.deposed
+	t.Tainted += r.tainted
+	t.SensitiveAttributes += r.sensitives
 	if len(r.module.bytes) > 0 {
 		t.modules.add(r.module.bytes)
 	}
@@ -239,9 +239,9 @@ func (d *document) readOutput(name []byte) error {
 		return err
 	}
 	d.judgeOutput(at)
-	d.current.outputs.all++
+	d.current.Outputs++
 	if o.sensitive {
-		d.current.outputs.sensitive++
+		d.current.SensitiveOutputs++
 	}
 	if d.visitor.Output != nil {
 		d.visitor.Output(o.value.complete(Output{Name: string(o.name), Sensitive: o.sensitive, Type: string(o.kind.bytes)}))

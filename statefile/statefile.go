@@ -109,6 +109,9 @@ type Provider struct {
 // Resources returns the number of all resources.
 func (c *Contents) Resources() int { return c.Managed + c.Data + c.Other }
 
+// Empty reports whether there is neither a resource nor an output.
+func (c *Contents) Empty() bool { return c.Resources()+c.Instances+c.Deposed+c.Outputs == 0 }
+
 // Read reads a state file to its end.
 //
 // If the file is not a state that can be moved, Read returns an [*Error]. The Snapshot is
@@ -132,6 +135,4 @@ func ReadWhole(r io.Reader) (*Snapshot, error) {
 
 // Empty reports whether the state has neither resources nor outputs. Such a state is
 // valid. On some backends "terraform workspace new" creates one.
-func (s *Snapshot) Empty() bool {
-	return s.Contents.Resources() == 0 && s.Contents.Instances == 0 && s.Contents.Deposed == 0 && s.Contents.Outputs == 0
-}
+func (s *Snapshot) Empty() bool { return s.Contents.Empty() }

@@ -8,13 +8,9 @@ import (
 
 // A tally counts what a state holds.
 type tally struct {
-	managed, data, other        int
-	instances, deposed, tainted int
-	sensitiveAttributes         int
-	checks, failedChecks        int
-	outputs                     outputCounts
-	modules                     distinct
-	providers                   map[string]*int
+	Contents  // without modules and providers
+	modules   distinct
+	providers map[string]*int
 
 	flaws         flaws          // why Terraform cannot use the state
 	unseen        map[string]int // dropped resources by provider
@@ -32,16 +28,10 @@ func (t *tally) refuse(refusal *Error) {
 	}
 }
 
-type outputCounts struct{ all, sensitive int }
-
 // forgetResources starts over when another "resources" replaces an earlier one.
 func (t *tally) forgetResources() {
-	*t = tally{outputs: t.outputs, checks: t.checks, failedChecks: t.failedChecks, outputRefusal: t.outputRefusal, checkRefusal: t.checkRefusal}
-}
-
-// empty reports whether there is neither a resource nor an output.
-func (t *tally) empty() bool {
-	return t.managed+t.data+t.other+t.instances+t.deposed+t.outputs.all == 0
+	kept := Contents{Outputs: t.Outputs, SensitiveOutputs: t.SensitiveOutputs, Checks: t.Checks, FailedChecks: t.FailedChecks}
+	*t = tally{Contents: kept, outputRefusal: t.outputRefusal, checkRefusal: t.checkRefusal}
 }
 
 // drop counts a resource that Terraform drops.
@@ -75,12 +65,8 @@ func (t *tally) provider(address []byte) {
 
 // contents returns the tally as Contents.
 func (t *tally) contents() Contents {
-	c := Contents{
-		Managed: t.managed, Data: t.data, Other: t.other, Instances: t.instances, Deposed: t.deposed, Tainted: t.tainted,
-		Modules: t.modules.count,
-		Outputs: t.outputs.all, SensitiveOutputs: t.outputs.sensitive, SensitiveAttributes: t.sensitiveAttributes,
-		Checks: t.checks, FailedChecks: t.failedChecks,
-	}
+	c := t.Contents
+	c.Modules = t.modules.count
 	for address, n := range t.providers {
 		c.Providers = append(c.Providers, Provider{Address: address, Resources: *n})
 	}
