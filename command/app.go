@@ -66,7 +66,7 @@ func (p *process) guard(ctx context.Context, abandon <-chan struct{}, args []str
 // abandon says what is left behind when the process ends without finishing its work.
 func (p *process) abandon() {
 	p.stderr.direct()
-	p.held.report(p.stderr)
+	p.tell("%s", p.held.report())
 	p.leftovers.remove(p.stderr)
 }
 
@@ -76,12 +76,12 @@ func (p *process) tellStopping() {
 	switch n := p.held.underWay(); n {
 	case 0:
 		if p.held.isHaul() {
-			fmt.Fprintln(p.stderr, "Stopping: no move holds a lock.")
+			p.tell("Stopping: no move holds a lock.")
 		}
 	case 1:
-		fmt.Fprintln(p.stderr, "Stopping: finishing 1 move. Press Ctrl-C again to stop now; that leaves its lock.")
+		p.tell("Stopping: finishing 1 move. Press Ctrl-C again to stop now; that leaves its lock.")
 	default:
-		fmt.Fprintf(p.stderr, "Stopping: finishing %d moves. Press Ctrl-C again to stop now; that leaves their locks.\n", n)
+		p.tell("Stopping: finishing %d moves. Press Ctrl-C again to stop now; that leaves their locks.", n)
 	}
 }
 
@@ -115,6 +115,7 @@ type process struct {
 	// settings are what the settings file sets for the command.
 	settings settings
 	json     bool // --json
+	quiet    bool // --quiet
 }
 
 // getenv returns a variable of the process; "" if it is not set.
@@ -168,7 +169,7 @@ func (p *process) app() *cli.App {
 		c.HideHelp = true
 		c.Before = p.commonFlags
 		c.OnUsageError = onUsageError
-		c.Flags = append(c.Flags, logLevelFlag(), &cli.BoolFlag{Name: "help", Aliases: []string{"h"}, Usage: "show this help", DisableDefaultText: true})
+		c.Flags = append(c.Flags, switchFlag("quiet", "print only results, questions and errors: no progress and no advice"), logLevelFlag(), &cli.BoolFlag{Name: "help", Aliases: []string{"h"}, Usage: "show this help", DisableDefaultText: true})
 	}
 	app.Setup()
 	return app
@@ -180,7 +181,7 @@ func logLevelFlag() cli.Flag {
 
 // commonFlags reads the flags that commands have in common.
 func (p *process) commonFlags(c *cli.Context) error {
-	p.json = c.Bool("json")
+	p.json, p.quiet = c.Bool("json"), c.Bool("quiet")
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(c.String("log-level"))); err != nil {
 		return usagef("%s cannot be %q: use debug, info, warn or error", p.originOf("log-level"), c.String("log-level"))

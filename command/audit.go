@@ -193,7 +193,7 @@ func (a *takeInventory) print(i *audit.Inventory) error {
 // readingProgress tells a person at a terminal how far the reading is, and clears that
 // away.
 func (p *process) readingProgress() (tell func(done, total int), clear func()) {
-	if !p.stderr.interactive {
+	if !p.stderr.interactive || p.quiet {
 		return nil, func() {}
 	}
 	const (

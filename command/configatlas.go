@@ -90,7 +90,7 @@ func (o *atlasPush) Run(ctx context.Context) error {
 	if err := packed.CheckConfiguration(o.dir, ""); err != nil {
 		return &usageError{err.Error()}
 	}
-	progress := &uploadProgress{to: o.stderr, total: packed.Size, silent: o.json}
+	progress := &uploadProgress{to: o.stderr, total: packed.Size, silent: o.json || o.quiet}
 	pushed, err := client.Push(ctx, o.user, o.name, atlas.Configuration{
 		Metadata: o.metadata, Variables: o.variables, Open: packed.Open, Size: packed.Size, Progress: progress.sent,
 	})

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -234,41 +235,44 @@ func (d *demo) tell(results []migrate.Result, problems []string) error {
 		return report.MovesJSON(d.stdout, results)
 	}
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "The demo created sample states in a temporary directory, started an embedded Terraform Enterprise at\n"+
-		"%s, and moved the states into it:\n\n", d.running.URL())
-	style := d.stdout.style()
+	style, prose := d.stdout.style(), d.stdout.proseStyle()
+	prose.Prose(&b, fmt.Sprintf("The demo created sample states in a temporary directory, started an embedded Terraform Enterprise at %s, and moved the states into it:\n", d.running.URL()))
 	if err := report.Moves(&b, style, results); err != nil {
 		return err
 	}
 	for _, problem := range problems {
-		fmt.Fprintf(&b, "%s %s\n", style.Bad("Unexpected:"), report.Plain(problem))
+		style.Message(&b, style.Bad("Unexpected:")+" ", problem)
 	}
+	var last strings.Builder
 	if len(problems) == 0 {
-		fmt.Fprint(&b, demoExplanation)
+		last.WriteString(demoExplanation)
 	}
-	fmt.Fprintf(&b, "\nIt took %.1f seconds.", time.Since(d.started).Seconds())
+	fmt.Fprintf(&last, "\nIt took %s.", report.Seconds(time.Since(d.started).Seconds()))
 	if !d.keep {
-		fmt.Fprint(&b, demoNext)
+		last.WriteString(demoNext)
 	}
-	fmt.Fprintln(&b)
+	prose.Prose(&b, last.String())
 	_, err := d.stdout.Write(b.Bytes())
 	return err
 }
 
 const demoExplanation = `
 What happened:
-  tfhaul read each state and compared it with what its workspace held. If the move was allowed, it locked the workspace,
-  sent the state byte for byte, read it back, compared it, and unlocked the workspace. The demo then checked on the
-  server that every workspace holds exactly the expected bytes and that none is locked.
-  Another user held the lock of the workspace queue, so that move waited (--lock-timeout) until the lock was released.
-  States that are older than the workspace's, or that belong to something else, were refused, and nothing was changed.
-  The messages above explain why, and what you can do.
+
+tfhaul read each state and compared it with what its workspace held. If the move was allowed, it locked the workspace,
+sent the state byte for byte, read it back, compared it, and unlocked the workspace. The demo then checked on the
+server that every workspace holds exactly the expected bytes and that none is locked.
+
+Another user held the lock of the workspace queue, so that move waited (--lock-timeout) until the lock was released.
+
+States that are older than the workspace's, or that belong to something else, were refused, and nothing was changed.
+The messages above explain why, and what you can do.
 `
 
 const demoNext = ` The demo has removed everything it created. What to try next:
-  tfhaul demo --keep                                        run it again, and keep the server to experiment with
-  tfhaul move --dry-run terraform.tfstate ORG/WORKSPACE     preview a move of your own state; writes nothing
-  tfhaul move --help`
+  tfhaul demo --keep  run it again, and keep the server to experiment with
+  tfhaul move --dry-run terraform.tfstate ORG/WORKSPACE  preview a move of your own state; writes nothing
+  tfhaul move --help  see what else a move can do`
 
 // tellWhatToTry prints commands for a second shell.
 func (d *demo) tellWhatToTry() {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"tfhaul/migrate"
-	"tfhaul/report"
 )
 
 // The exit codes. Scripts depend on them.
@@ -90,5 +89,17 @@ func (p *process) exitCode(ctx context.Context, err error) int {
 
 // complain prints an error for a person.
 func (p *process) complain(message string) {
-	fmt.Fprintf(p.stderr, "%s %s\n", p.stderr.style().Bad("tfhaul:"), report.Plain(message))
+	p.stderr.message(p.stderr.style().Bad("tfhaul:")+" ", message)
+}
+
+// note prints what a person can do without: with --quiet it prints nothing.
+func (p *process) note(format string, args ...any) {
+	if !p.quiet {
+		p.stderr.message("", fmt.Sprintf(format, args...))
+	}
+}
+
+// tell prints what a person must know.
+func (p *process) tell(format string, args ...any) {
+	p.stderr.message("", fmt.Sprintf(format, args...))
 }

@@ -53,6 +53,7 @@ func (p *process) startProgress(ctx context.Context, doing string, total int) *h
 		count: map[migrate.Outcome]int{}, waiting: map[string]string{}, start: time.Now(), stop: make(chan struct{}),
 	}
 	switch {
+	case p.quiet:
 	case p.stderr.interactive && !p.json:
 		g.draw(ctx, redrawEvery)
 	default:
@@ -98,7 +99,7 @@ func (g *haulProgress) tellWaiting(e migrate.Event) {
 		g.line(haulEvent{Event: "waiting", Target: e.Target, Holder: e.Holder})
 		return
 	}
-	tellWaiting(g.stderr, e)
+	g.process.tellWaiting(e)
 }
 
 // ended receives each move when it ends or is decided.
@@ -172,6 +173,9 @@ type haulEvent struct {
 }
 
 func (g *haulProgress) line(e haulEvent) {
+	if g.quiet {
+		return
+	}
 	e.Format, e.Time = report.Format, time.Now().UTC()
 	text, err := json.Marshal(e)
 	if err != nil {

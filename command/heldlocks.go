@@ -2,13 +2,11 @@ package command
 
 import (
 	"fmt"
-	"io"
 	"strings"
 	"sync"
 
 	"tfhaul/migrate"
 	"tfhaul/plainwords"
-	"tfhaul/report"
 )
 
 // heldLocks knows, from the events of moves, which workspaces this process has
@@ -78,9 +76,9 @@ func (h *heldLocks) isHaul() bool {
 // maxStopped is how many workspaces report lists.
 const maxStopped = 8
 
-// report says what is left locked when there is no time to unlock it: of a haul with one
+// report returns what is left locked when there is no time to unlock it: of a haul with one
 // command that unlocks all of it and one that continues it.
-func (h *heldLocks) report(w io.Writer) {
+func (h *heldLocks) report() string {
 	var b strings.Builder
 	locks := h.candidates()
 	h.mu.Lock()
@@ -104,7 +102,7 @@ func (h *heldLocks) report(w io.Writer) {
 			if journal != "" {
 				command = unlockJournal(journal)
 			}
-			fmt.Fprintf(&b, "tfhaul: stopped at once; %s %s. To unlock it: %s\n", report.Plain(l.Target), state, report.Plain(command))
+			fmt.Fprintf(&b, "tfhaul: stopped at once; %s %s. To unlock it: %s\n", l.Target, state, command)
 		}
 	default:
 		state := "are left locked, or may be"
@@ -117,9 +115,9 @@ func (h *heldLocks) report(w io.Writer) {
 				fmt.Fprintf(&b, "  … and %d more\n", len(locks)-i)
 				break
 			}
-			fmt.Fprintf(&b, "  %s\n", report.Plain(l.Target))
+			fmt.Fprintf(&b, "  %s\n", l.Target)
 		}
-		fmt.Fprintf(&b, "To unlock them: %s\n", report.Plain(unlockJournal(journal)))
+		fmt.Fprintf(&b, "To unlock them: %s\n", unlockJournal(journal))
 	}
 	if continues != "" {
 		unlocks := ""
@@ -129,10 +127,9 @@ func (h *heldLocks) report(w io.Writer) {
 		if len(locks) == 1 {
 			unlocks = ", which also unlocks it"
 		}
-		fmt.Fprintf(&b, "To continue%s: %s\n", unlocks, report.Plain(continues))
+		fmt.Fprintf(&b, "To continue%s: %s\n", unlocks, continues)
 	}
-	// Nothing can be done about a stderr that is gone.
-	_, _ = io.WriteString(w, b.String())
+	return strings.TrimSuffix(b.String(), "\n")
 }
 
 // unlockJournal is the command that unlocks what a haul left locked.

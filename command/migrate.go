@@ -108,7 +108,7 @@ func (m *migration) Run(ctx context.Context) error {
 	record.keep()
 	haul.Command = m.again(record.path)
 	m.held.recordedIn(record.path, haul.Command)
-	fmt.Fprintf(m.stderr, "Journal: %s. After an interruption: %s\n", report.Plain(record.path), report.Plain(haul.Command))
+	m.note("Journal: %s. After an interruption: %s", record.path, haul.Command)
 	results := m.run(ctx, haul, plan)
 	if m.proofs != nil {
 		m.prove(ctx, target.(*tfe.Target), haul, plan, results) // see checkFlags
@@ -118,7 +118,7 @@ func (m *migration) Run(ctx context.Context) error {
 
 // agree summarizes the plan, and asks for confirmation.
 func (m *migration) agree(ctx context.Context, plan *migrate.Plan, paired *pairing.Pairing) error {
-	if !m.json {
+	if !m.json && !(m.quiet && m.yes) {
 		if err := report.PlanSummary(m.stderr, m.stderr.style(), m.view(plan, plan.Results(), paired)); err != nil {
 			return err
 		}
@@ -129,7 +129,7 @@ func (m *migration) agree(ctx context.Context, plan *migrate.Plan, paired *pairi
 	}
 	yes, err := m.ask(ctx, fmt.Sprintf("Move %s into %s?", plainwords.Counted(n, "state"), report.Plain(m.to.String())))
 	if err == nil && !yes {
-		fmt.Fprintln(m.stderr, "Canceled. No changes were made.")
+		m.tell("Canceled. No changes were made.")
 		err = ended(exitRefused)
 	}
 	return err

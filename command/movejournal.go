@@ -80,7 +80,7 @@ func (p *process) endMoveJournal(journal *migrate.Journal, path string) {
 	// Every event is on the disk when it was appended.
 	_ = journal.Close()
 	if !p.removeUnlessLocked(path) {
-		fmt.Fprintf(p.stderr, "What the move left locked is recorded in %s. To unlock it: tfhaul unlock %s\n", report.Plain(path), report.Plain(plainwords.ShellWord(path)))
+		p.tell("What the move left locked is recorded in %s. To unlock it: tfhaul unlock %s", path, plainwords.ShellWord(path))
 	}
 }
 

@@ -1,7 +1,6 @@
 package command
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,20 +12,20 @@ import (
 // tellNext prints what comes next for a person.
 func (p *process) tellNext(format string, args ...any) {
 	if !p.json {
-		fmt.Fprintf(p.stderr, "Next: "+format+"\n", args...)
+		p.note("Next: "+format, args...)
 	}
 }
 
 // tellWrote says that a file for people was written.
 func (p *process) tellWrote(path string) {
 	if path != "" {
-		fmt.Fprintf(p.stderr, "Wrote %s\n", report.Plain(path))
+		p.note("Wrote %s", path)
 	}
 }
 
 // tellRecipe shows how configurations use the workspaces into which states were moved.
 func (p *process) tellRecipe(results []migrate.Result) error {
-	if r, ok := recipeFor(results); ok && !p.json {
+	if r, ok := recipeFor(results); ok && !p.json && !p.quiet {
 		return report.WriteRecipe(p.stderr, p.stderr.style(), r)
 	}
 	return nil

@@ -3,7 +3,6 @@ package command
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -164,8 +163,7 @@ func (l *planner) writeMap(plan *migrate.Plan) (n int, err error) {
 
 // tellMap says what was written and how the names are used.
 func (l *planner) tellMap(n int) {
-	fmt.Fprintf(l.stderr, "Wrote %s: the %s names of %s. Edit it, then run: %s\n",
-		report.Plain(l.out), l.named(), plainwords.Counted(n, "state"), report.Plain(l.withMap()))
+	l.note("Wrote %s: the %s names of %s. Edit it, then run: %s", l.out, l.named(), plainwords.Counted(n, "state"), l.withMap())
 }
 
 // named is what the names of states at the target are called.
@@ -217,14 +215,13 @@ func (l *planner) tellManifest(n, copies int) {
 	switch {
 	case l.out == "":
 	case n == 0 && copies > 0:
-		fmt.Fprintf(l.stderr, "%s was not written: there is nothing to move but copies of states that are in their workspaces\n", report.Plain(l.out))
+		l.tell("%s was not written: there is nothing to move but copies of states that are in their workspaces", l.out)
 	case n == 0:
-		fmt.Fprintf(l.stderr, "%s was not written: there is nothing to move\n", report.Plain(l.out))
+		l.tell("%s was not written: there is nothing to move", l.out)
 	default:
-		fmt.Fprintf(l.stderr, "%s contains what would be moved (%d). Review it, then run: tfhaul migrate %s\n",
-			report.Plain(l.out), n, plainwords.ShellWord(l.out))
+		l.note("%s contains what would be moved (%d). Review it, then run: tfhaul migrate %s", l.out, n, plainwords.ShellWord(l.out))
 		if copies > 0 {
-			fmt.Fprintf(l.stderr, "It also contains %s as comments, because they would move copies of the same states\n", plainwords.Counted(copies, "move"))
+			l.note("It also contains %s as comments, because they would move copies of the same states", plainwords.Counted(copies, "move"))
 		}
 	}
 }

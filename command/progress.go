@@ -2,7 +2,6 @@ package command
 
 import (
 	"fmt"
-	"io"
 	"sync"
 	"time"
 
@@ -26,6 +25,9 @@ func (p *process) progress() *progress {
 // observe receives every event of a move.
 func (g *progress) observe(e migrate.Event) {
 	g.held.observe(e)
+	if g.quiet {
+		return
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if e.Event == migrate.EventWaiting {
@@ -47,20 +49,20 @@ func (g *progress) wait(e migrate.Event) {
 	}
 	g.waiting[e.Target] = e.Holder
 	if !g.stderr.interactive {
-		tellWaiting(g.stderr, e)
+		g.tellWaiting(e)
 		return
 	}
 	g.step(e, "locked by "+e.Holder+"; waiting for it")
 }
 
 // tellWaiting tells who holds the lock that a move waits for.
-func tellWaiting(w io.Writer, e migrate.Event) {
-	fmt.Fprintf(w, "Waiting for the lock on %s, held by %s…\n", report.PlainLine(e.Target), report.PlainLine(e.Holder))
+func (p *process) tellWaiting(e migrate.Event) {
+	p.note("Waiting for the lock on %s, held by %s…", report.PlainLine(e.Target), report.PlainLine(e.Holder))
 }
 
 func (g *progress) step(e migrate.Event, text string) {
 	style := g.stderr.style()
-	fmt.Fprintf(g.stderr, "%s %s\n", style.Faint(e.Time.Local().Format(time.TimeOnly)), report.PlainLine(text))
+	g.stderr.message(style.Faint(e.Time.Local().Format(time.TimeOnly))+" ", report.PlainLine(text))
 }
 
 // stepText is what an event means to a person; "" when nothing.

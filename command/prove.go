@@ -164,7 +164,7 @@ type stageTeller struct {
 }
 
 func (t *stageTeller) observe(e prove.Event) {
-	if !t.stderr.interactive {
+	if !t.stderr.interactive || t.quiet {
 		return
 	}
 	text := string(e.Stage)

@@ -167,9 +167,9 @@ func (s *simulation) announce(running *tfesim.Running) error {
 		return err
 	}
 	if s.stderr.interactive {
-		fmt.Fprintln(s.stderr, "Serving until Ctrl-C.")
+		s.note("Serving until Ctrl-C.")
 		if s.envFile != "" {
-			fmt.Fprintf(s.stderr, "In another shell: . %s\n", shellQuoted(s.envFile))
+			s.note("In another shell: . %s", shellQuoted(s.envFile))
 		}
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"strings"
 	"sync"
 
 	"golang.org/x/term"
@@ -63,6 +64,15 @@ func show[T any](p *process, value T, document func(io.Writer, T) error, view fu
 		return document(p.stdout, value)
 	}
 	return view(p.stdout, p.stdout.style(), value)
+}
+
+// message writes a text of any origin in one call, wrapped to the terminal's width, with
+// first before its first line.
+func (t *terminal) message(first, text string) {
+	var b strings.Builder
+	t.style().Message(&b, first, text)
+	// Nothing can be done about a terminal that is gone.
+	_, _ = io.WriteString(t, b.String())
 }
 
 // style is how a view is to be drawn here: on a terminal, in its width.

@@ -84,7 +84,7 @@ func (s Style) snapshots(b *bytes.Buffer, i *audit.Inventory, all bool) {
 	}
 	t.write(b, s, "")
 	if hidden > 0 {
-		fmt.Fprintf(b, "… and %d more with less serious findings; --all shows them, and --csv, --json and --html contain all\n", hidden)
+		s.indented(b, "", fmt.Sprintf("… and %d more with less serious findings; --all shows them, and --csv, --json and --html contain all", hidden))
 	}
 	b.WriteByte('\n')
 }
@@ -203,7 +203,7 @@ func (s Style) places(b *bytes.Buffer, findings []audit.Finding) {
 		listed := 0
 		place := func(name, note string) {
 			if listed++; listed <= maxPlaces {
-				fmt.Fprintf(b, "    %s%s\n", PlainLine(name), s.Faint(labelled("  ", PlainLine(note))))
+				s.noted(b, "    ", PlainLine(name), PlainLine(note))
 			}
 		}
 		for _, f := range g.Of {

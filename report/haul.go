@@ -148,7 +148,7 @@ func Hauled(w io.Writer, s Style, h Haul) error {
 		if summary := Summarize(h.Results); summary[migrate.Refused] > 0 && summary[migrate.Failed]+summary[migrate.Skipped] == 0 {
 			how = "After your decision on what was refused"
 		}
-		fmt.Fprintf(&b, "%s: %s\n", how, PlainLine(h.Continue))
+		s.indented(&b, "", how+": "+h.Continue, h.Continue)
 	}
 	return flush(w, &b)
 }
@@ -184,7 +184,7 @@ func (s Style) tables(b *bytes.Buffer, h Haul) {
 		if len(group) > 1 {
 			title = ": " + kindsOf(group, outcome)
 		}
-		fmt.Fprintf(b, "%s (%d)%s\n", s.outcome(outcome), len(group), title)
+		s.paragraph(b, s.outcome(outcome)+" ", "  ", fmt.Sprintf("(%d)%s", len(group), title))
 		s.rows(b, shown)
 		andMore(b, len(group)-len(shown), inAll)
 		if outcome == migrate.Failed {
@@ -344,7 +344,7 @@ func (s Style) heldLocks(b *bytes.Buffer, h Haul) {
 	}
 	andMore(b, len(h.HeldLocks)-shown, "")
 	if h.Journal != "" {
-		fmt.Fprintf(b, "To unlock them: tfhaul unlock %s. Or resume the haul, which unlocks them too.\n", PlainLine(h.Journal))
+		s.indented(b, "", "To unlock them: tfhaul unlock "+plainwords.ShellWord(h.Journal)+". Or resume the haul, which unlocks them too.")
 	}
 	b.WriteByte('\n')
 }

@@ -18,8 +18,16 @@ func columnsOf(text string) int {
 }
 
 // unbroken matches what is meant to be copied, as far as it can be recognized: commands
-// with their arguments, and short quotations. What follows a flag may be its value.
-var unbroken = regexp.MustCompile(`\b(?:tfhaul|terraform) [a-z][a-z-]*(?: +(?:-[^\s]*(?: +[^\s-][^\s]*)?|[^\s]*[/=._'"|A-Z…][^\s]*))*|"[^"\n]{1,60}"`)
+// with their arguments, and short quotations. What follows a flag may be its value. A
+// sentence's punctuation ends a command.
+var unbroken = func() *regexp.Regexp {
+	const (
+		end      = `(?:\S*[^\s.,;:)])?`
+		flag     = `-` + end + `(?: +[^\s-]` + end + `)?`
+		argument = `\S*[/=_'"|A-Z…]` + end + `|\S*\.\S*[^\s.,;:)]`
+	)
+	return regexp.MustCompile(`\b(?:tfhaul|terraform) [a-z][a-z-]*(?: +(?:` + flag + `|` + argument + `))*|"[^"\n]{1,60}"`)
+}()
 
 // keepTogether replaces the blanks in commands, quotations and the given texts.
 func keepTogether(text string, whole ...string) string {
@@ -31,8 +39,8 @@ func keepTogether(text string, whole ...string) string {
 	return unbroken.ReplaceAllStringFunc(text, func(of string) string { return strings.ReplaceAll(of, " ", noBreak) })
 }
 
-// wrap breaks a text at blanks into lines of at most width columns. It does not break
-// longer words. Width 0 breaks only at newlines.
+// wrap breaks a text at blanks into lines of at most width columns, and keeps the
+// indentation. It does not break longer words. Width 0 breaks only at newlines.
 func wrap(text string, width int) []string {
 	var lines []string
 	for paragraph := range strings.SplitSeq(text, "\n") {
@@ -40,16 +48,17 @@ func wrap(text string, width int) []string {
 			lines = append(lines, paragraph)
 			continue
 		}
+		indent := paragraph[:len(paragraph)-len(strings.TrimLeft(paragraph, " "))]
 		line := ""
 		for _, word := range strings.Fields(paragraph) {
 			switch {
 			case line == "":
-				line = word
+				line = indent + word
 			case columnsOf(line)+1+columnsOf(word) <= width:
 				line += " " + word
 			default:
 				lines = append(lines, line)
-				line = word
+				line = indent + word
 			}
 		}
 		lines = append(lines, line)
@@ -96,6 +105,15 @@ func (s Style) paragraph(w io.Writer, first, indent, text string, commands ...st
 		}
 		fmt.Fprintf(w, "%s%s\n", indent, line)
 	}
+}
+
+// noted writes a name and a note about it: beside the name if there is room, else below.
+func (s Style) noted(w io.Writer, indent, name, note string) {
+	between := "  "
+	if s.Width > 0 && columnsOf(indent+name+between+note) > s.Width {
+		between = "\n" + indent + "  "
+	}
+	fmt.Fprintf(w, "%s%s%s\n", indent, name, s.Faint(labelled(between, note)))
 }
 
 // An Entry is a term and what it means; "" for nothing.
