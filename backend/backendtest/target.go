@@ -287,6 +287,9 @@ func Role(t *testing.T, kind backend.Kind, state, container string) {
 		t.Fatal(err)
 	}
 	defer target.Close()
+	if got := role.AddressOf(parent, name); got != state {
+		t.Errorf("before it is open, the state %q in %q has the address %q, want %q", name, parent, got, state)
+	}
 	if got := target.Address(name); got != state {
 		t.Errorf("the state %q in %q has the address %q, want %q", name, parent, got, state)
 	}

@@ -24,7 +24,7 @@ import (
 func (c *connections) role() *backend.TargetRole {
 	return &backend.TargetRole{
 		State: "s3://BUCKET/KEY", Container: "s3://BUCKET/PREFIX/",
-		SplitState: splitState, CheckContainer: checkContainer, CheckName: checkName, Layout: layout,
+		SplitState: splitState, Address: addressBelow, CheckContainer: checkContainer, CheckName: checkName, Layout: layout,
 		Open: func(ctx context.Context, container string) (backend.Target, error) {
 			u, err := parseLocation(container)
 			if err != nil {
@@ -147,6 +147,19 @@ func (t *target) Close() {}
 
 // List returns nil: a listing does not tell who holds a state's lock in the table.
 func (t *target) List(context.Context) iter.Seq2[*backend.Standing, error] { return nil }
+
+// addressBelow returns the address of the state with this name in a container, or that of
+// the container itself.
+func addressBelow(container, name string) string {
+	u, err := parseLocation(container)
+	switch {
+	case err != nil:
+		return container + name
+	case name == "":
+		return u.name(u.key)
+	}
+	return (&target{url: u}).Address(name)
+}
 
 // key returns the key of the state with this name. A name that begins with a slash is a
 // whole key: see layout.
