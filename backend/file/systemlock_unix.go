@@ -4,10 +4,14 @@ package file
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
+	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"tfhaul/plainwords"
 )
 
 // systemLocks reports whether lockFile stops Terraform.
@@ -39,6 +43,19 @@ func retire(f *os.File) {
 	if _, err := f.WriteAt([]byte(retired), 0); err == nil {
 		_ = f.Truncate(int64(len(retired))) // what follows makes it no more readable
 	}
+}
+
+// keepOwner gives a new file the owner of the one that it replaces, who could not read it
+// otherwise.
+func keepOwner(f *os.File, before os.FileInfo) error {
+	old, ok := before.Sys().(*syscall.Stat_t)
+	if !ok || int(old.Uid) == os.Geteuid() {
+		return nil
+	}
+	if err := f.Chown(int(old.Uid), int(old.Gid)); err != nil {
+		return fmt.Errorf("it belongs to another user, who could not read its replacement; run tfhaul as that user (%v)", plainwords.WithoutPath(err))
+	}
+	return nil
 }
 
 // syncDirectory makes sure that what was created or renamed in a directory is on the disk.

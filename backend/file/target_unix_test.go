@@ -123,6 +123,7 @@ func TestALockAcrossProcesses(t *testing.T) {
 
 	// The description stays. It stops other hauls, and ours goes on.
 	put(t, filepath.Join(dir, ".terraform.tfstate"+partExt), "half")
+	put(t, filepath.Join(dir, ".terraform.tfstate"+backupExt+partExt), "half")
 	if err := m.lock(); err == nil {
 		t.Fatal("the lock of another haul that was killed is ignored")
 	}
@@ -167,4 +168,23 @@ func TestAReadOnlyDirectory(t *testing.T) {
 	if backend.CodeOf(err) != backend.AccessDenied || !strings.Contains(err.Error(), "permission to read and write the file, and to create files in its directory") {
 		t.Errorf("%v", err)
 	}
+}
+
+func TestTheOwnerOfAReplacedFile(t *testing.T) {
+	const nobody = 65534
+	dir := t.TempDir()
+	path := filepath.Join(dir, "terraform.tfstate")
+	put(t, path, "1")
+	if err := os.Chown(path, nobody, nobody); err != nil {
+		t.Skipf("NOT TESTED: this user cannot give files away: %v", err)
+	}
+	start(t, dir).replaceWith("2")
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if stat := info.Sys().(*syscall.Stat_t); stat.Uid != nobody || stat.Gid != nobody {
+		t.Errorf("it belongs to %d:%d", stat.Uid, stat.Gid)
+	}
+	wantFiles(t, dir, map[string]string{"terraform.tfstate": "2", "terraform.tfstate.backup": "1"})
 }

@@ -25,14 +25,21 @@ const (
 	partExt = ".tfhaul-part"
 )
 
-// part returns the path of the state while it is being written, in the file's directory.
-func (w *writer) part() string {
-	dir, name := filepath.Split(w.real)
+// part returns the path of the state while it is being written.
+func (w *writer) part() string { return partOf(w.real) }
+
+// partOf returns the path of a file while it is being written, in the same directory.
+func partOf(path string) string {
+	dir, name := filepath.Split(path)
 	return filepath.Join(dir, "."+name+partExt)
 }
 
-// removePart removes what a process that ended has left of a write. The lock is held.
-func (w *writer) removePart() { _ = os.Remove(w.part()) } // usually there is none
+// removePart removes what an unfinished write has left, perhaps of a process that ended. The
+// lock is held.
+func (w *writer) removePart() {
+	_ = os.Remove(w.part()) // usually there is none
+	_ = os.Remove(partOf(w.path + backupExt))
+}
 
 // Write writes the state beside the file, copies the file to its backup, and renames the
 // new one over it.
@@ -68,7 +75,12 @@ func (w *writer) writePart(ctx context.Context, p *backend.Write) (*os.File, err
 	if err != nil {
 		return nil, err
 	}
-	err = copyState(ctx, part, p)
+	if before, missing := os.Stat(w.real); missing == nil && !w.empty {
+		err = keepOwner(part, before)
+	}
+	if err == nil {
+		err = copyState(ctx, part, p)
+	}
 	if err == nil {
 		err = lockFile(part)
 	}
@@ -192,16 +204,29 @@ func setAside(backup string) error {
 	}
 }
 
-// copyTo copies a file of a known digest to a new one. Nothing incomplete remains.
+// copyTo copies a file of a known digest to a new one, which is complete or does not exist.
 func copyTo(ctx context.Context, to, from, digest string) error {
+	part := partOf(to)
+	err := copyPart(ctx, part, from, digest)
+	if err == nil {
+		err = os.Rename(part, to)
+	}
+	if err != nil {
+		_ = os.Remove(part) // it may not exist
+		return failure(to, "write the backup", err)
+	}
+	return syncDirectory(filepath.Dir(to))
+}
+
+func copyPart(ctx context.Context, part, from, digest string) error {
 	in, _, err := openState(from)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = in.Close() }() // only read
-	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	out, err := os.OpenFile(part, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return failure(to, "create the backup", err)
+		return err
 	}
 	sum := md5.New()
 	_, err = io.Copy(io.MultiWriter(out, sum), &ctxReader{ctx, in})
@@ -211,12 +236,5 @@ func copyTo(ctx context.Context, to, from, digest string) error {
 	if err == nil {
 		err = out.Sync()
 	}
-	err = errors.Join(err, out.Close())
-	if err == nil {
-		err = syncDirectory(filepath.Dir(to))
-	}
-	if err != nil {
-		return errors.Join(failure(to, "write the backup", err), os.Remove(to))
-	}
-	return nil
+	return errors.Join(err, out.Close())
 }
