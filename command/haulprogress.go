@@ -17,6 +17,7 @@ import (
 
 	"tfhaul/crash"
 	"tfhaul/migrate"
+	"tfhaul/plainwords"
 	"tfhaul/report"
 )
 
@@ -217,14 +218,14 @@ func (g *haulProgress) left() time.Duration {
 	return time.Duration(float64(time.Since(g.start)) / float64(g.done) * float64(g.total-g.done))
 }
 
-// rate is "moving 312/800, 7.4/s, 1m6s left".
+// rate is "moving 312/800, 7.4/s, 1 min 6 s left".
 func (g *haulProgress) rate() string {
-	text := fmt.Sprintf("%s %d/%d", g.doing, g.done, g.total)
+	text := fmt.Sprintf("%s %s/%s", g.doing, plainwords.Grouped(g.done), plainwords.Grouped(g.total))
 	if took := time.Since(g.start).Seconds(); g.done > 0 && took > 0 {
 		text += fmt.Sprintf(", %.1f/s", float64(g.done)/took)
 	}
 	if left := g.left().Round(time.Second); left > 0 {
-		text += fmt.Sprintf(", %s left", left)
+		text += ", " + report.Seconds(left.Seconds()) + " left"
 	}
 	return text
 }
@@ -234,7 +235,7 @@ func (g *haulProgress) detail() string {
 	var parts []string
 	for _, o := range migrate.Outcomes {
 		if g.count[o] > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", g.count[o], strings.ReplaceAll(string(o), "-", " ")))
+			parts = append(parts, fmt.Sprintf("%s %s", plainwords.Grouped(g.count[o]), strings.ReplaceAll(string(o), "-", " ")))
 		}
 	}
 	text := strings.Join(parts, ", ")

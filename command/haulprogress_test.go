@@ -49,8 +49,8 @@ func TestHaulTellsNowAndThen(t *testing.T) {
 				}
 				text := stderr.String()
 				for _, want := range []string{
-					"moving 40/100, 4.0/s, 15s left 40 moved; waiting for a lock: late (user \ufffd[2Jal)\n",
-					"moving 40/100, 2.0/s, 30s left 40 moved\n",
+					"moving 40/100, 4.0/s, 15 s left 40 moved; waiting for a lock: late (user \ufffd[2Jal)\n",
+					"moving 40/100, 2.0/s, 30 s left 40 moved\n",
 				} {
 					if !strings.Contains(text, want) {
 						t.Errorf("it does not say %q:\n%s", want, text)

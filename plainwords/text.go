@@ -29,7 +29,7 @@ func Counted(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
 	}
-	return fmt.Sprintf("%d %ss", n, noun)
+	return Grouped(n) + " " + noun + "s"
 }
 
 // Are returns the start of a sentence about a number: "1 file is", "2 files are".
@@ -50,14 +50,6 @@ func Grouped(n int) string {
 		return "-" + digits
 	}
 	return digits
-}
-
-// Many is Counted for large numbers: "39,303 instances".
-func Many(n int, noun string) string {
-	if n == 1 {
-		return Counted(n, noun)
-	}
-	return Grouped(n) + " " + noun + "s"
 }
 
 // MostFrequent returns the names by descending count.

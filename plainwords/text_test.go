@@ -51,7 +51,7 @@ func TestFirstNeverLeavesOutJustOne(t *testing.T) {
 func TestNumbers(t *testing.T) {
 	t.Parallel()
 	for got, want := range map[string]string{
-		Counted(0, "file"): "0 files", Counted(1, "file"): "1 file", Are(1, "file"): "1 file is", Are(2, "file"): "2 files are", Counted(1234, "file"): "1234 files", Many(1, "state"): "1 state", Many(1234567, "state"): "1,234,567 states",
+		Counted(0, "file"): "0 files", Counted(1, "file"): "1 file", Are(1, "file"): "1 file is", Are(2, "file"): "2 files are", Counted(1234, "file"): "1,234 files", Counted(1234567, "state"): "1,234,567 states",
 		Grouped(999): "999", Grouped(-1000): "-1,000",
 	} {
 		if got != want {

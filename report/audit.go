@@ -84,7 +84,7 @@ func (s Style) snapshots(b *bytes.Buffer, i *audit.Inventory, all bool) {
 	}
 	t.write(b, s, "")
 	if hidden > 0 {
-		s.indented(b, "", fmt.Sprintf("… and %d more with less serious findings; --all shows them, and --csv, --json and --html contain all", hidden))
+		s.indented(b, "", fmt.Sprintf("… and %s more with less serious findings; --all shows them, and --csv, --json and --html contain all", plainwords.Grouped(hidden)))
 	}
 	b.WriteByte('\n')
 }
@@ -170,7 +170,7 @@ func (s Style) findings(b *bytes.Buffer, findings []audit.Finding) {
 	groups := GroupBy(findings, func(f audit.Finding) kind { return kind{f.Severity, f.Code} })
 	slices.Reverse(groups)
 	for _, g := range groups {
-		fmt.Fprintf(b, "%s %s (%d)\n", s.severity(g.Key.severity, PlainLine(g.Key.severity)), s.Strong(PlainLine(g.Key.code)), len(g.Of))
+		fmt.Fprintf(b, "%s %s (%s)\n", s.severity(g.Key.severity, PlainLine(g.Key.severity)), s.Strong(PlainLine(g.Key.code)), plainwords.Grouped(len(g.Of)))
 		s.groupsOfAdvice(b, g.Of)
 		b.WriteByte('\n')
 	}
@@ -215,7 +215,7 @@ func (s Style) places(b *bytes.Buffer, findings []audit.Finding) {
 			}
 		}
 		if listed > maxPlaces {
-			fmt.Fprintf(b, "    … and %d more\n", listed-maxPlaces)
+			fmt.Fprintf(b, "    … and %s more\n", plainwords.Grouped(listed-maxPlaces))
 		}
 	}
 	andMore(b, len(groups)-shown, inJSON)
@@ -238,16 +238,16 @@ func (s Style) inventorySummary(b *bytes.Buffer, i *audit.Inventory, sum audit.S
 			s.paragraph(b, label(name), strings.Repeat(" ", room+2), text, strings.Split(strings.ReplaceAll(text, ";", ","), ", ")...)
 		}
 	}
-	states := fmt.Sprintf("%s, %s", plainwords.Many(sum.States, "state"), Size(sum.Bytes))
+	states := fmt.Sprintf("%s, %s", plainwords.Counted(sum.States, "state"), Size(sum.Bytes))
 	if other := sum.Snapshots - sum.States; other > 0 {
-		states += fmt.Sprintf("; %s without a readable state", plainwords.Many(other, "file"))
+		states += fmt.Sprintf("; %s without a readable state", plainwords.Counted(other, "file"))
 	}
 	if sum.Locked > 0 {
 		states += fmt.Sprintf("; %s locked", plainwords.Grouped(sum.Locked))
 	}
 	line("states", states)
-	line("resources", fmt.Sprintf("%s managed, %s data, %s; %s, %s sensitive; %s", plainwords.Grouped(sum.Managed), plainwords.Grouped(sum.Data), plainwords.Many(sum.Instances, "instance"),
-		plainwords.Many(sum.Outputs, "output"), plainwords.Grouped(sum.SensitiveOutputs), plainwords.Many(sum.SensitiveAttributes, "sensitive attribute")))
+	line("resources", fmt.Sprintf("%s managed, %s data, %s; %s, %s sensitive; %s", plainwords.Grouped(sum.Managed), plainwords.Grouped(sum.Data), plainwords.Counted(sum.Instances, "instance"),
+		plainwords.Counted(sum.Outputs, "output"), plainwords.Grouped(sum.SensitiveOutputs), plainwords.Counted(sum.SensitiveAttributes, "sensitive attribute")))
 	line("terraform", most(audit.NewestFirst(sum.TerraformVersions), sum.TerraformVersions, 8))
 	line("providers", most(plainwords.MostFrequent(sum.Providers), sum.Providers, 5))
 	line("relations", most(plainwords.MostFrequent(sum.Relations), sum.Relations, 8))
@@ -255,7 +255,7 @@ func (s Style) inventorySummary(b *bytes.Buffer, i *audit.Inventory, sum audit.S
 	var parts []string
 	for _, severity := range audit.Severities {
 		if n := sum.Findings[severity]; n > 0 {
-			word := s.severity(severity, plainwords.Many(n, string(severity)))
+			word := s.severity(severity, plainwords.Counted(n, string(severity)))
 			if severity == audit.SeverityInfo {
 				word = plainwords.Grouped(n) + " good to know"
 			}
@@ -276,7 +276,7 @@ func most(names []string, counts map[string]int, limit int) string {
 		parts = append(parts, fmt.Sprintf("%s (%s)", plainwords.Brief(strings.TrimPrefix(PlainLine(cmp.Or(name, "unknown")), PublicRegistry)), plainwords.Grouped(counts[name])))
 	}
 	if hidden := len(names) - len(first); hidden > 0 {
-		parts = append(parts, fmt.Sprintf("%d others (%s)", hidden, plainwords.Grouped(others)))
+		parts = append(parts, fmt.Sprintf("%s others (%s)", plainwords.Grouped(hidden), plainwords.Grouped(others)))
 	}
 	return strings.Join(parts, ", ")
 }

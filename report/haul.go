@@ -52,10 +52,10 @@ type Rehearsal struct {
 func (r *Rehearsal) text() string {
 	calls := plainwords.Counted(r.APICalls, "API call")
 	if r.Limit == 0 {
-		return fmt.Sprintf("Rehearsed: %s. At 30 requests per second, they take at least %s.", calls, duration(float64(r.APICalls)/30))
+		return fmt.Sprintf("Rehearsed: %s. At 30 requests per second, they take at least %s.", calls, Seconds(float64(r.APICalls)/30))
 	}
 	return fmt.Sprintf("Rehearsed in %s: %s, which take at least %s at %d per second if nothing else uses the rate limit.",
-		duration(r.Seconds), calls, duration(float64(r.APICalls)/float64(r.Limit)), r.Limit)
+		Seconds(r.Seconds), calls, Seconds(float64(r.APICalls)/float64(r.Limit)), r.Limit)
 }
 
 // HaulJSON writes a haul as a JSON document.
@@ -121,7 +121,7 @@ func PlanSummary(w io.Writer, s Style, h Haul) error {
 func (s Style) kinds(b *bytes.Buffer, h Haul) {
 	summary := Summarize(h.Results)
 	for _, outcome := range groupOrder(summary) {
-		s.indented(b, "", fmt.Sprintf("%d %s: %s", summary[outcome], s.word(outcome), kindsOf(h.Results, outcome)))
+		s.indented(b, "", fmt.Sprintf("%s %s: %s", plainwords.Grouped(summary[outcome]), s.word(outcome), kindsOf(h.Results, outcome)))
 	}
 	if len(h.Results) > 0 {
 		b.WriteByte('\n')
@@ -184,7 +184,7 @@ func (s Style) tables(b *bytes.Buffer, h Haul) {
 		if len(group) > 1 {
 			title = ": " + kindsOf(group, outcome)
 		}
-		s.paragraph(b, s.outcome(outcome)+" ", "  ", fmt.Sprintf("(%d)%s", len(group), title))
+		s.paragraph(b, s.outcome(outcome)+" ", "  ", fmt.Sprintf("(%s)%s", plainwords.Grouped(len(group)), title))
 		s.rows(b, shown)
 		andMore(b, len(group)-len(shown), inAll)
 		if outcome == migrate.Failed {
@@ -287,7 +287,7 @@ func (s Style) haulFindings(b *bytes.Buffer, h Haul) {
 	})
 	for _, g := range groups {
 		severity := s.toned(Tone(g.Of[0].Severity), PlainLine(g.Of[0].Severity))
-		fmt.Fprintf(b, "%s %s (%d)\n", severity, s.Strong(PlainLine(g.Key)), len(g.Of))
+		fmt.Fprintf(b, "%s %s (%s)\n", severity, s.Strong(PlainLine(g.Key)), plainwords.Grouped(len(g.Of)))
 		shown := len(g.Of)
 		if !h.All {
 			shown = atMost(shown, maxFindings)
@@ -320,7 +320,7 @@ func (s Style) leftOut(b *bytes.Buffer, h Haul) {
 			look = append(look, l)
 		}
 	}
-	s.indented(b, "", fmt.Sprintf("left out (%d): %s", len(h.LeftOut), numbers(plainwords.MostFrequent(byCode), byCode, PlainLine)))
+	s.indented(b, "", fmt.Sprintf("left out (%s): %s", plainwords.Grouped(len(h.LeftOut)), numbers(plainwords.MostFrequent(byCode), byCode, PlainLine)))
 	shown := len(look)
 	if !h.All {
 		shown = min(shown, maxFindings)

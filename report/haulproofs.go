@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"tfhaul/migrate"
+	"tfhaul/plainwords"
 	"tfhaul/prove"
 )
 
@@ -53,7 +54,7 @@ func (s Style) proofs(b *bytes.Buffer, h Haul) {
 			continue
 		}
 		slices.SortStableFunc(group, func(a, b migrate.Result) int { return strings.Compare(string(a.Proof.Code), string(b.Proof.Code)) })
-		fmt.Fprintf(b, "%s (%d)\n", s.verdict(verdict), len(group))
+		fmt.Fprintf(b, "%s (%s)\n", s.verdict(verdict), plainwords.Grouped(len(group)))
 		shown := group
 		if !h.All && len(group) > fewRows {
 			shown = group[:fewRows]

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"tfhaul/migrate"
+	"tfhaul/plainwords"
 )
 
 // A HaulReport is what a haul's journal records.
@@ -53,10 +54,10 @@ func (h *HaulReport) Rest(w io.Writer, s Style) error {
 		if len(names) == 0 {
 			return
 		}
-		fmt.Fprintf(&b, "\n%s (%d):\n", s.Odd(what), len(names))
+		fmt.Fprintf(&b, "\n%s (%s):\n", s.Odd(what), plainwords.Grouped(len(names)))
 		for i, name := range names {
 			if i == maxNamed {
-				fmt.Fprintf(&b, "  … and %d more\n", len(names)-i)
+				fmt.Fprintf(&b, "  … and %s more\n", plainwords.Grouped(len(names)-i))
 				break
 			}
 			fmt.Fprintf(&b, "  %s\n", PlainLine(name))
@@ -66,7 +67,7 @@ func (h *HaulReport) Rest(w io.Writer, s Style) error {
 	again := h.again()
 	list("cut off before they ended", names, again)
 	if h.NotAttempted > 0 {
-		fmt.Fprintf(&b, "\n%s: %d\n", s.Odd("not attempted"), h.NotAttempted)
+		fmt.Fprintf(&b, "\n%s: %s\n", s.Odd("not attempted"), plainwords.Grouped(h.NotAttempted))
 		s.indented(&b, "  ", again)
 	}
 	list("may be locked by this haul", h.Locked, "To unlock them: tfhaul unlock "+Plain(h.Journal))

@@ -27,7 +27,7 @@ const (
 // andMore writes how many items of a list are left out, if any, and where to find them.
 func andMore(w io.Writer, n int, where string) {
 	if n > 0 {
-		fmt.Fprintf(w, "  … and %d more%s\n", n, where)
+		fmt.Fprintf(w, "  … and %s more%s\n", plainwords.Grouped(n), where)
 	}
 }
 
@@ -63,7 +63,7 @@ func numbers[K comparable](order []K, counts map[K]int, word func(K) string) str
 	var parts []string
 	for _, kind := range order {
 		if n := counts[kind]; n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", n, word(kind)))
+			parts = append(parts, plainwords.Grouped(n)+" "+word(kind))
 		}
 	}
 	return strings.Join(parts, ", ")

@@ -11,6 +11,7 @@ import (
 	"github.com/mattn/go-runewidth"
 
 	"tfhaul/migrate"
+	"tfhaul/plainwords"
 )
 
 // Summary counts outcomes.
@@ -111,7 +112,7 @@ const maxSentences = 25
 // outcomeTable writes one outcome's table and its sentences. Rows with the same code are
 // grouped, in their original order.
 func (s Style) outcomeTable(b *bytes.Buffer, outcome migrate.Outcome, group []migrate.Result) {
-	fmt.Fprintf(b, "%s (%d)\n", s.outcome(outcome), len(group))
+	fmt.Fprintf(b, "%s (%s)\n", s.outcome(outcome), plainwords.Grouped(len(group)))
 	if isCoded(group) {
 		slices.SortStableFunc(group, func(a, b migrate.Result) int { return strings.Compare(string(a.Code), string(b.Code)) })
 	}
@@ -236,7 +237,7 @@ func andOthers(first string, n int) string {
 	if n == 1 {
 		return first
 	}
-	return fmt.Sprintf("%s and %d more", first, n-1)
+	return fmt.Sprintf("%s and %s more", first, plainwords.Grouped(n-1))
 }
 
 // attentionTexts returns the sentences of a result that the user should read. For a

@@ -8,8 +8,8 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"math"
 	"strings"
-	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -112,21 +112,19 @@ func Size(bytes int64) string {
 	return fmt.Sprintf("%.1f %s", value, unit)
 }
 
-// Seconds formats a duration.
+// Seconds formats a duration: "0.41 s", "12 s", "1 min 15 s", "2 h 5 min".
 func Seconds(s float64) string {
-	if s < 60 {
+	whole := int(math.Round(s))
+	switch {
+	case s < 60 && s == float64(whole):
+		return fmt.Sprintf("%d s", whole)
+	case s < 59.995:
 		return fmt.Sprintf("%.2f s", s)
+	case whole < 3600:
+		return fmt.Sprintf("%d min %d s", whole/60, whole%60)
 	}
-	return time.Duration(s * float64(time.Second)).Round(time.Second).String()
-}
-
-// duration formats an approximate duration.
-func duration(s float64) string {
-	d := time.Duration(s * float64(time.Second))
-	if d < 10*time.Second {
-		return d.Round(100 * time.Millisecond).String()
-	}
-	return d.Round(time.Second).String()
+	minutes := int(math.Round(s / 60))
+	return fmt.Sprintf("%d h %d min", minutes/60, minutes%60)
 }
 
 // flush writes a text in one call.

@@ -27,3 +27,17 @@ func TestMessagesWrap(t *testing.T) {
 		t.Errorf("got %q", b.String())
 	}
 }
+
+// TestOneStyleOfNumbers has sizes, times and counts as all commands print them.
+func TestOneStyleOfNumbers(t *testing.T) {
+	for got, want := range map[string]string{
+		report.Size(734): "734 B", report.Size(48213): "47.1 KiB", report.Size(200 << 20): "200 MiB",
+		report.Seconds(0.412): "0.41 s", report.Seconds(15): "15 s", report.Seconds(59.999): "1 min 0 s", report.Seconds(75.2): "1 min 15 s",
+		report.Seconds(3599.7): "1 h 0 min", report.Seconds(7500): "2 h 5 min",
+		report.Summary{"moved": 1234}.String(): "1,234 moves: 1,234 moved",
+	} {
+		if got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}

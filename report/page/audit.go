@@ -329,7 +329,7 @@ func (a *auditPage) fillTiles() {
 		a.Tiles[0].Note += fmt.Sprintf("; %s without a readable state", plainwords.Counted(other, "file"))
 	}
 	a.Tiles = append(a.Tiles,
-		tile{Label: "Managed resources", Value: plainwords.Grouped(s.Managed), Note: plainwords.Many(s.Instances, "instance") + ", data sources included"},
+		tile{Label: "Managed resources", Value: plainwords.Grouped(s.Managed), Note: plainwords.Counted(s.Instances, "instance") + ", data sources included"},
 		tile{Label: "Outputs", Value: plainwords.Grouped(s.Outputs), Note: fmt.Sprintf("%s sensitive", plainwords.Grouped(s.SensitiveOutputs))},
 		tile{Label: "Sensitive attributes", Value: plainwords.Grouped(s.SensitiveAttributes), Note: "counted, never shown"},
 	)
@@ -341,7 +341,7 @@ func (a *auditPage) fillTiles() {
 		t := tile{Label: label, Value: plainwords.Grouped(s.Findings[severity])}
 		if s.Findings[severity] > 0 {
 			t.Tone = string(severity)
-			t.Note = "findings, in " + plainwords.Many(a.facets.count(facetSeverity, string(severity)), "file")
+			t.Note = "findings, in " + plainwords.Counted(a.facets.count(facetSeverity, string(severity)), "file")
 		}
 		a.Tiles = append(a.Tiles, t)
 	}

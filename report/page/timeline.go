@@ -71,11 +71,11 @@ func (x *facetIndex) timeline(question, kind string, p period, oldest, newest ti
 			most, tallest = count, p.label(n)
 		}
 	}
-	t := plot{Question: question, Note: fmt.Sprintf("Tallest column: %s, %s.", tallest, plainwords.Many(most, "state"))}
+	t := plot{Question: question, Note: fmt.Sprintf("Tallest column: %s, %s.", tallest, plainwords.Counted(most, "state"))}
 	for n := first; n <= last; n++ {
 		label := p.label(n)
 		count := x.count(kind, label)
-		t.Columns = append(t.Columns, column{Label: label, Text: plainwords.Many(count, "state"), Tick: p.tick(n, n == first),
+		t.Columns = append(t.Columns, column{Label: label, Text: plainwords.Counted(count, "state"), Tick: p.tick(n, n == first),
 			Y: percent(most-count, most), Height: percent(count, most), Filter: x.address(kind, label)})
 	}
 	return t
