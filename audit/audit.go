@@ -126,6 +126,17 @@ func (i *Inventory) Add(findings []Finding) {
 	}
 }
 
+// Severities returns the most serious severity of each source with a finding.
+func (i *Inventory) Severities() map[string]Severity {
+	most := map[string]Severity{}
+	for _, f := range i.Findings { // the most serious come first
+		for _, name := range f.Sources {
+			most[name] = cmp.Or(most[name], f.Severity)
+		}
+	}
+	return most
+}
+
 // A taking is an inventory being taken.
 type taking struct {
 	Options

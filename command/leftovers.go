@@ -5,7 +5,6 @@ import (
 	"io"
 	"maps"
 	"os"
-	"regexp"
 	"slices"
 	"sync"
 )
@@ -42,8 +41,3 @@ func (l *leftovers) remove(w io.Writer) {
 		}
 	}
 }
-
-// colours are what Terraform puts into its logs.
-var colours = regexp.MustCompile(`\x1b\[[0-9;]*m`)
-
-func withoutColours(text string) string { return colours.ReplaceAllString(text, "") }

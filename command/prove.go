@@ -187,7 +187,7 @@ func (t *stageTeller) observe(e prove.Event) {
 type plainWriter struct{ to *terminal }
 
 func (w plainWriter) Write(b []byte) (int, error) {
-	if _, err := w.to.Write([]byte(report.Plain(withoutColours(string(b))))); err != nil {
+	if _, err := w.to.Write([]byte(report.Plain(prove.WithoutColors(string(b))))); err != nil {
 		return 0, err
 	}
 	return len(b), nil

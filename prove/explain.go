@@ -57,7 +57,6 @@ func (x *proof) explainLog(run, log string) error {
 }
 
 var (
-	// Terraform colors its logs.
 	colors = regexp.MustCompile(`\x1b\[[0-9;]*m`)
 	// `The root module input variable "region" is not set, and has no default value.`
 	unsetVariable = regexp.MustCompile(`input\s+variable\s+"([\pL_][\pL\pN_-]*)"\s+is\s+not\s+set`)
@@ -88,9 +87,12 @@ var failures = []struct {
 		"the workspace's Terraform version cannot use this configuration or state. Set another version."},
 }
 
+// WithoutColors removes the colors that Terraform gives its logs.
+func WithoutColors(log string) string { return colors.ReplaceAllString(log, "") }
+
 // reasonOf derives the reason of a failed plan from its log.
 func reasonOf(log string) (Code, string) {
-	log = colors.ReplaceAllString(log, "")
+	log = WithoutColors(log)
 	// Terraform draws a frame around messages, and wraps their lines.
 	log = strings.NewReplacer("│", " ", "╷", " ", "╵", " ").Replace(log)
 	var names []string

@@ -92,25 +92,20 @@ func (s Style) snapshots(b *bytes.Buffer, i *audit.Inventory, all bool) {
 // mostSerious returns the snapshots with the most serious findings, in their original
 // order.
 func mostSerious(i *audit.Inventory, most int) []audit.Snapshot {
-	weight := map[string]int{}
-	for _, f := range i.Findings {
-		points := len(audit.Severities) - slices.Index(audit.Severities, f.Severity)
-		for _, name := range f.Sources {
-			weight[name] = max(weight[name], points)
+	severities, room := i.Severities(), map[audit.Severity]int{}
+	for k := range i.Snapshots {
+		room[severities[i.Snapshots[k].Source]]++
+	}
+	for _, severity := range append(slices.Clip(audit.Severities), "") {
+		room[severity] = min(room[severity], most)
+		most -= room[severity]
+	}
+	var shown []audit.Snapshot
+	for _, sn := range i.Snapshots {
+		if severity := severities[sn.Source]; room[severity] > 0 {
+			room[severity]--
+			shown = append(shown, sn)
 		}
-	}
-	order := make([]int, len(i.Snapshots))
-	for k := range order {
-		order[k] = k
-	}
-	slices.SortStableFunc(order, func(a, b int) int {
-		return weight[i.Snapshots[b].Source] - weight[i.Snapshots[a].Source]
-	})
-	order = order[:most]
-	slices.Sort(order)
-	shown := make([]audit.Snapshot, most)
-	for k, n := range order {
-		shown[k] = i.Snapshots[n]
 	}
 	return shown
 }

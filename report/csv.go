@@ -26,14 +26,7 @@ func InventoryCSV(w io.Writer, i *audit.Inventory) error {
 	out := csv.NewWriter(w)
 	// Error below returns errors of the writer.
 	_ = out.Write(inventoryColumns)
-	heaviest := map[string]audit.Severity{}
-	for _, f := range i.Findings {
-		for _, name := range f.Sources {
-			if before, known := heaviest[name]; !known || f.Severity.AtLeast(before) {
-				heaviest[name] = f.Severity
-			}
-		}
-	}
+	heaviest := i.Severities()
 	for k := range i.Snapshots {
 		row := inventoryRow(&i.Snapshots[k], heaviest[i.Snapshots[k].Source])
 		for n := range row {
