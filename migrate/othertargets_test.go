@@ -3,13 +3,10 @@ package migrate_test
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -17,7 +14,6 @@ import (
 
 	"tfhaul/backend"
 	"tfhaul/backend/memory"
-	"tfhaul/lockwait"
 	"tfhaul/migrate"
 )
 
@@ -25,46 +21,72 @@ import (
 type storeBench struct {
 	t      *testing.T
 	source *memory.Store
-	store  *memory.Store
-	faults *faultyTarget
+	store  *memory.Store // of the target, if that is in memory
+	// open opens the target without faults, key is the name of the state there, and put
+	// writes it as another program does.
+	open func() backend.Target
+	key  string
+	put  func(text []byte)
+
+	faults *faults
+	target backend.Target // with faults
 	engine *migrate.Engine
-	events []string
 }
 
 const storedKey = "live/network/terraform.tfstate"
 
 func newStoreBench(t *testing.T, keepsOne bool, held []byte) *storeBench {
-	b := &storeBench{t: t, source: memory.New(), store: memory.New()}
+	b := newEmptyBench(t, "network/terraform.tfstate")
+	b.store = memory.New()
 	b.store.KeepsOne = keepsOne
-	b.source.Put("network.tfstate", sweepSnapshot)
+	b.open = func() backend.Target { return b.store.Target("live/") }
+	b.put = func(text []byte) { b.store.Put(storedKey, text) }
 	if held != nil {
-		b.store.Put(storedKey, held)
+		b.put(held)
 	}
-	b.faults = &faultyTarget{Target: b.store.Target("live/"), bench: b}
-	b.engine = &migrate.Engine{Target: b.faults, Haul: migrate.NewHaulID()}
-	b.engine.BackupDir = filepath.Join(t.TempDir(), "backup")
+	b.aim(&faultyTarget{b.open(), b.faults})
 	return b
 }
 
-func (b *storeBench) move(ctx context.Context, change func(*migrate.Move)) migrate.Result {
+// newEmptyBench returns a bench without a target.
+func newEmptyBench(t *testing.T, key string) *storeBench {
+	b := &storeBench{t: t, source: memory.New(), key: key, faults: &faults{}}
+	b.source.Put("network.tfstate", sweepSnapshot)
+	b.faults.bench = b
+	return b
+}
+
+// aim makes target the one that moves go to.
+func (b *storeBench) aim(target backend.Target) {
+	b.target = target
+	b.engine = &migrate.Engine{Target: target, Haul: migrate.NewHaulID()}
+	b.engine.BackupDir = filepath.Join(b.t.TempDir(), "backup")
+}
+
+// theMove returns the move of the snapshot.
+func (b *storeBench) theMove(change func(*migrate.Move)) migrate.Move {
 	b.t.Helper()
 	listing, err := backend.Kinds{b.source.Kind()}.Find(b.t.Context(), "memory://network.tfstate", backend.Filter{})
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	m := migrate.Move{Object: listing.States[0], Workspace: "network/terraform.tfstate"}
+	m := migrate.Move{Object: listing.States[0], Workspace: b.key}
 	if change != nil {
 		change(&m)
 	}
-	b.engine.Observe = func(e migrate.Event) { b.events = append(b.events, e.Event) }
-	return b.engine.Move(ctx, m)
+	return m
+}
+
+func (b *storeBench) move(ctx context.Context, change func(*migrate.Move)) migrate.Result {
+	b.t.Helper()
+	return b.engine.Move(ctx, b.theMove(change))
 }
 
 // current returns what the target holds, without faults.
 func (b *storeBench) current() []byte {
 	b.t.Helper()
-	target := b.store.Target("live/")
-	s, err := target.Look(context.Background(), "network/terraform.tfstate")
+	target := b.open()
+	s, err := target.Look(context.Background(), b.key)
 	if err != nil || s.Current.ID == "" {
 		return nil
 	}
@@ -89,15 +111,15 @@ func (b *storeBench) read(target backend.Target, v *backend.Version) []byte {
 }
 
 func (b *storeBench) locked() bool {
-	s, err := b.store.Target("live/").Look(context.Background(), "network/terraform.tfstate")
+	s, err := b.open().Look(context.Background(), b.key)
 	return err != nil || s.Locked
 }
 
 // keeps reports whether text can still be read: it is current, an older version, or in a
 // backup.
 func (b *storeBench) keeps(text []byte) bool {
-	target := b.store.Target("live/")
-	s, err := target.Look(context.Background(), "network/terraform.tfstate")
+	target := b.open()
+	s, err := target.Look(context.Background(), b.key)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -163,7 +185,7 @@ func TestAWriteInSpiteOfTheLockIsNotOverwritten(t *testing.T) {
 			rival := state(8, lineage, 5)
 			b.faults.before = func(op string) {
 				if op == "write" {
-					b.store.Put(storedKey, rival)
+					b.put(rival)
 				}
 			}
 			if r := b.move(t.Context(), nil); r.Outcome != migrate.Refused || r.Code != migrate.CodeTargetChanged {
@@ -207,16 +229,7 @@ func TestKeysAreToldApartByCase(t *testing.T) {
 // last one of a process that was killed.
 func TestStoresSurviveEveryFault(t *testing.T) {
 	var ran atomic.Int64
-	scenarios := map[string]struct {
-		held   []byte
-		change func(*migrate.Move)
-	}{
-		"fresh":     {},
-		"newer":     {held: state(6, lineage, 2)},
-		"identical": {held: sweepSnapshot},
-		"replace":   {held: state(9, foreign, 3), change: replace},
-	}
-	for name, s := range scenarios {
+	for name, s := range storeMoves {
 		for _, keepsOne := range []bool{true, false} {
 			operations := 0
 			synctest.Test(t, func(t *testing.T) {
@@ -240,41 +253,85 @@ func TestStoresSurviveEveryFault(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d faults were swept over %d kinds of move to a store", ran.Load(), 2*len(scenarios))
+	t.Logf("%d faults were swept over %d kinds of move to a store", ran.Load(), 2*len(storeMoves))
 	if ran.Load() < 200 {
 		t.Errorf("only %d cases ran", ran.Load())
 	}
 }
 
+// storeMoves are the moves of the sweeps: what the target holds, and what the user permits.
+var storeMoves = map[string]struct {
+	held   []byte
+	change func(*migrate.Move)
+}{
+	"fresh":     {},
+	"newer":     {held: state(6, lineage, 2)},
+	"identical": {held: sweepSnapshot},
+	"replace":   {held: state(9, foreign, 3), change: replace},
+}
+
 // survives moves with the fault, judges what is left, and moves again without it.
 func (b *storeBench) survives(held []byte, change func(*migrate.Move)) {
-	t := b.t
-	path := filepath.Join(t.TempDir(), "haul.jsonl")
-	journal, past, err := migrate.OpenJournal(t.Context(), path)
+	path := filepath.Join(b.t.TempDir(), "haul.jsonl")
+	journal, past, err := migrate.OpenJournal(b.t.Context(), path)
 	if err != nil {
-		t.Fatal(err)
+		b.t.Fatal(err)
 	}
 	b.engine.Journal, b.engine.Haul, b.engine.Past = journal, journal.Haul(), past
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(b.t.Context())
 	defer cancel()
 	b.faults.interrupt = cancel
-	var atDeath []byte
-	b.faults.died = func() { atDeath, _ = os.ReadFile(path) }
-	r := b.move(ctx, change)
-	if err := journal.Close(); err != nil {
-		t.Error(err)
+	atDeath := make(chan []byte, 1)
+	b.faults.died = func() {
+		text, _ := os.ReadFile(path)
+		atDeath <- text
 	}
-	killed := atDeath != nil
-	now := b.current()
-	rival := b.faults.rival
+	ended := make(chan migrate.Result, 1)
+	move := b.theMove(change)
+	go func() { ended <- b.engine.Move(ctx, move) }()
+	var r migrate.Result
+	var left []byte
+	if b.faults.hangs {
+		select {
+		case r = <-ended:
+		case left = <-atDeath:
+		}
+	} else {
+		r = <-ended
+		select {
+		case left = <-atDeath:
+		default:
+		}
+	}
+	if err := journal.Close(); err != nil {
+		b.t.Error(err)
+	}
+	b.faults.revive()
+	if left != nil {
+		if err := os.WriteFile(path, left, 0o600); err != nil {
+			b.t.Fatal(err)
+		}
+	} else {
+		b.judge(r, held)
+	}
+	if b.faults.rival == nil {
+		b.againAfter(path, held, change)
+	}
+	if b.t.Failed() {
+		b.t.Logf("at %s: %s/%s, locked %v: %s %q", b.faults.op, r.Outcome, r.Code, r.Locked, r.Message, r.Notes)
+	}
+}
+
+// judge compares what a move reported with what is there.
+func (b *storeBench) judge(r migrate.Result, held []byte) {
+	t, now, rival := b.t, b.current(), b.faults.rival
 	switch isNew, isOld, isRival := bytes.Equal(now, sweepSnapshot), bytes.Equal(now, held), rival != nil && bytes.Equal(now, rival); {
 	case !isNew && !isOld && !isRival:
 		t.Error("the target holds neither the old bytes nor the new")
-	case killed: // nobody reads this result
 	case r.Arrived() && !isNew && !isRival:
 		t.Errorf("%s was reported, and the target holds the old bytes", r.Outcome)
-	case isRival && r.Outcome == migrate.Moved && !slices.Contains([]string{"read", "unlock"}, b.faults.op): // which come after the check that it is current
-		t.Errorf("%s was reported, and the target holds another writer's state (at %s)", r.Outcome, b.faults.op)
+	case isRival && r.Outcome == migrate.Moved && !b.faults.afterCheck():
+		t.Errorf("%s was reported, and the target holds another writer's state", r.Outcome)
 	case !r.Arrived() && isNew && !isOld && r.Code != migrate.CodeUnproven && r.Code != migrate.CodeLockLeft:
 		t.Errorf("the target holds the new bytes, and %q was reported: %s", r.Code, r.Message)
 	case b.locked() && !r.Locked && !r.LockRequestLost:
@@ -282,44 +339,36 @@ func (b *storeBench) survives(held []byte, change func(*migrate.Move)) {
 	case r.Locked && r.UnlockCommand == "":
 		t.Error("no command was given that frees the lock")
 	}
-	if rival != nil { // it keeps nothing of what it overwrites
-		if !b.keeps(rival) {
-			t.Error("the other writer's state is lost")
-		}
-		return
-	}
-	if held != nil && !b.keeps(held) {
-		t.Error("the old state is lost")
-	}
-	b.again(path, atDeath, change)
-	if held != nil && !b.keeps(held) {
-		t.Error("after the second run, the old state is lost")
-	}
-	if t.Failed() {
-		t.Logf("%s/%s, locked %v: %s %q\n%v", r.Outcome, r.Code, r.Locked, r.Message, r.Notes, b.events)
+	if rival != nil && !b.keeps(rival) {
+		t.Error("the other writer's state is lost")
 	}
 }
 
-// again continues the haul from its journal, cut off where the process died.
-func (b *storeBench) again(path string, atDeath []byte, change func(*migrate.Move)) {
+// againAfter continues the haul from its journal. The old state can be read before and
+// afterwards.
+func (b *storeBench) againAfter(path string, held []byte, change func(*migrate.Move)) {
 	t := b.t
-	b.faults.at, b.faults.dead = 0, false
-	if atDeath != nil {
-		if err := os.WriteFile(path, atDeath, 0o600); err != nil {
-			t.Fatal(err)
-		}
+	if held != nil && !b.keeps(held) {
+		t.Error("the old state is lost")
 	}
 	journal, past, err := migrate.OpenJournal(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.engine = &migrate.Engine{Target: b.faults, Haul: journal.Haul(), Journal: journal, Past: past, Options: b.engine.Options}
+	target := b.target
+	if b.faults.hangs {
+		target = b.open() // nothing of the dead process is left
+	}
+	b.engine = &migrate.Engine{Target: target, Haul: journal.Haul(), Journal: journal, Past: past, Options: b.engine.Options}
 	r := b.move(t.Context(), change)
 	if err := journal.Close(); err != nil {
 		t.Error(err)
 	}
 	if !r.Arrived() || r.Locked || !bytes.Equal(b.current(), sweepSnapshot) || b.locked() {
-		t.Errorf("the second run ended in %s/%s, locked %v: %s", r.Outcome, r.Code, b.locked(), r.Message)
+		t.Errorf("the second run ended in %s/%s, locked %v: %s %q", r.Outcome, r.Code, b.locked(), r.Message, r.Notes)
+	}
+	if held != nil && !b.keeps(held) {
+		t.Error("after the second run, the old state is lost")
 	}
 	ledger, err := os.Open(path)
 	if err != nil {
@@ -330,141 +379,4 @@ func (b *storeBench) again(path string, atDeath []byte, change func(*migrate.Mov
 	if err != nil || len(past.HeldLocks()) > 0 {
 		t.Errorf("the journal names locks that are free: %v, %v", past.HeldLocks(), err)
 	}
-}
-
-var storeFaults = []string{"refused", "lost", "rival", "interrupted", "killed before", "killed after"}
-
-// A faultyTarget spoils one operation, counted from 1.
-type faultyTarget struct {
-	backend.Target
-	bench     *storeBench
-	n, at     int
-	fault, op string
-	rival     []byte
-	dead      bool
-	died      func()
-	interrupt func()
-	before    func(op string)
-}
-
-// spoil is called before an operation. It returns the error to answer with, and whether the
-// operation still takes effect.
-func (f *faultyTarget) spoil(op string) (err error, done bool) {
-	if f.n++; f.before != nil {
-		f.before(op)
-	}
-	dead := &backend.Error{Code: backend.Unreachable, Message: "the process is dead"}
-	if f.dead {
-		return dead, false
-	}
-	if f.n != f.at {
-		return nil, true
-	}
-	f.op = op
-	switch f.fault {
-	case "refused":
-		return &backend.Error{Code: backend.Unreachable, Message: "connection refused"}, false
-	case "lost":
-		return &backend.Error{Code: backend.Ambiguous, Message: "connection reset"}, true
-	case "rival":
-		f.rival = state(30, lineage, 7)
-		f.bench.store.Put(storedKey, f.rival)
-	case "interrupted":
-		f.interrupt()
-	case "killed before", "killed after":
-		f.died()
-		f.dead = true
-		return dead, f.fault == "killed after"
-	}
-	return nil, true
-}
-
-// operation performs an operation with the fault.
-func operation[T any](f *faultyTarget, op string, do func() (T, error)) (T, error) {
-	var none T
-	err, done := f.spoil(op)
-	if !done {
-		return none, err
-	}
-	got, did := do()
-	if err != nil {
-		return none, err
-	}
-	return got, did
-}
-
-func (f *faultyTarget) List(context.Context) iter.Seq2[*backend.Standing, error] { return nil }
-
-func (f *faultyTarget) Look(ctx context.Context, name string) (*backend.Standing, error) {
-	return operation(f, "look", func() (*backend.Standing, error) { return f.Target.Look(ctx, name) })
-}
-
-func (f *faultyTarget) LookByID(ctx context.Context, id string) (*backend.Standing, error) {
-	return operation(f, "look", func() (*backend.Standing, error) { return f.Target.LookByID(ctx, id) })
-}
-
-func (f *faultyTarget) Current(ctx context.Context, s *backend.Standing) (*backend.Version, error) {
-	return operation(f, "current", func() (*backend.Version, error) { return f.Target.Current(ctx, s) })
-}
-
-func (f *faultyTarget) Version(ctx context.Context, id string) (*backend.Version, error) {
-	return operation(f, "version", func() (*backend.Version, error) { return f.Target.Version(ctx, id) })
-}
-
-func (f *faultyTarget) Versions(ctx context.Context, s *backend.Standing) iter.Seq2[*backend.Version, error] {
-	return func(yield func(*backend.Version, error) bool) {
-		if err, _ := f.spoil("versions"); err != nil {
-			yield(nil, err)
-			return
-		}
-		f.Target.Versions(ctx, s)(yield)
-	}
-}
-
-func (f *faultyTarget) Read(ctx context.Context, v *backend.Version) (io.ReadCloser, error) {
-	return operation(f, "read", func() (io.ReadCloser, error) { return f.Target.Read(ctx, v) })
-}
-
-func (f *faultyTarget) Writer(s *backend.Standing, o backend.WriterOptions) backend.Writer {
-	return &faultyWriter{Writer: f.Target.Writer(s, o), f: f, lost: o.Lost, onLost: o.OnLost}
-}
-
-type faultyWriter struct {
-	backend.Writer
-	f      *faultyTarget
-	lost   int
-	onLost func()
-}
-
-func (w *faultyWriter) LostRequests() int { return w.lost }
-
-func (w *faultyWriter) Lock(ctx context.Context, sending lockwait.Sending) error {
-	_, err := operation(w.f, "lock", func() (struct{}, error) { return struct{}{}, w.Writer.Lock(ctx, sending) })
-	if backend.CodeOf(err) == backend.Ambiguous {
-		w.lost++
-		w.onLost()
-		return errors.Join(lockwait.ErrUnsure, err)
-	}
-	return err
-}
-
-func (w *faultyWriter) Holder(ctx context.Context, sending lockwait.Sending) (lockwait.Holder, error) {
-	h, err := operation(w.f, "holder", func() (lockwait.Holder, error) { return w.Writer.Holder(ctx, sending) })
-	return h, unsure(err)
-}
-
-func (w *faultyWriter) Unlock(ctx context.Context, sending lockwait.Sending) error {
-	_, err := operation(w.f, "unlock", func() (struct{}, error) { return struct{}{}, w.Writer.Unlock(ctx, sending) })
-	return unsure(err)
-}
-
-func unsure(err error) error {
-	if slices.Contains([]backend.Code{backend.Ambiguous, backend.Unreachable}, backend.CodeOf(err)) {
-		return errors.Join(lockwait.ErrUnsure, err)
-	}
-	return err
-}
-
-func (w *faultyWriter) Write(ctx context.Context, p backend.Write) (*backend.Version, error) {
-	return operation(w.f, "write", func() (*backend.Version, error) { return w.Writer.Write(ctx, p) })
 }

@@ -154,7 +154,7 @@ func (o *object) free(ctx context.Context, places []lockPlace, id string) error 
 // freeOne removes the lock with this ID from one place, or reports whose lock is there
 // instead.
 func freeOne(ctx context.Context, place lockPlace, id string) (freed bool, holder *heldLock, err error) {
-	holder, err = place.read(ctx)
+	holder, err = readWhole(ctx, place)
 	if err != nil || holder == nil || holder.lock.ID != id {
 		return false, holder, err
 	}
@@ -163,7 +163,7 @@ func freeOne(ctx context.Context, place lockPlace, id string) (freed bool, holde
 	}
 	// It has changed: either it is gone, as after a removal whose response was lost, or it
 	// is someone else's.
-	holder, err = place.read(ctx)
+	holder, err = readWhole(ctx, place)
 	return err == nil && holder == nil, holder, err
 }
 

@@ -52,6 +52,18 @@ type heldLock struct {
 	lock backend.Lock
 	tag  string // an object's entity tag, or an item's description
 	text []byte // as stored
+	// unread is why the description could not be read.
+	unread error
+}
+
+// readWhole is read, but fails if the description of a lock cannot be read: the lock may be
+// ours.
+func readWhole(ctx context.Context, place lockPlace) (*heldLock, error) {
+	held, err := place.read(ctx)
+	if err == nil && held != nil && held.unread != nil {
+		return nil, fmt.Errorf("cannot read the lock %q: %w", held.lock.Path, held.unread)
+	}
+	return held, err
 }
 
 func (h *heldLock) lockOrNil() *backend.Lock {
@@ -89,6 +101,7 @@ func (l *lockObject) read(ctx context.Context) (*heldLock, error) {
 		if ctx.Err() != nil {
 			return nil, fmt.Errorf("cannot read the lock %q: %w", l.path(), context.Cause(ctx))
 		}
+		held.unread = err
 		held.lock.Info = "its description cannot be read: " + plainwords.Describe(err)
 		return held, nil
 	}

@@ -95,7 +95,7 @@ func (w *writer) take(ctx context.Context, place lockPlace) error {
 		case !errors.Is(err, errLockHeld):
 			return unconditional(w.state, err)
 		}
-		switch held, err := place.read(ctx); {
+		switch held, err := readWhole(ctx, place); {
 		case err != nil:
 			return fmt.Errorf("%w: %w", lockwait.ErrUnsure, err)
 		case held != nil && w.isOurs(held):
@@ -152,7 +152,7 @@ type finding struct {
 func (w *writer) find(ctx context.Context) (*finding, error) {
 	f := &finding{held: make([]*heldLock, len(w.places))}
 	for i, place := range w.places {
-		held, err := place.read(ctx)
+		held, err := readWhole(ctx, place)
 		switch {
 		case err != nil:
 			return nil, err
@@ -263,7 +263,7 @@ func (w *writer) remove(ctx context.Context, place lockPlace, tag string) error 
 		}
 		return nil
 	}
-	switch held, err := place.read(ctx); {
+	switch held, err := readWhole(ctx, place); {
 	case err != nil:
 		return w.unsure(err)
 	case held != nil && w.isOurs(held):
