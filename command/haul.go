@@ -195,7 +195,13 @@ func (h *hauling) takeSources(c *cli.Context) error {
 	case c.String("target") == "":
 		return nil
 	}
-	return h.aim(c.String("target"))
+	if err := h.aim(c.String("target")); err != nil {
+		return err
+	}
+	if !h.to.workspaces() && h.fromFile("target") {
+		return usagef("%s names %s: a file that may come with another user's repository can name only an organization; to move states there, use --target", h.settings.origin("target"), h.to)
+	}
+	return nil
 }
 
 // aim makes an address the target of all moves.

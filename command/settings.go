@@ -27,7 +27,7 @@ const (
 // path. None of them permits anything, and none is or names a secret: a settings file is
 // shared, and may come with another user's repository.
 var fileSettings = map[string]bool{
-	"target": false, "workspace-name": false, "include": false, "exclude": false, "project": false, "tag": false,
+	"target": false, "workspace-name": false, "key-name": false, "include": false, "exclude": false, "project": false, "tag": false,
 	"execution-mode": false, "agent-pool": false, "terraform-version": false, "oldest-terraform": false, "parallelism": false,
 	"lock-timeout": false, "timeout": false, "rate": false, "ca-file": true, "backup-dir": true,
 }

@@ -243,6 +243,18 @@ func TestHistoryOfAStore(t *testing.T) {
 	s.tfhaul(t, "history", "memory://").says(t, 4, "does not name a state")
 }
 
+// A settings file may be another user's, so it sends no state to a store.
+func TestASettingsFileNamesNoStore(t *testing.T) {
+	t.Parallel()
+	s := startStore(t)
+	settings := write(t, ".tfhaul.hcl", []byte(`target = "memory://theirs/"`))
+	dir := tree(t, map[string][]byte{"a/terraform.tfstate": state(1, 5)})
+	s.environ = append(s.environ, "TFHAUL_CONFIG="+settings)
+	s.tfhaul(t, "migrate", dir, "--yes", "--journal", journalIn(t)).says(t, 4, "use --target")
+	s.tfhaul(t, "migrate", dir, "--yes", "--journal", journalIn(t), "--target", "memory://ours/").says(t, 0, "1 moved")
+	s.mustHoldAt(t, "theirs/a/terraform.tfstate", nil)
+}
+
 // says fails the test unless the run ended with the exit code and printed the text.
 func (r run) says(t *testing.T, exit int, text string) {
 	t.Helper()
