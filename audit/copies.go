@@ -101,7 +101,7 @@ func (j *judge) divergedCopies(f *Finding, files []*file, what, others string) {
 	f.Advice = "Compare them with the real infrastructure, keep the right one, and remove the others or turn them into separate states."
 	switch {
 	case differ.State:
-		f.Message = fmt.Sprintf("%d files are one state (%s) that two people changed independently: serial %d has %d different contents%s. The files do not show which is right.",
+		f.Message = fmt.Sprintf("%d files are one state (%s) that was changed independently in several places: serial %d has %d different contents%s. The files do not show which is right.",
 			len(files), what, newest.Serial, len(contents), others)
 	case failed != nil:
 		f.Message = fmt.Sprintf("%d files are one state (%s): serial %d has %d different files%s. Their content could not be compared: %s",

@@ -103,7 +103,7 @@ func TestFindings(t *testing.T) {
 			[]string{"warning shared-lineage a.tfstate b.tfstate c.tfstate"}, "newest has serial 5, 1 identical to it, 1 older"},
 		{"copies that diverged", map[string]string{
 			"a.tfstate": state(spec{lineage: "l", serial: 5}), "b.tfstate": state(spec{lineage: "l", serial: 5, outputs: someOutput})},
-			[]string{"error diverged a.tfstate b.tfstate"}, "that two people changed independently: serial 5 has 2 different contents. The files do not show which is right."},
+			[]string{"error diverged a.tfstate b.tfstate"}, "that was changed independently in several places: serial 5 has 2 different contents. The files do not show which is right."},
 		{"copies in different formatting", map[string]string{
 			"a.tfstate": state(spec{lineage: "l", serial: 5}), "b.tfstate": strings.ReplaceAll(state(spec{lineage: "l", serial: 5}), ", ", ",\r\n\t")},
 			[]string{"warning diverged a.tfstate b.tfstate"}, "2 files are copies of one state (lineage l): the 2 different files of serial 5 have the same content in different formatting. No resource or output differs."},
@@ -112,7 +112,7 @@ func TestFindings(t *testing.T) {
 			[]string{"warning diverged a.tfstate b.tfstate c.tfstate"}, "have the same content; only terraform_version differs, 1 older. No resource"},
 		{"copies of which one is reformatted and one diverged", map[string]string{
 			"a.tfstate": state(spec{lineage: "l", serial: 5}), "b.tfstate": state(spec{lineage: "l", serial: 5}) + "\n", "c.tfstate": state(spec{lineage: "l", serial: 5, outputs: someOutput})},
-			[]string{"error diverged a.tfstate b.tfstate c.tfstate"}, "two people changed independently: serial 5 has 2 different contents"},
+			[]string{"error diverged a.tfstate b.tfstate c.tfstate"}, "changed independently in several places: serial 5 has 2 different contents"},
 		{"errored.tfstate that was pushed and reformatted", map[string]string{
 			"terraform.tfstate": state(spec{lineage: "l", serial: 5}) + "\n", "errored.tfstate": state(spec{lineage: "l", serial: 5})},
 			[]string{"info errored errored.tfstate"}, "The stored state has the same serial, 5, and the same content in different formatting."},

@@ -112,12 +112,12 @@ func (g *haulProgress) ended(r migrate.Result) {
 	}
 }
 
-// counted counts a move, and returns how many have ended. A move that was not attempted,
-// because the haul ends, is not among them.
+// counted counts a move, and returns how many have ended. A move that was not attempted or
+// given up, because the haul ends, is not among them.
 func (g *haulProgress) counted(r migrate.Result) int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if r.Code != migrate.CodeNotAttempted {
+	if r.Code != migrate.CodeNotAttempted && r.Code != migrate.CodeInterrupted {
 		g.done++
 		g.count[r.Outcome]++
 	}

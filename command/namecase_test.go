@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"tfhaul/fixtures"
 	"tfhaul/tfesim"
 )
 
@@ -187,5 +188,52 @@ func TestListingThatLosesARow(t *testing.T) {
 				t.Errorf("%d workspaces were asked for by name, want %d", n, c.asked)
 			}
 		})
+	}
+}
+
+// The result, and the block that the recipe prints, have the workspace's name as the server
+// has it: Terraform would not find another spelling on every server.
+func TestRecipeHasTheNameOnTheServer(t *testing.T) {
+	t.Parallel()
+	h := start(t, tfesim.Options{})
+	h.addWorkspace(t, "net")
+	r := h.tfhaul(t, "move", write(t, "a.tfstate", state(1, 10)), org+"/NET")
+	if block, _ := recipeIn(t, r.stderr); r.code != 0 || !strings.Contains(block, `name = "net"`) || !strings.Contains(r.stdout, "/"+org+"/net\n") {
+		t.Errorf("exit code %d: %s%s", r.code, r.stdout, r.stderr)
+	}
+}
+
+// After a bump, the same source is not said to be older, and no other bump is recommended.
+func TestOnlyTheSerialDiffers(t *testing.T) {
+	t.Parallel()
+	h := start(t, tfesim.Options{})
+	h.seed(t, "net", state(1, 10))
+	path := write(t, "a.tfstate", fixtures.Spec{Seed: 1, Serial: 9, Resources: 2, Outputs: 3}.Bytes())
+	if r := h.tfhaul(t, "move", path, org+"/net", "--bump-serial", "net", "--backup-dir", t.TempDir()); r.code != 0 {
+		t.Fatalf("exit code %d: %s%s", r.code, r.stdout, r.stderr)
+	}
+	r := h.tfhaul(t, "move", path, org+"/net")
+	if r.code != 3 || !strings.Contains(r.stdout, "with serial 11 instead of 9. Nothing else differs") || strings.Contains(r.stdout, "--bump-serial") {
+		t.Errorf("exit code %d: %s%s", r.code, r.stdout, r.stderr)
+	}
+	if n := len(h.Versions(org, "net")); n != 2 {
+		t.Errorf("the workspace has %d state versions", n)
+	}
+}
+
+// A plan and a move say that a state has an old format, as the audit does, and a creation
+// that fails names the organization.
+func TestOldFormatsAreNoted(t *testing.T) {
+	t.Parallel()
+	h := start(t, tfesim.Options{})
+	h.addWorkspace(t, "net")
+	path := write(t, "a.tfstate", []byte(`{"version":3,"terraform_version":"0.11.14","serial":1,"lineage":"00000000-0000-4000-8000-000000000003","modules":[{"path":["root"],"outputs":{"a":{"sensitive":false,"type":"string","value":"x"}},"resources":{},"depends_on":[]}]}`))
+	for _, args := range [][]string{{"move", "--dry-run", path, org + "/net"}, {"move", "--dry-run", "--create", path, org + "/new"}, {"move", path, org + "/net"}} {
+		if r := h.tfhaul(t, args...); r.code != 0 || strings.Count(r.stdout, "The state has format 3") != 1 {
+			t.Errorf("%q: exit code %d: %s%s", args, r.code, r.stdout, r.stderr)
+		}
+	}
+	if r := h.tfhaul(t, "move", path, "nope/net", "--create"); r.code != 1 || !strings.Contains(r.stdout, "organization nope does not exist, or this token cannot create workspaces in it") {
+		t.Errorf("exit code %d: %s%s", r.code, r.stdout, r.stderr)
 	}
 }

@@ -37,7 +37,7 @@ func recipeFor(results []migrate.Result) (report.Recipe, bool) {
 	var r report.Recipe
 	n := 0
 	for i := range results {
-		if results[i].Outcome != migrate.Moved || !isWorkspace(results[i].Target) {
+		if results[i].Outcome != migrate.Moved || !migrate.NamesWorkspace(results[i].Target) {
 			continue
 		}
 		if n++; n == 2 {
@@ -46,12 +46,6 @@ func recipeFor(results []migrate.Result) (report.Recipe, bool) {
 		r = recipeAfter(results[i])
 	}
 	return r, n > 0
-}
-
-// isWorkspace reports whether a target is a workspace: it is not the address of another kind
-// of backend, or a path.
-func isWorkspace(target string) bool {
-	return !strings.Contains(target, "://") && !strings.HasPrefix(target, "/") && !strings.HasPrefix(target, ".")
 }
 
 // recipeAfter returns the recipe after one move. A local state is in the directory of its

@@ -91,7 +91,7 @@ func (v *verifyJournal) Run(ctx context.Context) error {
 	if told.NotAttempted > 0 && (code == exitDone || code == exitRefused) {
 		code = exitFailed // not all of the haul is there
 	}
-	if code == exitDone && slices.ContainsFunc(results, func(r migrate.Result) bool { return isWorkspace(r.Target) }) {
+	if code == exitDone && slices.ContainsFunc(results, func(r migrate.Result) bool { return migrate.NamesWorkspace(r.Target) }) {
 		v.tellNext("make the configurations use the workspaces: tfhaul report %s shows how", report.Plain(plainwords.ShellWord(v.journal)))
 	}
 	return ended(code)

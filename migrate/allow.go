@@ -119,6 +119,13 @@ func (x *execution) checkLegacyProviders(runs, mode string) error {
 	return nil
 }
 
+// noteFormat adds a note about a state of an old format.
+func (x *execution) noteFormat() {
+	if f := x.read.snapshot.Format; f < 4 && !x.comparing {
+		x.note("The state has format %d, from a Terraform older than 0.12. Current Terraform releases read it, but it is unknown how today's servers treat it. A change before the move, with a newer Terraform, writes format 4.", f)
+	}
+}
+
 // noteAllowed adds a note about a state that is moved only because the user allowed it.
 func (x *execution) noteAllowed() {
 	for _, o := range x.ListObjections() {

@@ -242,6 +242,7 @@ func (x *execution) decide(ctx context.Context) error {
 		return err
 	}
 	x.noteAllowed()
+	x.noteFormat()
 	if x.DryRun {
 		return x.plan()
 	}
@@ -269,6 +270,9 @@ func (x *execution) refuse(ctx context.Context) error {
 	ours, theirs := x.read.snapshot, x.held.snapshot
 	switch x.verdict.Relation {
 	case Stale:
+		if x.differsInSerial(ctx) {
+			return x.stopf(CodeStale, "The workspace already holds this state, with serial %d instead of %d. Nothing else differs, so there is nothing to move. To write the lower serial anyway, use %s.", theirs.Serial, ours.Serial, x.permission("replace"))
+		}
 		return x.stopf(CodeStale, "The source has serial %d, which is older than serial %d in the workspace. Find the newer copy. To put the older one back anyway, use %s, or %s to send it as serial %d.",
 			ours.Serial, x.held.serial(), x.permission("replace"), x.permission("bump-serial"), x.held.serial()+1)
 	case Diverged:

@@ -106,6 +106,7 @@ func (x *execution) useName(name string) {
 	}
 	before := x.nameNote
 	x.Move.useServerName(name)
+	x.result.Target = x.targetName(x.Move)
 	if x.nameNote != before {
 		x.note("%s", x.nameNote)
 	}

@@ -79,12 +79,16 @@ func (e *Error) inaccessible() string {
 	verb, object, _ := strings.Cut(e.Op, " ")
 	organization, isList := strings.CutPrefix(object, "the workspaces of ")
 	what, _, _ := strings.Cut(object, " in ")
+	created, isWorkspace := strings.CutPrefix(object, "workspace ")
 	var why string
 	switch {
 	case e.Status == http.StatusForbidden:
 		why = "this token does not have the permission"
 	case verb == "list" && isList:
 		why = fmt.Sprintf("organization %s does not exist, or this token cannot see it", organization)
+	case verb == "create" && isWorkspace:
+		organization, _, _ = strings.Cut(created, "/")
+		why = fmt.Sprintf("organization %s does not exist, or this token cannot create workspaces in it", organization)
 	case verb == "read":
 		why = fmt.Sprintf("%s does not exist, or this token cannot see it", what)
 	default:
