@@ -86,7 +86,7 @@ func writeCompletions(w io.Writer, app *cli.App, words []string, word string) er
 	if word == "=" && line.value != nil {
 		word = ""
 	}
-	for _, c := range line.candidates(prefix + word) {
+	for _, c := range line.candidates(word) {
 		candidate, _, _ := strings.Cut(c, "\t")
 		if !strings.HasPrefix(c, ":") {
 			c, candidate = prefix+c, prefix+candidate
@@ -148,7 +148,7 @@ const (
 func (l *commandLine) candidates(word string) []string {
 	switch {
 	case l.value != nil:
-		return valuesOf(l.value)
+		return valuesOf(l.value, word[strings.IndexByte(word, '=')+1:])
 	case !l.ended && strings.HasPrefix(word, "-"):
 		return l.flagCandidates()
 	case l.command == nil:
@@ -156,7 +156,7 @@ func (l *commandLine) candidates(word string) []string {
 	}
 	var all []string
 	for usage := range strings.Lines(l.command.UsageText) {
-		for _, c := range l.argument(placeholders(usage)) {
+		for _, c := range l.argument(placeholders(usage), word) {
 			if !slices.Contains(all, c) {
 				all = append(all, c)
 			}
@@ -186,15 +186,16 @@ func (l *commandLine) flagCandidates() []string {
 	return all
 }
 
-// valuesOf returns what a flag can be set to, as far as that is known.
-func valuesOf(f cli.Flag) []string {
+// valuesOf returns what a flag can be set to, as far as that is known, where word is the
+// beginning of the value.
+func valuesOf(f cli.Flag, word string) []string {
 	switch f := f.(type) {
 	case *choiceFlag:
 		return f.values
 	case *cli.BoolFlag:
 		return []string{"true", "false"}
 	case *cli.StringFlag:
-		if kind := filesIn(entryOf(f).Term); kind != nil {
+		if kind := filesIn(entryOf(f).Term, word); kind != nil {
 			return kind
 		}
 		if f.TakesFile {
@@ -204,8 +205,12 @@ func valuesOf(f cli.Flag) []string {
 	return nil
 }
 
-// filesIn says which files a placeholder stands for.
-func filesIn(placeholder string) []string {
+// filesIn says which files a placeholder stands for. A target is a workspace unless word, the
+// beginning of it, is that of a path.
+func filesIn(placeholder, word string) []string {
+	if strings.Contains(placeholder, "TARGET") && word != "" && strings.Contains("./~", word[:1]) {
+		return []string{completeFiles}
+	}
 	for _, word := range []string{"FILE", "SOURCE", "JOURNAL", "MANIFEST"} {
 		if strings.Contains(placeholder, word) {
 			return []string{completeFiles}
@@ -233,9 +238,10 @@ func placeholders(usage string) []string {
 	return list
 }
 
-// argument returns what the next argument can be where the usage has these placeholders.
+// argument returns what the next argument, which begins with word, can be where the usage has
+// these placeholders.
 // Workspaces are none of it: only a server knows them.
-func (l *commandLine) argument(usage []string) []string {
+func (l *commandLine) argument(usage []string, word string) []string {
 	for i, given := range l.arguments {
 		if i < len(usage) && isLiteral(usage[i]) && !slices.Contains(strings.Split(usage[i], "|"), given) {
 			return nil
@@ -253,7 +259,7 @@ func (l *commandLine) argument(usage []string) []string {
 	case strings.Trim(placeholder, "[]") == "COMMAND":
 		return commandCandidates(l.app)
 	default:
-		return filesIn(placeholder)
+		return filesIn(placeholder, word)
 	}
 }
 

@@ -46,7 +46,8 @@ func TestCompletions(t *testing.T) {
 		"config ": "list show push", "config push ": directories, "config show ": "", "prove ": directories, "prove --run ": "",
 		"completion ": "bash zsh fish powershell", "completion z": "zsh", "help rep": "report", "man rep": "report",
 		"move -- ": files, "move -- --": files, "move --nonsense ": files, "nonsense ": "audit plan …", "move --create --target ": files, "audit --target ": "",
-		"complete ": "", "--ver": "--version",
+		"complete ": "", "--ver": "--version", "move a.tfstate ./": files, "move a.tfstate /t": files, "plan --target ./": files, "plan --target=./": files,
+		"plan --target ac": "", "settings mig": "migrate",
 	} {
 		got := strings.Join(completions(t, line), " ")
 		if head, some := strings.CutSuffix(want, "…"); some && strings.HasPrefix(got, head) {

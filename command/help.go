@@ -133,7 +133,7 @@ func mostUsed(flags []cli.Flag) []cli.Flag {
 		return flags
 	}
 	shown := []string{
-		"target", "include", "exclude", "create", "dry-run", "lock-timeout", "replace", "journal", "yes", "prove",
+		"target", "include", "exclude", "map", "create", "dry-run", "lock-timeout", "replace", "journal", "yes", "prove",
 		"out", "json", "csv", "html", "fail-on", "help", "local", "upgrade-state", "logs", "no-queue",
 		"listen", "org", "data", "allow-runs", "env-file",
 	}

@@ -227,6 +227,7 @@ type used struct {
 
 var environment = []used{
 	{"", report.Entry{Term: "TFHAUL_FLAG", Text: "sets the flag of that name where the command line does not: TFHAUL_LOCK_TIMEOUT is --lock-timeout. A repeatable flag takes one value from each line"}},
+	{"", report.Entry{Term: settingsVariable, Text: "settings file to use instead of " + settingsName}},
 	{"token-file", report.Entry{Term: "TFE_TOKEN, TF_TOKEN_<host>", Text: "API token"}},
 	{"token-file", report.Entry{Term: "TFE_ADDRESS, TFE_HOSTNAME", Text: "host, where a target names none; otherwise app.terraform.io"}},
 	{"token-file", report.Entry{Term: "TF_CLI_CONFIG_FILE", Text: "configuration of the Terraform CLI, with the credentials that terraform login stores"}},
@@ -238,6 +239,7 @@ var environment = []used{
 }
 
 var usedFiles = []used{
+	{"", report.Entry{Term: settingsName, Text: "settings file, in the current directory or above: see tfhaul-settings(1)"}},
 	{"token-file", report.Entry{Term: "~/.terraformrc, ~/.terraform.d/credentials.tfrc.json", Text: "configuration and credentials of the Terraform CLI; on Windows, terraform.rc and terraform.d in %APPDATA%"}},
 	{"journal", report.Entry{Term: "$XDG_STATE_HOME/tfhaul/", Text: "journals of moves without --journal; ~/.local/state/tfhaul/ without the variable. A journal is removed when no lock is left"}},
 	{"fail-fast", report.Entry{Term: "tfhaul-<time>.jsonl", Text: "journal of a haul without --journal, in the current directory"}},

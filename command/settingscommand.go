@@ -30,11 +30,11 @@ or your home directory. ` + settingsVariable + ` names another file; /dev/null d
 variable, and the variable over the file. A file that belongs to another user is not used. Paths are relative to the file.
 The file cannot hold a token, or permit what needs a decision (--create, --replace, --yes):
 
-  target         = "tfe.example.com/acme"
+  target = "tfe.example.com/acme"
   workspace_name = "{{ .Dir | replace \"/\" \"-\" }}"
-  exclude        = ["**/sandbox/**"]
-  parallelism    = 16
-  ca_file        = "certs/ca.pem"
+  exclude = ["**/sandbox/**"]
+  parallelism = 16
+  ca_file = "certs/ca.pem"
 
 Examples:
   tfhaul settings
