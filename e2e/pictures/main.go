@@ -26,8 +26,8 @@ import (
 
 const (
 	address = "127.0.0.1:8443" // the server's; the pictures show it
-	columns = 104
-	rows    = 24
+	columns = 112
+	rows    = 26
 	states  = 60
 	seed    = 7
 )
@@ -133,7 +133,7 @@ func (s *studio) spreadWrites(dir string) error {
 
 // scene is what is typed.
 var scene = []string{
-	"tfhaul plan repos --target acme --create --terraform-version latest --out haul.hcl",
+	"tfhaul plan . --target acme --create --terraform-version latest --out haul.hcl",
 	"tfhaul migrate haul.hcl --journal haul.jsonl --yes",
 	"tfhaul verify haul.jsonl",
 }

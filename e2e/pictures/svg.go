@@ -60,7 +60,7 @@ const (
 func (r *recording) svg() []byte {
 	var b bytes.Buffer
 	width, height := columns*cellWidth+2*margin, rows*cellHeight+titleHeight+margin
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %.0f %d" font-family="ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono',monospace" font-size="14">
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %.0f %d" xml:space="preserve" font-family="ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono',monospace" font-size="14">
 <title>tfhaul plans, moves and verifies %d states</title>
 <style>text{fill:#d7dce3;white-space:pre}.b{font-weight:700}.d{opacity:.65}.c1{fill:#ff7b72}.c2{fill:#7ee787}.c3{fill:#e3b341}.c4{fill:#79c0ff}.c5{fill:#d2a8ff}.c6{fill:#76e3ea}</style>
 <rect width="100%%" height="100%%" rx="10" fill="#12171f"/>

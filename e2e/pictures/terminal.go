@@ -28,7 +28,7 @@ const (
 
 func (s *studio) openTerminal(ctx context.Context) (*terminal, error) {
 	t := &terminal{ctx, s}
-	shell := "set -a; . ./sim.env; set +a; HISTFILE= PS1='" + prompt + "' exec bash --norc --noprofile"
+	shell := "set -a; . ./sim.env; set +a; cd repos; HISTFILE= PS1='" + prompt + "' exec bash --norc --noprofile"
 	if _, err := t.tmux("-f", "/dev/null", "new-session", "-d", "-s", "film", "-x", strconv.Itoa(columns), "-y", strconv.Itoa(rows), shell); err != nil {
 		return nil, err
 	}
