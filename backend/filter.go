@@ -25,6 +25,9 @@ const DefaultInclude = "**/*.tfstate"
 // StateExt is the extension of state files.
 const StateExt = ".tfstate"
 
+// BackupIndex is the name of the index of a backup: see package backup.
+const BackupIndex = "tfhaul-backup.json"
+
 // Names that a search never takes for state.
 const (
 	erroredFile   = "errored.tfstate"
@@ -85,6 +88,8 @@ func (f Filter) File(key string) (take bool, skip *Skip) {
 	switch {
 	case f.Excludes(key):
 		return false, nil
+	case name == BackupIndex:
+		return false, &Skip{Code: SkipBackupIndex, Reason: "lists what a backup by tfhaul holds"}
 	case isLockFile(name):
 		return false, &Skip{Code: SkipLockFile, Reason: "describes a lock, and is not a state"}
 	case strings.HasSuffix(name, ".backup") && strings.Contains(name, StateExt):

@@ -22,9 +22,10 @@ var mayImport = map[string][]string{
 	"lockwait":  {},
 	"backend":   {"lockwait"},
 	"migrate":   {"backend", "crash", "lockwait", "plainwords", "prove", "statefile"},
-	"pairing":   {"backend", "migrate", "plainwords"},
+	"backup":    {"backend", "crash", "plainwords", "statefile"},
+	"pairing":   {"backend", "backup", "migrate", "plainwords"},
 	"audit":     {"backend", "crash", "plainwords", "statefile"},
-	"report":    {"audit", "migrate", "pairing", "plainwords", "prove"},
+	"report":    {"audit", "backup", "migrate", "pairing", "plainwords", "prove"},
 	"tfesim":    {"crash", "tfesim/blobs", "tfesim/jsonapi", "tfesim/runs"},
 	// A proof is a run, which only HCP Terraform and TFE have.
 	"prove": {"backend", "backend/tfe", "crash", "lockwait", "plainwords", "statefile"},

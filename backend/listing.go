@@ -32,9 +32,11 @@ const (
 	SkipTerraformDir = "terraform-dir"    // .terraform: backend configuration and downloaded copies, not state
 	SkipTerragrunt   = "terragrunt-cache" // .terragrunt-cache: Terragrunt's working copies
 	SkipBackup       = "backup"           // *.backup: the state before the last write
+	SkipBackupIndex  = "backup-index"     // lists the versions in a backup by tfhaul
 	SkipOtherName    = "other-name"       // *.tfstate.*, such as terraform.tfstate.prod
 	SkipLockFile     = "lock-file"        // describes a lock
 	SkipNotRegular   = "not-regular"      // a pipe, device or socket; never opened in a search
+	SkipNoPermission = "no-permission"    // the credentials may not read it
 	SkipUnreadable   = "unreadable"       // the system refused to list or stat it
 	SkipBrokenLink   = "broken-link"      // a symbolic link whose target is missing, or that loops
 	SkipDuplicate    = "duplicate"        // a symbolic link to something that was found by its own name

@@ -107,6 +107,10 @@ func (f *Finder) ByName(ctx context.Context, sources []string, namer PlaceNamer,
 			err = fmt.Errorf("no name for %q: it %w; use --key-name or --map", s.Place().Key, bad)
 		}
 		move := f.move(s, naming.Name)
+		if r, ok := s.(*restored); ok && !f.Keys {
+			settings := r.asBackedUp(f.Settings)
+			move.Own = &settings
+		}
 		if !move.Unnamed {
 			move.Naming = naming.From
 		}
@@ -151,6 +155,9 @@ func (f *Finder) search(ctx context.Context, sources []string) ([]backend.State,
 	taken, reported := map[string]bool{}, map[string]bool{}
 	for _, source := range sources {
 		listing, err := f.Kinds.Find(ctx, source, f.Filter)
+		if err == nil {
+			err = f.restore(ctx, listing)
+		}
 		for _, l := range Skipped(listing) {
 			if !reported[l.Source] {
 				leftOut = append(leftOut, l)

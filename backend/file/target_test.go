@@ -37,6 +37,10 @@ func TestFilesAreTargets(t *testing.T) {
 	})
 }
 
+func TestDirectoryHoldsCopies(t *testing.T) {
+	backendtest.Objects(t, func(t *testing.T) backend.Objects { return openTarget(t, t.TempDir()).(backend.Objects) })
+}
+
 func TestAddressesOfTargetFiles(t *testing.T) {
 	role := Kind(backend.Connection{}).Target
 	for address, want := range map[string]bool{

@@ -69,14 +69,19 @@ func (r *related) UnmarshalJSONFrom(in *jsontext.Decoder) error {
 type workspaceData struct {
 	resourceID
 	Attributes struct {
-		Name             string  `json:"name"`
-		TerraformVersion string  `json:"terraform-version"`
-		ExecutionMode    string  `json:"execution-mode"`
-		HYOK             bool    `json:"hyok-enabled"`
-		WorkingDirectory string  `json:"working-directory"`
-		Locked           *bool   `json:"locked"`
-		LockedReason     *string `json:"locked-reason"`
-		Permissions      struct {
+		Name             string   `json:"name"`
+		TerraformVersion string   `json:"terraform-version"`
+		ExecutionMode    string   `json:"execution-mode"`
+		HYOK             bool     `json:"hyok-enabled"`
+		WorkingDirectory string   `json:"working-directory"`
+		TagNames         []string `json:"tag-names"`
+		VCSRepo          struct {
+			Identifier string `json:"identifier"`
+			Branch     string `json:"branch"`
+		} `json:"vcs-repo"`
+		Locked       *bool   `json:"locked"`
+		LockedReason *string `json:"locked-reason"`
+		Permissions  struct {
 			CanReadStateVersions   *bool `json:"can-read-state-versions"`
 			CanCreateStateVersions *bool `json:"can-create-state-versions"`
 			CanLock                *bool `json:"can-lock"`
@@ -177,6 +182,10 @@ func (d *workspaceData) workspace(organization string, others []namedResource) (
 		CanLock:  permitted(may.CanLock) && permitted(may.CanUnlock),
 		Current:  backend.Ref{Known: rel.CurrentStateVersion.Data.known, ID: rel.CurrentStateVersion.Data.ID},
 	}}
+	w.vcsRepository, w.vcsBranch = clean(a.VCSRepo.Identifier), clean(a.VCSRepo.Branch)
+	for _, tag := range a.TagNames {
+		w.tags = append(w.tags, clean(tag))
+	}
 	w.Project = clean(find(others, rel.Project.Data.resourceID).Attributes.Name)
 	if current := find(others, rel.CurrentStateVersion.Data.resourceID); current.ID != "" {
 		v, err := (&stateVersionData{resourceID: current.resourceID, Attributes: current.Attributes.stateVersionAttributes}).stateVersion()

@@ -115,10 +115,9 @@ type organization struct {
 	address Address
 }
 
-// The codes of a backend.Skip that only this kind has. They are part of the JSON output.
+// The code of a backend.Skip that only this kind has. It is part of the JSON output.
 const (
-	skipNoState      = "no-state"      // the workspace has no state version
-	skipNoPermission = "no-permission" // the token may not read the workspace's states
+	skipNoState = "no-state" // the workspace has no state version
 )
 
 // States implements backend.Backend. It lists 100 workspaces with each request.
@@ -143,7 +142,7 @@ func (o *organization) States(ctx context.Context, f backend.Filter) (*backend.L
 		case ws.Current.Known && ws.Current.ID == "":
 			listing.Skipped = append(listing.Skipped, backend.Skip{Name: state.address, Code: skipNoState, Reason: "has no state"})
 		case !ws.CanRead:
-			listing.Skipped = append(listing.Skipped, backend.Skip{Name: state.address, Code: skipNoPermission, Reason: "holds states that this token may not read"})
+			listing.Skipped = append(listing.Skipped, backend.Skip{Name: state.address, Code: backend.SkipNoPermission, Reason: "holds states that this token may not read"})
 		default:
 			listing.States = append(listing.States, state)
 		}

@@ -27,7 +27,9 @@ type Workspace struct {
 	// Project is the name of its project; "" if the response did not include it.
 	Project string
 
-	current *StateVersion // nil if the response did not include it
+	current                  *StateVersion // nil if the response did not include it
+	vcsRepository, vcsBranch string
+	tags                     []string
 }
 
 // String returns the name for messages.

@@ -45,3 +45,11 @@ func TestS3IsATarget(t *testing.T) {
 		})
 	}
 }
+
+func TestS3HoldsCopies(t *testing.T) {
+	for name, make := range map[string]func(testing.TB) *bucket{"unversioned": gateway.bucket, "versioned": gateway.versionedBucket} {
+		t.Run(name, func(t *testing.T) {
+			backendtest.Objects(t, func(t *testing.T) backend.Objects { return openTarget(t, make(t).ref("backup/")).(backend.Objects) })
+		})
+	}
+}

@@ -1,0 +1,118 @@
+package file
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"tfhaul/backend"
+)
+
+// GetObject implements backend.Objects.
+func (t *target) GetObject(ctx context.Context, name string) (io.ReadCloser, *backend.Version, error) {
+	at := t.Address(name)
+	v, err := current(ctx, at)
+	if err == nil && v == nil {
+		err = &backend.Error{Address: at, Code: backend.NoState, Message: fmt.Sprintf("the file %q does not exist or is empty", at)}
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	in, err := t.Read(ctx, v)
+	return in, v, err
+}
+
+// PutObject implements backend.Objects. The file is complete on the disk before it has its
+// name.
+func (t *target) PutObject(ctx context.Context, name string, o backend.Object) (*backend.Version, error) {
+	at := t.Address(name)
+	if err := makeDirectory(filepath.Dir(at)); err != nil {
+		return nil, failure(at, "create the directory of", err)
+	}
+	part, err := os.CreateTemp(filepath.Dir(at), "."+filepath.Base(at)+".*"+partExt)
+	if err != nil {
+		return nil, failure(at, "write", err)
+	}
+	err = copyState(ctx, part, &backend.Write{MD5: o.MD5, Size: o.Size, Open: o.Open})
+	if err = errors.Join(err, part.Close()); err == nil {
+		if o.Was == nil {
+			err = placeNew(part.Name(), at)
+		} else {
+			err = placeOver(ctx, part.Name(), at, o.Was)
+		}
+	}
+	if removed := os.Remove(part.Name()); removed != nil && !errors.Is(removed, fs.ErrNotExist) {
+		err = errors.Join(err, removed)
+	}
+	if err == nil {
+		err = syncDirectory(filepath.Dir(at))
+	}
+	if err != nil {
+		return nil, failure(at, "write", err)
+	}
+	return &backend.Version{ID: at + versionMark + o.MD5, Size: o.Size, MD5: o.MD5}, nil
+}
+
+// placeNew gives a file its name unless another file has it.
+func placeNew(part, at string) error {
+	err := os.Link(part, at)
+	if errors.Is(err, fs.ErrExist) {
+		return changed(at)
+	}
+	if err == nil {
+		return nil
+	}
+	// The file system has no hard links.
+	if _, err := os.Lstat(at); !errors.Is(err, fs.ErrNotExist) {
+		return errors.Join(err, changed(at))
+	}
+	return os.Rename(part, at)
+}
+
+// placeOver renames a file over one that is still the version was. The system's lock keeps
+// other processes of tfhaul from doing the same.
+func placeOver(ctx context.Context, part, at string, was *backend.Version) error {
+	held, err := os.OpenFile(at, os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return changed(at)
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { _ = held.Close() }() // nothing was written through it
+	if err := lockFile(held); errors.Is(err, errLocked) {
+		return changed(at)
+	} else if err != nil {
+		return err
+	}
+	now, err := current(ctx, at)
+	switch {
+	case err != nil:
+		return err
+	case now == nil || now.ID != was.ID || !isAt(held, at):
+		return changed(at)
+	}
+	if !systemLocks { // an open file could not be replaced
+		if err := held.Close(); err != nil {
+			return err
+		}
+	}
+	return os.Rename(part, at)
+}
+
+func changed(at string) error {
+	return &backend.Error{Address: at, Code: backend.Changed, Message: fmt.Sprintf("cannot write %q: another program wrote it meanwhile; nothing was stored", at)}
+}
+
+// RemoveObject implements backend.Objects.
+func (t *target) RemoveObject(_ context.Context, name string) error {
+	at := t.Address(name)
+	if err := os.Remove(at); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return failure(at, "remove", err)
+	}
+	return nil
+}

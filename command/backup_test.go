@@ -1,0 +1,113 @@
+package command_test
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"tfhaul/tfesim"
+)
+
+// A workspace that was deleted comes back from a backup with the same bytes and with the
+// settings that --create can set.
+func TestBackupBringsWorkspacesBack(t *testing.T) {
+	t.Parallel()
+	h := start(t, tfesim.Options{})
+	h.ask(t, "POST", "organizations/"+org+"/projects", `{"data":{"type":"projects","attributes":{"name":"core"}}}`)
+	raw := state(7, 10)
+	path := write(t, "terraform.tfstate", raw)
+	if r := h.tfhaul(t, "move", path, org+"/network", "--create", "--project", "core", "--execution-mode", "local", "--terraform-version", "1.9.8", "--tag", "team:core"); r.code != 0 {
+		t.Fatalf("exit code %d: %s", r.code, r.stderr)
+	}
+	dir := filepath.Join(t.TempDir(), "backup")
+	r := h.tfhaul(t, "backup", "tfe://"+org, dir, "--json")
+	if r.code != 0 {
+		t.Fatalf("exit code %d: %s", r.code, r.stderr)
+	}
+	var report struct {
+		Format  string
+		Summary map[string]int
+		States  []struct{ Name, Outcome string }
+	}
+	if err := json.Unmarshal([]byte(r.stdout), &report); err != nil || report.Format != "tfhaul/1" || report.Summary["stored"] != 1 || report.States[0].Name != "network" {
+		t.Fatalf("%v: %s", err, r.stdout)
+	}
+
+	h.deleteWorkspace(t, "network")
+	r = h.tfhaul(t, "migrate", dir, "--target", org, "--create", "--yes", "--journal", filepath.Join(t.TempDir(), "j.jsonl"))
+	if r.code != 0 {
+		t.Fatalf("exit code %d: %s%s", r.code, r.stdout, r.stderr)
+	}
+	h.mustHold(t, "network", raw)
+	got := h.ask(t, "GET", "organizations/"+org+"/workspaces/network?include=project", "")
+	for _, part := range []string{`"execution-mode":"local"`, `"terraform-version":"1.9.8"`, `"team:core"`, `"name":"core"`} {
+		if !strings.Contains(got, part) {
+			t.Errorf("the restored workspace lacks %s", part)
+		}
+	}
+}
+
+// A search of a backup takes the newest version of each state, also beside other states.
+func TestOnlyNewestVersionsOfABackupAreTaken(t *testing.T) {
+	t.Parallel()
+	h := start(t, tfesim.Options{})
+	dir := t.TempDir()
+	for serial := range int64(3) {
+		h.seed(t, "network", state(5, serial+1))
+		if r := h.tfhaul(t, "backup", "tfe://"+org, filepath.Join(dir, "backup")); r.code != 0 {
+			t.Fatalf("exit code %d: %s", r.code, r.stderr)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "app.tfstate"), state(1, 20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := h.tfhaul(t, "plan", dir, "--target", "other", "--create", "--json")
+	var plan struct {
+		Moves []struct {
+			Target   string
+			Snapshot struct{ Serial int }
+		}
+	}
+	if err := json.Unmarshal([]byte(r.stdout), &plan); err != nil || len(plan.Moves) != 2 {
+		t.Fatalf("%v: %s%s", err, r.stdout, r.stderr)
+	}
+	for _, m := range plan.Moves {
+		if strings.HasSuffix(m.Target, "/other/network") && m.Snapshot.Serial != 3 {
+			t.Errorf("serial %d of network is planned, want 3", m.Snapshot.Serial)
+		}
+		if !strings.HasSuffix(m.Target, "/other/network") && !strings.Contains(m.Target, "app") {
+			t.Errorf("planned for %s", m.Target)
+		}
+	}
+}
+
+func TestBackupExitCodes(t *testing.T) {
+	t.Parallel()
+	h := start(t, tfesim.Options{})
+	h.seed(t, "network", state(1, 10))
+	dir := t.TempDir()
+	for _, args := range [][]string{
+		{"backup"}, {"backup", "tfe://" + org}, {"backup", "-", dir}, {"backup", "tfe://" + org, org}, {"backup", "tfe://" + org, dir, "--history", "0"},
+		{"backup", "tfe://" + org, dir, "--history", "some"}, {"backup", "tfe://" + org, dir, "--history", "all", "--keep", "3"},
+		{"backup", "tfe://" + org, dir, "--keep", "-1"}, {"backup", "tfe://" + org, dir, "--parallelism", "0"}, {"backup", "tfe://" + org, dir, "--include", "["},
+	} {
+		if r := h.tfhaul(t, args...); r.code != 4 || r.stderr == "" {
+			t.Errorf("%q: exit code %d, want 4: %s", args, r.code, r.stderr)
+		}
+	}
+	if files, err := os.ReadDir(dir); err != nil || len(files) != 0 {
+		t.Errorf("usage errors left %v, %v", files, err)
+	}
+	if r := h.tfhaul(t, "backup", "tfe://"+org, dir, "--dry-run"); r.code != 0 || !strings.Contains(r.stdout, "1 to store") {
+		t.Errorf("dry run: exit code %d: %s", r.code, r.stdout)
+	}
+	if files, err := os.ReadDir(dir); err != nil || len(files) != 0 {
+		t.Errorf("a dry run wrote %v, %v", files, err)
+	}
+	h.Inject(tfesim.Fault{Endpoint: "GET /_archivist/v1/object/:token", Times: -1, Status: 500})
+	if r := h.tfhaul(t, "backup", "tfe://"+org, dir); r.code != 1 || !strings.Contains(r.stdout, "network") {
+		t.Errorf("a state that cannot be read: exit code %d: %s", r.code, r.stdout)
+	}
+}
