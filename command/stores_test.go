@@ -302,3 +302,76 @@ func TestMoveFileToFile(t *testing.T) {
 		t.Error("what was overwritten is not in the backup directory")
 	}
 }
+
+// unlock frees what a haul left in a store, and nothing else.
+func TestUnlockAStore(t *testing.T) {
+	t.Parallel()
+	const haul, other = "20260102-150405-0123456789ab", "20260102-150405-ba9876543210"
+	for _, byJournal := range []bool{true, false} {
+		s := startStore(t)
+		s.lockFor(t, "live/net.tfstate", haul)
+		s.lockFor(t, "live/theirs.tfstate", other)
+		if byJournal {
+			journal := write(t, "haul.jsonl", []byte(`{"time":"2026-01-02T15:04:05Z","event":"haul","format":"tfhaul-journal/1","haul":"`+haul+`"}
+{"time":"2026-01-02T15:04:06Z","event":"locked","haul":"`+haul+`","source":"a.tfstate","target":"memory://live/net.tfstate","workspace_id":"live/net.tfstate"}
+`))
+			r := s.tfhaul(t, "unlock", journal)
+			r.says(t, 0, "The entry is unlocked.")
+			noWorkspaces(t, r)
+		} else {
+			s.tfhaul(t, "unlock", "memory://live/theirs.tfstate", "--haul", haul).says(t, 3, "tfhaul unlock memory://live/theirs.tfstate --haul "+other)
+			s.tfhaul(t, "unlock", "memory://live/net.tfstate", "--haul", haul).says(t, 0, "unlocked")
+		}
+		s.mustHoldAt(t, "live/net.tfstate", nil) // and is unlocked
+	}
+}
+
+// lockFor locks a key as a haul does.
+func (s *store) lockFor(t *testing.T, key, haul string) {
+	t.Helper()
+	target := s.Target("")
+	standing, err := target.Look(t.Context(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := target.Writer(standing, backend.WriterOptions{Reason: "tfhaul moves a state here (haul " + haul + ")"})
+	if err := w.Lock(t.Context(), func(context.Context) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Workspaces go out of an organization, into a store, files, and another organization.
+func TestWorkspacesGoOut(t *testing.T) {
+	t.Parallel()
+	s := startStore(t)
+	net, dns := state(1, 4), state(2, 7)
+	for workspace, raw := range map[string][]byte{"net-prod": net, "default": dns} {
+		s.addWorkspace(t, workspace)
+		s.seed(t, workspace, raw)
+	}
+	s.addWorkspace(t, "empty")
+	dir := t.TempDir()
+
+	journal := journalIn(t)
+	s.tfhaul(t, "migrate", "tfe://"+org, "--target", dir+"/", "--journal", journal, "--yes").says(t, 0, "2 moved")
+	for name, want := range map[string][]byte{"net-prod": net, "default": dns} {
+		if got, err := os.ReadFile(filepath.Join(dir, name, "terraform.tfstate")); !bytes.Equal(got, want) {
+			t.Errorf("%s: the file holds %d bytes, want %d (%v)", name, len(got), len(want), err)
+		}
+	}
+	s.tfhaul(t, "verify", journal).says(t, 0, "identical")
+	s.tfhaul(t, "migrate", "tfe://"+org, "--target", dir+"/", "--journal", journal, "--yes").says(t, 0, "moved by an earlier run")
+
+	s.tfhaul(t, "migrate", "tfe://"+org, "--target", "memory://out/", "--key-name", "{{ .Organization }}/{{ .Workspace }}.tfstate", "--journal", journalIn(t), "--yes").says(t, 0, "2 moved")
+	s.mustHoldAt(t, "out/"+org+"/net-prod.tfstate", net)
+
+	s.tfhaul(t, "migrate", "tfe://"+org, "--target", "other", "--create", "--journal", journalIn(t), "--yes").says(t, 0, "2 moved")
+	for workspace, want := range map[string][]byte{"net-prod": net, "default": dns} {
+		if got, _, _ := s.Current("other", workspace); !bytes.Equal(got, want) {
+			t.Errorf("other/%s holds %d bytes, want %d", workspace, len(got), len(want))
+		}
+	}
+	s.tfhaul(t, "move", "tfe://"+org+"/net-prod", org+"/net-prod").says(t, 4, "the same")
+	s.tfhaul(t, "migrate", "tfe://"+org, "--target", org, "--yes", "--journal", journalIn(t)).says(t, 4, "the same")
+	s.tfhaul(t, "move", "tfe://"+org+"/net-prod", filepath.Join(dir, "one.tfstate")).says(t, 0, "moved")
+}
