@@ -259,6 +259,39 @@ func TestStoresSurviveEveryFault(t *testing.T) {
 	}
 }
 
+// TestStoresWithstandEveryAttack is what TestAnswerSweep is for organizations: at every
+// operation, another process takes the lock by force and writes, the lock is lost, the
+// process is suspended, an earlier answer is repeated, or other bytes are read.
+func TestStoresWithstandEveryAttack(t *testing.T) {
+	ran := 0
+	for name, s := range storeMoves {
+		for _, keepsOne := range []bool{true, false} {
+			operations := 0
+			synctest.Test(t, func(t *testing.T) {
+				b := newStoreBench(t, keepsOne, s.held)
+				b.move(t.Context(), s.change)
+				operations = b.faults.n
+			})
+			for k := 1; k <= operations; k++ {
+				for _, f := range storeAttacks {
+					ran++
+					t.Run(fmt.Sprintf("%s/keeps one %v/%s at operation %d", name, keepsOne, f, k), func(t *testing.T) {
+						synctest.Test(t, func(t *testing.T) {
+							b := newStoreBench(t, keepsOne, s.held)
+							b.faults.at, b.faults.fault = k, f
+							b.survives(s.held, s.change)
+							if b.faults.rival != nil && b.store.LockReason(storedKey) != theirLock {
+								t.Error("another holder's lock was released")
+							}
+						})
+					})
+				}
+			}
+		}
+	}
+	t.Logf("%d attacks were swept over %d kinds of move to a store", ran, 2*len(storeMoves))
+}
+
 // storeMoves are the moves of the sweeps: what the target holds, and what the user permits.
 var storeMoves = map[string]struct {
 	held   []byte
@@ -334,8 +367,10 @@ func (b *storeBench) judge(r migrate.Result, held []byte) {
 		t.Errorf("%s was reported, and the target holds another writer's state", r.Outcome)
 	case !r.Arrived() && isNew && !isOld && r.Code != migrate.CodeUnproven && r.Code != migrate.CodeLockLeft:
 		t.Errorf("the target holds the new bytes, and %q was reported: %s", r.Code, r.Message)
-	case b.locked() && !r.Locked && !r.LockRequestLost:
+	case b.locked() && !r.Locked && !r.LockRequestLost && (b.store == nil || b.store.LockReason(storedKey) != theirLock):
 		t.Error("a lock was left and not reported")
+	case b.faults.misread && r.Outcome == migrate.Moved:
+		t.Error("it was reported as moved, and read back as other bytes")
 	case r.Locked && r.UnlockCommand == "":
 		t.Error("no command was given that frees the lock")
 	}

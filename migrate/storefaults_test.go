@@ -1,16 +1,24 @@
 package migrate_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
 	"iter"
 	"slices"
 	"sync"
+	"time"
 
 	"tfhaul/backend"
 	"tfhaul/lockwait"
 )
+
+// storeAttacks are what other processes and strange answers do.
+var storeAttacks = []string{"robbed", "suspended and robbed", "unlocked", "suspended", "repeated", "cut", "longer", "altered"}
+
+// theirLock is the reason of the lock of one who takes it by force.
+const theirLock = "theirs"
 
 var storeFaults = []string{"refused", "lost", "rival", "interrupted", "killed before", "killed after"}
 
@@ -22,7 +30,9 @@ type faults struct {
 	fault, op string
 	rival     []byte
 	dead      bool
-	hangs     bool // a dead process is not answered
+	hangs     bool           // a dead process is not answered
+	earlier   map[string]any // the last answer of each kind
+	misread   bool           // what was moved read as other bytes
 	died      func()
 	interrupt func()
 	before    func(op string)
@@ -68,6 +78,17 @@ func (f *faults) spoil(op string) (err error, done bool) {
 	case "rival":
 		f.rival = state(30, lineage, 7)
 		f.bench.put(f.rival)
+	case "robbed", "suspended and robbed":
+		if f.fault != "robbed" {
+			time.Sleep(time.Minute)
+		}
+		f.rival = state(30, lineage, 7)
+		f.bench.put(f.rival)
+		f.bench.store.ForceLock(storedKey, theirLock)
+	case "unlocked":
+		f.bench.store.ForceLock(storedKey, "")
+	case "suspended":
+		time.Sleep(time.Minute)
 	case "interrupted":
 		f.interrupt()
 	case "killed before":
@@ -92,6 +113,13 @@ func operation[T any](f *faults, op string, do func() (T, error)) (T, error) {
 	if f.dead {
 		f.died()
 	}
+	if f.earlier == nil {
+		f.earlier = map[string]any{}
+	}
+	if last, ok := f.earlier[op].(T); ok && f.n == f.at && f.fault == "repeated" && op != "write" && op != "read" {
+		return last, nil
+	}
+	f.earlier[op] = got
 	if err != nil {
 		return none, err
 	}
@@ -127,7 +155,27 @@ func (f *faultyTarget) Versions(ctx context.Context, s *backend.Standing) iter.S
 }
 
 func (f *faultyTarget) Read(ctx context.Context, v *backend.Version) (io.ReadCloser, error) {
-	return operation(f.faults, "read", func() (io.ReadCloser, error) { return f.Target.Read(ctx, v) })
+	return operation(f.faults, "read", func() (io.ReadCloser, error) {
+		body, err := f.Target.Read(ctx, v)
+		if err != nil || f.n != f.at {
+			return body, err
+		}
+		text, err := io.ReadAll(body)
+		if err != nil {
+			return nil, err
+		}
+		given := text
+		switch f.fault {
+		case "cut":
+			given = text[:100]
+		case "longer":
+			given = append(bytes.Clone(text), ' ')
+		case "altered":
+			given = bytes.Replace(text, []byte("a"), []byte("b"), 1)
+		}
+		f.misread = bytes.Equal(text, sweepSnapshot) && !bytes.Equal(given, text)
+		return io.NopCloser(bytes.NewReader(given)), nil
+	})
 }
 
 func (f *faultyTarget) Writer(s *backend.Standing, o backend.WriterOptions) backend.Writer {

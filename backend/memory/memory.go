@@ -68,6 +68,20 @@ func (s *Store) Put(name string, text []byte) {
 	}
 }
 
+// ForceLock gives a state's lock to another holder, whoever had it; "" unlocks it.
+func (s *Store) ForceLock(name, reason string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.at(name).lock = reason
+}
+
+// LockReason returns the reason of a state's lock; "" if it is not locked.
+func (s *Store) LockReason(name string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.at(name).lock
+}
+
 // Forget removes a state and all its versions.
 func (s *Store) Forget(name string) {
 	s.mu.Lock()
