@@ -233,6 +233,14 @@ func TestMigrateContinuesFromItsJournal(t *testing.T) {
 		}
 	}
 	h.tfhaul(t, "verify", journal, "--json").want(t, 0, "12 already-there")
+	// Another run only confirms the moves: the report still has what they took.
+	h.tfhaul(t, args...).want(t, 0, "12 moved")
+	report := h.tfhaul(t, "report", journal, "--json")
+	for name := range states {
+		if m := moveOf(t, report, filepath.Dir(name)); m["api_calls"] != 4.0 && m["api_calls"] != 5.0 {
+			t.Errorf("the report shows %v API calls for %s", m["api_calls"], name)
+		}
+	}
 }
 
 // Failures are grouped by cause.

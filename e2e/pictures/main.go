@@ -3,9 +3,10 @@
 // Command pictures makes the pictures in docs/pictures from a real run of tfhaul against
 // tfhaul sim:
 //
-//	go run ./e2e/pictures
+//	go run ./e2e/pictures [DIR]
 //
-// It needs tmux, which plays the terminal, and chromium, which shows the page of the audit.
+// With DIR, it writes them there. It needs tmux, which plays the terminal, and chromium,
+// which shows the page of the audit.
 package main
 
 import (
@@ -35,7 +36,11 @@ const (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx); err != nil {
+	dir := filepath.Join("docs", "pictures")
+	if len(os.Args) > 1 {
+		dir = os.Args[1]
+	}
+	if err := run(ctx, dir); err != nil {
 		fmt.Fprintln(os.Stderr, "pictures:", err)
 		os.Exit(1)
 	}
@@ -47,8 +52,9 @@ type studio struct {
 	env  []string
 }
 
-func run(ctx context.Context) (err error) {
-	out, err := filepath.Abs(filepath.Join("docs", "pictures"))
+// run makes the pictures in dir.
+func run(ctx context.Context, dir string) (err error) {
+	out, err := filepath.Abs(dir)
 	if err != nil {
 		return err
 	}
