@@ -164,30 +164,17 @@ func TestMemoryIsFlat(t *testing.T) {
 // The budget of what a haul remembers, in bytes a move: when it is planned (so that
 // what was read need not be read again), when it has ended (the plan, and the results
 // that it is reported from), and of an earlier run's journal. What a move allocates on
-// its way is not counted. Ten thousand moves are 12 MB then, without their names, and the
+// its way is not counted. Ten thousand moves are 15 MB then, without their names, and the
 // garbage collector takes as much again.
 const (
-	maxPlanned  = 1450
+	maxPlanned  = 1520
 	maxEnded    = 1150
 	maxRecorded = 1200
 )
 
 func TestMemoryOfAHaul(t *testing.T) {
-	const attempts = 3 // other tests leave garbage, which differs from one to the next
-	for attempt := 1; ; attempt++ {
-		over := overBudget(t)
-		if len(over) == 0 {
-			return
-		}
-		if attempt == attempts {
-			t.Fatal(strings.Join(over, "\n"))
-		}
-	}
-}
-
-// overBudget measures what a move holds, and returns what is more than it may be.
-func overBudget(t *testing.T) (over []string) {
 	const few, many = 100, 600
+	haulMemory(t, few) // what is allocated once in a process would make the first look larger
 	var grown [3]int64
 	for _, n := range []int{few, many} {
 		planned, ended, recorded := haulMemory(t, n)
@@ -202,10 +189,9 @@ func overBudget(t *testing.T) (over []string) {
 		each := grown[i] / (many - few)
 		t.Logf("%s holds %d bytes", budget.of, each)
 		if each > budget.most {
-			over = append(over, fmt.Sprintf("%s holds %d bytes, and may hold %d", budget.of, each, budget.most))
+			t.Errorf("%s holds %d bytes, and may hold %d", budget.of, each, budget.most)
 		}
 	}
-	return over
 }
 
 // haulMemory says how many bytes are held after a haul was planned, after it was run,
