@@ -240,7 +240,7 @@ func placeholders(usage string) []string {
 
 // argument returns what the next argument, which begins with word, can be where the usage has
 // these placeholders.
-// Workspaces are none of it: only a server knows them.
+// It does not complete workspaces, which only a server knows.
 func (l *commandLine) argument(usage []string, word string) []string {
 	for i, given := range l.arguments {
 		if i < len(usage) && isLiteral(usage[i]) && !slices.Contains(strings.Split(usage[i], "|"), given) {

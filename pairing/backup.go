@@ -113,9 +113,7 @@ func (r *restored) asBackedUp(s migrate.Settings) migrate.Settings {
 		o.TerraformVersion = was.TerraformVersion
 	}
 	if len(o.Tags) == 0 {
-		for _, tag := range was.Tags {
-			o.Tags = append(o.Tags, tag)
-		}
+		o.Tags = append(o.Tags, was.Tags...)
 	}
 	return s
 }

@@ -251,7 +251,7 @@ func (t *target) Read(ctx context.Context, v *backend.Version) (io.ReadCloser, e
 	return &exactly{ctxReader{ctx, in}, in, path, v.ID[mark+len(versionMark):], md5.New()}, nil
 }
 
-// exactly reads a file and fails at its end if it is not the expected version. Terraform
+// exactly reads a file and returns an error instead of io.EOF if it is not the expected version. Terraform
 // writes in place, so a read may be torn.
 type exactly struct {
 	ctxReader

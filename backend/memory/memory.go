@@ -68,7 +68,7 @@ func (s *Store) Put(name string, text []byte) {
 	}
 }
 
-// ForceLock gives a state's lock to another holder, whoever had it; "" unlocks it.
+// ForceLock gives a state's lock to another holder, even if it is held; "" unlocks it.
 func (s *Store) ForceLock(name, reason string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

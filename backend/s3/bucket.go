@@ -95,7 +95,7 @@ type bucket struct {
 	login       string // the profile for "aws sso login"; "" without SSO
 	endpoint    string // as typed, for the commands we print
 	sse         *customerKey
-	encryption  types.ServerSideEncryption // of what is written; "" for the bucket's
+	encryption  types.ServerSideEncryption // for writing; "" for the bucket's
 	kmsKey      string                     // for encryption; "" for the bucket's
 	timeout     time.Duration
 	table       *lockTable // nil without ?lock-table=

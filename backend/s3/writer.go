@@ -119,7 +119,7 @@ func (w *writer) giveUp(ctx context.Context, taken []lockPlace, cause error) err
 	return cause
 }
 
-// withdraw removes our lock from some places, whoever holds the others.
+// withdraw removes our lock from some places, even if other users hold the others.
 func (w *writer) withdraw(ctx context.Context, places []lockPlace) error {
 	var failed error
 	for _, place := range places {
