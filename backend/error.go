@@ -54,6 +54,8 @@ const (
 	StillPending Code = "still-pending"
 	// Stuck: no command of ours can release the lock.
 	Stuck Code = "stuck"
+	// Unsupported: the target has no such operation. Nothing was stored.
+	Unsupported Code = "unsupported"
 	// NoBytesYet: the version cannot be read yet.
 	NoBytesYet Code = "no-bytes-yet"
 	// Ambiguous: the request may have taken effect: its response was lost, late, or not one

@@ -157,6 +157,15 @@ type Writer interface {
 	Notes() []string
 }
 
+// A Restorer is a Writer of a target that can make an earlier version current again without
+// receiving its bytes.
+type Restorer interface {
+	// Restore stores a copy of the version with this ID, under the lease of w. Its errors are
+	// those of Write. The code Unsupported means that the target cannot do it, and that the
+	// bytes must be written.
+	Restore(ctx context.Context, w Write, id string) (*Version, error)
+}
+
 // A Write is what to store, and under which lock. Serial, Lineage and MD5 come from the
 // very bytes that are sent.
 type Write struct {

@@ -19,10 +19,21 @@ import (
 // bump raises the payload's serial above the workspace's. It changes only the digits of the
 // serial.
 func (x *execution) bump(ctx context.Context) error {
+	raised, err := x.raise(ctx)
+	if err != nil {
+		return err
+	}
+	x.payload, x.result.BumpedTo = raised, raised.serial
+	x.note("The serial is raised from %d to %d, as you allowed. Nothing else in the state changes.", x.read.snapshot.Serial, raised.serial)
+	return nil
+}
+
+// raise returns the payload with a serial above the workspace's.
+func (x *execution) raise(ctx context.Context) (payload, error) {
 	serial := x.held.serial() + 1
-	whole := x.payload.open
-	x.payload.serial = serial
-	x.payload.open = func(ctx context.Context) (io.ReadCloser, error) {
+	whole, p := x.payload.open, x.payload
+	p.serial = serial
+	p.open = func(ctx context.Context) (io.ReadCloser, error) {
 		body, err := whole(ctx)
 		if err != nil {
 			return nil, err
@@ -32,22 +43,20 @@ func (x *execution) bump(ctx context.Context) error {
 			io.Closer
 		}{x.read.snapshot.Bump(body, serial), body}, nil
 	}
-	body, err := x.payload.open(ctx)
+	body, err := p.open(ctx)
 	if err != nil {
-		return unreadable(err)
+		return p, unreadable(err)
 	}
 	sum := md5.New()
-	x.payload.size, err = io.Copy(sum, body)
+	p.size, err = io.Copy(sum, body)
 	if closed := body.Close(); err == nil {
 		err = closed
 	}
 	if err != nil {
-		return unreadable(err)
+		return p, unreadable(err)
 	}
-	x.payload.md5 = hex.EncodeToString(sum.Sum(nil))
-	x.result.BumpedTo = serial
-	x.note("The serial is raised from %d to %d, as you allowed. Nothing else in the state changes.", x.read.snapshot.Serial, serial)
-	return nil
+	p.md5 = hex.EncodeToString(sum.Sum(nil))
+	return p, nil
 }
 
 // differsInSerial reports whether the workspace holds the source's state with a higher

@@ -83,7 +83,7 @@ func (x *execution) lookUp(ctx context.Context) (*backend.Standing, error) {
 // returns true if the move has no workspace to work on.
 func (x *execution) missingWorkspace(ctx context.Context, missing error) (bool, error) {
 	name := x.Target.Container() + "/" + x.Move.Workspace
-	if x.comparing {
+	if x.comparing || x.Undo != nil && x.Target.Traits().Workspaces {
 		return true, x.stopf(CodeNoWorkspace, "Workspace %s not found on %s. Check the name and the token's permissions.%s", name, x.Target.Host(), hostHint(missing))
 	}
 	if !x.Target.Traits().Workspaces {
@@ -210,6 +210,9 @@ func (x *execution) decide(ctx context.Context) error {
 	x.result.Relation = x.verdict.Relation
 	if x.verdict.Note != "" {
 		x.note("%s", plainwords.Sentence(x.verdict.Note))
+	}
+	if x.Undo != nil {
+		return x.decideUndo(ctx)
 	}
 	there := x.verdict.Relation == Identical
 	if x.bumpedBefore() || x.Bump && x.differsInSerial(ctx) {
@@ -356,6 +359,8 @@ func (x *execution) lookAgain(ctx context.Context) error {
 	x.held, x.verdict = held, x.relate(held)
 	x.result.Relation = x.verdict.Relation
 	switch {
+	case x.Undo != nil:
+		return x.decideUndo(ctx)
 	case x.verdict.Relation == Identical && x.result.BumpedTo == 0:
 		x.alreadyThere()
 		return nil

@@ -122,6 +122,9 @@ type Move struct {
 	// checked under the lock.
 	Known *backend.Standing
 
+	// Undo, if not nil, makes the move a rollback: see Written.Move.
+	Undo *Written
+
 	seen *seen // what a plan has already read
 	// nameNote explains why the move does not use the name that it was given.
 	nameNote string
@@ -191,7 +194,9 @@ type execution struct {
 	workspace *backend.Standing // step 2; renewed under the lock
 	held      *holding          // what the workspace holds; nil for nothing
 	verdict   Verdict
-	payload   payload // what will be sent
+	payload   payload  // what will be sent
+	raised    *payload // the same with a higher serial, for a rollback; nil if it is not needed
+	asBytes   bool     // a rollback sends the bytes, because the target cannot copy the former version
 	writer    backend.Writer
 	lease     *lockwait.Lease
 	lookedAt  lockwait.Instant // when the workspace was read; zero if that was long ago

@@ -72,7 +72,9 @@ type Event struct {
 	Relation       Relation         `json:"relation,omitempty"`
 	Snapshot       *Snapshot        `json:"snapshot,omitempty"`
 	StateVersionID string           `json:"state_version_id,omitempty"`
-	Backup         string           `json:"backup,omitempty"`
+	// Was is, when a state is about to be sent, what the target holds; nil for nothing.
+	Was    *backend.Version `json:"was,omitempty"`
+	Backup string           `json:"backup,omitempty"`
 	// SourceLockID is the id of the source's own lock.
 	SourceLockID string  `json:"source_lock_id,omitempty"`
 	Result       *Result `json:"result,omitempty"`

@@ -182,6 +182,9 @@ type payload struct {
 	open    func(context.Context) (io.ReadCloser, error)
 }
 
+// is reports whether the payload has this size and digest.
+func (p payload) is(size int64, digest string) bool { return p.size == size && p.md5 == digest }
+
 // wholePayload is the snapshot as it was read, from the version that was read.
 func wholePayload(object backend.State, r reading) payload {
 	return payload{

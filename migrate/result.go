@@ -69,6 +69,11 @@ const (
 	CodeRenamed Code = "renamed"
 	// CodeTargetChanged: another process wrote to the target in spite of our lock.
 	CodeTargetChanged Code = "target-changed"
+	// Only a rollback finds these three: the target no longer holds what the haul wrote; it
+	// held nothing before; the journal does not record what it held, or that cannot be read.
+	CodeAdvanced      Code = "advanced"
+	CodeNothingBefore Code = "nothing-before"
+	CodeNoFormer      Code = "no-former-state"
 	// Only Verify finds these two: the workspace holds nothing, or an older serial.
 	CodeAbsent   Code = "absent"
 	CodeOutdated Code = "outdated"
@@ -102,7 +107,7 @@ const (
 var refusals = map[Code]bool{
 	CodeStale: true, CodeDiverged: true, CodeUnrelated: true, CodeNoWorkspace: true, CodeLocked: true,
 	CodeEncrypted: true, CodeNotState: true, CodeInvalid: true, CodeTooNewFormat: true, CodeErrored: true, CodeBackupNewer: true, CodeUnusable: true,
-	CodeSourceLocked: true, CodeSourceChanged: true, CodeNotLockable: true, CodeNotCreatable: true, CodeRenamed: true, CodeTargetChanged: true, CodeAbsent: true, CodeOutdated: true, CodeResourcesDiffer: true, CodeCollision: true, CodeNoName: true,
+	CodeSourceLocked: true, CodeSourceChanged: true, CodeNotLockable: true, CodeNotCreatable: true, CodeRenamed: true, CodeTargetChanged: true, CodeAdvanced: true, CodeNothingBefore: true, CodeNoFormer: true, CodeAbsent: true, CodeOutdated: true, CodeResourcesDiffer: true, CodeCollision: true, CodeNoName: true,
 }
 
 // outcomeOf returns the outcome that a code stands for.

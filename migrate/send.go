@@ -36,7 +36,7 @@ func (x *execution) send(ctx context.Context) error {
 // lost.
 func (x *execution) sendOnce(ctx context.Context) (err error) {
 	x.attempts++
-	x.sent, err = x.writer.Write(ctx, x.write())
+	x.sent, err = x.transmit(ctx)
 	if err == nil && x.notOurs(x.sent) {
 		const answer = "the response describes another state version"
 		x.sent, err = nil, &backend.Error{Code: backend.Ambiguous, Answer: answer, Err: errors.New(answer),
@@ -49,6 +49,29 @@ func (x *execution) sendOnce(ctx context.Context) (err error) {
 		return nil
 	}
 	return err
+}
+
+// transmit writes the payload. A rollback lets the target copy the former version if it can.
+func (x *execution) transmit(ctx context.Context) (*backend.Version, error) {
+	if x.Undo == nil || x.asBytes {
+		return x.writer.Write(ctx, x.write())
+	}
+	if restorer, ok := x.writer.(backend.Restorer); ok {
+		version, err := restorer.Restore(ctx, x.write(), x.Undo.Was.ID)
+		if backend.CodeOf(err) != backend.Unsupported {
+			return version, err
+		}
+		x.note("The server cannot roll back to %s (%v), so its bytes were sent.", x.Undo.Was.ID, err)
+	}
+	x.asBytes = true
+	if x.raised != nil {
+		x.useRaised()
+		x.note("The server requires a higher serial, so it was raised from %d to %d. Nothing else in the state changes.", x.read.snapshot.Serial, x.payload.serial)
+		if err := x.announce(x.payloadEvent(EventSending)); err != nil {
+			return nil, err
+		}
+	}
+	return x.writer.Write(ctx, x.write())
 }
 
 // findOut is step 6: after it the server has acknowledged the state version, or holds it
@@ -81,6 +104,10 @@ func (x *execution) payloadEvent(event string) Event {
 	s := *x.result.Snapshot
 	s.Serial, s.MD5, s.Size = x.payload.serial, x.payload.md5, x.payload.size
 	e := Event{Event: event, WorkspaceID: x.workspace.ID, Snapshot: &s, Relation: x.verdict.Relation}
+	if event == EventSending && x.held != nil { // for a rollback
+		h := x.held
+		e.Was = &backend.Version{ID: h.version.ID, Serial: h.snapshot.Serial, Size: h.snapshot.Size, MD5: h.snapshot.MD5}
+	}
 	if x.sent != nil {
 		e.StateVersionID = x.sent.ID
 	}

@@ -67,7 +67,7 @@ func (x *execution) underLock(steps ...step) step {
 
 // readSource is step 1.
 func (x *execution) readSource(ctx context.Context) error {
-	return x.inOrder(ctx, x.readSnapshot, x.checkNamed)
+	return x.inOrder(ctx, x.checkUndo, x.readSnapshot, x.checkNamed)
 }
 
 // look is step 2. A lock that an earlier run of the haul has left is released where there

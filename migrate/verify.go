@@ -56,7 +56,8 @@ func (x *execution) compare(ctx context.Context) error {
 // hasOtherSerial reports whether a version has another serial than the payload. Only
 // servers with workspaces report serials; elsewhere the bytes decide.
 func (x *execution) hasOtherSerial(v *backend.Version) bool {
-	return v.Serial != x.payload.serial && x.reportsSerial(v)
+	// A server that rolls back chooses the serial.
+	return x.Undo == nil && v.Serial != x.payload.serial && x.reportsSerial(v)
 }
 
 func (x *execution) unproven(format string, args ...any) error {
@@ -111,19 +112,29 @@ func (x *execution) verifyCurrent(ctx context.Context) error {
 
 // movedMessage returns the message about the verified state.
 func (x *execution) movedMessage() string {
+	if w := x.Undo; w != nil {
+		return x.sayf("The workspace holds again what the haul replaced, %s with serial %d, as %s. All %d bytes were read back and match.",
+			w.Was.ID, x.payload.serial, x.sent.ID, x.payload.size)
+	}
 	return x.sayf("Serial %d is the workspace's current state (%s). All %d bytes were read back and match.",
 		x.payload.serial, x.sent.ID, x.payload.size)
 }
 
 // sameBytes downloads a state version and reports whether it matches the payload.
 func (x *execution) sameBytes(ctx context.Context, version *backend.Version) (bool, error) {
-	var same bool
+	var same, raised bool
 	err := x.download(ctx, version, func(body io.Reader) error {
 		sum := md5.New()
 		size, err := io.Copy(sum, body)
-		same = size == x.payload.size && hex.EncodeToString(sum.Sum(nil)) == x.payload.md5
+		digest := hex.EncodeToString(sum.Sum(nil))
+		same = x.payload.is(size, digest)
+		raised = err == nil && !same && x.raised != nil && x.raised.is(size, digest)
 		return err
 	})
+	if err == nil && raised { // what an earlier run of the rollback sent
+		x.useRaised()
+		same = true
+	}
 	return same, err
 }
 

@@ -1,0 +1,107 @@
+package command_test
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"tfhaul/tfesim"
+)
+
+// A haul into an organization is rolled back: what it continued comes back, what was fresh stays.
+func TestRollback(t *testing.T) {
+	h := start(t, tfesim.Options{})
+	former, fresh := state(1, 3), state(2, 5)
+	dir := tree(t, map[string][]byte{"a-00/terraform.tfstate": state(1, 5), "a-01/terraform.tfstate": fresh})
+	h.seed(t, "a-00", former)
+	h.addWorkspace(t, "a-01")
+	work := t.TempDir()
+	journal, backups := filepath.Join(work, "haul.jsonl"), filepath.Join(work, "backup")
+	if r := h.tfhaul(t, "migrate", dir, "--target", org, "--journal", journal, "--yes", "--json"); r.code != 0 {
+		t.Fatalf("the haul exited %d: %s", r.code, r.stderr)
+	}
+
+	r := h.tfhaul(t, "rollback", journal, "--backup-dir", backups, "--json")
+	if got := outcomes(t, r); r.code != 3 || got["planned"] != 1 || got["refused"] != 1 {
+		t.Errorf("the dry run exited %d with %v: %s", r.code, got, r.stderr)
+	}
+	h.mustHold(t, "a-00", state(1, 5))
+	r = h.tfhaul(t, "rollback", journal, "--backup-dir", backups, "--yes", "--json")
+	if got := outcomes(t, r); r.code != 3 || got["moved"] != 1 || got["refused"] != 1 {
+		t.Errorf("the rollback exited %d with %v: %s", r.code, got, r.stderr)
+	}
+	if code := moveOf(t, r, "a-01")["code"]; code != "nothing-before" {
+		t.Errorf("what was fresh has the code %q", code)
+	}
+	h.mustHold(t, "a-00", former)
+	h.mustHold(t, "a-01", fresh)
+	h.mustBeFree(t, "a-00")
+
+	// Again, with the command that it names, and the other commands that take its journal.
+	if r := h.tfhaul(t, "rollback", journal, "--backup-dir", backups, "--yes"); r.code != 3 || !strings.Contains(r.stdout, "a-00") {
+		t.Errorf("the second rollback exited %d: %s%s", r.code, r.stdout, r.stderr)
+	}
+	own := strings.TrimSuffix(journal, ".jsonl") + ".rollback.jsonl"
+	for _, args := range [][]string{{"unlock", own}, {"report", own}} {
+		if r := h.tfhaul(t, args...); r.code != 0 && r.code != 3 {
+			t.Errorf("%q exited %d: %s%s", args, r.code, r.stdout, r.stderr)
+		}
+	}
+	if n := len(h.Versions(org, "a-00")); n != 3 {
+		t.Errorf("the workspace has %d state versions, want the former, the haul's and the rollback's", n)
+	}
+}
+
+// Files get their former bytes from the backup.
+func TestRollbackOfFiles(t *testing.T) {
+	h := start(t, tfesim.Options{})
+	former := state(1, 3)
+	dir := tree(t, map[string][]byte{"net/terraform.tfstate": state(1, 5)})
+	target := tree(t, map[string][]byte{"net/terraform.tfstate": former})
+	work := t.TempDir()
+	journal, backups := filepath.Join(work, "haul.jsonl"), filepath.Join(work, "backup")
+	if r := h.tfhaul(t, "migrate", dir, "--target", target+"/", "--journal", journal, "--backup-dir", backups, "--yes"); r.code != 0 {
+		t.Fatalf("the haul exited %d: %s%s", r.code, r.stdout, r.stderr)
+	}
+	path := filepath.Join(target, "net", "terraform.tfstate")
+	mustBe := func(want []byte) {
+		t.Helper()
+		if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("the file does not hold serial %s: %v", want[:60], err)
+		}
+	}
+	mustBe(state(1, 5))
+	if r := h.tfhaul(t, "rollback", journal, "--backup-dir", backups, "--yes"); r.code != 0 {
+		t.Errorf("the rollback exited %d: %s%s", r.code, r.stdout, r.stderr)
+	}
+	mustBe(former)
+
+	if err := os.WriteFile(path, state(1, 9), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if r := h.tfhaul(t, "rollback", journal, "--backup-dir", backups, "--yes", "--json"); r.code != 3 || outcomes(t, r)["refused"] != 1 {
+		t.Errorf("the rollback of an advanced file exited %d: %s%s", r.code, r.stdout, r.stderr)
+	}
+	mustBe(state(1, 9))
+}
+
+func TestRollbackUsage(t *testing.T) {
+	h := start(t, tfesim.Options{})
+	empty := filepath.Join(t.TempDir(), "empty.jsonl")
+	if err := os.WriteFile(empty, []byte("no journal\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, args := range map[string][]string{
+		"no journal":        {"rollback"},
+		"missing":           {"rollback", empty + ".none"},
+		"not a journal":     {"rollback", empty},
+		"both":              {"rollback", empty, "--yes", "--dry-run"},
+		"detailed and real": {"rollback", empty, "--yes", "--detailed-exitcode"},
+	} {
+		if r := h.tfhaul(t, args...); r.code != 4 {
+			t.Errorf("%s: exit code %d: %s", name, r.code, r.stderr)
+		}
+	}
+}
