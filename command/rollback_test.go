@@ -54,6 +54,42 @@ func TestRollback(t *testing.T) {
 	}
 }
 
+// A rollback that is killed at any of its requests is continued by the same command.
+func TestRollbackKilled(t *testing.T) {
+	t.Parallel()
+	for _, at := range []string{
+		"POST /workspaces/:workspace_id/actions/lock", "PATCH /workspaces/:workspace_id/state-versions", unlockAction,
+	} {
+		t.Run(at, func(t *testing.T) {
+			t.Parallel()
+			h := start(t, tfesim.Options{})
+			former, work := state(1, 3), t.TempDir()
+			h.seed(t, "a-00", former)
+			dir := tree(t, map[string][]byte{"a-00/terraform.tfstate": state(1, 5)})
+			journal, backups := filepath.Join(work, "haul.jsonl"), filepath.Join(work, "backup")
+			if r := h.tfhaul(t, "migrate", dir, "--target", org, "--journal", journal, "--yes"); r.code != 0 {
+				t.Fatalf("the haul exited %d: %s", r.code, r.stderr)
+			}
+			args := []string{"rollback", journal, "--backup-dir", backups, "--yes"}
+			c := h.spawn(t, args...)
+			killed := false
+			h.on(at, func() { killed = true; c.signal(t, os.Kill) })
+			c.start(t)
+			if r := c.wait(t, h); !killed || r.code != -1 {
+				t.Fatalf("the process was not killed: exit code %d: %s", r.code, r.stderr)
+			}
+			if r := h.tfhaul(t, args...); r.code != 0 {
+				t.Errorf("the second run exited %d: %s%s", r.code, r.stdout, r.stderr)
+			}
+			h.mustHold(t, "a-00", former)
+			h.mustBeFree(t, "a-00")
+			if n := len(h.Versions(org, "a-00")); n != 3 {
+				t.Errorf("the workspace has %d state versions, want the former, the haul's and the rollback's", n)
+			}
+		})
+	}
+}
+
 // Files get their former bytes from the backup.
 func TestRollbackOfFiles(t *testing.T) {
 	h := start(t, tfesim.Options{})

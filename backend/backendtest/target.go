@@ -63,6 +63,47 @@ func Target(t *testing.T, open func(t *testing.T) (backend.Target, string)) {
 		}
 	})
 
+	t.Run("a former version is restored", func(t *testing.T) {
+		target, name := open(t)
+		first, second := text(1), text(2)
+		write(t, target, name, 1, first)
+		former, err := target.Current(t.Context(), look(t, target, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, target, name, 2, second)
+		was, err := target.Current(t.Context(), look(t, target, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := writer(t, target, name, "one")
+		restorer, ok := w.(backend.Restorer)
+		if !ok {
+			t.Skip("targets of this kind cannot copy a version")
+		}
+		lease := acquire(t, w)
+		p := toWrite(lease, 1, first, always)
+		p.Was = was
+		restored, err := restorer.Restore(t.Context(), p, former.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := restorer.Restore(t.Context(), p, "no-such-version"); backend.CodeOf(err) != backend.Unsupported && backend.CodeOf(err) != backend.Changed {
+			t.Errorf("restoring a version that does not exist ended with %v", err)
+		}
+		release(t, lease)
+		if restored.ID == former.ID || restored.ID == was.ID {
+			t.Errorf("%s is not a new version", restored.ID)
+		}
+		WantBytes(t, target, name, first)
+		if _, err := restorer.Restore(t.Context(), p, former.ID); err == nil {
+			t.Error("a version was restored without the lock")
+		}
+		if was.Kept {
+			wantVersion(t, target, was, second)
+		}
+	})
+
 	t.Run("one visible holder at a time", func(t *testing.T) {
 		target, name := open(t)
 		ours, theirs := writer(t, target, name, "one"), writer(t, target, name, "two")

@@ -480,6 +480,24 @@ func (w *writer) Write(ctx context.Context, p backend.Write) (*backend.Version, 
 	if sum := md5.Sum(text); hex.EncodeToString(sum[:]) != p.MD5 {
 		return nil, &backend.SourceError{Changed: true}
 	}
+	return w.store(ctx, p, func(*state) (stored, error) {
+		return stored{text: text, serial: p.Serial}, nil
+	})
+}
+
+// Restore implements backend.Restorer.
+func (w *writer) Restore(ctx context.Context, p backend.Write, id string) (*backend.Version, error) {
+	return w.store(ctx, p, func(at *state) (stored, error) {
+		text, err := at.text(id)
+		if err != nil {
+			return stored{}, &backend.Error{Code: backend.Unsupported, Message: err.Error()}
+		}
+		return stored{text: text, serial: p.Serial}, nil
+	})
+}
+
+// store adds the version that next returns.
+func (w *writer) store(ctx context.Context, p backend.Write, next func(*state) (stored, error)) (*backend.Version, error) {
 	if err := p.Sending(ctx); err != nil {
 		return nil, err
 	}
@@ -492,7 +510,12 @@ func (w *writer) Write(ctx context.Context, p backend.Write) (*backend.Version, 
 	if now := at.current(w.id); (now == nil) != (p.Was == nil) || now != nil && now.ID != p.Was.ID {
 		return nil, &backend.Error{Code: backend.Changed, Message: fmt.Sprintf("%s holds another version", w.name)}
 	}
+	version, err := next(at)
+	if err != nil {
+		return nil, err
+	}
+	version.written = time.Now()
 	at.removed = false
-	at.versions = append(at.versions, stored{text: text, serial: p.Serial, written: time.Now()})
+	at.versions = append(at.versions, version)
 	return at.current(w.id), nil
 }
