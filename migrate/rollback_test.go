@@ -296,35 +296,99 @@ func sweepRollback(t *testing.T, server tfesim.Personality, f sweepFault, k int)
 	b.wantRolledBack()
 }
 
-// Objects get their former bytes, from the version that is kept or from the backup.
+// Objects and files get their former bytes, from the version that is kept or from the backup.
 func TestRollbackOfObjects(t *testing.T) {
-	for _, keepsOne := range []bool{false, true} {
-		t.Run(fmt.Sprintf("keeps one: %v", keepsOne), func(t *testing.T) {
-			b := newStoreBench(t, keepsOne, formerState)
-			path := filepath.Join(t.TempDir(), "haul.jsonl")
-			journal, _, err := migrate.OpenJournal(t.Context(), path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			b.engine.Journal, b.engine.Haul = journal, journal.Haul()
-			if r := b.move(t.Context(), nil); r.Outcome != migrate.Moved {
-				t.Fatalf("the haul ended in %s/%s: %s", r.Outcome, r.Code, r.Message)
-			}
-			if err := journal.Close(); err != nil {
-				t.Fatal(err)
-			}
-			b.engine.Journal, b.engine.Haul, b.engine.IncludeEmpty = nil, migrate.NewHaulID(), true
-			move := written(t, path)[0].Move(b.engine.Target, b.key)
-			if r := b.engine.Move(t.Context(), move); r.Outcome != migrate.Moved || !bytes.Equal(b.current(), formerState) || !b.keeps(sweepSnapshot) {
-				t.Errorf("the rollback ended in %s/%s: %s", r.Outcome, r.Code, r.Message)
-			}
-			if r := b.engine.Move(t.Context(), move); r.Outcome != migrate.AlreadyThere {
-				t.Errorf("the second rollback ended in %s/%s: %s", r.Outcome, r.Code, r.Message)
-			}
-			b.put(state(9, lineage, 5))
-			if r := b.engine.Move(t.Context(), move); r.Code != migrate.CodeAdvanced {
-				t.Errorf("a rollback of what has advanced ended in %s/%s: %s", r.Outcome, r.Code, r.Message)
-			}
+	t.Run("memory", func(t *testing.T) { rollBackAStore(t, newStoreBench(t, false, formerState)) })
+	t.Run("memory, one version", func(t *testing.T) { rollBackAStore(t, newStoreBench(t, true, formerState)) })
+	t.Run("file", func(t *testing.T) { rollBackAStore(t, newFileBench(t, t.TempDir(), formerState)) })
+	server := startS3(t)
+	for _, l := range s3Layouts {
+		t.Run("s3, "+l.name, func(t *testing.T) {
+			b, _ := newS3Bench(t, server, l, formerState)
+			rollBackAStore(t, b)
 		})
 	}
+}
+
+func rollBackAStore(t *testing.T, b *storeBench) {
+	path := filepath.Join(t.TempDir(), "haul.jsonl")
+	journal, _, err := migrate.OpenJournal(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.engine.Journal, b.engine.Haul = journal, journal.Haul()
+	if r := b.move(t.Context(), nil); r.Outcome != migrate.Moved {
+		t.Fatalf("the haul ended in %s/%s: %s", r.Outcome, r.Code, r.Message)
+	}
+	if err := journal.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b.engine.Journal, b.engine.Haul, b.engine.IncludeEmpty = nil, migrate.NewHaulID(), true
+	move := written(t, path)[0].Move(b.engine.Target, b.key)
+	if r := b.engine.Move(t.Context(), move); r.Outcome != migrate.Moved || !bytes.Equal(b.current(), formerState) || !b.keeps(sweepSnapshot) {
+		t.Errorf("the rollback ended in %s/%s: %s", r.Outcome, r.Code, r.Message)
+	}
+	if b.locked() {
+		t.Error("a lock was left")
+	}
+	if r := b.engine.Move(t.Context(), move); r.Outcome != migrate.AlreadyThere {
+		t.Errorf("the second rollback ended in %s/%s: %s", r.Outcome, r.Code, r.Message)
+	}
+	b.put(state(9, lineage, 5))
+	if r := b.engine.Move(t.Context(), move); r.Outcome != migrate.Refused || !bytes.Equal(b.current(), state(9, lineage, 5)) {
+		t.Errorf("a rollback of what has advanced ended in %s/%s: %s", r.Outcome, r.Code, r.Message)
+	}
+}
+
+// A haul that ran twice is rolled back to what was there before its first run.
+func TestRollbackOfAHaulThatRanTwice(t *testing.T) {
+	for name, between := range map[string][]byte{"undisturbed": nil, "with a state of another user between": state(8, lineage, 4)} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b, path := hauledOnce(t, tfesim.Options{}, func(next http.RoundTripper) http.RoundTripper { return next })
+				want := formerState
+				if between != nil {
+					b.holds(between)
+					want = between
+				}
+				b.snapshot(state(9, lineage, 3))
+				b.withJournal(path, migrate.UploadAuto)
+				if r := b.run(); r.Outcome != migrate.Moved {
+					t.Fatalf("the second run ended in %s/%s: %s", r.Outcome, r.Code, r.Message)
+				}
+				if err := b.engine.Journal.Close(); err != nil {
+					t.Fatal(err)
+				}
+				b.engine.Journal, b.engine.Past, b.engine.Haul = nil, nil, migrate.NewHaulID()
+				if r := b.engine.Move(t.Context(), b.rollbackOf(path)[0]); r.Outcome != migrate.Moved {
+					t.Errorf("the rollback ended in %s/%s: %s", r.Outcome, r.Code, r.Message)
+				}
+				b.wantHeld(want)
+			})
+		})
+	}
+}
+
+// A journal from before tfhaul recorded what it replaces is refused, and so is a haul that was
+// cut off.
+func TestRollbackNeedsAWholeRecord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, path := hauledOnce(t, tfesim.Options{}, func(next http.RoundTripper) http.RoundTripper { return next })
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		old := regexp.MustCompile(`"was":\{[^}]*\},?`).ReplaceAll(text, nil)
+		sending := bytes.Index(text, []byte(`"event":"sending"`))
+		cut := text[:sending+bytes.IndexByte(text[sending:], '\n')+1]
+		for name, journal := range map[string][]byte{"old": bytes.ReplaceAll(old, []byte(",}"), []byte("}")), "cut off": cut} {
+			if err := os.WriteFile(path, journal, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if r := b.engine.Move(t.Context(), b.rollbackOf(path)[0]); r.Code != migrate.CodeNoFormer {
+				t.Errorf("%s: the rollback ended in %s/%s: %s", name, r.Outcome, r.Code, r.Message)
+			}
+			b.wantHeld(sweepSnapshot)
+		}
+	})
 }
