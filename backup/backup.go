@@ -249,13 +249,20 @@ func (r *run) copyState(ctx context.Context, state backend.State) (Item, error) 
 		}
 		id, copied, err := r.copyVersion(ctx, state, item.Name, v)
 		if err != nil {
-			return r.failed(ctx, item, v, err)
+			// Newer versions are still copied: a gap may last forever.
+			if item, err = r.failed(ctx, item, v, err); err != nil {
+				return item, err
+			}
+			continue
 		}
 		if copied != nil {
 			r.record(item.Name, *copied)
-			item.Outcome, item.Stored = Stored, append(item.Stored, *copied)
+			item.Stored = append(item.Stored, *copied)
 		}
 		newest = id
+	}
+	if len(item.Stored) > 0 && item.Outcome == Unchanged {
+		item.Outcome = Stored
 	}
 	if len(wanted) > 0 && wanted[0] != nil {
 		newest = wanted[0].ID
@@ -263,7 +270,9 @@ func (r *run) copyState(ctx context.Context, state backend.State) (Item, error) 
 	if !r.DryRun {
 		r.current(item.Name, newest)
 	}
-	item.Removed = r.dropOld(item.Name)
+	if item.Outcome != Failed {
+		item.Removed = r.dropOld(item.Name)
+	}
 	return item, nil
 }
 
@@ -347,14 +356,20 @@ func (r *run) failed(ctx context.Context, item Item, v *backend.Version, err err
 	if ends, ok := errors.AsType[*endError](err); ok {
 		return Item{}, ends.err
 	}
-	item.Outcome, item.Message = Failed, strings.TrimSpace(item.Message+" "+plainwords.Sentence(err.Error()))
+	if item.Outcome != Gap && item.Outcome != Failed { // the message about one version is enough
+		item.Message = strings.TrimSpace(item.Message + " " + plainwords.Sentence(err.Error()))
+	}
+	outcome := Failed
 	_, changed := errors.AsType[*backend.ChangedError](err)
 	switch code := backend.CodeOf(err); {
 	case changed, code == backend.NoState, code == backend.Failed, code == backend.KeyDenied, code == backend.Archived, code == backend.NoBytesYet:
-		item.Outcome = Gap
+		outcome = Gap
 		if v != nil && v.ID != "" {
 			r.record(item.Name, Version{ID: v.ID, Serial: v.Serial, Size: v.Size, Created: v.Created, Gap: err.Error()})
 		}
+	}
+	if item.Outcome != Failed {
+		item.Outcome = outcome
 	}
 	return item, nil
 }

@@ -340,6 +340,54 @@ func TestUnreadableVersionIsAGap(t *testing.T) {
 	}
 }
 
+// A historic state can no longer give one version.
+type historic interface {
+	backend.State
+	backend.Historic
+}
+
+type forgetful struct {
+	historic
+	forgotten string
+}
+
+func (s forgetful) Open(ctx context.Context, v *backend.Version) (io.ReadCloser, backend.Version, error) {
+	if v != nil && v.ID == s.forgotten {
+		return nil, backend.Version{}, &backend.Error{Code: backend.Failed, Message: "its data was deleted"}
+	}
+	return s.historic.Open(ctx, v)
+}
+
+func TestAGapInTheHistoryDoesNotStopNewerVersions(t *testing.T) {
+	f := prepare(t, tfesim.Options{})
+	var want []byte
+	for serial := range 4 {
+		want = f.seed(t, "network", serial+1, "n")
+	}
+	options := func() backup.Options {
+		o := f.options(t)
+		o.History = backup.All
+		state := o.Listing.States[0].(historic)
+		for v, err := range state.Versions(t.Context()) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if v.Serial == 2 {
+				o.Listing.States[0] = forgetful{state, v.ID}
+			}
+		}
+		return o
+	}
+	for _, stored := range []int{3, 0} {
+		if item := f.run(t, options())["network"]; item.Outcome != backup.Gap || len(item.Stored) != stored || !strings.Contains(item.Message, "deleted") {
+			t.Errorf("%+v, want a gap and %d versions", item, stored)
+		}
+		if e := f.entry(t, "network"); len(e.Versions) != 4 || e.Versions[2].Gap == "" || !bytes.Equal(f.newest(t, "network"), want) {
+			t.Errorf("the index has %+v, want 3 versions and a gap", e.Versions)
+		}
+	}
+}
+
 func TestHistoryAndKeep(t *testing.T) {
 	f := prepare(t, tfesim.Options{})
 	var want [][]byte
