@@ -23,7 +23,8 @@ func (p *process) canAsk() bool {
 // ask asks a question that only yes answers with yes. It ends with ctx; what reads
 // the answer is left behind then, as the process ends.
 func (p *process) ask(ctx context.Context, question string) (bool, error) {
-	fmt.Fprintf(p.stderr, "%s Only 'yes' will be accepted to confirm: ", question)
+	p.stderr.message("", question)
+	fmt.Fprint(p.stderr, "Only 'yes' will be accepted to confirm: ")
 	type answer struct {
 		text string
 		err  error

@@ -196,10 +196,7 @@ func (p *process) readingProgress() (tell func(done, total int), clear func()) {
 	if !p.stderr.interactive || p.quiet {
 		return nil, func() {}
 	}
-	const (
-		pause     = 100 * time.Millisecond
-		clearLine = "\r\x1b[K"
-	)
+	const pause = 100 * time.Millisecond
 	var told time.Time
 	tell = func(done, total int) {
 		if time.Since(told) >= pause {

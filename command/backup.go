@@ -111,12 +111,12 @@ func (b *makeBackup) Run(ctx context.Context) error {
 	total, done := len(listing.States), 0
 	b.options.Progress = func(backup.Item) {
 		if done++; b.stderr.interactive {
-			fmt.Fprintf(b.stderr, "\r\x1b[K%d of %d", done, total)
+			fmt.Fprintf(b.stderr, clearLine+"%d of %d", done, total)
 		}
 	}
 	items, failed := backup.Run(ctx, b.options)
 	if b.stderr.interactive {
-		fmt.Fprint(b.stderr, "\r\x1b[K")
+		fmt.Fprint(b.stderr, clearLine)
 	}
 	if items != nil {
 		if err := b.show(report.NewBackup(b.source, b.to.String(), items)); err != nil {

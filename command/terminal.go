@@ -39,6 +39,16 @@ func (t *terminal) through(via io.Writer) {
 	t.via = via
 }
 
+// clearLine moves the cursor to the start of its line, and clears the line.
+const clearLine = "\r\x1b[K"
+
+// drawn reports whether something is drawn at the bottom of the terminal.
+func (t *terminal) drawn() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.via != nil
+}
+
 // direct ends through.
 func (t *terminal) direct() { t.through(nil) }
 
@@ -70,6 +80,9 @@ func show[T any](p *process, value T, document func(io.Writer, T) error, view fu
 // first before its first line.
 func (t *terminal) message(first, text string) {
 	var b strings.Builder
+	if t.drawn() {
+		b.WriteString(clearLine) // what a key, such as Ctrl-C, left beside the bar
+	}
 	t.style().Message(&b, first, text)
 	// Nothing can be done about a terminal that is gone.
 	_, _ = io.WriteString(t, b.String())
