@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path"
 	"regexp"
 	"slices"
@@ -151,10 +152,11 @@ func (r *run) noteGone() {
 	for _, state := range r.Listing.States {
 		present[nameOf(state)] = true
 	}
-	for _, skip := range r.Listing.Skipped {
-		present[path.Base(skip.Name)] = true
+	skipped := func(e *Entry) bool {
+		return slices.ContainsFunc(r.Listing.Skipped, func(s backend.Skip) bool { return s.Name == e.Source })
 	}
 	for _, e := range r.index.States {
+		present[e.Name] = present[e.Name] || skipped(e)
 		switch {
 		case present[e.Name] && !e.Gone.IsZero():
 			e.Gone, r.changed = time.Time{}, true
@@ -220,9 +222,33 @@ func (r *run) saveLocked(ctx context.Context) error {
 	return nil
 }
 
-// nameOf returns the name of a state's directory in the backup.
+// maxElement is how long each element of a path may be on most file systems, in bytes.
+const maxElement = 255
+
+// nameOf returns the name of a state's directory in the backup: its key, or, if that is not a
+// path that every place keeps as it is, a similar path that no other key has.
 func nameOf(state backend.State) string {
-	return strings.TrimPrefix(path.Clean("/"+state.Place().Key), "/")
+	key := state.Place().Key
+	if state.Traits().Local { // an absolute path
+		key = strings.TrimPrefix(key, "/")
+	}
+	elements := strings.Split(key, "/")
+	long := func(element string) bool { return len(element) > maxElement }
+	if fs.ValidPath(key) && key != "." && !strings.ContainsRune(key, 0) && elements[0] != backend.BackupIndex && !slices.ContainsFunc(elements, long) {
+		return key
+	}
+	sum := sha256.Sum256([]byte(key))
+	mark := "-" + hex.EncodeToString(sum[:8])
+	similar := strings.ToValidUTF8(strings.ReplaceAll(key, "\x00", ""), "")
+	dir, base := path.Split(strings.TrimPrefix(path.Clean("/"+similar), "/"))
+	if long(base+mark) || elements[0] == backend.BackupIndex || slices.ContainsFunc(strings.Split(dir, "/"), long) {
+		return "state" + mark
+	}
+	named, isFile := strings.CutSuffix(base, backend.StateExt)
+	if isFile {
+		mark += backend.StateExt
+	}
+	return dir + named + mark
 }
 
 // copyState copies what is new of one state. Its error ends the backup.

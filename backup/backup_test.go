@@ -388,6 +388,50 @@ func TestAGapInTheHistoryDoesNotStopNewerVersions(t *testing.T) {
 	}
 }
 
+// A placed state has a key of its own.
+type placed struct {
+	backend.State
+	key string
+}
+
+func (p placed) Place() backend.Place { return backend.Place{Key: p.key} }
+
+func TestEveryKeyHasItsOwnName(t *testing.T) {
+	keys := []string{"a/t.tfstate", "a//t.tfstate", "/a/t.tfstate", "../a/t.tfstate", "a/../a/t.tfstate", "A/T.tfstate", "a/t.tfstate/", "..", "/", "",
+		"caf\xe9/t.tfstate", "caf\xe8/t.tfstate", "caf\u00e9/t.tfstate", "nul\x00/t.tfstate", "nul/t.tfstate", "line\nbreak/t.tfstate",
+		strings.Repeat("l", 300) + "/t.tfstate", "d/" + strings.Repeat("l", 300), "d/" + strings.Repeat("l", 250),
+		backend.BackupIndex, backend.BackupIndex + "/t.tfstate", "d/" + backend.BackupIndex + "/t.tfstate"}
+	f := prepare(t, tfesim.Options{})
+	want := map[string][]byte{}
+	for i := range keys {
+		lineage := fmt.Sprint(i)
+		want[lineage] = f.seed(t, fmt.Sprintf("w%02d", i), 1, lineage)
+	}
+	for run := range 2 {
+		o := f.options(t)
+		for i := range keys {
+			o.Listing.States[i] = placed{o.Listing.States[i], keys[i]}
+		}
+		for name, item := range f.run(t, o) {
+			if run == 0 && item.Outcome != backup.Stored || run == 1 && item.Outcome != backup.Unchanged {
+				t.Errorf("%q is %s in run %d: %s", name, item.Outcome, run, item.Message)
+			}
+		}
+		index := f.index(t)
+		if len(index.States) != len(keys) {
+			t.Errorf("the index has %d states, want %d", len(index.States), len(keys))
+		}
+		for _, e := range index.States {
+			v := e.Newest()
+			if v == nil || len(e.Versions) != 1 || !e.Gone.IsZero() {
+				t.Errorf("%q: %+v", e.Name, e)
+			} else if !bytes.Equal(f.newest(t, e.Name), want[v.Lineage]) {
+				t.Errorf("%q has other bytes", e.Name)
+			}
+		}
+	}
+}
+
 func TestHistoryAndKeep(t *testing.T) {
 	f := prepare(t, tfesim.Options{})
 	var want [][]byte
