@@ -21,16 +21,22 @@ const (
 type page[T any] struct {
 	items []T
 	next  int // the number of the next page; 0 means that this is the last one
+	total int // how many items all pages have; 0 if the server does not say
 }
 
 // list lists what is at a path of the API, fetching pages as they are consumed. item
 // converts each element, which may refer to the included resources.
 func list[D, T any](ctx context.Context, c *Client, op, path string, query url.Values, item func(*D, []namedResource) (T, error)) iter.Seq2[T, error] {
-	return pages(op, func(number int) (page[T], error) {
+	return pages(op, pageReader(ctx, c, op, path, query, item))
+}
+
+// pageReader returns a function that reads one page of such a listing.
+func pageReader[D, T any](ctx context.Context, c *Client, op, path string, query url.Values, item func(*D, []namedResource) (T, error)) func(number int) (page[T], error) {
+	return func(number int) (page[T], error) {
 		query.Set("page[number]", strconv.Itoa(number))
 		query.Set("page[size]", strconv.Itoa(maxPerPage))
 		return send(ctx, c, op, http.MethodGet, path+"?"+query.Encode(), nil, pageOf(item))
-	})
+	}
 }
 
 // listViaGoTFE lists what a method of go-tfe does.
@@ -96,7 +102,7 @@ func pageOf[D, T any](item func(*D, []namedResource) (T, error)) func([]byte) (p
 			return read, errNoDocument
 		}
 		if next := doc.Meta.Pagination; next != nil {
-			read.next = next.NextPage
+			read.next, read.total = next.NextPage, next.TotalCount
 		}
 		for _, d := range doc.Data {
 			if d == nil {

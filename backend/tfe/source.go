@@ -129,12 +129,13 @@ func (o *organization) States(ctx context.Context, f backend.Filter) (*backend.L
 	if o.address.Workspace != "" {
 		return o.one(ctx, client)
 	}
+	workspaces, err := client.sourceWorkspaces(ctx, o.address.Organization)
+	if err != nil {
+		return nil, err
+	}
 	listing := &backend.Listing{}
-	for ws, err := range client.sourceWorkspaces(ctx, o.address.Organization) {
-		switch {
-		case err != nil:
-			return nil, err
-		case f.Excludes(ws.Name), len(f.Include) > 0 && !f.Takes(ws.Name):
+	for _, ws := range workspaces {
+		if f.Excludes(ws.Name) || len(f.Include) > 0 && !f.Takes(ws.Name) {
 			continue
 		}
 		state := o.state(client, ws)

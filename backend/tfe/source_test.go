@@ -141,6 +141,32 @@ func TestOrganizationIsListedWithItsStates(t *testing.T) {
 	})
 }
 
+// A workspace that is deleted between two pages moves the next one to a page that was read.
+func TestListingsThatShiftAreRepeated(t *testing.T) {
+	s := serveOrganization(t, tfesim.Options{})
+	for i := range 102 {
+		s.seed(t, fmt.Sprintf("ws-%03d", i), 1)
+	}
+	s.Inject(tfesim.Fault{Endpoint: "GET /organizations/:organization/workspaces", Kind: tfesim.FaultChange, Change: func(body []byte) []byte {
+		if err := s.DeleteWorkspace("acme", "ws-007"); err != nil {
+			t.Error(err)
+		}
+		return body
+	}})
+	s.ResetRequests()
+	listing := s.list(t, "tfe://acme", backend.Filter{})
+	names := map[string]bool{}
+	for _, state := range listing.States {
+		names[state.Place().Workspace] = true
+	}
+	if len(listing.States) != 101 || len(names) != 101 || names["ws-007"] {
+		t.Errorf("%d states with %d names, want each of the 101 that still exist", len(listing.States), len(names))
+	}
+	if n := s.apiCalls(); n != 4 {
+		t.Errorf("%d requests, want the two pages twice", n)
+	}
+}
+
 func TestPatternsSelectWorkspaces(t *testing.T) {
 	s := serveOrganization(t, tfesim.Options{})
 	for _, name := range []string{"app-dev", "app-prod", "network-prod"} {
