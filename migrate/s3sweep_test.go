@@ -4,7 +4,9 @@ import (
 	"crypto/md5"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"net/url"
+	"slices"
 	"testing"
 
 	"tfhaul/backend"
@@ -54,7 +56,7 @@ func newS3Bench(t *testing.T, server *s3Server, l s3Layout, held []byte) (*store
 }
 
 // sampledS3 is how many faults there are for each one of the sample.
-const sampledS3 = 7
+const sampledS3 = 41
 
 // TestS3SurvivesEveryFault spoils every request of every kind of move into a bucket.
 func TestS3SurvivesEveryFault(t *testing.T) {
@@ -65,7 +67,8 @@ func TestS3SurvivesEveryFault(t *testing.T) {
 	ran, of := 0, 0
 	t.Run("sweep", func(t *testing.T) {
 		for _, l := range s3Layouts {
-			for name, s := range storeMoves {
+			for _, name := range slices.Sorted(maps.Keys(storeMoves)) {
+				s := storeMoves[name]
 				b, bucket := newS3Bench(t, server, l, s.held)
 				if r := b.move(t.Context(), s.change); !r.Arrived() {
 					t.Fatalf("%s, %s: %+v", l.name, name, r)
