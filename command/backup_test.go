@@ -49,6 +49,55 @@ func TestBackupBringsWorkspacesBack(t *testing.T) {
 	}
 }
 
+// A copy that is missing, or is not the one that was made, is not passed over silently.
+func TestDamagedCopiesAreNoticed(t *testing.T) {
+	t.Parallel()
+	h := start(t, tfesim.Options{})
+	h.seed(t, "network", state(5, 1))
+	h.seed(t, "app", state(6, 1))
+	dir := filepath.Join(t.TempDir(), "backup")
+	if r := h.tfhaul(t, "backup", "tfe://"+org, dir); r.code != 0 {
+		t.Fatalf("exit code %d: %s", r.code, r.stderr)
+	}
+	copies, err := filepath.Glob(filepath.Join(dir, "network", "*.tfstate"))
+	if err != nil || len(copies) != 1 {
+		t.Fatal(copies, err)
+	}
+	restore := func() run {
+		return h.tfhaul(t, "migrate", dir, "--target", "other", "--create", "--yes", "--journal", filepath.Join(t.TempDir(), "j.jsonl"))
+	}
+	if err := os.WriteFile(copies[0], state(5, 7), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if r := restore(); r.code != 1 || !strings.Contains(r.stdout, "is not the copy that was made") {
+		t.Errorf("other bytes: exit code %d\n%s%s", r.code, r.stdout, r.stderr)
+	}
+	if err := os.Remove(copies[0]); err != nil {
+		t.Fatal(err)
+	}
+	if r := restore(); r.code != 1 || !strings.Contains(r.stdout+r.stderr, "is missing, although the index") {
+		t.Errorf("no copy: exit code %d\n%s%s", r.code, r.stdout, r.stderr)
+	}
+}
+
+func TestABackupBelowAnotherKeepsItsStates(t *testing.T) {
+	t.Parallel()
+	h := start(t, tfesim.Options{})
+	dir := t.TempDir()
+	for i, below := range []string{"", "a", "zz"} {
+		h.seed(t, "of-"+string(rune('x'+i)), state(5, int64(i+1)))
+		if r := h.tfhaul(t, "backup", "tfe://"+org+"/of-"+string(rune('x'+i)), filepath.Join(dir, below)); r.code != 0 {
+			t.Fatalf("exit code %d: %s", r.code, r.stderr)
+		}
+	}
+	r := h.tfhaul(t, "plan", dir, "--target", "other", "--create", "--json")
+	for _, name := range []string{"/other/of-x", "/other/of-y", "/other/of-z"} {
+		if !strings.Contains(r.stdout, name) {
+			t.Errorf("the plan lacks %s: %s%s", name, r.stdout, r.stderr)
+		}
+	}
+}
+
 // A search of a backup takes the newest version of each state, also beside other states.
 func TestOnlyNewestVersionsOfABackupAreTaken(t *testing.T) {
 	t.Parallel()

@@ -2,6 +2,12 @@ package pairing
 
 import (
 	"context"
+	"crypto/md5"
+	"encoding/hex"
+	"fmt"
+	"hash"
+	"io"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -22,13 +28,47 @@ type restored struct {
 // Place implements backend.State.
 func (r *restored) Place() backend.Place { return r.place }
 
+// Open implements backend.State. Reading ends with an error if the copy is not what was
+// backed up.
+func (r *restored) Open(ctx context.Context, v *backend.Version) (io.ReadCloser, backend.Version, error) {
+	in, at, err := r.State.Open(ctx, v)
+	if err != nil {
+		return nil, at, err
+	}
+	return &copyReader{in, md5.New(), r}, at, nil
+}
+
+// A copyReader compares the digest of a copy with the index.
+type copyReader struct {
+	io.ReadCloser
+	sum  hash.Hash
+	copy *restored
+}
+
+func (c *copyReader) Read(p []byte) (int, error) {
+	n, err := c.ReadCloser.Read(p)
+	c.sum.Write(p[:n])
+	if want := c.copy.entry.Newest().MD5; err == io.EOF && hex.EncodeToString(c.sum.Sum(nil)) != want {
+		at := c.copy.Address()
+		err = &backend.Error{Address: at, Code: backend.Failed,
+			Message: fmt.Sprintf("%q is not the copy that was made: its MD5 is not %s, as the index of the backup has it. Restore this file, or move another version", at, want)}
+	}
+	return n, err
+}
+
 // restore replaces the files of backups in a listing by the newest version of each state that
 // their indexes name. A backup holds more files than it has states.
 func (f *Finder) restore(ctx context.Context, listing *backend.Listing) error {
+	var missing []backend.Skip
+	var indexes []backend.Skip
 	for _, skip := range listing.Skipped {
-		if skip.Code != backend.SkipBackupIndex {
-			continue
+		if skip.Code == backend.SkipBackupIndex {
+			indexes = append(indexes, skip)
 		}
+	}
+	// A backup below another one comes first, and keeps its states.
+	slices.SortStableFunc(indexes, func(a, b backend.Skip) int { return strings.Count(b.Name, "/") - strings.Count(a.Name, "/") })
+	for _, skip := range indexes {
 		index, err := f.index(ctx, skip.Name)
 		if err != nil {
 			return err
@@ -40,9 +80,12 @@ func (f *Finder) restore(ctx context.Context, listing *backend.Listing) error {
 			}
 		}
 		directory, _, _ := strings.Cut(skip.Name, backend.BackupIndex)
+		if len(f.Filter.Include)+len(f.Filter.Exclude) == 0 {
+			missing = append(missing, missingCopies(skip.Name, newest, listing.States)...)
+		}
 		kept := listing.States[:0]
 		for _, state := range listing.States {
-			if !strings.HasPrefix(state.Address(), directory) {
+			if _, done := state.(*restored); done || !strings.HasPrefix(state.Address(), directory) {
 				kept = append(kept, state)
 			} else if e := entryOf(newest, state.Place().Key); e != nil {
 				kept = append(kept, &restored{State: state, place: placeOf(e, state.Place()), entry: e})
@@ -51,8 +94,28 @@ func (f *Finder) restore(ctx context.Context, listing *backend.Listing) error {
 		listing.States = kept
 	}
 	listing.Skipped = slices.DeleteFunc(listing.Skipped, func(s backend.Skip) bool { return s.Code == backend.SkipBackupIndex })
+	listing.Skipped = append(listing.Skipped, missing...)
 	listing.Sort()
 	return nil
+}
+
+// missingCopies returns the files that the index at an address names and a listing lacks.
+func missingCopies(index string, newest map[string]*backup.Entry, listed []backend.State) []backend.Skip {
+	directory, parameters, _ := strings.Cut(index, backend.BackupIndex)
+	found := map[*backup.Entry]bool{}
+	for _, state := range listed {
+		if strings.HasPrefix(state.Address(), directory) {
+			found[entryOf(newest, state.Place().Key)] = true
+		}
+	}
+	var missing []backend.Skip
+	for _, file := range slices.Sorted(maps.Keys(newest)) {
+		if !found[newest[file]] {
+			missing = append(missing, backend.Skip{Name: directory + file + parameters, Code: backend.SkipUnreadable,
+				Reason: "is missing, although the index of the backup names it: the newest version of " + newest[file].Name + " is lost, unless you restore this file"})
+		}
+	}
+	return missing
 }
 
 // entryOf returns the entry whose file a key ends in. What is before it leads to the backup.
