@@ -38,8 +38,11 @@ func (m *memo[T]) of(text []byte, parse func([]byte) T) T {
 	if len(text) > maxParsedBytes {
 		return result
 	}
-	if *m == nil || len(*m) == maxParsed {
+	if *m == nil {
 		*m = memo[T]{}
+	}
+	if len(*m) == maxParsed {
+		clear(*m)
 	}
 	(*m)[string(text)] = result
 	return result

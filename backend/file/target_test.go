@@ -220,7 +220,8 @@ func wantFiles(t *testing.T, dir string, want map[string]string) {
 func TestBackupsOfReplacedFiles(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "terraform.tfstate")
-	if err := os.WriteFile(path, []byte("1"), 0o644); err != nil {
+	put(t, path, "1")
+	if err := os.Chmod(path, 0o644); err != nil { // whatever the umask is
 		t.Fatal(err)
 	}
 	put(t, path+".backup", "0")
