@@ -120,7 +120,7 @@ func (j *judge) contents(f *file) {
 	}
 	if f.Format < 4 {
 		j.about(f, CodeLegacyFormat, SeverityWarning, fmt.Sprintf("The state has format %d, from a Terraform older than 0.12.", f.Format),
-			"Current Terraform releases read it and write format 4 at the next change. Make a change before the move, because it is unknown how today's servers treat older formats.")
+			"The server may reject it. To convert it to format 4, apply a change with a newer Terraform before the move.")
 	} else if f.Lineage == "" {
 		j.about(f, CodeNoLineage, SeverityInfo, "The state has no lineage: nothing distinguishes it from another state with the same serial.",
 			"Let Terraform write it again before you move it; otherwise only the serial and the bytes are compared.")

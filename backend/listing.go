@@ -36,7 +36,7 @@ const (
 	SkipOtherName    = "other-name"       // *.tfstate.*, such as terraform.tfstate.prod
 	SkipLockFile     = "lock-file"        // describes a lock
 	SkipNotRegular   = "not-regular"      // a pipe, device or socket; never opened in a search
-	SkipNoPermission = "no-permission"    // the credentials may not read it
+	SkipNoPermission = "no-permission"    // the credentials cannot read it
 	SkipUnreadable   = "unreadable"       // the system refused to list or stat it
 	SkipBrokenLink   = "broken-link"      // a symbolic link whose target is missing, or that loops
 	SkipDuplicate    = "duplicate"        // a symbolic link to something that was found by its own name

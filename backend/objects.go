@@ -27,7 +27,7 @@ type Object struct {
 	Was  *Version
 	MD5  string // in lower-case hex
 	Size int64  // in bytes
-	// Open starts reading from the first byte.
+	// Open starts reading at the first byte.
 	Open func(context.Context) (io.ReadCloser, error)
 }
 

@@ -20,7 +20,7 @@ type Target interface {
 	// Address returns what a user types to name the state with this name. It holds no secret.
 	Address(name string) string
 	// List lists all states, including those without a version. It returns nil if a listing
-	// does not tell what Look does.
+	// reports less than Look.
 	List(ctx context.Context) iter.Seq2[*Standing, error]
 	// Look reads the state with this name, and LookByID the one with this ID, which a
 	// rename does not change. If the state does not exist or cannot be seen, the error's
@@ -181,7 +181,7 @@ type Write struct {
 	Lineage string
 	MD5     string // in lower-case hex
 	Size    int64  // in bytes
-	// Open starts reading from the first byte.
+	// Open starts reading at the first byte.
 	Open func(context.Context) (io.ReadCloser, error)
 	// Answered, if not nil, is called when the target has answered and the bytes are still
 	// to be sent.

@@ -51,7 +51,7 @@ type Options struct {
 // All is every version that the source has.
 const All = -1
 
-// An Outcome is what became of a state.
+// An Outcome is the result for one state.
 type Outcome string
 
 // The outcomes. They are part of the JSON output.
@@ -64,7 +64,7 @@ const (
 	NotTried  Outcome = "not-tried" // the backup ended before
 )
 
-// An Item reports what became of one state.
+// An Item is the result for one state.
 type Item struct {
 	Name    string  `json:"name"`
 	Source  string  `json:"source"`
@@ -141,7 +141,7 @@ func (r *run) begin(ctx context.Context) error {
 		return err
 	}
 	if _, err := r.index.save(ctx, r.Place, nil); err == nil {
-		return fmt.Errorf("%s ignores the conditions of writes, so two backups at a time could lose each other's copies: use a server that supports them", r.Place.Host())
+		return fmt.Errorf("%s ignores the conditions of conditional writes, so two concurrent backups could lose each other's copies: use a server that supports them", r.Place.Host())
 	}
 	return ctx.Err() // it was refused, as it should be
 }
@@ -500,14 +500,14 @@ func (r *run) put(ctx context.Context, name string, o backend.Object) error {
 	case fromSource:
 		return source
 	default:
-		return &endError{fmt.Errorf("the backup cannot be written: %w", err)}
+		return &endError{fmt.Errorf("cannot write the backup: %w", err)}
 	}
 	stored, _, read := digest(ctx, r.Place, name)
 	switch {
 	case read != nil:
-		return fmt.Errorf("the copy %s cannot be read back: %w", r.Place.Address(name), read)
+		return fmt.Errorf("cannot read back the copy %s: %w", r.Place.Address(name), read)
 	case stored != o.MD5:
-		return fmt.Errorf("the copy %s has other bytes than this version: tfhaul does not replace it", r.Place.Address(name))
+		return fmt.Errorf("the copy %s differs from this version: move it away, and run the backup again", r.Place.Address(name))
 	}
 	return nil
 }
@@ -537,8 +537,8 @@ func (r *run) dropOld(name string) int {
 	return removed
 }
 
-// removeUnwanted removes the files that the index no longer names. What an interruption leaves
-// is in nobody's way.
+// removeUnwanted removes the files that the index no longer names. Files that an
+// interruption leaves do no harm.
 func (r *run) removeUnwanted(ctx context.Context) error {
 	for _, name := range r.unwanted {
 		if err := r.Place.RemoveObject(ctx, name); err != nil {

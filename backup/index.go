@@ -123,7 +123,7 @@ func (x *Index) entry(name string) *Entry {
 }
 
 // ErrNotIndex is returned for a file with the index's name that is not an index.
-var ErrNotIndex = errors.New("is not the index of a backup by tfhaul")
+var ErrNotIndex = errors.New("is not the index of a tfhaul backup")
 
 // ReadIndex reads an index.
 func ReadIndex(r io.Reader) (*Index, error) {
@@ -134,11 +134,11 @@ func ReadIndex(r io.Reader) (*Index, error) {
 	var x Index
 	switch {
 	case len(text) > maxIndex:
-		return nil, fmt.Errorf("%w: it has more than %d MiB", ErrNotIndex, maxIndex>>20)
+		return nil, fmt.Errorf("%w: it is larger than %d MiB", ErrNotIndex, maxIndex>>20)
 	case json.Unmarshal(text, &x) != nil || !strings.HasPrefix(x.Format, "tfhaul-backup/"):
 		return nil, ErrNotIndex
 	case x.Format != Format:
-		return nil, fmt.Errorf("has the format %q, which a later version of tfhaul wrote: use that version", x.Format)
+		return nil, fmt.Errorf("has the format %q of a newer tfhaul: use that version or a later one", x.Format)
 	}
 	for _, e := range x.States {
 		if e == nil {
@@ -190,7 +190,7 @@ func (x *Index) save(ctx context.Context, place backend.Objects, was *backend.Ve
 			return now, nil
 		}
 	case backend.Changed:
-		return nil, fmt.Errorf("another backup wrote %s meanwhile: let it finish, then run this one again", place.Address(backend.BackupIndex))
+		return nil, fmt.Errorf("another backup wrote %s at the same time: let it finish, then run this one again", place.Address(backend.BackupIndex))
 	}
 	return version, err
 }

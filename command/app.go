@@ -140,10 +140,10 @@ func (p *process) app() *cli.App {
 	app := &cli.App{
 		Name:      "tfhaul",
 		HelpName:  "tfhaul",
-		Usage:     "move Terraform state into HCP Terraform and Terraform Enterprise",
+		Usage:     "move Terraform state into and out of HCP Terraform and Terraform Enterprise",
 		UsageText: "tfhaul COMMAND [flags] [arguments]",
-		Description: "tfhaul reads state from where it lives today, writes it to workspaces byte for byte, under the workspace's lock, and\n" +
-			"proves that it arrived. It overwrites newer or unrelated state only if you allow it.\n\n" +
+		Description: "tfhaul reads state from where it is now, writes it to its target byte for byte, under the target's lock, and reads it\n" +
+			"back to compare. It overwrites newer or unrelated state only if you allow it.\n\n" +
 			"New here? Run tfhaul demo: it shows a whole move in seconds, with an embedded server and without a network.",
 		Flags: []cli.Flag{
 			logLevelFlag(),

@@ -155,7 +155,7 @@ func (a *takeInventory) show(i *audit.Inventory) error {
 	return nil
 }
 
-// tellPlan says how the audited states are moved.
+// tellPlan prints the command that plans moves of the audited states.
 func (a *takeInventory) tellPlan(i *audit.Inventory) {
 	if a.csv || len(i.Snapshots) == 0 || slices.Contains(a.sources, "-") {
 		return

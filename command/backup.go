@@ -26,11 +26,11 @@ type makeBackup struct {
 func (p *process) backupCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "backup",
-		Usage:     "copy states without locks, only what changed",
+		Usage:     "copy new and changed states to a directory or bucket",
 		UsageText: "tfhaul backup [flags] SOURCE TARGET",
-		Description: `Copies the states of an organization, or of any other source, to a directory or bucket, and updates the index there
+		Description: `Copies the states of an organization, bucket or directory to a directory or bucket, and updates the index there
 (tfhaul-backup.json). Each version is stored once, under its ID, and never overwritten. A second backup copies only what is
-new. It takes no locks, and refuses no state for its content: encrypted or unusable states are copied and marked.
+new. It takes no locks. Encrypted and unusable states are copied, too, and marked.
 
 To restore, pass the backup as the source: tfhaul migrate BACKUP --target acme --create. See docs/backup.md.
 
@@ -40,14 +40,14 @@ Examples:
   tfhaul backup tfe://tfe.example.com/acme ./acme/ --include 'prod-*' --with-variables
 
 Exit codes: 0 everything is in the backup; 1 a version could not be read or stored; 4 usage or configuration error; 130
-interrupted, and the index has what was copied before.`,
+interrupted; the index lists what was copied until then.`,
 		Flags: append([]cli.Flag{
 			listFlag("include", "back up only states whose name or path matches `GLOB`"),
 			listFlag("exclude", "leave out states whose name or path matches `GLOB`"),
 			textFlag("history", "", "also copy older versions: the newest `N` of each state, or all"),
-			countFlag("keep", 0, "remove all but the newest `N` versions of each state from the backup (default: keep all)"),
+			countFlag("keep", 0, "remove all but the newest `N` versions of each state from the backup"),
 			switchFlag("with-variables", "record the variables of workspaces, without the values of sensitive ones"),
-			switchFlag("dry-run", "show what would be copied, write nothing"),
+			switchFlag("dry-run", "show what would be copied, and write nothing"),
 			countFlag("parallelism", 8, "copy `N` states at the same time"),
 		}, append(connectFlags(), jsonFlag())...),
 		Action: action(p.parseBackup),
@@ -139,7 +139,7 @@ func (b *makeBackup) show(r report.Backup) error {
 	return report.ShowBackup(b.stdout, b.stdout.style(), r)
 }
 
-// exit returns the exit code, and says what is missing.
+// exit returns the exit code, and prints what is missing.
 func (b *makeBackup) exit(items []backup.Item, listing *backend.Listing) int {
 	var missing []string
 	for _, skip := range listing.Skipped {
@@ -148,7 +148,7 @@ func (b *makeBackup) exit(items []backup.Item, listing *backend.Listing) int {
 		}
 	}
 	if len(missing) > 0 {
-		b.complain(fmt.Sprintf("the backup lacks %s: %s", plainwords.Counted(len(missing), "state"), strings.Join(missing, "; ")))
+		b.complain(fmt.Sprintf("the backup is incomplete: %s could not be read: %s", plainwords.Counted(len(missing), "state"), strings.Join(missing, "; ")))
 		return exitFailed
 	}
 	for _, i := range items {

@@ -205,7 +205,7 @@ func valuesOf(f cli.Flag, word string) []string {
 	return nil
 }
 
-// filesIn says which files a placeholder stands for. A target is a workspace unless word, the
+// filesIn returns which files a placeholder stands for. A target is a workspace unless word, the
 // beginning of it, is that of a path.
 func filesIn(placeholder, word string) []string {
 	if strings.Contains(placeholder, "TARGET") && word != "" && strings.Contains("./~", word[:1]) {

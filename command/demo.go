@@ -133,7 +133,7 @@ func (d *demo) plant(s *demoSample) error {
 	return nil
 }
 
-// connect makes a client as any command would, but with nothing of the user's.
+// connect makes a client as any command would, but ignores the user's settings and tokens.
 func (d *demo) connect(ctx context.Context) (*tfe.Client, error) {
 	tls, err := tfe.TLSConfig(d.envFile()+".ca.pem", func(string) string { return "" })
 	if err != nil {
@@ -180,7 +180,7 @@ func (d *demo) moveAll(ctx context.Context, samples []demoSample) ([]migrate.Res
 	return results, group.Wait()
 }
 
-// A shownAs is a state with a short address: its directory is temporary and soon gone.
+// A shownAs is a state with a short address, because its directory is temporary.
 type shownAs struct {
 	backend.State
 	address string

@@ -16,7 +16,7 @@ type destination struct {
 	name      string       // the state's name there; "" for the container
 }
 
-// String returns the address as it stands in results and journals.
+// String returns the address as results and journals have it.
 func (d destination) String() string {
 	if d.kind.Target == nil {
 		return ""
@@ -79,7 +79,7 @@ func (p *process) organization(d destination) (tfe.Address, error) {
 // onlyWithWorkspaces are the flags about what only workspaces have.
 var onlyWithWorkspaces = append([]string{"create", "run", "upload", "workspace-name", "prove", "prove-dir"}, onlyWithCreate...)
 
-// checkFlags refuses flags on the command line that say nothing about this kind of target.
+// checkFlags refuses flags on the command line that do not apply to this kind of target.
 func (p *process) checkFlags(d destination) error {
 	if d.workspaces() {
 		if p.typed["key-name"] {

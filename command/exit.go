@@ -92,14 +92,14 @@ func (p *process) complain(message string) {
 	p.stderr.message(p.stderr.style().Bad("tfhaul:")+" ", message)
 }
 
-// note prints what a person can do without: with --quiet it prints nothing.
+// note prints optional advice; with --quiet, nothing.
 func (p *process) note(format string, args ...any) {
 	if !p.quiet {
 		p.stderr.message("", fmt.Sprintf(format, args...))
 	}
 }
 
-// tell prints what a person must know.
+// tell prints what the user must know.
 func (p *process) tell(format string, args ...any) {
 	p.stderr.message("", fmt.Sprintf(format, args...))
 }

@@ -48,7 +48,7 @@ func searchFlags() []cli.Flag {
 		listFlag("exclude", "leave out files that match `GLOB`"),
 		textFlag("workspace-name", "", "`TEMPLATE` for workspace names, with the fields .Dir .Base .Key .Bucket .Workspace and the functions lower, upper, title, replace, regexReplace, trimPrefix, trimSuffix, trunc, join"),
 		textFlag("key-name", "", "`TEMPLATE` for keys in a bucket or directory, with the same fields and functions (default: the path below the source, or {{ .Workspace }}/terraform.tfstate for workspaces)"),
-		fileFlag("map", "read workspace names from `FILE.csv`, with lines of source,workspace (more columns: docs/migrating.md); states that it does not name are left out"),
+		fileFlag("map", "read names from `FILE.csv`, with lines of source,workspace or, with a header, source,key (more columns: docs/migrating.md); states that it does not name are left out"),
 	}
 }
 

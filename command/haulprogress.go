@@ -218,7 +218,7 @@ func (g *haulProgress) left() time.Duration {
 	return time.Duration(float64(time.Since(g.start)) / float64(g.done) * float64(g.total-g.done))
 }
 
-// rate is "moving 312/800, 7.4/s, 1 min 6 s left".
+// rate returns, for example, "moving 312/800, 7.4/s, 1 min 6 s left".
 func (g *haulProgress) rate() string {
 	text := fmt.Sprintf("%s %s/%s", g.doing, plainwords.Grouped(g.done), plainwords.Grouped(g.total))
 	if took := time.Since(g.start).Seconds(); g.done > 0 && took > 0 {

@@ -89,7 +89,7 @@ func TestMigrateProves(t *testing.T) {
 		t.Fatalf("report: %d\n%s", r.code, r.stderr)
 	}
 	if b, err = os.ReadFile(page); err != nil || !strings.Contains(string(b), "18 of 20") || !strings.Contains(string(b), "1 would change, 1 unproven") {
-		t.Errorf("the page does not tell of the proofs (%v)", err)
+		t.Errorf("the page lacks the proofs (%v)", err)
 	}
 	if b, err = os.ReadFile(tests); err != nil || strings.Count(string(b), "<failure ") != 1 || strings.Count(string(b), "<error ") != 1 {
 		t.Errorf("the tests do not tell of the proofs (%v)", err)

@@ -42,7 +42,7 @@ Example:
 // briefFlag is what arrange gives to help for --help.
 const briefFlag = "brief"
 
-// aboutVariables follows all flags.
+// aboutVariables ends the help of every command.
 const aboutVariables = "An environment variable can set each flag: TFHAUL_LOCK_TIMEOUT is --lock-timeout. A settings file can set some: tfhaul help settings."
 
 // proseStyle is the style of help and other long texts. Lines of more than 120 columns
@@ -95,7 +95,7 @@ func (p *process) writeCommandHelp(t *terminal, c *cli.Command, all bool) error 
 	return err
 }
 
-// A flagGroup is flags of a command under one title.
+// A flagGroup is a titled group of flags.
 type flagGroup struct {
 	title string
 	names []string // of all commands' flags

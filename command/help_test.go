@@ -153,7 +153,7 @@ func TestManualPages(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		`.TH TFHAUL\-MOVE 1`, `tfhaul\-move \- move one state into a workspace, or another place`, `\fBtfhaul move [flags] SOURCE TARGET\fR`,
+		`.TH TFHAUL\-MOVE 1`, `tfhaul\-move \- move one state into a workspace, bucket or file`, `\fBtfhaul move [flags] SOURCE TARGET\fR`,
 		"\\fB\\-\\-journal FILE\\fR\n", "\\fB3\\fR\nrefused, and needs a decision\n", "TFE_TOKEN, TF_TOKEN_<host>", ".SH FILES\n", `tfhaul\-backup/`, `  tfhaul move \-\-dry\-run terraform.tfstate`,
 		".BR tfhaul\\-migrate (1) ,\n",
 	} {

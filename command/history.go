@@ -21,7 +21,7 @@ type listHistory struct {
 func (p *process) historyCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "history",
-		Usage:     "list the versions of a workspace's or another target's state",
+		Usage:     "list the versions of the state in a workspace, bucket or file",
 		UsageText: "tfhaul history [flags] TARGET",
 		Description: `Lists the versions of a state, newest first, and marks the current one. It writes nothing and downloads no state. Where
 older versions are not kept, as in a bucket without versioning, it lists the current one. TARGET is

@@ -61,7 +61,7 @@ func writePages(app *cli.App, dir string) error {
 	return nil
 }
 
-// A manPage is a manual page under way. That of urfave/cli has one page for all commands, and
+// A manPage is a manual page being written. That of urfave/cli has one page for all commands, and
 // takes * and <> in texts for markup.
 type manPage struct{ strings.Builder }
 

@@ -152,8 +152,8 @@ func TestMapColumnsDescribeNewWorkspaces(t *testing.T) {
 		}
 	}
 	for _, c := range []struct{ name, csv, says string }{
-		{"an unknown column", "source,workspace,projct\n" + at(0) + ",one,x\n", `no column "projct"`},
-		{"a column twice", "source,workspace,tags,tags\n" + at(0) + ",one,x,y\n", `two columns "tags"`},
+		{"an unknown column", "source,workspace,projct\n" + at(0) + ",one,x\n", `unknown column "projct"`},
+		{"a column twice", "source,workspace,tags,tags\n" + at(0) + ",one,x,y\n", `column "tags" appears twice`},
 		{"more fields than columns", "source,workspace\n" + at(0) + ",one,x\n", ":2: each line must be source,workspace, but this one has 3 fields; more columns need a header line"},
 		{"a bad mode", "source,workspace,execution_mode\n" + at(0) + ",one,fast\n", `:2: execution_mode cannot be "fast"`},
 	} {

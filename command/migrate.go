@@ -32,8 +32,8 @@ haul early.
 
 TARGET is ` + containerForms() + `.
 
-The journal records every step on disk. To continue after a crash or a correction, run the same command with the same
---journal: completed moves are skipped, interrupted ones are checked and finished, and locks that were left are released.
+The journal records every step on disk. To continue after an interruption, or after you fixed a problem, run the same
+command with the same --journal: completed moves are skipped, interrupted ones are checked and finished, and leftover locks are released.
 See docs/migrating.md.
 
 With --prove, each migrated workspace also runs a speculative plan, with the configuration next to the state or below

@@ -27,13 +27,13 @@ func moveFlags() []cli.Flag {
 		newChoiceFlag("execution-mode", "", "with --create: execution `MODE` of the new workspace: remote, local or agent (default: the project's, then the organization's)", "remote", "local", backend.AgentMode),
 		textFlag("agent-pool", "", "with --execution-mode agent: agent pool `NAME|ID` (default: the project's, then the organization's)"),
 		listFlag("tag", "with --create: tag `NAME|KEY=VALUE` for the new workspace"),
-		switchFlag("include-empty", "also move states without resources and outputs"),
+		switchFlag("include-empty", "also move states without resources or outputs"),
 		durationFlag("lock-timeout", 0, "wait up to `DURATION` for a target that another user has locked"),
 		listFlag("replace", "replace unrelated, diverged or newer state in `WORKSPACE|KEY`, after a backup (with --bump-serial: with a serial above the target's)"),
 		listFlag("bump-serial", "raise a serial that is too low for `WORKSPACE|KEY` above the target's (with --replace: even if the lineage differs)"),
-		listFlag("allow", "move into the named workspace or key a state that Terraform cannot use, or that has another finding: `NAME=CODE`, with CODE unusable, errored, or in a haul diverged or backup-newer"),
+		listFlag("allow", "allow a state despite a finding: `NAME=CODE`, with the NAME of its workspace or key, and CODE unusable, errored, or in a haul diverged or backup-newer"),
 		textFlag("backup-dir", migrate.DefaultBackupDir, "keep backups of replaced states in `DIR`, readable only by you"),
-		switchFlag("lock-source", "lock the source during the move, so that Terraform cannot write there (S3)"),
+		switchFlag("lock-source", "lock the source during the move, so that Terraform cannot write there (S3 and workspaces)"),
 		switchFlag("freeze-source", "keep the source locked after the move, and show how to unlock it"),
 		newChoiceFlag("on-failure", string(migrate.KeepLock), "take `ACTION` if the content of a target is unproven: keep (the lock) or unlock",
 			string(migrate.KeepLock), string(migrate.ClearLock)),
@@ -94,14 +94,14 @@ func (p *process) moveCommand() *cli.Command {
 	flags := append(moveFlags(), textFlag("run", "", "associate the state version with `RUN-ID`, the run that holds the workspace's lock"))
 	return &cli.Command{
 		Name:      "move",
-		Usage:     "move one state into a workspace, or another place",
+		Usage:     "move one state into a workspace, bucket or file",
 		UsageText: "tfhaul move [flags] SOURCE TARGET",
 		Description: `Reads the state, compares it with what the target holds, locks the target, sends the state byte for byte, reads it back,
-compares all bytes, and unlocks the target. A state that is older than the target's, or that belongs to something else, is
-refused. What is overwritten is kept: as an older version, or in the backup directory. If the target stays locked, tfhaul
-shows why and how to unlock it.
+compares all bytes, and unlocks the target. A state that is older than the target's, or unrelated to it, is refused. Before
+a state is replaced, tfhaul makes sure that it is kept: as an older version, or in the backup directory. If the target stays
+locked, tfhaul shows why and how to unlock it.
 
-SOURCE is a file, a directory that contains one state, s3://BUCKET/KEY, or - for standard input.
+SOURCE is a file, a directory that contains one state, s3://BUCKET/KEY, tfe://[HOST/]ORG/WORKSPACE, or - for standard input.
 TARGET is ` + stateForms() + `.
 HOST defaults to TFE_ADDRESS or TFE_HOSTNAME if set, and otherwise to app.terraform.io.
 

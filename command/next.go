@@ -9,14 +9,14 @@ import (
 	"tfhaul/report"
 )
 
-// tellNext prints what comes next for a person.
+// tellNext prints the next step.
 func (p *process) tellNext(format string, args ...any) {
 	if !p.json {
 		p.note("Next: "+format, args...)
 	}
 }
 
-// tellWrote says that a file for people was written.
+// tellWrote reports a file that was written for people to read.
 func (p *process) tellWrote(path string) {
 	if path != "" {
 		p.note("Wrote %s", path)

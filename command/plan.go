@@ -31,14 +31,14 @@ func (p *process) planCommand() *cli.Command {
 		Name:      "plan",
 		Usage:     "show which state would go where, and what would happen",
 		UsageText: "tfhaul plan [flags] SOURCE… --target TARGET",
-		Description: `Finds the states, chooses a workspace or key for each, compares it with what the target holds, and shows what a haul would
-do. It also reports what to check first: copies of one state, colliding names, workspaces with an older Terraform, runs in
+		Description: `Finds the states, chooses a workspace or key for each, compares each state with what the target holds, and shows what a haul
+would do. It also reports what to check first: copies of one state, colliding names, workspaces with an older Terraform, runs in
 progress. It changes neither the sources nor the target.
 
 TARGET is ` + containerForms() + `.
 
 --out writes the plan as a manifest to review and edit. tfhaul migrate runs it, and refuses a move whose source has changed
-since. If FILE ends in .csv, --out writes the names for --map instead, to edit them. See docs/migrating.md.
+since. If FILE ends in .csv, --out writes a list of names instead, to edit and pass to --map. See docs/migrating.md.
 
 Examples:
   tfhaul plan s3://acme-tfstate/ --target acme --out haul.hcl
@@ -101,7 +101,7 @@ func (l *planner) Run(ctx context.Context) error {
 	return ended(l.code(ctx, foreseen(view.Results), paired))
 }
 
-// tellRun says how what was planned is done.
+// tellRun prints the command that runs the plan.
 func (l *planner) tellRun(n int, results []migrate.Result) {
 	switch {
 	case n == 0 && !l.options.Create && l.manifest == "" && slices.ContainsFunc(results, func(r migrate.Result) bool { return r.Code == migrate.CodeNoWorkspace }):

@@ -97,7 +97,7 @@ func (p *process) parseRollback(c *cli.Context) (*rollback, error) {
 	return r, nil
 }
 
-// A rollbackPart is what goes into one container.
+// A rollbackPart has the moves into one container.
 type rollbackPart struct {
 	to    destination
 	haul  *migrate.Haul
@@ -229,7 +229,7 @@ func (r *rollback) plan(ctx context.Context, parts []*rollbackPart) (err error) 
 	return nil
 }
 
-// carryOut rolls back.
+// carryOut runs the rollback.
 func (r *rollback) carryOut(ctx context.Context, parts []*rollbackPart, again string) {
 	n := 0
 	for _, part := range parts {
@@ -294,7 +294,7 @@ func (r *rollback) tellPlanned(ctx context.Context, parts []*rollbackPart) error
 	return ended(codeOfResults(ctx, view.Results, r.detailed))
 }
 
-// tellDone reports.
+// tellDone prints the outcome.
 func (r *rollback) tellDone(ctx context.Context, parts []*rollbackPart, journal, again string) error {
 	view := r.view(parts)
 	view.Journal, view.HeldLocks = journal, r.held.candidates()

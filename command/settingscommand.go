@@ -22,8 +22,8 @@ func (p *process) settingsCommand() *cli.Command {
 		Name:      "settings",
 		Usage:     "show the defaults of a command's flags, and where they are set",
 		UsageText: "tfhaul settings [--json] [COMMAND]",
-		Description: `Shows the flags of COMMAND that are set without being given: by an environment variable or by the settings file. Without
-COMMAND, it shows those of tfhaul migrate.
+		Description: `Shows which flags of COMMAND are set by an environment variable or by the settings file. Without COMMAND, it shows those of
+tfhaul migrate.
 
 The settings file is ` + settingsName + ` in the current directory or the nearest one above it, up to the root of the repository
 or your home directory. ` + settingsVariable + ` names another file; /dev/null disables it. A flag takes precedence over its

@@ -180,7 +180,7 @@ func TestJobInTheBackgroundIgnoresInterrupts(t *testing.T) {
 }
 
 // SIGQUIT ends the program immediately. Its exit code is not Go's own 2.
-func TestQuitSaysWhatIsLocked(t *testing.T) {
+func TestQuitListsLocks(t *testing.T) {
 	t.Parallel()
 	h := start(t, tfesim.Options{})
 	h.seed(t, "net", state(1, 9))
@@ -279,7 +279,7 @@ func TestPanicInAnotherGoroutineEndsAsAnyOther(t *testing.T) {
 	}
 }
 
-func TestSecondSignalStopsAtOnceAndTellsWhatIsLocked(t *testing.T) {
+func TestSecondSignalStopsAndListsLocks(t *testing.T) {
 	t.Parallel()
 	h := start(t, tfesim.Options{})
 	h.seed(t, "net", state(1, 9))

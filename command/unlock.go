@@ -47,7 +47,7 @@ Before you unlock a workspace that was kept locked, check what it holds with tfh
 
 Examples:
   tfhaul unlock                                      list what was left locked
-  tfhaul unlock haul.jsonl
+  tfhaul unlock haul.jsonl                           unlock what this haul left locked
   tfhaul unlock acme/network --haul 20260102-150405-0123456789ab
 
 Exit codes: 0 all are unlocked, or listed; 1 at least one could not be unlocked; 3 another user holds a lock; 4 usage or

@@ -26,7 +26,7 @@ import (
 type verifyJournal struct {
 	connector
 	journal string
-	dir     string // where the haul began; "" where the journal does not tell
+	dir     string // where the haul began; "" if the journal does not record it
 	all     bool
 }
 
@@ -124,8 +124,8 @@ func (v *verifyJournal) moves(ctx context.Context, targets *targetPool, ledger *
 // asking for each.
 const leastListed = 3
 
-// listKnown lists the states of each container that many moves went to. What a listing does
-// not tell, or fails to, is asked for later.
+// listKnown lists the states of each container that many moves went to. States that a
+// listing does not report are looked up later.
 func listKnown(ctx context.Context, moves []recordedMove) {
 	wanted := map[backend.Target]map[string][]*recordedMove{}
 	for i := range moves {
@@ -200,8 +200,8 @@ func (v *verifyJournal) fromHere(source string) string {
 	return filepath.Join(v.dir, source)
 }
 
-// notFound says that a source is not where it was. Without the directory in which the haul
-// ran, a relative name does not tell.
+// notFound explains that a source no longer exists. A relative name means nothing if the
+// directory in which the haul ran is gone.
 func (v *verifyJournal) notFound(source string) string {
 	if _, err := os.Stat(v.dir); err == nil || !pairing.IsRelative(source) {
 		return "The source no longer exists."

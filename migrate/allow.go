@@ -122,7 +122,7 @@ func (x *execution) checkLegacyProviders(runs, mode string) error {
 // noteFormat adds a note about a state of an old format.
 func (x *execution) noteFormat() {
 	if f := x.read.snapshot.Format; f < 4 && !x.comparing {
-		x.note("The state has format %d, from a Terraform older than 0.12. Current Terraform releases read it, but it is unknown how today's servers treat it. A change before the move, with a newer Terraform, writes format 4.", f)
+		x.note("The state has format %d, from a Terraform older than 0.12. Current Terraform releases read it, but the server may reject it. To convert it to format 4, apply a change with a newer Terraform before the move.", f)
 	}
 }
 

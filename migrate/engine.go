@@ -98,7 +98,7 @@ type Move struct {
 	Replace bool
 	// Bump allows raising the state's serial if only the serial is too low.
 	Bump bool
-	// FromManifest says that the user changes the move in a manifest, and not by flags.
+	// FromManifest means that the move's settings come from a manifest, not from flags.
 	FromManifest bool
 	// Listed reports that the organization's workspaces have just been listed. See Known.
 	Listed bool

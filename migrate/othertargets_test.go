@@ -139,7 +139,7 @@ func (b *storeBench) keeps(text []byte) bool {
 }
 
 // What is overwritten is an older version of the target, or in the backup directory.
-func TestNothingIsOverwrittenUnkept(t *testing.T) {
+func TestReplacedStatesAreKept(t *testing.T) {
 	older := state(6, lineage, 2)
 	for _, keepsOne := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
@@ -199,7 +199,7 @@ func TestAWriteInSpiteOfTheLockIsNotOverwritten(t *testing.T) {
 }
 
 // A store tells names apart by case.
-func TestKeysAreToldApartByCase(t *testing.T) {
+func TestKeysDifferByCase(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newStoreBench(t, false, nil)
 		b.source.Put("a.tfstate", state(1, lineage, 1))

@@ -155,7 +155,7 @@ func (x *execution) sourceSince(ctx context.Context, version *backend.Version) *
 		x.note("The source no longer exists.")
 		return nil
 	case isChange:
-		return x.stopf(CodeSourceChanged, "The workspace received the state, but the source changed after the move (%s), so another user still works with it. Stop that, then run the move again.", changed.How)
+		return x.stopf(CodeSourceChanged, "The workspace received the state, but the source changed after the move (%s), so it is still in use. Make sure that nobody changes it, then run the move again.", changed.How)
 	}
 	x.note("Cannot check whether the source changed after the move: %s", plainwords.Ended(err.Error()))
 	return nil

@@ -30,7 +30,7 @@ func (x *execution) lockSource(ctx context.Context) (backend.Lease, error) {
 		if x.FreezeSource {
 			asked = append(asked, x.setting("freeze-source", ""))
 		}
-		return nil, x.stopf(CodeNotLockable, "tfhaul cannot lock this source (S3 can be locked). Stop everyone who works with it, then move without %s.", strings.Join(asked, " and "))
+		return nil, x.stopf(CodeNotLockable, "tfhaul cannot lock this source: only S3 objects and workspaces can be locked. Make sure that nobody changes it, then move without %s.", strings.Join(asked, " and "))
 	}
 	if err := x.freeEarlierLock(ctx, lockable); err != nil {
 		return nil, err

@@ -68,7 +68,7 @@ func (e *Engine) unlockLeft(ctx context.Context, workspace, id string, allowed f
 		}
 		return u, fmt.Errorf("%w: %s", ErrNotOurs, e.sayf("%s holds it (%q). Only they or an administrator of the workspace can release it", ws.Holder, ws.Holder.Reason))
 	}
-	// Where the server does not tell the reason, it still lets only the holder unlock.
+	// If the server does not report the reason, it still lets only the holder unlock.
 	lease := lockwait.Resume(e.Target.Writer(ws, backend.WriterOptions{Reason: reason, Inherited: true}), e.Clock, read)
 	if err := lease.Release(ctx); err != nil {
 		switch {

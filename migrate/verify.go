@@ -66,8 +66,8 @@ func (x *execution) unproven(format string, args ...any) error {
 	return s
 }
 
-// reportsSerial reports whether the target tells a version's serial. 0 is one where it always
-// does.
+// reportsSerial reports whether the target reports a version's serial. If it always does, 0
+// is a serial.
 func (x *execution) reportsSerial(v *backend.Version) bool {
 	return v.Serial != 0 || x.Target.Traits().Workspaces
 }
@@ -113,7 +113,7 @@ func (x *execution) verifyCurrent(ctx context.Context) error {
 // movedMessage returns the message about the verified state.
 func (x *execution) movedMessage() string {
 	if w := x.Undo; w != nil {
-		return x.sayf("The workspace holds again what the haul replaced, %s with serial %d, as %s. All %d bytes were read back and match.",
+		return x.sayf("The workspace again holds what the haul replaced, %s with serial %d, as %s. All %d bytes were read back and match.",
 			w.Was.ID, x.payload.serial, x.sent.ID, x.payload.size)
 	}
 	return x.sayf("Serial %d is the workspace's current state (%s). All %d bytes were read back and match.",

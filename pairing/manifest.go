@@ -158,7 +158,7 @@ func manifestError(diags hcl.Diagnostics) error {
 func (m *Manifest) check(name string) error {
 	switch {
 	case m.Target.Address != "" && m.Target.Hostname+m.Target.Organization != "":
-		return fmt.Errorf("%s: the target has an address and a hostname or organization: write one of them", name)
+		return fmt.Errorf("%s: the target has both an address and a hostname or organization: use only one", name)
 	case m.Target.Address == "" && (m.Target.Hostname == "" || m.Target.Organization == ""):
 		return fmt.Errorf("%s: the target's hostname and organization must not be empty; a target of another kind has an address", name)
 	case len(m.Moves) == 0:
@@ -168,7 +168,7 @@ func (m *Manifest) check(name string) error {
 	for _, move := range m.Moves {
 		switch {
 		case move.Workspace != "" && move.Key != "":
-			return fmt.Errorf("%s: the move of %q has a workspace and a key: write one of them", name, move.Source)
+			return fmt.Errorf("%s: the move of %q has both a workspace and a key: use only one", name, move.Source)
 		case move.Source == "" || move.Workspace+move.Key == "":
 			return fmt.Errorf("%s: the source and the workspace of a move must not be empty: %q into %q", name, move.Source, move.Workspace)
 		case (move.Serial == nil) != (move.MD5 == nil):

@@ -65,14 +65,14 @@ func headerOf(record []string) ([]string, error) {
 	if keyed := slices.Contains(columns, "key"); !slices.Contains(columns, "source") || !named && !keyed {
 		return nil, nil
 	} else if named && keyed {
-		return nil, errors.New("there are the columns workspace and key: write the one that the target has")
+		return nil, errors.New("it has the columns workspace and key: keep workspace for workspaces, or key for a bucket or directory")
 	}
 	for i, name := range columns {
 		if _, known := mapColumns[name]; !known {
-			return nil, fmt.Errorf("there is no column %q: the columns are %s", record[i], columnNames)
+			return nil, fmt.Errorf("unknown column %q: the columns are %s", record[i], columnNames)
 		}
 		if slices.Contains(columns[:i], name) {
-			return nil, fmt.Errorf("there are two columns %q", record[i])
+			return nil, fmt.Errorf("the column %q appears twice", record[i])
 		}
 	}
 	return columns, nil

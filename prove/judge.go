@@ -44,7 +44,7 @@ func (x *proof) openPlan(ctx context.Context, r *tfe.Run) (io.ReadCloser, error)
 	}
 }
 
-// judgeCounters decides by the run's counters when the plan itself may not be read. They
+// judgeCounters decides by the run's counters when the plan itself cannot be read. They
 // can show that something changes, but not that nothing does: they do not include moves
 // and outputs, and do not show which state was planned.
 func (x *proof) judgeCounters(ctx context.Context, r *tfe.Run) error {

@@ -64,7 +64,7 @@ type Result struct {
 	// Drift is what changed outside of Terraform since the state was written, according
 	// to the plan. It does not affect the verdict.
 	Drift []Change `json:"drift,omitempty"`
-	// Counters are the server's counters, if the plan itself may not be read.
+	// Counters are the server's counters, if the plan itself cannot be read.
 	Counters *Counters `json:"counters,omitempty"`
 
 	// Instances is the number of managed resource instances in the state. Seen is how

@@ -10,7 +10,7 @@ import (
 	"tfhaul/plainwords"
 )
 
-// A Backup is what became of the states of a backup.
+// A Backup is the result of a backup.
 type Backup struct {
 	Source string `json:"source"`
 	Target string `json:"target"`

@@ -231,7 +231,7 @@ func TestBackupsOfReplacedFiles(t *testing.T) {
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("mode %v, %v", info.Mode(), err)
 	}
-	if notes := m.writer.Notes(); len(notes) != 1 || !strings.Contains(notes[0], "were 0644") {
+	if notes := m.writer.Notes(); len(notes) != 1 || !strings.Contains(notes[0], "from 0644") {
 		t.Errorf("notes %q", notes)
 	}
 

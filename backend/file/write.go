@@ -139,7 +139,7 @@ func (w *writer) rename(part *os.File) error {
 		return failure(w.path, "write", err)
 	}
 	if err == nil && !w.empty && before.Mode().Perm() != 0o600 && systemLocks {
-		w.notes = append(w.notes, fmt.Sprintf("The permissions of %q were %04o, and are 0600 now.", w.path, before.Mode().Perm()))
+		w.notes = append(w.notes, fmt.Sprintf("Changed the permissions of %q from %04o to 0600.", w.path, before.Mode().Perm()))
 	}
 	return nil
 }

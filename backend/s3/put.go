@@ -288,14 +288,14 @@ func (w *writer) checkConditions(ctx context.Context) error {
 }
 
 // noConditions explains what a server lacks.
-const noConditions = "the server ignores the conditions of writes (If-Match, If-None-Match), so another program's write could be overwritten unseen; use a server or a version of it that supports conditional writes"
+const noConditions = "the server ignores the conditions of conditional writes (If-Match, If-None-Match), so tfhaul could overwrite another program's write without noticing; use a server, or a version of it, that supports them"
 
 // unconditional explains the refusal of a server that does not know conditional writes.
 func unconditional(o *object, err error) error {
 	code, said := apiError(err)
 	if httpStatus(err) == http.StatusNotImplemented || code == "NotImplemented" || code == "InvalidArgument" && strings.Contains(said, "If-") {
 		return &backend.Error{Address: o.address, Code: backend.Failed, Err: err,
-			Message: fmt.Sprintf("cannot write %q: the server does not support conditional writes (If-Match, If-None-Match), without which another program's write could be overwritten unseen; use a server that does", o.address)}
+			Message: fmt.Sprintf("cannot write %q: the server does not support conditional writes (If-Match, If-None-Match), so tfhaul could overwrite another program's write without noticing; use a server that supports them", o.address)}
 	}
 	return err
 }

@@ -145,7 +145,7 @@ func (t *target) Down() bool { return t.bucket.wire.down() }
 // Close does nothing: targets share connections, which end when they are idle.
 func (t *target) Close() {}
 
-// List returns nil: a listing does not tell who holds a state's lock in the table.
+// List returns nil: a listing does not show who holds a state's lock in the table.
 func (t *target) List(context.Context) iter.Seq2[*backend.Standing, error] { return nil }
 
 // addressBelow returns the address of the state with this name in a container, or that of

@@ -18,7 +18,7 @@ import (
 
 // A Body is the bytes of a request.
 type Body struct {
-	// Open starts reading from the first byte. The context ends when the bytes are no
+	// Open starts reading at the first byte. The context ends when the bytes are no
 	// longer needed; Close may then be called during a Read.
 	Open func(context.Context) (io.ReadCloser, error)
 	// Size is in bytes.

@@ -74,7 +74,7 @@ func (e *Error) Error() string {
 }
 
 // inaccessible explains a 403 or a 404. The server uses a 404 also for what it hides from the
-// token, and for what the token may not do.
+// token, and for what the token is not permitted to do.
 func (e *Error) inaccessible() string {
 	verb, object, _ := strings.Cut(e.Op, " ")
 	organization, isList := strings.CutPrefix(object, "the workspaces of ")

@@ -143,7 +143,7 @@ func (o *organization) States(ctx context.Context, f backend.Filter) (*backend.L
 		case ws.Current.Known && ws.Current.ID == "":
 			listing.Skipped = append(listing.Skipped, backend.Skip{Name: state.address, Code: skipNoState, Reason: "has no state"})
 		case !ws.CanRead:
-			listing.Skipped = append(listing.Skipped, backend.Skip{Name: state.address, Code: backend.SkipNoPermission, Reason: "holds states that this token may not read"})
+			listing.Skipped = append(listing.Skipped, backend.Skip{Name: state.address, Code: backend.SkipNoPermission, Reason: "holds states that this token cannot read"})
 		default:
 			listing.States = append(listing.States, state)
 		}
@@ -166,7 +166,7 @@ func (o *organization) one(ctx context.Context, client *Client) (*backend.Listin
 	state := o.state(client, ws)
 	switch {
 	case !ws.CanRead:
-		return nil, state.failed(backend.AccessDenied, "this token may not read the states of the workspace "+ws.String()+": use a token with permission to read them")
+		return nil, state.failed(backend.AccessDenied, "this token cannot read the states of the workspace "+ws.String()+": use a token with permission to read them")
 	case ws.Current.Known && ws.Current.ID == "":
 		return nil, state.noState()
 	}
@@ -419,7 +419,7 @@ func (s *workspaceState) TakeLock(ctx context.Context, r backend.LockRequest) (b
 	ws, _ := s.last()
 	held := &sourceLease{state: s, lock: backend.Lock{ID: r.Info, Operation: r.Operation, Info: r.Info, Path: s.address, Removal: s.removal()}}
 	if !ws.CanLock {
-		return nil, s.failed(backend.AccessDenied, "this token may read the workspace "+ws.String()+" but not lock it: use a token with permission to lock it")
+		return nil, s.failed(backend.AccessDenied, "this token can read the workspace "+ws.String()+" but not lock it: use a token with permission to lock it")
 	}
 	if run := ws.Run; run != nil && !run.Over { // Holder says which
 		return nil, &backend.LockedError{Address: s.address, Lock: *s.lock(ws)}

@@ -521,7 +521,7 @@ func replaced(texts ...string) func(*testing.T, *organizationServer) {
 	}
 }
 
-func TestTokensThatMayNotReadStates(t *testing.T) {
+func TestTokensThatCannotReadStates(t *testing.T) {
 	s := serveOrganization(t, tfesim.Options{})
 	s.seed(t, "network", 1)
 	kind := Kind(backend.Connection{Environ: []string{"TFE_ADDRESS=" + s.url, "TFE_TOKEN=" + s.Token(tfesim.ReadOnly)}})

@@ -21,7 +21,7 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("%d %s: %s", e.Status, e.Title, e.Detail)
 }
 
-// NotFound is the 404 answer, which the API also gives for what the caller may not see.
+// NotFound is the 404 answer, which the API also gives for what the caller cannot see.
 func NotFound() *Error {
 	return &Error{Status: 404, Title: "not found"}
 }
