@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -27,7 +28,7 @@ func newServers(c backend.Connection) *servers {
 	doubts := c.Doubts
 	c.Doubts = func(host string) string {
 		if s.differ() {
-			return "The source and the target are on different hosts, so TFE_TOKEN and --token-file are not used: each token must be stored for its host"
+			return "The sources and targets are on different hosts, so TFE_TOKEN and --token-file are not used: each token must be stored for its host"
 		}
 		if doubts == nil {
 			return ""
@@ -38,15 +39,13 @@ func newServers(c backend.Connection) *servers {
 	return s
 }
 
-// differ reports whether sources and targets are on different hosts. A token that is not
-// stored for a host must then be sent to neither, because it is a secret of the other one.
+// differ reports whether sources, or sources and targets, are on different hosts. A token that
+// is not stored for a host must then be sent to neither, because it is a secret of the other
+// one.
 func (s *servers) differ() bool {
-	for host := range s.sources {
-		if len(s.targets) > 1 || len(s.targets) == 1 && !s.targets[host] {
-			return true
-		}
-	}
-	return false
+	hosts := maps.Clone(s.sources)
+	maps.Copy(hosts, s.targets)
+	return len(s.sources) > 0 && len(hosts) > 1
 }
 
 // isTarget records the host of a target.

@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -242,6 +244,25 @@ func TestAddressesOfSources(t *testing.T) {
 		} else if strings.Contains(err.Error(), "secret") {
 			t.Errorf("%s: the error repeats the secret: %v", wrong, err)
 		}
+	}
+}
+
+// TFE_TOKEN is the secret of one host. It is not sent to the host of a second source, either.
+func TestTheTokenOfOneSourceIsNotSentToAnother(t *testing.T) {
+	s := serveOrganization(t, tfesim.Options{})
+	s.seed(t, "network", 1)
+	var asked atomic.Int64
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "" {
+			asked.Add(1)
+		}
+		w.WriteHeader(http.StatusNotFound)
+	}))
+	defer other.Close()
+	s.list(t, "tfe://acme", backend.Filter{})
+	_, err := s.kinds.Find(t.Context(), "tfe://"+other.URL+"/acme", backend.Filter{})
+	if err == nil || !strings.Contains(err.Error(), "on different hosts") || asked.Load() > 0 {
+		t.Errorf("%v, and the other host got the token %d times; want that it is not used", err, asked.Load())
 	}
 }
 
