@@ -147,13 +147,23 @@ func TestFrozenWorkspaceNamesItsNewHome(t *testing.T) {
 		want := state(1, 41)
 		h.seed(t, "network", want)
 		file := filepath.Join(t.TempDir(), "network.tfstate")
-		h.tfhaul(t, "move", "tfe://"+org+"/network", file, "--freeze-source").says(t, 0, "To unlock it: unlock the workspace at https://")
+		frozen := h.tfhaul(t, "move", "tfe://"+org+"/network", file, "--freeze-source")
+		frozen.says(t, 0, "To unlock it: tfhaul unlock ")
 		mustHoldFile(t, file, want)
 		if holder, ok := h.LockHolder(org, "network"); !ok || !strings.Contains(holder.Reason, file) {
 			t.Errorf("the lock %+v does not name %s", holder, file)
 		}
 		h.tfhaul(t, "move", "tfe://"+org+"/network", "other/net", "--create").says(t, 3, "froze the source")
 		h.tfhaul(t, "audit", "tfe://"+org).says(t, 0, "moved this state to")
+
+		h.tfhaul(t, "unlock", org+"/network", "--haul", "20260102-150405-0123456789ab").says(t, 3, "tfhaul unlock ")
+		_, command, _ := strings.Cut(frozen.stdout, "To unlock it: tfhaul ")
+		command, _, _ = strings.Cut(command, "\n")
+		h.tfhaul(t, strings.Fields(command)...).says(t, 0, "unlocked")
+		if holder, ok := h.LockHolder(org, "network"); ok {
+			t.Errorf("the printed command left the lock %+v", holder)
+		}
+		h.tfhaul(t, "move", "tfe://"+org+"/network", "other/net", "--create").says(t, 0, "moved")
 	})
 }
 

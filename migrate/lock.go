@@ -18,9 +18,12 @@ func lockReason(haul string) string { return "tfhaul moves a state here (haul " 
 
 var reasonOfHaul = regexp.MustCompile(`^tfhaul moves a state here \(haul ([^\s()]+)\)$`)
 
-// holdingHaul returns the ID of the haul that holds a lock with this reason; "" where no
-// haul does.
+// holdingHaul returns the ID of the haul that holds a lock with this reason, as one on its
+// target or its source; "" where no haul does.
 func holdingHaul(reason string) string {
+	if _, haul, ours := (&backend.Lock{Info: reason}).Move(); ours {
+		return haul
+	}
 	if found := reasonOfHaul.FindStringSubmatch(reason); found != nil {
 		return found[1]
 	}

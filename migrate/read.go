@@ -149,7 +149,7 @@ func sourceLockedMessage(l *backend.Lock) string {
 		if !l.Created.IsZero() {
 			when = " at " + l.Created.Format(time.RFC3339)
 		}
-		return fmt.Sprintf("tfhaul froze the source%s: haul %s moved this state to %s, or is moving it now. Use that workspace instead. "+
+		return fmt.Sprintf("tfhaul froze the source%s: haul %s moved this state to %s, or is moving it now. Use the state there instead. "+
 			"If the haul was interrupted, resume it. To use the source again, release its lock (%s): %s.", when, haul, target, l.Path, l.Lift())
 	}
 	// What others wrote may be anything, and stays on its line.

@@ -56,6 +56,9 @@ func (e *Engine) unlockLeft(ctx context.Context, workspace, id string, allowed f
 		defer func() { u.Message += " It was called " + workspace + " when it was locked." }()
 	}
 	reason := lockReason(e.Haul)
+	if holdingHaul(ws.Holder.Reason) == e.Haul {
+		reason = ws.Holder.Reason // of a lock on a target, or on a source that was frozen
+	}
 	switch {
 	case !ws.Locked:
 		u.Message = e.sayf("The workspace is not locked.")

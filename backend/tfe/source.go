@@ -387,13 +387,19 @@ func (s *workspaceState) lock(ws *Workspace) *backend.Lock {
 		if ws.Holder.Kind != "" {
 			who = ws.Holder.String()
 		}
-		return &backend.Lock{ID: ws.Holder.Reason, Who: who, Info: ws.Holder.Reason, Path: s.address, Removal: s.removal()}
+		return &backend.Lock{ID: ws.Holder.Reason, Who: who, Info: ws.Holder.Reason, Path: s.address, Removal: s.removal(ws.Holder.Reason)}
 	}
 	return nil
 }
 
-// removal returns how to unlock the workspace by hand.
-func (s *workspaceState) removal() string { return "unlock the workspace at " + s.page }
+// removal returns how to release a lock with this reason: with the command if a haul of
+// tfhaul took it, otherwise by hand.
+func (s *workspaceState) removal(reason string) string {
+	if _, haul, ours := (&backend.Lock{Info: reason}).Move(); ours {
+		return "tfhaul unlock " + strings.TrimPrefix(s.address, Scheme+"://") + " --haul " + haul
+	}
+	return "unlock the workspace at " + s.page
+}
 
 func (s *workspaceState) noState() error {
 	return s.failed(backend.NoState, fmt.Sprintf("the workspace %s has no state", strings.TrimPrefix(s.address, Scheme+"://")))
@@ -416,7 +422,7 @@ func (l *sourceLease) Lock() backend.Lock { return l.lock }
 // locks no ID; the reason names the haul.
 func (s *workspaceState) TakeLock(ctx context.Context, r backend.LockRequest) (backend.Lease, error) {
 	ws, _ := s.last()
-	held := &sourceLease{state: s, lock: backend.Lock{ID: r.Info, Operation: r.Operation, Info: r.Info, Path: s.address, Removal: s.removal()}}
+	held := &sourceLease{state: s, lock: backend.Lock{ID: r.Info, Operation: r.Operation, Info: r.Info, Path: s.address, Removal: s.removal(r.Info)}}
 	if !ws.CanLock {
 		return nil, s.failed(backend.AccessDenied, "this token can read the workspace "+ws.String()+" but not lock it: use a token with permission to lock it")
 	}
@@ -509,8 +515,8 @@ const lockSeenFor = 5 * time.Second
 
 // Leave implements backend.Lease.
 func (l *sourceLease) Leave() string {
-	name := strings.TrimPrefix(l.state.address, Scheme+"://")
-	return fmt.Sprintf("The workspace %s stays locked (%q), so that no run can change its state there. To unlock it: %s.", name, l.lock.Info, l.lock.Removal)
+	return fmt.Sprintf("The workspace %s stays locked (%q), so that no run can change its state there. To unlock it: %s",
+		strings.TrimPrefix(l.state.address, Scheme+"://"), l.lock.Info, l.lock.Removal)
 }
 
 // FreeLock implements backend.Lockable.
@@ -521,5 +527,5 @@ func (s *workspaceState) FreeLock(ctx context.Context, id string) error {
 		}
 		return err
 	}
-	return (&sourceLease{state: s, lock: backend.Lock{ID: id, Info: id, Path: s.address, Removal: s.removal()}}).Release(ctx)
+	return (&sourceLease{state: s, lock: backend.Lock{ID: id, Info: id, Path: s.address, Removal: s.removal(id)}}).Release(ctx)
 }
