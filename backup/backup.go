@@ -130,20 +130,26 @@ func Run(ctx context.Context, o Options) ([]Item, error) {
 	return r.items, err
 }
 
-// begin writes the index of a new backup, and makes sure that the place does not ignore the
-// condition that nothing is stored under a name.
+// begin writes the index of a new backup, and makes sure that the place ignores neither the
+// condition that nothing is stored under a name nor that a certain version is.
 func (r *run) begin(ctx context.Context) error {
 	if r.version != nil || r.DryRun {
 		return nil
 	}
-	r.changed = true
-	if err := r.save(ctx); err != nil {
+	first, err := r.index.save(ctx, r.Place, nil)
+	if err != nil {
 		return err
 	}
-	if _, err := r.index.save(ctx, r.Place, nil); err == nil {
-		return fmt.Errorf("%s ignores the conditions of conditional writes, so two concurrent backups could lose each other's copies: use a server that supports them", r.Place.Host())
+	r.version, r.changed = first, true
+	if err := r.save(ctx); err != nil { // with another time
+		return err
 	}
-	return ctx.Err() // it was refused, as it should be
+	for _, was := range []*backend.Version{nil, first} {
+		if _, err := r.index.save(ctx, r.Place, was); err == nil {
+			return fmt.Errorf("%s ignores the conditions of writes, so two backups at a time could lose each other's copies: use a server that supports them", r.Place.Host())
+		}
+	}
+	return ctx.Err() // both were refused, as they should be
 }
 
 // noteGone marks what no longer exists at the source.

@@ -557,23 +557,30 @@ func TestSimultaneousBackupsAreNoticed(t *testing.T) {
 }
 
 // A place that ignores conditions could lose copies, and is refused.
-type careless struct{ backend.Objects }
+type careless struct {
+	backend.Objects
+	knowsNew bool // it does not ignore the condition that nothing is stored
+}
 
 func (c careless) PutObject(ctx context.Context, name string, o backend.Object) (*backend.Version, error) {
-	if err := c.RemoveObject(ctx, name); err != nil {
-		return nil, err
+	if o.Was != nil || !c.knowsNew {
+		if err := c.RemoveObject(ctx, name); err != nil {
+			return nil, err
+		}
 	}
 	o.Was = nil
 	return c.Objects.PutObject(ctx, name, o)
 }
 
 func TestPlacesWithoutConditionsAreRefused(t *testing.T) {
-	f := prepare(t, tfesim.Options{})
-	f.seed(t, "network", 1, "n")
-	o := f.options(t)
-	o.Place = careless{f.place}
-	if _, err := backup.Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "ignores the conditions") {
-		t.Errorf("error %v, want that the place ignores conditions", err)
+	for _, knowsNew := range []bool{false, true} {
+		f := prepare(t, tfesim.Options{})
+		f.seed(t, "network", 1, "n")
+		o := f.options(t)
+		o.Place = careless{f.place, knowsNew}
+		if _, err := backup.Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "ignores the conditions") {
+			t.Errorf("error %v, want that the place ignores conditions", err)
+		}
 	}
 }
 
