@@ -45,7 +45,7 @@ interrupted; the index lists what was copied until then.`,
 			listFlag("include", "back up only states whose name or path matches `GLOB`"),
 			listFlag("exclude", "leave out states whose name or path matches `GLOB`"),
 			textFlag("history", "", "also copy older versions: the newest `N` of each state, or all"),
-			countFlag("keep", 0, "remove all but the newest `N` versions of each state from the backup"),
+			&cli.IntFlag{Name: "keep", Usage: "remove all but the newest `N` versions of each state from the backup", DefaultText: "all of them"},
 			switchFlag("with-variables", "record the variables of workspaces, without the values of sensitive ones"),
 			switchFlag("dry-run", "show what would be copied, and write nothing"),
 			countFlag("parallelism", 8, "copy `N` states at the same time"),
@@ -61,7 +61,7 @@ func (p *process) parseBackup(c *cli.Context) (*makeBackup, error) {
 	}
 	b := &makeBackup{source: args[0]}
 	if b.source == "-" {
-		return nil, usagef("standard input has no versions to back up: copy it with another program")
+		return nil, usagef("standard input cannot be backed up: name a file, directory, bucket or organization")
 	}
 	if b.connector, err = p.connector(c); err != nil {
 		return nil, err

@@ -146,7 +146,7 @@ func Hauled(w io.Writer, s Style, h Haul) error {
 	if h.Continue != "" {
 		how := "To continue"
 		if summary := Summarize(h.Results); summary[migrate.Refused] > 0 && summary[migrate.Failed]+summary[migrate.Skipped] == 0 {
-			how = "After your decision on what was refused"
+			how = "After deciding about the refused moves"
 		}
 		s.indented(&b, "", how+": "+h.Continue, h.Continue)
 	}

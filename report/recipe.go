@@ -79,7 +79,7 @@ func WriteRecipe(w io.Writer, s Style, r Recipe) error {
 	b.WriteString(Plain(r.cloudBlock(command)))
 	switch {
 	case r.Dir == "":
-		s.indented(&b, step, "2. Move terraform.tfstate and .terraform/terraform.tfstate out of its directory, if they exist: because of them Terraform would offer to migrate again.")
+		s.indented(&b, step, "2. Move terraform.tfstate and .terraform/terraform.tfstate out of its directory, if they exist: otherwise Terraform offers to migrate again.")
 	case len(r.States) > 0 || r.Pointer != "":
 		s.indented(&b, step, "2. Move aside what makes Terraform offer to migrate again:")
 		for _, state := range r.States {

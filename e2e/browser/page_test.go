@@ -371,7 +371,7 @@ func TestPageOfManyStates(t *testing.T) {
 		t.Logf("5,000 states are printed on %d pages", pages)
 		b.do(chromedp.Evaluate(`dispatchEvent(new Event("beforeprint"))`, nil))
 		b.must(rowCount + ` === 500`)
-		b.must(`document.getElementById("printed").textContent === "The table lists only states with errors or warnings. It ends after 500 states. It leaves out 4,500 of 5,000 states. Details of each state are left out. At most 10 entries of each list of findings are printed. The page on the screen has everything."`)
+		b.must(`document.getElementById("printed").textContent === "The table lists only states with errors or warnings. It ends after 500 states. It leaves out 4,500 of 5,000 states. Details of each state are left out. At most 10 entries of each list of findings are printed. The page on screen shows everything."`)
 		b.do(chromedp.Evaluate(`dispatchEvent(new Event("afterprint"))`, nil))
 		b.must(`document.getElementById("printed").hidden && ` + shown + ` === "5,000 in all"`)
 	})

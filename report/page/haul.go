@@ -260,7 +260,7 @@ func (p *haulPage) fillTiles() {
 	if proofs := report.SummarizeProofs(p.results); len(proofs) > 0 {
 		p.Tiles = append(p.Tiles, proofTile(proofs))
 	}
-	p.Tiles = append(p.Tiles, tile{Label: "API calls", Value: plainwords.Grouped(calls), Note: "of the moves; listing workspaces not counted"})
+	p.Tiles = append(p.Tiles, tile{Label: "API calls", Value: plainwords.Grouped(calls), Note: "by the moves, not counting the listing of workspaces"})
 	if took := h.Ended.Sub(h.Started); took > 0 {
 		p.Tiles = append(p.Tiles, tile{Label: "Time from first to last event", Value: report.Seconds(took.Seconds())})
 	}

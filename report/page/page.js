@@ -319,7 +319,7 @@
     if (state.list.length < all) notes.push(`It leaves out ${(all - state.list.length).toLocaleString("en")} of ${many(all)}.`);
     if (state.list.length > short) notes.push(`Details of each ${data.unit} are left out.`);
     if (document.querySelector(".inside > ul > li:nth-child(11), .places > li:nth-child(11)")) notes.push("At most 10 entries of each list of findings are printed.");
-    if (notes.length) notes.push("The page on the screen has everything.");
+    if (notes.length) notes.push("The page on screen shows everything.");
     $("printed").textContent = notes.join(" ");
     $("printed").hidden = notes.length === 0;
   });
