@@ -173,6 +173,9 @@ func readAtMost(path string, most int64) ([]byte, error) {
 
 // settingValues returns an attribute's values as the flag takes them.
 func settingValues(a *hcl.Attribute) ([]string, error) {
+	if repeats(a.Expr) {
+		return nil, usagef("%s:%d: %s must be written out: for is not supported", a.Range.Filename, a.Range.Start.Line, a.Name)
+	}
 	value, diags := a.Expr.Value(nil)
 	if diags.HasErrors() {
 		return nil, settingsError(diags)
@@ -190,6 +193,20 @@ func settingValues(a *hcl.Attribute) ([]string, error) {
 		values = append(values, text.AsString())
 	}
 	return values, nil
+}
+
+// repeats reports whether an expression contains a for, in brackets or in a template. A few
+// of them, one in the other, can take forever to evaluate.
+func repeats(e hcl.Expression) bool {
+	found := false
+	if node, ok := e.(hclsyntax.Node); ok {
+		_ = hclsyntax.VisitAll(node, func(n hclsyntax.Node) hcl.Diagnostics {
+			_, isFor := n.(*hclsyntax.ForExpr)
+			found = found || isFor
+			return nil
+		})
+	}
+	return found
 }
 
 func unknownSetting(a *hcl.Attribute) error {
