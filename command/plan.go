@@ -62,8 +62,11 @@ func (p *process) parsePlan(c *cli.Context) (*planner, error) {
 		return nil, err
 	}
 	l := &planner{hauling: h, out: c.String("out"), force: c.Bool("force")}
-	if l.out == "" {
+	switch l.out {
+	case "":
 		return l, nil
+	case "-":
+		return nil, usagef("--out writes a file for tfhaul migrate, and stdout has the report: name a file, such as haul.hcl")
 	}
 	if _, err := os.Lstat(l.out); !l.force && !errors.Is(err, fs.ErrNotExist) {
 		return nil, usagef("%s already exists and may have been edited: choose another file, or add --force", l.out)

@@ -226,3 +226,20 @@ func TestTokensStayOnTheirHosts(t *testing.T) {
 	r.says(t, 0, "moved")
 	to.mustHoldElsewhere(t, org, "network", want)
 }
+
+func TestMissingWorkspacesAndOrganizationsAreUsageErrors(t *testing.T) {
+	t.Parallel()
+	h := start(t, tfesim.Options{})
+	dir := t.TempDir()
+	for _, source := range []string{"tfe://" + org + "/missing", "tfe://missing"} {
+		for _, args := range [][]string{
+			{"audit", source}, {"plan", source, "--target", dir}, {"migrate", source, "--target", dir, "--yes"}, {"backup", source, dir},
+		} {
+			h.tfhaul(t, args...).says(t, 4, "does not exist, or this token cannot see it")
+		}
+	}
+	h.tfhaul(t, "plan", write(t, "a.tfstate", state(1, 1)), "--target", org, "--out", "-").says(t, 4, "name a file")
+	if files, err := os.ReadDir(dir); err != nil || len(files) > 0 {
+		t.Errorf("usage errors left %v, %v", files, err)
+	}
+}

@@ -208,7 +208,7 @@ func Problem(ctx context.Context, err error, leftOut []LeftOut) error {
 // the credentials may be right.
 func ServerToBlame(err error) bool {
 	switch backend.CodeOf(err) {
-	case "", backend.NoContainer, backend.NoState, backend.WrongRegion,
+	case "", backend.NoContainer, backend.NoState, backend.ForbiddenOrMissing, backend.WrongRegion,
 		backend.NoCredentials, backend.BadCredentials, backend.ExpiredCredentials:
 		return false
 	}
