@@ -130,8 +130,8 @@ func Run(ctx context.Context, o Options) ([]Item, error) {
 	return r.items, err
 }
 
-// begin writes the index of a new backup, and makes sure that the place ignores neither the
-// condition that nothing is stored under a name nor that a certain version is.
+// begin writes the index of a new backup, and makes sure that the place honors both
+// conditions of a write: that nothing is stored under the name, and that a given version is.
 func (r *run) begin(ctx context.Context) error {
 	if r.version != nil || r.DryRun {
 		return nil
@@ -146,7 +146,7 @@ func (r *run) begin(ctx context.Context) error {
 	}
 	for _, was := range []*backend.Version{nil, first} {
 		if _, err := r.index.save(ctx, r.Place, was); err == nil {
-			return fmt.Errorf("%s ignores the conditions of writes, so two backups at a time could lose each other's copies: use a server that supports them", r.Place.Host())
+			return fmt.Errorf("%s ignores the conditions of conditional writes, so two concurrent backups could lose each other's copies: use a server that supports them", r.Place.Host())
 		}
 	}
 	return ctx.Err() // both were refused, as they should be
