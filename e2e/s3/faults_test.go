@@ -39,15 +39,26 @@ type faulty struct {
 	requests atomic.Int64
 }
 
-func newFaulty(t *testing.T, f fault, at int64) *faulty {
+// newFaulty returns a proxy for the S3 server and, unless table is nil, for DynamoDB.
+func newFaulty(t *testing.T, table *lockTable, f fault, at int64) *faulty {
 	t.Helper()
-	to, err := url.Parse(gateway.url())
+	objects, err := url.Parse(gateway.url())
 	if err != nil {
 		t.Fatal(err)
 	}
+	items := objects
+	if table != nil {
+		if items, err = url.Parse(table.endpoint); err != nil {
+			t.Fatal(err)
+		}
+	}
 	p := &faulty{fault: f, at: at}
 	forward := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
-		r.SetURL(to)
+		if r.In.Header.Get("X-Amz-Target") != "" { // DynamoDB has its operation here
+			r.SetURL(items)
+		} else {
+			r.SetURL(objects)
+		}
 		r.Out.Host = r.In.Host // the signature covers it
 	}}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -65,35 +76,47 @@ func newFaulty(t *testing.T, f fault, at int64) *faulty {
 	}))
 	t.Cleanup(server.Close)
 	p.url = server.URL
+	if table != nil {
+		t.Setenv("AWS_ENDPOINT_URL_DYNAMODB", p.url)
+	}
 	return p
 }
 
 // A faultCase is one move with a fault.
 type faultCase struct {
 	*destination
-	t        *testing.T
-	bucket   *bucket
+	t *testing.T
+	*locking
 	key      string
 	old, new []byte
 	source   string
 	target   string
 }
 
-func newFaultCase(t *testing.T, b *bucket, key string, replaces bool, at *faulty) *faultCase {
+func newFaultCase(t *testing.T, l *locking, key string, replaces bool, at *faulty) *faultCase {
 	t.Helper()
-	c := &faultCase{destination: &destination{environ: []string{"HOME=" + t.TempDir()}}, t: t, bucket: b, key: key}
+	c := &faultCase{destination: &destination{environ: []string{"HOME=" + t.TempDir()}}, t: t, key: key}
+	c.locking = &locking{bucket: &bucket{t: t, server: l.bucket.server, name: l.bucket.name}, params: l.params}
+	if l.table != nil {
+		table := *l.table
+		table.t = t
+		c.table = &table
+	}
 	spec := fixtures.Spec{Seed: 7, Serial: 8, Resources: 1}
 	c.new = spec.Bytes()
 	if replaces {
 		spec.Serial = 7
 		c.old = spec.Bytes()
-		b.put(key, c.old)
+		c.bucket.put(key, c.old)
+		if c.table != nil {
+			c.table.put(c.bucket.name+"/"+key+"-md5", "Digest", md5Of(c.old))
+		}
 	}
 	c.source = filepath.Join(t.TempDir(), "terraform.tfstate")
 	if err := os.WriteFile(c.source, c.new, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c.target = strings.Replace(b.ref(key), url.QueryEscape(gateway.url()), url.QueryEscape(at.url), 1)
+	c.target = strings.Replace(c.bucket.ref(key, c.params...), url.QueryEscape(gateway.url()), url.QueryEscape(at.url), 1)
 	return c
 }
 
@@ -117,8 +140,7 @@ func (c *faultCase) check() {
 	if exit == 0 && !bytes.Equal(now, c.new) {
 		c.t.Errorf("a success is reported, and the object has the old bytes: %s", r.Message)
 	}
-	locked := c.bucket.get(c.key+".tflock") != nil
-	if locked && !r.Locked {
+	if locked := c.locked(); locked && !r.Locked {
 		c.t.Errorf("a lock was left, and not reported (%s): %s", r.Code, r.Message)
 	}
 	if r.Locked {
@@ -135,28 +157,48 @@ func (c *faultCase) check() {
 			c.t.Errorf("without the fault: exit %d, %s: %s", exit, r.Code, r.Message)
 		}
 	}
-	if !bytes.Equal(c.bucket.get(c.key), c.new) || c.bucket.get(c.key+".tflock") != nil {
+	if !bytes.Equal(c.bucket.get(c.key), c.new) || c.locked() {
 		c.t.Error("in the end, the object does not have the new bytes, or it is locked")
+	}
+	if c.table != nil && c.digest(c.key) != md5Of(c.new) {
+		c.t.Error("in the end, the table does not have the object's digest")
 	}
 }
 
-// Every request of a move into a bucket fails once in every way. The object has the old bytes
-// or the new ones, the report agrees with it, every lock that is left is reported, with a
-// command that removes it, and the same move succeeds afterwards.
+// locked reports whether the state is locked, in the bucket or in the table.
+func (c *faultCase) locked() bool {
+	c.t.Helper()
+	return c.bucket.get(c.key+".tflock") != nil || c.table != nil && c.table.holds(c.bucket.name+"/"+c.key)
+}
+
+// Every request of a move into a bucket fails once in every way, with a lock table in DynamoDB
+// also every request to that. The object has the old bytes or the new ones, the report agrees
+// with it, every lock that is left is reported, with a command that removes it, and the same
+// move succeeds afterwards.
 func TestEveryRequestToABucketFails(t *testing.T) {
-	b := gateway.bucket(t)
+	for name, open := range map[string]func(*testing.T) *locking{"locked by a file": lockFileOnly, "locked in both": lockFileAndTable} {
+		t.Run(name, func(t *testing.T) { failEveryRequest(t, open(t)) })
+	}
+}
+
+func failEveryRequest(t *testing.T, l *locking) {
 	cases := 0
 	for name, replaces := range map[string]bool{"fresh": false, "newer": true} {
-		whole := newFaulty(t, fault{}, 0)
-		newFaultCase(t, b, name+"/whole.tfstate", replaces, whole).check()
+		whole := newFaulty(t, l.table, fault{}, 0)
+		newFaultCase(t, l, name+"/whole.tfstate", replaces, whole).check()
 		n := whole.requests.Load()
 		t.Logf("a %s move sends %d requests", name, n)
 		for at := range n {
 			for i, f := range faults {
+				if l.table != nil && (int(at)+i)%4 != 0 { // migrate's sweep has every case
+					continue
+				}
 				cases++
 				t.Run(fmt.Sprintf("%s/request %d/%s", name, at+1, f.name), func(t *testing.T) {
-					t.Parallel()
-					newFaultCase(t, &bucket{t: t, server: b.server, name: b.name}, fmt.Sprintf("%s/%d-%d.tfstate", name, at, i), replaces, newFaulty(t, f, at+1)).check()
+					if l.table == nil { // otherwise the environment has the endpoint
+						t.Parallel()
+					}
+					newFaultCase(t, l, fmt.Sprintf("%s/%d-%d.tfstate", name, at, i), replaces, newFaulty(t, l.table, f, at+1)).check()
 				})
 			}
 		}
