@@ -30,6 +30,7 @@ import (
 var measurements = []measurement{
 	{"calls", "API calls", measureCalls},
 	{"haul", "A haul of many states", measureHauls},
+	{"leave", "Leaving with all states", measureLeaving},
 	{"growth", "Growth with the number of workspaces", measureGrowth},
 	{"cpu", "CPU time without limit and latency", measureCPU},
 	{"large", "Large states", measureLarge},
