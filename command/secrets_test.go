@@ -233,6 +233,68 @@ func TestCarelessServersMakeUsTellNoSecret(t *testing.T) {
 	}
 }
 
+// States on their way out of a workspace, too: every request of a move to a file, with its
+// lock, and of a backup of all versions and variables, is answered with all that was sent.
+func TestCarelessSourcesMakeUsTellNoSecret(t *testing.T) {
+	t.Parallel()
+	type attempt struct {
+		name string
+		careless
+		dir   string
+		ended run
+	}
+	var (
+		all      sync.WaitGroup
+		attempts []*attempt
+	)
+	for _, args := range [][]string{{"move", "tfe://" + org + "/net", "net.tfstate", "--lock-source"}, {"backup", "tfe://" + org, "copies", "--history", "all", "--with-variables"}} {
+		for name, echo := range echoes {
+			for nth := int64(1); nth <= 9; nth++ {
+				if !testenv.Full() && nth%3 != 0 {
+					continue
+				}
+				a := &attempt{name: fmt.Sprintf("%s, request %d, %s", args[0], nth, name), dir: t.TempDir()}
+				a.Server, a.nth, a.echo = newCareless(t).Server, nth, echo
+				host := a.serve(t)
+				for serial := range int64(2) {
+					host.seed(t, "net", state(1, 9+serial))
+				}
+				line := slices.Concat([]string{"tfhaul"}, args, []string{"--json"})
+				line[3] = filepath.Join(a.dir, args[2])
+				if args[0] == "move" {
+					line = append(line, "--journal", filepath.Join(a.dir, "haul.jsonl"))
+				}
+				attempts = append(attempts, a)
+				all.Go(func() {
+					var stdout, stderr bytes.Buffer
+					code := command.Run(t.Context(), nil, line, nil, &stdout, &stderr, host.environ)
+					a.ended = run{code, stdout.String(), stderr.String()}
+				})
+			}
+		}
+	}
+	all.Wait()
+	failed := 0
+	for _, a := range attempts {
+		t.Run(a.name, func(t *testing.T) {
+			secrets := secretsOf(a.Server)
+			mustHide(t, "stdout", a.ended.stdout, secrets)
+			mustHide(t, "stderr", a.ended.stderr, secrets)
+			mustHideInFiles(t, a.dir, secrets, "net.tfstate", "copies/net/")
+			if !strings.Contains(a.ended.stderr, "level=DEBUG") {
+				t.Errorf("too little was said to look at: %s%s", a.ended.stdout, a.ended.stderr)
+			}
+		})
+		if a.ended.code != 0 {
+			failed++
+		}
+	}
+	t.Logf("%d runs, %d of which failed", len(attempts), failed)
+	if failed == 0 {
+		t.Error("no answer made a run fail")
+	}
+}
+
 func writeTo(t *testing.T, path string, content []byte) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
