@@ -3,6 +3,7 @@ package command
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -103,10 +104,14 @@ func (b *makeBackup) Run(ctx context.Context) error {
 	if !ok {
 		return usagef("%s cannot hold a backup: use a directory or a bucket", b.to)
 	}
+	if b.kinds.Same(b.source, place.Address("")) {
+		return usagef("%s is the source itself: use another directory or prefix for the backup, which may be below it", b.to)
+	}
 	listing, err := b.kinds.Find(ctx, b.source, b.filter)
 	if err != nil {
 		return asUsage(pairing.Problem(ctx, err, nil))
 	}
+	b.leaveOutCopies(listing, place)
 	b.options.Place, b.options.Listing, b.options.Source = place, listing, b.kinds.Canonical(b.source)
 	total, done := len(listing.States), 0
 	b.options.Progress = func(backup.Item) {
@@ -130,6 +135,18 @@ func (b *makeBackup) Run(ctx context.Context) error {
 		return failed
 	}
 	return ended(b.exit(items, listing))
+}
+
+// leaveOutCopies removes the backup's own copies from a listing. If the backup is below its
+// source, each backup would otherwise copy all earlier ones.
+func (b *makeBackup) leaveOutCopies(listing *backend.Listing, place backend.Target) {
+	for _, skip := range listing.Skipped {
+		if skip.Code != backend.SkipBackupIndex || !b.kinds.Same(skip.Name, place.Address(backend.BackupIndex)) {
+			continue
+		}
+		directory, _, _ := strings.Cut(skip.Name, backend.BackupIndex)
+		listing.States = slices.DeleteFunc(listing.States, func(s backend.State) bool { return strings.HasPrefix(s.Address(), directory) })
+	}
 }
 
 func (b *makeBackup) show(r report.Backup) error {

@@ -80,6 +80,25 @@ func TestDamagedCopiesAreNoticed(t *testing.T) {
 	}
 }
 
+func TestABackupDoesNotCopyItself(t *testing.T) {
+	t.Parallel()
+	h := start(t, tfesim.Options{})
+	source := filepath.Join(t.TempDir(), "source")
+	writeTo(t, filepath.Join(source, "network", "terraform.tfstate"), state(5, 1))
+	for n, want := range []string{"1 stored", "1 unchanged", "1 unchanged"} {
+		r := h.tfhaul(t, "backup", source, filepath.Join(source, "backup"))
+		if r.code != 0 || !strings.Contains(r.stdout, "1 state: "+want) {
+			t.Errorf("backup %d: exit code %d, want %s: %s%s", n, r.code, want, r.stdout, r.stderr)
+		}
+	}
+	if r := h.tfhaul(t, "backup", source, source+"/"); r.code != 4 || !strings.Contains(r.stderr, "is the source itself") {
+		t.Errorf("exit code %d: %s%s", r.code, r.stdout, r.stderr)
+	}
+	if _, err := os.Stat(filepath.Join(source, "tfhaul-backup.json")); err == nil {
+		t.Error("an index was written into the source")
+	}
+}
+
 func TestABackupBelowAnotherKeepsItsStates(t *testing.T) {
 	t.Parallel()
 	h := start(t, tfesim.Options{})
