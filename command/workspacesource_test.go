@@ -243,3 +243,17 @@ func TestMissingWorkspacesAndOrganizationsAreUsageErrors(t *testing.T) {
 		t.Errorf("usage errors left %v, %v", files, err)
 	}
 }
+
+// Some clients announce another serial than that of the state they send. The bytes count.
+func TestOtherAnnouncedSerialIsReported(t *testing.T) {
+	t.Parallel()
+	h := start(t, tfesim.Options{})
+	raw := state(1, 4)
+	h.addWorkspace(t, "network")
+	if _, err := h.SeedVersion(org, "network", raw, 9, ""); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "network.tfstate")
+	h.tfhaul(t, "move", "tfe://"+org+"/network", file).says(t, 0, "announces serial 9 for this state, but the state itself has serial 4")
+	mustHoldFile(t, file, raw)
+}

@@ -21,6 +21,7 @@ import (
 type reading struct {
 	snapshot *statefile.Snapshot
 	id       string // of the version
+	serial   int64  // that the source announces for the version; 0 for none
 }
 
 // version is what was read; nil where nothing was.
@@ -66,6 +67,9 @@ func (x *execution) readBytes(ctx context.Context) (err error) {
 		x.read, err = readObject(ctx, x.Object)
 	}
 	x.result.Snapshot = newSnapshot(x.read.snapshot)
+	if announced := x.read.serial; err == nil && announced != 0 && announced != x.read.snapshot.Serial {
+		x.note("The source announces serial %d for this state, but the state itself has serial %d, which is the one that is moved.", announced, x.read.snapshot.Serial)
+	}
 	return err
 }
 
@@ -82,7 +86,7 @@ func readObject(ctx context.Context, object backend.State) (reading, error) {
 	if snapshot.MD5 == "" { // it was refused, and not read to its end
 		snapshot.Size = version.Size
 	}
-	r := reading{snapshot: snapshot, id: version.ID}
+	r := reading{snapshot: snapshot, id: version.ID, serial: version.Serial}
 	var notState *statefile.Error
 	switch {
 	case errors.As(err, &notState) && object.Address() == "-":
