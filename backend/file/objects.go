@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"tfhaul/backend"
 )
@@ -33,17 +34,23 @@ func (t *target) PutObject(ctx context.Context, name string, o backend.Object) (
 	if err := makeDirectory(filepath.Dir(at)); err != nil {
 		return nil, failure(at, "create the directory of", err)
 	}
-	part, err := os.CreateTemp(filepath.Dir(at), "."+filepath.Base(at)+".*"+partExt)
+	part, err := createPart(at)
 	if err != nil {
 		return nil, failure(at, "write", err)
 	}
 	err = copyState(ctx, part, &backend.Write{MD5: o.MD5, Size: o.Size, Open: o.Open})
-	if err = errors.Join(err, part.Close()); err == nil {
+	if !systemLocks { // an open file could not be renamed
+		err = errors.Join(err, part.Close())
+	}
+	if err == nil {
 		if o.Was == nil {
 			err = placeNew(part.Name(), at)
 		} else {
 			err = placeOver(ctx, part.Name(), at, o.Was)
 		}
+	}
+	if systemLocks {
+		err = errors.Join(err, part.Close())
 	}
 	if removed := os.Remove(part.Name()); removed != nil && !errors.Is(removed, fs.ErrNotExist) {
 		err = errors.Join(err, removed)
@@ -55,6 +62,56 @@ func (t *target) PutObject(ctx context.Context, name string, o backend.Object) (
 		return nil, failure(at, "write", err)
 	}
 	return &backend.Version{ID: at + versionMark + o.MD5, Size: o.Size, MD5: o.MD5}, nil
+}
+
+// createPart creates the file that will get a name when it is complete, and locks it. It
+// removes those that killed processes have left for the same name.
+func createPart(at string) (*os.File, error) {
+	dir, base := filepath.Split(at)
+	start := "." + base + "."
+	if err := removeLeft(dir, start); err != nil {
+		return nil, err
+	}
+	for {
+		part, err := os.CreateTemp(dir, start+"*"+partExt)
+		if err != nil || !systemLocks {
+			return part, err
+		}
+		err = lockFile(part)
+		if !errors.Is(err, errLocked) && isAt(part, part.Name()) { // without an error, or where no file can be locked
+			return part, nil
+		}
+		// Another process took it for one that was left, and removes it.
+		if err := part.Close(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// removeLeft removes the files with this start of their name that no process is writing.
+func removeLeft(dir, start string) error {
+	if !systemLocks { // it cannot be known
+		return nil
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if !e.Type().IsRegular() || !strings.HasPrefix(e.Name(), start) || !strings.HasSuffix(e.Name(), partExt) {
+			continue
+		}
+		path := filepath.Join(dir, e.Name())
+		f, err := os.OpenFile(path, os.O_RDWR, 0)
+		if err != nil {
+			continue // another process was faster
+		}
+		if lockFile(f) == nil {
+			_ = os.Remove(path)
+		}
+		_ = f.Close() // nothing was written
+	}
+	return nil
 }
 
 // placeNew gives a file its name unless another file has it.

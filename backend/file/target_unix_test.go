@@ -5,9 +5,13 @@ package file
 import (
 	"bufio"
 	"context"
+	"crypto/md5"
+	"encoding/hex"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -187,4 +191,45 @@ func TestTheOwnerOfAReplacedFile(t *testing.T) {
 		t.Errorf("it belongs to %d:%d", stat.Uid, stat.Gid)
 	}
 	wantFiles(t, dir, map[string]string{"terraform.tfstate": "2", "terraform.tfstate.backup": "1"})
+}
+
+// A file that a killed process has left is removed, and one that is being written is not.
+func TestObjectsLeftByKilledProcessesAreRemoved(t *testing.T) {
+	dir := t.TempDir()
+	at := filepath.Join(dir, "v.tfstate")
+	held, err := createPart(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{".v.tfstate.1234" + partExt, ".other.tfstate.1234" + partExt, ".v.tfstate.mine"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("left"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	place := &target{dir}
+	for _, text := range []string{"{}", "{ }"} {
+		was, err := current(t.Context(), at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum := md5.Sum([]byte(text))
+		_, err = place.PutObject(t.Context(), "v.tfstate", backend.Object{Was: was, MD5: hex.EncodeToString(sum[:]), Size: int64(len(text)),
+			Open: func(context.Context) (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(text)), nil }})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	var names []string
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	want := []string{".other.tfstate.1234" + partExt, filepath.Base(held.Name()), ".v.tfstate.mine", "v.tfstate"}
+	slices.Sort(want)
+	if err != nil || !slices.Equal(names, want) {
+		t.Errorf("the directory has %q, %v; want %q", names, err, want)
+	}
+	if err := held.Close(); err != nil {
+		t.Error(err)
+	}
 }
