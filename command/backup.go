@@ -70,6 +70,9 @@ func (p *process) parseBackup(c *cli.Context) (*makeBackup, error) {
 	if b.to, err = b.containerTarget(args[1]); err != nil {
 		return nil, err
 	}
+	if b.to.workspaces() {
+		return nil, usagef("%s cannot hold a backup: use a directory or a bucket", b.to)
+	}
 	b.options = backup.Options{Source: b.source, Parallelism: c.Int("parallelism"), Keep: c.Int("keep"), Variables: c.Bool("with-variables"), DryRun: c.Bool("dry-run"),
 		Whole: len(b.filter.Include)+len(b.filter.Exclude) == 0}
 	switch history := c.String("history"); {

@@ -79,6 +79,17 @@ func Objects(t *testing.T, open func(t *testing.T) backend.Objects) {
 		}
 	})
 
+	t.Run("a file can be empty", func(t *testing.T) {
+		place := open(t)
+		if _, err := put(t, place, "", nil); err != nil {
+			t.Fatal(err)
+		}
+		holds(t, place, "")
+		if _, err := put(t, place, "one", nil); backend.CodeOf(err) != backend.Changed {
+			t.Errorf("a second file of this name: %v, want the code %s", err, backend.Changed)
+		}
+	})
+
 	t.Run("a file is removed", func(t *testing.T) {
 		place := open(t)
 		if _, err := put(t, place, "one", nil); err != nil {

@@ -2,6 +2,8 @@ package file
 
 import (
 	"context"
+	"crypto/md5"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -13,18 +15,27 @@ import (
 	"tfhaul/backend"
 )
 
-// GetObject implements backend.Objects.
+// GetObject implements backend.Objects. Unlike a state, a copy can be an empty file.
 func (t *target) GetObject(ctx context.Context, name string) (io.ReadCloser, *backend.Version, error) {
 	at := t.Address(name)
-	v, err := current(ctx, at)
-	if err == nil && v == nil {
-		err = &backend.Error{Address: at, Code: backend.NoState, Message: fmt.Sprintf("the file %q does not exist or is empty", at)}
+	in, info, err := openState(at)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, &backend.Error{Address: at, Code: backend.NoState, Message: fmt.Sprintf("the file %q does not exist", at)}
 	}
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, failure(at, "read", err)
 	}
-	in, err := t.Read(ctx, v)
-	return in, v, err
+	sum := md5.New()
+	size, err := io.Copy(sum, &ctxReader{ctx, in})
+	if err == nil {
+		_, err = in.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		return nil, nil, failure(at, "read", errors.Join(err, in.Close()))
+	}
+	digest := hex.EncodeToString(sum.Sum(nil))
+	v := &backend.Version{ID: at + versionMark + digest, Size: size, MD5: digest, Created: info.ModTime()}
+	return &exactly{ctxReader{ctx, in}, in, at, digest, md5.New()}, v, nil
 }
 
 // PutObject implements backend.Objects. The file is complete on the disk before it has its
