@@ -332,6 +332,20 @@ func (s *oneObject) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// recover ends the failures.
+func (s *oneObject) recover() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fail = nil
+}
+
+// object returns what is stored at a path.
+func (s *oneObject) object(path string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.objects[path]
+}
+
 func (s *oneObject) serve(w http.ResponseWriter, r *http.Request, body string) {
 	data, there := s.objects[r.URL.Path]
 	sum := md5.Sum([]byte(data))

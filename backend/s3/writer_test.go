@@ -168,13 +168,13 @@ func TestALostWriteIsNotRepeatedOverAnother(t *testing.T) {
 	if _, err := m.write("ours"); backend.CodeOf(err) != backend.Ambiguous {
 		t.Fatalf("error %v, want the code %s", err, backend.Ambiguous)
 	}
-	server.fail = nil
+	server.recover()
 	if _, err := m.write("ours"); backend.CodeOf(err) != backend.Changed {
 		t.Errorf("error %v, want the code %s", err, backend.Changed)
 	}
 	m.release()
-	if server.objects[statePath] != "theirs" {
-		t.Errorf("the server holds %q", server.objects)
+	if got := server.object(statePath); got != "theirs" {
+		t.Errorf("the server holds %q", got)
 	}
 }
 
