@@ -33,6 +33,8 @@ const (
 	OrganizationToken Code = "organization-token"
 	// NotCreatable: the state cannot be created as requested.
 	NotCreatable Code = "not-creatable"
+	// NotRemovable: the state cannot be removed safely, or has what would be lost with it.
+	NotRemovable Code = "not-removable"
 	// NotLocked: the state is not locked, and accepts writes only under a lock.
 	NotLocked Code = "not-locked"
 	// LockedByOther: someone else holds the lock.

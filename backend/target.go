@@ -166,6 +166,19 @@ type Restorer interface {
 	Restore(ctx context.Context, w Write, id string) (*Version, error)
 }
 
+// A Remover is a Writer of a target that can remove a state.
+type Remover interface {
+	// CheckRemoval returns an *Error with the code NotRemovable if the state cannot be removed
+	// safely, or if more than its versions would be lost, such as runs. Under the lock it
+	// makes all checks that are possible.
+	CheckRemoval(ctx context.Context) error
+	// Remove removes the state under the lease of w if it holds w.Was. It returns nil only
+	// if it has looked for the state afterwards and found it gone. The code Ambiguous means
+	// that the state may have been removed, or may be later. A lock that goes with the state
+	// counts as released.
+	Remove(ctx context.Context, w Write) error
+}
+
 // A Write is what to store, and under which lock. Serial, Lineage and MD5 come from the
 // very bytes that are sent.
 type Write struct {

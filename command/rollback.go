@@ -2,7 +2,6 @@ package command
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"strings"
 	"time"
@@ -33,11 +32,15 @@ func (p *process) rollbackCommand() *cli.Command {
 		Usage:     "put back what a haul replaced",
 		UsageText: "tfhaul rollback [flags] JOURNAL",
 		Description: `Puts back the states that the haul of JOURNAL replaced or continued. Each former state is written as a new version, under the
-target's lock, and read back. No version is deleted, and the state that the haul wrote is kept in --backup-dir if the target
+target's lock, and read back. No version is deleted without --delete-created, and the state that the haul wrote is kept in --backup-dir if the target
 does not keep it.
 
 A target is rolled back only if it still holds exactly what the haul wrote. If it has advanced since, for example by an
 apply, it is refused. Targets that held no state before the haul are refused, too.
+
+With --delete-created, workspaces, objects and files that the haul created are deleted. Each is locked and compared again, and
+its state is saved in --backup-dir first. It is refused if it has changed since the haul, if it has a version that the haul
+did not write or a run, or if an S3 server cannot delete on a condition (If-Match). A bucket with versions keeps them.
 
 A workspace gets the former state version through the server's rollback endpoint. If the server lacks it, tfhaul sends the
 bytes with a higher serial, and says so. Objects and files get the former bytes unchanged.
@@ -48,6 +51,8 @@ own. To continue after an interruption, run the same command again.
 Examples:
   tfhaul rollback haul.jsonl                 show what would be put back, then ask
   tfhaul rollback haul.jsonl --yes --json    for scripts, and to continue
+  tfhaul rollback haul.jsonl --delete-created
+                                             also delete what the haul created
 
 Exit codes: 0 all were put back, or hold the former state already; 1 at least one failed or is unproven; 2 with --dry-run
 --detailed-exitcode, there is work to do; 3 nothing failed, but something was refused, or you did not confirm; 4 usage or
@@ -56,6 +61,7 @@ configuration error; 130 interrupted.`,
 			switchFlag("dry-run", "show what would happen, and write nothing"),
 			switchFlag("detailed-exitcode", "with --dry-run: exit 2 if there is work to do"),
 			switchFlag("yes", "write without asking; required when stdin is not a terminal"),
+			switchFlag("delete-created", "also delete the workspaces, objects and files that the haul created, after a backup"),
 			countFlag("parallelism", migrate.DefaultParallelism, "roll back `N` targets at the same time"),
 			durationFlag("lock-timeout", 0, "wait up to `DURATION` for a target that another user has locked"),
 			textFlag("backup-dir", migrate.DefaultBackupDir, "keep backups of replaced states in `DIR`, readable only by you"),
@@ -75,7 +81,7 @@ func (p *process) parseRollback(c *cli.Context) (*rollback, error) {
 	}
 	r := &rollback{haul: args[0], journal: c.String("journal"), yes: c.Bool("yes"), all: c.Bool("all"), detailed: c.Bool("detailed-exitcode"),
 		options: migrate.Options{
-			DryRun: c.Bool("dry-run"), BackupDir: c.String("backup-dir"), OnFailure: migrate.LockPolicy(c.String("on-failure")),
+			DryRun: c.Bool("dry-run"), DeleteCreated: c.Bool("delete-created"), BackupDir: c.String("backup-dir"), OnFailure: migrate.LockPolicy(c.String("on-failure")),
 			Settings: migrate.Settings{IncludeEmpty: true, LockTimeout: c.Duration("lock-timeout")},
 		}}
 	if r.journal == "" {
@@ -140,7 +146,7 @@ func (r *rollback) Run(ctx context.Context) error {
 		return err
 	}
 	record.keep()
-	again := "tfhaul rollback " + plainwords.ShellWord(r.haul) + " --yes"
+	again := r.command()
 	if r.typed["journal"] {
 		again += " --journal " + plainwords.ShellWord(r.journal)
 	}
@@ -148,6 +154,15 @@ func (r *rollback) Run(ctx context.Context) error {
 	r.note("Journal: %s. After an interruption: %s", record.path, again)
 	r.carryOut(ctx, parts, again)
 	return r.tellDone(ctx, parts, record.path, again)
+}
+
+// command returns the command that does what a dry run has shown.
+func (r *rollback) command() string {
+	command := "tfhaul rollback " + plainwords.ShellWord(r.haul)
+	if r.options.DeleteCreated {
+		command += " --delete-created"
+	}
+	return command + " --yes"
 }
 
 // read returns what the haul wrote.
@@ -261,22 +276,46 @@ func (r *rollback) view(parts []*rollbackPart) report.Haul {
 
 // agree shows what would be put back, and asks for confirmation.
 func (r *rollback) agree(ctx context.Context, parts []*rollbackPart) error {
-	n := 0
-	for _, part := range parts {
-		n += part.plan.Count(migrate.WouldMove)
-	}
-	if n == 0 || r.yes {
+	view := r.view(parts)
+	question := questionOf(view.Results)
+	if question == "" || r.yes {
 		return nil
 	}
-	if err := report.Plan(r.stderr, r.stderr.style(), r.view(parts)); err != nil {
+	if err := report.Plan(r.stderr, r.stderr.style(), view); err != nil {
 		return err
 	}
-	yes, err := r.ask(ctx, fmt.Sprintf("Put back %s?", plainwords.Counted(n, "former state")))
+	yes, err := r.ask(ctx, question)
 	if err == nil && !yes {
 		r.tell("Canceled. No changes were made.")
 		err = ended(exitRefused)
 	}
 	return err
+}
+
+// questionOf asks for what is planned; "" if nothing is.
+func questionOf(results []migrate.Result) string {
+	back, deleted := 0, 0
+	for _, result := range results {
+		switch {
+		case result.Outcome != migrate.WouldMove:
+		case result.Deleted:
+			deleted++
+		default:
+			back++
+		}
+	}
+	var parts []string
+	if back > 0 {
+		parts = append(parts, "put back "+plainwords.Counted(back, "former state"))
+	}
+	if deleted > 0 {
+		parts = append(parts, "delete "+plainwords.Counted(deleted, "target")+" that the haul created")
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	question := strings.Join(parts, " and ")
+	return strings.ToUpper(question[:1]) + question[1:] + "?"
 }
 
 // tellPlanned reports a dry run.
@@ -287,7 +326,7 @@ func (r *rollback) tellPlanned(ctx context.Context, parts []*rollbackPart) error
 	}
 	for _, result := range view.Results {
 		if result.Outcome == migrate.WouldMove {
-			r.tellNext("tfhaul rollback %s --yes puts them back", report.Plain(plainwords.ShellWord(r.haul)))
+			r.tellNext("%s carries this out", report.Plain(r.command()))
 			break
 		}
 	}

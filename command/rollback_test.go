@@ -141,3 +141,46 @@ func TestRollbackUsage(t *testing.T) {
 		}
 	}
 }
+
+// A workspace that the haul created is deleted with --delete-created alone, by the commands as
+// they are printed.
+func TestRollbackDeletesWhatTheHaulCreated(t *testing.T) {
+	h := start(t, tfesim.Options{})
+	former, made := state(1, 3), state(2, 5)
+	dir := tree(t, map[string][]byte{"a-00/terraform.tfstate": state(1, 5), "a-01/terraform.tfstate": made})
+	h.seed(t, "a-00", former)
+	work := t.TempDir()
+	journal, backups := filepath.Join(work, "haul.jsonl"), filepath.Join(work, "backup")
+	if r := h.tfhaul(t, "migrate", dir, "--target", org, "--create", "--journal", journal, "--yes"); r.code != 0 {
+		t.Fatalf("the haul exited %d: %s", r.code, r.stderr)
+	}
+	if r := h.tfhaul(t, "rollback", journal, "--backup-dir", backups); r.code != 3 || !strings.Contains(r.stdout+r.stderr, "--delete-created") {
+		t.Errorf("without the flag, it exited %d: %s%s", r.code, r.stdout, r.stderr)
+	}
+	r := h.tfhaul(t, "rollback", journal, "--backup-dir", backups, "--delete-created")
+	if r.code != 0 || !strings.Contains(r.stdout+r.stderr, "1 delete") || !strings.Contains(r.stdout+r.stderr, "--delete-created --yes") {
+		t.Errorf("the dry run exited %d: %s%s", r.code, r.stdout, r.stderr)
+	}
+	h.mustHold(t, "a-01", made)
+	r = h.tfhaul(t, "rollback", journal, "--backup-dir", backups, "--delete-created", "--yes", "--json")
+	if got := outcomes(t, r); r.code != 0 || got["moved"] != 2 {
+		t.Errorf("the rollback exited %d with %v: %s", r.code, got, r.stderr)
+	}
+	if deleted := moveOf(t, r, "a-01")["deleted"]; deleted != true {
+		t.Errorf("the result has deleted: %v", deleted)
+	}
+	h.mustHold(t, "a-00", former)
+	if left := h.Workspaces(org); len(left) != 1 || left[0] != "a-00" {
+		t.Errorf("the workspaces are %q", left)
+	}
+	r = h.tfhaul(t, "rollback", journal, "--backup-dir", backups, "--delete-created", "--yes", "--json")
+	if got := outcomes(t, r); r.code != 0 || got["already-there"] != 1 && got["already-there"] != 2 {
+		t.Errorf("the second rollback exited %d with %v: %s", r.code, got, r.stderr)
+	}
+	own := strings.TrimSuffix(journal, ".jsonl") + ".rollback.jsonl"
+	for _, args := range [][]string{{"unlock", own}, {"report", own}} {
+		if r := h.tfhaul(t, args...); r.code != 0 {
+			t.Errorf("%q exited %d: %s%s", args, r.code, r.stdout, r.stderr)
+		}
+	}
+}

@@ -81,9 +81,14 @@ func (x *execution) backUp(ctx context.Context) error {
 	if x.held == nil || !x.replaces() && x.held.version.Kept {
 		return nil
 	}
+	return x.backUpHeld(ctx)
+}
+
+// backUpHeld saves what the target holds.
+func (x *execution) backUpHeld(ctx context.Context) error {
 	path, err := x.keep(ctx)
 	if err != nil {
-		return x.stopf(CodeBackup, "Cannot back up the workspace's state, so it was not replaced: %s", plainwords.Ended(err.Error()))
+		return x.stopf(CodeBackup, "Cannot back up the workspace's state, so it was left unchanged: %s", plainwords.Ended(err.Error()))
 	}
 	x.result.Backup = path
 	return x.announce(Event{Event: EventBackup, Backup: path, StateVersionID: x.held.version.ID})

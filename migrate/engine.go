@@ -47,6 +47,8 @@ type Options struct {
 	DryRun bool
 	// Settings apply to moves without their own.
 	Settings
+	// DeleteCreated lets a rollback delete what the haul created.
+	DeleteCreated bool
 	// OnFailure decides what happens to the lock if the workspace's state could not be
 	// verified; "" means KeepLock.
 	OnFailure LockPolicy

@@ -38,6 +38,8 @@ const (
 	EventVerified        = "verified"          // the state version was read back and matches
 	EventUnlocking       = "unlocking"         // the lock is about to be released
 	EventUnlocked        = "unlocked"          // the lock is no longer ours
+	EventDeleting        = "deleting"          // a rollback is about to delete what the haul created
+	EventDeleted         = "deleted"           // it is gone
 	EventLockKept        = "lock-kept"         // the lock stays, because the state could not be verified
 	EventSourceLocked    = "source-locked"     // the source's own lock is ours
 	EventSourceFreed     = "source-freed"      // the source's own lock was released

@@ -46,6 +46,7 @@ type entry struct {
 	begun      *Snapshot // from the first event, until there is an outcome
 	sent       *Snapshot // the last state that was sent or about to be sent
 	sending    bool      // the state may have been sent since the lock was taken
+	deleting   bool      // a rollback may have deleted what the haul created
 	created    bool      // the haul created the workspace
 	sourceLock string    // the ID of the source's own lock while the haul holds it
 
@@ -105,6 +106,8 @@ func (l *Ledger) Add(e Event) {
 		m.created = true
 	case EventSending:
 		m.sending, m.sent = true, e.Snapshot
+	case EventDeleting:
+		m.deleting = true
 	case EventUnlocked:
 		m.sending = false
 	case EventSourceLocked:

@@ -12,7 +12,8 @@ import (
 // did not reach: because the source can no longer be read, has changed or collides with
 // another, or because the workspace was renamed.
 func (x *execution) freeLeftLock(ctx context.Context) {
-	if x.Past == nil || x.DryRun || x.result.Locked {
+	gone := x.result.Deleted && x.workspace == nil // with its lock
+	if x.Past == nil || x.DryRun || x.result.Locked || gone {
 		return
 	}
 	ctx, cancel := backend.Landing(ctx)

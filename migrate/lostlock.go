@@ -14,6 +14,9 @@ func (x *execution) lockRequestLost() { x.record(x.lockEvent(EventLockRequestLos
 
 // noteLostLock puts into the result that a lock request may still take effect.
 func (x *execution) noteLostLock() {
+	if x.result.Deleted && x.Target.Traits().Workspaces {
+		return // the workspace is gone
+	}
 	earlier := x.Past != nil && len(x.Past.lost.of(x.result.Target)) > 0
 	if earlier || x.writer != nil && x.lockOutstanding() {
 		x.result.LockRequestLost = true

@@ -34,7 +34,7 @@ func (l *Ledger) Recorded() []Recorded {
 	all := make([]Recorded, len(moves))
 	for i, m := range moves {
 		r := Recorded{Source: m.source, Target: m.target, Result: m.result, WorkspaceID: m.workspaceID, Version: m.version}
-		if m.result != nil && (m.result.Outcome == Moved || m.result.Outcome == AlreadyThere) {
+		if m.result != nil && !m.result.Deleted && (m.result.Outcome == Moved || m.result.Outcome == AlreadyThere) {
 			r.Arrived = m.result.Snapshot
 			if m.result.BumpedTo != 0 {
 				r.Arrived = m.sent

@@ -70,6 +70,10 @@ func (x *execution) nothingReplaced(s *stop) {
 	if x.result.Backup == "" || x.sent != nil || s.unproven || s.code == CodeUnproven || s.code == CodeLockLeft {
 		return
 	}
-	x.note("Nothing was replaced. The backup made before sending is %s.", x.result.Backup)
+	if x.deletes() {
+		x.note("Nothing was deleted. The backup is %s.", x.result.Backup)
+	} else {
+		x.note("Nothing was replaced. The backup made before sending is %s.", x.result.Backup)
+	}
 	x.result.Backup = ""
 }

@@ -74,6 +74,9 @@ const (
 	CodeAdvanced      Code = "advanced"
 	CodeNothingBefore Code = "nothing-before"
 	CodeNoFormer      Code = "no-former-state"
+	// CodeNotRemovable: a rollback does not delete what the haul created, because it has more
+	// than the haul gave it, or the target cannot delete it safely.
+	CodeNotRemovable Code = "not-removable"
 	// Only Verify finds these two: the workspace holds nothing, or an older serial.
 	CodeAbsent   Code = "absent"
 	CodeOutdated Code = "outdated"
@@ -107,7 +110,7 @@ const (
 var refusals = map[Code]bool{
 	CodeStale: true, CodeDiverged: true, CodeUnrelated: true, CodeNoWorkspace: true, CodeLocked: true,
 	CodeEncrypted: true, CodeNotState: true, CodeInvalid: true, CodeTooNewFormat: true, CodeErrored: true, CodeBackupNewer: true, CodeUnusable: true,
-	CodeSourceLocked: true, CodeSourceChanged: true, CodeNotLockable: true, CodeNotCreatable: true, CodeRenamed: true, CodeTargetChanged: true, CodeAdvanced: true, CodeNothingBefore: true, CodeNoFormer: true, CodeAbsent: true, CodeOutdated: true, CodeResourcesDiffer: true, CodeCollision: true, CodeNoName: true,
+	CodeSourceLocked: true, CodeSourceChanged: true, CodeNotLockable: true, CodeNotCreatable: true, CodeRenamed: true, CodeTargetChanged: true, CodeAdvanced: true, CodeNothingBefore: true, CodeNoFormer: true, CodeNotRemovable: true, CodeAbsent: true, CodeOutdated: true, CodeResourcesDiffer: true, CodeCollision: true, CodeNoName: true,
 }
 
 // outcomeOf returns the outcome that a code stands for.
@@ -150,6 +153,8 @@ type Result struct {
 	LockRequestLost bool `json:"lock_request_lost,omitempty"`
 	// Created reports that this move created the workspace.
 	Created bool `json:"created,omitempty"`
+	// Deleted reports that this rollback deleted what the haul created, or would delete it.
+	Deleted bool `json:"deleted,omitempty"`
 	// BumpedTo is the serial that the snapshot was given on the way, if it was.
 	BumpedTo int64 `json:"bumped_to,omitempty"`
 	// Backup is the file that keeps what this move replaced.

@@ -26,11 +26,11 @@ type Written struct {
 	// keeps it; "" for none.
 	Was    *backend.Version
 	Backup string
-	// Created reports that the haul created the workspace.
-	Created bool
 
-	recorded bool      // Was is known: the journal is of a version of tfhaul that records it
-	sending  *Snapshot // sent, and not acknowledged so far
+	createdID string          // the workspace that the haul created; "" for none
+	versions  map[string]bool // the IDs of all versions that the haul wrote
+	recorded  bool            // Was is known: the journal is of a version of tfhaul that records it
+	sending   *Snapshot       // sent, and not acknowledged so far
 }
 
 // ReadWritten returns what the haul of a journal wrote, in the order in which it did. Moves
@@ -64,7 +64,7 @@ func (w *Written) add(e Event) {
 	w.WorkspaceID = cmp.Or(e.WorkspaceID, w.WorkspaceID)
 	switch e.Event {
 	case EventCreated:
-		w.Created = true
+		w.createdID = e.WorkspaceID
 	case EventBackup:
 		if !w.wrote() { // what the haul itself wrote is not what was there
 			w.Backup = e.Backup
@@ -78,9 +78,13 @@ func (w *Written) add(e Event) {
 		}
 		w.sending = e.Snapshot
 	case EventSent:
+		w.wroteVersion(e.StateVersionID)
 		w.arrived(e.StateVersionID)
 	case EventOutcome:
 		if r := e.Result; r != nil && (r.Outcome == Moved || r.Outcome == AlreadyThere) {
+			if r.Outcome == Moved || w.sending != nil {
+				w.wroteVersion(r.StateVersionID)
+			}
 			w.arrived(r.StateVersionID)
 		}
 	}
@@ -95,6 +99,14 @@ func (w *Written) holds(v *backend.Version) bool {
 		return false
 	}
 	return v.ID == w.StateVersionID || w.sending != nil && v.MD5 == w.sending.MD5 && v.Size == w.sending.Size
+}
+
+// wroteVersion records a version of the haul.
+func (w *Written) wroteVersion(id string) {
+	if w.versions == nil {
+		w.versions = map[string]bool{}
+	}
+	w.versions[id] = true
 }
 
 // arrived records that what was sent is stored.
@@ -185,9 +197,11 @@ func (x *execution) checkUndo(context.Context) error {
 		return x.stopf(CodeNoFormer, "The haul was interrupted while it sent this state, so the journal does not record whether it arrived. Continue the haul first, then roll it back.")
 	case !w.recorded:
 		return x.stopf(CodeNoFormer, "The journal does not record what the workspace held before: an older version of tfhaul wrote it. Look for it in the history: %s", x.historyCommand())
-	case w.Was != nil:
+	case w.Was != nil, x.deletes():
 		return nil
-	case w.Created:
+	case x.removable():
+		return x.stopf(CodeNothingBefore, "The haul created the workspace, so there is nothing to put back. To delete it, after a backup, use --delete-created.")
+	case w.createdID != "":
 		return x.stopf(CodeNothingBefore, "The haul created the workspace, so there is nothing to put back. If it is not needed, delete it yourself.")
 	case !x.Target.Traits().Workspaces:
 		return x.stopf(CodeNothingBefore, "The workspace did not exist before the haul, so there is nothing to put back. If it is not needed, delete it yourself.")

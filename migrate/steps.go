@@ -19,6 +19,9 @@ func (x *execution) run(ctx context.Context) error {
 // steps are the nine steps of a move. Each ends the move with an error, or by giving it an
 // outcome. What happens under the lock is finished even after an interrupt.
 func (x *execution) steps(ctx context.Context) error {
+	if x.deletes() {
+		return x.removalSteps(ctx)
+	}
 	return x.inOrder(ctx,
 		x.readSource, // 1. read the state, pin its version, refuse what Terraform cannot use
 		x.look,       // 2. look at the target, create it if asked, decide the relation
@@ -70,14 +73,18 @@ func (x *execution) readSource(ctx context.Context) error {
 	return x.inOrder(ctx, x.checkUndo, x.readSnapshot, x.checkNamed)
 }
 
-// look is step 2. A lock that an earlier run of the haul has left is released where there
-// is nothing to do.
+// look is step 2.
 func (x *execution) look(ctx context.Context) error {
 	if err := x.readWorkspace(ctx); err != nil || x.hasOutcome() {
 		return err
 	}
 	x.noteHYOK()
-	err := x.decide(ctx)
+	return x.freeInherited(ctx, x.decide(ctx))
+}
+
+// freeInherited releases a lock that an earlier run of the haul has left if the move ends
+// here.
+func (x *execution) freeInherited(ctx context.Context, err error) error {
 	if (err != nil || x.hasOutcome()) && x.inheritLock() {
 		return x.unlock(ctx, err)
 	}

@@ -68,6 +68,7 @@ var targetCodes = map[backend.Code]Code{
 	backend.Unreachable:        CodeUnreachable,
 	backend.Ambiguous:          CodeServerRefused,
 	backend.NotCreatable:       CodeNotCreatable,
+	backend.NotRemovable:       CodeNotRemovable,
 	backend.OrganizationToken:  CodeForbiddenOrMissing,
 	backend.Changed:            CodeTargetChanged,
 	backend.NoContainer:        CodeForbiddenOrMissing,

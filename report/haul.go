@@ -209,8 +209,11 @@ func ofOutcome(results []migrate.Result, outcome migrate.Outcome) []migrate.Resu
 }
 
 // kindOf returns a result's kind within its outcome: its code or, without one, its
-// relation.
+// relation. What a rollback deletes has none.
 func kindOf(r migrate.Result) string {
+	if r.Deleted && r.Code == "" {
+		return "delete"
+	}
 	return PlainLine(cmp.Or(string(r.Code), string(r.Relation), "not read"))
 }
 

@@ -144,6 +144,9 @@ func (s Style) rows(b *bytes.Buffer, group []migrate.Result) {
 	}
 	for _, r := range group {
 		serial, size, why := "", "", string(r.Relation)
+		if r.Deleted {
+			why = "delete"
+		}
 		if r.Snapshot != nil {
 			size = Size(r.Snapshot.Size)
 			if r.Snapshot.Format > 0 {

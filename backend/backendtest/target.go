@@ -104,6 +104,55 @@ func Target(t *testing.T, open func(t *testing.T) (backend.Target, string)) {
 		}
 	})
 
+	t.Run("a state is removed under the lock, and only as it was seen", func(t *testing.T) {
+		target, name := open(t)
+		write(t, target, name, 1, text(1))
+		former, err := target.Current(t.Context(), look(t, target, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, target, name, 2, text(2))
+		s := look(t, target, name)
+		was, err := target.Current(t.Context(), s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := writer(t, target, name, "one")
+		remover, ok := w.(backend.Remover)
+		if !ok {
+			t.Skip("targets of this kind cannot remove a state")
+		}
+		lease := acquire(t, w)
+		if err := remover.CheckRemoval(t.Context()); backend.CodeOf(err) == backend.NotRemovable {
+			release(t, lease)
+			t.Skip(err)
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		p := toWrite(lease, 2, text(2), func(context.Context) error { return io.ErrClosedPipe })
+		p.Was = was
+		if err := remover.Remove(t.Context(), p); err == nil {
+			t.Error("it was removed although the check before sending failed")
+		}
+		p.Sending = always
+		if target.Traits().Writes == backend.WritesCondition {
+			p.Was = former
+			if err := remover.Remove(t.Context(), p); backend.CodeOf(err) != backend.Changed {
+				t.Errorf("removing another version than the current one ended with %v", err)
+			}
+		}
+		WantBytes(t, target, name, text(2))
+		p.Was = was
+		if err := remover.Remove(t.Context(), p); err != nil {
+			t.Fatal(err)
+		}
+		release(t, lease)
+		now, err := target.LookByID(t.Context(), s.ID)
+		if backend.CodeOf(err) != backend.ForbiddenOrMissing && (err != nil || now.Current.ID != "" || now.Locked) {
+			t.Errorf("after the removal it is %+v, %v", now, err)
+		}
+	})
+
 	t.Run("one visible holder at a time", func(t *testing.T) {
 		target, name := open(t)
 		ours, theirs := writer(t, target, name, "one"), writer(t, target, name, "two")

@@ -504,11 +504,8 @@ func (w *writer) store(ctx context.Context, p backend.Write, next func(*state) (
 	w.target.mu.Lock()
 	defer w.target.mu.Unlock()
 	at := w.target.at(w.id)
-	if at.lock != w.reason {
-		return nil, &backend.Error{Code: backend.NotLocked, Message: fmt.Sprintf("%s is not locked by this haul", w.name)}
-	}
-	if now := at.current(w.id); (now == nil) != (p.Was == nil) || now != nil && now.ID != p.Was.ID {
-		return nil, &backend.Error{Code: backend.Changed, Message: fmt.Sprintf("%s holds another version", w.name)}
+	if err := w.checkWrite(at, p); err != nil {
+		return nil, err
 	}
 	version, err := next(at)
 	if err != nil {
@@ -518,4 +515,34 @@ func (w *writer) store(ctx context.Context, p backend.Write, next func(*state) (
 	at.removed = false
 	at.versions = append(at.versions, version)
 	return at.current(w.id), nil
+}
+
+// checkWrite checks that the lock is held and that the state is the one that was read. The
+// caller holds the mutex.
+func (w *writer) checkWrite(at *state, p backend.Write) error {
+	if at.lock != w.reason {
+		return &backend.Error{Code: backend.NotLocked, Message: fmt.Sprintf("%s is not locked by this haul", w.name)}
+	}
+	if now := at.current(w.id); (now == nil) != (p.Was == nil) || now != nil && now.ID != p.Was.ID {
+		return &backend.Error{Code: backend.Changed, Message: fmt.Sprintf("%s holds another version", w.name)}
+	}
+	return nil
+}
+
+// CheckRemoval implements backend.Remover.
+func (w *writer) CheckRemoval(ctx context.Context) error { return ctx.Err() }
+
+// Remove implements backend.Remover.
+func (w *writer) Remove(ctx context.Context, p backend.Write) error {
+	if err := p.Sending(ctx); err != nil {
+		return err
+	}
+	w.target.mu.Lock()
+	defer w.target.mu.Unlock()
+	at := w.target.at(w.id)
+	if err := w.checkWrite(at, p); err != nil {
+		return err
+	}
+	at.removed = true
+	return nil
 }

@@ -61,6 +61,16 @@ func (o *object) setDigest(ctx context.Context, md5 string) error {
 	return err
 }
 
+// removeDigest removes the digest, as Terraform does with a state.
+func (o *object) removeDigest(ctx context.Context) error {
+	t, id := o.bucket.table, o.lockID()+digestSuffix
+	r := request{doing: "delete the digest", object: t.url(id), action: "dynamodb:DeleteItem"}
+	_, err := askTable(ctx, t, r, func(here func(*dynamodb.Options)) (*dynamodb.DeleteItemOutput, error) {
+		return t.client.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: &t.name, Key: lockIDKey(id)}, here, t.bucket.wire.onceInTable)
+	})
+	return err
+}
+
 // lockID returns the LockID of the item that locks the state.
 func (o *object) lockID() string { return o.bucket.name + "/" + o.key }
 

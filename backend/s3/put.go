@@ -243,7 +243,11 @@ func (w *writer) repairDigest(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("cannot compare the object with its digest: %w", err)
 	}
-	if etag != "" {
+	if etag == "" { // Terraform would refuse a missing state that has a digest
+		if err := w.state.removeDigest(ctx); err != nil {
+			return err
+		}
+	} else {
 		// A digest that is not an MD5 is replaced like any other wrong one.
 		if now, _ := w.state.Digest(ctx); now != sum {
 			if err := w.state.setDigest(ctx, sum); err != nil {

@@ -123,6 +123,7 @@ type target struct {
 	mu         sync.Mutex
 	versioning *bool // whether versioning is enabled; nil until known
 	conditions *bool // whether writes can be conditional; nil until known
+	deletes    bool  // deletes can be conditional
 }
 
 func (t *target) Traits() backend.Traits { return traits }

@@ -28,13 +28,14 @@ type writer struct {
 	// sent means that a write may have taken effect, and doubtful that the table's digest
 	// may not be that of the object.
 	sent, doubtful bool
+	notes          []string
 }
 
 func (w *writer) Seen() *backend.Standing { return w.seen }
 func (w *writer) LastName() string        { return w.name }
 func (w *writer) LostRequests() int       { return w.Lost }
 func (w *writer) Granted() bool           { return w.granted }
-func (w *writer) Notes() []string         { return nil }
+func (w *writer) Notes() []string         { return w.notes }
 
 // Lock tries once to take the lock in all places. An interrupt does not end a request that
 // was sent: canceling it would not undo it.

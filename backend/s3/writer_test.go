@@ -283,3 +283,25 @@ func TestNothingIsStoredIfReadingFails(t *testing.T) {
 type broken struct{ bytes.Reader }
 
 func (*broken) Read([]byte) (int, error) { return 0, errors.New("the connection broke") }
+
+// On a server that ignores the condition of a delete, nothing is removed.
+func TestAServerWithoutConditionalDeletesRemovesNoState(t *testing.T) {
+	awsEnvironment(t)
+	server := newOneObject()
+	m := startMove(t, server, "", backend.WriterOptions{})
+	m.mustLock()
+	remover := m.writer.(backend.Remover)
+	if err := remover.CheckRemoval(t.Context()); backend.CodeOf(err) != backend.NotRemovable {
+		t.Errorf("the error is %v", err)
+	}
+	always := func(context.Context) error { return nil }
+	if err := remover.Remove(t.Context(), backend.Write{Sending: always, Was: m.was}); err == nil {
+		t.Error("it was removed")
+	}
+	if err := m.lease.Release(t.Context()); err != nil {
+		t.Errorf("the lock was lost: %v", err)
+	}
+	if _, there := server.objects[statePath]; !there || len(server.objects) != 1 {
+		t.Errorf("the bucket holds %v", server.objects)
+	}
+}

@@ -39,6 +39,7 @@ type writer struct {
 	// awaiting is the announced state version whose bytes have not arrived. While there is
 	// one, the server does not unlock the workspace.
 	awaiting *StateVersion
+	removed  bool // the workspace is gone, and its lock with it
 	notes    []string
 }
 
@@ -95,6 +96,9 @@ func (w *writer) Lock(ctx context.Context, sending lockwait.Sending) error {
 // return reasons, it is ours if its holder is the token's own account and the workspace was
 // unlocked just before we requested the lock.
 func (w *writer) Holder(ctx context.Context, sending lockwait.Sending) (lockwait.Holder, error) {
+	if w.removed { // nobody can take the lock any more
+		return lockwait.Holder{Name: "this haul", Reason: w.Reason, Ours: true}, sending(ctx)
+	}
 	asking := backend.WithSending(ctx, sending)
 	now, err := backend.Retry(ctx, w.target.Down, func() (*Workspace, error) {
 		return w.target.WorkspaceByID(asking, w.workspace.Organization, w.workspace.ID)
@@ -144,6 +148,9 @@ func askAgain(err error) error {
 // workspace confirms it: a lock forgotten by mistake stays until an administrator
 // force-unlocks it.
 func (w *writer) Unlock(ctx context.Context, sending lockwait.Sending) error {
+	if w.removed {
+		return sending(ctx)
+	}
 	err := w.target.Unlock(backend.WithSending(ctx, sending), w.workspace)
 	switch backend.CodeOf(err) {
 	case backend.StillPending:
