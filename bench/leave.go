@@ -42,7 +42,7 @@ func measureLeaving(ctx context.Context, s *site, w io.Writer) (err error) {
 	say(w, `All %d states of an organization (median %d KB, %s in total) to a directory, at HCP Terraform's 30 requests a second, without
 latency. The script uses curl and jq. It lists the workspaces, reads the current state version of each, downloads the state, and
 copies it with cp, where a real script would run aws s3 cp. "Of the limit" is the minimum, API calls ÷ 30, divided by the time.
-Few calls keep it low. The script's memory is that of its largest process.`, len(l.states), median/1000, mb(l.bytes))
+The script's memory is that of its largest process.`, len(l.states), median/1000, mb(l.bytes))
 	t := &table{head: []string{"program", "wall time", "÷ script", "CPU", "API calls", "transfers", "of the limit", "peak memory"}}
 	var byScript usage
 	for _, c := range []struct {

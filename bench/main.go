@@ -2,7 +2,7 @@
 // the minimum set by the server's limit or the machine. Each comparison is made in one
 // run and reported as a ratio, and the results are written as a Markdown page:
 //
-//	go run ./bench                  everything, to docs/performance.md: 15 minutes
+//	go run ./bench                  everything, to docs/performance.md: 20 minutes
 //	go run ./bench -quick           small sizes, to standard output: a minute or two
 //	go run ./bench -only calls,cpu  only some sections
 //

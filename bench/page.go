@@ -75,7 +75,7 @@ other work at the same time, so compare the ratios rather than the absolute figu
 
 To repeat the measurements and rewrite this page, run
 
-    go run ./bench                    # everything: 15 minutes on two cores, and 10 GB of temporary files
+    go run ./bench                    # everything: 20 minutes on two cores, and 10 GB of temporary files
     go run ./bench -only calls,cpu    # some sections; the rest of this page stays as it is
     go run ./bench -quick             # small sizes, to standard output, in a minute or two
 
