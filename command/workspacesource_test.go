@@ -69,8 +69,8 @@ func TestAuditOfAnOrganization(t *testing.T) {
 			{[]string{"tfe://" + org, "--exclude", "app"}, 0, "1 state,"},
 			{[]string{"tfe://" + org, "--include", "none-*"}, 4, "no state found"},
 			{[]string{"tfe://" + org + "/empty"}, 4, "has no state"},
-			{[]string{"tfe://" + org + "/missing"}, 1, "does not exist, or this token cannot see it"},
-			{[]string{"tfe://nowhere"}, 1, "does not exist, or this token cannot see it"},
+			{[]string{"tfe://" + org + "/missing"}, 4, "does not exist, or this token cannot see it"},
+			{[]string{"tfe://nowhere"}, 4, "does not exist, or this token cannot see it"},
 			{[]string{"tfe://"}, 4, "tfe://[HOST/]ORG[/WORKSPACE]"},
 			{[]string{"tfe://" + org + "/a/b/c"}, 4, "tfe://[HOST/]ORG[/WORKSPACE]"},
 		} {
