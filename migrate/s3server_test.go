@@ -50,7 +50,10 @@ type s3Object struct {
 
 func startS3(t *testing.T) *s3Server {
 	s := &s3Server{buckets: map[string]*s3Bucket{}, end: make(chan struct{})}
-	s.Server = httptest.NewServer(s)
+	s.Server = httptest.NewUnstartedServer(s)
+	// Every move of a sweep has connections of its own, which would stay open for long.
+	s.Config.IdleTimeout = 5 * time.Second
+	s.Start()
 	t.Cleanup(func() {
 		close(s.end)
 		s.Close()

@@ -209,7 +209,7 @@ func ofOutcome(results []migrate.Result, outcome migrate.Outcome) []migrate.Resu
 }
 
 // kindOf returns a result's kind within its outcome: its code or, without one, its
-// relation. What a rollback deletes has none.
+// relation. A deletion by a rollback has neither.
 func kindOf(r migrate.Result) string {
 	if r.Deleted && r.Code == "" {
 		return "delete"

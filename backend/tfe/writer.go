@@ -96,7 +96,7 @@ func (w *writer) Lock(ctx context.Context, sending lockwait.Sending) error {
 // return reasons, it is ours if its holder is the token's own account and the workspace was
 // unlocked just before we requested the lock.
 func (w *writer) Holder(ctx context.Context, sending lockwait.Sending) (lockwait.Holder, error) {
-	if w.removed { // nobody can take the lock any more
+	if w.removed { // with the workspace, its lock is gone
 		return lockwait.Holder{Name: "this haul", Reason: w.Reason, Ours: true}, sending(ctx)
 	}
 	asking := backend.WithSending(ctx, sending)
