@@ -204,6 +204,7 @@ func TestKeysDifferByCase(t *testing.T) {
 		b := newStoreBench(t, false, nil)
 		b.source.Put("a.tfstate", state(1, lineage, 1))
 		b.source.Put("b.tfstate", state(1, foreign, 1))
+		b.engine.Target = b.engine.Target.(*faultyTarget).Target // its faults are for one move at a time
 		haul := &migrate.Haul{Engine: b.engine}
 		var moves []migrate.Move
 		for address, key := range map[string]string{"memory://a.tfstate": "Net/terraform.tfstate", "memory://b.tfstate": "net/terraform.tfstate"} {
