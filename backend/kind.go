@@ -56,7 +56,7 @@ type Connection struct {
 	// usually looks.
 	TokenFile string
 	// Doubts returns why a host must receive only a token that is stored for it, because
-	// another user may have chosen the host; "" if there is no doubt. Nil never doubts.
+	// another user may have chosen the host; "" otherwise. If it is nil, no host is in doubt.
 	Doubts func(host string) string
 	// Rate limits the requests a second to a server that has a limit; 0 means the server's.
 	Rate float64

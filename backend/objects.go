@@ -11,19 +11,20 @@ import (
 // no lock is needed. Its methods are safe for concurrent use.
 type Objects interface {
 	Target
-	// GetObject opens the file with this name. The error's code is NoState if there is none.
+	// GetObject opens the file with this name. The error's code is NoState if it does not
+	// exist.
 	GetObject(ctx context.Context, name string) (io.ReadCloser, *Version, error)
 	// PutObject stores a file. The code Changed means that the stored file is not o.Was, and
 	// Ambiguous that the file may have been stored. The error is a *SourceError if the bytes
 	// could not be read or are not the announced ones; nothing was stored then.
 	PutObject(ctx context.Context, name string, o Object) (*Version, error)
-	// RemoveObject removes a file. It returns nil if there is none.
+	// RemoveObject removes a file. It returns nil if the file does not exist.
 	RemoveObject(ctx context.Context, name string) error
 }
 
 // An Object is a file to store.
 type Object struct {
-	// Was is the stored file, which will be replaced; nil if there is none.
+	// Was is the stored file, which will be replaced; nil if no file is stored.
 	Was  *Version
 	MD5  string // in lower-case hex
 	Size int64  // in bytes

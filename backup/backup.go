@@ -91,7 +91,7 @@ type run struct {
 	index *Index
 
 	mu       sync.Mutex
-	version  *backend.Version // of the stored index; nil if there is none
+	version  *backend.Version // of the stored index; nil if none is stored
 	changed  bool             // the index since it was written
 	unsaved  int              // states
 	items    []Item

@@ -154,7 +154,7 @@ func ReadIndex(r io.Reader) (*Index, error) {
 	return &x, nil
 }
 
-// load reads the index of a place; its version is nil if there is none.
+// load reads the index of a place; its version is nil if none is stored.
 func load(ctx context.Context, place backend.Objects) (*Index, *backend.Version, error) {
 	in, version, err := place.GetObject(ctx, backend.BackupIndex)
 	if backend.CodeOf(err) == backend.NoState {

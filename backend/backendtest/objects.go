@@ -95,7 +95,7 @@ func Objects(t *testing.T, open func(t *testing.T) backend.Objects) {
 		if _, err := put(t, place, "one", nil); err != nil {
 			t.Fatal(err)
 		}
-		for range 2 { // the second time, there is none
+		for range 2 { // the second time, it no longer exists
 			if err := place.RemoveObject(t.Context(), name); err != nil {
 				t.Error(err)
 			}

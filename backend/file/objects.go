@@ -109,8 +109,9 @@ func removeLeft(dir, start string) error {
 		return err
 	}
 	for _, e := range entries {
-		if !e.Type().IsRegular() || !strings.HasPrefix(e.Name(), start) || !strings.HasSuffix(e.Name(), partExt) {
-			continue
+		rest, ours := strings.CutPrefix(e.Name(), start)
+		if !ours || !e.Type().IsRegular() || !strings.HasSuffix(rest, partExt) {
+			continue // in particular, the part of a move of this name, which has no number
 		}
 		path := filepath.Join(dir, e.Name())
 		f, err := os.OpenFile(path, os.O_RDWR, 0)
@@ -118,7 +119,7 @@ func removeLeft(dir, start string) error {
 			continue // another process was faster
 		}
 		if lockFile(f) == nil {
-			_ = os.Remove(path)
+			_ = os.Remove(path) // if it stays, the next one tries again
 		}
 		_ = f.Close() // nothing was written
 	}

@@ -37,7 +37,7 @@ func partOf(path string) string {
 // removePart removes what an unfinished write has left, perhaps of a process that ended. The
 // lock is held.
 func (w *writer) removePart() {
-	_ = os.Remove(w.part()) // usually there is none
+	_ = os.Remove(w.part()) // it usually does not exist
 	_ = os.Remove(partOf(w.path + backupExt))
 }
 

@@ -115,7 +115,7 @@ const lockAttempts = 3
 
 // uncreatable returns the error for a lock that the server does not let us create.
 func (o *object) uncreatable(place lockPlace) error {
-	return fmt.Errorf("cannot lock %q: the server refuses to create the lock %s, although there is none; it may treat a deleted lock as an existing one, and such a bucket can be locked only in a DynamoDB table (%s=NAME&%s=false)",
+	return fmt.Errorf("cannot lock %q: the server refuses to create the lock %s, although it does not exist; it may treat a deleted lock as an existing one, and such a bucket can be locked only in a DynamoDB table (%s=NAME&%s=false)",
 		o.address, place.path(), paramLockTable, paramLockFile)
 }
 

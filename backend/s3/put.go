@@ -25,7 +25,7 @@ import (
 const maxObject = 5 << 30
 
 // Write stores the state in one request, on the condition that the object is still the one
-// that was read, or that there is none; and then its digest, if there is a table.
+// that was read, or still does not exist. If there is a table, it then stores the digest.
 func (w *writer) Write(ctx context.Context, p backend.Write) (*backend.Version, error) {
 	if !w.held {
 		return nil, w.failed(backend.NotLocked, "the lock is not held", nil)
@@ -194,7 +194,7 @@ func (w *writer) afterRefusal(ctx context.Context, p *backend.Write, refused err
 		return nil, w.failed(backend.Ambiguous, "the object changed, and cannot be read", errors.Join(refused, err))
 	case err != nil:
 	case head == nil && p.Was == nil:
-		return nil, w.failed(backend.Failed, "the server refuses to create the object, although there is none; it may treat a deleted object as an existing one. Remove its delete marker, or use another key", refused)
+		return nil, w.failed(backend.Failed, "the server refuses to create the object, although it does not exist; it may treat a deleted object as an existing one. Remove its delete marker, or use another key", refused)
 	case head != nil && w.sent:
 		ours, err := w.holds(ctx, pinOf(head), p)
 		if err != nil {
@@ -216,7 +216,7 @@ func (w *writer) holds(ctx context.Context, at pin, p *backend.Write) (bool, err
 	return sum == p.MD5, err
 }
 
-// digest reads the current object and returns its entity tag and MD5; "" if there is none.
+// digest reads the current object and returns its entity tag and MD5; "" if nothing is stored.
 func (w *writer) digest(ctx context.Context) (etag, sum string, err error) {
 	in, now, err := w.state.open(ctx, "", "")
 	if hasCode(err, backend.NoState) {
