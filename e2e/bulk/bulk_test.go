@@ -29,23 +29,8 @@ const org = "acme"
 
 var program string
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) int {
-	testenv.DefaultSignals()
-	dir, err := os.MkdirTemp("", "tfhaul-bulk-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	// A directory that is left behind does no harm.
-	defer func() { _ = os.RemoveAll(dir) }()
-	program = filepath.Join(dir, "tfhaul")
-	if out, err := exec.Command("go", "build", "-buildvcs=false", "-o", program, "tfhaul").CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
-		return 1
-	}
-	return m.Run()
+func TestMain(m *testing.M) {
+	os.Exit(testenv.RunWithProgram(m, &program))
 }
 
 // A stage is a server, and a directory of states to migrate to it.

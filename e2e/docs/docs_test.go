@@ -35,24 +35,9 @@ var repository = filepath.Join("..", "..")
 
 var program string
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) int {
+func TestMain(m *testing.M) {
 	flag.Parse()
-	testenv.DefaultSignals()
-	dir, err := os.MkdirTemp("", "tfhaul-docs-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	// A directory that is left behind does no harm.
-	defer func() { _ = os.RemoveAll(dir) }()
-	program = filepath.Join(dir, "tfhaul")
-	if out, err := exec.Command("go", "build", "-buildvcs=false", "-o", program, "tfhaul").CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
-		return 1
-	}
-	return m.Run()
+	os.Exit(testenv.RunWithProgram(m, &program))
 }
 
 func TestDocumentsSayWhatHappens(t *testing.T) {
