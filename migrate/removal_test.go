@@ -13,13 +13,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"tfhaul/backend/tfe"
-	"tfhaul/fixtures/testenv"
 	"tfhaul/migrate"
 	"tfhaul/tfesim"
 )
@@ -259,33 +257,14 @@ func TestRemovalResumesAfterDeath(t *testing.T) {
 // Every fault at every request of a deletion leaves the workspace or a backup, and a true
 // report.
 func TestRemovalFaultSweep(t *testing.T) {
-	var ran atomic.Int64
-	for _, server := range []tfesim.Personality{tfesim.TFE, tfesim.HCP} {
-		requests := 0
-		synctest.Test(t, func(t *testing.T) {
-			b, path := createdOnce(t, tfesim.Options{Personality: server}, direct)
-			b.engine.DeleteCreated = true
-			if r := b.engine.Move(t.Context(), b.rollbackOf(path)[0]); !r.Deleted || b.exists() {
-				t.Fatalf("%s/%s: %s", r.Outcome, r.Code, r.Message)
-			}
-			requests = len(b.sim.Requests())
-		})
-		for k := 1; k <= requests; k++ {
-			for _, f := range sweepFaults {
-				if !testenv.Full() && (k+len(f.name))%2 != 0 {
-					continue
-				}
-				t.Run(fmt.Sprintf("%s/%s at request %d", server, f.name, k), func(t *testing.T) {
-					synctest.Test(t, func(t *testing.T) { sweepRemoval(t, server, f, k) })
-				})
-				ran.Add(1)
-			}
+	sweepRequests(t, 2, func(t *testing.T, server tfesim.Personality) int {
+		b, path := createdOnce(t, tfesim.Options{Personality: server}, direct)
+		b.engine.DeleteCreated = true
+		if r := b.engine.Move(t.Context(), b.rollbackOf(path)[0]); !r.Deleted || b.exists() {
+			t.Fatalf("%s/%s: %s", r.Outcome, r.Code, r.Message)
 		}
-	}
-	t.Logf("%d faults were swept", ran.Load())
-	if ran.Load() < 100 {
-		t.Errorf("only %d cases ran", ran.Load())
-	}
+		return len(b.sim.Requests())
+	}, sweepRemoval)
 }
 
 func sweepRemoval(t *testing.T, server tfesim.Personality, f sweepFault, k int) {

@@ -10,7 +10,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -225,30 +224,37 @@ func resumeRollback(t *testing.T, server tfesim.Personality, endpoint bool, dieA
 // Every fault at every request of a rollback leaves the haul's bytes or the former ones, and a
 // true report.
 func TestRollbackFaultSweep(t *testing.T) {
-	var ran atomic.Int64
+	sweepRequests(t, 3, func(t *testing.T, server tfesim.Personality) int {
+		b, path := hauledOnce(t, tfesim.Options{Personality: server}, direct)
+		b.engine.Move(t.Context(), b.rollbackOf(path)[0])
+		b.wantRolledBack()
+		return len(b.sim.Requests())
+	}, sweepRollback)
+}
+
+// sweepRequests runs a test, in virtual time, for every fault at every request on each kind of
+// server. count makes the requests without a fault, and returns how many there are. Unless all
+// cases are to be run, it runs one of sampled.
+func sweepRequests(t *testing.T, sampled int, count func(*testing.T, tfesim.Personality) int, test func(t *testing.T, server tfesim.Personality, f sweepFault, k int)) {
+	ran := 0
 	for _, server := range []tfesim.Personality{tfesim.TFE, tfesim.HCP} {
 		requests := 0
-		synctest.Test(t, func(t *testing.T) {
-			b, path := hauledOnce(t, tfesim.Options{Personality: server}, func(next http.RoundTripper) http.RoundTripper { return next })
-			b.engine.Move(t.Context(), b.rollbackOf(path)[0])
-			b.wantRolledBack()
-			requests = len(b.sim.Requests())
-		})
+		synctest.Test(t, func(t *testing.T) { requests = count(t, server) })
 		for k := 1; k <= requests; k++ {
 			for _, f := range sweepFaults {
-				if !testenv.Full() && (k+len(f.name))%3 != 0 {
+				if !testenv.Full() && (k+len(f.name))%sampled != 0 {
 					continue
 				}
 				t.Run(fmt.Sprintf("%s/%s at request %d", server, f.name, k), func(t *testing.T) {
-					synctest.Test(t, func(t *testing.T) { sweepRollback(t, server, f, k) })
+					synctest.Test(t, func(t *testing.T) { test(t, server, f, k) })
 				})
-				ran.Add(1)
+				ran++
 			}
 		}
 	}
-	t.Logf("%d faults were swept over 2 kinds of rollback", ran.Load())
-	if ran.Load() < 100 {
-		t.Errorf("only %d cases ran", ran.Load())
+	t.Logf("%d faults were swept", ran)
+	if ran < 100 {
+		t.Errorf("only %d cases ran", ran)
 	}
 }
 
