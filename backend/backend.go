@@ -142,4 +142,7 @@ type Place struct {
 	// rule uses it for a state directly in the searched directory. It is empty where there
 	// is no such directory, as for standard input.
 	Root string
+	// Searched is the name of the directory, prefix or bucket that was searched: the Root of
+	// states whose path names no workspace. It is empty where Root is.
+	Searched string
 }

@@ -155,11 +155,11 @@ func (f *Finder) index(ctx context.Context, address string) (*backup.Index, erro
 // placeOf returns the place of a state that was backed up: that of a workspace, or its path.
 func placeOf(e *backup.Entry, at backend.Place) backend.Place {
 	if e.Workspace.Organization != "" {
-		return backend.Place{Organization: e.Workspace.Organization, Project: e.Workspace.Project, Workspace: e.Name, Key: e.Name, Base: "terraform", Root: at.Root}
+		return backend.Place{Organization: e.Workspace.Organization, Project: e.Workspace.Project, Workspace: e.Name, Key: e.Name, Base: "terraform", Root: at.Root, Searched: at.Searched}
 	}
 	dir, base := path.Split(e.Name)
 	return backend.Place{Dir: strings.TrimSuffix(dir, "/"), Base: strings.TrimSuffix(base, backend.StateExt), Key: e.Name, Bucket: at.Bucket,
-		Workspace: backend.DefaultWorkspace, Root: at.Root}
+		Workspace: backend.DefaultWorkspace, Root: at.Root, Searched: at.Searched}
 }
 
 // asBackedUp fills in the settings that a missing workspace is created with: those that it had

@@ -71,7 +71,7 @@ func (n *KeyNamer) defaultKey(p backend.Place) string {
 	}
 	root := ""
 	if n.byRoot {
-		root = p.Root
+		root = p.Searched
 	}
 	return n.layout(path.Join(root, p.Dir, path.Base(p.Key)), p.Workspace)
 }

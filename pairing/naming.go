@@ -147,7 +147,7 @@ func (n *Namer) defaultName(p backend.Place) (name, instead string) {
 	if spelled, unknown := transliterate(name); unknown == "" && permitted(spelled) == "" {
 		name, instead = p.Root, name
 	} else if n.byRoot {
-		name = joinParts("-", p.Root, name)
+		name = joinParts("-", p.Searched, name)
 	}
 	if p.Workspace == backend.DefaultWorkspace {
 		return name, instead

@@ -128,9 +128,9 @@ func (f *Finder) ByName(ctx context.Context, sources []string, namer PlaceNamer,
 	return p, nil
 }
 
-// manyRoots reports whether states were found below different directories or buckets.
+// manyRoots reports whether states were found in searches of different directories or buckets.
 func manyRoots(states []backend.State) bool {
-	return slices.ContainsFunc(states, func(s backend.State) bool { return s.Place().Root != states[0].Place().Root })
+	return slices.ContainsFunc(states, func(s backend.State) bool { return s.Place().Searched != states[0].Place().Searched })
 }
 
 // maxListed is how many items an error lists.

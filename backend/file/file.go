@@ -209,7 +209,7 @@ func placeIn(above, key string) backend.Place {
 	}
 	place.Dir = dir
 	if base := filepath.Base(above); base != "." && base != string(filepath.Separator) {
-		place.Root = base
+		place.Root, place.Searched = base, base
 	}
 	return place
 }

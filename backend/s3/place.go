@@ -25,6 +25,7 @@ func placeInBucket(u *location, key string) backend.Place {
 	if searched != "" {
 		place.Root = path.Base(searched)
 	}
+	place.Searched = place.Root
 	configuration := key
 	if prefix, workspace, rest, ok := u.splitWorkspace(key); ok {
 		place.Workspace, configuration, place.Root = workspace, rest, u.bucket

@@ -1,6 +1,7 @@
 package s3
 
 import (
+	"path"
 	"strings"
 	"testing"
 
@@ -135,7 +136,11 @@ func TestPlacesOfTerraformsS3Backend(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			tt.want.Key, tt.want.Bucket = tt.key, "acme"
+			tt.want.Key, tt.want.Bucket, tt.want.Searched = tt.key, "acme", "acme"
+			address, _, _ := strings.Cut(strings.TrimPrefix(tt.ref, "s3://acme/"), "?")
+			if prefix, ok := strings.CutSuffix(address, "/"); ok {
+				tt.want.Searched = path.Base(prefix)
+			}
 			got := placeInBucket(u, tt.key)
 			if d := cmp.Diff(tt.want, got); d != "" {
 				t.Errorf("place (-want +got):\n%s", d)

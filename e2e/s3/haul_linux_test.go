@@ -141,7 +141,8 @@ func startTFE(t *testing.T) (*tfesim.Server, []string) {
 }
 
 // plantWeekend writes states into buckets and directories, records the expected content of
-// each workspace, and returns the sources.
+// each workspace, and returns the sources. Because there are several, the name of each
+// workspace begins with that of its bucket or directory.
 func plantWeekend(t *testing.T, want map[string][]byte) []string {
 	t.Helper()
 	made := 0
@@ -155,7 +156,8 @@ func plantWeekend(t *testing.T, want map[string][]byte) []string {
 	}
 	plain, versioned := gateway.bucket(t), gateway.versionedBucket(t)
 	objects := map[*bucket]map[string][]byte{plain: {}, versioned: {}}
-	plant := func(b *bucket, key, workspace string) {
+	plant := func(b *bucket, key, name string) {
+		workspace := b.name + "-" + name
 		want[workspace] = state()
 		objects[b][key] = want[workspace]
 	}
@@ -178,9 +180,9 @@ func plantWeekend(t *testing.T, want map[string][]byte) []string {
 	if err := group.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
+	dir := filepath.Join(t.TempDir(), "repos")
 	for i := range inDirectories {
-		name, workspace := fmt.Sprintf("repo-%03d/terraform.tfstate", i), fmt.Sprintf("repo-%03d", i)
+		name, workspace := fmt.Sprintf("repo-%03d/terraform.tfstate", i), fmt.Sprintf("repos-repo-%03d", i)
 		if i%3 == 0 {
 			name, workspace = fmt.Sprintf("repo-%03d/terraform.tfstate.d/dev/terraform.tfstate", i), workspace+"-dev"
 		}
