@@ -215,11 +215,11 @@ func (g *guardedClient) Do(r *http.Request) (*http.Response, error) {
 	if err := refusePlainHTTP(r.URL); err != nil {
 		return nil, &clearTextError{err}
 	}
-	if err := g.wire.sending(r.Context()); err != nil {
+	if err := g.wire.inner().Sending(r.Context()); err != nil {
 		return nil, err
 	}
 	resp, err := g.client.Do(r)
-	g.wire.observe(r.Context(), err)
+	g.wire.inner().Observe(r.Context(), err)
 	if err == nil && (resp.StatusCode >= 300 || r.Method != http.MethodGet || r.URL.Query().Has("list-type")) {
 		resp.Body = &boundedBody{ReadCloser: resp.Body, left: maxAnswer}
 	}

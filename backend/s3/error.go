@@ -23,7 +23,7 @@ func hasCode(err error, code backend.Code) bool {
 
 // explain turns the error of a request into a sentence.
 func (b *bucket) explain(ctx context.Context, r request, err error) error {
-	if unsent, withheld := errors.AsType[*unsentError](err); withheld {
+	if unsent, withheld := errors.AsType[*backend.UnsentError](err); withheld {
 		return unsent
 	}
 	if source, ours := errors.AsType[*backend.SourceError](err); ours {

@@ -197,7 +197,7 @@ func TestABodyThatStallsIsAnError(t *testing.T) {
 		in := &body{ctx: ctx, cancel: cancel, in: io.NopCloser(stalled{ctx}), address: "s3://acme/a", size: 10, stall: time.Minute}
 		started := time.Now()
 		_, err := io.ReadAll(in)
-		if !errors.As(err, new(*stallError)) || !strings.Contains(err.Error(), "broke off after 0 of 10 bytes: nothing arrived for 1m0s") {
+		if !errors.As(err, new(*backend.StallError)) || !strings.Contains(err.Error(), "broke off after 0 of 10 bytes: nothing arrived for 1m0s") {
 			t.Errorf("error %v", err)
 		}
 		if waited := time.Since(started); waited != time.Minute {

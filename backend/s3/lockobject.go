@@ -140,7 +140,7 @@ func (l *lockObject) put(ctx context.Context, in *awss3.PutObjectInput, descript
 // not clearly refuse it, and it was not stopped on this side.
 func mayHaveHappened(err error) bool {
 	var e *backend.Error
-	_, withheld := errors.AsType[*unsentError](err)
+	_, withheld := errors.AsType[*backend.UnsentError](err)
 	if err == nil || withheld || errors.As(err, &e) && e.Everywhere() {
 		return false
 	}

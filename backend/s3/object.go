@@ -236,13 +236,8 @@ type body struct {
 	stall   time.Duration // how long to wait for the next byte
 }
 
-// A stallError ends a body that has sent nothing for this long.
-type stallError struct{ after time.Duration }
-
-func (e *stallError) Error() string { return fmt.Sprintf("nothing arrived for %s", e.after) }
-
 func (b *body) Read(p []byte) (int, error) {
-	stall := time.AfterFunc(b.stall, func() { b.cancel(&stallError{b.stall}) })
+	stall := time.AfterFunc(b.stall, func() { b.cancel(&backend.StallError{After: b.stall}) })
 	n, err := b.in.Read(p)
 	stall.Stop()
 	b.got += int64(n)

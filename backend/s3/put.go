@@ -132,13 +132,13 @@ func (w *writer) sendOnce(ctx context.Context, p *backend.Write, in *awss3.PutOb
 	var sent bool
 	out, err := ask(landed, b, w.request(), func(here ...func(*awss3.Options)) (*awss3.PutObjectOutput, error) {
 		// The response may take as long as the last of the request.
-		watching, watch, stop := watched(landed, 2*b.timeout)
+		watching, progress, stop := backend.Watched(landed, 2*b.timeout)
 		defer stop()
-		body := newOutgoing(ctx, p, watch.progress)
+		body := backend.NewOutgoing(ctx, p, progress)
 		defer func() { _ = body.Close() }() // only read
 		in.Body = body
 		out, err := b.client.PutObject(backend.WithSending(watching, p.Sending), in, append(here, b.wire.once, streamed)...)
-		sent = body.complete.Load()
+		sent = body.Complete()
 		if err != nil && watching.Err() != nil && landed.Err() == nil {
 			err = &worded{context.Cause(watching).Error(), err}
 		}
@@ -148,7 +148,7 @@ func (w *writer) sendOnce(ctx context.Context, p *backend.Write, in *awss3.PutOb
 		return out, err
 	}
 	switch status := httpStatus(err); {
-	case status == 0 && errors.As(err, new(*unsentError)):
+	case status == 0 && errors.As(err, new(*backend.UnsentError)):
 	case status < 300, status >= 500 && status != http.StatusNotImplemented && !isThrottled(err):
 		w.sent, w.doubtful = true, true
 		return nil, w.failed(backend.Ambiguous, "the response to the upload was lost or unclear", err)

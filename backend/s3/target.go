@@ -141,7 +141,7 @@ func (t *target) Container() string { return t.bucket.name + "/" + t.url.key }
 func (t *target) Address(name string) string { return t.url.name(t.key(name)) }
 
 // Down implements backend.Target.
-func (t *target) Down() bool { return t.bucket.wire.down() }
+func (t *target) Down() bool { return t.bucket.wire.Down() }
 
 // Close does nothing: targets share connections, which end when they are idle.
 func (t *target) Close() {}
@@ -241,7 +241,7 @@ func (p pin) versionID(key string) string {
 		id.Set(paramVersion, p.version)
 	}
 	var b strings.Builder
-	escapeURL(&b, key, "-_.~!$'()*,:@/+=&;")
+	backend.EscapeURL(&b, key, "-_.~!$'()*,:@/+=&;")
 	return b.String() + "?" + id.Encode()
 }
 

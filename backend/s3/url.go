@@ -5,8 +5,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"tfhaul/backend"
 )
@@ -232,35 +230,15 @@ func refusePlainHTTP(u *url.URL) error {
 func (u *location) name(key string) string {
 	var b strings.Builder
 	b.WriteString("s3://" + u.bucket + "/")
-	escapeURL(&b, key, "-_.~!$'()*,:@/+=&;")
+	backend.EscapeURL(&b, key, "-_.~!$'()*,:@/+=&;")
 	separator := byte('?')
 	for _, param := range parameterNames {
 		for _, value := range u.params[param] {
 			b.WriteByte(separator)
 			b.WriteString(param + "=")
-			escapeURL(&b, value, "-_.~:/@")
+			backend.EscapeURL(&b, value, "-_.~:/@")
 			separator = '&'
 		}
 	}
 	return b.String()
-}
-
-// escapeURL percent-encodes everything in s except letters, digits, the characters in kept,
-// and printable characters beyond ASCII. It encodes control and formatting characters, any
-// kind of space, and invalid UTF-8.
-func escapeURL(b *strings.Builder, s, kept string) {
-	for len(s) > 0 {
-		r, n := utf8.DecodeRuneInString(s)
-		plain := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' ||
-			r < utf8.RuneSelf && strings.ContainsRune(kept, r) ||
-			r >= utf8.RuneSelf && !(r == utf8.RuneError && n == 1) && unicode.IsPrint(r)
-		if plain {
-			b.WriteString(s[:n])
-		} else {
-			for i := range n {
-				fmt.Fprintf(b, "%%%02X", s[i])
-			}
-		}
-		s = s[n:]
-	}
 }
