@@ -73,5 +73,10 @@ func (n *KeyNamer) defaultKey(p backend.Place) string {
 	if n.byRoot {
 		root = p.Searched
 	}
-	return n.layout(path.Join(root, p.Dir, path.Base(p.Key)), p.Workspace)
+	// Some kinds name a state's file after its workspace. Base is the name that it has without.
+	file := path.Base(p.Key)
+	if p.Base != "" && strings.TrimSuffix(file, backend.StateExt) != p.Base {
+		file = p.Base + backend.StateExt
+	}
+	return n.layout(path.Join(root, p.Dir, file), p.Workspace)
 }
