@@ -30,6 +30,10 @@ type TargetRole struct {
 	// Layout returns the name of a state: where Terraform's backend of this kind, whose
 	// default workspace is at path, keeps a workspace. Nil if states are workspaces.
 	Layout func(container, path, workspace string) string
+	// Block returns how a configuration uses the state with this name. After a target of the
+	// container has been used, the block has what only its server knows. Nil if states are
+	// workspaces, or if Terraform has no backend of this kind.
+	Block func(ctx context.Context, container, name string) (*Block, error)
 	// Open returns the target that the address of a container names. Its error has the code
 	// Unreachable if a server did not answer; otherwise the user must correct something.
 	Open func(ctx context.Context, container string) (Target, error)

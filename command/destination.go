@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"fmt"
 
 	"tfhaul/backend"
 	"tfhaul/backend/tfe"
@@ -77,7 +78,7 @@ func (p *process) organization(d destination) (tfe.Address, error) {
 }
 
 // onlyWithWorkspaces are the flags about what only workspaces have.
-var onlyWithWorkspaces = append([]string{"create", "run", "upload", "workspace-name", "prove", "prove-dir"}, onlyWithCreate...)
+var onlyWithWorkspaces = append([]string{"create", "run", "upload", "workspace-name"}, onlyWithCreate...)
 
 // checkFlags refuses flags on the command line that do not apply to this kind of target.
 func (p *process) checkFlags(d destination) error {
@@ -99,6 +100,19 @@ func (p *process) checkFlags(d destination) error {
 		}
 	}
 	return nil
+}
+
+// block returns how a configuration uses the state that the destination names.
+func (d destination) block(ctx context.Context) (*backend.Block, error) {
+	return d.kind.Target.Block(ctx, d.container, d.name)
+}
+
+// unprovable returns why Terraform cannot plan with the states there; "" if it can.
+func (d destination) unprovable() string {
+	if d.workspaces() || d.kind.Target.Block != nil {
+		return ""
+	}
+	return fmt.Sprintf("%s cannot be proven with a plan: Terraform has no backend for it", d)
 }
 
 // A targetPool keeps one open target for each container.

@@ -2,10 +2,14 @@ package command
 
 import (
 	"context"
+	"os/exec"
+	"runtime"
 	"time"
 
 	"github.com/urfave/cli/v2"
+	"golang.org/x/sync/semaphore"
 
+	"tfhaul/backend"
 	"tfhaul/backend/tfe"
 	"tfhaul/migrate"
 	"tfhaul/pairing"
@@ -34,8 +38,19 @@ func (p *process) haulProofs(c *cli.Context) (*haulProofs, error) {
 	return &haulProofs{find, c.Duration("run-timeout")}, nil
 }
 
-// prove has what arrived proven, and puts the verdicts into the results.
-func (m *migration) prove(ctx context.Context, target *tfe.Target, haul *migrate.Haul, plan *migrate.Plan, results []migrate.Result) {
+// provableHere returns an error if the states of a target cannot be proven from here.
+func (p *haulProofs) provableHere(to destination) error {
+	if why := to.unprovable(); why != "" {
+		return usagef("%s. Leave out --prove", why)
+	}
+	if _, err := exec.LookPath("terraform"); err != nil && !to.workspaces() {
+		return usagef("--prove plans with the terraform on this machine, because Terraform does not run at %s, but there is none on PATH: install it, or leave out --prove", to)
+	}
+	return nil
+}
+
+// prove proves what arrived, and puts the verdicts into the results.
+func (m *migration) prove(ctx context.Context, target backend.Target, haul *migrate.Haul, plan *migrate.Plan, results []migrate.Result) {
 	arrived := 0
 	for i := range results {
 		if results[i].Arrived() {
@@ -44,14 +59,37 @@ func (m *migration) prove(ctx context.Context, target *tfe.Target, haul *migrate
 	}
 	progress := m.startProgress(ctx, proving, arrived)
 	defer progress.end()
-	prover := &prove.Prover{Target: target.Client, Timeout: m.proofs.timeout, Temporary: m.leftovers.observe}
+	one := m.prover(target)
 	haul.Prove(ctx, plan, results, func(ctx context.Context, move migrate.Move, r migrate.Result) prove.Result {
 		dir, err := m.proofs.find.Find(move.Object)
 		if err != nil {
 			return prove.Result{Target: r.Target, Verdict: prove.Unproven, Code: prove.CodeConfiguration, Message: plainwords.Sentence(err.Error())}
 		}
-		return prover.Prove(ctx, prove.Request{Organization: target.Container(), Workspace: move.Workspace, Dir: dir, StateVersion: r.StateVersionID})
+		return one(ctx, move.Workspace, dir, r.StateVersionID)
 	}, progress.proven)
+}
+
+// prover returns what proves the version of a state at the target with the configuration in
+// dir: with a run there, or with the terraform on this machine, of which no more run at a time
+// than it has processors.
+func (m *migration) prover(target backend.Target) func(ctx context.Context, name, dir, version string) prove.Result {
+	prover := &prove.Prover{Timeout: m.proofs.timeout, Temporary: m.leftovers.observe}
+	if organization, ok := target.(*tfe.Target); ok {
+		prover.Target = organization.Client
+		return func(ctx context.Context, name, dir, version string) prove.Result {
+			return prover.Prove(ctx, prove.Request{Organization: target.Container(), Workspace: name, Dir: dir, StateVersion: version})
+		}
+	}
+	processors := semaphore.NewWeighted(int64(runtime.NumCPU()))
+	return func(ctx context.Context, name, dir, version string) prove.Result {
+		to := m.to
+		to.name = name
+		if err := processors.Acquire(ctx, 1); err != nil {
+			return prove.Result{Target: to.String(), Verdict: prove.Unproven, Code: prove.CodeInterrupted, Message: "Interrupted before the proof began."}
+		}
+		defer processors.Release(1)
+		return prover.ProveBackend(ctx, prove.BackendRequest{Target: target, Name: name, Block: to.block, Dir: dir, Version: version}, prove.Local{Environ: m.environ})
+	}
 }
 
 // withProofs is the exit code of a haul, with what its proofs came to.

@@ -6,7 +6,6 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"tfhaul/backend/tfe"
 	"tfhaul/migrate"
 	"tfhaul/pairing"
 	"tfhaul/plainwords"
@@ -52,9 +51,9 @@ configuration error; 130 interrupted.`,
 		Flags: append(append(haulFlags(), connectFlags()...),
 			switchFlag("fail-fast", "end the haul at the first failure"),
 			switchFlag("yes", "skip the confirmation; required when stdin is not a terminal"),
-			switchFlag("prove", "run a speculative plan for every migrated state, with its configuration: see tfhaul prove"),
+			switchFlag("prove", "plan with every migrated state and its configuration, in a run of the workspace or, for buckets and files, on this machine: see tfhaul prove"),
 			fileFlag("prove-dir", "`DIR` of the configurations, or a template with .Dir .Base .Key .Bucket .Workspace (default: next to a local state)"),
-			durationFlag("run-timeout", prove.DefaultTimeout, "with --prove: cancel a run after `DURATION`"),
+			durationFlag("run-timeout", prove.DefaultTimeout, "with --prove: cancel a run, or a plan on this machine, after `DURATION`"),
 			jsonFlag(),
 		),
 		Action: action(p.parseMigration),
@@ -85,6 +84,11 @@ func (m *migration) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if m.proofs != nil {
+		if err := m.proofs.provableHere(m.to); err != nil {
+			return err
+		}
+	}
 	target, err := m.open(ctx, m.to)
 	if err != nil {
 		return err
@@ -111,7 +115,7 @@ func (m *migration) Run(ctx context.Context) error {
 	m.note("Journal: %s. After an interruption: %s", record.path, haul.Command)
 	results := m.run(ctx, haul, plan)
 	if m.proofs != nil {
-		m.prove(ctx, target.(*tfe.Target), haul, plan, results) // see checkFlags
+		m.prove(ctx, target, haul, plan, results)
 	}
 	return m.tellHauled(ctx, m.view(plan, results, paired), record, paired)
 }
@@ -156,7 +160,7 @@ func (m *migration) tellHauled(ctx context.Context, view report.Haul, record *re
 	}
 	if code == exitDone {
 		m.tellNext("tfhaul verify %s compares every byte again", report.Plain(plainwords.ShellWord(record.path)))
-		if err := m.tellRecipe(view.Results); err != nil {
+		if err := m.tellRecipe(ctx, view.Results); err != nil {
 			return err
 		}
 	}

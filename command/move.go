@@ -158,7 +158,7 @@ func (m *moveOne) Run(ctx context.Context) error {
 	case result.Outcome == migrate.WouldMove:
 		m.tellNext("run the same command without --dry-run")
 	case result.Outcome == migrate.Moved:
-		if err := m.tellRecipe([]migrate.Result{result}); err != nil {
+		if err := m.tellRecipe(ctx, []migrate.Result{result}); err != nil {
 			return err
 		}
 	}

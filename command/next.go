@@ -1,10 +1,14 @@
 package command
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 
+	"tfhaul/backend"
 	"tfhaul/migrate"
 	"tfhaul/report"
 )
@@ -23,59 +27,116 @@ func (p *process) tellWrote(path string) {
 	}
 }
 
-// tellRecipe shows how configurations use the workspaces into which states were moved.
-func (p *process) tellRecipe(results []migrate.Result) error {
-	if r, ok := recipeFor(results); ok && !p.json && !p.quiet {
-		return report.WriteRecipe(p.stderr, p.stderr.style(), r)
+// tellRecipe shows how configurations use the states that were moved.
+func (n connector) tellRecipe(ctx context.Context, results []migrate.Result) error {
+	if n.json || n.quiet {
+		return nil
+	}
+	if r, ok := recipeFor(ctx, n.kinds, results); ok {
+		return report.WriteRecipe(n.stderr, n.stderr.style(), r)
 	}
 	return nil
 }
 
 // recipeFor returns the recipe after moves: after one for its configuration, after several
-// for each. It returns false if no state was moved.
-func recipeFor(results []migrate.Result) (report.Recipe, bool) {
+// for each. It returns false if no state was moved to where Terraform can use it.
+func recipeFor(ctx context.Context, kinds backend.Kinds, results []migrate.Result) (report.Recipe, bool) {
 	var r report.Recipe
 	n := 0
 	for i := range results {
-		if results[i].Outcome != migrate.Moved || !migrate.NamesWorkspace(results[i].Target) {
+		if results[i].Outcome != migrate.Moved {
 			continue
 		}
 		if n++; n == 2 {
-			return report.Recipe{Target: r.Target, Many: true}, true
+			return report.Recipe{Target: r.Target, Block: r.Block, Workspace: r.Workspace, Notes: r.Notes, Many: true}, true
 		}
-		r = recipeAfter(results[i])
+		var ok bool
+		if r, ok = recipeAfter(ctx, kinds, results[i]); !ok {
+			n--
+		}
 	}
 	return r, n > 0
 }
 
+// Names in the directory of a configuration.
+const (
+	states    = "terraform.tfstate"
+	stateDirs = "terraform.tfstate.d"
+	dataDir   = ".terraform"
+)
+
 // recipeAfter returns the recipe after one move. A local state is in the directory of its
 // configuration, or below terraform.tfstate.d there.
-func recipeAfter(moved migrate.Result) report.Recipe {
+func recipeAfter(ctx context.Context, kinds backend.Kinds, moved migrate.Result) (report.Recipe, bool) {
 	r := report.Recipe{Target: moved.Target}
+	settings := states // which the old backend's are in
+	if !migrate.NamesWorkspace(moved.Target) {
+		block, err := blockOf(ctx, kinds, moved.Target)
+		if err != nil {
+			return r, false
+		}
+		r.Block, r.Notes, settings = block.HCL(), block.Notes, "environment"
+		if block.Named() {
+			r.Workspace = block.Workspace
+		}
+		if block.Terraform != "" {
+			r.Notes = append(r.Notes, fmt.Sprintf("%s needs Terraform %s or newer.", block.Newest, block.Terraform))
+		}
+	}
 	if moved.Snapshot != nil {
 		r.Serial = moved.Snapshot.Serial
 	}
 	if moved.Source == "-" || strings.Contains(moved.Source, "://") {
-		return r
+		return r, true
 	}
-	const states, stateDirs = "terraform.tfstate", "terraform.tfstate.d"
 	dir := filepath.Dir(moved.Source)
 	if workspaces := filepath.Dir(dir); filepath.Base(workspaces) == stateDirs {
 		dir = filepath.Dir(workspaces)
 	}
 	if found, err := filepath.Glob(filepath.Join(globEscape(dir), "*.tf")); err != nil || len(found) == 0 {
-		return r
+		return r, true
 	}
 	r.Dir = dir
 	for _, name := range []string{states, stateDirs} {
-		if path := filepath.Join(dir, name); exists(path) {
+		if path := filepath.Join(dir, name); exists(path) && !holds(path, moved.Target) {
 			r.States = append(r.States, path)
 		}
 	}
-	if pointer := filepath.Join(dir, ".terraform", states); exists(pointer) {
+	if pointer := filepath.Join(dir, dataDir, settings); exists(pointer) {
 		r.Pointer = pointer
 	}
-	return r
+	return r, true
+}
+
+// hasRecipe reports whether there is a recipe after a move to a target.
+func hasRecipe(ctx context.Context, kinds backend.Kinds, target string) bool {
+	if migrate.NamesWorkspace(target) {
+		return true
+	}
+	_, err := blockOf(ctx, kinds, target)
+	return err == nil
+}
+
+// blockOf returns how a configuration uses a state that is not in a workspace.
+func blockOf(ctx context.Context, kinds backend.Kinds, target string) (*backend.Block, error) {
+	d := destination{}
+	var err error
+	if d.kind, err = kinds.Target(target); err != nil {
+		return nil, err
+	}
+	if why := d.unprovable(); why != "" {
+		return nil, errors.New(why)
+	}
+	if d.container, d.name, err = d.kind.Target.SplitState(target); err != nil {
+		return nil, err
+	}
+	return d.block(ctx)
+}
+
+// holds reports whether a target is the file or in the directory at path.
+func holds(path, target string) bool {
+	at, err := filepath.Abs(path)
+	return err == nil && (target == at || strings.HasPrefix(target, at+string(filepath.Separator)))
 }
 
 func exists(path string) bool {

@@ -9,15 +9,15 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"tfhaul/backend/tfe"
 	"tfhaul/plainwords"
 	"tfhaul/prove"
 	"tfhaul/report"
 )
 
-// A proveOne proves one workspace.
+// A proveOne proves one state.
 type proveOne struct {
 	connector
+	to      destination
 	request prove.Request
 	local   bool
 	logs    bool
@@ -27,8 +27,8 @@ type proveOne struct {
 func (p *process) proveCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "prove",
-		Usage:     "check that Terraform plans no changes on the target",
-		UsageText: "tfhaul prove [flags] DIR [HOST/]ORG/WORKSPACE\n  tfhaul prove [flags] --run RUN-ID [HOST/]ORG/WORKSPACE",
+		Usage:     "check that Terraform plans no changes with the state at the target",
+		UsageText: "tfhaul prove [flags] DIR [HOST/]ORG/WORKSPACE\n  tfhaul prove [flags] --run RUN-ID [HOST/]ORG/WORKSPACE\n  tfhaul prove [flags] --local DIR TARGET",
 		Description: `Uploads the configuration in DIR the way Terraform does (.terraformignore applies, state files are left out), runs a plan
 that can never be applied, and returns one of three verdicts:
 
@@ -39,9 +39,14 @@ that can never be applied, and returns one of three verdicts:
 Drift (changes made outside of Terraform) is reported separately. If the plan does not see the state's resources, the
 verdict is unproven. Ctrl-C cancels the run that tfhaul started. See docs/proving.md.
 
+With --local, the terraform on this machine plans. TARGET can then also be s3://BUCKET/KEY or ./FILE: Terraform reads the
+state there without a lock, and writes nothing. The configuration is copied to a temporary directory, where its backend block
+is replaced.
+
 Examples:
   tfhaul prove ./network acme/network                     plan on the target
   tfhaul prove --local ./network acme/network             plan with the terraform on this machine
+  tfhaul prove --local ./network s3://acme-tfstate/network/terraform.tfstate
   tfhaul prove --run run-CZcmD7eagjhyX0vN acme/network    judge an existing plan
   tfhaul prove --upgrade-state ./network acme/network     then rewrite the state in the workspace's Terraform version
 
@@ -49,17 +54,17 @@ Exit codes: 0 proven; 1 unproven; 3 changes, which need a decision; 4 usage or c
 		Flags: append([]cli.Flag{
 			textFlag("run", "", "judge the plan of the run `RUN-ID` instead of starting one"),
 			textFlag("configuration-version", "", "plan with the configuration version `CV-ID` instead of a directory"),
-			switchFlag("local", "plan with the terraform on this machine and a temporary copy of the workspace's state; upload nothing"),
+			switchFlag("local", "plan with the terraform on this machine; upload nothing (always for buckets and files)"),
 			switchFlag("upgrade-state", "if nothing changes, rewrite the state in the workspace's Terraform version with an empty apply"),
 			switchFlag("logs", "stream Terraform's log of the plan to stderr"),
-			durationFlag("run-timeout", prove.DefaultTimeout, "cancel a run after `DURATION`, including its time in the queue"),
+			durationFlag("run-timeout", prove.DefaultTimeout, "cancel a run, including its time in the queue, or a plan on this machine, after `DURATION`"),
 		}, append(connectFlags(), jsonFlag())...),
 		Action: action(p.parseProve),
 	}
 }
 
 func (p *process) parseProve(c *cli.Context) (*proveOne, error) {
-	o := &proveOne{local: c.Bool("local"), logs: c.Bool("logs"), timeout: c.Duration("run-timeout")}
+	o := &proveOne{connector: connector{process: p}, local: c.Bool("local"), logs: c.Bool("logs"), timeout: c.Duration("run-timeout")}
 	o.request = prove.Request{Run: c.String("run"), ConfigurationVersion: c.String("configuration-version"), UpgradeState: c.Bool("upgrade-state")}
 	if err := o.checkFlags(); err != nil {
 		return nil, err
@@ -78,11 +83,30 @@ func (p *process) parseProve(c *cli.Context) (*proveOne, error) {
 			return nil, err
 		}
 	}
-	if o.connector, err = p.connectorTo(c, args[len(args)-1]); err != nil {
-		return nil, err
+	return o, o.aim(c, args[len(args)-1])
+}
+
+// aim reads the address of the state.
+func (o *proveOne) aim(c *cli.Context, target string) (err error) {
+	if o.connector, o.to, err = o.connectorToState(c, target); err != nil {
+		return err
 	}
-	o.request.Organization, o.request.Workspace = o.address.Organization, o.address.Workspace
-	return o, nil
+	if o.to.workspaces() {
+		o.address, err = o.organization(o.to)
+		o.request.Organization, o.request.Workspace = o.address.Organization, o.to.name
+		return err
+	}
+	switch why := o.to.unprovable(); {
+	case why != "":
+		return usagef("%s", why)
+	case o.request.Dir == "":
+		return usagef("--configuration-version is for workspaces, and Terraform does not run at %s: use tfhaul prove --local DIR TARGET", o.to)
+	case o.request.UpgradeState:
+		return usagef("--upgrade-state is an apply in a workspace, and Terraform does not run at %s: leave it out", o.to)
+	case !o.local:
+		return usagef("Terraform does not run at %s: add --local to plan with the terraform on this machine", o.to)
+	}
+	return nil
 }
 
 // checkFlags refuses flags that contradict each other.
@@ -115,20 +139,13 @@ func checkDirectory(dir string) error {
 
 // Run proves and reports.
 func (o *proveOne) Run(ctx context.Context) error {
-	client, err := o.connect(ctx, o.address)
+	prove := o.proveWorkspace
+	if !o.to.workspaces() {
+		prove = o.proveBackend
+	}
+	result, err := prove(ctx)
 	if err != nil {
 		return err
-	}
-	defer client.Close()
-	prover := o.prover(client, o.timeout)
-	if o.logs {
-		prover.Logs = plainWriter{o.stderr}
-	}
-	var result prove.Result
-	if o.local {
-		result = prover.ProveLocal(ctx, o.request, prove.Local{Environ: o.environ})
-	} else {
-		result = prover.Prove(ctx, o.request)
 	}
 	if err := show(o.process, result, report.JSON, report.Proof); err != nil {
 		return err
@@ -136,10 +153,40 @@ func (o *proveOne) Run(ctx context.Context) error {
 	return ended(codeOfProof(result))
 }
 
-// prover prepares proofs through a client.
-func (p *process) prover(client *tfe.Client, timeout time.Duration) *prove.Prover {
-	stages := &stageTeller{process: p, last: map[string]string{}}
-	return &prove.Prover{Target: client, Timeout: timeout, Observe: stages.observe, Temporary: p.leftovers.observe}
+// proveWorkspace proves with a run, or with the terraform on this machine.
+func (o *proveOne) proveWorkspace(ctx context.Context) (prove.Result, error) {
+	client, err := o.connect(ctx, o.address)
+	if err != nil {
+		return prove.Result{}, err
+	}
+	defer client.Close()
+	prover := o.prover()
+	prover.Target = client
+	if o.local {
+		return prover.ProveLocal(ctx, o.request, prove.Local{Environ: o.environ}), nil
+	}
+	return prover.Prove(ctx, o.request), nil
+}
+
+// proveBackend proves with the terraform on this machine.
+func (o *proveOne) proveBackend(ctx context.Context) (prove.Result, error) {
+	target, err := o.open(ctx, o.to)
+	if err != nil {
+		return prove.Result{}, err
+	}
+	defer target.Close()
+	request := prove.BackendRequest{Target: target, Name: o.to.name, Block: o.to.block, Dir: o.request.Dir}
+	return o.prover().ProveBackend(ctx, request, prove.Local{Environ: o.environ}), nil
+}
+
+// prover prepares proofs.
+func (o *proveOne) prover() *prove.Prover {
+	stages := &stageTeller{process: o.process, last: map[string]string{}}
+	p := &prove.Prover{Timeout: o.timeout, Observe: stages.observe, Temporary: o.leftovers.observe}
+	if o.logs {
+		p.Logs = plainWriter{o.stderr}
+	}
+	return p
 }
 
 // codeOfProof is the exit code that a proof stands for.

@@ -1,11 +1,13 @@
 package command
 
 import (
+	"context"
 	"fmt"
 	"io"
 
 	"github.com/urfave/cli/v2"
 
+	"tfhaul/backend"
 	"tfhaul/migrate"
 	"tfhaul/plainwords"
 	"tfhaul/report"
@@ -53,13 +55,13 @@ exist, or the report file cannot be written.`,
 			if t.junit, err = reportPath(c, "junit"); err != nil {
 				return err
 			}
-			return t.Run()
+			return t.Run(c.Context)
 		},
 	}
 }
 
 // Run reads and tells.
-func (t *tellHaul) Run() error {
+func (t *tellHaul) Run(ctx context.Context) error {
 	ledger, err := readJournal(t.journal)
 	if err != nil {
 		return err
@@ -86,7 +88,7 @@ func (t *tellHaul) Run() error {
 	case t.json:
 		return report.HaulReportJSON(t.stdout, told)
 	case t.html == "" && t.junit == "":
-		return t.text(told)
+		return t.text(ctx, told)
 	}
 	return nil
 }
@@ -102,7 +104,7 @@ func haulReport(journal string, ledger *migrate.Ledger) report.HaulReport {
 }
 
 // text tells it here.
-func (t *tellHaul) text(told report.HaulReport) error {
+func (t *tellHaul) text(ctx context.Context, told report.HaulReport) error {
 	if err := report.Moves(t.stdout, t.stdout.style(), told.Results); err != nil {
 		return err
 	}
@@ -110,7 +112,8 @@ func (t *tellHaul) text(told report.HaulReport) error {
 		return err
 	}
 	fmt.Fprintf(t.stdout, "\nNext: tfhaul verify %s compares every byte again\n", report.Plain(plainwords.ShellWord(t.journal)))
-	if recipe, ok := recipeFor(told.Results); ok {
+	kinds := t.backends(backend.Connection{Environ: t.environ, Logger: t.log})
+	if recipe, ok := recipeFor(ctx, kinds, told.Results); ok {
 		return report.WriteRecipe(t.stdout, t.stdout.style(), recipe)
 	}
 	return nil

@@ -91,8 +91,8 @@ func (v *verifyJournal) Run(ctx context.Context) error {
 	if told.NotAttempted > 0 && (code == exitDone || code == exitRefused) {
 		code = exitFailed // not all of the haul is there
 	}
-	if code == exitDone && slices.ContainsFunc(results, func(r migrate.Result) bool { return migrate.NamesWorkspace(r.Target) }) {
-		v.tellNext("make the configurations use the workspaces: tfhaul report %s shows how", report.Plain(plainwords.ShellWord(v.journal)))
+	if code == exitDone && slices.ContainsFunc(results, func(r migrate.Result) bool { return hasRecipe(ctx, v.kinds, r.Target) }) {
+		v.tellNext("make the configurations use the moved states: tfhaul report %s shows how", report.Plain(plainwords.ShellWord(v.journal)))
 	}
 	return ended(code)
 }

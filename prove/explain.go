@@ -47,11 +47,11 @@ func (x *proof) readLog(ctx context.Context, r *tfe.Run) string {
 // explainLog derives the reason of a failed plan from its log. It does not quote the log,
 // which may contain values.
 func (x *proof) explainLog(run, log string) error {
-	code, message := reasonOf(log)
+	code, message := reasonOf(log, x.result.Local)
 	if run != "" {
 		message = "Run " + run + " failed: " + message + " See its log for details (--logs)."
 	} else {
-		message = "The plan failed: " + message + " Add --logs to see Terraform's output."
+		message = "The plan failed: " + message + " To see Terraform's output, use tfhaul prove --local --logs."
 	}
 	return &stop{code, message}
 }
@@ -67,31 +67,40 @@ var (
 	plainTitle = regexp.MustCompile(`^(?:(?:[A-Z]?[a-z]+|[A-Z][A-Z0-9]{0,4})(?:[ ,-]+|$))+$`)
 )
 
-// failures maps texts in a log to reasons, the most specific first.
+// failures maps texts in a log to reasons, the most specific first. The place of variables
+// and credentials is written %s.
 var failures = []struct {
 	text *regexp.Regexp
 	code Code
 	says string
 }{
 	{regexp.MustCompile(`(?i)no value for required variable`), CodeMissingVariable,
-		"a variable has no value in the workspace. Set it there."},
+		"a variable has no value in %s. Set it there."},
+	{regexp.MustCompile(`(?i)does not have the expected content`), CodeRunErrored,
+		"the digest in the DynamoDB table is not that of the state, so Terraform does not read it. Write the state again, or correct the digest."},
+	{regexp.MustCompile(`(?i)certificate signed by unknown authority`), CodeRunErrored,
+		"Terraform does not trust a server's certificate. Name its authority with AWS_CA_BUNDLE for a bucket, or with SSL_CERT_FILE."},
 	{regexp.MustCompile(`(?i)failed to query available provider packages|failed to install provider|provider registry|could not retrieve the list of available versions|inconsistent dependency lock file|missing required provider|module not installed|failed to download module|unreadable module directory`), CodeProvider,
 		"a provider or a module could not be installed."},
 	{regexp.MustCompile(`(?i)no valid credential|could not find default credentials|unable to locate credentials|invalid credentials|failed to refresh cached credentials|error configuring .*(credential|authenti)|building .*authoriz|unauthenticated|unauthorized|accessdenied|access denied|expiredtoken|invalidclienttokenid|status ?code:? 40[13]`), CodeCredentials,
-		"a provider has no credentials, or they do not suffice. Add them to the workspace."},
+		"a provider or the backend has no credentials, or they do not suffice. Add them to %s."},
 	{regexp.MustCompile(`(?i)no configuration files|has no directory|working directory`), CodeConfiguration,
-		"the configuration has no files in the workspace's working directory."},
+		"there are no configuration files in the directory where Terraform runs."},
 	{regexp.MustCompile(`(?i)invalid legacy provider address`), CodeRunErrored,
 		`the configuration or the state names a provider without a namespace ("Invalid legacy provider address"). Repair the state with "terraform state replace-provider".`},
 	{regexp.MustCompile(`(?i)unsupported terraform core version|state snapshot was created by terraform`), CodeRunErrored,
-		"the workspace's Terraform version cannot use this configuration or state. Set another version."},
+		"this Terraform version cannot use this configuration or state. Use another version."},
 }
 
 // WithoutColors removes the colors that Terraform gives its logs.
 func WithoutColors(log string) string { return colors.ReplaceAllString(log, "") }
 
 // reasonOf derives the reason of a failed plan from its log.
-func reasonOf(log string) (Code, string) {
+func reasonOf(log string, local bool) (Code, string) {
+	where, setOne, setAll := "the workspace", "Set it in the workspace.", "Set them in the workspace."
+	if local {
+		where, setOne, setAll = "the environment", "Set it with TF_VAR_<name>.", "Set them with TF_VAR_<name>."
+	}
 	log = WithoutColors(log)
 	// Terraform draws a frame around messages, and wraps their lines.
 	log = strings.NewReplacer("│", " ", "╷", " ", "╵", " ").Replace(log)
@@ -103,13 +112,13 @@ func reasonOf(log string) (Code, string) {
 	}
 	if len(names) > 0 {
 		if len(names) == 1 {
-			return CodeMissingVariable, "the variable " + names[0] + " has no value. Set it in the workspace."
+			return CodeMissingVariable, "the variable " + names[0] + " has no value. " + strings.Replace(setOne, "<name>", names[0], 1)
 		}
-		return CodeMissingVariable, "the variables " + strings.Join(names, ", ") + " have no value. Set them in the workspace."
+		return CodeMissingVariable, "the variables " + strings.Join(names, ", ") + " have no value. " + setAll
 	}
 	for _, f := range failures {
 		if f.text.MatchString(log) {
-			return f.code, f.says
+			return f.code, strings.ReplaceAll(f.says, "%s", where)
 		}
 	}
 	if e := errorTitle.FindStringSubmatch(log); e != nil {

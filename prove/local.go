@@ -2,10 +2,10 @@ package prove
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -16,7 +16,9 @@ import (
 	"time"
 
 	slug "github.com/hashicorp/go-slug"
+	"github.com/hashicorp/go-version"
 
+	"tfhaul/backend"
 	"tfhaul/crash"
 	"tfhaul/plainwords"
 )
@@ -37,48 +39,43 @@ type Local struct {
 // changes the workspace, and removes the directory at the end. Variables set in the
 // workspace are not available: Environ must provide them.
 func (p *Prover) ProveLocal(ctx context.Context, q Request, o Local) Result {
-	return p.prove(ctx, q, func(x *proof, ctx context.Context) error {
-		x.result.Local = true
-		return x.runLocally(ctx, o)
-	})
+	x := p.ofWorkspace(q)
+	x.result.Local = true
+	return x.prove(ctx, func(ctx context.Context) error { return x.runLocally(ctx, o) })
 }
 
-// runLocally runs the steps of a proof on this machine.
+// runLocally runs the steps of the proof of a workspace on this machine.
 func (x *proof) runLocally(ctx context.Context, o Local) error {
-	program := o.Terraform
-	if program == "" {
-		program = "terraform"
-	}
-	program, err := exec.LookPath(program)
+	program, err := o.program()
 	if err != nil {
-		return stopf(CodeNoTerraform, "There is no terraform on this machine's PATH: install it, because --local needs it.")
+		return err
 	}
 	if err := x.readWorkspace(ctx); err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("", "tfhaul-proof-*") // mode 0700
-	if err != nil {
-		return err
-	}
-	if x.Temporary != nil {
-		x.Temporary(dir, true)
-		defer x.Temporary(dir, false)
-	}
-	defer func() {
-		if err := os.RemoveAll(dir); err != nil {
-			x.note("The temporary copy of the state could not be removed: " + err.Error() + ".")
+	return x.onBench(ctx, program, func(b *bench) error {
+		block, err := b.copyState(ctx)
+		if err != nil {
+			return err
 		}
-	}()
-	b := &bench{proof: x, dir: dir, terraform: program}
-	if err := b.setUp(ctx); err != nil {
-		return err
+		if err := b.plan(ctx, o, block, x.workspace.WorkingDirectory); err != nil {
+			return err
+		}
+		return x.checkSameState(ctx)
+	})
+}
+
+// program returns the path of terraform.
+func (o Local) program() (string, error) {
+	name := o.Terraform
+	if name == "" {
+		name = "terraform"
 	}
-	b.environ = b.environment(o.Environ)
-	x.report(Event{Stage: StagePlanning})
-	if err := b.plan(ctx); err != nil {
-		return err
+	program, err := exec.LookPath(name)
+	if err != nil {
+		return "", stopf(CodeNoTerraform, "There is no terraform on this machine's PATH, and this proof runs it: install it.")
 	}
-	return x.checkSameState(ctx)
+	return program, nil
 }
 
 // A bench is the temporary directory in which terraform plans.
@@ -95,29 +92,72 @@ const (
 	statesDir    = "states"
 	stateFile    = "terraform.tfstate"
 	planFile     = "plan.bin"
+	copyDir      = "configuration"
 	overrideFile = "zzzz_tfhaul_backend_override.tf"
 )
 
-// setUp copies the state and the configuration to the bench.
-func (b *bench) setUp(ctx context.Context) error {
-	// The local backend keeps a workspace's state here. The workspace has the target's
-	// name.
-	at := filepath.Join(b.dir, statesDir, b.workspace.Name)
-	if err := os.MkdirAll(at, 0o700); err != nil {
+// onBench calls do with a new bench, which is removed afterwards.
+func (x *proof) onBench(ctx context.Context, program string, do func(*bench) error) error {
+	dir, err := os.MkdirTemp("", "tfhaul-proof-*") // mode 0700
+	if err != nil {
 		return err
+	}
+	if x.Temporary != nil {
+		x.Temporary(dir, true)
+		defer x.Temporary(dir, false)
+	}
+	defer func() {
+		if err := os.RemoveAll(dir); err != nil {
+			x.note("The temporary directory with the plan could not be removed: " + err.Error() + ".")
+		}
+	}()
+	return do(&bench{proof: x, dir: dir, terraform: program})
+}
+
+// copyState copies the workspace's state to the bench, and returns how a configuration uses
+// the copy. The workspace has the target's name.
+func (b *bench) copyState(ctx context.Context) (*backend.Block, error) {
+	states := filepath.Join(b.dir, statesDir)
+	at := filepath.Join(states, b.workspace.Name)
+	if err := os.MkdirAll(at, 0o700); err != nil {
+		return nil, err
 	}
 	file, err := os.OpenFile(filepath.Join(at, stateFile), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	err = b.readState(ctx, file)
 	if err = errors.Join(err, file.Close()); err != nil {
 		if s, ok := errors.AsType[*stop](err); ok {
-			return s
+			return nil, s
 		}
-		return err
+		return nil, err
 	}
-	packed, err := b.pack(ctx)
+	return &backend.Block{Type: "local", Workspace: b.workspace.Name, Arguments: []backend.Argument{
+		{Name: "path", Value: filepath.ToSlash(filepath.Join(at, stateFile))},
+		{Name: "workspace_dir", Value: filepath.ToSlash(states)},
+	}}, nil
+}
+
+// plan copies the configuration to the bench, plans with the block in place of its own, and
+// judges the plan. working is the directory in the configuration where terraform runs.
+func (b *bench) plan(ctx context.Context, o Local, block *backend.Block, working string) error {
+	limit := cmp.Or(b.Timeout, DefaultTimeout)
+	limited, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	err := b.copyConfiguration(limited, working)
+	if err == nil {
+		err = b.runTerraform(limited, o, block)
+	}
+	if limited.Err() != nil && ctx.Err() == nil {
+		return stopf(CodeTimeout, "Terraform had not planned after %s on this machine, and was stopped. Use a longer --run-timeout.", limit)
+	}
+	return err
+}
+
+// copyConfiguration copies the configuration to the bench, without states.
+func (b *bench) copyConfiguration(ctx context.Context, working string) error {
+	packed, err := b.pack(ctx, working)
 	if err != nil {
 		return err
 	}
@@ -125,7 +165,7 @@ func (b *bench) setUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	configuration := filepath.Join(b.dir, "configuration")
+	configuration := filepath.Join(b.dir, copyDir)
 	if err := os.Mkdir(configuration, 0o700); err != nil {
 		return err
 	}
@@ -133,40 +173,21 @@ func (b *bench) setUp(ctx context.Context) error {
 	if err = errors.Join(err, body.Close()); err != nil {
 		return stopf(CodeConfiguration, "%s", plainwords.Sentence("the configuration cannot be copied: "+err.Error()))
 	}
-	b.work = filepath.Join(configuration, filepath.FromSlash(b.workspace.WorkingDirectory))
-	return b.redirect()
+	b.work = filepath.Join(configuration, filepath.FromSlash(working))
+	return nil
 }
 
-// redirect makes the configuration use the copy of the state, whatever its backend is.
-func (b *bench) redirect() error {
-	states, err := json.Marshal(filepath.ToSlash(filepath.Join(b.dir, statesDir)))
-	if err != nil {
+// runTerraform initializes, plans, and judges the result. The override makes the
+// configuration use the block, whatever its backend is.
+func (b *bench) runTerraform(ctx context.Context, o Local, block *backend.Block) error {
+	if err := os.WriteFile(filepath.Join(b.work, overrideFile), []byte(block.HCL()), 0o600); err != nil {
 		return err
 	}
-	quoted := strings.NewReplacer("${", "$${", "%{", "%%{").Replace(string(states))
-	path := strings.TrimSuffix(quoted, `"`) + "/" + b.workspace.Name + "/" + stateFile + `"`
-	override := fmt.Sprintf("terraform {\n  backend \"local\" {\n    path          = %s\n    workspace_dir = %s\n  }\n}\n", path, quoted)
-	return os.WriteFile(filepath.Join(b.work, overrideFile), []byte(override), 0o600)
-}
-
-// misleading are variables that would redirect terraform or make it write too much to
-// disk.
-var misleading = []string{"TF_WORKSPACE", "TF_DATA_DIR", "TF_LOG", "TF_LOG_CORE", "TF_LOG_PROVIDER", "TF_LOG_PATH", "TF_INPUT", "TF_IN_AUTOMATION",
-	"TF_STATE_PERSIST_INTERVAL", "TF_REATTACH_PROVIDERS"}
-
-func (b *bench) environment(given []string) []string {
-	var environ []string
-	for _, variable := range given {
-		name, _, _ := strings.Cut(variable, "=")
-		if !slices.Contains(misleading, name) && !strings.HasPrefix(name, "TF_CLI_ARGS") {
-			environ = append(environ, variable)
-		}
+	b.environ = environment(o.Environ, block)
+	if err := b.checkVersion(ctx, block); err != nil {
+		return err
 	}
-	return append(environ, "TF_WORKSPACE="+b.workspace.Name, "TF_INPUT=0", "TF_IN_AUTOMATION=1", "CHECKPOINT_DISABLE=1")
-}
-
-// plan runs init and plan, and judges the result.
-func (b *bench) plan(ctx context.Context) error {
+	b.report(Event{Stage: StagePlanning})
 	if err := b.initialize(ctx); err != nil {
 		return err
 	}
@@ -179,6 +200,54 @@ func (b *bench) plan(ctx context.Context) error {
 	return b.show(ctx, out)
 }
 
+// checkVersion refuses a terraform that does not know the block's arguments.
+func (b *bench) checkVersion(ctx context.Context, block *backend.Block) error {
+	if block.Terraform == "" {
+		return nil
+	}
+	var answer bounded
+	if said, err := b.run(ctx, &answer, "version", "-json"); err != nil {
+		return b.failed(ctx, said, err)
+	}
+	var has struct {
+		Version string `json:"terraform_version"`
+	}
+	err := json.Unmarshal(answer.Bytes(), &has)
+	now, malformed := version.NewVersion(has.Version)
+	if errors.Join(err, malformed) != nil {
+		return stopf(CodeNoTerraform, "The terraform on this machine does not report its version, and %s in the backend block needs %s or newer.", block.Newest, block.Terraform)
+	}
+	since, err := version.NewVersion(block.Terraform)
+	if err != nil {
+		return err
+	}
+	if now.Core().LessThan(since) {
+		return stopf(CodeNoTerraform, "The terraform on this machine is %s, but %s in the backend block needs %s or newer: use a newer one.", has.Version, block.Newest, block.Terraform)
+	}
+	return nil
+}
+
+// misleading are variables that would redirect terraform or make it write too much to
+// disk.
+var misleading = []string{"TF_WORKSPACE", "TF_DATA_DIR", "TF_LOG", "TF_LOG_CORE", "TF_LOG_PROVIDER", "TF_LOG_PATH", "TF_INPUT", "TF_IN_AUTOMATION",
+	"TF_STATE_PERSIST_INTERVAL", "TF_REATTACH_PROVIDERS"}
+
+// environment returns the variables with which terraform runs.
+func environment(given []string, block *backend.Block) []string {
+	var environ []string
+	for _, variable := range given {
+		name, _, _ := strings.Cut(variable, "=")
+		if !slices.Contains(misleading, name) && !strings.HasPrefix(name, "TF_CLI_ARGS") {
+			environ = append(environ, variable)
+		}
+	}
+	workspace := backend.DefaultWorkspace
+	if block.Named() {
+		workspace = block.Workspace
+	}
+	return append(environ, "TF_WORKSPACE="+workspace, "TF_INPUT=0", "TF_IN_AUTOMATION=1", "CHECKPOINT_DISABLE=1")
+}
+
 // initialize installs what the configuration needs. If that fails, it uses what an
 // earlier init left in the configuration's directory.
 func (b *bench) initialize(ctx context.Context) error {
@@ -187,8 +256,9 @@ func (b *bench) initialize(ctx context.Context) error {
 	if err == nil {
 		return nil
 	}
-	before, abs := filepath.Abs(filepath.Join(b.Dir, filepath.FromSlash(b.workspace.WorkingDirectory), ".terraform", "providers"))
-	if info, missing := os.Stat(before); abs == nil && missing == nil && info.IsDir() && ctx.Err() == nil {
+	working, below := filepath.Rel(filepath.Join(b.dir, copyDir), b.work)
+	before, abs := filepath.Abs(filepath.Join(b.Dir, working, ".terraform", "providers"))
+	if info, missing := os.Stat(before); abs == nil && errors.Join(missing, below) == nil && info.IsDir() && ctx.Err() == nil {
 		if _, again := b.run(ctx, nil, append(args, "-plugin-dir="+before)...); again == nil {
 			return nil
 		}

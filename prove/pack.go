@@ -205,7 +205,7 @@ func (p *Package) CheckConfiguration(dir, working string) error {
 // runs can use it.
 func (x *proof) upload(ctx context.Context) (*tfe.ConfigurationVersion, error) {
 	x.report(Event{Stage: StageUploading})
-	packed, err := x.pack(ctx)
+	packed, err := x.pack(ctx, x.workspace.WorkingDirectory)
 	if err != nil {
 		return nil, err
 	}
@@ -225,9 +225,8 @@ func (x *proof) upload(ctx context.Context) (*tfe.ConfigurationVersion, error) {
 	return AwaitUploaded(ctx, x.Target, v.ID)
 }
 
-// pack packs the directory, if it has a configuration that the workspace's runs would
-// use.
-func (x *proof) pack(ctx context.Context) (*Package, error) {
+// pack packs the directory, if it has a configuration in its directory working.
+func (x *proof) pack(ctx context.Context, working string) (*Package, error) {
 	packed, err := Pack(ctx, x.Dir)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -235,10 +234,10 @@ func (x *proof) pack(ctx context.Context) (*Package, error) {
 		}
 		return nil, stopf(CodeConfiguration, "%s", plainwords.Sentence(err.Error()))
 	}
-	if err := packed.CheckConfiguration(x.Dir, x.workspace.WorkingDirectory); err != nil {
+	if err := packed.CheckConfiguration(x.Dir, working); err != nil {
 		return nil, err
 	}
-	if n := len(packed.LeftOut); n > 0 {
+	if n := len(packed.LeftOut); n > 0 && !x.result.Local {
 		x.note("Not sent with the configuration: " + plainwords.Counted(n, "state file") + " in its directory.")
 	}
 	return packed, nil

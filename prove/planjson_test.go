@@ -111,7 +111,7 @@ func TestReasonsOfFailedPlans(t *testing.T) {
 		{"Error: Invalid legacy provider address", CodeRunErrored, "terraform state replace-provider"},
 		{"", CodeRunErrored, "could not plan"},
 	} {
-		code, says := reasonOf(tt.log)
+		code, says := reasonOf(tt.log, false)
 		if code != tt.code || !strings.Contains(says, tt.says) || strings.Contains(says, "s3cr3t") {
 			t.Errorf("%q: %s, %q", tt.log, code, says)
 		}

@@ -1,6 +1,7 @@
-// Package prove finds out whether Terraform, running on the target with the real
-// configuration, would leave everything as it is. It uploads a configuration, has the
-// target plan it without ever applying it, and judges the plan's JSON. The verdict is
+// Package prove finds out whether Terraform, with the real configuration and the state at
+// the target, would leave everything as it is. It uploads a configuration, has the target
+// plan it without ever applying it, and judges the plan's JSON. Where the target cannot plan,
+// the terraform on this machine does. The verdict is
 // proven, changes, or unproven, which means only that nothing was shown either way. It
 // does not know flags and terminals, and returns no values of a plan, only addresses and
 // actions.
@@ -18,10 +19,10 @@ import (
 	"tfhaul/plainwords"
 )
 
-// A Prover proves workspaces of one host. Set its fields before the first proof. After
+// A Prover proves workspaces of one host, and states in other backends. Set its fields before the first proof. After
 // that it is safe for concurrent use if Observe and Logs are.
 type Prover struct {
-	// Target is the host.
+	// Target is the host of the workspaces; ProveBackend does not need it.
 	Target *tfe.Client
 	// Observe, if not nil, is called with the progress of proofs.
 	Observe func(Event)
@@ -33,8 +34,9 @@ type Prover struct {
 	// created, and again when it is removed, so that a program that must exit immediately
 	// can remove it.
 	Temporary func(dir string, exists bool)
-	// Timeout limits the wait for a run, including its time in the queue; 0 means
-	// DefaultTimeout. A run that takes longer is canceled.
+	// Timeout limits the wait for a run, including its time in the queue, and how long
+	// terraform may take on this machine; 0 means DefaultTimeout. What takes longer is
+	// canceled.
 	Timeout time.Duration
 }
 
@@ -87,16 +89,22 @@ const (
 // Prove proves one workspace. Errors are reported in the result. When ctx ends while a
 // run that it started is under way, Prove cancels the run.
 func (p *Prover) Prove(ctx context.Context, q Request) Result {
-	return p.prove(ctx, q, (*proof).run)
+	x := p.ofWorkspace(q)
+	return x.prove(ctx, x.run)
+}
+
+// ofWorkspace prepares the proof of a workspace.
+func (p *Prover) ofWorkspace(q Request) *proof {
+	x := &proof{Prover: p, Request: q}
+	x.result.Target = p.Target.Host() + "/" + q.Organization + "/" + q.Workspace
+	return x
 }
 
 // prove runs the steps of a proof, and records how they ended.
-func (p *Prover) prove(ctx context.Context, q Request, steps func(*proof, context.Context) error) Result {
+func (x *proof) prove(ctx context.Context, steps func(context.Context) error) Result {
 	start := time.Now()
 	ctx, meter := backend.WithMeter(ctx)
-	x := &proof{Prover: p, Request: q}
-	x.result.Target = p.Target.Host() + "/" + q.Organization + "/" + q.Workspace
-	err := steps(x, ctx)
+	err := steps(ctx)
 	if x.ours != "" && err != nil {
 		x.cancelOurs(ctx)
 	}
@@ -105,7 +113,7 @@ func (p *Prover) prove(ctx context.Context, q Request, steps func(*proof, contex
 	return x.result
 }
 
-// A proof is one call to Prove.
+// A proof is one call to Prove, ProveLocal or ProveBackend.
 type proof struct {
 	*Prover
 	Request

@@ -582,7 +582,7 @@ func TestLocalProofWithoutTerraform(t *testing.T) {
 	s := open(t, tfesim.Options{Terraform: tfesim.NoTerraform}, tfesim.Owner)
 	r := (&prove.Prover{Target: s.client}).ProveLocal(t.Context(), prove.Request{Organization: "demo", Workspace: "net", Dir: t.TempDir()},
 		prove.Local{Terraform: "terraform-that-is-nowhere"})
-	want(t, r, prove.Unproven, prove.CodeNoTerraform, "--local")
+	want(t, r, prove.Unproven, prove.CodeNoTerraform, "PATH")
 }
 
 // The package is the same each time, and closing it early ends the packing.

@@ -34,11 +34,11 @@ const (
 	CodeProvider           Code = "provider"         // a provider or module cannot be installed
 	CodeRunErrored         Code = "run-errored"      // the plan failed for another reason
 	CodeRunCanceled        Code = "run-canceled"     // another user ended the run
-	CodeTimeout            Code = "timeout"          // the run did not end in time
+	CodeTimeout            Code = "timeout"          // the run, or terraform on this machine, did not end in time
 	CodeIncomplete         Code = "incomplete"       // the plan defers something
 	CodeNoPlanJSON         Code = "no-plan-json"     // only the counters may be read
 	CodePlanFormat         Code = "plan-format"      // the plan's JSON cannot be understood
-	CodeNoTerraform        Code = "no-terraform"     // terraform is not installed on this machine
+	CodeNoTerraform        Code = "no-terraform"     // terraform is not installed on this machine, or too old
 	CodeUpgradeFailed      Code = "upgrade-failed"   // proven, but the state was not rewritten
 	CodeUnauthorized       Code = "unauthorized"     // of the API, as in moves
 	CodeForbiddenOrMissing Code = "forbidden-or-missing"
@@ -51,7 +51,8 @@ const (
 // A Result is the result of one proof. Its JSON is part of the command line's contract;
 // it contains no value of the state or the plan.
 type Result struct {
-	// Target is the workspace as host/organization/workspace.
+	// Target is the workspace as host/organization/workspace, or the address of a state in
+	// another backend.
 	Target  string  `json:"target"`
 	Verdict Verdict `json:"verdict"`
 	// Code is the reason of an unproven result; "" for other verdicts.

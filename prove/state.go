@@ -12,7 +12,7 @@ import (
 	"tfhaul/statefile"
 )
 
-// held is the state that the workspace holds and the plan must start from.
+// held is the state that the target holds and the plan must start from.
 type held struct {
 	version   string // the state version's ID
 	createdAt time.Time
@@ -37,10 +37,15 @@ func (x *proof) readState(ctx context.Context, copyTo io.Writer) error {
 	if err != nil {
 		return err
 	}
+	x.hold(h)
+	return nil
+}
+
+// hold records the state that the plan must start from.
+func (x *proof) hold(h held) {
 	x.held = h
 	r := &x.result
 	r.StateVersionID, r.Serial, r.Instances = h.version, h.serial, h.instances
-	return nil
 }
 
 // readVersion downloads a state version, copies it, and counts its instances.
@@ -50,16 +55,22 @@ func (x *proof) readVersion(ctx context.Context, version *tfe.StateVersion, copy
 	if err != nil {
 		return h, err
 	}
+	err = h.read(body, copyTo)
+	return h, err
+}
+
+// read reads and closes what was opened, copies it, and counts its instances.
+func (h *held) read(body io.ReadCloser, copyTo io.Writer) error {
 	defer func() { _ = body.Close() }() // read only
 	snapshot, err := statefile.Inspect(io.TeeReader(body, copyTo), h.counter())
 	if refused, ok := errors.AsType[*statefile.Error](err); ok {
-		return h, stopf(CodeNoState, "The workspace's content cannot be read as a state: %v.", refused)
+		return stopf(CodeNoState, "The content at the target cannot be read as a state: %v.", refused)
 	}
 	if err != nil {
-		return h, err
+		return err
 	}
 	h.serial, h.lineage, h.terraform = snapshot.Serial, snapshot.Lineage, snapshot.TerraformVersion
-	return h, nil
+	return nil
 }
 
 // counter counts a state's managed instances.

@@ -59,7 +59,7 @@ func (s Style) proofs(b *bytes.Buffer, h Haul) {
 		if !h.All && len(group) > fewRows {
 			shown = group[:fewRows]
 		}
-		t := table{columns: []column{{title: "WORKSPACE", elastic: true}, {title: "BECAUSE"}, {title: "CHANGES", right: true}, {title: "RUN"}}}
+		t := table{columns: []column{{title: strings.ToUpper(PlaceNoun(group)), elastic: true}, {title: "BECAUSE"}, {title: "CHANGES", right: true}, {title: "RUN"}}}
 		for _, r := range shown {
 			changes := ""
 			if n := len(r.Proof.Changes); n > 0 {

@@ -31,7 +31,7 @@ const noun = "file"
 func role() *backend.TargetRole {
 	return &backend.TargetRole{
 		State: "./FILE", Container: "./DIRECTORY/", Claims: claims,
-		SplitState: splitState, Address: addressBelow, CheckContainer: checkContainer, CheckName: checkName, Layout: layout,
+		SplitState: splitState, Address: addressBelow, CheckContainer: checkContainer, CheckName: checkName, Layout: layout, Block: block,
 		Open: func(_ context.Context, container string) (backend.Target, error) {
 			if err := checkContainer(container); err != nil {
 				return nil, err

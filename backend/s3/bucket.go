@@ -104,6 +104,7 @@ type bucket struct {
 
 	mu     sync.Mutex
 	region string
+	known  bool // the region was configured, or the server accepts it
 }
 
 // connectionsPerHost is how many idle connections are kept: more than any useful
@@ -150,7 +151,8 @@ func (c *connections) openBucket(ctx context.Context, u *location) (*bucket, err
 	if err != nil {
 		return nil, err
 	}
-	if cfg.Region == "" {
+	known := cfg.Region != ""
+	if !known {
 		// Start in any region: if the bucket is elsewhere, the response says where.
 		cfg.Region = "us-east-1"
 	}
@@ -163,7 +165,7 @@ func (c *connections) openBucket(ctx context.Context, u *location) (*bucket, err
 	}
 	b := &bucket{
 		name: u.bucket, profile: profile, endpoint: u.params.Get(paramEndpoint),
-		credentials: cfg.Credentials, region: cfg.Region, sse: sse, timeout: c.connection.Timeout,
+		credentials: cfg.Credentials, region: cfg.Region, known: known, sse: sse, timeout: c.connection.Timeout,
 		login: loginProfile(shared), noLockFile: u.noLockFile,
 		encryption: types.ServerSideEncryption(u.sse), kmsKey: u.params.Get(paramKMSKey),
 	}
@@ -273,16 +275,22 @@ func ask[T any](ctx context.Context, b *bucket, r request, do func(...func(*awss
 		region, here := b.inRegion()
 		out, err := do(here)
 		if err == nil {
+			b.settle(region)
 			return out, nil
 		}
 		home := homeRegion(err)
 		if moved || home == "" || home == region {
 			return none, b.explain(ctx, r, err)
 		}
-		b.mu.Lock()
-		b.region = home
-		b.mu.Unlock()
+		b.settle(home)
 	}
+}
+
+// settle records the region that the bucket is in.
+func (b *bucket) settle(region string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.region, b.known = region, true
 }
 
 // authenticate resolves the credentials, which are cached until they expire. Doing so

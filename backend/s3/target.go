@@ -24,7 +24,7 @@ import (
 func (c *connections) role() *backend.TargetRole {
 	return &backend.TargetRole{
 		State: "s3://BUCKET/KEY", Container: "s3://BUCKET/PREFIX/",
-		SplitState: splitState, Address: addressBelow, CheckContainer: checkContainer, CheckName: checkName, Layout: layout,
+		SplitState: splitState, Address: addressBelow, CheckContainer: checkContainer, CheckName: checkName, Layout: layout, Block: c.block,
 		Open: func(ctx context.Context, container string) (backend.Target, error) {
 			u, err := parseLocation(container)
 			if err != nil {
