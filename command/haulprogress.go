@@ -38,6 +38,7 @@ type haulProgress struct {
 	total   int
 	count   map[migrate.Outcome]int
 	done    int
+	unsure  int               // of done, those whose sources are checked after the last move
 	waiting map[string]string // who holds the lock, by target
 	start   time.Time
 
@@ -112,6 +113,17 @@ func (g *haulProgress) ended(r migrate.Result) {
 	}
 }
 
+// revised receives a move that has ended and then turned out to have a source that changed.
+func (g *haulProgress) revised(before, after migrate.Result) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.count[before.Outcome]--
+	g.count[after.Outcome]++
+	if g.json {
+		g.line(haulEvent{Event: "revised", Source: after.Source, Target: after.Target, Outcome: after.Outcome, Code: after.Code})
+	}
+}
+
 // counted counts a move, and returns how many have ended. A move that was not attempted or
 // given up, because the haul ends, is not among them.
 func (g *haulProgress) counted(r migrate.Result) int {
@@ -121,9 +133,12 @@ func (g *haulProgress) counted(r migrate.Result) int {
 		g.done++
 		g.count[r.Outcome]++
 	}
+	if r.SourceUnchecked {
+		g.unsure++
+	}
 	delete(g.waiting, r.Target)
 	if g.json && g.doing == moving {
-		g.line(haulEvent{Event: "ended", Source: r.Source, Target: r.Target, Outcome: r.Outcome, Code: r.Code})
+		g.line(haulEvent{Event: "ended", Source: r.Source, Target: r.Target, Outcome: r.Outcome, Code: r.Code, SourceUnchecked: r.SourceUnchecked})
 	}
 	return g.done
 }
@@ -154,7 +169,8 @@ const (
 type haulEvent struct {
 	Format string    `json:"format"`
 	Time   time.Time `json:"time"`
-	// Event is "progress", "ended" (a move), "proven" (a verdict) or "waiting" (for a lock).
+	// Event is "progress", "ended" (a move), "revised" (a move that has ended: its source changed
+	// meanwhile), "proven" (a verdict) or "waiting" (for a lock).
 	Event   string          `json:"event"`
 	Doing   string          `json:"doing,omitempty"`
 	Source  string          `json:"source,omitempty"`
@@ -163,6 +179,8 @@ type haulEvent struct {
 	Outcome migrate.Outcome `json:"outcome,omitempty"`
 	Code    migrate.Code    `json:"code,omitempty"`
 	Verdict string          `json:"verdict,omitempty"`
+	// SourceUnchecked: see migrate.Result.
+	SourceUnchecked bool `json:"source_unchecked,omitempty"`
 
 	Done    int                     `json:"done,omitempty"`
 	Total   int                     `json:"total,omitempty"`
@@ -230,7 +248,7 @@ func (g *haulProgress) rate() string {
 	return text
 }
 
-// detail is "300 moved, 12 failed; waiting for 2 locks: network (user jo), …".
+// detail is "300 moved, 12 failed; sources will be checked at the end; waiting for 2 locks: network (user jo), …".
 func (g *haulProgress) detail() string {
 	var parts []string
 	for _, o := range migrate.Outcomes {
@@ -239,6 +257,13 @@ func (g *haulProgress) detail() string {
 		}
 	}
 	text := strings.Join(parts, ", ")
+	switch {
+	case g.unsure == 0:
+	case g.done == g.total:
+		text += "; checking that the sources did not change"
+	default:
+		text += "; sources will be checked at the end"
+	}
 	if len(g.waiting) == 0 {
 		return text
 	}

@@ -143,7 +143,7 @@ func (m *migration) agree(ctx context.Context, plan *migrate.Plan, paired *pairi
 func (m *migration) run(ctx context.Context, haul *migrate.Haul, plan *migrate.Plan) []migrate.Result {
 	progress := m.startProgress(ctx, moving, len(plan.Moves))
 	defer progress.end()
-	haul.Ended, haul.Engine.Observe = progress.ended, progress.observe
+	haul.Ended, haul.Revised, haul.Engine.Observe = progress.ended, progress.revised, progress.observe
 	results, _ := haul.Run(ctx, plan) // the results contain the causes
 	return results
 }

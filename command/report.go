@@ -95,7 +95,7 @@ func (t *tellHaul) Run(ctx context.Context) error {
 
 // haulReport is what a journal records.
 func haulReport(journal string, ledger *migrate.Ledger) report.HaulReport {
-	told := report.HaulReport{Journal: journal, Continue: ledger.Command(), Haul: ledger.Haul(), Results: ledger.Results(), Unfinished: ledger.CutOff(), NotAttempted: ledger.NotAttempted()}
+	told := report.HaulReport{Journal: journal, Continue: ledger.Command(), Haul: ledger.Haul(), Results: ledger.Results(), Unfinished: ledger.CutOff(), NotAttempted: ledger.NotAttempted(), SourcesUnchecked: ledger.SourcesUnchecked()}
 	for _, lock := range ledger.HeldLocks() {
 		told.Locked = append(told.Locked, lock.Target)
 	}

@@ -102,15 +102,22 @@ func TestMovesFromWorkspaces(t *testing.T) {
 	})
 }
 
+// seedMany makes n workspaces with a state each.
+func (h *host) seedMany(t *testing.T, n int) map[string][]byte {
+	t.Helper()
+	states := map[string][]byte{}
+	for i := range n {
+		name := fmt.Sprintf("ws-%04d", i)
+		states[name] = state(uint64(i+1), 3)
+		h.seed(t, name, states[name])
+	}
+	return states
+}
+
 func TestHaulsOutOfAnOrganization(t *testing.T) {
 	t.Parallel()
 	eachServer(t, func(t *testing.T, h *host) {
-		want := map[string][]byte{}
-		for i := range 120 { // two pages
-			name := fmt.Sprintf("ws-%03d", i)
-			want[name] = state(uint64(i+1), 3)
-			h.seed(t, name, want[name])
-		}
+		want := h.seedMany(t, 120) // two pages
 		h.addWorkspace(t, "empty")
 		dir := t.TempDir()
 		journal := journalIn(t)
@@ -121,24 +128,126 @@ func TestHaulsOutOfAnOrganization(t *testing.T) {
 		}
 		h.ResetRequests()
 		h.tfhaul(t, "migrate", "tfe://"+org, "--target", dir+"/", "--journal", journal, "--yes").says(t, 0, "120 moved")
-		// Each move checks its source twice: that it is as planned, and that it did not change.
-		if calls := h.apiCalls(); calls != 2+2*120 {
-			t.Errorf("120 moves took %d API calls, want 2 pages and 240 checks", calls)
+		// A second listing shows that no source changed.
+		if calls := h.apiCalls(); calls != 2+2 {
+			t.Errorf("120 moves took %d API calls, want two listings of 2 pages", calls)
 		}
 		for name, raw := range want {
 			mustHoldFile(t, filepath.Join(dir, name, "terraform.tfstate"), raw)
 		}
 		h.tfhaul(t, "verify", journal).says(t, 0, "120 identical")
 
-		h.tfhaul(t, "migrate", "tfe://"+org, "--include", "ws-00*", "--target", "other", "--create", "--lock-source", "--journal", journalIn(t), "--yes").says(t, 0, "10 moved")
+		h.tfhaul(t, "migrate", "tfe://"+org, "--include", "ws-000*", "--target", "other", "--create", "--lock-source", "--journal", journalIn(t), "--yes").says(t, 0, "10 moved")
 		for i := range 10 {
-			name := fmt.Sprintf("ws-%03d", i)
+			name := fmt.Sprintf("ws-%04d", i)
 			h.mustHoldElsewhere(t, "other", name, want[name])
 		}
 		if locked := slices.Concat(h.Locked(org), h.Locked("other")); len(locked) != 0 {
 			t.Errorf("locked after the hauls: %v", locked)
 		}
 	})
+}
+
+// Leaving costs two listings, and with locks two calls for each workspace.
+func TestCostOfLeaving(t *testing.T) {
+	t.Parallel()
+	n := 300
+	if os.Getenv("TFHAUL_TESTS") == "full" {
+		n = 1000
+	}
+	h := start(t, tfesim.Options{RateLimit: -1})
+	want := h.seedMany(t, n)
+	for _, c := range []struct {
+		name string
+		each int // calls
+		args []string
+	}{
+		{"without locks", 0, nil},
+		{"with locks", 2, []string{"--lock-source"}},
+		{"frozen", 2, []string{"--freeze-source"}}, // the last, because the locks stay
+	} {
+		dir := t.TempDir()
+		h.ResetRequests()
+		h.tfhaul(t, append([]string{"migrate", "tfe://" + org, "--target", dir + "/", "--journal", journalIn(t), "--yes"}, c.args...)...).
+			says(t, 0, fmt.Sprintf("%d moved", n))
+		calls := h.apiCalls()
+		downloads := len(h.Requests()) - calls
+		pages := n / 100
+		if most := 2*pages + c.each*n; calls > most {
+			t.Errorf("%s: %d API calls, want at most %d", c.name, calls, most)
+		}
+		// One to plan, one to move.
+		if most := 2*n + 1; downloads > most {
+			t.Errorf("%s: %d downloads and discoveries, want at most %d", c.name, downloads, most)
+		}
+		t.Logf("%s, %d workspaces: %d API calls, %d downloads", c.name, n, calls, downloads)
+		for name, raw := range want {
+			mustHoldFile(t, filepath.Join(dir, name, "terraform.tfstate"), raw)
+		}
+	}
+}
+
+// A manifest names workspaces one by one. From the eleventh on, listings serve them.
+func TestCostOfLeavingByManifest(t *testing.T) {
+	t.Parallel()
+	const n = 130
+	h := start(t, tfesim.Options{RateLimit: -1})
+	want := h.seedMany(t, n)
+	dir := t.TempDir()
+	manifest := filepath.Join(t.TempDir(), "haul.hcl")
+	journal := journalIn(t)
+	h.tfhaul(t, "plan", "tfe://"+org, "--target", dir+"/", "--out", manifest).says(t, 0, "130 planned")
+	h.ResetRequests()
+	h.tfhaul(t, "migrate", manifest, "--journal", journal, "--yes").says(t, 0, "130 moved")
+	// 10 workspaces are read alone. They are also checked alone, twice.
+	if calls, most := h.apiCalls(), 3*10+2*2; calls > most {
+		t.Errorf("%d moves took %d API calls, want at most %d", n, calls, most)
+	}
+	for name, raw := range want {
+		mustHoldFile(t, filepath.Join(dir, name, "terraform.tfstate"), raw)
+	}
+	h.ResetRequests()
+	h.tfhaul(t, "verify", journal).says(t, 0, "130 identical")
+	if calls, most := h.apiCalls(), n+10+2; calls > most {
+		t.Errorf("verifying %d moves took %d API calls, want at most %d", n, calls, most)
+	}
+}
+
+// A workspace that changes while the haul runs is reported when all are listed again.
+func TestAWorkspaceThatChangesDuringAHaulIsReported(t *testing.T) {
+	t.Parallel()
+	for _, locked := range []bool{false, true} {
+		t.Run(fmt.Sprintf("locked %v", locked), func(t *testing.T) {
+			t.Parallel()
+			h := start(t, tfesim.Options{})
+			h.seedMany(t, 8)
+			dir := t.TempDir()
+			journal := journalIn(t)
+			seen := 0
+			h.OnRequest(func(q tfesim.Request) {
+				if !strings.Contains(q.Endpoint, "/_archivist") {
+					return
+				}
+				if seen++; seen == 8+4 { // all are planned, and some are moved
+					if _, err := h.Seed(org, "ws-0000", state(1, 9)); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+			args := []string{"migrate", "tfe://" + org, "--target", dir + "/", "--journal", journal, "--yes", "--parallelism", "1"}
+			if locked {
+				// The change comes after the release of the lock, so it is not part of the move.
+				h.tfhaul(t, append(args, "--lock-source")...).says(t, 0, "8 moved")
+				return
+			}
+			r := h.tfhaul(t, args...)
+			for _, text := range []string{"source-changed", "The state (serial 3) arrived, but", "7 moved", "1 refused"} {
+				r.says(t, 3, text)
+			}
+			h.tfhaul(t, "report", journal).says(t, 0, "source-changed")
+			h.tfhaul(t, "verify", journal).says(t, 3, "source-changed")
+		})
+	}
 }
 
 func TestFrozenWorkspaceNamesItsNewHome(t *testing.T) {

@@ -35,6 +35,8 @@ type Engine struct {
 
 	// park spends a pause while waiting for a lock; nil means to sleep. See Haul.
 	park func(ctx context.Context, sleep func(context.Context) error) error
+	// relistings check sources of the haul together; nil for none. See Haul.Run.
+	relistings map[backend.Lister]*relisting
 	// claims records the workspaces of the run's other moves; nil for none. See Haul.Run.
 	claims *claims
 	// noAccess is why no move can succeed with the target's credentials; nil if they can.
@@ -192,7 +194,9 @@ type execution struct {
 	Move
 	result Result
 
-	read      reading           // step 1
+	read        reading       // step 1
+	sourceLease backend.Lease // the source's own lock, if we hold it
+
 	workspace *backend.Standing // step 2; renewed under the lock
 	held      *holding          // what the workspace holds; nil for nothing
 	verdict   Verdict
@@ -269,10 +273,15 @@ func (x *execution) record(e Event) {
 
 // recordOutcome writes the last event of a move.
 func (x *execution) recordOutcome() {
-	r := x.result
-	e := Event{Event: EventOutcome, Result: &r, Version: x.read.version(), StateVersionID: r.StateVersionID}
+	workspaceID := ""
 	if x.workspace != nil {
-		e.WorkspaceID = x.workspace.ID
+		workspaceID = x.workspace.ID
 	}
-	x.record(e)
+	x.recordOutcomeOf(x.read.version(), workspaceID)
+}
+
+// recordOutcomeOf records the outcome of the move of a version; nil if nothing was read.
+func (x *execution) recordOutcomeOf(v *backend.Version, workspaceID string) {
+	r := x.result
+	x.record(Event{Event: EventOutcome, Result: &r, Version: v, StateVersionID: r.StateVersionID, WorkspaceID: workspaceID})
 }

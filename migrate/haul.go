@@ -40,6 +40,9 @@ type Haul struct {
 	// Decided, if not nil, is called by Plan with the result of each move as it is decided.
 	// Ended, if not nil, is called by Run as each move ends. Calls do not overlap.
 	Decided, Ended func(Result)
+	// Revised, if not nil, is called by Run after Ended for a move whose source turns out to
+	// have changed meanwhile, with its former and its final result.
+	Revised func(before, after Result)
 }
 
 // An endedError ends a haul before all moves were attempted.
@@ -65,7 +68,7 @@ func (h *Haul) Run(ctx context.Context, plan *Plan) ([]Result, error) {
 	r.slots = semaphore.NewWeighted(int64(h.parallelism()))
 	h.recordPlan(plan)
 	engine := *h.Engine
-	engine.park, engine.claims = r.park, &claims{}
+	engine.park, engine.claims, engine.relistings = r.park, &claims{}, r.relistings()
 	for i, p := range plan.Moves {
 		if r.slots.Acquire(r.ctx, 1) != nil || r.ctx.Err() != nil {
 			why := error(&endedError{why: "it was interrupted"})
@@ -88,6 +91,7 @@ func (h *Haul) Run(ctx context.Context, plan *Plan) ([]Result, error) {
 	}
 	r.running.Wait()
 	r.checkLostRequest(ctx)
+	r.checkSources(ctx)
 	results := plan.Results()
 	var causes *multierror.Error
 	for _, cause := range Causes(results) {
@@ -107,15 +111,15 @@ func (h *Haul) recordPlan(plan *Plan) {
 func (h *Haul) parallelism() int { return cmp.Or(max(h.Parallelism, 0), DefaultParallelism) }
 
 // carryOut runs a planned move. If the plan found that nothing is to be done or that the move
-// is not possible, it keeps that result. It calls lost with a move whose lock request got no
-// response.
-func (e *Engine) carryOut(ctx context.Context, p Planned, lost func(*execution)) Result {
+// is not possible, it keeps that result. It calls remember with a move that the end of the haul
+// has to check.
+func (e *Engine) carryOut(ctx context.Context, p Planned, remember func(*execution)) Result {
 	if p.Result.Outcome == WouldMove {
 		x := e.execution(p.Move)
 		x.move(ctx, false)
 		x.result.APICalls += p.Result.APICalls
-		if x.result.LockRequestLost {
-			lost(x)
+		if x.result.LockRequestLost || x.result.SourceUnchecked {
+			remember(x)
 		}
 		return x.result
 	}
@@ -137,17 +141,24 @@ type haulRun struct {
 	slots   *semaphore.Weighted
 	running sync.WaitGroup
 
-	mu     sync.Mutex
-	plan   *Plan
-	outage outage
-	lost   map[int]*execution // moves whose lock request got no response
+	mu        sync.Mutex
+	plan      *Plan
+	outage    outage
+	lost      map[int]*execution // moves whose lock request got no response
+	unchecked []unchecked        // moves whose source was not checked yet
 }
 
-// remember returns a function that keeps a move for checkLostRequest.
+// remember returns a function that keeps a move for checkLostRequest and checkSources.
 func (r *haulRun) remember(i int) func(*execution) {
 	return func(x *execution) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
+		if x.result.SourceUnchecked {
+			r.unchecked = append(r.unchecked, unchecked{i, *x.read.version(), x.workspace.ID})
+		}
+		if !x.result.LockRequestLost {
+			return
+		}
 		if r.lost == nil {
 			r.lost = map[int]*execution{}
 		}

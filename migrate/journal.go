@@ -45,6 +45,7 @@ const (
 	EventSourceFreed     = "source-freed"      // the source's own lock was released
 	EventProof           = "proof"             // the workspace was checked; Proof has the verdict
 	EventOutcome         = "outcome"           // the move ended; Result has the outcome
+	EventSourcesChecked  = "sources-checked"   // the sources of the run's moves did not change, unless a later outcome says so
 )
 
 // An Event is a line of the journal, and what an observer receives about a move. It

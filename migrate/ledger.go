@@ -88,6 +88,9 @@ func (l *Ledger) Add(e Event) {
 		l.command = cmp.Or(e.Command, l.command)
 		l.runs, l.planned = l.runs+1, e.Moves
 	}
+	if e.Event == EventSourcesChecked {
+		l.confirm()
+	}
 	if e.Source == "" {
 		return // of no single move
 	}
@@ -118,6 +121,15 @@ func (l *Ledger) Add(e Event) {
 		m.proof, m.provenOf = e.Proof, e.StateVersionID
 	case EventOutcome:
 		m.ended(e)
+	}
+}
+
+// confirm makes the outcomes of the latest run final.
+func (l *Ledger) confirm() {
+	for _, m := range l.order {
+		if m.result != nil && m.run == l.runs {
+			m.result.SourceUnchecked = false
+		}
 	}
 }
 
@@ -159,6 +171,18 @@ func (m *entry) ended(e Event) {
 
 // NotAttempted returns how many moves of the latest run the journal does not mention.
 func (l *Ledger) NotAttempted() int { return max(0, l.planned-len(l.current())) }
+
+// SourcesUnchecked returns how many moves have a provisional outcome: the haul ended before it
+// checked their sources.
+func (l *Ledger) SourcesUnchecked() int {
+	n := 0
+	for _, m := range l.current() {
+		if m.result != nil && m.result.SourceUnchecked {
+			n++
+		}
+	}
+	return n
+}
 
 // current returns the moves that still belong to the haul, in the order in which they began.
 // One that did not arrive is replaced when a later run has another move from its source or
@@ -402,6 +426,7 @@ func (x *execution) doneBefore(current string) bool {
 		return false
 	}
 	x.result = *past
+	x.result.SourceUnchecked = false // it was just read, and is the same
 	x.result.Message = x.sayf("An earlier run of this haul completed the move. %s is still the current state version.", current)
 	return true
 }

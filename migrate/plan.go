@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/go-version"
 	"golang.org/x/sync/errgroup"
@@ -24,8 +25,10 @@ type Plan struct {
 	Findings []Finding
 	// Workspaces is how many the organization has.
 	Workspaces int
-	// APICalls is what the listing cost; each move's own calls are in its result.
+	// APICalls is what the listings cost; each move's own calls are in its result.
 	APICalls int
+
+	began time.Time
 }
 
 // A Planned is a move and its planned result.
@@ -99,13 +102,14 @@ const (
 // hold, and writes nothing. The error is one that concerns all moves, such as a
 // token that is not accepted.
 func (h *Haul) Plan(ctx context.Context, moves []Move) (*Plan, error) {
+	began := time.Now()
 	listing, meter := backend.WithMeter(ctx)
 	h.noAccess = nil
 	workspaces, all, err := h.list(listing, moves)
 	if err != nil {
 		return nil, err
 	}
-	plan := &Plan{Moves: make([]Planned, len(moves)), Workspaces: all}
+	plan := &Plan{Moves: make([]Planned, len(moves)), Workspaces: all, began: began}
 	if plan.Findings, err = h.checkCredentials(listing); err != nil {
 		return nil, err
 	}

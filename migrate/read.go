@@ -35,12 +35,14 @@ func (r reading) version() *backend.Version {
 // readSnapshot is step 1: read the snapshot, pin its version, refuse what is no
 // state, what is encrypted, and what is locked at the source.
 func (x *execution) readSnapshot(ctx context.Context) error {
-	lock, err := x.Object.Holder(ctx)
-	if err != nil {
-		return unreadable(err)
-	}
-	if lock != nil && !x.ownSourceLock(lock) {
-		return &stop{code: CodeSourceLocked, message: sourceLockedMessage(lock)}
+	if x.sourceLease == nil { // else the lock was just granted
+		lock, err := x.Object.Holder(ctx)
+		if err != nil {
+			return unreadable(err)
+		}
+		if lock != nil && !x.ownSourceLock(lock) {
+			return &stop{code: CodeSourceLocked, message: sourceLockedMessage(lock)}
+		}
 	}
 	if statefile.KindOfName(x.Object.Place().Key) == statefile.KindErrored && !slices.Contains(x.Allow, CodeErrored) {
 		return x.stopf(CodeErrored, "Terraform writes errored.tfstate when it cannot store a state. Compare it with the backend's state. "+
@@ -61,7 +63,7 @@ func (x *execution) readSnapshot(ctx context.Context) error {
 
 // readBytes reads the snapshot, unless a plan has read what is still there.
 func (x *execution) readBytes(ctx context.Context) (err error) {
-	if x.seen != nil && x.seen.read.snapshot != nil && x.Object.Check(ctx, *x.seen.read.version()) == nil {
+	if x.isAsPlanned(ctx) {
 		x.read = x.seen.read
 	} else {
 		x.read, err = readObject(ctx, x.Object)
@@ -100,21 +102,6 @@ func readObject(ctx context.Context, object backend.State) (reading, error) {
 		return r, unreadable(err)
 	}
 	return r, nil
-}
-
-// checkSource is step 9: the source must still be what was read from it.
-func (x *execution) checkSource(ctx context.Context) error {
-	ctx, cancel := backend.Landing(ctx)
-	defer cancel()
-	err := x.Object.Check(ctx, *x.read.version())
-	var changed *backend.ChangedError
-	switch {
-	case errors.As(err, &changed):
-		return x.stopf(CodeSourceChanged, "The state (serial %d) arrived, but %s", x.payload.serial, plainwords.Ended(err.Error()))
-	case err != nil:
-		x.note("Cannot check whether the source changed during the move: %s", plainwords.Ended(err.Error()))
-	}
-	return nil
 }
 
 func unreadable(err error) error {

@@ -151,6 +151,9 @@ type Result struct {
 	// LockRequestLost reports that the response to a lock request was lost. If the request
 	// still takes effect, this haul leaves the workspace locked.
 	LockRequestLost bool `json:"lock_request_lost,omitempty"`
+	// SourceUnchecked reports that the outcome is provisional: the haul has not yet checked
+	// that the source did not change meanwhile. It does that after the last move.
+	SourceUnchecked bool `json:"source_unchecked,omitempty"`
 	// Created reports that this move created the workspace.
 	Created bool `json:"created,omitempty"`
 	// Deleted reports that this rollback deleted what the haul created, or would delete it.

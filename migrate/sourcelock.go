@@ -81,8 +81,14 @@ func (x *execution) releaseSource(ctx context.Context, lease backend.Lease, move
 	defer cancel()
 	if err := lease.Release(ctx); err != nil {
 		x.note("%s", plainwords.Sentence(err.Error()))
+	} else {
+		x.record(Event{Event: EventSourceFreed, SourceLockID: lease.Lock().ID})
+	}
+	if moved != nil || x.hasOutcome() || !x.releaseShows() {
 		return moved
 	}
-	x.record(Event{Event: EventSourceFreed, SourceLockID: lease.Lock().ID})
-	return moved
+	if v := *x.read.version(); !x.lockShows(v) {
+		return x.compareSource(ctx, v)
+	}
+	return nil
 }

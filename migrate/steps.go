@@ -12,6 +12,7 @@ func (x *execution) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	x.sourceLease = lease
 	err = x.steps(ctx)
 	return x.releaseSource(ctx, lease, x.unlockedLate(err))
 }
@@ -34,7 +35,7 @@ func (x *execution) steps(ctx context.Context) error {
 			x.verify,    // 7. read it back and compare
 		), //               8. unlock, whatever happened
 		x.verifyCurrent, // 7. where the target makes it current only at the unlock
-		x.checkSource,   // 9. the source must not have changed meanwhile
+		x.checkSource,   // 9. the source must not have changed meanwhile; a haul can check all at its end
 	)
 }
 

@@ -27,6 +27,9 @@ type HaulReport struct {
 	Unfinished []migrate.Result
 	// NotAttempted is the number of moves that the latest run did not start.
 	NotAttempted int
+	// SourcesUnchecked is the number of results that are provisional, because the haul ended
+	// before it checked the sources.
+	SourcesUnchecked int
 	// Locked are workspaces that the haul may have left locked.
 	Locked []string
 }
@@ -38,12 +41,13 @@ func HaulReportJSON(w io.Writer, h HaulReport) error {
 	putList(d, "moves", h.Results)
 	putList(d, "cut_off", h.Unfinished)
 	d.put("not_attempted", h.NotAttempted)
+	d.put("sources_unchecked", h.SourcesUnchecked)
 	putList(d, "locked", h.Locked)
 	return d.end()
 }
 
 // Rest writes what the results do not show: interrupted moves, moves that were never
-// started, and workspaces that may still be locked.
+// started, sources that were not checked, and workspaces that may still be locked.
 func (h *HaulReport) Rest(w io.Writer, s Style) error {
 	var b bytes.Buffer
 	names := make([]string, len(h.Unfinished))
@@ -70,15 +74,24 @@ func (h *HaulReport) Rest(w io.Writer, s Style) error {
 		fmt.Fprintf(&b, "\n%s: %s\n", s.Odd("not attempted"), plainwords.Grouped(h.NotAttempted))
 		s.indented(&b, "  ", again)
 	}
+	if h.SourcesUnchecked > 0 {
+		fmt.Fprintf(&b, "\n%s: %s\n", s.Odd("sources not checked"), plainwords.Grouped(h.SourcesUnchecked))
+		s.indented(&b, "  ", h.unchecked())
+	}
 	list("may be locked by this haul", h.Locked, "To unlock them: tfhaul unlock "+Plain(h.Journal))
 	return flush(w, &b)
 }
 
 // Open reports whether anything is left to do: moves to continue or decide, or locks.
 func (h *HaulReport) Open() bool {
-	return len(h.Unfinished)+h.NotAttempted+len(h.Locked) > 0 || slices.ContainsFunc(h.Results, func(r migrate.Result) bool {
+	return len(h.Unfinished)+h.NotAttempted+h.SourcesUnchecked+len(h.Locked) > 0 || slices.ContainsFunc(h.Results, func(r migrate.Result) bool {
 		return r.Outcome != migrate.Moved && r.Outcome != migrate.AlreadyThere && r.Code != migrate.CodeEmpty
 	})
+}
+
+// unchecked explains what it means that sources were not checked.
+func (h *HaulReport) unchecked() string {
+	return "These states arrived, but the haul ended before it checked that their sources did not change meanwhile. " + h.again()
 }
 
 // again says how the moves that are left are continued.

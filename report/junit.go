@@ -44,6 +44,12 @@ func HaulJUnit(w io.Writer, h HaulReport) error {
 		suite.Cases = append(suite.Cases, c)
 		suite.Tests++
 	}
+	if n := h.SourcesUnchecked; n > 0 {
+		c := junitCase{Name: "sources not checked: " + plainwords.Counted(n, "move"), Class: suite.Name, Time: junitSeconds(0)}
+		suite.judge(&c, "error", &junitWhy{Type: "sources-unchecked", Message: h.unchecked()})
+		suite.Cases = append(suite.Cases, c)
+		suite.Tests++
+	}
 	if _, err := io.WriteString(w, xml.Header); err != nil {
 		return err
 	}

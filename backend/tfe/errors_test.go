@@ -45,7 +45,7 @@ func TestEveryAnswerHasItsMeaning(t *testing.T) {
 			return err
 		},
 		"lock":   func(ctx context.Context, c *Client) error { _, err := c.Lock(ctx, acme, "r"); return err },
-		"unlock": func(ctx context.Context, c *Client) error { return c.Unlock(ctx, acme) },
+		"unlock": func(ctx context.Context, c *Client) error { _, err := c.Unlock(ctx, acme); return err },
 		"read":   func(ctx context.Context, c *Client) error { _, err := c.Workspace(ctx, "acme", "network"); return err },
 		"whose":  func(ctx context.Context, c *Client) error { _, err := c.Identity(ctx); return err },
 		"upload": func(ctx context.Context, c *Client) error {
@@ -178,10 +178,11 @@ func TestOperationsAreNamed(t *testing.T) {
 	_, current := c.Current(t.Context(), acme)
 	_, version := c.StateVersion(t.Context(), "sv-1")
 	_, create := c.CreateInline(t.Context(), acme, Attributes{}, bodyOf("x"))
+	_, unlock := c.Unlock(t.Context(), acme)
 	_, made := createWorkspace(t.Context(), c, "network", backend.CreateOptions{Project: "Core"})
 	for want, err := range map[string]error{
 		"lock workspace acme/network: the server answered 418 I'm a teapot":                    lock,
-		"unlock workspace acme/network: the server answered 418 I'm a teapot":                  c.Unlock(t.Context(), acme),
+		"unlock workspace acme/network: the server answered 418 I'm a teapot":                  unlock,
 		"read workspace acme/network: the server answered 418 I'm a teapot":                    read,
 		"read workspace ws-1: the server answered 418 I'm a teapot":                            byID,
 		"read the current state version of acme/network: the server answered 418 I'm a teapot": current,

@@ -29,15 +29,15 @@ func (c *Client) Lock(ctx context.Context, ws *Workspace, reason string) (*Works
 // Unlock unlocks a workspace locked by this token's identity. NotLocked means that it is
 // not locked, LockedByOther that someone else holds the lock, and StillPending that it must
 // be retried shortly. A renamed workspace is an error, because callers use the name.
-func (c *Client) Unlock(ctx context.Context, ws *Workspace) error {
+func (c *Client) Unlock(ctx context.Context, ws *Workspace) (*Workspace, error) {
 	var locked bool
-	_, err := send(ctx, c, "unlock workspace "+ws.String(), http.MethodPost, ws.path("/actions/unlock"), nil,
+	answer, err := send(ctx, c, "unlock workspace "+ws.String(), http.MethodPost, ws.path("/actions/unlock"), nil,
 		workspaceIs(ws.Organization, ws.Name, ws.ID, &locked))
 	// A 409 without a known text, which go-tfe also treats as "not locked".
 	if e, ok := err.(*Error); ok && e.Status == http.StatusConflict && e.Code == backend.Ambiguous {
 		e.Code = backend.NotLocked
 	}
-	return err
+	return answer, err
 }
 
 // An Identity is the account of a token. A team's token has a service account of its own.

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"tfhaul/backend"
@@ -19,12 +20,13 @@ type servers struct {
 	connection       backend.Connection
 	mu               sync.Mutex
 	clients          map[string]*Client // by Address.Server
+	rosters          map[string]*roster // by Address.Server and organization
 	sources, targets map[string]bool    // the hosts of sources and targets, also of those that are not yet open
 }
 
 // newServers returns the servers of a connection.
 func newServers(c backend.Connection) *servers {
-	s := &servers{clients: map[string]*Client{}, sources: map[string]bool{}, targets: map[string]bool{}}
+	s := &servers{clients: map[string]*Client{}, rosters: map[string]*roster{}, sources: map[string]bool{}, targets: map[string]bool{}}
 	doubts := c.Doubts
 	c.Doubts = func(host string) string {
 		if s.differ() {
@@ -112,6 +114,8 @@ func (s *servers) connect(ctx context.Context, a Address) (*Client, error) {
 type organization struct {
 	*servers
 	address Address
+
+	requests atomic.Int32 // that the last listing took
 }
 
 // The code of a backend.Skip that only this kind has. It is part of the JSON output.
@@ -128,7 +132,7 @@ func (o *organization) States(ctx context.Context, f backend.Filter) (*backend.L
 	if o.address.Workspace != "" {
 		return o.one(ctx, client)
 	}
-	workspaces, err := client.sourceWorkspaces(ctx, o.address.Organization)
+	workspaces, err := o.list(ctx, client)
 	if err != nil {
 		return nil, err
 	}
@@ -138,6 +142,7 @@ func (o *organization) States(ctx context.Context, f backend.Filter) (*backend.L
 			continue
 		}
 		state := o.state(client, ws)
+		state.lister = o
 		switch {
 		case ws.Current.Known && ws.Current.ID == "":
 			listing.Skipped = append(listing.Skipped, backend.Skip{Name: state.address, Code: skipNoState, Reason: "has no state"})
@@ -156,13 +161,18 @@ func (o *organization) States(ctx context.Context, f backend.Filter) (*backend.L
 
 // one lists the one workspace that the address names.
 func (o *organization) one(ctx context.Context, client *Client) (*backend.Listing, error) {
-	ws, err := backend.Retry(ctx, client.Down, func() (*Workspace, error) {
-		return client.sourceWorkspace(ctx, o.address.Organization, o.address.Workspace)
-	})
-	if err != nil {
-		return nil, err
+	ws, lister := o.rosterOf(o.address).find(ctx, client, o)
+	if ws == nil {
+		var err error
+		ws, err = backend.Retry(ctx, client.Down, func() (*Workspace, error) {
+			return client.sourceWorkspace(ctx, o.address.Organization, o.address.Workspace)
+		})
+		if err != nil {
+			return nil, err
+		}
 	}
 	state := o.state(client, ws)
+	state.lister = lister
 	switch {
 	case !ws.CanRead:
 		return nil, state.failed(backend.AccessDenied, "this token cannot read the states of the workspace "+ws.String()+": use a token with permission to read them")
@@ -183,7 +193,8 @@ func (o *organization) state(client *Client, ws *Workspace) *workspaceState {
 type workspaceState struct {
 	client                *Client
 	address, organization string
-	page                  string // of the workspace, for a browser
+	page                  string        // of the workspace, for a browser
+	lister                *organization // nil if the workspace was not found by a listing
 
 	mu   sync.Mutex
 	seen *Workspace // the last reading; never nil
@@ -413,10 +424,14 @@ func (s *workspaceState) failed(code backend.Code, message string) error {
 type sourceLease struct {
 	state *workspaceState
 	lock  backend.Lock
+	shown string // the current state version's ID in the response to the last lock or unlock request; "" if unknown
 }
 
 // Lock implements backend.Lease.
 func (l *sourceLease) Lock() backend.Lock { return l.lock }
+
+// Shows implements backend.Witness.
+func (l *sourceLease) Shows(v backend.Version) bool { return l.shown != "" && l.shown == v.ID }
 
 // TakeLock implements backend.Lockable. The lock's ID is its reason, because the API gives
 // locks no ID; the reason names the haul.
@@ -436,6 +451,7 @@ func (s *workspaceState) TakeLock(ctx context.Context, r backend.LockRequest) (b
 			locked.current = ws.current
 		}
 		s.saw(locked)
+		held.shown = locked.Current.ID
 		return held, nil
 	case code != backend.LockedByOther && code != backend.Ambiguous:
 		return nil, err
@@ -450,6 +466,7 @@ func (s *workspaceState) TakeLock(ctx context.Context, r backend.LockRequest) (b
 	case looked != nil:
 		return nil, looked
 	case now.Locked && now.Holder.Reason == r.Info:
+		held.shown = now.Current.ID
 		return held, nil
 	case now.Locked && !now.Holder.ReasonKnown && backend.CodeOf(err) == backend.Ambiguous:
 		return nil, &backend.LockLeftError{Address: s.address, Lock: held.lock, Lift: held.lock.Removal, Err: err}
@@ -462,16 +479,18 @@ func (s *workspaceState) TakeLock(ctx context.Context, r backend.LockRequest) (b
 // Release implements backend.Lease. It looks at the lock first: the server would also let us
 // release a lock that another process of the same account took.
 func (l *sourceLease) Release(ctx context.Context) error {
+	l.shown = ""
 	ws, err := l.state.ours(ctx, l.lock.ID)
 	if err != nil {
 		return err
 	}
-	_, err = backend.Retry(ctx, l.state.client.Down, func() (struct{}, error) {
-		return struct{}{}, l.state.client.Unlock(ctx, ws)
+	unlocked, err := backend.Retry(ctx, l.state.client.Down, func() (*Workspace, error) {
+		return l.state.client.Unlock(ctx, ws)
 	})
 	switch backend.CodeOf(err) {
 	case "":
 		if err == nil {
+			l.shown = unlocked.Current.ID
 			now := *ws
 			now.Locked, now.Holder = false, backend.Holder{}
 			l.state.saw(&now)

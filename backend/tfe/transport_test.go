@@ -533,7 +533,7 @@ func TestWritesAreNotRepeatedOnALostConnection(t *testing.T) {
 			}))
 			do := map[string]func() error{
 				"/api/v2/workspaces/ws-1/actions/lock":   func() error { _, err := c.Lock(t.Context(), acme, "r"); return err },
-				"/api/v2/workspaces/ws-1/actions/unlock": func() error { return c.Unlock(t.Context(), acme) },
+				"/api/v2/workspaces/ws-1/actions/unlock": func() error { _, err := c.Unlock(t.Context(), acme); return err },
 				"/api/v2/workspaces/ws-1/state-versions": func() error {
 					_, err := c.CreateInline(t.Context(), acme, Attributes{Serial: 1}, bodyOf("state"))
 					return err

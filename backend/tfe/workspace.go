@@ -85,15 +85,16 @@ func (c *Client) sourceWorkspace(ctx context.Context, organization, name string)
 
 // sourceWorkspaces lists the workspaces of an organization whose states are to be read, 100
 // with each request. It lists them again if some were created or deleted meanwhile: that
-// shifts the others between pages, so that the listing can lack one or have it twice.
-func (c *Client) sourceWorkspaces(ctx context.Context, organization string) ([]*Workspace, error) {
+// shifts the others between pages, so that the listing can lack one or have it twice. It
+// returns the number of pages.
+func (c *Client) sourceWorkspaces(ctx context.Context, organization string) (found []*Workspace, numPages int, err error) {
 	const attempts = 5
 	op := "list the workspaces of " + organization
 	read := pageReader(ctx, c, op, workspacesOf(organization), maps.Clone(asSource), func(d *workspaceData, others []namedResource) (*Workspace, error) {
 		return d.workspace(organization, others)
 	})
 	for range attempts {
-		var found []*Workspace
+		found, numPages = nil, 0
 		total, shifted := 0, false
 		for ws, err := range pages(op, func(number int) (page[*Workspace], error) {
 			p, err := read(number)
@@ -101,18 +102,19 @@ func (c *Client) sourceWorkspaces(ctx context.Context, organization string) ([]*
 				total = p.total
 			}
 			shifted = shifted || p.total != total
+			numPages = number
 			return p, err
 		}) {
 			if err != nil {
-				return nil, err
+				return nil, 0, err
 			}
 			found = append(found, ws)
 		}
 		if !shifted {
-			return found, nil
+			return found, numPages, nil
 		}
 	}
-	return nil, &Error{Op: op, Code: Rejected, Err: fmt.Errorf("workspaces were created or deleted during each of %d listings: try again later", attempts)}
+	return nil, 0, &Error{Op: op, Code: Rejected, Err: fmt.Errorf("workspaces were created or deleted during each of %d listings: try again later", attempts)}
 }
 
 // finalRuns are the statuses of finished runs.

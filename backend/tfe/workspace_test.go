@@ -134,7 +134,7 @@ func TestHostileDocumentsGiveAnError(t *testing.T) {
 			calls := map[string]func() error{
 				"Workspace":    func() error { _, err := c.Workspace(t.Context(), "acme", "network"); return err },
 				"Lock":         func() error { _, err := c.Lock(t.Context(), acme, "r"); return err },
-				"Unlock":       func() error { return c.Unlock(t.Context(), acme) },
+				"Unlock":       func() error { _, err := c.Unlock(t.Context(), acme); return err },
 				"Current":      func() error { _, err := c.Current(t.Context(), acme); return err },
 				"StateVersion": func() error { _, err := c.StateVersion(t.Context(), "sv-1"); return err },
 				"Identity":     func() error { _, err := c.Identity(t.Context()); return err },

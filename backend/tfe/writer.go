@@ -151,7 +151,7 @@ func (w *writer) Unlock(ctx context.Context, sending lockwait.Sending) error {
 	if w.removed {
 		return sending(ctx)
 	}
-	err := w.target.Unlock(backend.WithSending(ctx, sending), w.workspace)
+	_, err := w.target.Unlock(backend.WithSending(ctx, sending), w.workspace)
 	switch backend.CodeOf(err) {
 	case backend.StillPending:
 		if w.awaiting != nil {

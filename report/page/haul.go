@@ -61,6 +61,9 @@ func (p *haulPage) build() {
 		p.NoGroups = plainwords.Are(n, "move") + " not listed, because the haul ended before they began."
 		p.About += fmt.Sprintf(" · %s not attempted", plainwords.Counted(n, "move"))
 	}
+	if n := h.SourcesUnchecked; n > 0 {
+		p.About += fmt.Sprintf(" · the haul ended before it checked the sources of %s", plainwords.Counted(n, "move"))
+	}
 	if len(p.results) == 0 {
 		p.NoGroups = "The journal contains no moves."
 	}
