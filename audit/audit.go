@@ -153,6 +153,7 @@ type taking struct {
 // find lists the files to read.
 func (t *taking) find(ctx context.Context, sources []string) error {
 	seen, told, places := map[string]bool{}, map[string]bool{}, map[string]bool{}
+	t.Kinds.Expect(sources)
 	for _, ref := range sources {
 		listing, err := t.Kinds.Find(ctx, ref, t.Filter)
 		var none *backend.NoMatchError

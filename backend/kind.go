@@ -27,6 +27,9 @@ type Kind struct {
 	// Canonical returns the same address for every way to write it; nil if there is only
 	// one way. It takes the addresses of sources and of targets.
 	Canonical func(address string) string
+	// Expect announces the address of a source before it is opened; nil if that makes no
+	// difference.
+	Expect func(address string)
 	// Target is how states of this kind are written; nil if they cannot be. ReadOnly then
 	// says why, as the end of a sentence.
 	Target   *TargetRole
@@ -133,6 +136,16 @@ func (k Kinds) Find(ctx context.Context, address string, f Filter) (*Listing, er
 		return nil, err
 	}
 	return b.States(ctx, f)
+}
+
+// Expect announces sources that Find will be called with. A kind can then take all of them
+// into account before it sends the first request: a token of one server goes to no other.
+func (k Kinds) Expect(addresses []string) {
+	for _, address := range addresses {
+		if kind, ok := k.of(address); ok && kind.Expect != nil {
+			kind.Expect(address)
+		}
+	}
 }
 
 // Canonical returns the same address for every way to write it.

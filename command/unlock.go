@@ -143,6 +143,9 @@ func (u *unlocker) unlockJournal(ctx context.Context, targets *targetPool) ([]re
 
 	// Where a lock request was lost, it may have taken effect since.
 	locks := append(ledger.HeldLocks(), ledger.LostRequests()...)
+	for _, lock := range ledger.SourceLocks() {
+		u.kinds.Expect([]string{lock.Source})
+	}
 	at := make([]destination, len(locks))
 	for i, lock := range locks {
 		if at[i], err = u.recordedTarget(lock.Target); err != nil {

@@ -103,6 +103,9 @@ func (v *verifyJournal) moves(ctx context.Context, targets *targetPool, ledger *
 	if len(recorded) == 0 {
 		return nil, usagef("the journal %s contains no moves", v.journal)
 	}
+	for _, r := range recorded {
+		v.kinds.Expect([]string{r.Source})
+	}
 	moves := make([]recordedMove, len(recorded))
 	for i, r := range recorded {
 		m := recordedMove{Recorded: r}

@@ -320,20 +320,33 @@ func TestTokensStayOnTheirHosts(t *testing.T) {
 	}
 	authorities := write(t, "both.pem", both)
 	home := "HOME=" + t.TempDir()
-	args := []string{"move", "tfe://" + address(from) + "/" + org + "/network", address(to) + "/" + org + "/network", "--ca-file", authorities}
-
-	from.ResetRequests()
-	to.ResetRequests()
-	r := from.tfhaulIn(t, t.Context(), []string{home, "TFE_TOKEN=" + from.Token(tfesim.Owner)}, nil, args...)
-	r.says(t, 4, "on different hosts")
-	if n := from.apiCalls() + to.apiCalls(); n != 0 {
-		t.Errorf("%d requests with a token that may belong to the other host", n)
+	one, other := "tfe://"+address(from)+"/"+org, "tfe://"+address(to)+"/"+org
+	journal, places := journalIn(t), t.TempDir()
+	args := []string{"move", one + "/network", address(to) + "/" + org + "/network", "--ca-file", authorities, "--journal", journal}
+	refused := func(args ...string) {
+		t.Helper()
+		from.ResetRequests()
+		to.ResetRequests()
+		r := from.tfhaulIn(t, t.Context(), []string{home, "TFE_TOKEN=" + from.Token(tfesim.Owner)}, nil, append(args, "--ca-file", authorities)...)
+		if code := r.code; code == 0 || !strings.Contains(r.stdout+r.stderr, "on different hosts") {
+			t.Errorf("%q: exit code %d\n%s%s", args, code, r.stdout, r.stderr)
+		}
+		if n := from.apiCalls() + to.apiCalls(); n != 0 {
+			t.Errorf("%q: %d requests with a token that may belong to the other host", args, n)
+		}
 	}
+	refused(args[:3]...)
+	refused("plan", one, other, "--target", places+"/")
+	refused("audit", one, other)
+	refused("plan", "--map", write(t, "map.csv", []byte(one+"/network,a\n"+other+"/network,b\n")), "--target", places+"/")
+	manifest := fmt.Sprintf("target {\n  address = %q\n}\nmove %q {\n  key = \"a\"\n}\nmove %q {\n  key = \"b\"\n}\n", places+"/", one+"/network", other+"/network")
+	refused("migrate", write(t, "haul.hcl", []byte(manifest)), "--dry-run")
 	config := write(t, "terraform.tfrc", fmt.Appendf(nil, "credentials %q {\n  token = %q\n}\ncredentials %q {\n  token = %q\n}\n",
 		address(from), from.Token(tfesim.Owner), address(to), to.Token(tfesim.Owner)))
-	r = from.tfhaulIn(t, t.Context(), []string{home, "TF_CLI_CONFIG_FILE=" + config, "TFE_TOKEN=wrong"}, nil, args...)
+	r := from.tfhaulIn(t, t.Context(), []string{home, "TF_CLI_CONFIG_FILE=" + config, "TFE_TOKEN=wrong"}, nil, args...)
 	r.says(t, 0, "moved")
 	to.mustHoldElsewhere(t, org, "network", want)
+	refused("verify", journal)
 }
 
 func TestMissingWorkspacesAndOrganizationsAreUsageErrors(t *testing.T) {

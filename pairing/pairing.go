@@ -153,6 +153,7 @@ func (f *Finder) search(ctx context.Context, sources []string) ([]backend.State,
 		leftOut []LeftOut
 	)
 	taken, reported := map[string]bool{}, map[string]bool{}
+	f.Kinds.Expect(sources)
 	for _, source := range sources {
 		listing, err := f.Kinds.Find(ctx, source, f.Filter)
 		if err == nil {
@@ -220,6 +221,9 @@ func (f *Finder) ByManifest(ctx context.Context, m *Manifest, name string) (*Pai
 	p := &Pairing{}
 	if err := m.checkNames(f.Keys); err != nil {
 		return nil, mistakef("%s: %v", name, err)
+	}
+	for _, listed := range m.Moves {
+		f.Kinds.Expect([]string{listed.Source})
 	}
 	for _, listed := range m.Moves {
 		state, err := f.named(ctx, listed.Source)
@@ -313,6 +317,11 @@ func (f *Finder) ByMap(ctx context.Context, sources []string, file string) (*Pai
 	known := indexNames(f.Kinds, states)
 	mapped := map[backend.State]int{} // state to line number
 	var mistakes []string
+	for _, line := range lines {
+		if len(sources) == 0 {
+			f.Kinds.Expect([]string{line.source})
+		}
+	}
 	for _, line := range lines {
 		state, err := known.find(line.source)
 		if len(sources) == 0 {

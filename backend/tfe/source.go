@@ -80,10 +80,22 @@ func (s *servers) open(_ context.Context, address string) (backend.Backend, erro
 	if err != nil {
 		return nil, err
 	}
-	s.mu.Lock()
-	s.sources[a.Host] = true
-	s.mu.Unlock()
+	s.isSource(a)
 	return &organization{servers: s, address: a}, nil
+}
+
+// expect implements backend.Kind. Opening the source reports a mistake in its address.
+func (s *servers) expect(address string) {
+	if a, err := s.parse(address); err == nil {
+		s.isSource(a)
+	}
+}
+
+// isSource records the host of a source.
+func (s *servers) isSource(a Address) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sources[a.Host] = true
 }
 
 // canonical implements backend.Kind, for sources and targets.
