@@ -29,13 +29,14 @@ const (
 var fileSettings = map[string]bool{
 	"target": false, "workspace-name": false, "key-name": false, "include": false, "exclude": false, "project": false, "tag": false,
 	"execution-mode": false, "agent-pool": false, "terraform-version": false, "oldest-terraform": false, "parallelism": false,
-	"lock-timeout": false, "timeout": false, "rate": false, "ca-file": true, "backup-dir": true,
+	"lock-timeout": false, "timeout": false, "rate": false, "backup-dir": true,
 }
 
 // notForFile are flags that a settings file could be expected to set, and why it cannot.
 var notForFile = map[string]string{
 	"token":       "it would be a secret in a shared file: use TFE_TOKEN, or terraform login",
 	"token-file":  "a shared file does not choose the credentials: use --token-file or TFHAUL_TOKEN_FILE",
+	"ca-file":     "it decides which servers get your token: use --ca-file, TFHAUL_CA_FILE or SSL_CERT_FILE",
 	"create":      "each haul decides it: use --create, or the manifest",
 	"replace":     "it permits overwriting: use --replace, or the manifest",
 	"bump-serial": "it permits changing a state: use --bump-serial, or the manifest",

@@ -71,6 +71,7 @@ func TestSettingsFileWithMistakesIsRefused(t *testing.T) {
 	for line, want := range map[string]string{
 		`paralelism = 3`:                            `unknown setting "paralelism" (did you mean parallelism?)`,
 		`token = "hunter2"`:                         "use TFE_TOKEN",
+		`ca_file = "ca.pem"`:                        "it decides which servers get your token: use --ca-file",
 		`token_file = "x"`:                          "does not choose the credentials",
 		`create = true`:                             "--create",
 		`replace = ["net"]`:                         "--replace",
@@ -137,7 +138,7 @@ func TestSettingsFileDoesNotChooseWhoGetsTheToken(t *testing.T) {
 func TestSettingsCommandShowsOrigins(t *testing.T) {
 	t.Parallel()
 	h := start(t, tfesim.Options{})
-	file := settingsFile(t, "", `parallelism = 4`, `target = "acme"`, `ca_file = "ca.pem"`, `tags = ["a", "b"]`)
+	file := settingsFile(t, "", `parallelism = 4`, `target = "acme"`, `backup_dir = "backups"`, `tags = ["a", "b"]`)
 	environ := h.with(file, "TFHAUL_PARALLELISM=3", "TFHAUL_VAR=password=hunter2")
 	r := h.tfhaulIn(t, t.Context(), environ, nil, "settings", "--json")
 	if r.code != 0 {
@@ -149,6 +150,7 @@ func TestSettingsCommandShowsOrigins(t *testing.T) {
 		"target":      fmt.Sprintf("acme target in %s:3", path),
 		"tag":         fmt.Sprintf("a,b tags in %s:5", path),
 		"ca-file":     h.caFile(t) + " TFHAUL_CA_FILE",
+		"backup-dir":  fmt.Sprintf("%s backup_dir in %s:4", filepath.Join(filepath.Dir(path), "backups"), path),
 	}
 	for _, s := range r.document(t)["settings"].([]any) {
 		s := s.(map[string]any)

@@ -28,13 +28,13 @@ tfhaul migrate.
 The settings file is ` + settingsName + ` in the current directory or the nearest one above it, up to the root of the repository
 or your home directory. ` + settingsVariable + ` names another file; /dev/null disables it. A flag takes precedence over its
 variable, and the variable over the file. A file that belongs to another user is not used. Paths are relative to the file.
-The file cannot hold a token, or permit what needs a decision (--create, --replace, --yes):
+The file cannot hold a token, add a certificate authority, or permit what needs a decision (--create, --replace, --yes):
 
   target = "tfe.example.com/acme"
   workspace_name = "{{ .Dir | replace \"/\" \"-\" }}"
   exclude = ["**/sandbox/**"]
   parallelism = 16
-  ca_file = "certs/ca.pem"
+  backup_dir = "backups"
 
 Examples:
   tfhaul settings
