@@ -94,6 +94,9 @@ func (r *Result) judge(plan io.Reader, instances int) error {
 	default:
 		r.Verdict = Proven
 		r.Message = "No changes: Terraform " + r.TerraformVersion + " planned all " + plainwords.Counted(instances, "resource instance") + " and would leave them unchanged."
+		if instances == 1 {
+			r.Message = "No changes: Terraform " + r.TerraformVersion + " planned the only resource instance and would leave it unchanged."
+		}
 		if instances == 0 {
 			r.Message = "No changes, but this proves little because the state holds no resources."
 		}

@@ -113,7 +113,7 @@ func (r Recipe) useWorkspace(b *bytes.Buffer, s Style) {
 func (r Recipe) useBackend(b *bytes.Buffer, s Style) {
 	whose, block := "the moved state", "this one"
 	if r.Many {
-		whose, block = "its moved state", "this one and the address of its own state"
+		whose, block = "its moved state", "this one and the key or path of its own state"
 	}
 	s.indented(b, "", fmt.Sprintf("Next: make %s use %s, and check that Terraform plans no changes.", r.where(), whose))
 	s.indented(b, step, fmt.Sprintf("1. Replace the backend or cloud block, if there is one, with %s:", block))
