@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -91,24 +92,31 @@ func (t *taking) readSome(ctx context.Context, files []int, parallelism int, p *
 				return err
 			}
 		}
-		ids := collector{seed: t.ids.seed}
-		err := f.read(ctx, &ids, t.Now)
+		ids := t.ids.collector()
+		err := f.read(ctx, ids, t.Now)
 		t.ids.merge(i, ids)
 		return err
 	})
 }
 
-// each calls do for the files, with this parallelism, until one call fails.
+// each calls do for the files, with this parallelism, until one call fails. Reading needs a
+// deep stack, which grows once per worker and not once per file.
 func each(ctx context.Context, files []int, parallelism int, do func(context.Context, int) error) error {
 	group, running := errgroup.WithContext(ctx)
-	group.SetLimit(parallelism)
-	for _, i := range files {
-		if running.Err() != nil {
-			break
-		}
+	var next atomic.Int64
+	for range min(parallelism, len(files)) {
 		group.Go(func() error {
 			defer crash.Catch(ctx)
-			return do(running, i)
+			for running.Err() == nil {
+				i := int(next.Add(1)) - 1
+				if i >= len(files) {
+					return nil
+				}
+				if err := do(running, files[i]); err != nil {
+					return err
+				}
+			}
+			return nil
 		})
 	}
 	return cmp.Or(group.Wait(), context.Cause(ctx))
@@ -175,12 +183,12 @@ func (f *file) read(ctx context.Context, ids *collector, now time.Time) error {
 	}
 	switch {
 	case err != nil && !errors.As(err, &f.refusal):
-		ids.found = nil
+		ids.found = ids.found[:0]
 		return f.cannotRead(ctx, err)
 	case f.refusal != nil:
 		f.Kind, f.Code = string(f.refusal.Kind), f.refusal.Code()
 		f.plainSecrets = nil
-		ids.found = nil
+		ids.found = ids.found[:0]
 	case f.role == roleErrored:
 		f.Code = string(CodeErrored)
 	case f.unusable[0] != "":
@@ -189,7 +197,7 @@ func (f *file) read(ctx context.Context, ids *collector, now time.Time) error {
 	version.MD5 = f.MD5
 	if f.refusal != nil || opened.Sub(version.Created) < recently {
 		if err := f.object.Check(ctx, version); err != nil && !errors.As(err, &f.changed) {
-			ids.found = nil
+			ids.found = ids.found[:0]
 			return f.cannotRead(ctx, err)
 		}
 	}

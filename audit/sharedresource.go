@@ -16,6 +16,8 @@ import (
 type sharedIDs struct {
 	seed maphash.Seed
 
+	collectors sync.Pool
+
 	mu    sync.Mutex
 	first map[uint64]int32 // the first file that has it
 	again map[uint64]*sharedObject
@@ -75,8 +77,17 @@ func (c *collector) resource(r statefile.Resource) {
 	}
 }
 
+// collector returns a collector for one file. Give it to merge.
+func (s *sharedIDs) collector() *collector {
+	if c, ok := s.collectors.Get().(*collector); ok {
+		return c
+	}
+	return &collector{seed: s.seed}
+}
+
 // merge adds a file's objects.
-func (s *sharedIDs) merge(file int, c collector) {
+func (s *sharedIDs) merge(file int, c *collector) {
+	defer s.collectors.Put(c)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, id := range c.found {
@@ -98,6 +109,8 @@ func (s *sharedIDs) merge(file int, c collector) {
 			object.files = append(object.files, int32(file))
 		}
 	}
+	clear(c.found) // the texts may be secrets
+	c.found = c.found[:0]
 }
 
 // sharedResources finds objects that states of different lineages manage. Copies of one
