@@ -149,7 +149,7 @@ func (d *document) readTerraformVersion() error {
 	at := d.offset()
 	err := d.text(formats234, "terraform_version", &d.terraformVersion)
 	d.versionRefusal = nil
-	if err == nil && !isVersion(d.terraformVersion) {
+	if err == nil && !d.parsed.versions.of([]byte(d.terraformVersion), isVersion) {
 		d.versionRefusal = d.refuse(KindRefusedContent, `"terraform_version" is not a version`, at)
 	}
 	return err

@@ -1,6 +1,7 @@
 package statefile
 
 import (
+	"bytes"
 	"encoding/base64"
 	"slices"
 	"strconv"
@@ -72,13 +73,14 @@ func (d *document) private() error {
 	if err != nil {
 		return err
 	}
-	if long {
+	if long || bytes.Equal(text, d.instance.private) { // the same as in the last one, as nearly always
 		return nil
 	}
 	d.scratch = slices.Grow(d.scratch[:0], base64.StdEncoding.DecodedLen(len(text)))
 	if _, err := base64.StdEncoding.Decode(d.scratch[:cap(d.scratch)], text); err != nil {
 		d.refuseType(format4, d.refuse(KindWrongType, `"private" is not base64`, at))
 	}
+	d.instance.private = append(d.instance.private[:0], text...)
 	return nil
 }
 

@@ -13,6 +13,7 @@ type parsed struct {
 	verdicts     memo[providerVerdict] // by address of the provider configuration
 	modules      memo[[]byte]          // in Terraform's spelling
 	dependencies memo[bool]            // whether they are resource addresses
+	versions     memo[bool]            // whether Terraform can parse them
 	types        memo[cty.Type]        // of outputs
 
 	// For the values of outputs.

@@ -27,6 +27,7 @@ type instance struct {
 	provider               textBuffer // OpenTofu records it here if the provider has for_each
 	badPath, badDependency bool
 	stepType               []byte // type of the path step being read
+	private                []byte // the last one, which was checked
 }
 
 // A keyKind is the type of an index_key, as peek returns it. Terraform accepts no others.
@@ -122,7 +123,7 @@ func (d *document) resourceField(key []byte) error {
 // readInstance reads one element of a resource's "instances".
 func (d *document) readInstance() error {
 	i, r := &d.instance, &d.resource
-	*i = instance{status: i.status.emptied(), deposed: i.deposed.emptied(), id: i.id[:0], key: i.key.emptied(), provider: i.provider.emptied(), stepType: i.stepType[:0]}
+	*i = instance{status: i.status.emptied(), deposed: i.deposed.emptied(), id: i.id[:0], key: i.key.emptied(), provider: i.provider.emptied(), stepType: i.stepType[:0], private: i.private}
 	d.peek()
 	at := d.offset()
 	if err := d.objectOf(format4, "instances", d.instanceField); err != nil {
@@ -154,12 +155,7 @@ func (d *document) instanceField(key []byte) error {
 		return d.buffer(format4, "deposed", &i.deposed)
 	case "attributes":
 		if d.visitor.Resource != nil && d.peek() == '{' {
-			return d.members(func(key []byte) error {
-				if string(key) == "id" {
-					return d.readID()
-				}
-				return d.skip()
-			})
+			return d.skipObject("id", d.readID)
 		}
 	case "attributes_flat":
 		return d.objectOf(format4, "attributes_flat", d.flatAttribute)

@@ -1,6 +1,7 @@
 package statefile
 
 import (
+	"bytes"
 	"hash/maphash"
 	"io"
 	"sync"
@@ -37,7 +38,7 @@ type scanner struct {
 	token  clip // the string or number being read
 	record clip // a value of any type
 
-	unquoted []byte // meaning of the last string with escapes
+	quoted, unquoted []byte // the last string with escapes, and its meaning
 
 	parsed parsed
 }
@@ -194,30 +195,43 @@ func (s *scanner) skip() error {
 		s.pos += n
 		return nil
 	}
-	c := s.next()
-	switch c {
-	case '{', '[':
+	switch c := s.next(); c {
+	case '{':
+		return s.skipObject("", nil)
+	case '[':
+		return s.elements(s.skip)
 	case '"':
 		return s.stringToken()
 	default:
 		return s.scalar(c)
 	}
+}
+
+// skipObject reads an object. It calls found for the values of the key wanted, which must
+// read them, and skips all others.
+func (s *scanner) skipObject(wanted string, found func() error) error {
 	if err := s.open(); err != nil {
 		return err
 	}
-	end := c + '}' - '{' // as for an array
-	for s.next() != end {
-		if n := plainKey(s.buf[s.pos:]); n > 0 && c == '{' {
+	for s.next() != '}' {
+		var key []byte
+		var err error
+		b := s.buf[s.pos:]
+		if n := plainKey(b); n > 0 {
+			key = b[1 : n-3]
 			s.pos += n
-		} else if c == '{' {
-			if _, err := s.readKey(); err != nil {
-				return err
-			}
-		}
-		if err := s.skip(); err != nil {
+		} else if key, err = s.readKey(); err != nil {
 			return err
 		}
-		if err := s.comma(end); err != nil {
+		if string(key) == wanted && found != nil {
+			err = found()
+		} else {
+			err = s.skip()
+		}
+		if err != nil {
+			return err
+		}
+		if err := s.comma('}'); err != nil {
 			return err
 		}
 	}
@@ -327,6 +341,10 @@ func (s *scanner) readText() (text []byte, long bool, err error) {
 	if n := plainString(b); n > 0 && n <= longText && isVerbatim(b[1:n-1]) {
 		s.pos += n
 		return b[1 : n-1], false, nil
+	}
+	if len(s.quoted) > 0 && bytes.HasPrefix(b, s.quoted) { // resources repeat their provider
+		s.pos += len(s.quoted)
+		return s.unquoted, false, nil
 	}
 	s.begin(&s.token)
 	if err := s.stringToken(); err != nil {
@@ -523,5 +541,8 @@ func (s *scanner) unquote(quoted []byte, long bool) []byte {
 	}
 	// Errors are about invalid Unicode or the missing quote. The text is complete anyway.
 	s.unquoted, _ = jsontext.AppendUnquote(s.unquoted[:0], quoted)
+	if s.quoted = s.quoted[:0]; !long {
+		s.quoted = append(s.quoted, quoted...)
+	}
 	return s.unquoted
 }

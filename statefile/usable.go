@@ -245,9 +245,9 @@ func writtenSince(wrote string, since *version.Version) bool {
 }
 
 // isVersion reports whether Terraform can parse text as the version that wrote a state.
-func isVersion(text string) bool {
-	_, err := version.NewVersion(text)
-	return text == "" || err == nil
+func isVersion(text []byte) bool {
+	_, err := version.NewVersion(string(text))
+	return len(text) == 0 || err == nil
 }
 
 // A providerVerdict is how Terraform treats a resource's provider.
