@@ -151,6 +151,26 @@ func (b *tab) must(expression string) {
 	}
 }
 
+// press clicks the first element that a CSS selector, or an XPath after //, finds. The
+// browser may scroll between the moment when the position is looked up and the click, for
+// example when it restores the position after a reload. Such a click misses and is
+// repeated.
+func (b *tab) press(selector string) {
+	b.t.Helper()
+	by, element := chromedp.QueryOption(chromedp.ByQuery), fmt.Sprintf("document.querySelector(%q)", selector)
+	if strings.HasPrefix(selector, "//") {
+		by, element = chromedp.BySearch, fmt.Sprintf("document.evaluate(%q, document, null, XPathResult.FIRST_ORDERED_NODE_TYPE).singleNodeValue", selector)
+	}
+	b.do(chromedp.WaitVisible(selector, by), chromedp.Evaluate("window.pressed = false; "+element+`.addEventListener("click", () => { window.pressed = true; }, { capture: true, once: true })`, nil))
+	for range 5 {
+		b.do(chromedp.Click(selector, by))
+		if js[bool](b, "window.pressed") {
+			return
+		}
+	}
+	b.t.Fatalf("five clicks on %s missed it", selector)
+}
+
 func (b *tab) soon(expression string) {
 	b.t.Helper()
 	b.do(chromedp.Poll(expression, nil, chromedp.WithPollingTimeout(20*time.Second)))
@@ -254,7 +274,7 @@ func TestPageOfManyStates(t *testing.T) {
 		b.must(`[...document.querySelectorAll("#rows tbody tr")].every(r => r.textContent.includes("team-07") && r.textContent.includes("1.9.8"))`)
 		b.do(chromedp.Evaluate(`document.getElementById("search").value = ""`, nil), chromedp.SendKeys("#search", fmt.Sprintf("%032x", 4711), chromedp.ByQuery))
 		b.must(shown + ` === "1 of 5,000"`)
-		b.do(chromedp.Click("#clear", chromedp.ByQuery))
+		b.press("#clear")
 		b.must(shown + ` === "5,000 in all"`)
 		t.Logf("one key press in the search of 5,000 rows takes %.1f ms", js[float64](b, `(() => {
 			const e = document.getElementById("search"), t = performance.now();
@@ -279,11 +299,11 @@ func TestPageOfManyStates(t *testing.T) {
 			s.value = [...s.options].find(o => o.textContent.startsWith("invalid")).value;
 			s.dispatchEvent(new Event("change")); })()`, nil))
 		b.must(fmt.Sprintf(`%s === "%d of 5,000"`, shown, want))
-		b.do(chromedp.Click("#clear", chromedp.ByQuery))
+		b.press("#clear")
 		// A bar is also a filter.
-		b.do(chromedp.Click(`//figure//a[text()="hashicorp/google"]`, chromedp.BySearch))
+		b.press(`//figure//a[text()="hashicorp/google"]`)
 		b.soon(fmt.Sprintf(`%s === "%s of 5,000"`, shown, plainwords.Grouped(google)))
-		b.do(chromedp.Click("#clear", chromedp.ByQuery))
+		b.press("#clear")
 	})
 	b.run("draws more when scrolled", func(t *testing.T) {
 		before := js[int](b, rowCount)
@@ -297,7 +317,7 @@ func TestPageOfManyStates(t *testing.T) {
 		b.must(`document.getElementById("one").contains(document.activeElement)`)
 		b.shot("state", "light")
 		title := js[string](b, `document.getElementById("one-title").textContent`)
-		b.do(chromedp.Click(`//dialog//button[text()="Next"]`, chromedp.BySearch))
+		b.press(`//dialog//button[text()="Next"]`)
 		b.soon(fmt.Sprintf(`document.getElementById("one-title").textContent !== %q`, title))
 		title = js[string](b, `document.getElementById("one-title").textContent`)
 		b.must(`document.activeElement.textContent === "Next"`)
@@ -313,7 +333,7 @@ func TestPageOfManyStates(t *testing.T) {
 		b.do(chromedp.SendKeys("#search", "team-07", chromedp.ByQuery), chromedp.Evaluate(`document.getElementById("search").blur()`, nil))
 		b.must(`location.hash === "#q=team-07"`)
 		found := js[string](b, shown)
-		b.do(chromedp.Click(`//th/button[text()="Size"]`, chromedp.BySearch))
+		b.press(`//th/button[text()="Size"]`)
 		b.must(`location.hash === "#q=team-07&sort=-Size"`)
 		b.do(chromedp.Evaluate(`(() => {
 			const s = document.getElementById("filter");
@@ -321,10 +341,11 @@ func TestPageOfManyStates(t *testing.T) {
 			s.dispatchEvent(new Event("change")); })()`, nil))
 		b.must(`location.hash === "#q=team-07&filter=Finding:old-terraform&sort=-Size"`)
 		address, name := js[string](b, `location.href`), js[string](b, `document.querySelector("#rows tbody a").textContent`)
-		b.do(chromedp.Click("#rows tbody a", chromedp.ByQuery))
+		b.press("#rows tbody a")
 		b.soon(`document.getElementById("one").open`)
 		b.must(fmt.Sprintf(`location.hash.endsWith("&state=%s")`, name))
-		b.do(chromedp.Click(`//dialog//button[text()="Next"]`, chromedp.BySearch), chromedp.KeyEvent(kb.Escape))
+		b.press(`//dialog//button[text()="Next"]`)
+		b.do(chromedp.KeyEvent(kb.Escape))
 		b.soon(fmt.Sprintf(`!document.getElementById("one").open && location.href === %q`, address))
 		for _, before := range []string{"#q=team-07&sort=-Size", "#q=team-07", ""} {
 			b.do(chromedp.Evaluate(`history.back()`, nil))
@@ -353,9 +374,9 @@ func TestPageOfManyStates(t *testing.T) {
 			at = next
 		}
 		b.must(`document.querySelector(".verdict").getBoundingClientRect().bottom < innerHeight / 2`)
-		b.do(chromedp.Click(`//ul[@class="verdict"]//a[contains(., "blocked")]`, chromedp.BySearch))
+		b.press(`//ul[@class="verdict"]//a[contains(., "blocked")]`)
 		b.soon(shown + ` === "52 of 5,000"`)
-		b.do(chromedp.Click("#clear", chromedp.ByQuery))
+		b.press("#clear")
 		b.must(`[...document.querySelectorAll(".timeline a")].every(a => /^[A-Z0-9][a-z0-9]+ \d+: [\d,]+ states?$/.test(a.textContent))`)
 	})
 	b.run("prints what has findings, and says what it leaves out", func(t *testing.T) {
@@ -402,7 +423,8 @@ func TestLinksOutliveAnAudit(t *testing.T) {
 	first := &audit.Inventory{Taken: time.Now(), Snapshots: []audit.Snapshot{snapshot(name), snapshot("s3://acme/z")}}
 	first.Add([]audit.Finding{{Code: audit.CodeLocked, Severity: audit.SeverityWarning, Sources: []string{name}, Message: "It is locked."}})
 	b := open(t, "audit.html", func(w io.Writer) error { return tfhaulpage.Audit(w, first) })
-	b.do(chromedp.Evaluate(`document.querySelector("details").open = true`, nil), chromedp.Click(".places a", chromedp.ByQuery))
+	b.do(chromedp.Evaluate(`document.querySelector("details").open = true`, nil))
+	b.press(".places a")
 	b.soon(`document.getElementById("one").open`)
 	b.must(fmt.Sprintf(`document.getElementById("one-title").textContent === %q`, name))
 	link := js[string](b, `location.hash`)
