@@ -66,6 +66,12 @@ func (f Filter) Takes(key string) bool {
 	return matchesAny(f.include(), key) && !f.Excludes(key)
 }
 
+// TakesName reports whether the state with this name is selected, where names are not paths
+// of files.
+func (f Filter) TakesName(name string) bool {
+	return (len(f.Include) == 0 || matchesAny(f.Include, name)) && !f.Excludes(name)
+}
+
 // Excludes reports whether the file or directory at key is excluded.
 func (f Filter) Excludes(key string) bool {
 	return matchesAny(f.Exclude, key)

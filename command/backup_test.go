@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -178,4 +179,67 @@ func TestBackupExitCodes(t *testing.T) {
 	if r := h.tfhaul(t, "backup", "tfe://"+org, dir); r.code != 1 || !strings.Contains(r.stdout, "network") {
 		t.Errorf("a state that cannot be read: exit code %d: %s", r.code, r.stdout)
 	}
+}
+
+// --include and --exclude match the names of the workspaces in a backup, and paths beside it.
+func TestSomeWorkspacesComeBack(t *testing.T) {
+	t.Parallel()
+	h := start(t, tfesim.Options{})
+	dir := t.TempDir()
+	for i, name := range []string{"net-a", "net-b", "app"} {
+		h.seed(t, name, state(uint64(i), 3))
+	}
+	if r := h.tfhaul(t, "backup", "tfe://"+org, filepath.Join(dir, "backup")); r.code != 0 {
+		t.Fatalf("exit code %d: %s", r.code, r.stderr)
+	}
+	for i, name := range []string{"net-c.tfstate", "other.tfstate"} {
+		if err := os.WriteFile(filepath.Join(dir, name), state(uint64(10+i), 20), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	planned := func(code int, args ...string) []string {
+		t.Helper()
+		r := h.tfhaul(t, append([]string{"plan", "--target", "other", "--create", "--json"}, args...)...)
+		var plan struct{ Moves []struct{ Target string } }
+		if err := json.Unmarshal([]byte(r.stdout), &plan); code != r.code || code == 0 && err != nil {
+			t.Errorf("%q: exit code %d, %v: %s%s", args, r.code, err, r.stdout, r.stderr)
+		}
+		var names []string
+		for _, m := range plan.Moves {
+			names = append(names, m.Target[strings.LastIndexByte(m.Target, '/')+1:])
+		}
+		slices.Sort(names)
+		return names
+	}
+	backup := filepath.Join(dir, "backup")
+	for _, tt := range []struct {
+		args []string
+		want []string
+	}{
+		{[]string{backup, "--include", "net-*"}, []string{"net-a", "net-b"}},
+		{[]string{backup, "--include", "net-*", "--exclude", "*-b"}, []string{"net-a"}},
+		{[]string{backup, "--exclude", "app"}, []string{"net-a", "net-b"}},
+		{[]string{dir, "--include", "net-*"}, []string{"net-a", "net-b", "net-c"}},
+		{[]string{dir, "--exclude", "net-*"}, []string{"app", "other"}},
+		{[]string{dir, "--exclude", "backup"}, []string{"net-c", "other"}},
+	} {
+		var got []string
+		for _, name := range planned(0, tt.args...) {
+			got = append(got, strings.TrimPrefix(name, filepath.Base(dir)+"-"))
+		}
+		if !slices.Equal(got, tt.want) {
+			t.Errorf("%q: planned are %q, want %q", tt.args, got, tt.want)
+		}
+	}
+	planned(4, backup, "--include", "nte-*")
+	// A missing copy matters only to those who want that workspace.
+	copies, err := filepath.Glob(filepath.Join(backup, "app", "*.tfstate"))
+	if err != nil || len(copies) != 1 {
+		t.Fatalf("%v, %v", copies, err)
+	}
+	if err := os.Remove(copies[0]); err != nil {
+		t.Fatal(err)
+	}
+	planned(0, backup, "--include", "net-*")
+	planned(1, backup, "--include", "*")
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/md5"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -56,18 +57,67 @@ func (c *copyReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// restore replaces the files of backups in a listing by the newest version of each state that
-// their indexes name. A backup holds more files than it has states.
-func (f *Finder) restore(ctx context.Context, listing *backend.Listing) error {
-	var missing []backend.Skip
+// list lists the states of a source. In a backup, the filter matches the names of the states,
+// and not the paths of the copies.
+func (f *Finder) list(ctx context.Context, source string) (*backend.Listing, error) {
+	listing, err := f.Kinds.Find(ctx, source, f.Filter)
+	indexes := indexesIn(listing)
+	_, nothing := errors.AsType[*backend.NoMatchError](err)
+	if len(indexes) == 0 || err != nil && !nothing {
+		return listing, err
+	}
+	if len(f.Filter.Include)+len(f.Filter.Exclude) > 0 {
+		all, err := f.Kinds.Find(ctx, source, backend.Filter{})
+		if err != nil {
+			return listing, err
+		}
+		takeCopies(listing, all.States, indexes)
+	}
+	if err := f.restore(ctx, listing, indexes); err != nil {
+		return listing, err
+	}
+	if len(listing.States) == 0 {
+		return listing, f.Filter.Nothing(source, listing)
+	}
+	return listing, nil
+}
+
+// indexesIn returns the indexes of backups in a listing, which may be nil. A backup below
+// another one comes first, and keeps its states.
+func indexesIn(listing *backend.Listing) []backend.Skip {
+	if listing == nil {
+		return nil
+	}
 	var indexes []backend.Skip
 	for _, skip := range listing.Skipped {
 		if skip.Code == backend.SkipBackupIndex {
 			indexes = append(indexes, skip)
 		}
 	}
-	// A backup below another one comes first, and keeps its states.
 	slices.SortStableFunc(indexes, func(a, b backend.Skip) int { return strings.Count(b.Name, "/") - strings.Count(a.Name, "/") })
+	return indexes
+}
+
+// takeCopies makes a filtered listing have all files of its backups, which are among all.
+func takeCopies(listing *backend.Listing, all []backend.State, indexes []backend.Skip) {
+	inBackup := func(s backend.State) bool {
+		return slices.ContainsFunc(indexes, func(index backend.Skip) bool {
+			directory, _, _ := strings.Cut(index.Name, backend.BackupIndex)
+			return strings.HasPrefix(s.Address(), directory)
+		})
+	}
+	listing.States = slices.DeleteFunc(listing.States, inBackup)
+	for _, s := range all {
+		if inBackup(s) {
+			listing.States = append(listing.States, s)
+		}
+	}
+}
+
+// restore replaces the files of backups in a listing by the newest version of each state that
+// their indexes name. A backup holds more files than it has states.
+func (f *Finder) restore(ctx context.Context, listing *backend.Listing, indexes []backend.Skip) error {
+	var missing []backend.Skip
 	for _, skip := range indexes {
 		index, err := f.index(ctx, skip.Name)
 		if err != nil {
@@ -75,14 +125,12 @@ func (f *Finder) restore(ctx context.Context, listing *backend.Listing) error {
 		}
 		newest := map[string]*backup.Entry{}
 		for _, e := range index.States {
-			if v := e.Newest(); v != nil {
+			if v := e.Newest(); v != nil && f.Filter.TakesName(e.Name) {
 				newest[v.File] = e
 			}
 		}
 		directory, _, _ := strings.Cut(skip.Name, backend.BackupIndex)
-		if len(f.Filter.Include)+len(f.Filter.Exclude) == 0 {
-			missing = append(missing, missingCopies(skip.Name, newest, listing.States)...)
-		}
+		missing = append(missing, missingCopies(skip.Name, newest, listing.States)...)
 		kept := listing.States[:0]
 		for _, state := range listing.States {
 			if _, done := state.(*restored); done || !strings.HasPrefix(state.Address(), directory) {

@@ -155,10 +155,7 @@ func (f *Finder) search(ctx context.Context, sources []string) ([]backend.State,
 	taken, reported := map[string]bool{}, map[string]bool{}
 	f.Kinds.Expect(sources)
 	for _, source := range sources {
-		listing, err := f.Kinds.Find(ctx, source, f.Filter)
-		if err == nil {
-			err = f.restore(ctx, listing)
-		}
+		listing, err := f.list(ctx, source)
 		for _, l := range Skipped(listing) {
 			if !reported[l.Source] {
 				leftOut = append(leftOut, l)

@@ -150,7 +150,7 @@ func (o *organization) States(ctx context.Context, f backend.Filter) (*backend.L
 	}
 	listing := &backend.Listing{}
 	for _, ws := range workspaces {
-		if f.Excludes(ws.Name) || len(f.Include) > 0 && !f.Takes(ws.Name) {
+		if !f.TakesName(ws.Name) {
 			continue
 		}
 		state := o.state(client, ws)
