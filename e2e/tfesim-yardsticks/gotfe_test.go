@@ -81,6 +81,7 @@ func TestGoTFE(t *testing.T) {
 		{tfesim.TFE, []string{"ENABLE_BETA=1", "ENABLE_TFE=1"}, slices.Concat(exceptions, enterpriseExceptions)},
 	} {
 		t.Run(run.personality.String(), func(t *testing.T) {
+			t.Parallel() // the suites mostly wait
 			env := serve(t, run.personality)
 			results := runSuite(t, binary, append(env, run.env...))
 			judge(t, results, run.exceptions)
