@@ -39,12 +39,13 @@ func (n connector) tellRecipe(ctx context.Context, results []migrate.Result) err
 }
 
 // recipeFor returns the recipe after moves: after one for its configuration, after several
-// for each. It returns false if no state was moved to where Terraform can use it.
+// for each. It returns false if no state was moved to where Terraform can use it. After a
+// rollback, configurations use what they used before the haul.
 func recipeFor(ctx context.Context, kinds backend.Kinds, results []migrate.Result) (report.Recipe, bool) {
 	var r report.Recipe
 	n := 0
 	for i := range results {
-		if results[i].Outcome != migrate.Moved {
+		if results[i].Outcome != migrate.Moved || results[i].Rollback {
 			continue
 		}
 		if n++; n == 2 {

@@ -178,9 +178,16 @@ func TestRollbackDeletesWhatTheHaulCreated(t *testing.T) {
 		t.Errorf("the second rollback exited %d with %v: %s", r.code, got, r.stderr)
 	}
 	own := strings.TrimSuffix(journal, ".jsonl") + ".rollback.jsonl"
-	for _, args := range [][]string{{"unlock", own}, {"report", own}} {
-		if r := h.tfhaul(t, args...); r.code != 0 {
+	for _, args := range [][]string{{"unlock", own}, {"report", own}, {"verify", own}} {
+		r := h.tfhaul(t, args...)
+		if r.code != 0 {
 			t.Errorf("%q exited %d: %s%s", args, r.code, r.stdout, r.stderr)
+		}
+		// The configurations use what they used before, and the source is an earlier version.
+		for _, misleading := range []string{"make the configuration", "make each configuration", "The source no longer exists"} {
+			if strings.Contains(r.stdout+r.stderr, misleading) {
+				t.Errorf("%q says %q:\n%s%s", args, misleading, r.stdout, r.stderr)
+			}
 		}
 	}
 }

@@ -91,7 +91,7 @@ func (v *verifyJournal) Run(ctx context.Context) error {
 	if told.NotAttempted > 0 && (code == exitDone || code == exitRefused) {
 		code = exitFailed // not all of the haul is there
 	}
-	if code == exitDone && slices.ContainsFunc(results, func(r migrate.Result) bool { return hasRecipe(ctx, v.kinds, r.Target) }) {
+	if code == exitDone && slices.ContainsFunc(results, func(r migrate.Result) bool { return !r.Rollback && hasRecipe(ctx, v.kinds, r.Target) }) {
 		v.tellNext("make the configurations use the moved states: tfhaul report %s shows how", report.Plain(plainwords.ShellWord(v.journal)))
 	}
 	return ended(code)
@@ -183,8 +183,13 @@ func (v *verifyJournal) recheckAll(ctx context.Context, moves []recordedMove) []
 // recheck compares one workspace, and its source where that still is there.
 func (v *verifyJournal) recheck(ctx context.Context, m recordedMove) migrate.Result {
 	engine := &migrate.Engine{Target: m.target}
-	object, err := v.sourceOf(ctx, m.Source)
+	var object backend.State
+	var err error
+	if m.Result == nil || !m.Result.Rollback { // whose source is an earlier version of the target
+		object, err = v.sourceOf(ctx, m.Source)
+	}
 	result := engine.Recheck(ctx, m.Recorded, m.to.name, object)
+	result.Rollback = m.Result != nil && m.Result.Rollback
 	switch {
 	case err == nil || m.Arrived == nil:
 	case errors.Is(err, fs.ErrNotExist):

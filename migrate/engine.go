@@ -180,6 +180,7 @@ func (e *Engine) execution(m Move) *execution {
 	}
 	x := &execution{Engine: e, Move: m}
 	x.result.Source, x.result.Target = backend.Printable(m.Object.Address()), e.targetName(m)
+	x.result.Rollback = m.Undo != nil
 	x.result.server = serverOf(m.Object)
 	x.noteName()
 	if m.nameNote != "" {

@@ -158,6 +158,9 @@ type Result struct {
 	Created bool `json:"created,omitempty"`
 	// Deleted reports that this rollback deleted what the haul created, or would delete it.
 	Deleted bool `json:"deleted,omitempty"`
+	// Rollback reports that this move puts back what the target held before a haul, or deletes
+	// what the haul created.
+	Rollback bool `json:"rollback,omitempty"`
 	// BumpedTo is the serial that the snapshot was given on the way, if it was.
 	BumpedTo int64 `json:"bumped_to,omitempty"`
 	// Backup is the file that keeps what this move replaced.
