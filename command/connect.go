@@ -53,17 +53,6 @@ func (p *process) connector(c *cli.Context) (connector, error) {
 	return n, nil
 }
 
-// connectorTo is connector with the address of a workspace.
-func (p *process) connectorTo(c *cli.Context, given string) (connector, error) {
-	address, err := p.workspaceAddress(given)
-	if err != nil {
-		return connector{}, err
-	}
-	n, err := p.connector(c)
-	n.address = address
-	return n, err
-}
-
 // connectorToState is connector with the address of one state, of any kind.
 func (p *process) connectorToState(c *cli.Context, given string) (connector, destination, error) {
 	n, err := p.connector(c)

@@ -91,8 +91,6 @@ func (h Holder) String() string {
 type HeldError struct {
 	// Holder is the last holder seen.
 	Holder Holder
-	// FirstSeen is when this wait first saw the lock held.
-	FirstSeen time.Time
 	// Waited is the total time spent waiting; 0 if no wait was requested.
 	Waited time.Duration
 	// MaybeOurs reports whether the reply to one of our requests was lost and the server
@@ -126,9 +124,9 @@ func (e *HeldError) Is(target error) bool { return target == ErrHeld }
 type Options struct {
 	// Timeout is how long to wait for a held lock; 0 fails immediately.
 	Timeout time.Duration
-	// OnWait, if not nil, is called before each pause with the current holder, the time
-	// this wait first saw the lock held, and the length of the pause.
-	OnWait func(h Holder, firstSeen time.Time, pause time.Duration)
+	// OnWait, if not nil, is called before each pause with the current holder and the
+	// length of the pause.
+	OnWait func(h Holder, pause time.Duration)
 	// Pause, if not nil, replaces the wait between attempts. It must call sleep, and can
 	// free resources that others need around that call.
 	Pause func(ctx context.Context, sleep func(context.Context) error) error
@@ -176,7 +174,6 @@ type acquisition struct {
 	Locker
 	Options
 	start, deadline time.Time
-	firstSeen       time.Time
 	holder          Holder
 	lost            bool // a reply was lost: the lock may be ours whatever Lock returns
 }
@@ -252,9 +249,6 @@ func (a *acquisition) insist(ctx context.Context) (Holder, Instant, error) {
 // pause waits before the next attempt, or returns why there is none.
 func (a *acquisition) pause(ctx context.Context, pause time.Duration) error {
 	now := time.Now()
-	if a.firstSeen.IsZero() {
-		a.firstSeen = now
-	}
 	if err := ctx.Err(); err != nil {
 		return a.ended(err)
 	}
@@ -265,7 +259,7 @@ func (a *acquisition) pause(ctx context.Context, pause time.Duration) error {
 	pause -= rand.N(pause / 3)
 	pause = min(pause, left)
 	if a.OnWait != nil {
-		a.OnWait(a.holder, a.firstSeen, pause)
+		a.OnWait(a.holder, pause)
 	}
 	doze := func(ctx context.Context) error { return Sleep(ctx, pause) }
 	if a.Pause != nil {
@@ -284,7 +278,7 @@ func (a *acquisition) ended(err error) error {
 
 // held returns the error for a lock that is still held.
 func (a *acquisition) held() *HeldError {
-	e := &HeldError{Holder: a.holder, FirstSeen: a.firstSeen}
+	e := &HeldError{Holder: a.holder}
 	if a.Timeout > 0 {
 		e.Waited = time.Since(a.start)
 	}

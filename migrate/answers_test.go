@@ -205,7 +205,7 @@ func TestLostReplyToTheLock(t *testing.T) {
 				if !r.Locked || !strings.Contains(r.Message, r.UnlockCommand) {
 					t.Errorf("locked %v, and the message names no command: %s", r.Locked, r.Message)
 				}
-				if freed, err := b.engine.Unlock(t.Context(), workspace); err != nil || !freed.Freed {
+				if freed, err := b.engine.UnlockByID(t.Context(), workspace, ""); err != nil || !freed.Freed {
 					t.Errorf("the lock was not freed: %+v, %v", freed, err)
 				}
 				b.wantUnlocked()
@@ -222,7 +222,7 @@ func TestUnlockLeavesOthersAlone(t *testing.T) {
 		if err := b.sim.Lock(org, workspace, tfesim.Owner, "tfhaul moves a state here (haul another)"); err != nil {
 			t.Fatal(err)
 		}
-		freed, err := b.engine.Unlock(t.Context(), workspace)
+		freed, err := b.engine.UnlockByID(t.Context(), workspace, "")
 		if !errors.Is(err, migrate.ErrNotOurs) || freed.Freed {
 			t.Errorf("got %+v, %v", freed, err)
 		}

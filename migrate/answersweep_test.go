@@ -333,7 +333,7 @@ func (c *twistCase) settle(r migrate.Result) {
 	}
 	c.sim.ClearFaults()
 	if r.LockRequestLost && !r.Locked {
-		if _, err := c.engine.Unlock(c.t.Context(), workspace); err != nil {
+		if _, err := c.engine.UnlockByID(c.t.Context(), workspace, ""); err != nil {
 			c.t.Errorf("the lock of a lost request could not be freed: %v", err)
 		}
 	}

@@ -253,7 +253,7 @@ func Causes(results []Result) []*CauseError {
 			}
 		}
 		if known[c] == nil {
-			known[c] = &CauseError{Code: c.code, Text: c.text, Advice: c.advice}
+			known[c] = &CauseError{Text: c.text, Advice: c.advice}
 			all = append(all, known[c])
 		}
 		known[c].Targets = append(known[c].Targets, r.Target)
@@ -264,7 +264,6 @@ func Causes(results []Result) []*CauseError {
 
 // A CauseError is a cause of failure and the moves that it affected.
 type CauseError struct {
-	Code Code
 	// Text describes what went wrong. Advice is what to do about it, if Text does not
 	// include that; it is not part of Error.
 	Text, Advice string
@@ -280,12 +279,12 @@ func (e *CauseError) Error() string {
 	return fmt.Sprintf("%d moves (%s and %d more): %s", len(e.Targets), strings.Join(e.Targets[:named], ", "), len(e.Targets)-named, e.Text)
 }
 
-// list reads the target's states. It returns those that the moves name, and how many there are
-// in total; nil if the target has no listing.
-func (h *Haul) list(ctx context.Context, moves []Move) (listed, int, error) {
+// list reads the target's states and returns those that the moves name; nil if the target has
+// no listing.
+func (h *Haul) list(ctx context.Context, moves []Move) (listed, error) {
 	listing := h.Target.List(ctx)
 	if listing == nil {
-		return nil, 0, nil
+		return nil, nil
 	}
 	byName := make(listed, len(moves))
 	for i := range moves {
@@ -293,16 +292,14 @@ func (h *Haul) list(ctx context.Context, moves []Move) (listed, int, error) {
 			byName[foldName(moves[i].Workspace)] = nil
 		}
 	}
-	all := 0
 	for ws, err := range listing {
 		if err != nil {
-			return nil, 0, err
+			return nil, err
 		}
-		all++
 		name := foldName(ws.Name)
 		if alike, wanted := byName[name]; wanted && !slices.ContainsFunc(alike, func(other *backend.Standing) bool { return other.ID == ws.ID }) {
 			byName[name] = append(alike, ws)
 		}
 	}
-	return byName, all, nil
+	return byName, nil
 }

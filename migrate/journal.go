@@ -84,10 +84,8 @@ type Event struct {
 	// Proof is the verdict on the workspace. It holds no values of the state.
 	Proof *prove.Result `json:"proof,omitempty"`
 
-	// Holder is who holds the lock that the move waits for, and Pause is the time until the
-	// next attempt. They are not journaled.
-	Holder string        `json:"-"`
-	Pause  time.Duration `json:"-"`
+	// Holder is who holds the lock that the move waits for. It is not journaled.
+	Holder string `json:"-"`
 }
 
 // A Journal records a haul in a file, one JSON object per line. It is safe for concurrent use.
@@ -227,16 +225,6 @@ func dropCutLine(file *os.File, whole int64, first bool) error {
 		return errors.New("its last line is not a journal event; check that this is a tfhaul journal")
 	}
 	return file.Truncate(whole)
-}
-
-// ReadJournal returns all events of a journal, which another process may still be writing.
-// ReadLedger keeps only a summary.
-func ReadJournal(r io.Reader) ([]Event, error) {
-	var events []Event
-	if _, err := readEvents(r, func(e Event) { events = append(events, e) }); err != nil {
-		return nil, err
-	}
-	return events, nil
 }
 
 // maxLine is the longest line of a journal that is read, in bytes; ours have a few KB.

@@ -82,7 +82,7 @@ func TestLateUnlockByCommandSaysSo(t *testing.T) {
 			t.Fatal(err)
 		}
 		b.sim.Inject(tfesim.Fault{Endpoint: unlockEndpoint, Kind: tfesim.FaultLate, Wait: 20 * time.Second})
-		if u, err := b.engine.Unlock(t.Context(), workspace); err != nil || !u.Freed || !strings.Contains(u.Message, "took 20s") {
+		if u, err := b.engine.UnlockByID(t.Context(), workspace, ""); err != nil || !u.Freed || !strings.Contains(u.Message, "took 20s") {
 			t.Errorf("got %+v, %v", u, err)
 		}
 	})
@@ -112,7 +112,7 @@ func TestHiddenLockIsNotTrustedForLong(t *testing.T) {
 				if _, locked := b.sim.LockHolder(org, workspace); !locked || !r.Locked || !strings.Contains(r.Message, r.UnlockCommand) {
 					t.Errorf("locked %t, reported %t: %s", locked, r.Locked, r.Message)
 				}
-				if u, err := b.engine.Unlock(t.Context(), workspace); err != nil || !u.Freed {
+				if u, err := b.engine.UnlockByID(t.Context(), workspace, ""); err != nil || !u.Freed {
 					t.Errorf("got %+v, %v", u, err)
 				}
 				want(t, b.run(), migrate.Moved, migrate.Fresh, "")

@@ -71,9 +71,9 @@ func (x *execution) lockEvent(event string) Event {
 }
 
 // waiting passes the holder of the lock to the observer.
-func (x *execution) waiting(h lockwait.Holder, _ time.Time, pause time.Duration) {
+func (x *execution) waiting(h lockwait.Holder, _ time.Duration) {
 	e := x.lockEvent(EventWaiting)
-	e.Holder, e.Pause = h.String(), pause
+	e.Holder = h.String()
 	x.record(e)
 }
 

@@ -23,8 +23,6 @@ type Plan struct {
 	Moves []Planned
 	// Findings are what the user should know before confirming.
 	Findings []Finding
-	// Workspaces is how many the organization has.
-	Workspaces int
 	// APICalls is what the listings cost; each move's own calls are in its result.
 	APICalls int
 
@@ -105,11 +103,11 @@ func (h *Haul) Plan(ctx context.Context, moves []Move) (*Plan, error) {
 	began := time.Now()
 	listing, meter := backend.WithMeter(ctx)
 	h.noAccess = nil
-	workspaces, all, err := h.list(listing, moves)
+	workspaces, err := h.list(listing, moves)
 	if err != nil {
 		return nil, err
 	}
-	plan := &Plan{Moves: make([]Planned, len(moves)), Workspaces: all, began: began}
+	plan := &Plan{Moves: make([]Planned, len(moves)), began: began}
 	if plan.Findings, err = h.checkCredentials(listing); err != nil {
 		return nil, err
 	}

@@ -1,6 +1,8 @@
 package migrate_test
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -25,16 +27,20 @@ func (b *bench) recorded(change ...func(*migrate.Move)) migrate.Recorded {
 // eventsOf reads a journal.
 func eventsOf(t *testing.T, path string) []migrate.Event {
 	t.Helper()
-	file, err := os.Open(path)
+	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	events, err := migrate.ReadJournal(file)
-	if err := file.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err != nil {
-		t.Fatal(err)
+	var events []migrate.Event
+	for line := range bytes.Lines(text) {
+		if !bytes.HasSuffix(line, []byte("\n")) { // still being written
+			break
+		}
+		var e migrate.Event
+		if err := json.Unmarshal(line, &e); err != nil {
+			t.Fatal(err)
+		}
+		events = append(events, e)
 	}
 	return events
 }

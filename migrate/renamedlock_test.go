@@ -71,7 +71,7 @@ func TestResumeAfterARename(t *testing.T) {
 						}
 						_, name, _ := strings.Cut(r.UnlockCommand, org+"/")
 						name, _, _ = strings.Cut(name, " ")
-						if u, err := b.engine.Unlock(t.Context(), name); !r.Locked || err != nil || !u.Freed {
+						if u, err := b.engine.UnlockByID(t.Context(), name, ""); !r.Locked || err != nil || !u.Freed {
 							t.Errorf("%q frees nothing (%v, %v): %s %q", r.UnlockCommand, u, err, r.Message, r.Notes)
 						}
 					})

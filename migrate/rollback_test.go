@@ -290,7 +290,7 @@ func sweepRollback(t *testing.T, server tfesim.Personality, f sweepFault, k int)
 	}
 	b.sim.ClearFaults()
 	if r.Locked {
-		if _, err := b.engine.Unlock(context.WithoutCancel(t.Context()), workspace); err != nil {
+		if _, err := b.engine.UnlockByID(context.WithoutCancel(t.Context()), workspace, ""); err != nil {
 			t.Errorf("the lock that was left could not be released: %v", err)
 		}
 	}

@@ -226,7 +226,7 @@ func (s scenario) judge(b *bench, r migrate.Result) {
 func (s scenario) again(b *bench, r migrate.Result) {
 	b.t.Helper()
 	if r.Locked {
-		if _, err := b.engine.Unlock(b.t.Context(), workspace); err != nil {
+		if _, err := b.engine.UnlockByID(b.t.Context(), workspace, ""); err != nil {
 			b.t.Errorf("the lock that was left could not be freed: %v", err)
 		}
 	}

@@ -22,14 +22,9 @@ type Unlocking struct {
 // ErrNotOurs is returned when the haul does not hold the workspace's lock, which stays.
 var ErrNotOurs = errors.New("this haul does not hold the lock")
 
-// Unlock unlocks a workspace that the engine's haul left locked. It returns ErrNotOurs if
-// another user holds the lock, and no error if the workspace is not locked.
-func (e *Engine) Unlock(ctx context.Context, workspace string) (Unlocking, error) {
-	return e.UnlockByID(ctx, workspace, "")
-}
-
-// UnlockByID is Unlock for a workspace whose id is known, which outlives a rename; ""
-// finds it by its name.
+// UnlockByID unlocks a workspace that the engine's haul left locked. It returns ErrNotOurs
+// if another user holds the lock, and no error if the workspace is not locked. The id
+// outlives a rename; "" finds the workspace by its name.
 func (e *Engine) UnlockByID(ctx context.Context, workspace, id string) (Unlocking, error) {
 	return e.unlockLeft(ctx, workspace, id, func(string) bool { return true })
 }

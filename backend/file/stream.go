@@ -22,8 +22,8 @@ func newStdin(c backend.Connection) backend.State {
 	}
 	place := backend.Place{Key: "-", Workspace: backend.DefaultWorkspace}
 	if f, ok := in.(*os.File); ok {
-		if start, size, ok := regular(f); ok {
-			return &rereadable{file: f, start: start, size: size, place: place}
+		if start, ok := regular(f); ok {
+			return &rereadable{file: f, start: start, place: place}
 		}
 	}
 	return &stream{
@@ -32,25 +32,24 @@ func newStdin(c backend.Connection) backend.State {
 	}
 }
 
-// regular reports whether f is a regular file that can be read again, its current offset,
-// and how many bytes follow it.
-func regular(f *os.File) (start, size int64, ok bool) {
+// regular reports whether f is a regular file that can be read again, and its current
+// offset.
+func regular(f *os.File) (start int64, ok bool) {
 	info, err := f.Stat()
 	if err != nil || !info.Mode().IsRegular() {
-		return 0, 0, false
+		return 0, false
 	}
 	start, err = f.Seek(0, io.SeekCurrent)
 	if err != nil {
-		return 0, 0, false
+		return 0, false
 	}
-	return start, max(0, info.Size()-start), true
+	return start, true
 }
 
 // rereadable is standard input redirected from a regular file.
 type rereadable struct {
 	file  *os.File
 	start int64 // offset when the process started
-	size  int64 // bytes from there to the end
 	place backend.Place
 }
 

@@ -145,9 +145,9 @@ func (w *writer) isOurs(held *heldLock) bool {
 
 // A finding is what the places of the lock hold.
 type finding struct {
-	held              []*heldLock // by place; nil where it is free
-	ours, free, other int         // places
-	stranger          backend.Lock
+	held        []*heldLock // by place; nil where it is free
+	ours, other int         // places
+	stranger    backend.Lock
 }
 
 func (w *writer) find(ctx context.Context) (*finding, error) {
@@ -158,7 +158,6 @@ func (w *writer) find(ctx context.Context) (*finding, error) {
 		case err != nil:
 			return nil, err
 		case held == nil:
-			f.free++
 			continue
 		case w.isOurs(held):
 			f.ours++

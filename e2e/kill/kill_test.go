@@ -299,12 +299,12 @@ func (s *stage) announced(t *testing.T) map[string]bool {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	events, err := migrate.ReadJournal(file)
+	ledger, err := migrate.ReadLedger(file)
 	if err != nil {
 		t.Fatal(err)
 	}
 	reported := map[string]bool{}
-	for _, lock := range migrate.NewLedger(events).HeldLocks() {
+	for _, lock := range ledger.HeldLocks() {
 		reported[lock.Target] = true
 	}
 	return reported
