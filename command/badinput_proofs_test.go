@@ -27,6 +27,8 @@ func badProofs() []badInput {
 		bad("a directory of states", 4, "prove", "--local", "network", "./states/"),
 		bad("a prefix of states", 4, "prove", "--local", "network", "s3://states/net/"),
 		bad("a place that is only read", 4, "prove", "--local", "network", "atlas://acme/net"),
+		bad("variables for a run", 4, "prove", "--var-file", good, "network", "acme/net"),
+		bad("a missing file of variables", 4, "prove", "--local", "--var-file", "net.tfvars", "network", "acme/net"),
 		bad("config without a subcommand", 4, "config"),
 		bad("an unknown word after config", 4, "config", "lsit", "acme/net"),
 		bad("a list without a workspace", 4, "config", "list"),

@@ -70,6 +70,12 @@ func listFlag(name, usage string) *cli.StringSliceFlag {
 	return &cli.StringSliceFlag{Name: name, Usage: usage + "; repeatable"}
 }
 
+func fileListFlag(name, usage string) *cli.StringSliceFlag {
+	f := listFlag(name, usage)
+	f.TakesFile = true
+	return f
+}
+
 func jsonFlag() *cli.BoolFlag {
 	return switchFlag("json", "print one JSON document on stdout")
 }

@@ -17,11 +17,12 @@ import (
 // A proveOne proves one state.
 type proveOne struct {
 	connector
-	to      destination
-	request prove.Request
-	local   bool
-	logs    bool
-	timeout time.Duration // of the run
+	to       destination
+	request  prove.Request
+	local    bool
+	varFiles []string
+	logs     bool
+	timeout  time.Duration // of the run
 }
 
 func (p *process) proveCommand() *cli.Command {
@@ -55,6 +56,7 @@ Exit codes: 0 proven; 1 unproven; 3 changes, which need a decision; 4 usage or c
 			textFlag("run", "", "judge the plan of the run `RUN-ID` instead of starting one"),
 			textFlag("configuration-version", "", "plan with the configuration version `CV-ID` instead of a directory"),
 			switchFlag("local", "plan with the terraform on this machine; upload nothing (always for buckets and files)"),
+			fileListFlag("var-file", "with --local: read values of variables from `FILE`, as terraform plan -var-file does"),
 			switchFlag("upgrade-state", "if nothing changes, rewrite the state in the workspace's Terraform version with an empty apply"),
 			switchFlag("logs", "stream Terraform's log of the plan to stderr"),
 			durationFlag("run-timeout", prove.DefaultTimeout, "cancel a run, including its time in the queue, or a plan on this machine, after `DURATION`"),
@@ -66,6 +68,7 @@ Exit codes: 0 proven; 1 unproven; 3 changes, which need a decision; 4 usage or c
 func (p *process) parseProve(c *cli.Context) (*proveOne, error) {
 	o := &proveOne{connector: connector{process: p}, local: c.Bool("local"), logs: c.Bool("logs"), timeout: c.Duration("run-timeout")}
 	o.request = prove.Request{Run: c.String("run"), ConfigurationVersion: c.String("configuration-version"), UpgradeState: c.Bool("upgrade-state")}
+	o.varFiles = c.StringSlice("var-file")
 	if err := o.checkFlags(); err != nil {
 		return nil, err
 	}
@@ -119,8 +122,15 @@ func (o *proveOne) checkFlags() error {
 		return usagef("--local plans with a directory: it takes neither --run nor --configuration-version")
 	case o.local && q.UpgradeState:
 		return usagef("--upgrade-state is an apply on the target: --local cannot do it")
+	case len(o.varFiles) > 0 && !o.local:
+		return usagef("--var-file is for --local: a run has the variables of its workspace")
 	case q.Run != "" && q.UpgradeState:
 		return usagef("--upgrade-state starts its own runs: it takes a directory or a --configuration-version, not a --run")
+	}
+	for _, file := range o.varFiles {
+		if _, err := os.Stat(file); err != nil {
+			return usagef("the file of --var-file %q cannot be read: %v", file, plainwords.WithoutPath(err))
+		}
 	}
 	return nil
 }
@@ -163,7 +173,7 @@ func (o *proveOne) proveWorkspace(ctx context.Context) (prove.Result, error) {
 	prover := o.prover()
 	prover.Target = client
 	if o.local {
-		return prover.ProveLocal(ctx, o.request, prove.Local{Environ: o.environ}), nil
+		return prover.ProveLocal(ctx, o.request, prove.Local{Environ: o.environ, VarFiles: o.varFiles}), nil
 	}
 	return prover.Prove(ctx, o.request), nil
 }
@@ -176,7 +186,7 @@ func (o *proveOne) proveBackend(ctx context.Context) (prove.Result, error) {
 	}
 	defer target.Close()
 	request := prove.BackendRequest{Target: target, Name: o.to.name, Block: o.to.block, Dir: o.request.Dir}
-	return o.prover().ProveBackend(ctx, request, prove.Local{Environ: o.environ}), nil
+	return o.prover().ProveBackend(ctx, request, prove.Local{Environ: o.environ, VarFiles: o.varFiles}), nil
 }
 
 // prover prepares proofs.

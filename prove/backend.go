@@ -28,7 +28,7 @@ type BackendRequest struct {
 // private temporary directory, whose backend block is replaced. It takes no lock and writes
 // nothing to the state: ProveBackend compares what the target holds before and after the plan.
 func (p *Prover) ProveBackend(ctx context.Context, q BackendRequest, o Local) Result {
-	x := &atBackend{proof: &proof{Prover: p, Request: Request{Dir: q.Dir}}, request: q}
+	x := &atBackend{proof: &proof{Prover: p}, request: q}
 	x.result.Target, x.result.Local = q.Target.Address(q.Name), true
 	return x.prove(ctx, func(ctx context.Context) error { return x.run(ctx, o) })
 }
@@ -45,15 +45,20 @@ func (x *atBackend) run(ctx context.Context, o Local) error {
 	if err != nil {
 		return err
 	}
+	root, working, err := surroundings(x.request.Dir)
+	if err != nil {
+		return err
+	}
 	if err := x.read(ctx); err != nil {
 		return err
 	}
+	x.Dir = root
 	block, err := x.request.Block(ctx)
 	if err != nil {
 		return err
 	}
 	return x.onBench(ctx, program, func(b *bench) error {
-		err := b.plan(ctx, o, block, "")
+		err := b.plan(ctx, o, block, working)
 		// Terraform creates an empty state for a workspace that has none, so a failed plan is
 		// also checked.
 		changed := x.checkUnchanged(ctx)

@@ -107,3 +107,23 @@ func TestBackendProofIsLimited(t *testing.T) {
 var oneInstance = []byte(`{"version":4,"terraform_version":"1.11.4","serial":1,"lineage":"11111111-2222-3333-4444-555555555555","outputs":{},"resources":[
 {"mode":"managed","type":"terraform_data","name":"a","provider":"provider[\"terraform.io/builtin/terraform\"]","instances":[{"schema_version":0,"attributes":{"id":"x"}}]}],"check_results":null}
 `)
+
+// Modules outside of the configuration's directory are copied with the repository, or with as
+// much as the paths need. The files of variables are read where they are.
+func TestBackendProofWithModulesElsewhere(t *testing.T) {
+	needTerraform(t)
+	t.Parallel()
+	const main = "module \"b\" {\n  source = \"../../modules/b\"\n}\nvariable \"unset\" {}\n" + configuration
+	files := []string{"live/net/main.tf", main, "modules/b/main.tf", "module \"c\" {\n  source = \"../c\"\n}\n", "modules/c/main.tf", "", "net.tfvars", "unset = 1\n"}
+	for name, extra := range map[string][]string{"in a repository": {".git/HEAD", "x"}, "in no repository": nil} {
+		root := folder(t, append(extra, files...)...)
+		q := inFile(t, stored(t, state(t)), "")
+		q.Dir = filepath.Join(root, "live", "net")
+		o := prove.Local{Environ: clean(os.Environ())}
+		want(t, (&prove.Prover{}).ProveBackend(t.Context(), q, o), prove.Unproven, prove.CodeMissingVariable, "TF_VAR_unset")
+		o.VarFiles = []string{filepath.Join(root, "net.tfvars")}
+		if r := (&prove.Prover{}).ProveBackend(t.Context(), q, o); r.Verdict != prove.Proven {
+			t.Errorf("%s: %s: %s", name, r.Code, r.Message)
+		}
+	}
+}

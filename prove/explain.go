@@ -99,7 +99,7 @@ func WithoutColors(log string) string { return colors.ReplaceAllString(log, "") 
 func reasonOf(log string, local bool) (Code, string) {
 	where, setOne, setAll := "the workspace", "Set it in the workspace.", "Set them in the workspace."
 	if local {
-		where, setOne, setAll = "the environment", "Set it with TF_VAR_<name>.", "Set them with TF_VAR_<name>."
+		where, setOne, setAll = "the environment", "Set it with TF_VAR_<name>, or name its file with --var-file.", "Set them with TF_VAR_<name>, or name their file with --var-file."
 	}
 	log = WithoutColors(log)
 	// Terraform draws a frame around messages, and wraps their lines.

@@ -31,6 +31,8 @@ type Local struct {
 	// the configuration needs. Variables that would redirect it, such as TF_WORKSPACE or
 	// TF_DATA_DIR, are left out.
 	Environ []string
+	// VarFiles are the paths of files with values of variables.
+	VarFiles []string
 }
 
 // ProveLocal proves a workspace with the terraform on this machine, for targets that
@@ -192,7 +194,15 @@ func (b *bench) runTerraform(ctx context.Context, o Local, block *backend.Block)
 		return err
 	}
 	out := filepath.Join(b.dir, planFile)
-	said, err := b.run(ctx, nil, "plan", "-input=false", "-no-color", "-lock=false", "-out="+out)
+	args := []string{"plan", "-input=false", "-no-color", "-lock=false", "-out=" + out}
+	for _, file := range o.VarFiles {
+		path, err := filepath.Abs(file)
+		if err != nil {
+			return err
+		}
+		args = append(args, "-var-file="+path)
+	}
+	said, err := b.run(ctx, nil, args...)
 	if err != nil {
 		return b.failed(ctx, said, err)
 	}
