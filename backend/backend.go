@@ -50,8 +50,13 @@ type Version struct {
 	// Pending means that the bytes have not arrived or are still being processed, and
 	// Announced that they were never sent.
 	Pending, Announced bool `json:"-"`
-	// Kept means that the version can still be read by its ID after another one was written.
-	Kept bool `json:"-"`
+	// Kept means that the version can still be read by its ID after another one was written,
+	// and Gone that the backend still lists it but has lost its bytes.
+	Kept, Gone bool `json:"-"`
+	// Author and Run are the IDs of the user and of the run that stored the version; "" if
+	// the backend does not report them. They are not journaled.
+	Author string `json:"-"`
+	Run    string `json:"-"`
 	// Detail is for the kind's own use.
 	Detail any `json:"-"`
 }
@@ -67,6 +72,9 @@ type Traits struct {
 	// without case, and no paths; a state must be created before it can be written; and
 	// Terraform may run there.
 	Workspaces bool
+	// Versions means that older versions of a state can be listed and read, at least in some
+	// backends of this kind.
+	Versions bool
 	// Noun is what messages call the place of a state: "workspace", "object" or "file".
 	Noun    string
 	Pins    Pinning

@@ -56,6 +56,8 @@ const (
 	StillPending Code = "still-pending"
 	// Stuck: no command of ours can release the lock.
 	Stuck Code = "stuck"
+	// NoHistory: older versions must not be written to the state.
+	NoHistory Code = "no-history"
 	// Unsupported: the target has no such operation. Nothing was stored.
 	Unsupported Code = "unsupported"
 	// NoBytesYet: the version cannot be read yet.

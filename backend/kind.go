@@ -175,6 +175,29 @@ func readable(k Kind) string {
 	return k.Example
 }
 
+// CheckHistory returns an error unless states of the source's kind have older versions that
+// the target's kind can store.
+func (k Kinds) CheckHistory(source, target string) error {
+	if from, ok := k.of(source); ok && !from.Traits.Versions {
+		return fmt.Errorf("%s has no older versions: a source with them is %s", source, examples(k, func(kind Kind) string {
+			if !kind.Traits.Versions {
+				return ""
+			}
+			return readable(kind)
+		}))
+	}
+	into, err := k.Target(target)
+	if err == nil && !into.Target.History {
+		err = fmt.Errorf("%s cannot store older versions: a target that can is %s", target, examples(k, func(kind Kind) string {
+			if kind.Target == nil || !kind.Target.History {
+				return ""
+			}
+			return kind.Target.State
+		}))
+	}
+	return err
+}
+
 // examples lists how the addresses of all kinds are written, without those for which example
 // returns "".
 func examples(kinds Kinds, example func(Kind) string) string {

@@ -92,6 +92,14 @@ func WithMeter(ctx context.Context) (context.Context, *Meter) {
 	return context.WithValue(ctx, meterKey{}, m), m
 }
 
+// CallsSoFar returns how many requests the meter of the context has counted.
+func CallsSoFar(ctx context.Context) int {
+	if m, ok := ctx.Value(meterKey{}).(*Meter); ok {
+		return m.Calls()
+	}
+	return 0
+}
+
 // CountRequest counts one attempt of a request in the meter of its context.
 func CountRequest(ctx context.Context) {
 	if m, ok := ctx.Value(meterKey{}).(*Meter); ok {

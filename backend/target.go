@@ -64,6 +64,13 @@ type Standing struct {
 	// CanRead, CanWrite and CanLock (and unlock) are the permissions of the credentials.
 	// They are true if the target does not report them.
 	CanRead, CanWrite, CanLock bool
+	// HYOK reports whether the organization holds the encryption key of the state (hold
+	// your own key), which may then be unreadable from here.
+	HYOK bool
+	// Automatic is what starts or applies runs there without a user, if that is known.
+	Automatic Automation
+	// RunsKnown reports whether LatestRun was in the response.
+	RunsKnown bool
 	// Terraform is the version of Terraform that runs there, a constraint, or "latest"; ""
 	// if the target does not run it.
 	Terraform string
@@ -72,9 +79,37 @@ type Standing struct {
 	ExecutionMode string
 	// Run is the current run; nil if unknown.
 	Run *Run
-	// HYOK reports whether the organization holds the encryption key of the state (hold
-	// your own key), which may then be unreadable from here.
-	HYOK bool
+	// LatestRun is the run that was queued last, without its status; nil if there is none.
+	LatestRun *Run
+}
+
+// NewestRun returns the ID of the run that was queued last; "" if there is none.
+func (s *Standing) NewestRun() string {
+	if s.LatestRun == nil {
+		return ""
+	}
+	return s.LatestRun.ID
+}
+
+// An Automation is what starts or applies runs without a user.
+type Automation uint8
+
+// The automations.
+const (
+	NoAutomation Automation = iota
+	VCSRepository
+	AutoApply
+)
+
+// String returns the end of a sentence about a workspace.
+func (a Automation) String() string {
+	switch a {
+	case VCSRepository:
+		return "has a VCS repository"
+	case AutoApply:
+		return "applies its runs automatically"
+	}
+	return "starts no runs by itself"
 }
 
 // A Ref identifies a current version.

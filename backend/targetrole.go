@@ -34,6 +34,8 @@ type TargetRole struct {
 	// container has been used, the block has what only its server knows. Nil if states are
 	// workspaces, or if Terraform has no backend of this kind.
 	Block func(ctx context.Context, container, name string) (*Block, error)
+	// History means that its targets are HistoryTargets.
+	History bool
 	// Open returns the target that the address of a container names. Its error has the code
 	// Unreachable if a server did not answer; otherwise the user must correct something.
 	Open func(ctx context.Context, container string) (Target, error)

@@ -36,7 +36,7 @@ type Options struct {
 	// Parallelism is how many states are copied at a time; at least 1.
 	Parallelism int
 	// History is how many versions of each state are copied, the current one included; 0
-	// means the current one alone, and All every version.
+	// means the current one alone, and backend.AllVersions every one.
 	History int
 	// Keep is how many versions of each state the backup keeps; 0 means every one.
 	Keep int
@@ -47,9 +47,6 @@ type Options struct {
 	// Progress, if not nil, is called after each state. Calls do not overlap.
 	Progress func(Item)
 }
-
-// All is every version that the source has.
-const All = -1
 
 // An Outcome is the result for one state.
 type Outcome string

@@ -366,7 +366,7 @@ func TestAGapInTheHistoryDoesNotStopNewerVersions(t *testing.T) {
 	}
 	options := func() backup.Options {
 		o := f.options(t)
-		o.History = backup.All
+		o.History = backend.AllVersions
 		state := o.Listing.States[0].(historic)
 		for v, err := range state.Versions(t.Context()) {
 			if err != nil {
@@ -444,7 +444,7 @@ func TestHistoryAndKeep(t *testing.T) {
 		t.Errorf("--history 5 stored %+v, want serials 3 to 7", item.Stored)
 	}
 	o = f.options(t)
-	o.History = backup.All
+	o.History = backend.AllVersions
 	if item := f.run(t, o)["network"]; len(item.Stored) != 2 {
 		t.Errorf("--history all then stored %+v, want serials 1 and 2", item.Stored)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -75,14 +74,8 @@ func (p *process) parseBackup(c *cli.Context) (*makeBackup, error) {
 	}
 	b.options = backup.Options{Source: b.source, Parallelism: c.Int("parallelism"), Keep: c.Int("keep"), Variables: c.Bool("with-variables"), DryRun: c.Bool("dry-run"),
 		Whole: len(b.filter.Include)+len(b.filter.Exclude) == 0}
-	switch history := c.String("history"); {
-	case history == "":
-	case history == "all":
-		b.options.History = backup.All
-	default:
-		if b.options.History, err = strconv.Atoi(history); err != nil || b.options.History < 1 {
-			return nil, usagef("--history cannot be %q: it is a number of versions, 1 or more, or all", history)
-		}
+	if b.options.History, err = p.historyFlag(c); err != nil {
+		return nil, err
 	}
 	if b.options.Parallelism < 1 {
 		return nil, usagef("--parallelism cannot be %d: it is 1 or more", b.options.Parallelism)
@@ -90,7 +83,7 @@ func (p *process) parseBackup(c *cli.Context) (*makeBackup, error) {
 	if b.options.Keep < 0 {
 		return nil, usagef("--keep cannot be %d: it is 1 or more", b.options.Keep)
 	}
-	if keep, history := b.options.Keep, b.options.History; keep > 0 && (history == backup.All || history > keep) {
+	if keep, history := b.options.Keep, b.options.History; keep > 0 && (history == backend.AllVersions || history > keep) {
 		return nil, usagef("--history asks for more versions than --keep %d leaves: raise --keep, or lower --history", keep)
 	}
 	return b, nil

@@ -66,6 +66,7 @@ var inManifest = []struct{ flag, setting, block string }{
 	{"create", "create = true", forAllMoves}, {"project", `project = "NAME"`, forAllMoves}, {"terraform-version", `terraform_version = "1.11.4"`, forAllMoves},
 	{"execution-mode", `execution_mode = "remote"`, forAllMoves}, {"agent-pool", `agent_pool = "NAME"`, forAllMoves}, {"tag", `tags = ["NAME"]`, forAllMoves},
 	{"include-empty", "include_empty = true", forAllMoves}, {"lock-timeout", `lock_timeout = "10m"`, forAllMoves},
+	{"history", `history = "all"`, forAllMoves},
 	{"lock-source", "lock_source = true", forAllMoves}, {"freeze-source", "freeze_source = true", forAllMoves},
 	{"replace", "replace = true", forOneMove}, {"bump-serial", "bump_serial = true", forOneMove}, {"allow", `allow = ["unusable"]`, forOneMove},
 }

@@ -27,6 +27,7 @@ func moveFlags() []cli.Flag {
 		newChoiceFlag("execution-mode", "", "with --create: execution `MODE` of the new workspace: remote, local or agent (default: the project's, then the organization's)", "remote", "local", backend.AgentMode),
 		textFlag("agent-pool", "", "with --execution-mode agent: agent pool `NAME|ID` (default: the project's, then the organization's)"),
 		listFlag("tag", "with --create: tag `NAME|KEY=VALUE` for the new workspace"),
+		textFlag("history", "", "also move older versions, oldest first, into an empty target: the newest `N` versions of each state, or all (docs/migrating.md)"),
 		switchFlag("include-empty", "also move states without resources or outputs"),
 		durationFlag("lock-timeout", 0, "wait up to `DURATION` for a target that another user has locked"),
 		listFlag("replace", "replace unrelated, diverged or newer state in `WORKSPACE|KEY`, after a backup (with --bump-serial: with a serial above the target's)"),
@@ -39,7 +40,7 @@ func moveFlags() []cli.Flag {
 			string(migrate.KeepLock), string(migrate.ClearLock)),
 		newChoiceFlag("upload", string(migrate.UploadAuto), "send states by `METHOD`: inline (in the request), signed (to a signed URL; inline if that is blocked) or auto (inline up to 4 MiB, else signed; the other one if the server refuses)",
 			string(migrate.UploadAuto), string(migrate.UploadInline), string(migrate.UploadSigned)),
-		fileFlag("journal", "record every step in `FILE`; the same file continues an interrupted move (default: a file in the user's state directory, removed afterwards)"),
+		fileFlag("journal", "record every step in `FILE`; the same file continues an interrupted move (default: a file in the user's state directory, removed afterwards; with --history: tfhaul-<time>.jsonl)"),
 	}
 }
 
@@ -56,6 +57,10 @@ func (p *process) moveOptions(c *cli.Context) (migrate.Options, error) {
 			ExecutionMode: c.String("execution-mode"), AgentPool: c.String("agent-pool"), Tags: c.StringSlice("tag"),
 		},
 	}}
+	var err error
+	if o.History, err = p.historyFlag(c); err != nil {
+		return o, err
+	}
 	o.OnFailure, o.Upload = migrate.LockPolicy(c.String("on-failure")), migrate.UploadMode(c.String("upload"))
 	if o.CreateOptions.AgentPool != "" && o.CreateOptions.ExecutionMode != backend.AgentMode {
 		return o, usagef("--agent-pool requires --execution-mode agent")
@@ -131,10 +136,13 @@ func (p *process) parseMove(c *cli.Context) (*moveOne, error) {
 	if m.kinds.Same(m.source, args[1]) {
 		return nil, usagef("the source and the target are the same: %s", m.to)
 	}
-	m.move = migrate.Move{Workspace: m.to.name, Run: c.String("run")}
 	if m.options, err = p.moveOptions(c); err != nil {
 		return nil, err
 	}
+	if err := checkHistory(m.kinds, m.options.Settings, m.source, args[1]); err != nil {
+		return nil, err
+	}
+	m.move = migrate.Move{Workspace: m.to.name, Run: c.String("run")}
 	permissions, err := p.permissions(c)
 	if err != nil {
 		return nil, err
@@ -180,7 +188,7 @@ func (m *moveOne) findAndMove(ctx context.Context) (migrate.Result, error) {
 	switch {
 	case m.options.DryRun:
 		engine.Haul = migrate.NewHaulID()
-	case m.journal == "":
+	case m.journal == "" && !m.options.WithHistory():
 		engine.Haul = migrate.NewHaulID()
 		if journal, path := m.startMoveJournal(ctx, engine.Haul); journal != nil {
 			engine.Journal = journal
@@ -196,8 +204,19 @@ func (m *moveOne) findAndMove(ctx context.Context) (migrate.Result, error) {
 		if record.past.Runs() > 0 && !record.past.Concerns(this) {
 			return migrate.Result{}, otherJournal(m.journal)
 		}
-		record.keep()
 		record.engage(engine)
+		if m.journal != "" {
+			record.keep()
+			break
+		}
+		again := m.commandLine() + " --journal " + plainwords.ShellWord(record.path)
+		m.held.recordedIn(record.path, again)
+		m.note("Journal: %s. After an interruption: %s", record.path, again)
+		result := engine.Move(ctx, m.move)
+		if h := result.History; result.Locked || h != nil && h.Moved > 0 {
+			record.keep()
+		}
+		return result, nil
 	}
 	return engine.Move(ctx, m.move), nil
 }

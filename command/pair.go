@@ -23,6 +23,9 @@ func (h *hauling) pair(ctx context.Context) (*pairing.Pairing, error) {
 	if err := h.notOntoItself(p.Moves); err != nil {
 		return nil, err
 	}
+	if err := h.checkHistories(p.Moves); err != nil {
+		return nil, err
+	}
 	return p, h.auditSources(ctx, p)
 }
 

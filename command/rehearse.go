@@ -288,7 +288,7 @@ func placeholder(held *migrate.Snapshot) ([]byte, error) {
 // onStage are a move's settings at the embedded server: nobody releases a lock there, the
 // source is only read, and projects and agent pools are not copied.
 func onStage(s migrate.Settings) migrate.Settings {
-	return migrate.Settings{Create: s.Create, IncludeEmpty: s.IncludeEmpty}
+	return migrate.Settings{Create: s.Create, IncludeEmpty: s.IncludeEmpty, History: s.History}
 }
 
 // staged returns the haul of moves at a target on the stage.

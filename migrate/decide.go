@@ -226,6 +226,7 @@ func (x *execution) decide(ctx context.Context) error {
 		return nil
 	case there:
 		x.alreadyThere()
+		x.historyBefore()
 		return nil
 	case x.verdict.Relation.writes():
 	case x.Bump && (x.verdict.Relation != Unrelated || x.Replace) && x.payload.serial <= x.held.serial():
@@ -242,6 +243,9 @@ func (x *execution) decide(ctx context.Context) error {
 		}
 	}
 	if err := x.checkObjections(); err != nil {
+		return err
+	}
+	if err := x.decideHistory(ctx); err != nil {
 		return err
 	}
 	x.noteAllowed()
@@ -332,6 +336,9 @@ func (x *execution) plan() error {
 	default:
 		x.result.Message = x.sayf("Serial %d would replace serial %d (%s), after a backup.", x.payload.serial, x.held.serial(), x.verdict.Relation)
 	}
+	if h := x.result.History; h != nil && h.Versions > 0 {
+		x.result.Message += " " + h.foretell()
+	}
 	return nil
 }
 
@@ -341,6 +348,9 @@ func (x *execution) lookAgain(ctx context.Context) error {
 	now := x.writer.Seen()
 	if err := x.sameName(now); err != nil {
 		return err
+	}
+	if x.follows != nil && !x.follows.apart {
+		return x.stillFollows(ctx, now)
 	}
 	if x.unchanged(now) {
 		return nil

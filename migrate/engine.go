@@ -145,6 +145,7 @@ type seen struct {
 	read      reading
 	workspace *backend.Standing
 	held      *holding
+	history   *history
 }
 
 // Move carries out one move and returns its result. If ctx ends before the workspace is
@@ -196,29 +197,32 @@ type execution struct {
 	result Result
 
 	read        reading       // step 1
+	history     *history      // the older versions to move; nil until they are read
+	follows     *following    // set while versions are moved in order; nil without older ones
 	sourceLease backend.Lease // the source's own lock, if we hold it
 
-	workspace *backend.Standing // step 2; renewed under the lock
-	held      *holding          // what the workspace holds; nil for nothing
-	verdict   Verdict
-	payload   payload  // what will be sent
-	raised    *payload // the same with a higher serial, for a rollback; nil if it is not needed
-	asBytes   bool     // a rollback sends the bytes, because the target cannot copy the former version
-	writer    backend.Writer
-	lease     *lockwait.Lease
-	lookedAt  lockwait.Instant // when the workspace was read; zero if that was long ago
-	notedHYOK bool             // the note on HYOK was added
-	attempts  int              // to send the state
-	lost      error            // why the response to the last attempt was lost
-	resent    bool             // the state was sent again after a lost response, so it may be stored twice
-	maybeLate bool             // the upload may have taken effect after the lock was last known to be ours
-	sent      *backend.Version // step 5
-	current   bool             // verify found that the sent state version is current
-	underRun  bool             // the lock belongs to the run whose token tfhaul uses
-	inherited bool             // the lock was left by an earlier run of the haul
-	comparing bool             // nothing is moved; see Verify
-	finishing bool             // an interrupt no longer stops the move
-	released  bool             // the lock was released, as far as the target reports
+	workspace  *backend.Standing // step 2; renewed under the lock
+	held       *holding          // what the workspace holds; nil for nothing
+	verdict    Verdict
+	payload    payload  // what will be sent
+	raised     *payload // the same with a higher serial, for a rollback; nil if it is not needed
+	asBytes    bool     // a rollback sends the bytes, because the target cannot copy the former version
+	writer     backend.Writer
+	lease      *lockwait.Lease
+	lookedAt   lockwait.Instant // when the workspace was read; zero if that was long ago
+	notedHYOK  bool             // the note on HYOK was added
+	lostBefore int              // lock requests for older versions whose responses were lost
+	attempts   int              // to send the state
+	lost       error            // why the response to the last attempt was lost
+	resent     bool             // the state was sent again after a lost response, so it may be stored twice
+	maybeLate  bool             // the upload may have taken effect after the lock was last known to be ours
+	sent       *backend.Version // step 5
+	current    bool             // verify found that the sent state version is current
+	underRun   bool             // the lock belongs to the run whose token tfhaul uses
+	inherited  bool             // the lock was left by an earlier run of the haul
+	comparing  bool             // nothing is moved; see Verify
+	finishing  bool             // an interrupt no longer stops the move
+	released   bool             // the lock was released, as far as the target reports
 }
 
 // conclude sets the result's outcome, code and message from the error of the steps.
@@ -252,6 +256,9 @@ func (x *execution) note(format string, args ...any) {
 func (x *execution) announce(e Event) error {
 	e.Time = time.Now().UTC()
 	e.Haul, e.Source, e.Target = x.Haul, x.result.Source, x.result.Target
+	if x.follows != nil && x.follows.version != nil {
+		e.Older = x.follows.version.version.ID
+	}
 	if x.Observe != nil {
 		x.Observe(e)
 	}
@@ -284,5 +291,10 @@ func (x *execution) recordOutcome() {
 // recordOutcomeOf records the outcome of the move of a version; nil if nothing was read.
 func (x *execution) recordOutcomeOf(v *backend.Version, workspaceID string) {
 	r := x.result
+	if r.History != nil {
+		summary := *r.History
+		summary.Carried = nil // each has an event
+		r.History = &summary
+	}
 	x.record(Event{Event: EventOutcome, Result: &r, Version: v, StateVersionID: r.StateVersionID, WorkspaceID: workspaceID})
 }

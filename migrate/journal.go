@@ -38,6 +38,7 @@ const (
 	EventVerified        = "verified"          // the state version was read back and matches
 	EventUnlocking       = "unlocking"         // the lock is about to be released
 	EventUnlocked        = "unlocked"          // the lock is no longer ours
+	EventCarried         = "carried"           // an older version is stored and was read back
 	EventDeleting        = "deleting"          // a rollback is about to delete what the haul created
 	EventDeleted         = "deleted"           // it is gone
 	EventLockKept        = "lock-kept"         // the lock stays, because the state could not be verified
@@ -83,6 +84,12 @@ type Event struct {
 	Result       *Result `json:"result,omitempty"`
 	// Proof is the verdict on the workspace. It holds no values of the state.
 	Proof *prove.Result `json:"proof,omitempty"`
+
+	// Older is the ID, at the source, of the older version that the event is about; "" for
+	// the current one. Carried is one that arrived, the Index-th of its state.
+	Older   string   `json:"older,omitempty"`
+	Carried *Carried `json:"carried,omitempty"`
+	Index   int      `json:"index,omitempty"`
 
 	// Holder is who holds the lock that the move waits for. It is not journaled.
 	Holder string `json:"-"`

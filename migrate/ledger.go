@@ -42,13 +42,15 @@ func (k moveKey) folded() moveKey { return moveKey{k.source, foldTarget(k.target
 // An entry summarizes one move.
 type entry struct {
 	moveKey
-	result     *Result   // of the last outcome
-	begun      *Snapshot // from the first event, until there is an outcome
-	sent       *Snapshot // the last state that was sent or about to be sent
-	sending    bool      // the state may have been sent since the lock was taken
-	deleting   bool      // a rollback may have deleted what the haul created
-	created    bool      // the haul created the workspace
-	sourceLock string    // the ID of the source's own lock while the haul holds it
+	result     *Result     // of the last outcome
+	begun      *Snapshot   // from the first event, until there is an outcome
+	sent       *Snapshot   // the last state that was sent or about to be sent
+	sending    bool        // the state may have been sent since the lock was taken
+	deleting   bool        // a rollback may have deleted what the haul created
+	created    bool        // the haul created the workspace
+	apart      bool        // the move is that of an older version with a place of its own
+	older      *olderEntry // set once an older version may have been sent
+	sourceLock string      // the ID of the source's own lock while the haul holds it
 
 	proof       *prove.Result // the last one,
 	provenOf    string        // and the state version that it is about
@@ -97,11 +99,16 @@ func (l *Ledger) Add(e Event) {
 	key := moveKey{e.Source, e.Target}
 	m := l.moves[key.folded()]
 	if m == nil {
-		m = &entry{moveKey: key, begun: e.Snapshot}
+		m = &entry{moveKey: key, begun: e.Snapshot, apart: e.Older != ""}
 		l.moves[key.folded()] = m
 		l.order = append(l.order, m)
 	}
 	m.run = l.runs
+	if e.Older != "" {
+		m.addOlder(e)
+		return
+	}
+	m.apart = false
 	switch e.Event {
 	case EventIntent:
 		m.begins(e)
@@ -109,6 +116,11 @@ func (l *Ledger) Add(e Event) {
 		m.created = true
 	case EventSending:
 		m.sending, m.sent = true, e.Snapshot
+	case EventCarried:
+		if e.Carried != nil && e.Index > 0 { // an earlier run may have written to a workspace that is gone
+			o := m.startOlder()
+			o.carried = append(o.carried[:min(len(o.carried), e.Index-1)], *e.Carried)
+		}
 	case EventDeleting:
 		m.deleting = true
 	case EventUnlocked:
@@ -130,6 +142,40 @@ func (l *Ledger) confirm() {
 		if m.result != nil && m.run == l.runs {
 			m.result.SourceUnchecked = false
 		}
+	}
+}
+
+// An olderEntry is what is known of a state's older versions.
+type olderEntry struct {
+	carried []Carried // those that arrived, oldest first
+}
+
+// startOlder returns the entry of the older versions, which may be new.
+func (m *entry) startOlder() *olderEntry {
+	if m.older == nil {
+		m.older = new(olderEntry)
+	}
+	return m.older
+}
+
+// carried returns the older versions that arrived, oldest first.
+func (m entry) carried() []Carried {
+	if m.older == nil {
+		return nil
+	}
+	return m.older.carried
+}
+
+// addOlder adds an event about an older version.
+func (m *entry) addOlder(e Event) {
+	switch e.Event {
+	case EventIntent:
+		m.begins(e)
+	case EventSending:
+		m.sending = true
+		m.startOlder()
+	case EventUnlocked:
+		m.sending = false
 	}
 }
 
@@ -188,15 +234,16 @@ func (l *Ledger) SourcesUnchecked() int {
 // One that did not arrive is replaced when a later run has another move from its source or
 // into its target: the manifest was edited, or the source is named from another directory.
 func (l *Ledger) current() []*entry {
+	order := slices.DeleteFunc(slices.Clone(l.order), func(m *entry) bool { return m.apart })
 	if l.runs < 2 {
-		return l.order
+		return order
 	}
 	bySource, byTarget := map[string]int{}, map[string]int{}
 	for _, m := range l.order {
 		bySource[m.source] = max(bySource[m.source], m.run)
 		byTarget[foldTarget(m.target)] = max(byTarget[foldTarget(m.target)], m.run)
 	}
-	return slices.DeleteFunc(slices.Clone(l.order), func(m *entry) bool {
+	return slices.DeleteFunc(order, func(m *entry) bool {
 		named := !strings.HasSuffix(m.target, "/")
 		replaced := bySource[m.source] > m.run || named && byTarget[foldTarget(m.target)] > m.run
 		return replaced && (m.result == nil || !m.result.Arrived())
@@ -265,6 +312,11 @@ func (l *Ledger) Results() []Result {
 			continue
 		}
 		r := *m.result
+		if carried := m.carried(); r.History != nil && len(carried) > 0 {
+			whole := *r.History
+			whole.Carried = carried
+			r.History = &whole
+		}
 		if m.proof != nil && m.provenOf == r.StateVersionID {
 			r.Proof = m.proof
 		}

@@ -32,6 +32,7 @@ func holdingHaul(reason string) string {
 
 // newWriter prepares to lock the workspace and to write to it.
 func (x *execution) newWriter(o backend.WriterOptions) backend.Writer {
+	o.Lost += x.lostBefore
 	o.Reason, o.Associate, o.Impatient, o.OnLost = lockReason(x.Haul), x.Move.Run, x.park != nil, x.lockRequestLost
 	return x.Target.Writer(x.workspace, o)
 }

@@ -199,10 +199,10 @@ func (e *Engine) plan(ctx context.Context, m Move, collision string) Planned {
 	}
 	m.confirm = false
 	x.result.Target = e.targetName(m)
-	m.seen = &seen{read: x.read, workspace: x.workspace, held: x.held}
+	m.seen = &seen{read: x.read, workspace: x.workspace, held: x.held, history: x.history.light()}
 	switch {
 	case x.result.Outcome != WouldMove:
-		m.seen.read.snapshot = nil // it will not be sent
+		m.seen.read.snapshot, m.seen.history = nil, nil // they will not be sent
 	case x.read.snapshot != nil:
 		x.read.snapshot.Contents.Providers = nil // which are nobody's concern here
 	}

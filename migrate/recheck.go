@@ -26,6 +26,8 @@ type Recorded struct {
 	Known *backend.Standing
 	// Version is the version of the source that was read; nil where none was.
 	Version *backend.Version
+	// Carried are the older versions that arrived, oldest first.
+	Carried []Carried
 }
 
 // Recorded is what the ledger knows of all moves, in the order in which they began.
@@ -33,7 +35,7 @@ func (l *Ledger) Recorded() []Recorded {
 	moves := l.current()
 	all := make([]Recorded, len(moves))
 	for i, m := range moves {
-		r := Recorded{Source: m.source, Target: m.target, Result: m.result, WorkspaceID: m.workspaceID, Version: m.version}
+		r := Recorded{Source: m.source, Target: m.target, Result: m.result, WorkspaceID: m.workspaceID, Version: m.version, Carried: m.carried()}
 		if m.result != nil && !m.result.Deleted && (m.result.Outcome == Moved || m.result.Outcome == AlreadyThere) {
 			r.Arrived = m.result.Snapshot
 			if m.result.BumpedTo != 0 {
@@ -91,8 +93,14 @@ func (x *execution) recheck(ctx context.Context, r Recorded) error {
 		if changed != nil {
 			return changed
 		}
+		if err := x.recheckHistory(ctx, r.Carried); err != nil {
+			return err
+		}
 		x.alreadyThere()
 		x.result.Message = x.sayf("The workspace still holds the moved state (serial %d, %s).", x.held.snapshot.Serial, version.ID)
+		if n := len(r.Carried); n > 0 {
+			x.result.Message += fmt.Sprintf(" tfhaul also compared %s.", plainwords.Counted(n, "older version"))
+		}
 		return nil
 	}
 	if changed != nil {

@@ -67,7 +67,11 @@ const (
 	CodeNotCreatable Code = "not-creatable"
 	// CodeRenamed: the workspace got another name after it was read.
 	CodeRenamed Code = "renamed"
-	// CodeTargetChanged: another process wrote to the target in spite of our lock.
+	// CodeNoHistory: the older versions cannot be moved, because of what the source has or
+	// because of what the target holds.
+	CodeNoHistory Code = "no-history"
+	// CodeTargetChanged: another process wrote to the target in spite of our lock, or between
+	// two older versions.
 	CodeTargetChanged Code = "target-changed"
 	// Only a rollback finds these three: the target no longer holds what the haul wrote; it
 	// held nothing before; the journal does not record what it held, or that cannot be read.
@@ -110,7 +114,7 @@ const (
 var refusals = map[Code]bool{
 	CodeStale: true, CodeDiverged: true, CodeUnrelated: true, CodeNoWorkspace: true, CodeLocked: true,
 	CodeEncrypted: true, CodeNotState: true, CodeInvalid: true, CodeTooNewFormat: true, CodeErrored: true, CodeBackupNewer: true, CodeUnusable: true,
-	CodeSourceLocked: true, CodeSourceChanged: true, CodeNotLockable: true, CodeNotCreatable: true, CodeRenamed: true, CodeTargetChanged: true, CodeAdvanced: true, CodeNothingBefore: true, CodeNoFormer: true, CodeNotRemovable: true, CodeAbsent: true, CodeOutdated: true, CodeResourcesDiffer: true, CodeCollision: true, CodeNoName: true,
+	CodeSourceLocked: true, CodeSourceChanged: true, CodeNotLockable: true, CodeNotCreatable: true, CodeRenamed: true, CodeTargetChanged: true, CodeNoHistory: true, CodeAdvanced: true, CodeNothingBefore: true, CodeNoFormer: true, CodeNotRemovable: true, CodeAbsent: true, CodeOutdated: true, CodeResourcesDiffer: true, CodeCollision: true, CodeNoName: true,
 }
 
 // outcomeOf returns the outcome that a code stands for.
@@ -167,6 +171,8 @@ type Result struct {
 	Backup string `json:"backup,omitempty"`
 	// SourceFrozen is the id of the lock that was left at the source on purpose.
 	SourceFrozen string `json:"source_frozen,omitempty"`
+	// History is what became of the older versions, if they were asked for.
+	History *History `json:"history,omitempty"`
 	// Notes are further sentences that a person should read, such as that a
 	// relation was judged without a lineage.
 	Notes []string `json:"notes,omitempty"`
@@ -183,8 +189,8 @@ type Result struct {
 	cause      string // what went wrong, without the names of this move: see Causes
 	advised    bool   // cause includes what to do
 	sourceDown bool   // the server of the source does not answer
-	server     string // that of the source: see serverOf
 	answered   bool   // the target's server answered all, though late
+	server     string // that of the source: see serverOf
 }
 
 // A Snapshot is the part of a statefile.Snapshot in results and journals.

@@ -15,6 +15,9 @@ type Settings struct {
 	// CreateOptions say how. TerraformVersion FromState takes the version that
 	// wrote the state.
 	CreateOptions backend.CreateOptions
+	// History is how many versions of a state are moved, the current one included: 0 and 1
+	// move that one alone, and backend.AllVersions moves every one.
+	History int
 	// IncludeEmpty moves states without resources and outputs, too.
 	IncludeEmpty bool
 	// LockTimeout is how long to wait for a workspace that another user has
@@ -27,6 +30,9 @@ type Settings struct {
 	// nobody applies against the old state any more.
 	FreezeSource bool
 }
+
+// WithHistory reports whether older versions are moved, too.
+func (s Settings) WithHistory() bool { return s.History != 0 && s.History != 1 }
 
 // setting names an option for the user: the flag, or the manifest's attribute where
 // the move comes from a manifest, which takes no such flags. value is "" for a switch.

@@ -24,9 +24,10 @@ func (x *execution) steps(ctx context.Context) error {
 		return x.removalSteps(ctx)
 	}
 	return x.inOrder(ctx,
-		x.readSource, // 1. read the state, pin its version, refuse what Terraform cannot use
-		x.look,       // 2. look at the target, create it if asked, decide the relation
-		x.lock,       // 3. journal the intent, then lock, waiting if someone holds the lock
+		x.readSource,   // 1. read the state, pin its version, refuse what Terraform cannot use
+		x.look,         // 2. look at the target, create it if asked, decide the relation
+		x.carryHistory, // the older versions, if asked, each by these steps
+		x.lock,         // 3. journal the intent, then lock, waiting if someone holds the lock
 		x.underLock(
 			x.lookAgain, // 4. the same target, version and relation as before?
 			x.backUp,    //    keep what will be replaced
@@ -35,6 +36,7 @@ func (x *execution) steps(ctx context.Context) error {
 			x.verify,    // 7. read it back and compare
 		), //               8. unlock, whatever happened
 		x.verifyCurrent, // 7. where the target makes it current only at the unlock
+		x.verifyHistory, //    and with all older versions
 		x.checkSource,   // 9. the source must not have changed meanwhile; a haul can check all at its end
 	)
 }
@@ -71,7 +73,7 @@ func (x *execution) underLock(steps ...step) step {
 
 // readSource is step 1.
 func (x *execution) readSource(ctx context.Context) error {
-	return x.inOrder(ctx, x.checkUndo, x.readSnapshot, x.checkNamed)
+	return x.inOrder(ctx, x.checkUndo, x.readSnapshot, x.checkNamed, x.readHistoryFirst)
 }
 
 // look is step 2.

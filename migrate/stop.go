@@ -71,6 +71,7 @@ var targetCodes = map[backend.Code]Code{
 	backend.NotRemovable:       CodeNotRemovable,
 	backend.OrganizationToken:  CodeForbiddenOrMissing,
 	backend.Changed:            CodeTargetChanged,
+	backend.NoHistory:          CodeNoHistory,
 	backend.NoContainer:        CodeForbiddenOrMissing,
 	backend.AccessDenied:       CodeForbiddenOrMissing,
 	backend.KeyDenied:          CodeForbiddenOrMissing,
@@ -105,6 +106,9 @@ func (x *execution) explain(ctx context.Context, err error) *stop {
 	given := !x.finishing || errors.Is(err, context.Canceled)
 	if ended, ok := errors.AsType[*endedError](context.Cause(ctx)); ok && given {
 		return &stop{code: CodeNotAttempted, message: plainwords.Sentence(ended.Error())}
+	}
+	if ctx.Err() != nil && given && x.follows != nil {
+		return x.stopf(CodeInterrupted, "Interrupted. The older versions were moved, and the current one was not. To continue, run the same command with the same journal.")
 	}
 	if ctx.Err() != nil && given {
 		return x.stopf(CodeInterrupted, "Interrupted. The workspace is unchanged.")

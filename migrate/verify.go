@@ -11,6 +11,7 @@ import (
 
 	"tfhaul/backend"
 	"tfhaul/lockwait"
+	"tfhaul/plainwords"
 )
 
 // verify is step 7: the workspace's current state version must be the one that
@@ -116,8 +117,12 @@ func (x *execution) movedMessage() string {
 		return x.sayf("The workspace again holds what the haul replaced, %s with serial %d, as %s. All %d bytes were read back and match.",
 			w.Was.ID, x.payload.serial, x.sent.ID, x.payload.size)
 	}
-	return x.sayf("Serial %d is the workspace's current state (%s). All %d bytes were read back and match.",
+	moved := x.sayf("Serial %d is the workspace's current state (%s). All %d bytes were read back and match.",
 		x.payload.serial, x.sent.ID, x.payload.size)
+	if h := x.result.History; h != nil && h.Moved > 0 {
+		moved += fmt.Sprintf(" Before it, tfhaul moved %s and read back each.", plainwords.Counted(h.Moved, "older version"))
+	}
+	return moved
 }
 
 // sameBytes downloads a state version and reports whether it matches the payload.

@@ -25,7 +25,9 @@ type ManifestSettings struct {
 	AgentPool        *string  `hcl:"agent_pool"`
 	TerraformVersion *string  `hcl:"terraform_version"`
 	// LockTimeout is a duration such as "5m".
-	LockTimeout  *string `hcl:"lock_timeout"`
+	LockTimeout *string `hcl:"lock_timeout"`
+	// History is a number of versions, or "all".
+	History      *string `hcl:"history"`
 	IncludeEmpty *bool   `hcl:"include_empty"`
 	LockSource   *bool   `hcl:"lock_source"`
 	FreezeSource *bool   `hcl:"freeze_source"`
@@ -43,6 +45,7 @@ func manifestSettings(s migrate.Settings) *ManifestSettings {
 			m.TerraformVersion = ifSet(o.TerraformVersion)
 		}
 	}
+	m.History = ifSet(FormatHistory(s.History))
 	if s.LockTimeout > 0 {
 		m.LockTimeout = ifSet(s.LockTimeout.String())
 	}
@@ -71,7 +74,7 @@ func ifOther(value, other *string) *string {
 
 // empty reports whether nothing is set.
 func (m *ManifestSettings) empty() bool {
-	return m.Create == nil && m.describesCreation() == "" && m.LockTimeout == nil && m.IncludeEmpty == nil && m.LockSource == nil && m.FreezeSource == nil
+	return m.Create == nil && m.describesCreation() == "" && m.LockTimeout == nil && m.History == nil && m.IncludeEmpty == nil && m.LockSource == nil && m.FreezeSource == nil
 }
 
 // ifSet returns nil for the zero value.
@@ -120,6 +123,13 @@ func (m *ManifestSettings) over(s *migrate.Settings) error {
 			return fmt.Errorf("lock_timeout cannot be %q: use a duration such as 30s, 5m or 1h", *m.LockTimeout)
 		}
 		s.LockTimeout = d
+	}
+	if m.History != nil {
+		n, err := ParseHistory(*m.History)
+		if err != nil {
+			return fmt.Errorf("history cannot be %q: %w", *m.History, err)
+		}
+		s.History = n
 	}
 	switch o.ExecutionMode {
 	case "", "remote", "local", backend.AgentMode:
@@ -188,6 +198,7 @@ func (m *ManifestSettings) write(b *hclwrite.Body) {
 	writeText(b, "agent_pool", m.AgentPool)
 	writeText(b, "terraform_version", m.TerraformVersion)
 	writeText(b, "lock_timeout", m.LockTimeout)
+	writeText(b, "history", m.History)
 	writeBool(b, "include_empty", m.IncludeEmpty)
 	writeBool(b, "lock_source", m.LockSource)
 	writeBool(b, "freeze_source", m.FreezeSource)

@@ -96,6 +96,7 @@ func Plan(w io.Writer, s Style, h Haul) error {
 	s.haulFindings(&b, h)
 	s.leftOut(&b, h)
 	s.lastLine(&b, h)
+	s.olderLine(&b, h.Results, olderMoved)
 	if h.Rehearsal != nil {
 		s.indented(&b, "", h.Rehearsal.text())
 	}
@@ -114,6 +115,7 @@ func PlanSummary(w io.Writer, s Style, h Haul) error {
 	s.leftOut(&b, h)
 	s.kinds(&b, h)
 	s.lastLine(&b, h)
+	s.olderLine(&b, h.Results, olderMoved)
 	return flush(w, &b)
 }
 
@@ -136,6 +138,7 @@ func Hauled(w io.Writer, s Style, h Haul) error {
 	s.proofs(&b, h)
 	s.heldLocks(&b, h)
 	s.lastLine(&b, h)
+	s.olderLine(&b, h.Results, olderMoved)
 	s.proofLine(&b, h.Results)
 	if h.Seconds > 0 {
 		fmt.Fprintln(&b, cost(h.APICalls, h.Seconds))
@@ -159,6 +162,7 @@ func Verified(w io.Writer, s Style, h Haul) error {
 	var b bytes.Buffer
 	s.tables(&b, h)
 	s.lastLine(&b, h)
+	s.olderLine(&b, h.Results, "compared")
 	fmt.Fprintln(&b, cost(h.APICalls, h.Seconds))
 	return flush(w, &b)
 }

@@ -71,6 +71,7 @@ func Moves(w io.Writer, s Style, results []migrate.Result) error {
 	}
 	s.proofs(&b, Haul{Results: results})
 	s.summaryLine(&b, summary, "")
+	s.olderLine(&b, results, olderMoved)
 	s.proofLine(&b, results)
 	return flush(w, &b)
 }

@@ -348,6 +348,34 @@ func (s *Server) set(org, workspace, name, value string) error {
 	})
 }
 
+// SetAutoApply sets whether a workspace applies its runs without confirmation.
+func (s *Server) SetAutoApply(org, workspace string, applies bool) error {
+	return s.setJSON(org, workspace, "auto-apply", applies)
+}
+
+// SetVCSRepository makes a workspace report a VCS repository, such as "acme/network".
+func (s *Server) SetVCSRepository(org, workspace, repository string) error {
+	return s.set(org, workspace, vcsRepositorySetting, repository)
+}
+
+// AddRunTrigger makes a workspace report that runs of another one start runs there.
+func (s *Server) AddRunTrigger(org, workspace, source string) error {
+	return s.setJSON(org, workspace, runTriggersSetting, []string{source})
+}
+
+func (s *Server) setJSON(org, workspace, name string, value any) error {
+	text, err := json.Marshal(value)
+	if err != nil {
+		return err
+	}
+	return s.arrange(org, workspace, func(w *workspaceRecord) error {
+		w.Settings = maps.Clone(w.Settings)
+		w.Settings[name] = text
+		s.put(w)
+		return nil
+	})
+}
+
 // AwaitRun waits until a run has one of the statuses or has ended, and returns its status.
 func (s *Server) AwaitRun(ctx context.Context, runID string, statuses ...string) (string, error) {
 	return s.runs.Await(ctx, runID, statuses...)

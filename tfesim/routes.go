@@ -65,6 +65,7 @@ func endpoints() []endpoint {
 		{pattern: "PATCH " + ws + "/relationships/remote-state-consumers", handle: changeConsumers(replacedBy)},
 		{pattern: "DELETE " + ws + "/relationships/remote-state-consumers", handle: changeConsumers(removedFrom)},
 		{pattern: "PATCH " + ws + "/relationships/ssh-key", handle: forWorkspace(accessAdmin, assignSSHKey)},
+		{pattern: "GET " + ws + "/run-triggers", handle: forWorkspace(accessRead, listRunTriggers)},
 		{pattern: "GET " + ws + "/resources", handle: forWorkspace(accessRead, listResources)},
 
 		{pattern: "GET " + org + "/teams", handle: about((*call).organization, listTeams)},

@@ -34,7 +34,7 @@ func (c *call) workspaceResource(w *workspace) jsonapi.Resource {
 		"hyok-enabled":              s.options.HYOK,
 		"resource-count":            resources,
 		"tag-names":                 tagNames,
-		"vcs-repo":                  nil,
+		"vcs-repo":                  vcsRepository(w),
 		"vcs-repo-identifier":       nil,
 		"can-queue-destroy-plan":    mode != "local",
 		"actions":                   map[string]any{"is-destroyable": resources == 0},
@@ -49,6 +49,9 @@ func (c *call) workspaceResource(w *workspace) jsonapi.Resource {
 		attributes[k] = v
 	}
 	related := "/api/v2/workspaces/" + w.ID
+	if name := jsonapi.TextSetting(w.Settings, vcsRepositorySetting, ""); name != "" {
+		attributes["vcs-repo-identifier"] = name
+	}
 	run := s.runs.Current(w.ID).Ref()
 	relationships := map[string]any{
 		"organization":                  jsonapi.ToOne(&jsonapi.Ref{ID: w.Org, Type: "organizations"}, "/api/v2/organizations/"+w.Org),

@@ -79,6 +79,7 @@ type workspaceData struct {
 			Identifier string `json:"identifier"`
 			Branch     string `json:"branch"`
 		} `json:"vcs-repo"`
+		AutoApply    bool    `json:"auto-apply"`
 		Locked       *bool   `json:"locked"`
 		LockedReason *string `json:"locked-reason"`
 		Permissions  struct {
@@ -91,6 +92,7 @@ type workspaceData struct {
 	Relationships struct {
 		CurrentStateVersion relation `json:"current-state-version"`
 		CurrentRun          relation `json:"current-run"`
+		LatestRun           relation `json:"latest-run"`
 		LockedBy            relation `json:"locked-by"`
 		Organization        relation `json:"organization"`
 		Project             relation `json:"project"`
@@ -182,6 +184,19 @@ func (d *workspaceData) workspace(organization string, others []namedResource) (
 		CanLock:  permitted(may.CanLock) && permitted(may.CanUnlock),
 		Current:  backend.Ref{Known: rel.CurrentStateVersion.Data.known, ID: rel.CurrentStateVersion.Data.ID},
 	}}
+	latest := rel.LatestRun.Data
+	if !latest.known {
+		latest = rel.CurrentRun.Data
+	}
+	if w.RunsKnown = latest.known; latest.ID != "" {
+		w.LatestRun = &backend.Run{ID: clean(latest.ID)}
+	}
+	switch {
+	case a.VCSRepo.Identifier != "":
+		w.Automatic = backend.VCSRepository
+	case a.AutoApply:
+		w.Automatic = backend.AutoApply
+	}
 	w.vcsRepository, w.vcsBranch = clean(a.VCSRepo.Identifier), clean(a.VCSRepo.Branch)
 	for _, tag := range a.TagNames {
 		w.tags = append(w.tags, clean(tag))
@@ -252,6 +267,7 @@ type stateVersionData struct {
 	Attributes    stateVersionAttributes `json:"attributes"`
 	Relationships struct {
 		Run       relation `json:"run"`
+		CreatedBy relation `json:"created-by"`
 		Workspace relation `json:"workspace"`
 	} `json:"relationships"`
 }
@@ -287,10 +303,12 @@ func (d *stateVersionData) stateVersion() (*StateVersion, error) {
 		Version: backend.Version{
 			ID: d.ID, Serial: a.Serial, Size: a.Size, Created: a.CreatedAt,
 			Pending: a.Status == string(gotfe.StateVersionPending), Announced: a.Upload != "", Kept: true,
+			Gone:   a.Status == string(gotfe.StateVersionFinalized) && a.Download == "",
+			Author: clean(d.Relationships.CreatedBy.Data.ID), Run: clean(d.Relationships.Run.Data.ID),
 		},
 		Status: a.Status, TerraformVersion: clean(a.TerraformVersion),
-		Run: d.Relationships.Run.Data.ID, workspace: clean(d.Relationships.Workspace.Data.ID),
-		download: a.Download, jsonDownload: a.JSONDownload, upload: a.Upload,
+		workspace: clean(d.Relationships.Workspace.Data.ID),
+		download:  a.Download, jsonDownload: a.JSONDownload, upload: a.Upload,
 	}
 	v.Detail = v
 	return v, nil

@@ -14,7 +14,7 @@ import (
 const Scheme = "tfe"
 
 var traits = backend.Traits{
-	Workspaces: true, Noun: "workspace", Pins: backend.PinsAnyVersion, Locks: backend.LocksDurable, Writes: backend.WritesUnderLock,
+	Workspaces: true, Versions: true, Noun: "workspace", Pins: backend.PinsAnyVersion, Locks: backend.LocksDurable, Writes: backend.WritesUnderLock,
 }
 
 // Kind returns the kind of backend that keeps states in the workspaces of HCP Terraform and
@@ -25,7 +25,7 @@ func Kind(c backend.Connection) backend.Kind {
 	env := backend.Getenv(c.Environ)
 	servers := newServers(c)
 	return backend.Kind{Scheme: Scheme, Example: sourceForm, Traits: traits, Open: servers.open, Canonical: servers.canonical, Expect: servers.expect, Target: &backend.TargetRole{
-		State: workspaceForm, Container: organizationForm,
+		State: workspaceForm, Container: organizationForm, History: true,
 		Claims: func(address string) bool {
 			switch backend.Scheme(address) {
 			case "", "https", "http", Scheme:

@@ -297,6 +297,9 @@ func (s *workspaceState) version(ctx context.Context, v *backend.Version) (*Stat
 		if ws.current != nil && ws.current.ID == v.ID {
 			return ws.current, nil
 		}
+		if sv, ok := v.Detail.(*StateVersion); ok && sv.download != "" {
+			return sv, nil
+		}
 		return s.stateVersion(ctx, v.ID)
 	}
 	if !recent {

@@ -23,8 +23,6 @@ type StateVersion struct {
 	// TerraformVersion is the version that wrote the state; empty until the server has
 	// processed it.
 	TerraformVersion string
-	// Run is the ID of the run that created it, or "".
-	Run string
 
 	workspace    string // the ID of its workspace; "" if the server does not report it
 	download     string // a signed URL: never printed

@@ -69,7 +69,12 @@ func TestWorkspaceDocuments(t *testing.T) {
 			want: func(w *Workspace) { w.CanLock = false }},
 		{name: "permissions null", attributes: `,"permissions":null`},
 		{name: "a current run", relationships: `"current-run":{"data":{"id":"run-1","type":"runs"}}`,
-			want: func(w *Workspace) { w.Run = &backend.Run{ID: "run-1", Status: "planning"} }},
+			want: func(w *Workspace) {
+				w.Run, w.RunsKnown, w.LatestRun = &backend.Run{ID: "run-1", Status: "planning"}, true, &backend.Run{ID: "run-1"}
+			}},
+		{name: "a run that waits", relationships: `"latest-run":{"data":{"id":"run-2","type":"runs"}}`,
+			want: func(w *Workspace) { w.RunsKnown, w.LatestRun = true, &backend.Run{ID: "run-2"} }},
+		{name: "automatic apply", attributes: `,"auto-apply":true`, want: func(w *Workspace) { w.Automatic = backend.AutoApply }},
 		{name: "escapes in names", attributes: `,"locked":true,"locked-reason":"\u001b[2Jx"`,
 			want:   func(w *Workspace) { w.Locked, w.Holder = true, backend.Holder{Reason: "[2Jx", ReasonKnown: true} },
 			holder: "another user whom the server does not name"},

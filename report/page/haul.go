@@ -85,11 +85,17 @@ func (p *haulPage) noun() string {
 	return "Target"
 }
 
+// factOlder is only there if older versions were moved.
+const factOlder = "Older versions"
+
 func (p *haulPage) fillRows() {
 	noun := p.noun()
 	p.table.Columns = []pageColumn{{"Source", "name"}, {noun, "text"}, {"Outcome", "badges"}, {"Relation", "text"}, {"Serial", "number"}, {"Size", "bytes"}, {"API calls", "number"}, {"Took", "seconds"}}
 	p.table.Sort = pageSort{Column: 2, Down: true}
 	p.table.Facts = []string{noun, "Outcome", "Because", "What happened", "Notes", "State version", "Serial", "Serial sent", "Lineage", "MD5", "Size", "Terraform version", "Workspace created", "Backup of the previous state", "Still locked", "Took", "Proof"}
+	if report.CountOlder(p.results).Moved > 0 {
+		p.table.Facts = append(p.table.Facts, factOlder)
+	}
 	for _, o := range p.summary.Outcomes() {
 		p.facets.find(facetOutcome, outcomeText(o))
 	}
@@ -174,6 +180,13 @@ func (p *haulPage) factsOf(r migrate.Result) []string {
 		set("MD5", report.PlainLine(sn.MD5))
 		set("Size", report.Size(sn.Size))
 		set("Terraform version", report.PlainLine(sn.TerraformVersion))
+	}
+	if h := r.History; h != nil && len(h.Carried) > 0 {
+		lines := make([]string, len(h.Carried))
+		for i, c := range h.Carried {
+			lines[i] = report.OlderText(c)
+		}
+		set(factOlder, strings.Join(lines, "\n"))
 	}
 	if r.BumpedTo > 0 {
 		set("Serial sent", fmt.Sprintf("%d, raised on request", r.BumpedTo))
