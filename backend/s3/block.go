@@ -3,6 +3,7 @@ package s3
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/url"
 	"strings"
 
@@ -93,7 +94,7 @@ func (o *builder) server(b *bucket, u *location) {
 		o.add("endpoints", endpoints)
 		o.since("endpoints", checksumSince)
 	}
-	if u.pathStyle {
+	if u.pathStyle || withoutBucketHosts(endpoints["s3"], b.name) {
 		o.yes("use_path_style")
 		o.since("use_path_style", checksumSince)
 	}
@@ -103,6 +104,13 @@ func (o *builder) server(b *bucket, u *location) {
 	for _, skip := range []string{"skip_credentials_validation", "skip_requesting_account_id", "skip_region_validation", "skip_s3_checksum"} {
 		o.yes(skip)
 	}
+}
+
+// withoutBucketHosts reports whether an endpoint cannot have a host name for the bucket.
+// tfhaul's SDK then puts the bucket into the path by itself, but Terraform's does not.
+func withoutBucketHosts(endpoint, bucket string) bool {
+	e, err := url.Parse(endpoint)
+	return err == nil && (net.ParseIP(e.Hostname()) != nil || e.Scheme == "https" && strings.Contains(bucket, "."))
 }
 
 // isAmazon reports whether an endpoint is one of AWS, such as a VPC endpoint.

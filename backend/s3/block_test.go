@@ -52,6 +52,9 @@ func TestBlocksOfObjects(t *testing.T) {
 		{"another server", "s3://states/a.tfstate?endpoint=https://minio.example.com&path-style=true&region=x&lock-file=false&lock-table=locks", nil,
 			[]string{`bucket = "states"`, `key = "a.tfstate"`, `region = "x"`, "endpoints = {", `s3 = "https://minio.example.com"`, "}", "use_path_style = true", "skip_credentials_validation = true",
 				"skip_requesting_account_id = true", "skip_region_validation = true", "skip_s3_checksum = true", `dynamodb_table = "locks"`}, "", "1.6.3", ""},
+		{"a server without a name", "s3://states/a.tfstate?region=x&lock-file=false&lock-table=locks", map[string]string{"AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9000"},
+			[]string{`bucket = "states"`, `key = "a.tfstate"`, `region = "x"`, "endpoints = {", `s3 = "http://127.0.0.1:9000"`, "}", "use_path_style = true", "skip_credentials_validation = true",
+				"skip_requesting_account_id = true", "skip_region_validation = true", "skip_s3_checksum = true", `dynamodb_table = "locks"`}, "", "1.6.3", ""},
 		{"an endpoint of the environment", "s3://states/a.tfstate?region=eu-west-1", map[string]string{"AWS_ENDPOINT_URL_S3": "https://bucket.vpce-1.s3.eu-west-1.vpce.amazonaws.com"},
 			[]string{`bucket = "states"`, `key = "a.tfstate"`, `region = "eu-west-1"`, "endpoints = {", `s3 = "https://bucket.vpce-1.s3.eu-west-1.vpce.amazonaws.com"`, "}", "use_lockfile = true"}, "", "1.10.0", ""},
 	} {
