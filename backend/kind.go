@@ -156,6 +156,12 @@ func (k Kinds) Canonical(address string) string {
 	return address
 }
 
+// Workspaces reports whether the states that the address of a source names are workspaces.
+func (k Kinds) Workspaces(source string) bool {
+	kind, ok := k.of(source)
+	return ok && kind.Traits.Workspaces
+}
+
 // of returns the kind of an address.
 func (k Kinds) of(address string) (Kind, bool) {
 	scheme := Scheme(address)

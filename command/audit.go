@@ -167,6 +167,9 @@ func (a *takeInventory) tellPlan(i *audit.Inventory) {
 	target := "[HOST/]ORG --create"
 	switch {
 	case a.target == nil:
+		if !slices.ContainsFunc(a.sources, func(source string) bool { return !a.options.Kinds.Workspaces(source) }) {
+			target = "s3://BUCKET/"
+		}
 	case a.target.to.workspaces():
 		target = plainwords.ShellWord(a.target.to.String()) + " --create"
 	default:

@@ -64,6 +64,7 @@ func TestAuditOfAnOrganization(t *testing.T) {
 		}{
 			{[]string{"tfe://" + org}, 0, "2 states"},
 			{[]string{"tfe://" + org}, 0, "locked"},
+			{[]string{"tfe://" + org}, 0, "Next: tfhaul plan tfe://" + org + " --target s3://BUCKET/ --out haul.hcl"},
 			{[]string{"tfe://" + org + "/network"}, 0, "1 state,"},
 			{[]string{"tfe://" + org, "--include", "net*"}, 0, "1 state,"},
 			{[]string{"tfe://" + org, "--exclude", "app"}, 0, "1 state,"},

@@ -20,9 +20,10 @@ type destination struct {
 	environ []string
 }
 
-func newDestination(t *testing.T) *destination {
+// newDestination starts an embedded TFE with some organizations; without names, with demo.
+func newDestination(t *testing.T, organizations ...string) *destination {
 	t.Helper()
-	sim, err := tfesim.New(tfesim.Options{})
+	sim, err := tfesim.New(tfesim.Options{Organizations: organizations})
 	if err != nil {
 		t.Fatal(err)
 	}
