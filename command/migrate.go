@@ -131,12 +131,25 @@ func (m *migration) agree(ctx context.Context, plan *migrate.Plan, paired *pairi
 	if n == 0 || m.yes {
 		return nil
 	}
-	yes, err := m.ask(ctx, fmt.Sprintf("Move %s into %s?", plainwords.Counted(n, "state"), report.Plain(m.to.String())))
+	yes, err := m.ask(ctx, fmt.Sprintf("Move %s into %s?", plainwords.Counted(n, "state")+withOlder(plan), report.Plain(m.to.String())))
 	if err == nil && !yes {
 		m.tell("Canceled. No changes were made.")
 		err = ended(exitRefused)
 	}
 	return err
+}
+
+// withOlder returns how many older versions are to be moved, as a part of a question.
+func withOlder(plan *migrate.Plan) string {
+	older := report.CountOlder(plan.Results())
+	if older.Versions == 0 {
+		return ""
+	}
+	text := " and " + plainwords.Counted(older.Versions, "older version")
+	if older.APICalls > 0 {
+		text += fmt.Sprintf(" (about %s more)", plainwords.Counted(older.APICalls, "API call"))
+	}
+	return text
 }
 
 // run runs the moves and reports their progress.

@@ -49,7 +49,7 @@ func TestHaulWithOlderVersions(t *testing.T) {
 		dir := t.TempDir()
 		manifest, journal := filepath.Join(dir, "haul.hcl"), filepath.Join(dir, "haul.jsonl")
 		h.tfhaul(t, "plan", "tfe://"+org, "--target", "other", "--create", "--history", "all", "--out", manifest).
-			says(t, 0, "Older versions: 15 of 5 states to move first")
+			says(t, 0, "Older versions: 15 to move first (5 states), each in a lock cycle")
 		if text, err := os.ReadFile(manifest); err != nil || !strings.Contains(string(text), `history = "all"`) {
 			t.Errorf("the manifest does not ask for older versions (%v):\n%s", err, text)
 		}
@@ -120,6 +120,49 @@ func TestMoveWithOlderVersions(t *testing.T) {
 		}
 		h.tfhaul(t, "verify", journal).says(t, 3, "has other bytes than were moved")
 		h.tfhaul(t, "move", "tfe://"+org+"/network", "other/net", "--history", "all").says(t, 0, "Older versions were not moved")
+	})
+}
+
+// Leaving for a directory, each older version gets a file of its own.
+func TestOlderVersionsIntoADirectory(t *testing.T) {
+	t.Parallel()
+	eachServer(t, func(t *testing.T, h *host) {
+		dir, work := t.TempDir(), t.TempDir()
+		journal := filepath.Join(work, "haul.jsonl")
+		for i := range 3 {
+			h.seedHistory(t, fmt.Sprintf("ws-%d", i), uint64(i+1), 4)
+		}
+		check := func(dir string) {
+			t.Helper()
+			for i := range 3 {
+				name := fmt.Sprintf("ws-%d", i)
+				for k, v := range h.Versions(org, name) {
+					file := fmt.Sprintf("%d-%s.tfstate", v.Serial, v.ID)
+					if k == 3 {
+						file = "terraform.tfstate"
+					}
+					mustHoldFile(t, filepath.Join(dir, name, file), state(uint64(i+1), v.Serial))
+				}
+			}
+		}
+		args := []string{"migrate", "tfe://" + org, "--target", dir + "/", "--history", "all", "--journal", journal, "--yes"}
+		h.tfhaul(t, "plan", "tfe://"+org, "--target", dir+"/", "--history", "all").says(t, 0, "Older versions: 9 to move first (3 states)")
+		h.tfhaul(t, args...).says(t, 0, "Older versions: 9 moved and read back")
+		check(dir)
+		h.tfhaul(t, args...).says(t, 0, "3 moved by an earlier run")
+		h.tfhaul(t, "verify", journal).says(t, 0, "Older versions: 9 compared")
+		lost := filepath.Join(dir, "ws-1", "1-"+h.Versions(org, "ws-1")[0].ID+".tfstate")
+		if err := os.Remove(lost); err != nil {
+			t.Fatal(err)
+		}
+		h.tfhaul(t, "verify", journal).says(t, 3, "no longer the older version with serial 1")
+		args[len(args)-2] = filepath.Join(work, "again.jsonl")
+		h.tfhaul(t, args...).says(t, 0, "1 moved, 2 already there")
+		check(dir)
+		h.tfhaul(t, "rollback", journal, "--delete-created", "--backup-dir", filepath.Join(work, "backup"), "--yes").says(t, 0, "12 moved")
+		h.tfhaul(t, "move", "tfe://"+org+"/ws-0", filepath.Join(dir, "net.tfstate"), "--history", "2", "--journal", filepath.Join(work, "one.jsonl")).says(t, 0, "1 older version")
+		v := h.Versions(org, "ws-0")[2]
+		mustHoldFile(t, filepath.Join(dir, "net", fmt.Sprintf("%d-%s.tfstate", v.Serial, v.ID)), state(1, v.Serial))
 	})
 }
 

@@ -225,9 +225,7 @@ func (x *execution) decide(ctx context.Context) error {
 		x.result.Outcome, x.result.Message = WouldMove, x.sayf("The workspace already holds the state. The lock that an earlier run of this haul left will be released.")
 		return nil
 	case there:
-		x.alreadyThere()
-		x.historyBefore()
-		return nil
+		return x.alreadyThereWithHistory(ctx)
 	case x.verdict.Relation.writes():
 	case x.Bump && (x.verdict.Relation != Unrelated || x.Replace) && x.payload.serial <= x.held.serial():
 		if err := x.bump(ctx); err != nil {

@@ -19,8 +19,10 @@ type History struct {
 	// Versions counts the older versions that belong to the move, and Moved those that arrived.
 	Versions int `json:"versions"`
 	Moved    int `json:"moved"`
-	// APICalls is how many API calls the older versions take beside the move, as foretold.
-	APICalls int `json:"api_calls"`
+	// APICalls is how many API calls the older versions take beside the move, and LockCycles
+	// how often they lock the target, as foretold.
+	APICalls   int `json:"api_calls"`
+	LockCycles int `json:"lock_cycles,omitempty"`
 	// Carried are the versions that arrived, oldest first. The journal has an event for each
 	// instead.
 	Carried []Carried `json:"carried,omitempty"`
@@ -46,6 +48,7 @@ type Carried struct {
 type history struct {
 	versions []olderVersion
 	skipped  int // versions that only repeat the next one
+	missing  int // versions with places of their own that hold nothing
 	calls    int // that reading it takes
 }
 
@@ -264,7 +267,11 @@ func (x *execution) decideHistory(ctx context.Context) error {
 		return err
 	}
 	again := x.history.calls + backend.CallsSoFar(ctx) - before // the move reads and looks again
-	x.result.History.APICalls = again + target.HistoryCalls(len(versions)-x.result.History.Moved)
+	left := len(versions) - x.result.History.Moved
+	x.result.History.APICalls = again + target.HistoryCalls(left)
+	if !x.apart(target) {
+		x.result.History.LockCycles = left
+	}
 	return nil
 }
 
@@ -272,7 +279,7 @@ func (x *execution) decideHistory(ctx context.Context) error {
 // that holds anything else.
 func (x *execution) resumeHistory(ctx context.Context, target backend.HistoryTarget) error {
 	if x.apart(target) {
-		return nil // each older version has a place of its own, which is looked at in its turn
+		return x.countMissing(ctx, target)
 	}
 	past := x.past()
 	switch {
@@ -285,6 +292,23 @@ func (x *execution) resumeHistory(ctx context.Context, target backend.HistoryTar
 		return x.stopf(CodeNoHistory, "The workspace already holds a state (%s), and older versions can only be written to an empty one. Move into a new workspace, or without the history.", x.holds())
 	}
 	return x.matchCarried(ctx, past.carried())
+}
+
+// countMissing counts the older versions whose own places hold nothing. What the others hold is
+// compared when their turn comes.
+func (x *execution) countMissing(ctx context.Context, target backend.HistoryTarget) error {
+	for i := range x.history.versions {
+		v := &x.history.versions[i]
+		there, err := x.versionApart(ctx, target, v.snapshot.Serial, v.version.ID)
+		if err != nil {
+			return err
+		}
+		if there == nil {
+			x.history.missing++
+		}
+	}
+	x.result.History.Moved = len(x.history.versions) - x.history.missing
+	return nil
 }
 
 // matchCarried compares the versions of the target with those that earlier runs of the haul
@@ -361,7 +385,9 @@ func (x *execution) carryHistory(ctx context.Context) error {
 	if x.history == nil || len(x.history.versions) == 0 {
 		return nil
 	}
-	x.follows = x.newFollowing()
+	if x.follows = x.newFollowing(); x.follows.apart {
+		x.result.History.Moved = 0 // each is compared
+	}
 	for i := x.result.History.Moved; i < len(x.history.versions); i++ {
 		if err := x.carry(ctx, &x.history.versions[i]); err != nil {
 			return err
@@ -431,7 +457,7 @@ func (x *execution) cutHistory(v *olderVersion, code Code, why string) error {
 func (x *execution) olderExecution(v *olderVersion) (*execution, error) {
 	name, err := x.Target.(backend.HistoryTarget).OlderName(x.Move.Workspace, v.snapshot.Serial, v.version.ID)
 	if err != nil {
-		return nil, x.stopf(CodeNoHistory, "The older version %s cannot be stored: %v", v.version.ID, err)
+		return nil, err // which decideHistory has found before
 	}
 	engine := *x.Engine
 	engine.Create, engine.IncludeEmpty, engine.LockSource, engine.FreezeSource = false, true, false, false
@@ -542,17 +568,52 @@ func (x *execution) readHistoryFirst(ctx context.Context) error {
 	return x.readHistory(ctx)
 }
 
-// historyBefore reports the older versions of a state that is there already: those that earlier
-// runs of the haul moved before it.
-func (x *execution) historyBefore() {
+// alreadyThereWithHistory ends a move whose current version is there. Older versions that have
+// places of their own can still be added. Otherwise, earlier runs of the haul have moved them
+// before it, or nothing can.
+func (x *execution) alreadyThereWithHistory(ctx context.Context) error {
+	if !x.wantsHistory() {
+		x.alreadyThere()
+		return nil
+	}
 	carried := x.past().carried()
+	target, ok := x.Target.(backend.HistoryTarget)
+	if err := x.readHistory(ctx); err != nil && len(carried) == 0 {
+		return err
+	}
 	switch {
-	case !x.wantsHistory():
+	case ok && x.history != nil && len(x.history.versions) > 0 && x.apart(target):
+		return x.addOlder(ctx)
 	case len(carried) > 0:
 		x.result.History = &History{Versions: len(carried), Moved: len(carried), Carried: carried}
-	default:
+	case x.history != nil && len(x.history.versions) > 0:
 		x.note("Older versions were not moved, because they can only be written before the current one.")
 	}
+	x.alreadyThere()
+	return nil
+}
+
+// addOlder moves the older versions of a state that is there already.
+func (x *execution) addOlder(ctx context.Context) error {
+	if err := x.decideHistory(ctx); err != nil {
+		return err
+	}
+	missing := x.history.missing
+	if missing > 0 && x.DryRun {
+		x.result.Outcome = WouldMove
+		x.result.Message = x.sayf("The workspace already holds the current state. %s would be added.", plainwords.Counted(missing, "older version"))
+		return nil
+	}
+	if !x.DryRun {
+		if err := x.carryHistory(ctx); err != nil {
+			return err
+		}
+	}
+	x.alreadyThere()
+	if missing > 0 {
+		x.result.Outcome, x.result.Message = Moved, x.sayf("The workspace already holds the current state. tfhaul added %s and read back each.", plainwords.Counted(missing, "older version"))
+	}
+	return nil
 }
 
 // foretell says what is to be moved, and what it takes.
@@ -599,7 +660,11 @@ func (x *execution) recheckHistory(ctx context.Context, carried []Carried) error
 // recheckOlder checks one older version; v is nil if the target does not list it.
 func (x *execution) recheckOlder(ctx context.Context, c *Carried, v *backend.Version) (err error) {
 	if c.Target != "" {
-		if v, err = x.versionApart(ctx, c); err != nil {
+		target, ok := x.Target.(backend.HistoryTarget)
+		if !ok {
+			return x.stopf(CodeNoHistory, "The target cannot store older versions.")
+		}
+		if v, err = x.versionApart(ctx, target, c.Serial, c.SourceID); err != nil {
 			return err
 		}
 	}
@@ -615,15 +680,11 @@ func (x *execution) recheckOlder(ctx context.Context, c *Carried, v *backend.Ver
 	return err
 }
 
-// versionApart reads the older version that has a place of its own; nil if it is gone.
-func (x *execution) versionApart(ctx context.Context, c *Carried) (*backend.Version, error) {
-	target, ok := x.Target.(backend.HistoryTarget)
-	if !ok {
-		return nil, nil
-	}
-	name, err := target.OlderName(x.Move.Workspace, c.Serial, c.SourceID)
+// versionApart reads what the place of its own of an older version holds; nil for nothing.
+func (x *execution) versionApart(ctx context.Context, target backend.HistoryTarget, serial int64, id string) (*backend.Version, error) {
+	name, err := target.OlderName(x.Move.Workspace, serial, id)
 	if err != nil {
-		return nil, err
+		return nil, x.stopf(CodeNoHistory, "The older version %s cannot be stored: %v.", id, err)
 	}
 	s, err := backend.Retry(ctx, x.Target.Down, func() (*backend.Standing, error) { return x.Target.Look(ctx, name) })
 	if err != nil {

@@ -6,14 +6,20 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"tfhaul/backend"
+	"tfhaul/backend/file"
 	"tfhaul/fixtures/testenv"
 	"tfhaul/migrate"
 	"tfhaul/tfesim"
@@ -451,4 +457,141 @@ func TestHistoryOfAHaulCostsWhatWasForetold(t *testing.T) {
 			})
 		})
 	}
+}
+
+// fileEngine returns an engine whose target is a directory.
+func fileEngine(t *testing.T, dir string) *migrate.Engine {
+	t.Helper()
+	target, err := file.Kind(backend.Connection{}).Target.Open(t.Context(), dir+"/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &migrate.Engine{Target: target, Haul: migrate.NewHaulID(), Options: migrate.Options{
+		BackupDir: filepath.Join(t.TempDir(), "backup"), Settings: migrate.Settings{History: backend.AllVersions}}}
+}
+
+// wantFiles fails unless a directory has exactly the versions of a source.
+func wantFiles(t *testing.T, dir string, source *pastSource) {
+	t.Helper()
+	want := map[string]string{}
+	for i, raw := range source.versions {
+		name := "terraform.tfstate"
+		if i < len(source.versions)-1 {
+			name = fmt.Sprintf("%d-v%03d.tfstate", 3+2*i, i)
+		}
+		want[name] = digest(raw)
+	}
+	have := map[string]string{}
+	entries, err := os.ReadDir(filepath.Join(dir, "network"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		raw, err := os.ReadFile(filepath.Join(dir, "network", e.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		have[e.Name()] = digest(raw)
+	}
+	if diff := cmp.Diff(want, have); diff != "" {
+		t.Errorf("the directory (-want +have):\n%s", diff)
+	}
+}
+
+// In a directory, each older version has a file of its own. They can be added later, and a
+// process that dies before any event is continued.
+func TestHistoryInADirectory(t *testing.T) {
+	m := migrate.Move{Object: past("network", 4), Workspace: "network/terraform.tfstate"}
+	source := m.Object.(*pastSource)
+	t.Run("later", func(t *testing.T) {
+		dir := t.TempDir()
+		e := fileEngine(t, dir)
+		e.History = 0
+		want(t, e.Move(t.Context(), m), migrate.Moved, migrate.Fresh, "")
+		e.History, e.DryRun = backend.AllVersions, true
+		if r := e.Move(t.Context(), m); r.Outcome != migrate.WouldMove || !strings.Contains(r.Message, "3 older versions would be added") {
+			t.Errorf("planned as %s: %s", r.Outcome, r.Message)
+		}
+		e.DryRun = false
+		if r := e.Move(t.Context(), m); r.Outcome != migrate.Moved || r.History == nil || r.History.Moved != 3 {
+			t.Errorf("ended in %s: %s, %+v", r.Outcome, r.Message, r.History)
+		}
+		wantFiles(t, dir, source)
+		if r := e.Move(t.Context(), m); r.Outcome != migrate.AlreadyThere {
+			t.Errorf("again: %s: %s", r.Outcome, r.Message)
+		}
+	})
+	t.Run("another file is not replaced", func(t *testing.T) {
+		dir := t.TempDir()
+		other := filepath.Join(dir, "network", "5-v001.tfstate")
+		if err := os.MkdirAll(filepath.Dir(other), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(other, state(5, lineage, 99), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if r := fileEngine(t, dir).Move(t.Context(), m); r.Outcome != migrate.Refused || r.Code != migrate.CodeDiverged {
+			t.Errorf("ended in %s/%s: %s", r.Outcome, r.Code, r.Message)
+		}
+		if raw, err := os.ReadFile(other); err != nil || digest(raw) != digest(state(5, lineage, 99)) {
+			t.Errorf("the other file was changed (%v)", err)
+		}
+	})
+	if testing.Short() {
+		t.Skip("the killed processes are skipped")
+	}
+	for dieAt, died := 1, true; died; dieAt++ {
+		if !testenv.Full() && dieAt%4 != 0 {
+			continue
+		}
+		t.Run(fmt.Sprintf("killed at event %d", dieAt), func(t *testing.T) {
+			dir, path := t.TempDir(), filepath.Join(t.TempDir(), "haul.jsonl")
+			c := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestDyingHistory$", "-test.count=1")
+			c.Env = append(os.Environ(), dyingHistory+"="+strings.Join([]string{dir, path, strconv.Itoa(dieAt)}, "|"))
+			died = c.Run() != nil
+			b := &bench{t: t, engine: fileEngine(t, dir)}
+			b.withJournal(path, migrate.UploadAuto)
+			if r := b.engine.Move(t.Context(), m); !r.Arrived() {
+				t.Errorf("the next run ended in %s/%s: %s", r.Outcome, r.Code, r.Message)
+			}
+			if err := b.engine.Journal.Close(); err != nil {
+				t.Fatal(err)
+			}
+			wantFiles(t, dir, source)
+			ledger := readLedger(t, path)
+			if got := ledger.Results(); len(got) != 1 || got[0].History == nil || len(got[0].History.Carried) != 3 || len(ledger.CutOff()) != 0 {
+				t.Errorf("the journal has %+v, cut off %+v", got, ledger.CutOff())
+			}
+			if held := ledger.HeldLocks(); len(held) != 0 {
+				t.Errorf("the journal says that %+v are locked", held)
+			}
+		})
+	}
+}
+
+// dyingHistory is the variable that makes the test binary a move that is killed.
+const dyingHistory = "TFHAUL_TEST_DYING_HISTORY"
+
+// TestDyingHistory is the process that TestHistoryInADirectory kills.
+func TestDyingHistory(t *testing.T) {
+	words := strings.Split(os.Getenv(dyingHistory), "|")
+	if len(words) != 3 {
+		t.Skip("only for TestHistoryInADirectory")
+	}
+	at, err := strconv.Atoi(words[2])
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &bench{t: t, engine: fileEngine(t, words[0])}
+	b.withJournal(words[1], migrate.UploadAuto)
+	events := 0
+	b.engine.Observe = func(migrate.Event) {
+		if events++; events == at {
+			if self, err := os.FindProcess(os.Getpid()); err == nil {
+				_ = self.Kill()
+			}
+			select {}
+		}
+	}
+	b.engine.Move(context.Background(), migrate.Move{Object: past("network", 4), Workspace: "network/terraform.tfstate"})
 }

@@ -399,6 +399,12 @@ func (l *LockLedger) Add(e Event) {
 		l.locks.add(lock)
 	case EventUnlocked:
 		l.locks.drop(e.Target, e.WorkspaceID)
+	case EventCarried: // and its move ended unlocked
+		if e.Carried != nil && e.Carried.Target != "" {
+			l.locks.drop(e.Carried.Target, "")
+		} else {
+			l.locks.drop(e.Target, e.WorkspaceID)
+		}
 	case EventOutcome:
 		// A move that ended unlocked holds no lock, even if it asked for one that
 		// another user held.

@@ -11,9 +11,9 @@ import (
 
 // An OlderVersions is what the moves of a haul have in older versions.
 type OlderVersions struct {
-	// Versions are to be moved, of States states, with about APICalls API calls; Moved
-	// arrived.
-	Versions, States, APICalls, Moved int
+	// Versions are to be moved, of States states, with LockCycles lock cycles and about
+	// APICalls API calls; Moved arrived.
+	Versions, States, LockCycles, APICalls, Moved int
 }
 
 // CountOlder counts the older versions of all moves. What a plan found and refused is not to be
@@ -30,6 +30,7 @@ func CountOlder(results []migrate.Result) OlderVersions {
 			o.Versions += left
 			o.States++
 			o.APICalls += h.APICalls
+			o.LockCycles += h.LockCycles
 		}
 	}
 	return o
@@ -39,11 +40,15 @@ func CountOlder(results []migrate.Result) OlderVersions {
 // that arrived.
 func (o OlderVersions) text(done string) string {
 	switch {
-	case o.Versions > 0 && o.APICalls > 0:
-		return fmt.Sprintf("Older versions: %s of %s to move first, each in a lock cycle of its own: about %s more, at least %s at 30 per second.",
-			plainwords.Grouped(o.Versions), plainwords.Counted(o.States, "state"), plainwords.Counted(o.APICalls, "API call"), Seconds(float64(o.APICalls)/30))
 	case o.Versions > 0:
-		return fmt.Sprintf("Older versions: %s of %s to move first.", plainwords.Grouped(o.Versions), plainwords.Counted(o.States, "state"))
+		text := fmt.Sprintf("Older versions: %s to move first (%s)", plainwords.Grouped(o.Versions), plainwords.Counted(o.States, "state"))
+		if o.LockCycles > 0 {
+			text += ", each in a lock cycle of its own"
+		}
+		if o.APICalls > 0 {
+			text += fmt.Sprintf(". That takes about %s more, or at least %s at 30 per second", plainwords.Counted(o.APICalls, "API call"), Seconds(float64(o.APICalls)/30))
+		}
+		return text + "."
 	case o.Moved > 0:
 		return fmt.Sprintf("Older versions: %s %s.", plainwords.Grouped(o.Moved), done)
 	}

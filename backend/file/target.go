@@ -30,7 +30,7 @@ const noun = "file"
 // role returns how files are used as targets. A container is a directory.
 func role() *backend.TargetRole {
 	return &backend.TargetRole{
-		State: "./FILE", Container: "./DIRECTORY/", Claims: claims,
+		State: "./FILE", Container: "./DIRECTORY/", Claims: claims, History: true,
 		SplitState: splitState, Address: addressBelow, CheckContainer: checkContainer, CheckName: checkName, Layout: layout, Block: block,
 		Open: func(_ context.Context, container string) (backend.Target, error) {
 			if err := checkContainer(container); err != nil {
