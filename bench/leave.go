@@ -18,7 +18,7 @@ import (
 //go:embed leave.sh
 var leaveScript string
 
-// measureLeaving copies the states of an organization to a directory.
+// measureLeaving copies the states of an organization to a directory and to a bucket.
 func measureLeaving(ctx context.Context, s *site, w io.Writer) (err error) {
 	n := 1000
 	if s.quick {
@@ -39,67 +39,116 @@ func measureLeaving(ctx context.Context, s *site, w io.Writer) (err error) {
 			return err
 		}
 	}
-	say(w, `All %d states of an organization (median %d KB, %s in total) to a directory, at HCP Terraform's 30 requests a second, without
-latency. The script uses curl and jq. It lists the workspaces, reads the current state version of each, downloads the state, and
-copies it with cp, where a real script would run aws s3 cp. "Of the limit" is the minimum, API calls ÷ 30, divided by the time.
-The script's memory is that of its largest process.`, len(l.states), median/1000, mb(l.bytes))
-	t := &table{head: []string{"program", "wall time", "÷ script", "CPU", "API calls", "transfers", "of the limit", "peak memory"}}
-	var byScript usage
-	for _, c := range []struct {
-		name string
-		run  func(dir string) (usage, error)
-	}{
-		{"curl script", func(dir string) (usage, error) {
-			if !installed("sh", "curl", "jq") {
-				return usage{}, nil
+	store, err := s.openBuckets(ctx)
+	if err != nil {
+		return err
+	}
+	if store != nil {
+		defer func() { err = errors.Join(err, store.close()) }()
+	}
+	say(w, `All %d states of an organization (median %d KB, %s in total) to a directory and to a bucket, at HCP Terraform's 30 requests a
+second, without latency. The script uses curl and jq. It lists the workspaces, reads the current state version of each, downloads
+the state, and copies it with cp, or uploads it with curl, which signs the request for S3. "Of the limit" is the minimum, API
+calls ÷ 30, divided by the time. The script's memory is that of its largest process.`, len(l.states), median/1000, mb(l.bytes))
+	t := &table{head: []string{"to", "program", "wall time", "÷ script", "CPU", "API calls", "transfers", "of the limit", "peak memory"}}
+	for _, to := range []string{"directory", "bucket"} {
+		if to == "bucket" && store == nil {
+			continue
+		}
+		var byScript usage
+		for i, c := range leavers {
+			d, err := s.destination(ctx, v, store, to, i)
+			if err != nil {
+				return err
 			}
-			u, _, err := s.measure(ctx, task{env: v.environ(), args: []string{"sh", "-c", leaveScript, "leave.sh", dir}})
-			byScript = u
-			return u, err
-		}},
-		{"tfhaul migrate", func(dir string) (usage, error) { return s.haulOut(ctx, v, dir, len(l.states)) }},
-		{"tfhaul migrate --lock-source", func(dir string) (usage, error) { return s.haulOut(ctx, v, dir, len(l.states), "--lock-source") }},
-	} {
-		dir, err := os.MkdirTemp(s.dir, "out-*")
-		if err != nil {
-			return err
+			if _, err := v.counts(); err != nil { // start from 0
+				return err
+			}
+			u, err := c.run(ctx, s, d, len(l.states))
+			if err != nil {
+				return err
+			}
+			if u.Wall == 0 {
+				continue // not installed
+			}
+			if i == 0 {
+				byScript = u
+			}
+			n, err := v.counts()
+			if err != nil {
+				return err
+			}
+			if err := errors.Join(l.wantCopies(c.name, d.copies), v.look(c.name, workspacesOf(l.states))); err != nil {
+				return err
+			}
+			t.add(to, c.name, seconds(u.Wall), times(u.Wall, byScript.Wall), seconds(u.CPU), fmt.Sprint(n.API-n.Limited), fmt.Sprint(n.Blobs),
+				fmt.Sprintf("%.2f", float64(n.API-n.Limited)/realLimit/u.Wall.Seconds()), mb(u.Peak))
 		}
-		if _, err := v.counts(); err != nil { // start from 0
-			return err
-		}
-		u, err := c.run(dir)
-		if err != nil {
-			return err
-		}
-		if u.Wall == 0 {
-			continue // not installed
-		}
-		n, err := v.counts()
-		if err != nil {
-			return err
-		}
-		if err := errors.Join(l.wantCopies(c.name, dir), v.look(c.name, workspacesOf(l.states))); err != nil {
-			return err
-		}
-		t.add(c.name, seconds(u.Wall), times(u.Wall, byScript.Wall), seconds(u.CPU), fmt.Sprint(n.API-n.Limited), fmt.Sprint(n.Blobs),
-			fmt.Sprintf("%.2f", float64(n.API-n.Limited)/realLimit/u.Wall.Seconds()), mb(u.Peak))
 	}
 	t.print(w)
-	say(w, `The directories were compared with the source byte for byte afterwards. The script compares nothing and locks nothing. tfhaul
-compares size and serial with what the server announces, reads every file back, checks at the end that no state has changed
-meanwhile, and keeps a journal on disk. With --lock-source, it also locks and unlocks each workspace.`)
+	say(w, `The copies were compared with the source byte for byte afterwards. The script compares nothing and locks nothing. tfhaul
+compares size and serial with what the server announces, writes under the lock of the target, reads every copy back, checks at the
+end with a second listing that no state has changed meanwhile, and keeps a journal on disk. With --lock-source, it also locks and
+unlocks each workspace: two calls each. The bucket is on the same machine (%s).`, s3Program)
 	return nil
 }
 
-// haulOut runs tfhaul migrate from the organization to a directory.
-func (s *site) haulOut(ctx context.Context, v *server, dir string, states int, flags ...string) (usage, error) {
+// leavers are the programs that copy the states, the script first.
+var leavers = []struct {
+	name string
+	run  func(ctx context.Context, s *site, d destination, states int) (usage, error)
+}{
+	{"curl script", byScript},
+	{"tfhaul migrate", func(ctx context.Context, s *site, d destination, states int) (usage, error) {
+		return s.haulOut(ctx, d, states)
+	}},
+	{"tfhaul migrate --lock-source", func(ctx context.Context, s *site, d destination, states int) (usage, error) {
+		return s.haulOut(ctx, d, states, "--lock-source")
+	}},
+}
+
+// A destination is where states are copied to.
+type destination struct {
+	source string   // the organization
+	env    []string // of the servers
+	target string   // for tfhaul
+	dir    string   // the script's
+	bucket string   // for the script: its URL, or ""
+	copies string   // the directory that has the copies
+}
+
+// destination makes an empty directory or bucket.
+func (s *site) destination(ctx context.Context, v *server, store *buckets, to string, i int) (d destination, err error) {
+	d = destination{source: "tfe://" + v.address(""), env: v.environ()}
+	if d.dir, err = os.MkdirTemp(s.dir, "out-*"); err != nil {
+		return d, err
+	}
+	d.target, d.copies = d.dir+"/", d.dir
+	if to == "bucket" {
+		d.env = append(d.env, store.environ()...)
+		d.target, d.bucket, d.copies, err = store.create(ctx, fmt.Sprintf("out-%d", i))
+	}
+	return d, err
+}
+
+// byScript runs the script, if what it needs is installed.
+func byScript(ctx context.Context, s *site, d destination, _ int) (usage, error) {
+	if !installed("sh", "curl", "jq") {
+		return usage{}, nil
+	}
+	u, _, err := s.measure(ctx, task{env: d.env, args: []string{"sh", "-c", leaveScript, "leave.sh", d.dir, d.bucket}})
+	return u, err
+}
+
+// haulOut runs tfhaul migrate from the organization.
+func (s *site) haulOut(ctx context.Context, d destination, states int, flags ...string) (usage, error) {
 	journals, err := os.MkdirTemp(s.dir, "journal-*")
 	if err != nil {
 		return usage{}, err
 	}
-	args := append([]string{s.tfhaul, "migrate", "--json", "--yes", "--target", dir + "/", "--key-name", "{{ .Workspace }}/terraform.tfstate",
+	args := append([]string{s.tfhaul, "migrate", "--json", "--yes", "--target", d.target, "--key-name", "{{ .Workspace }}/terraform.tfstate",
 		"--backup-dir", filepath.Join(journals, "backup"), "--journal", filepath.Join(journals, "haul.jsonl")}, flags...)
-	u, out, err := s.measure(ctx, task{env: v.environ(), args: append(args, "tfe://"+v.address(""))})
+	u, out, err := s.measure(ctx, task{env: d.env, args: append(args, d.source)})
 	if err != nil {
 		return u, err
 	}
@@ -133,7 +182,7 @@ func (l *landscape) wantCopies(who, dir string) error {
 	})
 	for _, n := range missing {
 		if n != 0 {
-			return errors.Join(err, fmt.Errorf("after %s, the directory does not have the states of the organization", who))
+			return errors.Join(err, fmt.Errorf("after %s, the copies are not the states of the organization", who))
 		}
 	}
 	return err
