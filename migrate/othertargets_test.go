@@ -27,6 +27,10 @@ type storeBench struct {
 	open func() backend.Target
 	key  string
 	put  func(text []byte)
+	// force gives the state's lock to another holder with this reason, even if it is held; ""
+	// unlocks it. lockedBy returns the reason of the lock's holder.
+	force    func(reason string)
+	lockedBy func() string
 
 	faults *faults
 	target backend.Target // with faults
@@ -41,6 +45,8 @@ func newStoreBench(t *testing.T, keepsOne bool, held []byte) *storeBench {
 	b.store.KeepsOne = keepsOne
 	b.open = func() backend.Target { return b.store.Target("live/") }
 	b.put = func(text []byte) { b.store.Put(storedKey, text) }
+	b.force = func(reason string) { b.store.ForceLock(storedKey, reason) }
+	b.lockedBy = func() string { return b.store.LockReason(storedKey) }
 	if held != nil {
 		b.put(held)
 	}
@@ -281,9 +287,7 @@ func TestStoresWithstandEveryAttack(t *testing.T) {
 							b := newStoreBench(t, keepsOne, s.held)
 							b.faults.at, b.faults.fault = k, f
 							b.survives(s.held, s.change)
-							if b.faults.rival != nil && b.store.LockReason(storedKey) != theirLock {
-								t.Error("another holder's lock was released")
-							}
+							b.checkTheirLock()
 						})
 					})
 				}
@@ -291,6 +295,13 @@ func TestStoresWithstandEveryAttack(t *testing.T) {
 		}
 	}
 	t.Logf("%d attacks were swept over %d kinds of move to a store", ran, 2*len(storeMoves))
+}
+
+// checkTheirLock checks that a lock taken by force is still its holder's.
+func (b *storeBench) checkTheirLock() {
+	if b.faults.rival != nil && b.lockedBy() != theirLock {
+		b.t.Errorf("another holder's lock was released: the holder is %q", b.lockedBy())
+	}
 }
 
 // storeMoves are the moves of the sweeps: what the target holds, and what the user permits.
@@ -368,7 +379,7 @@ func (b *storeBench) judge(r migrate.Result, held []byte) {
 		t.Errorf("%s was reported, and the target holds another writer's state", r.Outcome)
 	case !r.Arrived() && isNew && !isOld && r.Code != migrate.CodeUnproven && r.Code != migrate.CodeLockLeft:
 		t.Errorf("the target holds the new bytes, and %q was reported: %s", r.Code, r.Message)
-	case b.locked() && !r.Locked && !r.LockRequestLost && (b.store == nil || b.store.LockReason(storedKey) != theirLock):
+	case b.locked() && !r.Locked && !r.LockRequestLost && (b.lockedBy == nil || b.lockedBy() != theirLock):
 		t.Error("a lock was left and not reported")
 	case b.faults.misread && r.Outcome == migrate.Moved:
 		t.Error("it was reported as moved, and read back as other bytes")

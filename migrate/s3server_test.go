@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -113,11 +114,11 @@ func (s *s3Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		return out
 	}
-	b.spoil(w, op, answer)
+	b.spoil(w, op, op+" "+r.URL.String()+" "+ask.Key["LockID"]["S"], answer)
 }
 
-// spoil answers with the fault of the case.
-func (b *s3Bucket) spoil(w http.ResponseWriter, op string, answer func() *httptest.ResponseRecorder) {
+// spoil answers with the fault of the case. what names the request.
+func (b *s3Bucket) spoil(w http.ResponseWriter, op, what string, answer func() *httptest.ResponseRecorder) {
 	f := b.faults
 	f.mu.Lock()
 	f.n++
@@ -133,7 +134,13 @@ func (b *s3Bucket) spoil(w http.ResponseWriter, op string, answer func() *httpte
 		<-b.server.end
 		return
 	case !hit:
-		give(w, answer())
+		out := answer()
+		f.remember(what, out)
+		give(w, out)
+		return
+	}
+	if slices.Contains(s3Attacks, f.fault) {
+		give(w, b.attack(op, what, answer))
 		return
 	}
 	switch f.fault {

@@ -47,11 +47,15 @@ func newS3Bench(t *testing.T, server *s3Server, l s3Layout, held []byte) (*store
 		}
 		return target
 	}
-	b.put = func(text []byte) { bucket.put("live/"+b.key, text) }
+	key := "live/" + b.key
+	b.put = func(text []byte) { bucket.put(key, text) }
+	b.force = func(reason string) { bucket.forceLock(l, key, reason) }
+	b.lockedBy = func() string { return bucket.lockedBy(l, key) }
 	if held != nil {
 		b.put(held)
 	}
 	b.aim(b.open())
+	b.engine.Clock = b.faults.clock
 	return b, bucket
 }
 

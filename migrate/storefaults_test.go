@@ -33,6 +33,7 @@ type faults struct {
 	hangs     bool           // a dead process is not answered
 	earlier   map[string]any // the last answer of each kind
 	misread   bool           // what was moved read as other bytes
+	jumped    time.Duration  // how far the clock is ahead
 	died      func()
 	interrupt func()
 	before    func(op string)
@@ -84,9 +85,9 @@ func (f *faults) spoil(op string) (err error, done bool) {
 		}
 		f.rival = state(30, lineage, 7)
 		f.bench.put(f.rival)
-		f.bench.store.ForceLock(storedKey, theirLock)
+		f.bench.force(theirLock)
 	case "unlocked":
-		f.bench.store.ForceLock(storedKey, "")
+		f.bench.force("")
 	case "suspended":
 		time.Sleep(time.Minute)
 	case "interrupted":

@@ -195,12 +195,12 @@ func (w *writer) afterRefusal(ctx context.Context, p *backend.Write, refused err
 	case err != nil:
 	case head == nil && p.Was == nil:
 		return nil, w.failed(backend.Failed, "the server refuses to create the object, although it does not exist; it may treat a deleted object as an existing one. Remove its delete marker, or use another key", refused)
-	case head != nil && w.sent:
+	case head != nil: // a proxy may have sent the request twice
 		ours, err := w.holds(ctx, pinOf(head), p)
-		if err != nil {
+		switch {
+		case err != nil && w.sent:
 			return nil, w.failed(backend.Ambiguous, "the object changed, and cannot be read", errors.Join(refused, err))
-		}
-		if ours {
+		case ours:
 			return w.stored(ctx, p, pinOf(head))
 		}
 	}

@@ -228,6 +228,9 @@ func (w *writer) unsure(err error) error {
 func (w *writer) Unlock(ctx context.Context, sending lockwait.Sending) error {
 	w.wanted = false
 	f, err := w.find(ctx)
+	if err == nil && w.held && f.ours < len(w.places) { // or the response came from a cache
+		f, err = w.find(ctx)
+	}
 	switch {
 	case err != nil:
 		return w.unsure(err)
