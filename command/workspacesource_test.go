@@ -367,6 +367,45 @@ func TestMissingWorkspacesAndOrganizationsAreUsageErrors(t *testing.T) {
 	}
 }
 
+// The journal of a haul that was killed before it checked its sources says so, until the haul
+// was continued.
+func TestAJournalWithoutTheLastCheck(t *testing.T) {
+	t.Parallel()
+	h := start(t, tfesim.Options{})
+	h.seedMany(t, 4)
+	dir := t.TempDir()
+	journal := journalIn(t)
+	args := []string{"migrate", "tfe://" + org, "--target", dir + "/", "--journal", journal, "--yes"}
+	h.tfhaul(t, args...).says(t, 0, "4 moved")
+	text, err := os.ReadFile(journal)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := bytes.SplitAfter(text, []byte("\n"))
+	last := len(lines) - 2 // after it is only what follows the last newline
+	if !bytes.Contains(lines[last], []byte(`"event":"sources-checked"`)) {
+		t.Fatalf("the last event is %s", lines[last])
+	}
+	if err := os.WriteFile(journal, bytes.Join(lines[:last], nil), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	page, junit := filepath.Join(t.TempDir(), "haul.html"), filepath.Join(t.TempDir(), "haul.xml")
+	h.tfhaul(t, "report", journal).says(t, 0, "sources not checked: 4")
+	h.tfhaul(t, "report", journal, "--json").says(t, 0, `"sources_unchecked": 4`)
+	h.tfhaul(t, "report", journal, "--html", page, "--junit", junit).says(t, 0, page)
+	for file, want := range map[string]string{page: "before it checked the sources of 4 moves", junit: "sources not checked: 4 moves"} {
+		if text, err := os.ReadFile(file); err != nil || !bytes.Contains(text, []byte(want)) {
+			t.Errorf("%s does not say %q: %v", file, want, err)
+		}
+	}
+	h.tfhaul(t, "verify", journal).says(t, 0, "sources not checked: 4")
+
+	h.tfhaul(t, args...).says(t, 0, "4 moved")
+	if r := h.tfhaul(t, "report", journal); r.code != 0 || strings.Contains(r.stdout, "not checked") {
+		t.Errorf("after the haul was continued: exit %d\n%s", r.code, r.stdout)
+	}
+}
+
 // Some clients announce another serial than that of the state they send. The bytes count.
 func TestOtherAnnouncedSerialIsReported(t *testing.T) {
 	t.Parallel()
