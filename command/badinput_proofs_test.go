@@ -20,6 +20,8 @@ func badProofs() []badInput {
 		bad("an unknown run", 1, "prove", "--run", "run-abcdefgh12345678", "acme/full"),
 		bad("an unknown workspace", 1, "prove", "network", "acme/nte"),
 		bad("a file without --local", 4, "prove", "network", "./x.tfstate"),
+		bad("a file without ./", 4, "prove", "--local", "network", "x.tfstate"),
+		bad("a file in a directory without ./", 4, "prove", "--local", "network", "live/net/terraform.tfstate"),
 		bad("a bucket without --local", 4, "prove", "network", "s3://states/a.tfstate"),
 		bad("a run of a bucket", 4, "prove", "--run", "run-1", "s3://states/a.tfstate"),
 		bad("a configuration version of a bucket", 4, "prove", "--configuration-version", "cv-1", "s3://states/a.tfstate"),

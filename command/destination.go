@@ -3,6 +3,7 @@ package command
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"tfhaul/backend"
 	"tfhaul/backend/tfe"
@@ -49,7 +50,11 @@ func (n connector) stateTarget(address string) (destination, error) {
 	}
 	d := destination{kind: kind}
 	if d.container, d.name, err = kind.Target.SplitState(address); err != nil {
-		return destination{}, &usageError{err.Error()}
+		hint := ""
+		if d.workspaces() && strings.HasSuffix(address, backend.StateExt) && backend.Scheme(address) == "" {
+			hint = "; a file is written ./" + address
+		}
+		return destination{}, &usageError{err.Error() + hint}
 	}
 	return d, nil
 }
