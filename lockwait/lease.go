@@ -139,6 +139,9 @@ func (l *Lease) saw(sent Instant, unsure bool) {
 func (l *Lease) look(ctx context.Context) error {
 	holder, sent, err := askHolder(ctx, l.locker, l.clock)
 	switch {
+	case errors.Is(err, ErrNotHeld):
+		l.Keep()
+		return err
 	case err != nil:
 		return &lookError{err}
 	case holder.free():

@@ -223,3 +223,18 @@ func TestHeldDoesNotWaitForARelease(t *testing.T) {
 		}
 	})
 }
+
+// An endedLock is a lock that ended with the connection that held it.
+type endedLock struct{ Locker }
+
+func (endedLock) Holder(context.Context, Sending) (Holder, error) { return Holder{}, ErrNotHeld }
+
+func TestALockThatEndedWithItsConnection(t *testing.T) {
+	lease := Resume(endedLock{}, nil, Instant{})
+	if err := lease.Ensure(t.Context(), 0); !errors.Is(err, ErrNotHeld) {
+		t.Errorf("the lock is said to be held: %v", err)
+	}
+	if lease.Held() {
+		t.Error("it is still to be released")
+	}
+}

@@ -24,7 +24,8 @@ type Locker interface {
 	// and must mean that the request took no effect.
 	Lock(ctx context.Context, sending Sending) error
 	// Holder returns who holds the lock now: the zero Holder if and only if nobody does.
-	// It returns ErrUnsure if the reply was lost and the question can be asked again.
+	// It returns ErrUnsure if the reply was lost and the question can be asked again, and
+	// ErrNotHeld if our lock has ended, as with the connection that held it.
 	Holder(ctx context.Context, sending Sending) (Holder, error)
 	// Unlock releases the lock, trying once. It returns ErrPending if it should be called
 	// again shortly, ErrNotHeld if the lock was no longer ours, and ErrUnsure if the
