@@ -36,6 +36,9 @@ type TargetRole struct {
 	Block func(ctx context.Context, container, name string) (*Block, error)
 	// History means that its targets are HistoryTargets.
 	History bool
+	// Creates is what --create creates where states need no creation of their own, such as "the
+	// table"; the target is then a Creator. It is "" if nothing is.
+	Creates string
 	// Open returns the target that the address of a container names. Its error has the code
 	// Unreachable if a server did not answer; otherwise the user must correct something.
 	Open func(ctx context.Context, container string) (Target, error)

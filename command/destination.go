@@ -95,7 +95,7 @@ func (p *process) checkFlags(d destination) error {
 	}
 	for _, flag := range onlyWithWorkspaces {
 		switch {
-		case !p.typed[flag]:
+		case !p.typed[flag], flag == "create" && d.kind.Target.Creates != "":
 		case flag == "workspace-name":
 			return usagef("--workspace-name names workspaces, but %s holds none: use --key-name", d)
 		case flag == "create":

@@ -87,7 +87,7 @@ func (x *execution) missingWorkspace(ctx context.Context, missing error) (bool, 
 		return true, x.stopf(CodeNoWorkspace, "Workspace %s not found on %s. Check the name and the token's permissions.%s", name, x.Target.Host(), hostHint(missing))
 	}
 	if !x.Target.Traits().Workspaces {
-		return true, missing
+		return x.missingContainer(ctx, missing)
 	}
 	if !x.Create {
 		return true, x.stopf(CodeNoWorkspace, "Workspace %s not found on %s. Either it does not exist (%s creates it), or this token cannot see it: check the name and the token's permissions.%s",
@@ -110,6 +110,18 @@ func (x *execution) missingWorkspace(ctx context.Context, missing error) (bool, 
 		x.note("The workspace does not exist and would be created.")
 		x.useName(x.Move.Workspace)
 		return true, nil
+	}
+	return false, x.create(ctx)
+}
+
+// missingContainer handles a target that is missing what its states are kept in, such as a
+// table. Like missingWorkspace, it returns true if the move has nothing to work on.
+func (x *execution) missingContainer(ctx context.Context, missing error) (bool, error) {
+	if _, ok := x.Target.(backend.Creator); !ok || !x.Create || x.Undo != nil || x.comparing {
+		return true, missing
+	}
+	if x.DryRun {
+		return true, x.canCreate(ctx)
 	}
 	return false, x.create(ctx)
 }
@@ -306,7 +318,11 @@ func orNone(s string) string {
 // needs confirmation or a haul that was killed.
 func (x *execution) unlockAdvice(run bool, reason string) string {
 	wait := x.setting("lock-timeout", "10m")
-	if haul := holdingHaul(reason); haul != "" {
+	haul := holdingHaul(reason)
+	switch {
+	case haul != "" && x.endsWithSession():
+		return x.sayf(" Another haul locked it. If that haul is still running, wait for it to finish (%s). If it was interrupted, its lock ends when the server notices that.", wait)
+	case haul != "":
 		return x.sayf(" Another haul locked it. If that haul is still running, wait for it to finish (%s). If it was interrupted, resume it with its journal, or unlock the workspace: %s",
 			wait, HeldLock{Target: x.result.Target, Haul: haul}.UnlockCommand())
 	}

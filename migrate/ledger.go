@@ -497,10 +497,10 @@ func (x *execution) bumpedBefore() bool {
 }
 
 // lockedByUs reports whether the workspace carries a lock that an earlier run of this
-// haul has left.
+// haul has left. A lock that ends with its session cannot be taken over.
 func (x *execution) lockedByUs() bool {
 	ws := x.workspace
-	if ws == nil || !ws.Locked {
+	if ws == nil || !ws.Locked || x.endsWithSession() {
 		return false
 	}
 	if ws.Holder.ReasonKnown {

@@ -30,6 +30,9 @@ func (x *execution) lockSource(ctx context.Context) (backend.Lease, error) {
 		if x.FreezeSource {
 			asked = append(asked, x.setting("freeze-source", ""))
 		}
+		if x.Object.Traits().Locks == backend.LocksSession {
+			return nil, x.stopf(CodeNotLockable, "tfhaul does not lock this source: its locks end with their connection, so none would protect it between two runs of a haul, or after one. Make sure that nobody changes it, then move without %s.", strings.Join(asked, " and "))
+		}
 		return nil, x.stopf(CodeNotLockable, "tfhaul cannot lock this source: only S3 objects and workspaces can be locked. Make sure that nobody changes it, then move without %s.", strings.Join(asked, " and "))
 	}
 	if err := x.freeEarlierLock(ctx, lockable); err != nil {
