@@ -67,7 +67,7 @@ func (n *KeyNamer) Naming(p backend.Place) (Naming, error) {
 // defaultKey returns the key by the default rule.
 func (n *KeyNamer) defaultKey(p backend.Place) string {
 	if p.Organization != "" {
-		return p.Workspace + "/terraform" + backend.StateExt
+		return n.layout(p.Workspace+"/terraform"+backend.StateExt, backend.DefaultWorkspace)
 	}
 	root := ""
 	if n.byRoot {
