@@ -30,6 +30,10 @@ type Kind struct {
 	// Expect announces the address of a source before it is opened; nil if that makes no
 	// difference.
 	Expect func(address string)
+	// CutPassword returns an address without the password in it, and the password. It is nil if
+	// addresses of this kind cannot have one. The program cuts passwords out of its arguments,
+	// because they are shown and recorded.
+	CutPassword func(address string) (without, password string)
 	// Target is how states of this kind are written; nil if they cannot be. ReadOnly then
 	// says why, as the end of a sentence.
 	Target   *TargetRole
@@ -58,6 +62,9 @@ type Connection struct {
 	// TokenFile contains the API token, for kinds that have one; "" for where the kind
 	// usually looks.
 	TokenFile string
+	// Passwords holds the passwords that addresses had, by the address without it. They are
+	// never shown.
+	Passwords map[string]string
 	// Doubts returns why a host must receive only a token that is stored for it, because
 	// another user may have chosen the host; "" otherwise. If it is nil, no host is in doubt.
 	Doubts func(host string) string

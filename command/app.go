@@ -99,7 +99,8 @@ type process struct {
 	stdin          io.Reader
 	stdout, stderr *terminal
 	environ        []string
-	args           []string // as given, the program's name first
+	args           []string          // as given, but without passwords; the program's name first
+	passwords      map[string]string // that addresses had, by the address without it
 	started        time.Time
 	log            *slog.Logger
 	held           *heldLocks
@@ -124,6 +125,7 @@ func (p *process) getenv(name string) string { return backend.Getenv(p.environ)(
 // run parses, does and reports.
 func (p *process) run(ctx context.Context, args []string) int {
 	p.log = slog.New(slog.NewTextHandler(p.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	args = p.cutPasswords(args)
 	p.args, p.started = args, time.Now()
 	app := p.app()
 	arranged, err := p.arrange(app, args)

@@ -36,7 +36,7 @@ func (p *process) connector(c *cli.Context) (connector, error) {
 	n := connector{process: p, parallelism: c.Int("parallelism"), connection: backend.Connection{
 		Environ: p.environ, Stdin: p.stdin, TokenFile: c.String("token-file"), Timeout: c.Duration("timeout"),
 		Rate: c.Float64("rate"), Parallelism: c.Int("parallelism"), UserAgent: userAgent(), Logger: p.log,
-		Doubts: p.doubts,
+		Doubts: p.doubts, Passwords: p.passwords,
 	}}
 	// A move holds its lock for several requests.
 	if 0 < n.connection.Rate && n.connection.Rate < 1 {
