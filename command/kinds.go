@@ -4,6 +4,7 @@ import (
 	"tfhaul/backend"
 	"tfhaul/backend/atlas"
 	"tfhaul/backend/file"
+	"tfhaul/backend/pg"
 	"tfhaul/backend/s3"
 	"tfhaul/backend/tfe"
 )
@@ -13,6 +14,7 @@ func kinds(c backend.Connection) backend.Kinds {
 	return backend.Kinds{
 		file.Kind(c),
 		s3.Kind(c),
+		pg.Kind(c),
 		atlas.Kind(c),
 		tfe.Kind(c),
 	}
