@@ -42,7 +42,7 @@ func TestLeavingForABucket(t *testing.T) {
 			l := open(t)
 			sim, environ := startTFE(t)
 			want := plantOrganization(t, sim)
-			front := newKiller(t)
+			front := newKiller(t, nil)
 			args := []string{
 				"migrate", "tfe://" + haulOrg, "--target", front.address(l), "--yes", "--parallelism", "16",
 				"--journal", filepath.Join(t.TempDir(), "haul.jsonl"), "--backup-dir", t.TempDir(),
@@ -155,6 +155,7 @@ type killer struct {
 	url string
 
 	mu     sync.Mutex
+	seen   int // requests
 	child  *exec.Cmd
 	ready  chan struct{} // closed when the child has started
 	left   int           // requests until the blow; 0 for none
@@ -162,17 +163,28 @@ type killer struct {
 	hit    bool
 }
 
-func newKiller(t *testing.T) *killer {
+// newKiller returns a killer in front of the S3 server and, unless table is nil, of DynamoDB.
+func newKiller(t *testing.T, table *lockTable) *killer {
 	t.Helper()
-	to, err := url.Parse(gateway.url())
+	objects, err := url.Parse(gateway.url())
 	if err != nil {
 		t.Fatal(err)
+	}
+	items := objects
+	if table != nil {
+		if items, err = url.Parse(table.endpoint); err != nil {
+			t.Fatal(err)
+		}
 	}
 	k := &killer{}
 	// The signature covers the Host header, so it stays.
 	forward := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
-			r.SetURL(to)
+			if r.In.Header.Get("X-Amz-Target") != "" {
+				r.SetURL(items)
+			} else {
+				r.SetURL(objects)
+			}
 			r.Out.Host = r.In.Host
 		},
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) }, // the program is gone
@@ -194,8 +206,11 @@ func newKiller(t *testing.T) *killer {
 }
 
 // address returns the bucket's address behind the killer.
-func (k *killer) address(l *locking) string {
-	return strings.Replace(l.bucket.ref("", l.params...), url.QueryEscape(gateway.url()), url.QueryEscape(k.url), 1)
+func (k *killer) address(l *locking) string { return k.below(l, "") }
+
+// below returns the address of a prefix behind the killer.
+func (k *killer) below(l *locking, prefix string) string {
+	return strings.Replace(l.bucket.ref(prefix, l.params...), url.QueryEscape(gateway.url()), url.QueryEscape(k.url), 1)
 }
 
 func (k *killer) aim(child *exec.Cmd, at int, before bool) {
@@ -215,6 +230,7 @@ func (k *killer) struck() bool {
 func (k *killer) count() (strike, before bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.seen++
 	if k.left == 0 {
 		return false, false
 	}
