@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"tfhaul/backend"
+	"tfhaul/plainwords"
 )
 
 // A BackendRequest describes the proof of a state that is not in a workspace.
@@ -55,7 +56,7 @@ func (x *atBackend) run(ctx context.Context, o Local) error {
 	x.Dir = root
 	block, err := x.request.Block(ctx)
 	if err != nil {
-		return err
+		return stopf(CodeConfiguration, "%s", plainwords.Sentence(err.Error()))
 	}
 	return x.onBench(ctx, program, func(b *bench) error {
 		err := b.plan(ctx, o, block, working)

@@ -2,6 +2,7 @@ package prove_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -92,6 +93,15 @@ func TestBackendProofWithAnOldTerraform(t *testing.T) {
 			t.Errorf("Terraform %q: it was run for a plan: %v", version, err == nil)
 		}
 	}
+}
+
+// A state that Terraform's backend cannot name is not planned.
+func TestBackendProofWithoutABlock(t *testing.T) {
+	t.Parallel()
+	q := inFile(t, stored(t, oneInstance), configuration)
+	q.Block = func(context.Context) (*backend.Block, error) { return nil, errors.New("there is no such key") }
+	r := (&prove.Prover{}).ProveBackend(t.Context(), q, prove.Local{Terraform: terraformThat(t, "1.11.4", "exit 1")})
+	want(t, r, prove.Unproven, prove.CodeConfiguration, "There is no such key.")
 }
 
 // A terraform that does not end is stopped.
