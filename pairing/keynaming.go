@@ -36,7 +36,8 @@ func (n *KeyNamer) rooted() PlaceNamer { return &KeyNamer{n.template, n.layout, 
 // the whole key. The empty template means the default rule: the state has the same path below
 // the target as below what was searched, with its Terraform workspace where the target's kind
 // keeps it; where several directories or buckets are searched, below a directory with the
-// name of each. The state of a workspace in an organization gets {{ .Workspace }}/terraform.tfstate.
+// name of each. The state of a workspace in an organization is that of the default workspace
+// at {{ .Workspace }}/terraform.tfstate.
 func ParseKeyNamer(text string, layout Layout) (*KeyNamer, error) {
 	t, err := parseTemplate("key", text)
 	return &KeyNamer{template: t, layout: layout}, err
