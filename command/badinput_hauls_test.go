@@ -39,7 +39,7 @@ func badManifests(h *host) []badInput {
 		manifest("the same state twice", target+move+strings.Replace(move, `"net"`, `"full"`, 1), 4),
 		{name: "a directory with several states as a source", args: []string{"migrate", "haul.hcl", "--yes", "--journal", "haul.jsonl"}, exit: 4,
 			files: map[string]string{"haul.hcl": target + strings.Replace(move, "terraform.tfstate", ".", 1), "a.tfstate": snapshot, "b.tfstate": snapshot}},
-		manifest("a source of an unknown kind", target+strings.Replace(move, "terraform.tfstate", "gs://b/k", 1), 4),
+		manifest("a source of an unknown kind", target+strings.Replace(move, "terraform.tfstate", "terraform://b/k", 1), 4),
 		manifest("a state that is not the planned one", target+"move \"terraform.tfstate\" {\n  workspace = \"net\"\n  serial    = 9\n  md5       = \"9e107d9d372bb6826bd81d3542a419d6\"\n}\n", 3, "--dry-run"),
 		manifest("a missing source", target+strings.Replace(move, "terraform.tfstate", "gone.tfstate", 1), 1, "--dry-run"),
 		manifest("a flag that cannot be combined with a manifest", target+move, 4, "--target=acme"),

@@ -4,6 +4,7 @@ import (
 	"tfhaul/backend"
 	"tfhaul/backend/atlas"
 	"tfhaul/backend/file"
+	"tfhaul/backend/gcs"
 	"tfhaul/backend/pg"
 	"tfhaul/backend/s3"
 	"tfhaul/backend/tfe"
@@ -14,6 +15,7 @@ func kinds(c backend.Connection) backend.Kinds {
 	return backend.Kinds{
 		file.Kind(c),
 		s3.Kind(c),
+		gcs.Kind(c),
 		pg.Kind(c),
 		atlas.Kind(c),
 		tfe.Kind(c),

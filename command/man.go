@@ -233,6 +233,7 @@ var environment = []used{
 	{"token-file", report.Entry{Term: "TF_CLI_CONFIG_FILE", Text: "configuration of the Terraform CLI, with the credentials that terraform login stores"}},
 	{"api", report.Entry{Term: "ATLAS_ADDRESS, ATLAS_TOKEN", Text: "host and token for --api atlas-v1"}},
 	{"include", report.Entry{Term: "AWS_PROFILE, AWS_REGION, AWS_ACCESS_KEY_ID, …", Text: "access to s3:// sources, as for Terraform's S3 backend"}},
+	{"include", report.Entry{Term: "GOOGLE_CREDENTIALS, GOOGLE_APPLICATION_CREDENTIALS, …", Text: "access to gs:// sources, as for Terraform's GCS backend"}},
 	{"ca-file", report.Entry{Term: "SSL_CERT_FILE", Text: "certificate authorities to trust; --ca-file adds others"}},
 	{"ca-file", report.Entry{Term: "HTTPS_PROXY, HTTP_PROXY, NO_PROXY", Text: "proxy for requests"}},
 	{"", report.Entry{Term: "NO_COLOR, TERM=dumb", Text: "disable colors"}},

@@ -106,7 +106,7 @@ compares all bytes, and unlocks the target. A state that is older than the targe
 a state is replaced, tfhaul makes sure that it is kept: as an older version, or in the backup directory. If the target stays
 locked, tfhaul shows why and how to unlock it.
 
-SOURCE is a file, a directory that contains one state, s3://BUCKET/KEY, postgres://USER@HOST/DATABASE?schema=NAME&workspace=NAME, tfe://[HOST/]ORG/WORKSPACE, or - for standard input.
+SOURCE is a file, a directory that contains one state, s3://BUCKET/KEY, gs://BUCKET/PREFIX/NAME.tfstate, postgres://USER@HOST/DATABASE?schema=NAME&workspace=NAME, tfe://[HOST/]ORG/WORKSPACE, or - for standard input.
 TARGET is ` + stateForms() + `.
 HOST defaults to TFE_ADDRESS or TFE_HOSTNAME if set, and otherwise to app.terraform.io.
 

@@ -260,7 +260,7 @@ func Suite(t *testing.T, kind backend.Kind, open func(t *testing.T, files map[st
 		}
 		want := backend.Lock{ID: lock.ID, Who: "ann@build-7", Operation: "OperationTypeApply", Info: "why", Path: lock.Path, IsFile: lock.IsFile,
 			Created: time.Date(2025, 3, 4, 5, 6, 7, 890_000_000, time.UTC)}
-		if *lock != want || !strings.Contains(lock.Path, "a.tfstate") {
+		if *lock != want || !strings.Contains(lock.Path, "a.tf") {
 			t.Errorf("Holder = %+v\nwant     %+v", *lock, want)
 		}
 		if lock, err := listing.States[1].Holder(t.Context()); lock != nil || err != nil {
