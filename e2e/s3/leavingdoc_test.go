@@ -2,6 +2,7 @@ package s3_test
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -38,9 +39,12 @@ func TestTheDocumentOnLeaving(t *testing.T) {
 		}
 		lineage := between(string(state), `"lineage": "`, `"`)
 		own := lineage[:len(lineage)-1] + string(rune('a'+i))
-		held[workspace] = bytes.Replace(state, []byte(lineage), []byte(own), 1)
-		if _, err := d.SeedVersion("acme", workspace, held[workspace], 1, own); err != nil {
-			t.Fatal(err)
+		for serial := range int64(2) {
+			text := strings.Replace(string(state), lineage, own, 1)
+			held[workspace] = []byte(strings.Replace(text, `"serial": 1,`, fmt.Sprintf(`"serial": %d,`, serial+1), 1))
+			if _, err := d.SeedVersion("acme", workspace, held[workspace], serial+1, own); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 	t.Setenv("AWS_ENDPOINT_URL_S3", gateway.url()) // instead of Amazon's
@@ -95,7 +99,7 @@ func TestTheDocumentOnLeaving(t *testing.T) {
 			}
 			continue
 		}
-		if strings.HasPrefix(line, "tfhaul plan") || strings.HasPrefix(line, "tfhaul move") {
+		if begins.MatchString(line) {
 			for workspace := range frozen {
 				tfhaul("tfhaul unlock acme/" + workspace + " --haul " + frozen[workspace])
 			}
@@ -119,6 +123,10 @@ func TestTheDocumentOnLeaving(t *testing.T) {
 					t.Errorf("new-acme lacks the state of %s", workspace)
 				}
 			}
+		case strings.HasPrefix(line, "tfhaul migrate tfe://acme --target ./states/"):
+			if older, err := filepath.Glob("states/network/1-*.tfstate"); err != nil || len(older) != 1 {
+				t.Errorf("the older versions in the directory: %v, %v", older, err)
+			}
 		case strings.HasPrefix(line, "tfhaul move tfe://acme/network ./network.tfstate"):
 			if got, err := os.ReadFile("network.tfstate"); err != nil || !bytes.Equal(got, held["network"]) {
 				t.Errorf("the file lacks the state of network: %v", err)
@@ -126,7 +134,7 @@ func TestTheDocumentOnLeaving(t *testing.T) {
 		}
 		ran++
 	}
-	if ran < 12 {
+	if ran < 13 {
 		t.Errorf("only %d commands of tfhaul were found in the document", ran)
 	}
 }
@@ -134,5 +142,6 @@ func TestTheDocumentOnLeaving(t *testing.T) {
 var (
 	documentedCommand = regexp.MustCompile(`(?m)^ {4,}((?:tfhaul|terraform (?:init|plan)) .*)$`)
 	unlockCommand     = regexp.MustCompile(`tfhaul unlock \S+ --haul (\S+)`)
+	begins            = regexp.MustCompile(`^tfhaul (plan|move|migrate tfe:)`) // what reads the workspaces anew
 	shellWord         = regexp.MustCompile(`'[^']*'|\S+`)
 )
