@@ -367,6 +367,44 @@ func TestMissingWorkspacesAndOrganizationsAreUsageErrors(t *testing.T) {
 	}
 }
 
+// If the last listing fails, each workspace is asked.
+func TestTheLastListingFails(t *testing.T) {
+	t.Parallel()
+	const list = "GET /organizations/:organization/workspaces"
+	for _, c := range []struct {
+		name  string
+		fault tfesim.Fault
+		calls int // to read single workspaces
+	}{
+		{"refused", tfesim.AnswerError(404, "not found", ""), 12},
+		{"lost once", tfesim.Fault{Kind: tfesim.FaultReset}, 0},
+		{"lost", tfesim.Fault{Kind: tfesim.FaultReset, Times: -1}, 12},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			h := start(t, tfesim.Options{})
+			h.seedMany(t, 12)
+			c.fault.Endpoint, c.fault.Nth = list, 2
+			h.Inject(c.fault)
+			h.ResetRequests()
+			r := h.tfhaul(t, "migrate", "tfe://"+org, "--target", t.TempDir()+"/", "--journal", journalIn(t), "--yes")
+			r.says(t, 0, "12 moved")
+			if strings.Contains(r.stdout, "Cannot check") {
+				t.Errorf("the sources were not checked:\n%s", r.stdout)
+			}
+			single := 0
+			for _, q := range h.Requests() {
+				if strings.HasPrefix(q.Endpoint, list+"/") {
+					single++
+				}
+			}
+			if single != c.calls {
+				t.Errorf("%d workspaces were read one by one, want %d", single, c.calls)
+			}
+		})
+	}
+}
+
 // The journal of a haul that was killed before it checked its sources says so, until the haul
 // was continued.
 func TestAJournalWithoutTheLastCheck(t *testing.T) {
