@@ -119,7 +119,35 @@ func (s *s3Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // spoil answers with the fault of the case. what names the request.
 func (b *s3Bucket) spoil(w http.ResponseWriter, op, what string, answer func() *httptest.ResponseRecorder) {
-	f := b.faults
+	b.faults.spoilAnswer(w, op, &spoiled{
+		answer: func() *httptest.ResponseRecorder {
+			out := answer()
+			b.faults.remember(what, out)
+			return out
+		},
+		attack: func() *httptest.ResponseRecorder { return b.attack(op, what, answer) },
+		refuse: func(fault string) *httptest.ResponseRecorder {
+			switch fault {
+			case "slow down":
+				return xmlError(503, "SlowDown")
+			case "denied":
+				return xmlError(403, "AccessDenied")
+			}
+			return xmlError(500, "InternalError")
+		},
+		end: b.server.end,
+	})
+}
+
+// spoiled is how a server answers a request.
+type spoiled struct {
+	answer, attack func() *httptest.ResponseRecorder
+	refuse         func(fault string) *httptest.ResponseRecorder
+	end            chan struct{} // closed at the end of the test
+}
+
+// spoilAnswer answers a request with the fault of the case.
+func (f *faults) spoilAnswer(w http.ResponseWriter, op string, by *spoiled) {
 	f.mu.Lock()
 	f.n++
 	hit := f.n == f.at
@@ -131,49 +159,43 @@ func (b *s3Bucket) spoil(w http.ResponseWriter, op, what string, answer func() *
 	f.mu.Unlock()
 	switch {
 	case dead:
-		<-b.server.end
+		<-by.end
 		return
 	case !hit:
-		out := answer()
-		f.remember(what, out)
-		give(w, out)
+		give(w, by.answer())
 		return
 	}
 	if slices.Contains(s3Attacks, f.fault) {
-		give(w, b.attack(op, what, answer))
+		give(w, by.attack())
 		return
 	}
 	switch f.fault {
 	case "refused":
 		hangUp(w)
 	case "lost":
-		answer()
+		by.answer()
 		hangUp(w)
-	case "slow down":
-		give(w, xmlError(503, "SlowDown"))
-	case "broken":
-		give(w, xmlError(500, "InternalError"))
-	case "denied":
-		give(w, xmlError(403, "AccessDenied"))
+	case "slow down", "broken", "denied":
+		give(w, by.refuse(f.fault))
 	case "cut":
-		out := answer()
+		out := by.answer()
 		w.Header().Set("Content-Length", strconv.Itoa(out.Body.Len()+1))
 		give(w, out)
 		hangUp(w)
 	case "rival":
 		f.rival = state(30, lineage, 7)
 		f.bench.put(f.rival)
-		give(w, answer())
+		give(w, by.answer())
 	case "interrupted":
 		f.interrupt()
-		give(w, answer())
+		give(w, by.answer())
 	case "killed before":
 		f.died()
-		<-b.server.end
+		<-by.end
 	case "killed after":
-		answer()
+		by.answer()
 		f.died()
-		<-b.server.end
+		<-by.end
 	}
 }
 

@@ -47,8 +47,8 @@ func (b *bucket) objectPath(key string) string {
 // A request that the server has refused because of its load is sent again, and so is a read
 // without a clear response. The first pause is firstPause; each later one is twice as long.
 const (
-	maxAttempts = 4
-	firstPause  = time.Second
+	maxAttempts = 5
+	firstPause  = 250 * time.Millisecond
 )
 
 // send sends a request and returns the response if it is a success. A request that changes
