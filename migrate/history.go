@@ -324,11 +324,13 @@ func (x *execution) matchCarried(ctx context.Context, carried []Carried) error {
 		return err
 	}
 	for i, v := range there {
-		expected := i < len(carried) && v.ID == carried[i].ID
+		ours := i < len(carried) && v.ID == carried[i].ID
 		if i >= len(carried) { // sent and not recorded, perhaps twice
-			expected = x.matches(v, len(carried)) || x.matches(v, len(carried)-1)
+			if ours, err = x.isOurs(ctx, v, len(carried)); err != nil {
+				return err
+			}
 		}
-		if !expected {
+		if !ours {
 			return x.foreignVersion(v)
 		}
 	}
@@ -339,16 +341,29 @@ func (x *execution) matchCarried(ctx context.Context, carried []Carried) error {
 	return nil
 }
 
-// matches reports whether a version of the target has the serial of the i-th version that the
-// move writes; the last one is the current version of the source.
-func (x *execution) matches(v *backend.Version, i int) bool {
-	switch {
-	case !x.reportsSerial(v):
-		return i >= 0
-	case i >= 0 && i < len(x.history.versions):
-		return v.Serial == x.history.versions[i].snapshot.Serial
+// isOurs reports whether a version of the target has the bytes of the i-th version that the move
+// writes, or of the one before. The last one is the current version of the source.
+func (x *execution) isOurs(ctx context.Context, v *backend.Version, i int) (bool, error) {
+	for _, at := range []int{i, i - 1} {
+		var s *statefile.Snapshot
+		switch n := len(x.history.versions); {
+		case at == n:
+			s = x.read.snapshot
+		case at >= 0 && at < n:
+			s = &x.history.versions[at].snapshot
+		default:
+			continue
+		}
+		compared := *x
+		compared.payload = payload{serial: s.Serial, md5: s.MD5, size: s.Size}
+		if x.reportsSerial(v) && v.Serial != s.Serial {
+			continue
+		}
+		if same, err := compared.sameBytes(ctx, v); err != nil || same {
+			return same, err
+		}
 	}
-	return i == len(x.history.versions) && v.Serial == x.read.snapshot.Serial
+	return false, nil
 }
 
 func (x *execution) foreignVersion(v *backend.Version) error {
@@ -508,7 +523,9 @@ func (x *execution) stillFollows(ctx context.Context, now *backend.Standing) err
 	if x.unchanged(now) {
 		return nil
 	}
-	held, err := x.readCurrent(ctx, x.workspace, x.before)
+	// Only servers with workspaces have replicas that lag.
+	lags := x.Target.Traits().Workspaces
+	held, err := x.readCurrent(ctx, x.workspace, func(v *backend.Version) bool { return !lags || x.before(v) })
 	switch {
 	case err != nil:
 		return err
@@ -544,7 +561,7 @@ func (x *execution) verifyHistory(ctx context.Context) error {
 			continue
 		}
 		i := len(x.result.History.Carried) + 1 - len(missing)
-		if !x.matches(v, i) && !x.matches(v, i-1) {
+		if ours, err := x.isOurs(ctx, v, i); err != nil || !ours {
 			return x.unproven("the workspace has a version that this haul did not write: %s", x.called(v))
 		}
 		repeated++

@@ -2,6 +2,8 @@ package file
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"path"
 	"regexp"
@@ -15,10 +17,11 @@ var versionID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
 
 // OlderName implements backend.HistoryTarget. A file has no versions, so each older version has
 // a file of its own: <serial>-<ID>.tfstate, beside terraform.tfstate, or in a directory that is
-// named after a file with another name.
+// named after a file with another name. A digest stands for an ID that no file can have.
 func (t *target) OlderName(name string, serial int64, id string) (string, error) {
 	if !versionID.MatchString(id) {
-		return "", fmt.Errorf("its ID, %q, cannot be part of a file name", id)
+		sum := sha256.Sum256([]byte(id))
+		id = hex.EncodeToString(sum[:8])
 	}
 	dir, base := path.Split(name)
 	if base != stateFile {

@@ -38,7 +38,7 @@ func Kind(c backend.Connection) backend.Kind {
 	}
 }
 
-var traits = backend.Traits{Noun: "object", Pins: backend.PinsAnyVersion, Locks: backend.LocksDurable, Writes: backend.WritesCondition}
+var traits = backend.Traits{Noun: "object", Versions: true, Pins: backend.PinsAnyVersion, Locks: backend.LocksDurable, Writes: backend.WritesCondition}
 
 // connections caches what is needed to reach buckets: resolved credentials, regions and
 // open connections. It is safe for concurrent use.

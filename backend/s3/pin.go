@@ -72,7 +72,7 @@ func (p pin) compare(address string, was pin) error {
 	case p.size != was.size:
 		return changed("size %d, was %d", p.size, was.size)
 	case p.etag != "" && was.etag != "":
-		if p.etag != was.etag {
+		if !p.sameTag(was) {
 			return written()
 		}
 		return nil

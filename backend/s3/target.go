@@ -12,7 +12,6 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
@@ -24,7 +23,7 @@ import (
 func (c *connections) role() *backend.TargetRole {
 	return &backend.TargetRole{
 		State: "s3://BUCKET/KEY", Container: "s3://BUCKET/PREFIX/",
-		SplitState: splitState, Address: addressBelow, CheckContainer: checkContainer, CheckName: checkName, Layout: layout, Block: c.block,
+		SplitState: splitState, Address: addressBelow, CheckContainer: checkContainer, CheckName: checkName, Layout: layout, History: true, Block: c.block,
 		Open: func(ctx context.Context, container string) (backend.Target, error) {
 			u, err := parseLocation(container)
 			if err != nil {
@@ -343,7 +342,15 @@ func (t *target) Versions(ctx context.Context, s *backend.Standing) iter.Seq2[*b
 			_, err = o.stored(ctx)
 			yield(nil, err)
 		default:
-			t.listVersions(ctx, o, yield)
+			for p, err := range o.pins(ctx) {
+				if err != nil {
+					yield(nil, err)
+					return
+				}
+				if !yield(t.version(ctx, o.key, p)) {
+					return
+				}
+			}
 		}
 	}
 }
@@ -352,43 +359,6 @@ func (t *target) Versions(ctx context.Context, s *backend.Standing) iter.Seq2[*b
 func isDeleteMarker(err error) bool {
 	var response *awshttp.ResponseError
 	return errors.As(err, &response) && response.Response != nil && response.Response.Header.Get("X-Amz-Delete-Marker") == "true"
-}
-
-// listVersions lists all versions of an object, newest first.
-func (t *target) listVersions(ctx context.Context, o *object, yield func(*backend.Version, error) bool) {
-	r := request{doing: "list the versions of", object: o.address, action: "s3:ListBucketVersions"}
-	in := &awss3.ListObjectVersionsInput{Bucket: &t.bucket.name, Prefix: &o.key, EncodingType: types.EncodingTypeUrl}
-	for {
-		page, err := ask(ctx, t.bucket, r, func(here ...func(*awss3.Options)) (*awss3.ListObjectVersionsOutput, error) {
-			return t.bucket.client.ListObjectVersions(ctx, in, here...)
-		})
-		if err != nil {
-			yield(nil, err)
-			return
-		}
-		for _, entry := range page.Versions {
-			key := aws.ToString(entry.Key)
-			if page.EncodingType == types.EncodingTypeUrl {
-				key, err = url.QueryUnescape(key)
-			}
-			if err != nil || key != o.key {
-				continue // of another object whose key begins with this one
-			}
-			p := pin{version: aws.ToString(entry.VersionId), etag: aws.ToString(entry.ETag), size: aws.ToInt64(entry.Size), modified: aws.ToTime(entry.LastModified)}
-			if !yield(t.version(ctx, o.key, p)) {
-				return
-			}
-		}
-		// Later keys come after the last version of this one.
-		if !aws.ToBool(page.IsTruncated) || aws.ToString(page.NextKeyMarker) != o.key {
-			return
-		}
-		if aws.ToString(page.NextVersionIdMarker) == aws.ToString(in.VersionIdMarker) {
-			yield(nil, fmt.Errorf("cannot list the versions of %q: the server reports more, but not where they begin", o.address))
-			return
-		}
-		in.KeyMarker, in.VersionIdMarker = page.NextKeyMarker, page.NextVersionIdMarker
-	}
 }
 
 // Read implements backend.Target.
