@@ -8,6 +8,7 @@ package pg_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 
 	"tfhaul/backend"
@@ -38,13 +39,19 @@ func TestPostgreSQLIsATarget(t *testing.T) {
 			name = "beside other rows"
 		}
 		t.Run(name, func(t *testing.T) {
+			d := newDatabase(t)
+			schemas := 0
 			backendtest.Target(t, func(t *testing.T) (backend.Target, string) {
-				d := newDatabase(t)
-				d.createTable()
+				schemas++
+				fresh := *d
+				fresh.schema = fmt.Sprintf("fresh%d", schemas)
+				fresh.createTable()
 				if exists {
-					d.put("default", []byte("{}"))
+					fresh.put("default", []byte("{}"))
 				}
-				return d.target(d.kinds()), "prod"
+				target := fresh.target(fresh.kinds())
+				t.Cleanup(target.Close)
+				return target, "prod"
 			})
 		})
 	}

@@ -44,7 +44,7 @@ func TestErrors(t *testing.T) {
 		want    string
 	}{
 		"no server":           {address(d.user, closed, d.name, "sslmode=disable"), backend.Unreachable, "connection refused"},
-		"no TLS":              {address(d.user, d.port, d.name, ""), backend.Failed, "the server has no TLS, and sslmode requires it (Terraform's default)"},
+		"no TLS":              {address(d.user, withoutTLS(t), d.name, ""), backend.Failed, "the server has no TLS, and sslmode requires it (Terraform's default)"},
 		"no such user":        {address("nobody", d.port, d.name, "sslmode=disable"), backend.BadCredentials, "the password of the user nobody is wrong"},
 		"no such database":    {address(d.user, d.port, "nothing", "sslmode=disable"), backend.NoContainer, "the database nothing does not exist"},
 		"no such schema":      {address(d.user, d.port, d.name, "sslmode=disable&schema=nothing"), backend.NoContainer, "the schema nothing has no table states"},

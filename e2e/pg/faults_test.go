@@ -25,7 +25,7 @@ func TestConnectionsBreakAtEveryRequestOfAMove(t *testing.T) {
 	var cases atomic.Int64
 	t.Run("of", func(t *testing.T) {
 		for _, s := range []sweep{
-			{d, "fresh", false, 2_000, 3}, {d, "newer", true, 2_000, 3}, {d, "large", true, 9 << 20, 12},
+			{d, "fresh", false, 2_000, 3}, {d, "newer", true, 2_000, 3}, {d, "large", true, 9 << 20, 20},
 		} {
 			t.Run(s.name, func(t *testing.T) {
 				t.Parallel()

@@ -77,6 +77,8 @@ type server struct {
 	child *exec.Cmd
 	log   bytes.Buffer
 	names atomic.Int64
+	// authority is the certificate of the authority that made the server's, in PEM.
+	authority []byte
 }
 
 // startServer creates a database cluster below dir and starts a server for it.
@@ -92,6 +94,14 @@ func startServer(program, dir string) (*server, error) {
 	if err := giveAway(dir, data, password); err != nil {
 		return nil, err
 	}
+	authority, err := writeCertificate(dir)
+	if err != nil {
+		return nil, err
+	}
+	certificate, key := filepath.Join(dir, "server.crt"), filepath.Join(dir, "server.key")
+	if err := giveAway(certificate, key); err != nil {
+		return nil, err
+	}
 	initdb := exec.Command(filepath.Join(filepath.Dir(program), "initdb"), "-D", data, "-U", "postgres", "-A", "scram-sha-256", "--pwfile", password, "-E", "UTF8", "--locale", "C", "--no-sync")
 	initdb.Dir = data
 	demote(initdb)
@@ -102,9 +112,10 @@ func startServer(program, dir string) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &server{port: port}
+	s := &server{port: port, authority: authority}
 	s.child = exec.Command(program, "-D", data, "-p", strconv.Itoa(port), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="+data,
-		"-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=80", "-c", "log_min_messages=fatal")
+		"-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=80", "-c", "log_min_messages=fatal",
+		"-c", "ssl=on", "-c", "ssl_cert_file="+certificate, "-c", "ssl_key_file="+key)
 	s.child.Dir, s.child.Stdout, s.child.Stderr = data, &s.log, &s.log
 	demote(s.child)
 	if err := s.child.Start(); err != nil {
