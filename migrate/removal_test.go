@@ -257,7 +257,7 @@ func TestRemovalResumesAfterDeath(t *testing.T) {
 // Every fault at every request of a deletion leaves the workspace or a backup, and a true
 // report.
 func TestRemovalFaultSweep(t *testing.T) {
-	sweepRequests(t, 2, func(t *testing.T, server tfesim.Personality) int {
+	sweepRequests(t, 4, func(t *testing.T, server tfesim.Personality) int {
 		b, path := createdOnce(t, tfesim.Options{Personality: server}, direct)
 		b.engine.DeleteCreated = true
 		if r := b.engine.Move(t.Context(), b.rollbackOf(path)[0]); !r.Deleted || b.exists() {

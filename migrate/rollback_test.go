@@ -224,7 +224,7 @@ func resumeRollback(t *testing.T, server tfesim.Personality, endpoint bool, dieA
 // Every fault at every request of a rollback leaves the haul's bytes or the former ones, and a
 // true report.
 func TestRollbackFaultSweep(t *testing.T) {
-	sweepRequests(t, 3, func(t *testing.T, server tfesim.Personality) int {
+	sweepRequests(t, 5, func(t *testing.T, server tfesim.Personality) int {
 		b, path := hauledOnce(t, tfesim.Options{Personality: server}, direct)
 		b.engine.Move(t.Context(), b.rollbackOf(path)[0])
 		b.wantRolledBack()
@@ -246,6 +246,7 @@ func sweepRequests(t *testing.T, sampled int, count func(*testing.T, tfesim.Pers
 					continue
 				}
 				t.Run(fmt.Sprintf("%s/%s at request %d", server, f.name, k), func(t *testing.T) {
+					t.Parallel() // it waits for the disk
 					synctest.Test(t, func(t *testing.T) { test(t, server, f, k) })
 				})
 				ran++
