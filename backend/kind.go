@@ -17,6 +17,8 @@ import (
 type Kind struct {
 	// Scheme is the part of an address before "://"; "" for paths.
 	Scheme string
+	// Aliases are other schemes with the same meaning.
+	Aliases []string
 	// Example shows how an address is written.
 	Example string
 	// Traits are the traits of every backend of this kind.
@@ -169,11 +171,16 @@ func (k Kinds) Workspaces(source string) bool {
 	return ok && kind.Traits.Workspaces
 }
 
+// Names reports whether addresses of this kind have the scheme.
+func (k Kind) Names(scheme string) bool {
+	return k.Scheme == scheme || slices.Contains(k.Aliases, scheme)
+}
+
 // of returns the kind of an address.
 func (k Kinds) of(address string) (Kind, bool) {
 	scheme := Scheme(address)
 	for _, kind := range k {
-		if kind.Scheme == scheme {
+		if kind.Names(scheme) {
 			return kind, true
 		}
 	}

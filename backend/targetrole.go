@@ -49,7 +49,7 @@ func (k Kinds) Target(address string) (Kind, error) {
 	for _, kind := range k {
 		switch role := kind.Target; {
 		case role == nil:
-		case role.Claims != nil && role.Claims(address), role.Claims == nil && kind.Scheme == Scheme(address):
+		case role.Claims != nil && role.Claims(address), role.Claims == nil && kind.Names(Scheme(address)):
 			return kind, nil
 		}
 	}

@@ -13,12 +13,12 @@ func TestTheKindOfATarget(t *testing.T) {
 	}
 	kinds := backend.Kinds{
 		{Target: role("./FILE", func(a string) bool { return strings.HasPrefix(a, "./") })},
-		{Scheme: "disk", Target: role("disk://KEY", nil)},
+		{Scheme: "disk", Aliases: []string{"ssd"}, Target: role("disk://KEY", nil)},
 		{Scheme: "tape", ReadOnly: "a tape is only read"},
 		{Scheme: "host", Target: role("ORG/NAME", func(a string) bool { s := backend.Scheme(a); return s == "" || s == "https" })},
 	}
 	for address, want := range map[string]string{
-		"./a": "./FILE", "disk://a": "disk://KEY", "DISK://a": "disk://KEY", "acme/net": "ORG/NAME", "https://acme/net": "ORG/NAME",
+		"./a": "./FILE", "disk://a": "disk://KEY", "DISK://a": "disk://KEY", "ssd://a": "disk://KEY", "acme/net": "ORG/NAME", "https://acme/net": "ORG/NAME",
 	} {
 		if kind, err := kinds.Target(address); err != nil || kind.Target.State != want {
 			t.Errorf("%s: %+v, %v; want %s", address, kind, err, want)

@@ -35,7 +35,7 @@ func (p *process) cutPassword(kinds backend.Kinds, word string) string {
 	name := before[:strings.LastIndexByte(before, '=')+1]
 	address := word[len(name):]
 	for _, kind := range kinds {
-		if kind.CutPassword == nil || kind.Scheme != backend.Scheme(address) {
+		if kind.CutPassword == nil || !kind.Names(backend.Scheme(address)) {
 			continue
 		}
 		without, password := kind.CutPassword(address)

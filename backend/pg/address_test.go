@@ -53,6 +53,7 @@ func TestCanonicalAddresses(t *testing.T) {
 	}{
 		{"postgres://tf@db/infra", nil, "postgres://tf@db/infra?schema=terraform_remote_state"},
 		{"POSTGRES://tf@db:5432/infra?workspace=prod&schema=net", nil, "postgres://tf@db/infra?schema=net&workspace=prod"},
+		{"postgresql://tf@db/infra?schema=net", nil, "postgres://tf@db/infra?schema=net"},
 		{"postgres://db", nil, "postgres://os-user@db/os-user?schema=terraform_remote_state"},
 		{"postgres://db/infra?user=tf&port=6000", nil, "postgres://tf@db:6000/infra?schema=terraform_remote_state"},
 		{"postgres://tf@db/infra", []string{"PG_SCHEMA_NAME=net"}, "postgres://tf@db/infra?schema=net"},
@@ -184,6 +185,7 @@ func TestPasswordsAreCutOut(t *testing.T) {
 	for _, tt := range []struct{ address, without, password string }{
 		{"postgres://tf@db/infra?schema=net", "postgres://tf@db/infra?schema=net", ""},
 		{"postgres://tf:se%2Fcret@db/infra?schema=net&workspace=prod", "postgres://tf@db/infra?schema=net&workspace=prod", "se/cret"},
+		{"postgresql://tf:secret@db/infra", "postgresql://tf@db/infra", "secret"},
 		{"postgres://tf:a@b@db/infra", "postgres://tf@db/infra", "a@b"},
 		{"postgres://db/infra?schema=net&password=secret", "postgres://db/infra?schema=net", "secret"},
 		{"postgres://:secret@db", "postgres://@db", "secret"},
