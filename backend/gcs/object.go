@@ -311,13 +311,3 @@ func newCustomerKey(key []byte) *customerKey {
 	sum := sha256.Sum256(key)
 	return &customerKey{base64.StdEncoding.EncodeToString(key), base64.StdEncoding.EncodeToString(sum[:])}
 }
-
-// requireBucket returns an error if the bucket does not exist.
-func (b *bucket) requireBucket(ctx context.Context) error {
-	r := request{doing: "access", address: b.url.name(""), action: "storage.objects.list"}
-	err := b.list(ctx, r, url.Values{"maxResults": {"1"}}, func([]*metadata) bool { return false })
-	if backend.CodeOf(err) == backend.AccessDenied { // the object can still be written
-		return nil
-	}
-	return err
-}

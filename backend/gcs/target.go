@@ -21,6 +21,7 @@ type target struct {
 	mu         sync.Mutex
 	versioning *bool // whether the bucket keeps versions; nil until known
 	deletes    bool  // the server compares the condition of a delete
+	exists     bool  // the bucket does
 }
 
 func (t *target) Traits() backend.Traits { return traits }
@@ -85,6 +86,23 @@ func (t *target) stored(ctx context.Context, o *object) (*metadata, error) {
 		err = t.requireBucket(ctx)
 	}
 	return m, err
+}
+
+// requireBucket returns an error if the bucket does not exist. Not every server distinguishes
+// that from a missing object.
+func (t *target) requireBucket(ctx context.Context) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.exists {
+		return nil
+	}
+	r := request{doing: "access", address: t.url.name(""), action: "storage.objects.list"}
+	err := t.list(ctx, r, url.Values{"maxResults": {"1"}}, func([]*metadata) bool { return false })
+	if backend.CodeOf(err) == backend.AccessDenied { // the object can still be written
+		err = nil
+	}
+	t.exists = err == nil
+	return err
 }
 
 // version returns a version of the object at key.

@@ -333,17 +333,20 @@ func wantKept(t *testing.T, b *bucket, versioned bool, backups string, former []
 // stateOf is a state with this lineage.
 const stateOf = `{"version":4,"terraform_version":"1.11.4","serial":3,"lineage":%q,"outputs":{"note":{"value":"a","type":"string"}},"resources":[]}`
 
-// A haul out of an organization lays out its states as Terraform's gcs backend does, and a
-// backup of the bucket has the same bytes.
+// leaving is how many workspaces an organization that leaves has.
+const leaving = 60
+
+// A haul out of an organization lays out its states as Terraform's gcs backend does. A backup
+// copies them once, and another haul brings them back.
 func TestLeavingForABucket(t *testing.T) {
 	b, backups := newBucket(t, true), newBucket(t, false)
 	p := newProgram(t)
-	for i := range 20 {
-		name := fmt.Sprintf("net-%02d", i)
+	for i := range leaving {
+		name := fmt.Sprintf("net-%03d", i)
 		if _, err := p.AddWorkspace("demo", name); err != nil {
 			t.Fatal(err)
 		}
-		lineage := fmt.Sprintf("8a3c4b52-9f7d-4f25-9d80-0b6c2f6f7a%02d", i)
+		lineage := fmt.Sprintf("8a3c4b52-9f7d-4f25-9d80-0b6c2f6f7%03d", i)
 		if _, err := p.SeedVersion("demo", name, fmt.Appendf(nil, stateOf, lineage), 3, lineage); err != nil {
 			t.Fatal(err)
 		}
@@ -352,12 +355,22 @@ func TestLeavingForABucket(t *testing.T) {
 	p.must(t, "migrate", "tfe://demo", "--target", b.ref("live/"), "--yes", "--journal", journal)
 	p.must(t, "verify", journal)
 	p.must(t, "backup", b.ref("live/"), backups.ref("copies/"))
-	for i := range 20 {
-		name := fmt.Sprintf("net-%02d", i)
+	for i := range leaving {
+		name := fmt.Sprintf("net-%03d", i)
 		want, _, _ := p.Current("demo", name)
 		if got := b.get("live/" + name + "/default.tfstate"); !bytes.Equal(got, want) {
 			t.Errorf("%s has other bytes than its workspace: %q", name, got)
 		}
 	}
-	p.must(t, "audit", backups.ref("copies/"))
+	if out := p.must(t, "backup", b.ref("live/"), backups.ref("copies/")); !strings.Contains(out, "unchanged") {
+		t.Errorf("a second backup copies again:\n%s", out)
+	}
+	// All of them go back, into workspaces of other names.
+	p.must(t, "migrate", b.ref("live/"), "--target", "demo", "--create", "--workspace-name", "back-{{ .Dir }}", "--yes", "--journal", filepath.Join(t.TempDir(), "back.jsonl"))
+	for i := range leaving {
+		want, _, _ := p.Current("demo", fmt.Sprintf("net-%03d", i))
+		if got, _, _ := p.Current("demo", fmt.Sprintf("back-net-%03d", i)); !bytes.Equal(got, want) {
+			t.Errorf("back-net-%03d has other bytes than net-%03[1]d", i)
+		}
+	}
 }
