@@ -3,6 +3,7 @@ package command
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -46,16 +47,12 @@ type record struct {
 // openRecord opens a journal, or begins it. Without a path it begins one named after the
 // time.
 func (p *process) openRecord(ctx context.Context, path string) (*record, error) {
-	named := path != ""
-	if !named {
-		path = "tfhaul-" + time.Now().Format("20060102-150405") + ".jsonl"
+	if path == "" {
+		path = newJournalName(time.Now())
 	}
 	r := &record{path: path, held: p.held}
 	_, err := os.Lstat(path)
 	r.isNew = errors.Is(err, fs.ErrNotExist)
-	if !named && !r.isNew {
-		return nil, usagef("there is a journal %s already: continue it with --journal %s, or name another", path, path)
-	}
 	r.journal, r.past, err = migrate.OpenJournal(ctx, path)
 	if errors.Is(err, migrate.ErrJournalInUse) {
 		return nil, usagef("%v: the haul still runs; wait for its end, or stop it", err)
@@ -64,6 +61,17 @@ func (p *process) openRecord(ctx context.Context, path string) (*record, error) 
 		return nil, usagef("%v", err)
 	}
 	return r, nil
+}
+
+// newJournalName returns a name after the time that no file has.
+func newJournalName(now time.Time) string {
+	stem := "tfhaul-" + now.Format("20060102-150405")
+	for name, n := stem+".jsonl", 2; ; n++ {
+		if _, err := os.Lstat(name); err != nil {
+			return name // opening it fails if it cannot be examined
+		}
+		name = fmt.Sprintf("%s-%d.jsonl", stem, n)
+	}
 }
 
 // engage makes an engine record what it does, and continue what was begun before.

@@ -147,7 +147,7 @@ func withOlder(plan *migrate.Plan) string {
 	}
 	text := " and " + plainwords.Counted(older.Versions, "older version")
 	if older.APICalls > 0 {
-		text += fmt.Sprintf(" (about %s more)", plainwords.Counted(older.APICalls, "API call"))
+		text += fmt.Sprintf(" (about %s)", plainwords.Counted(older.APICalls, "more API call"))
 	}
 	return text
 }

@@ -432,7 +432,7 @@ func (x *execution) newFollowing() *following {
 // carry moves one older version.
 func (x *execution) carry(ctx context.Context, v *olderVersion) error {
 	if ctx.Err() != nil {
-		return x.cutHistory(v, CodeInterrupted, "interrupted")
+		return x.cutHistory(v, CodeInterrupted, "tfhaul was interrupted")
 	}
 	o, err := x.olderExecution(v)
 	if err != nil {
@@ -443,7 +443,7 @@ func (x *execution) carry(ctx context.Context, v *olderVersion) error {
 	switch r := o.result; {
 	case r.Outcome == Moved || r.Outcome == AlreadyThere:
 	case r.Code == CodeInterrupted, r.Code == CodeNotAttempted:
-		return x.cutHistory(v, CodeInterrupted, "interrupted")
+		return x.cutHistory(v, CodeInterrupted, "tfhaul was interrupted")
 	default:
 		return x.cutHistory(v, r.Code, plainwords.Ended(r.Message))
 	}
@@ -463,7 +463,7 @@ func (x *execution) carry(ctx context.Context, v *olderVersion) error {
 // cutHistory returns the stop for a history of which a version was not moved.
 func (x *execution) cutHistory(v *olderVersion, code Code, why string) error {
 	h := x.result.History
-	return &stop{code: code, message: fmt.Sprintf("tfhaul moved %d of %s. The next one, with serial %d (%s), was not moved: %s To continue, run the same command with the same journal.",
+	return &stop{code: code, message: fmt.Sprintf("tfhaul moved %d of %s. The next one, with serial %d (%s), was not moved. %s To continue, run the same command with the same journal.",
 		h.Moved, plainwords.Counted(h.Versions, "older version"), v.snapshot.Serial, v.version.ID, plainwords.Sentence(why))}
 }
 

@@ -46,7 +46,7 @@ func (o OlderVersions) text(done string) string {
 			text += ", each in a lock cycle of its own"
 		}
 		if o.APICalls > 0 {
-			text += fmt.Sprintf(". That takes about %s more, or at least %s at 30 per second", plainwords.Counted(o.APICalls, "API call"), Seconds(float64(o.APICalls)/30))
+			text += fmt.Sprintf(". That takes about %s, or at least %s at 30 per second", plainwords.Counted(o.APICalls, "more API call"), Seconds(float64(o.APICalls)/30))
 		}
 		return text + "."
 	case o.Moved > 0:
