@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"tfhaul/plainwords"
 	"tfhaul/tfesim"
 )
 
@@ -170,7 +171,7 @@ func TestCostOfLeaving(t *testing.T) {
 		dir := t.TempDir()
 		h.ResetRequests()
 		h.tfhaul(t, append([]string{"migrate", "tfe://" + org, "--target", dir + "/", "--journal", journalIn(t), "--yes"}, c.args...)...).
-			says(t, 0, fmt.Sprintf("%d moved", n))
+			says(t, 0, plainwords.Grouped(n)+" moved")
 		calls := h.apiCalls()
 		downloads := len(h.Requests()) - calls
 		pages := n / 100
