@@ -160,7 +160,7 @@ func (w *writer) foreign(ctx context.Context) error {
 	case f.holder == nil:
 		return lockwait.ErrNotHeld
 	}
-	why := fmt.Sprintf("its lock ends with the PostgreSQL session %d: if that process no longer runs, the server notices when the connection times out, or %s", f.holder.process, f.holder.lock(w.at).Lift())
+	why := fmt.Sprintf("its lock ends with the PostgreSQL session %[1]d. If that process no longer runs, the server notices when the connection times out. To end the session now: SELECT pg_terminate_backend(%[1]d)", f.holder.process)
 	return &backend.Error{Address: w.at.String(), Code: backend.Stuck, Answer: why, Message: fmt.Sprintf("cannot unlock %q: %s", w.at, why)}
 }
 

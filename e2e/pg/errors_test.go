@@ -18,6 +18,7 @@ import (
 	"tfhaul/backend/pg"
 	"tfhaul/fixtures"
 	"tfhaul/lockwait"
+	"tfhaul/migrate"
 )
 
 // What the server refuses has a code and a sentence that says what to do.
@@ -147,6 +148,33 @@ func TestTheSessionWithTheLockIsEnded(t *testing.T) {
 	if err := lease.Release(t.Context()); err != nil {
 		t.Errorf("releasing a lock that is gone: %v", err)
 	}
+}
+
+// tfhaul unlock releases no lock of a session, and says what does.
+func TestUnlockOfASessionsLock(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.createTable()
+	d.put("prod", []byte("{}"))
+	target := d.target(d.kinds())
+	defer target.Close()
+	s, err := target.Look(t.Context(), "prod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	haul := migrate.NewHaulID()
+	lease, err := lockwait.Acquire(t.Context(), target.Writer(s, backend.WriterOptions{Reason: "tfhaul moves a state here (haul " + haul + ")"}), lockwait.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tfhaul(t, t.TempDir(), nil, "unlock", d.address("prod"), "--haul", haul).want(t, 1).has(t, "its lock ends with the PostgreSQL session", "SELECT pg_terminate_backend(")
+	if n := d.locks(); n != 1 {
+		t.Errorf("there are %d locks, want 1", n)
+	}
+	if err := lease.Release(t.Context()); err != nil {
+		t.Error(err)
+	}
+	tfhaul(t, t.TempDir(), nil, "unlock", d.address("prod"), "--haul", haul).want(t, 0).has(t, "is not locked")
 }
 
 // A pooler in transaction mode is detected, because no lock protects anything there.

@@ -140,7 +140,12 @@ func TestKilledWithTheLock(t *testing.T) {
 			if got, _ := d.has("prod"); !bytes.Equal(got, text) {
 				t.Error("the state is not there")
 			}
-			if exists {
+			if !exists {
+				tfhaul(t, dir, nil, "rollback", "haul.jsonl", "--yes", "--delete-created").want(t, 0)
+				if _, there := d.has("prod"); there {
+					t.Error("the rollback leaves what the haul created")
+				}
+			} else {
 				tfhaul(t, dir, nil, "rollback", "haul.jsonl", "--yes").want(t, 0)
 				if got, _ := d.has("prod"); !bytes.Equal(got, fixtures.Spec{Seed: 5, Serial: 3, Resources: 1}.Bytes()) {
 					t.Error("the rollback does not put back the former state")
