@@ -34,7 +34,7 @@ func readAnswer(resp *http.Response) *answer {
 // (https://cloud.google.com/storage/docs/json_api/v1/status-codes), or with plain text from
 // downloads. Anything else, such as a proxy's page, is ignored.
 func refusal(resp *http.Response) (reason, said string) {
-	text, _ := io.ReadAll(io.LimitReader(resp.Body, maxRefusal)) // what arrived is enough
+	text, _ := io.ReadAll(io.LimitReader(plain(resp), maxRefusal)) // what arrived is enough
 	var document struct {
 		Error struct {
 			Message string `json:"message"`

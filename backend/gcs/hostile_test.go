@@ -233,6 +233,32 @@ func TestACompressedObject(t *testing.T) {
 	}
 }
 
+// Google's front end compresses documents, but no objects, for clients that accept it.
+func TestCompressedDocuments(t *testing.T) {
+	s := &cloudstorage.Server{}
+	s.Intercept = func(w http.ResponseWriter, r *http.Request, _ string, answer func() *httptest.ResponseRecorder) {
+		out := answer()
+		if out.Header().Get("X-Goog-Generation") != "" || !strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") && r.Method != http.MethodPost {
+			cloudstorage.Give(w, out)
+			return
+		}
+		w.Header().Set("Content-Type", out.Header().Get("Content-Type"))
+		w.Header().Set("Content-Encoding", "gzip")
+		w.WriteHeader(out.Code)
+		to := gzip.NewWriter(w)
+		_, _ = to.Write(out.Body.Bytes())
+		_ = to.Close() // the client may have disconnected
+	}
+	endpoint := start(t, s, false)
+	moveInto(t, openTarget(t, "gs://acme/"+endpoint), "default.tfstate", "{}")
+	if text, _, err := read(t, find(t, "gs://acme/default.tfstate"+endpoint)); err != nil || text != "{}" {
+		t.Errorf("%q, %v", text, err)
+	}
+	if _, _, err := read(t, find(t, "gs://missing/default.tfstate"+endpoint)); backend.CodeOf(err) != backend.NoContainer {
+		t.Errorf("a refusal: %v", err)
+	}
+}
+
 func TestUnreliableListingIsAnError(t *testing.T) {
 	const item = `{"name":"a/default.tfstate","generation":"7","size":"2"}`
 	for name, tt := range map[string]struct{ page, want string }{

@@ -2,6 +2,7 @@ package gcs
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -129,8 +130,10 @@ func (s *server) newRequest(ctx context.Context, r request, token string) (*http
 		h.Header.Set("X-Goog-Encryption-Key", r.key.key)
 		h.Header.Set("X-Goog-Encryption-Key-Sha256", r.key.sha256)
 	}
-	// A compressed object is sent as it is stored, with the hashes that it was stored with.
-	h.Header.Set("Accept-Encoding", "gzip")
+	if r.query.Get("alt") == "media" {
+		// A compressed object is sent as it is stored, with the hashes that it was stored with.
+		h.Header.Set("Accept-Encoding", "gzip")
+	}
 	return h, nil
 }
 
@@ -148,7 +151,7 @@ func (s *server) ask(ctx context.Context, r request, out any) error {
 	if out == nil {
 		return nil
 	}
-	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	text, err := io.ReadAll(io.LimitReader(plain(resp), maxAnswer+1))
 	switch {
 	case err != nil && ctx.Err() == nil:
 		err = &lostAnswer{err}
@@ -161,6 +164,18 @@ func (s *server) ask(ctx context.Context, r request, out any) error {
 		return s.explain(ctx, r, err)
 	}
 	return nil
+}
+
+// plain returns the content of a response that is not an object, decompressed.
+func plain(resp *http.Response) io.Reader {
+	if resp.Header.Get("Content-Encoding") != "gzip" {
+		return resp.Body
+	}
+	unpacked, err := gzip.NewReader(resp.Body)
+	if err != nil {
+		return strings.NewReader("")
+	}
+	return unpacked
 }
 
 // A lostAnswer is a response that broke off.
