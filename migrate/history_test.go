@@ -352,6 +352,7 @@ func TestHistoryFaultSweep(t *testing.T) {
 				}
 				cases++
 				t.Run(fmt.Sprintf("%s/%s at request %d", server, f.name, k), func(t *testing.T) {
+					t.Parallel()
 					synctest.Test(t, func(t *testing.T) { sweepHistory(t, server, f, k) })
 				})
 			}

@@ -249,6 +249,7 @@ func TestStoresSurviveEveryFault(t *testing.T) {
 			for k := 1; k <= operations; k++ {
 				for _, f := range storeFaults {
 					t.Run(fmt.Sprintf("%s/keeps one %v/%s at operation %d", name, keepsOne, f, k), func(t *testing.T) {
+						t.Parallel()
 						synctest.Test(t, func(t *testing.T) {
 							b := newStoreBench(t, keepsOne, s.held)
 							b.faults.at, b.faults.fault = k, f
@@ -283,6 +284,7 @@ func TestStoresWithstandEveryAttack(t *testing.T) {
 				for _, f := range storeAttacks {
 					ran++
 					t.Run(fmt.Sprintf("%s/keeps one %v/%s at operation %d", name, keepsOne, f, k), func(t *testing.T) {
+						t.Parallel()
 						synctest.Test(t, func(t *testing.T) {
 							b := newStoreBench(t, keepsOne, s.held)
 							b.faults.at, b.faults.fault = k, f

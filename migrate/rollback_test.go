@@ -72,6 +72,7 @@ func TestRollbackOfAHaul(t *testing.T) {
 	for _, server := range []tfesim.Personality{tfesim.TFE, tfesim.HCP, tfesim.Lax} {
 		for _, endpoint := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s, endpoint %v", server, endpoint), func(t *testing.T) {
+				t.Parallel()
 				synctest.Test(t, func(t *testing.T) { rollBackAHaul(t, server, endpoint) })
 			})
 		}
