@@ -227,6 +227,9 @@ func (x *execution) decide(ctx context.Context) error {
 		return x.decideUndo(ctx)
 	}
 	there := x.verdict.Relation == Identical
+	if !there && x.held != nil && x.olderApart() {
+		return x.refuseOther()
+	}
 	if x.bumpedBefore() || x.Bump && x.differsInSerial(ctx) {
 		there, x.result.BumpedTo = true, x.held.snapshot.Serial
 	} else if there && x.Bump && x.held.serialMismatch() {

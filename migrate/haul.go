@@ -129,6 +129,7 @@ func (e *Engine) carryOut(ctx context.Context, p Planned, remember func(*executi
 		x.read, x.workspace = p.seen.read, p.seen.workspace
 	}
 	x.freeLeftLock(ctx)
+	x.recordCompared()
 	x.recordOutcome()
 	return x.result
 }

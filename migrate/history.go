@@ -447,13 +447,11 @@ func (x *execution) carry(ctx context.Context, v *olderVersion) error {
 	default:
 		return x.cutHistory(v, r.Code, plainwords.Ended(r.Message))
 	}
-	c := Carried{
-		Serial: v.snapshot.Serial, MD5: v.snapshot.MD5, Size: v.snapshot.Size, SourceID: v.version.ID, ID: o.result.StateVersionID,
-		Created: v.version.Created, Author: v.version.Author, Run: v.version.Run,
-	}
+	target := ""
 	if o.follows.apart {
-		c.Target = o.result.Target
+		target = o.result.Target
 	}
+	c := v.carried(o.result.StateVersionID, target)
 	x.result.History.Moved++
 	x.result.History.Carried = append(x.result.History.Carried, c)
 	x.record(Event{Event: EventCarried, WorkspaceID: x.workspace.ID, StateVersionID: c.ID, Carried: &c, Index: x.result.History.Moved})
@@ -600,7 +598,7 @@ func (x *execution) alreadyThereWithHistory(ctx context.Context) error {
 	}
 	switch {
 	case ok && x.history != nil && len(x.history.versions) > 0 && x.apart(target):
-		return x.addOlder(ctx)
+		return x.addOlder(ctx, target)
 	case len(carried) > 0:
 		x.result.History = &History{Versions: len(carried), Moved: len(carried), Carried: carried}
 	case x.history != nil && len(x.history.versions) > 0:
@@ -610,19 +608,42 @@ func (x *execution) alreadyThereWithHistory(ctx context.Context) error {
 	return nil
 }
 
-// addOlder moves the older versions of a state that is there already.
-func (x *execution) addOlder(ctx context.Context) error {
+// olderApart reports whether this is the move of an older version into a place of its own.
+func (x *execution) olderApart() bool {
+	return x.follows != nil && x.follows.version != nil && x.follows.apart
+}
+
+// refuseOther refuses to replace what is in the place of an older version, even if the version
+// would continue it: no older version comes from anything but this one version of the source.
+func (x *execution) refuseOther() error {
+	code := CodeDiverged
+	switch x.verdict.Relation {
+	case Stale:
+		code = CodeStale
+	case Unrelated:
+		code = CodeUnrelated
+	}
+	return x.stopf(code, "The file %s holds other bytes, and files of older versions are not replaced. Move it away, or move into another directory.", x.Move.Workspace)
+}
+
+// addOlder moves the older versions of a state that is there already. If none is missing, a
+// plan compares them, because the haul keeps its result.
+func (x *execution) addOlder(ctx context.Context, target backend.HistoryTarget) error {
 	if err := x.decideHistory(ctx); err != nil {
 		return err
 	}
 	missing := x.history.missing
-	if missing > 0 && x.DryRun {
+	switch {
+	case !x.DryRun:
+		if err := x.carryHistory(ctx); err != nil {
+			return err
+		}
+	case missing > 0:
 		x.result.Outcome = WouldMove
 		x.result.Message = x.sayf("The workspace already holds the current state. %s would be added.", plainwords.Counted(missing, "older version"))
 		return nil
-	}
-	if !x.DryRun {
-		if err := x.carryHistory(ctx); err != nil {
+	default:
+		if err := x.compareOlder(ctx, target); err != nil {
 			return err
 		}
 	}
@@ -631,6 +652,55 @@ func (x *execution) addOlder(ctx context.Context) error {
 		x.result.Outcome, x.result.Message = Moved, x.sayf("The workspace already holds the current state. tfhaul added %s and read back each.", plainwords.Counted(missing, "older version"))
 	}
 	return nil
+}
+
+// compareOlder compares the older versions in places of their own with those of the source.
+func (x *execution) compareOlder(ctx context.Context, target backend.HistoryTarget) error {
+	for i := range x.history.versions {
+		v := &x.history.versions[i]
+		there, err := x.versionApart(ctx, target, v.snapshot.Serial, v.version.ID)
+		if err != nil {
+			return err
+		}
+		name, err := target.OlderName(x.Move.Workspace, v.snapshot.Serial, v.version.ID)
+		if err != nil {
+			return err // which versionApart has found before
+		}
+		if there == nil {
+			return x.stopf(CodeTargetChanged, "%s is no longer there. Run the same command again.", name)
+		}
+		compared := *x
+		compared.payload = payload{serial: v.snapshot.Serial, md5: v.snapshot.MD5, size: v.snapshot.Size}
+		same, err := compared.sameBytes(ctx, there)
+		if err != nil {
+			return err
+		}
+		if !same {
+			return x.stopf(CodeNoHistory, "The workspace already holds the current state, but the older version with serial %d has other bytes in %s than at the source. Files of older versions are not replaced. Move it away, then run the same command again.", v.snapshot.Serial, name)
+		}
+		x.result.History.Carried = append(x.result.History.Carried, v.carried(there.ID, x.targetName(Move{Object: x.Move.Object, Workspace: name})))
+	}
+	return nil
+}
+
+// recordCompared records the older versions that a plan found at the target.
+func (x *execution) recordCompared() {
+	if x.result.History == nil || x.workspace == nil || x.result.Outcome != AlreadyThere {
+		return
+	}
+	for i, c := range x.result.History.Carried {
+		if c.Target != "" {
+			x.record(Event{Event: EventCarried, WorkspaceID: x.workspace.ID, StateVersionID: c.ID, Carried: &c, Index: i + 1})
+		}
+	}
+}
+
+// carried returns what is recorded of a version that arrived.
+func (v *olderVersion) carried(id, target string) Carried {
+	return Carried{
+		Serial: v.snapshot.Serial, MD5: v.snapshot.MD5, Size: v.snapshot.Size, SourceID: v.version.ID, ID: id, Target: target,
+		Created: v.version.Created, Author: v.version.Author, Run: v.version.Run,
+	}
 }
 
 // foretell says what is to be moved, and what it takes.

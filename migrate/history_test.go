@@ -460,6 +460,19 @@ func TestHistoryOfAHaulCostsWhatWasForetold(t *testing.T) {
 	}
 }
 
+// writeOlder writes bytes where an older version of network goes.
+func writeOlder(t *testing.T, dir string, raw []byte) string {
+	t.Helper()
+	path := filepath.Join(dir, "network", "5-v001.tfstate")
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 // fileEngine returns an engine whose target is a directory.
 func fileEngine(t *testing.T, dir string) *migrate.Engine {
 	t.Helper()
@@ -522,20 +535,58 @@ func TestHistoryInADirectory(t *testing.T) {
 			t.Errorf("again: %s: %s", r.Outcome, r.Message)
 		}
 	})
-	t.Run("another file is not replaced", func(t *testing.T) {
+	for _, other := range []struct {
+		name  string
+		bytes []byte
+		code  migrate.Code
+	}{
+		{"another file", state(5, lineage, 99), migrate.CodeDiverged},
+		{"a file with a lower serial", state(3, lineage, 99), migrate.CodeDiverged},
+		{"a file with a higher serial", state(7, lineage, 99), migrate.CodeStale},
+		{"a file with another lineage", state(5, "other", 99), migrate.CodeUnrelated},
+	} {
+		t.Run(other.name+" is not replaced", func(t *testing.T) {
+			dir := t.TempDir()
+			path := writeOlder(t, dir, other.bytes)
+			r := fileEngine(t, dir).Move(t.Context(), m)
+			if r.Outcome != migrate.Refused || r.Code != other.code || !strings.Contains(r.Message, "not replaced") || strings.Contains(r.Message, "--replace") {
+				t.Errorf("ended in %s/%s: %s", r.Outcome, r.Code, r.Message)
+			}
+			if raw, err := os.ReadFile(path); err != nil || digest(raw) != digest(other.bytes) {
+				t.Errorf("the other file was changed (%v)", err)
+			}
+		})
+	}
+	t.Run("compared by a haul that has nothing to move", func(t *testing.T) {
 		dir := t.TempDir()
-		other := filepath.Join(dir, "network", "5-v001.tfstate")
-		if err := os.MkdirAll(filepath.Dir(other), 0o700); err != nil {
-			t.Fatal(err)
+		want(t, fileEngine(t, dir).Move(t.Context(), m), migrate.Moved, migrate.Fresh, "")
+		haul := func() (migrate.Result, *migrate.Ledger) {
+			path := filepath.Join(t.TempDir(), "haul.jsonl")
+			b := &bench{t: t, engine: fileEngine(t, dir)}
+			b.withJournal(path, migrate.UploadAuto)
+			plan, err := b.haul().Plan(t.Context(), []migrate.Move{m})
+			if err != nil {
+				t.Fatal(err)
+			}
+			results, err := b.haul().Run(t.Context(), plan)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := b.engine.Journal.Close(); err != nil {
+				t.Fatal(err)
+			}
+			return results[0], readLedger(t, path)
 		}
-		if err := os.WriteFile(other, state(5, lineage, 99), 0o600); err != nil {
-			t.Fatal(err)
+		r, ledger := haul()
+		if r.Outcome != migrate.AlreadyThere || r.History == nil || r.History.Moved != 3 {
+			t.Errorf("ended in %s/%s: %s, %+v", r.Outcome, r.Code, r.Message, r.History)
 		}
-		if r := fileEngine(t, dir).Move(t.Context(), m); r.Outcome != migrate.Refused || r.Code != migrate.CodeDiverged {
-			t.Errorf("ended in %s/%s: %s", r.Outcome, r.Code, r.Message)
+		if got := ledger.Results(); len(got) != 1 || got[0].History == nil || len(got[0].History.Carried) != 3 {
+			t.Errorf("the journal has %+v, so verify does not compare the older versions", got)
 		}
-		if raw, err := os.ReadFile(other); err != nil || digest(raw) != digest(state(5, lineage, 99)) {
-			t.Errorf("the other file was changed (%v)", err)
+		path := writeOlder(t, dir, state(5, lineage, 99))
+		if r, _ := haul(); r.Outcome != migrate.Refused || r.Code != migrate.CodeNoHistory || !strings.Contains(r.Message, filepath.Base(path)) {
+			t.Errorf("with another file: %s/%s: %s", r.Outcome, r.Code, r.Message)
 		}
 	})
 	if testing.Short() {
