@@ -87,9 +87,9 @@ calls ÷ 30, divided by the time. The script's memory is that of its largest pro
 	}
 	t.print(w)
 	say(w, `The copies were compared with the source byte for byte afterwards. The script compares nothing and locks nothing. tfhaul
-compares size and serial with what the server announces, writes under the lock of the target, reads every copy back, checks at the
-end with a second listing that no state has changed meanwhile, and keeps a journal on disk. With --lock-source, it also locks and
-unlocks each workspace: two calls each. The bucket is on the same machine (%s).`, s3Program)
+compares size and serial with what the server announces, writes under the lock of the target, and reads every copy back. It lists
+the workspaces again at the end to check that no state has changed meanwhile, and keeps a journal on disk. With --lock-source, it
+also locks and unlocks each workspace: two calls each. The bucket is on the same machine (%s).`, s3Program)
 	return nil
 }
 

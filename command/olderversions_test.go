@@ -72,7 +72,7 @@ func TestHaulWithOlderVersions(t *testing.T) {
 		// With 15 older versions: four calls each, a listing of the source and one of the target
 		// for each state.
 		if calls != 15*4+2*5 {
-			t.Errorf("%d calls were foretold, want 70", calls)
+			t.Errorf("the plan predicts %d calls, want 70", calls)
 		}
 		h.tfhaul(t, "rehearse", manifest, "--rate", "0", "--latency", "0").says(t, 0, "Older versions: 15 moved")
 		h.tfhaul(t, "migrate", manifest, "--journal", journal, "--yes").says(t, 0, "Older versions: 15 moved and read back")
@@ -118,7 +118,7 @@ func TestMoveWithOlderVersions(t *testing.T) {
 		if err := os.WriteFile(journal, other, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		h.tfhaul(t, "verify", journal).says(t, 3, "has other bytes than were moved")
+		h.tfhaul(t, "verify", journal).says(t, 3, "no longer has the bytes that were moved")
 		h.tfhaul(t, "move", "tfe://"+org+"/network", "other/net", "--history", "all").says(t, 0, "Older versions were not moved")
 	})
 }

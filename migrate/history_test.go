@@ -193,7 +193,7 @@ func TestRepeatedVersionsAreMovedOnce(t *testing.T) {
 	})
 }
 
-// Older versions go only where nothing is, and nothing would use them.
+// Older versions go only into empty workspaces in which no run would use them.
 func TestHistoryNeedsAnEmptyWorkspace(t *testing.T) {
 	cases := map[string]struct {
 		prepare func(*testing.T, *bench)
@@ -290,8 +290,8 @@ func TestHistoryStopsAtForeignChanges(t *testing.T) {
 	}
 }
 
-// A process that dies before any event of its journal is continued by the next: every version
-// is there once, in order.
+// The next run continues a move whose process died before any event of its journal: every
+// version is there once, in order.
 func TestHistoryResumesAfterDeath(t *testing.T) {
 	for _, server := range bothServers {
 		for dieAt := 1; ; dieAt++ {
@@ -415,8 +415,8 @@ func sweepHistory(t *testing.T, server tfesim.Personality, f sweepFault, k int) 
 	}
 }
 
-// A haul of 200 workspaces takes the calls that were foretold.
-func TestHistoryOfAHaulCostsWhatWasForetold(t *testing.T) {
+// A haul of 200 workspaces takes as many calls as its plan predicts.
+func TestHistoryOfAHaulCostsWhatThePlanPredicts(t *testing.T) {
 	for _, server := range bothServers {
 		t.Run(server.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -453,7 +453,7 @@ func TestHistoryOfAHaulCostsWhatWasForetold(t *testing.T) {
 					b.wantHistory(moves[i].Workspace, sources[i].versions)
 				}
 				if calls, want := b.cost().calls, told+4*n; calls != want {
-					t.Errorf("%d calls, and %d were foretold", calls, want)
+					t.Errorf("%d calls, but the plan predicted %d", calls, want)
 				}
 			})
 		})

@@ -169,7 +169,7 @@ func TestTerraformsLockOfTheSource(t *testing.T) {
 
 // tfhaul writes the default workspace and another one. Terraform plans no changes and applies the
 // next one. Both respect each other's lock.
-func TestTerraformGoesOnFromAMovedState(t *testing.T) {
+func TestTerraformContinuesFromAMovedState(t *testing.T) {
 	t.Parallel()
 	for _, program := range []string{"terraform", "tofu"} {
 		t.Run(program, func(t *testing.T) {
