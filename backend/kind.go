@@ -199,7 +199,7 @@ func readable(k Kind) string {
 // the target's kind can store.
 func (k Kinds) CheckHistory(source, target string) error {
 	if from, ok := k.of(source); ok && !from.Traits.Versions {
-		return fmt.Errorf("%s has no older versions: a source with them is %s", source, examples(k, func(kind Kind) string {
+		return fmt.Errorf("%s has no older versions: the source must be %s", source, examples(k, func(kind Kind) string {
 			if !kind.Traits.Versions {
 				return ""
 			}
@@ -208,7 +208,7 @@ func (k Kinds) CheckHistory(source, target string) error {
 	}
 	into, err := k.Target(target)
 	if err == nil && !into.Target.History {
-		err = fmt.Errorf("%s cannot store older versions: a target that can is %s", target, examples(k, func(kind Kind) string {
+		err = fmt.Errorf("%s cannot store older versions: the target must be %s", target, examples(k, func(kind Kind) string {
 			if kind.Target == nil || !kind.Target.History {
 				return ""
 			}

@@ -228,11 +228,11 @@ func TestSomeWorkspacesComeBack(t *testing.T) {
 			got = append(got, strings.TrimPrefix(name, filepath.Base(dir)+"-"))
 		}
 		if !slices.Equal(got, tt.want) {
-			t.Errorf("%q: planned are %q, want %q", tt.args, got, tt.want)
+			t.Errorf("%q plans %q, want %q", tt.args, got, tt.want)
 		}
 	}
 	planned(4, backup, "--include", "nte-*")
-	// A missing copy matters only to those who want that workspace.
+	// A missing copy matters only if its workspace is selected.
 	copies, err := filepath.Glob(filepath.Join(backup, "app", "*.tfstate"))
 	if err != nil || len(copies) != 1 {
 		t.Fatalf("%v, %v", copies, err)

@@ -52,7 +52,7 @@ func (n connector) stateTarget(address string) (destination, error) {
 	if d.container, d.name, err = kind.Target.SplitState(address); err != nil {
 		hint := ""
 		if d.workspaces() && strings.HasSuffix(address, backend.StateExt) && backend.Scheme(address) == "" {
-			hint = "; a file is written ./" + address
+			hint = "; for a file, write ./" + address
 		}
 		return destination{}, &usageError{err.Error() + hint}
 	}

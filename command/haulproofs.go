@@ -49,7 +49,7 @@ func (p *haulProofs) provableHere(to destination) error {
 	return nil
 }
 
-// prove proves what arrived, and puts the verdicts into the results.
+// prove proves the states that arrived, and adds the verdicts to the results.
 func (m *migration) prove(ctx context.Context, target backend.Target, haul *migrate.Haul, plan *migrate.Plan, results []migrate.Result) {
 	arrived := 0
 	for i := range results {
@@ -69,9 +69,9 @@ func (m *migration) prove(ctx context.Context, target backend.Target, haul *migr
 	}, progress.proven)
 }
 
-// prover returns what proves the version of a state at the target with the configuration in
-// dir: with a run there, or with the terraform on this machine, of which no more run at a time
-// than it has processors.
+// prover returns a function that proves a state at the target with the configuration in dir: with
+// a run there, or with the terraform on this machine. Here, at most one per processor runs at a
+// time.
 func (m *migration) prover(target backend.Target) func(ctx context.Context, name, dir, version string) prove.Result {
 	prover := &prove.Prover{Timeout: m.proofs.timeout, Temporary: m.leftovers.observe}
 	if organization, ok := target.(*tfe.Target); ok {

@@ -21,8 +21,8 @@ func (p *process) historyFlag(c *cli.Context) (int, error) {
 	return n, nil
 }
 
-// checkHistory refuses a history of a source that has none, or into a target that cannot store
-// it.
+// checkHistory refuses --history if the source keeps no older versions or the target cannot
+// store them.
 func checkHistory(kinds backend.Kinds, s migrate.Settings, source, target string) error {
 	if !s.WithHistory() {
 		return nil

@@ -123,13 +123,13 @@ func (o *proveOne) checkFlags() error {
 	case o.local && q.UpgradeState:
 		return usagef("--upgrade-state is an apply on the target: --local cannot do it")
 	case len(o.varFiles) > 0 && !o.local:
-		return usagef("--var-file is for --local: a run has the variables of its workspace")
+		return usagef("--var-file works only with --local: a run uses the variables of its workspace")
 	case q.Run != "" && q.UpgradeState:
 		return usagef("--upgrade-state starts its own runs: it takes a directory or a --configuration-version, not a --run")
 	}
 	for _, file := range o.varFiles {
 		if _, err := os.Stat(file); err != nil {
-			return usagef("the file of --var-file %q cannot be read: %v", file, plainwords.WithoutPath(err))
+			return usagef("cannot read the --var-file %q: %v", file, plainwords.WithoutPath(err))
 		}
 	}
 	return nil

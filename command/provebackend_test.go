@@ -96,7 +96,7 @@ func TestMigrateProvesInADirectory(t *testing.T) {
 	if got, _ := json.Marshal(r.document(t)["proofs"]); r.code != 1 || string(got) != `{"changes":1,"proven":2,"unproven":1}` {
 		t.Errorf("exit code %d, %s\n%s%s", r.code, got, r.stdout, r.stderr)
 	}
-	// What is not proven is proven again.
+	// A second run proves again what was not proven.
 	h.environ = append(h.environ, "TF_VAR_region=eu")
 	if r := h.tfhaul(t, args...); r.code != 3 || !strings.Contains(r.stdout, "4 proofs: 3 proven, 1 changes") {
 		t.Errorf("continued: exit code %d\n%s%s", r.code, r.stdout, r.stderr)
@@ -145,7 +145,7 @@ func TestRecipeAfterAMoveIntoAFile(t *testing.T) {
 			block, commands := recipeIn(t, r.stderr)
 			told := h.tfhaul(t, "report", journal)
 			if again, same := recipeIn(t, told.stdout); again != block || !slices.Equal(same, commands) {
-				t.Errorf("report tells another recipe:\n%s", told.stdout)
+				t.Errorf("report shows a different recipe:\n%s", told.stdout)
 			}
 			rewrite(t, filepath.Join(dir, "main.tf"), configurationOfOne+block+"\n")
 			before := listing(t, places)

@@ -238,7 +238,7 @@ func TestAWorkspaceThatChangesDuringAHaulIsReported(t *testing.T) {
 			})
 			args := []string{"migrate", "tfe://" + org, "--target", dir + "/", "--journal", journal, "--yes", "--parallelism", "1"}
 			if locked {
-				// The change comes after the release of the lock, so it is not part of the move.
+				// The change comes after the lock was released, so it does not affect the move.
 				h.tfhaul(t, append(args, "--lock-source")...).says(t, 0, "8 moved")
 				return
 			}
@@ -421,7 +421,7 @@ func TestAJournalWithoutTheLastCheck(t *testing.T) {
 		t.Fatal(err)
 	}
 	lines := bytes.SplitAfter(text, []byte("\n"))
-	last := len(lines) - 2 // after it is only what follows the last newline
+	last := len(lines) - 2 // the text ends in a newline
 	if !bytes.Contains(lines[last], []byte(`"event":"sources-checked"`)) {
 		t.Fatalf("the last event is %s", lines[last])
 	}

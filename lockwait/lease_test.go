@@ -232,7 +232,7 @@ func (endedLock) Holder(context.Context, Sending) (Holder, error) { return Holde
 func TestALockThatEndedWithItsConnection(t *testing.T) {
 	lease := Resume(endedLock{}, nil, Instant{})
 	if err := lease.Ensure(t.Context(), 0); !errors.Is(err, ErrNotHeld) {
-		t.Errorf("the lock is said to be held: %v", err)
+		t.Errorf("Holder reports the lock as held: %v", err)
 	}
 	if lease.Held() {
 		t.Error("it is still to be released")

@@ -354,7 +354,7 @@ func (x *execution) plan() error {
 		x.result.Message = x.sayf("Serial %d would replace serial %d (%s), after a backup.", x.payload.serial, x.held.serial(), x.verdict.Relation)
 	}
 	if h := x.result.History; h != nil && h.Versions > 0 {
-		x.result.Message += " " + h.foretell()
+		x.result.Message += " " + h.forecast()
 	}
 	return nil
 }

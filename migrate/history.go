@@ -14,13 +14,13 @@ import (
 	"tfhaul/statefile"
 )
 
-// A History is what becomes of the older versions of a state.
+// A History describes what a move does, or did, with the older versions of a state.
 type History struct {
 	// Versions counts the older versions that belong to the move, and Moved those that arrived.
 	Versions int `json:"versions"`
 	Moved    int `json:"moved"`
-	// APICalls is how many API calls the older versions take beside the move, and LockCycles
-	// how often they lock the target, as foretold.
+	// APICalls estimates the API calls that the older versions add to the move, and LockCycles
+	// how often they lock the target.
 	APICalls   int `json:"api_calls"`
 	LockCycles int `json:"lock_cycles,omitempty"`
 	// Carried are the versions that arrived, oldest first. The journal has an event for each
@@ -136,8 +136,8 @@ func (x *execution) plannedHeaders() map[string]*statefile.Snapshot {
 	return read
 }
 
-// walkHistory goes through the versions, newest first, until all that belong to the move are
-// found. read keeps what was read of them.
+// walkHistory goes through the versions, newest first, until it has found all that belong to
+// the move. read keeps what was read of them.
 func (x *execution) walkHistory(ctx context.Context, source backend.Historic, read map[string]*statefile.Snapshot) (*history, error) {
 	h, next, current := &history{}, x.read.snapshot, true
 	for v, err := range source.Versions(ctx) {
@@ -182,11 +182,11 @@ func (x *execution) walkHistory(ctx context.Context, source backend.Historic, re
 func cannotPrecede(s, next *statefile.Snapshot) string {
 	switch {
 	case s.Lineage != next.Lineage:
-		return fmt.Sprintf("its lineage is %s, and that of the next version is %s", orNone(s.Lineage), orNone(next.Lineage))
+		return fmt.Sprintf("its lineage is %s, but that of the next version is %s", orNone(s.Lineage), orNone(next.Lineage))
 	case s.Serial == next.Serial:
-		return fmt.Sprintf("the next version has the same serial, %d, and other bytes", next.Serial)
+		return fmt.Sprintf("the next version has the same serial, %d, but other bytes", next.Serial)
 	case s.Serial > next.Serial:
-		return fmt.Sprintf("its serial is %d, and the next version has the lower serial %d", s.Serial, next.Serial)
+		return fmt.Sprintf("its serial is %d, but the next version has the lower serial %d", s.Serial, next.Serial)
 	}
 	return ""
 }
@@ -220,8 +220,8 @@ func (x *execution) headerOf(ctx context.Context, v *backend.Version) (*statefil
 	return &statefile.Snapshot{Format: s.Format, TerraformVersion: s.TerraformVersion, Serial: s.Serial, Lineage: s.Lineage, MD5: s.MD5, Size: s.Size}, "", nil
 }
 
-// complete reports whether no older version belongs to the move. What an earlier run of the
-// haul carried first stays the first.
+// complete reports whether the move needs no version before those in h. If an earlier run of
+// the haul moved older versions, the history begins with the first of them.
 func (h *history) complete(x *execution) bool {
 	if carried := x.past().carried(); len(carried) > 0 {
 		return len(h.versions) > 0 && h.versions[len(h.versions)-1].version.ID == carried[0].SourceID
@@ -243,7 +243,7 @@ func (x *execution) brokenHistory(h *history, v *backend.Version, why string) er
 	return x.stopf(CodeNoHistory, "The older version %s cannot be moved: %s %s", name, plainwords.Ended(why), advice)
 }
 
-// decideHistory refuses to write older versions where they do not belong, and foretells what
+// decideHistory refuses to write older versions where they do not belong, and estimates what
 // they take.
 func (x *execution) decideHistory(ctx context.Context) error {
 	if !x.wantsHistory() {
@@ -316,7 +316,7 @@ func (x *execution) countMissing(ctx context.Context, target backend.HistoryTarg
 func (x *execution) matchCarried(ctx context.Context, carried []Carried) error {
 	for i, c := range carried {
 		if i >= len(x.history.versions) || x.history.versions[i].version.ID != c.SourceID {
-			return x.stopf(CodeSourceChanged, "The source's older versions are not those that an earlier run of this haul moved: it no longer has %s, or not in the same order. Nothing was sent.", c.SourceID)
+			return x.stopf(CodeSourceChanged, "The source's older versions are not those that an earlier run of this haul moved: it no longer has %s, or has it in a different order. Nothing was sent.", c.SourceID)
 		}
 	}
 	there, err := x.targetVersions(ctx)
@@ -335,7 +335,7 @@ func (x *execution) matchCarried(ctx context.Context, carried []Carried) error {
 		}
 	}
 	if len(there) < len(carried) {
-		return x.stopf(CodeTargetChanged, "The workspace has %s, but this haul wrote %d to it. Someone removed some. Nothing was sent. Move into a new workspace.", plainwords.Counted(len(there), "version"), len(carried))
+		return x.stopf(CodeTargetChanged, "The workspace has %s, but this haul wrote %d to it. Someone removed versions. Nothing was sent. Move into a new workspace.", plainwords.Counted(len(there), "version"), len(carried))
 	}
 	x.result.History.Moved, x.result.History.Carried = len(carried), slices.Clone(carried)
 	return nil
@@ -458,7 +458,7 @@ func (x *execution) carry(ctx context.Context, v *olderVersion) error {
 	return nil
 }
 
-// cutHistory returns the stop for a history of which a version was not moved.
+// cutHistory returns the stop for a history whose next version could not be moved.
 func (x *execution) cutHistory(v *olderVersion, code Code, why string) error {
 	h := x.result.History
 	return &stop{code: code, message: fmt.Sprintf("tfhaul moved %d of %s. The next one, with serial %d (%s), was not moved. %s To continue, run the same command with the same journal.",
@@ -484,7 +484,7 @@ func (x *execution) olderExecution(v *olderVersion) (*execution, error) {
 	return o, nil
 }
 
-// takeOver adds what became of an older version to the move.
+// takeOver adds the outcome of an older version to the move.
 func (x *execution) takeOver(o *execution) {
 	for _, note := range o.result.Notes {
 		if !slices.Contains(x.result.Notes, note) {
@@ -664,7 +664,7 @@ func (x *execution) compareOlder(ctx context.Context, target backend.HistoryTarg
 		}
 		name, err := target.OlderName(x.Move.Workspace, v.snapshot.Serial, v.version.ID)
 		if err != nil {
-			return err // which versionApart has found before
+			return err // versionApart reports it first
 		}
 		if there == nil {
 			return x.stopf(CodeTargetChanged, "%s is no longer there. Run the same command again.", name)
@@ -703,8 +703,8 @@ func (v *olderVersion) carried(id, target string) Carried {
 	}
 }
 
-// foretell says what is to be moved, and what it takes.
-func (h *History) foretell() string {
+// forecast describes what would be moved, and what that takes.
+func (h *History) forecast() string {
 	text := plainwords.Counted(h.Versions-h.Moved, "older version") + " would be moved before it"
 	if h.APICalls > 0 {
 		text += ", with about " + plainwords.Counted(h.APICalls, "API call")
@@ -733,7 +733,7 @@ func (x *execution) recheckHistory(ctx context.Context, carried []Carried) error
 			}
 		}
 		if len(wanted) > 0 && there[wanted[0].ID] != nil {
-			return x.stopf(CodeNoHistory, "The workspace's older versions are in another order than they were moved in: see %s.", x.historyCommand())
+			return x.stopf(CodeNoHistory, "The workspace's older versions are no longer in the order in which they were moved: see %s.", x.historyCommand())
 		}
 	}
 	for i := range carried {
@@ -762,7 +762,7 @@ func (x *execution) recheckOlder(ctx context.Context, c *Carried, v *backend.Ver
 	compared.payload = payload{serial: c.Serial, md5: c.MD5, size: c.Size}
 	same, err := compared.sameBytes(ctx, v)
 	if err == nil && !same {
-		err = x.stopf(CodeNoHistory, "The workspace holds the moved state, but the older version with serial %d (%s) has other bytes than were moved.", c.Serial, c.ID)
+		err = x.stopf(CodeNoHistory, "The workspace holds the moved state, but the older version with serial %d (%s) no longer has the bytes that were moved.", c.Serial, c.ID)
 	}
 	return err
 }

@@ -141,8 +141,8 @@ func TestHistoryArrivesInOrder(t *testing.T) {
 	}
 }
 
-// What cannot be moved in order is found before anything is written, and the largest number
-// that can be moved is named.
+// A history that cannot be moved in order is refused before anything is written, and the message
+// names how many versions can be moved.
 func TestHistoryIsRefusedBeforeTheFirstWrite(t *testing.T) {
 	cases := map[string]struct {
 		change func(*pastSource)
@@ -388,12 +388,12 @@ func sweepHistory(t *testing.T, server tfesim.Personality, f sweepFault, k int) 
 	have := b.stored(workspace)
 	for i, v := range have {
 		if i >= len(source.versions) || v.MD5 != digest(source.versions[i]) {
-			t.Errorf("version %d there is not the source's", i)
+			t.Errorf("version %d of the target is not the source's", i)
 		}
 	}
 	moved := r.Outcome == migrate.Moved || r.Outcome == migrate.AlreadyThere
 	if moved && len(have) != len(source.versions) {
-		t.Errorf("success was reported with %d versions there", len(have))
+		t.Errorf("success was reported although the target has %d versions", len(have))
 	}
 	if _, locked := b.sim.LockHolder(org, workspace); locked && !r.Locked {
 		t.Error("a lock was left and not reported")

@@ -305,7 +305,7 @@ func TestAKilledHaulChecksItsSourcesLater(t *testing.T) {
 			results := b.run(t.Context())
 			end()
 			if got := outcomes(results)[migrate.Moved]; got != n {
-				t.Errorf("%d are moved, want %d", got, n)
+				t.Errorf("%d were moved, want %d", got, n)
 			}
 			if got := readLedger(t, killed).SourcesUnchecked(); got != 0 {
 				t.Errorf("after the second run, %d outcomes are provisional", got)
@@ -366,8 +366,8 @@ func TestAnInterruptedHaulChecksWhatItMoved(t *testing.T) {
 	}
 }
 
-// What was planned is relied on for a minute. Then one listing shows which sources are still the
-// same, and one that is not is read again before its move.
+// A plan is relied on for a minute. After that, one listing shows which sources are unchanged, and
+// the others are read again before their moves.
 func TestOldPlansAreRelisted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const n, changed = 12, 7
@@ -382,7 +382,7 @@ func TestOldPlansAreRelisted(t *testing.T) {
 		b.checks = 0
 		results, _ := b.haul.Run(t.Context(), plan)
 		if got := outcomes(results)[migrate.Moved]; got != n {
-			t.Fatalf("%d are moved, want %d", got, n)
+			t.Fatalf("%d were moved, want %d", got, n)
 		}
 		if held := b.held(changed); !bytes.Equal(held, newer) {
 			t.Errorf("the target holds %d bytes, want the newer %d", len(held), len(newer))

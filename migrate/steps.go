@@ -37,7 +37,7 @@ func (x *execution) steps(ctx context.Context) error {
 		), //               8. unlock, whatever happened
 		x.verifyCurrent, // 7. where the target makes it current only at the unlock
 		x.verifyHistory, //    and with all older versions
-		x.checkSource,   // 9. the source must not have changed meanwhile; a haul can check all at its end
+		x.checkSource,   // 9. the source must not have changed meanwhile; a haul can check all of them after the last move
 	)
 }
 

@@ -60,7 +60,7 @@ func (x *atBackend) run(ctx context.Context, o Local) error {
 	}
 	return x.onBench(ctx, program, func(b *bench) error {
 		err := b.plan(ctx, o, block, working)
-		// Terraform creates an empty state for a workspace that has none, so a failed plan is
+		// Terraform creates an empty state for a workspace without one, so a failed plan is
 		// also checked.
 		changed := x.checkUnchanged(ctx)
 		if _, ended := errors.AsType[*stop](changed); ended || err == nil {

@@ -74,7 +74,7 @@ func terraformThat(t *testing.T, version, does string) string {
 	return path
 }
 
-// A terraform that does not know the backend block is not run.
+// A terraform that is too old for the backend block is not run.
 func TestBackendProofWithAnOldTerraform(t *testing.T) {
 	t.Parallel()
 	q := inFile(t, stored(t, oneInstance), configuration)
@@ -104,7 +104,7 @@ func TestBackendProofWithoutABlock(t *testing.T) {
 	want(t, r, prove.Unproven, prove.CodeConfiguration, "There is no such key.")
 }
 
-// A terraform that does not end is stopped.
+// A terraform that does not finish in time is stopped.
 func TestBackendProofIsLimited(t *testing.T) {
 	t.Parallel()
 	q := inFile(t, stored(t, oneInstance), configuration)

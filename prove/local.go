@@ -75,7 +75,7 @@ func (o Local) program() (string, error) {
 	}
 	program, err := exec.LookPath(name)
 	if err != nil {
-		return "", stopf(CodeNoTerraform, "There is no terraform on this machine's PATH, and this proof runs it: install it.")
+		return "", stopf(CodeNoTerraform, "This proof needs terraform on this machine, but there is none on PATH: install it.")
 	}
 	return program, nil
 }
@@ -152,7 +152,7 @@ func (b *bench) plan(ctx context.Context, o Local, block *backend.Block, working
 		err = b.runTerraform(limited, o, block)
 	}
 	if limited.Err() != nil && ctx.Err() == nil {
-		return stopf(CodeTimeout, "Terraform had not planned after %s on this machine, and was stopped. Use a longer --run-timeout.", limit)
+		return stopf(CodeTimeout, "Terraform did not finish its plan on this machine within %s and was stopped. Use a longer --run-timeout.", limit)
 	}
 	return err
 }

@@ -19,8 +19,8 @@ import (
 	"tfhaul/plainwords"
 )
 
-// A Prover proves workspaces of one host, and states in other backends. Set its fields before the first proof. After
-// that it is safe for concurrent use if Observe and Logs are.
+// A Prover proves workspaces of one host, and states in other backends. Set its fields before the
+// first proof. After that it is safe for concurrent use if Observe and Logs are.
 type Prover struct {
 	// Target is the host of the workspaces; ProveBackend does not need it.
 	Target *tfe.Client

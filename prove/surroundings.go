@@ -11,8 +11,8 @@ import (
 
 // surroundings returns the directory to copy with a configuration, and where the
 // configuration is in it. A configuration that names files outside of its directory, such as
-// the module ../modules/vpc, is copied with its repository; outside of a repository, with the
-// directory that its paths reach up to.
+// the module ../modules/vpc, is copied with its repository. Outside of a repository, it is
+// copied with the topmost directory that its paths reach.
 func surroundings(dir string) (root, working string, err error) {
 	at, err := configurationDir(dir)
 	if err == nil {
@@ -35,7 +35,7 @@ func surroundings(dir string) (root, working string, err error) {
 		}
 	}
 	if root == filepath.Dir(root) {
-		return "", "", stopf(CodeConfiguration, "The configuration in %q names files outside of its directory, and is in no repository: to copy it, the whole file system would have to be copied. Put it and its modules into a directory with a .git.", dir)
+		return "", "", stopf(CodeConfiguration, "The configuration in %q names files outside of its directory and is not in a Git repository, so tfhaul would have to copy the whole file system. Put it and its modules into a Git repository.", dir)
 	}
 	working, err = filepath.Rel(root, at)
 	return root, filepath.ToSlash(working), err

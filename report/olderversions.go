@@ -9,15 +9,14 @@ import (
 	"tfhaul/plainwords"
 )
 
-// An OlderVersions is what the moves of a haul have in older versions.
+// OlderVersions counts the older versions in the moves of a haul.
 type OlderVersions struct {
 	// Versions are to be moved, of States states, with LockCycles lock cycles and about
 	// APICalls API calls; Moved arrived.
 	Versions, States, LockCycles, APICalls, Moved int
 }
 
-// CountOlder counts the older versions of all moves. What a plan found and refused is not to be
-// moved.
+// CountOlder counts the older versions of all moves, except those that a plan found and refused.
 func CountOlder(results []migrate.Result) OlderVersions {
 	var o OlderVersions
 	for i := range results {
@@ -36,8 +35,8 @@ func CountOlder(results []migrate.Result) OlderVersions {
 	return o
 }
 
-// text returns it as a sentence; "" without older versions. done is what was done with those
-// that arrived.
+// text returns the counts as a sentence; "" without older versions. done says what was done with
+// those that arrived.
 func (o OlderVersions) text(done string) string {
 	switch {
 	case o.Versions > 0:

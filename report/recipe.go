@@ -158,8 +158,8 @@ func (r Recipe) configuration() string {
 	return filepath.Base(r.Dir)
 }
 
-// moveAside writes the commands that move the old state, under a name that begins with that
-// of what it is of, and the old settings.
+// moveAside writes the commands that move the old state and the old settings aside. The new
+// name of the state begins with the name in of.
 func (r Recipe) moveAside(b *bytes.Buffer, of string) {
 	for _, state := range r.States {
 		to := plainwords.ShellWord(fmt.Sprintf("%s-serial-%d-%s", of, r.Serial, filepath.Base(state)))

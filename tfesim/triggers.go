@@ -6,8 +6,8 @@ import (
 	"tfhaul/tfesim/jsonapi"
 )
 
-// What starts runs of a workspace. It is only reported: nothing here starts a run. Only a test
-// sets these, see SetVCSRepository and AddRunTrigger.
+// Settings that would start runs of a workspace. The server only reports them: they start no run.
+// Only tests set them, with SetVCSRepository and AddRunTrigger.
 const (
 	vcsRepositorySetting = "vcs-repo"
 	runTriggersSetting   = "run-triggers"

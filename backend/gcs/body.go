@@ -105,7 +105,7 @@ func (b *storedBody) compare() error {
 		{"CRC32C", b.want.CRC32C, base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint32(nil, b.crc.Sum32()))},
 	} {
 		if hash.want != "" && hash.want != hash.got {
-			return &backend.Error{Address: b.address, Code: backend.Failed, Message: fmt.Sprintf("cannot read %q: what arrived has another %s than the stored object: try again; if it happens again, something on the way changes it", b.address, hash.name)}
+			return &backend.Error{Address: b.address, Code: backend.Failed, Message: fmt.Sprintf("cannot read %q: the download does not match the %s of the stored object: try again. If that happens again, check whether a proxy changes responses", b.address, hash.name)}
 		}
 	}
 	return nil

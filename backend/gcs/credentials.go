@@ -211,7 +211,7 @@ func fromJSON(ctx context.Context, name string, text []byte, scope string) (oaut
 		}
 	}
 	// The library's error may repeat a part of the file.
-	return nil, &credentialsError{backend.NoCredentials, fmt.Sprintf("what %s holds cannot be used as Google credentials: it must be a service account's key, a login of gcloud, or the configuration of a workload identity", name), err}
+	return nil, &credentialsError{backend.NoCredentials, fmt.Sprintf("the content of %s cannot be used as Google credentials: it must be a service account's key, a gcloud login, or a workload identity configuration", name), err}
 }
 
 // explain returns why there is no token.
@@ -307,7 +307,7 @@ func readCustomerKey(getenv func(string) string) (*customerKey, error) {
 		return nil, fmt.Errorf("%s is neither 256 bits in base64 nor the path of a file that holds them: set it to the key that Terraform's gcs backend uses", keyVariable)
 	}
 	if getenv(kmsVariable) != "" {
-		return nil, fmt.Errorf("%s and %s ask for two different encryptions: unset one of them", keyVariable, kmsVariable)
+		return nil, fmt.Errorf("%s and %s request two different encryptions: unset one of them", keyVariable, kmsVariable)
 	}
 	return newCustomerKey(key), nil
 }

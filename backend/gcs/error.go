@@ -132,7 +132,7 @@ func (s *server) reasonForAnswer(r request, a *answer) (code backend.Code, why s
 	case a.status == http.StatusPreconditionFailed:
 		return backend.Failed, "it changed meanwhile"
 	case a.status >= 300 && a.status < 400:
-		return backend.Failed, fmt.Sprintf("the server answered %d and names another address, which is not followed because the access token would be sent there: check the endpoint", a.status)
+		return backend.Failed, fmt.Sprintf("the server answered %d and redirects to another address, which tfhaul does not follow because it would send the access token there: check the endpoint", a.status)
 	case a.said != "":
 		return backend.Failed, fmt.Sprintf("the server answered %d%s", a.status, quotedText(a.said))
 	}
@@ -160,7 +160,7 @@ func forbidden(r request, a *answer, lower string) (code backend.Code, why strin
 	case strings.Contains(lower, "kms"):
 		return backend.KeyDenied, "its KMS key cannot be used: the bucket's service agent needs the role Cloud KMS CryptoKey Encrypter/Decrypter for the key" + quotedText(a.said)
 	case strings.Contains(lower, "retention"), strings.Contains(lower, "hold"):
-		return backend.AccessDenied, "a retention policy or a hold forbids it to be replaced or deleted" + quotedText(a.said)
+		return backend.AccessDenied, "a retention policy or a hold prevents it from being replaced or deleted" + quotedText(a.said)
 	case strings.Contains(lower, "billing"), strings.Contains(lower, "disabled"):
 		return backend.AccessDenied, "the project or its billing is disabled" + quotedText(a.said)
 	}

@@ -127,13 +127,13 @@ func TestARedirectToAnotherHostIsNotFollowed(t *testing.T) {
 	defer elsewhere.Close()
 	for _, status := range []int{301, 302, 307, 308} {
 		o := atHandler(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, elsewhere.URL+r.URL.Path, status) })
-		if _, _, err := o.Open(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "names another address, which is not followed") || followed {
+		if _, _, err := o.Open(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "redirects to another address, which tfhaul does not follow") || followed {
 			t.Errorf("%d: %v, followed: %t", status, err, followed)
 		}
 	}
 }
 
-// What a server or something on the way spoils is noticed.
+// tfhaul notices content that a server or a proxy spoils.
 func TestSpoiledContentIsNoticed(t *testing.T) {
 	for name, tt := range map[string]struct {
 		spoil func(h http.Header, text []byte) []byte
@@ -317,7 +317,7 @@ func TestEndlessResponsesAreNotHeld(t *testing.T) {
 			defer server.Close()
 			_, err := backend.Kinds{kind()}.Find(t.Context(), "gs://acme/a/?endpoint="+server.URL, backend.Filter{})
 			if err == nil || len(err.Error()) > 1000 {
-				t.Errorf("%d bytes of an error: %v", len(err.Error()), err)
+				t.Errorf("an error of %d bytes: %v", len(err.Error()), err)
 			}
 			runtime.GC()
 			var after runtime.MemStats
@@ -360,7 +360,7 @@ func TestALockThatIsNotJSON(t *testing.T) {
 		t.Errorf("%+v, %v", lock, err)
 	}
 	if lock != nil && lock.Lift() != fmt.Sprintf("terraform force-unlock %d in its configuration", generation) {
-		t.Errorf("it is removed with %q", lock.Lift())
+		t.Errorf("the command to remove the lock is %q", lock.Lift())
 	}
 	s.Put("acme", cloudstorage.Object{Name: "a.tflock", Text: bytes.Repeat([]byte("x"), 1<<20)})
 	if lock, err := find(t, "gs://acme/a.tfstate"+endpoint).Holder(t.Context()); err != nil || lock == nil {
@@ -368,8 +368,8 @@ func TestALockThatIsNotJSON(t *testing.T) {
 	}
 }
 
-// A version that is replaced between two requests is either read as it was, or the read
-// fails: never is one read for the other.
+// If a version is replaced between two requests, either it is read as it was, or the read
+// fails. The new version is never read in its place.
 func TestAVersionThatIsReplacedMeanwhile(t *testing.T) {
 	for name, versioned := range map[string]bool{"unversioned": false, "versioned": true} {
 		t.Run(name, func(t *testing.T) {
@@ -395,14 +395,14 @@ func TestAVersionThatIsReplacedMeanwhile(t *testing.T) {
 			}
 			text, err := io.ReadAll(in)
 			if err != nil || string(text) != "old" {
-				t.Errorf("it reads as %q, %v", text, err)
+				t.Errorf("the state reads as %q, %v", text, err)
 			}
 			_ = in.Close() // only read
 		})
 	}
 }
 
-// A server that answers with another version than the requested one is noticed.
+// tfhaul notices a server that sends a different version than requested.
 func TestAnotherVersionThanRequested(t *testing.T) {
 	s := &cloudstorage.Server{}
 	endpoint := start(t, s, false)
@@ -416,7 +416,7 @@ func TestAnotherVersionThanRequested(t *testing.T) {
 	}
 	o := find(t, "gs://acme/a.tfstate"+endpoint)
 	_, _, err := o.Open(t.Context(), &backend.Version{ID: versionID("a.tfstate", first)})
-	if err == nil || !strings.Contains(err.Error(), "another version than the requested one") {
+	if err == nil || !strings.Contains(err.Error(), "a different version than requested") {
 		t.Errorf("error %v", err)
 	}
 }

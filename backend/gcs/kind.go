@@ -80,7 +80,7 @@ func (c *connections) bucket(address string) (*bucket, error) {
 	}
 	b := &bucket{server: s, url: u, kmsKey: u.params.Get(paramKMSKey)}
 	if s.key != nil && b.kmsKey != "" {
-		return nil, fmt.Errorf("%s and %s ask for two different encryptions: unset the variable, or leave out the parameter", keyVariable, paramKMSKey)
+		return nil, fmt.Errorf("%s and %s request two different encryptions: unset the variable, or leave out the parameter", keyVariable, paramKMSKey)
 	}
 	b.kmsKey = cmp.Or(b.kmsKey, s.kmsKey)
 	return b, nil

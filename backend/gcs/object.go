@@ -192,7 +192,7 @@ func (b *bucket) download(ctx context.Context, r request, key string, generation
 	}
 	in, m, err := b.received(ctx, cancel, r, resp)
 	if err == nil && generation != 0 && m.Generation != generation {
-		err = b.explain(ctx, r, &unreadableAnswer{"the server sent another version than the requested one"})
+		err = b.explain(ctx, r, &unreadableAnswer{"the server sent a different version than requested"})
 	}
 	if err != nil {
 		cancel(nil)
@@ -228,9 +228,9 @@ func (b *bucket) received(ctx context.Context, cancel context.CancelCauseFunc, r
 	case sent != "" && sent != "gzip":
 		err = &unreadableAnswer{fmt.Sprintf("it is stored with the Content-Encoding %q, which Terraform cannot read: store it without", sent)}
 	case m.Size < 0:
-		err = &unreadableAnswer{"the server does not report its length, so a cut could not be noticed"}
+		err = &unreadableAnswer{"the server does not report its length, so a truncated download would go unnoticed"}
 	case m.CRC32C == "" && m.MD5 == "":
-		err = &unreadableAnswer{"the server reports neither its MD5 nor its CRC32C, so damaged content could not be noticed"}
+		err = &unreadableAnswer{"the server reports neither its MD5 nor its CRC32C, so damaged content would go unnoticed"}
 	}
 	if err != nil {
 		return nil, nil, b.explain(ctx, r, err)

@@ -311,7 +311,7 @@ func (w *writer) CheckRemoval(ctx context.Context) error {
 		return err
 	}
 	w.held = w.take(ctx) == nil // it ignored the condition
-	return w.notRemovable("the server ignores the conditions of deletes (ifGenerationMatch), so another program's write could be deleted unseen")
+	return w.notRemovable("the server ignores the conditions of deletes (ifGenerationMatch), so tfhaul could delete what another program has just written")
 }
 
 func (w *writer) notRemovable(why string) error {

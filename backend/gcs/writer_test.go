@@ -113,7 +113,7 @@ func TestAStateLikeARequest(t *testing.T) {
 	text := "\r\n--" + strings.Repeat("A", 26) + "--\r\nContent-Type: application/json\r\n\r\n"
 	moveInto(t, target, "default.tfstate", text)
 	if got := s.Get("acme", "default.tfstate"); string(got.Text) != text {
-		t.Errorf("it is stored as %q", got.Text)
+		t.Errorf("the object holds %q", got.Text)
 	}
 }
 
@@ -149,7 +149,7 @@ func TestAnOverloadedServerGetsAStateAgain(t *testing.T) {
 	})
 	moveInto(t, target, "default.tfstate", "{}")
 	if got := s.Get("acme", "default.tfstate"); got == nil || string(got.Text) != "{}" {
-		t.Errorf("it holds %+v", got)
+		t.Errorf("the object is %+v", got)
 	}
 }
 
@@ -178,7 +178,7 @@ func TestALockWithALostResponseIsOurs(t *testing.T) {
 			t.Fatal(err)
 		}
 		if held := s.Get("acme", "default.tflock"); lease.Lock().ID != strconv.FormatInt(held.Generation, 10) {
-			t.Errorf("its ID is %s", lease.Lock().ID)
+			t.Errorf("the lock has the ID %s", lease.Lock().ID)
 		}
 		if _, err := o.TakeLock(t.Context(), backend.LockRequest{}); !errors.As(err, new(*backend.LockedError)) {
 			t.Errorf("taking it twice: %v", err)
@@ -223,7 +223,7 @@ func TestALockOfAnotherUserStays(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !strings.Contains(lease.Leave(), "terraform force-unlock "+lease.Lock().ID) {
-		t.Errorf("the sentence is %s", lease.Leave())
+		t.Errorf("Leave returns %s", lease.Leave())
 	}
 	text := string(s.Get("acme", "default.tflock").Text)
 	s.Remove("acme", "default.tflock")

@@ -46,13 +46,13 @@ type location struct {
 	settings   map[string]string // as in the address, without what the fields above have
 
 	config    pq.Config // with the password
-	inherited bool      // PG_CONN_STR says all that the address says
+	inherited bool      // PG_CONN_STR names everything that the address does
 }
 
 // parse parses postgres://[USER@][HOST[:PORT]][/DATABASE][?schema=NAME][&workspace=NAME]. What
 // the address leaves out comes from PG_CONN_STR and from libpq's variables. A password is
-// used and remembered, but the location does not show it. Errors show only names of parameters
-// and the parts that are known not to be secret.
+// used and remembered, but the location does not show it. Errors show only the names of
+// parameters and parts that cannot be secret.
 func (s *servers) parse(address string) (*location, error) {
 	l := &location{}
 	typed, err := l.read(address)
@@ -77,8 +77,8 @@ func (s *servers) parse(address string) (*location, error) {
 	return l, nil
 }
 
-// cutPassword implements backend.Kind. Of an address that cannot be read, nothing is left that
-// may be a part of a password.
+// cutPassword implements backend.Kind. From an address that cannot be read, it keeps nothing
+// that may be part of a password.
 func cutPassword(address string) (without, password string) {
 	l := &location{}
 	typed, err := l.read(address)
@@ -185,8 +185,7 @@ func readAuthority(address string) (map[string]string, error) {
 }
 
 // resolve fills in the server from the address, PG_CONN_STR and libpq's variables.
-// PG_CONN_STR counts if it does not contradict the address: for the user, the server and the
-// database, the address must not name others.
+// PG_CONN_STR applies unless the address names another user, server or database.
 func (l *location) resolve(typed map[string]string, connection string) error {
 	base, err := connectionString(connection)
 	if err != nil {

@@ -98,11 +98,11 @@ func TestWhereThePasswordComesFrom(t *testing.T) {
 			t.Fatal(err)
 		}
 		if l.config.Password != tt.want {
-			t.Errorf("%s with %v: another password than %q", tt.address, tt.environment, tt.want)
+			t.Errorf("%s with %v: the password is not %q", tt.address, tt.environment, tt.want)
 		}
 		again, err := s.parse(l.String()) // as the journal has it
 		if err != nil || again.config.Password != tt.want {
-			t.Errorf("%s: the password is forgotten (%v)", tt.address, err)
+			t.Errorf("%s: the password was lost (%v)", tt.address, err)
 		}
 	}
 }

@@ -27,17 +27,17 @@ FROM (SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $2::text) AS there
 	})
 	switch {
 	case err != nil:
-		return "", t.database.explain(ctx, "look at", t.at, err)
+		return "", t.database.explain(ctx, "inspect", t.at, err)
 	case !may && schema:
 		return "", t.notCreatable("the schema " + t.at.schema)
 	case !may:
 		return "", t.notCreatable("the database " + t.at.database)
 	}
-	return fmt.Sprintf("The schema %s and its table states would be created as Terraform does.", t.at.schema), nil
+	return fmt.Sprintf("The schema %s and its table states would be created, as terraform init does.", t.at.schema), nil
 }
 
 func (t *target) notCreatable(in string) error {
-	why := fmt.Sprintf("the user %s lacks the privilege CREATE in %s", t.database.user, in)
+	why := fmt.Sprintf("the user %s lacks the privilege CREATE on %s", t.database.user, in)
 	return &backend.Error{Address: t.at.String(), Code: backend.NotCreatable, Answer: why, Message: fmt.Sprintf("cannot create the table states in %q: %s", t.at, why)}
 }
 
@@ -68,8 +68,8 @@ func (t *target) Create(ctx context.Context, r backend.CreateRequest) (*backend.
 	return s, false, err // the state itself was not created
 }
 
-// createTable creates what is missing. It repeats that once if another program has just
-// created the same, which PostgreSQL reports as a duplicate.
+// createTable creates what is missing. It tries once more if another program has just created
+// the same, which PostgreSQL reports as a duplicate.
 func (t *target) createTable(ctx context.Context) error {
 	for attempt := 1; ; attempt++ {
 		err := t.createOnce(ctx)

@@ -67,8 +67,8 @@ func openDatabase(l *location, c backend.Connection) (*database, error) {
 	}, nil
 }
 
-// trust adds the authorities of the program to sslmode=verify-full, unless the user names other
-// ones.
+// trust makes sslmode=verify-full use the program's certificate authorities, unless the user
+// names others.
 func trust(config *pq.Config, authorities *tls.Config) error {
 	if config.SSLMode != pq.SSLModeVerifyFull || config.SSLRootCert != "" || authorities == nil {
 		return nil
@@ -159,7 +159,7 @@ func (db *database) observe(ctx context.Context, err error) {
 // table returns the quoted name of the table in the schema.
 func (l *location) table() string { return pq.QuoteIdentifier(l.schema) + ".states" }
 
-// isBroken reports whether a request failed without an answer of the server.
+// isBroken reports whether a request failed without an answer from the server.
 func isBroken(err error) bool {
 	return err != nil && pq.As(err) == nil && !errors.Is(err, sql.ErrNoRows) && !isOurs(err) ||
 		errors.Is(err, driver.ErrBadConn) || sqlState(err).isShutdown()

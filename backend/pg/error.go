@@ -85,7 +85,7 @@ func (db *database) reason(l *location, err error) (backend.Code, string) {
 		}
 		return backend.BadCredentials, fmt.Sprintf("the password of the user %s is wrong: check PGPASSWORD, ~/.pgpass and PG_CONN_STR", db.user)
 	case notAuthorized:
-		return backend.BadCredentials, fmt.Sprintf("the server does not let the user %s in from here: check the user, its pg_hba.conf and sslmode%s", db.user, said)
+		return backend.BadCredentials, fmt.Sprintf("the server rejects connections of the user %s from here: check the user, the server's pg_hba.conf, and sslmode%s", db.user, said)
 	case noDatabase:
 		return backend.NoContainer, fmt.Sprintf("the database %s does not exist: check its name%s", l.database, said)
 	case noSchema, noTable:
@@ -101,7 +101,7 @@ func (db *database) reason(l *location, err error) (backend.Code, string) {
 	case tooMany:
 		return backend.RateLimited, "the server has no free connection: lower --parallelism, or close other connections" + said
 	case readOnly:
-		return backend.AccessDenied, "the server or this user may only read: is it a standby?" + said
+		return backend.AccessDenied, "the connection is read-only: is the server a standby?" + said
 	case invalidEncoding, untranslatable:
 		return backend.Malformed, "the database cannot store this state: its text is not valid in the database's encoding" + said
 	case noStatement:
@@ -115,7 +115,7 @@ func (db *database) reason(l *location, err error) (backend.Code, string) {
 	if strings.HasPrefix(string(sqlState(err)), insufficientClass) {
 		return backend.Failed, "the server is out of disk space, memory or another resource" + said
 	}
-	return backend.Failed, fmt.Sprintf("the server said %s%s", sqlState(err), said)
+	return backend.Failed, fmt.Sprintf("the server responded with the error %s%s", sqlState(err), said)
 }
 
 // withoutAnswer explains an error that did not come from the server.
@@ -123,15 +123,15 @@ func (db *database) withoutAnswer(l *location, err error) (backend.Code, string)
 	var timeout net.Error
 	switch {
 	case errors.Is(err, pq.ErrSSLNotSupported):
-		return backend.Failed, "the server has no TLS, and sslmode requires it (Terraform's default): enable TLS in the server, or add sslmode=disable, which sends passwords and states unencrypted"
+		return backend.Failed, "the server does not support TLS, but sslmode requires it (Terraform's default): enable TLS in the server, or add sslmode=disable, which sends passwords and states unencrypted"
 	case errors.Is(err, pq.ErrSSLKeyHasWorldPermissions), errors.Is(err, pq.ErrSSLKeyUnknownOwnership):
-		return backend.NoCredentials, "the client's key (sslkey) can be read by others: chmod 600"
+		return backend.NoCredentials, "other users can read the client's key (sslkey): run chmod 600 on it"
 	case errors.Is(err, os.ErrNotExist) && l.socket():
-		return backend.Unreachable, fmt.Sprintf("there is no server at the socket in %s", l.host)
+		return backend.Unreachable, fmt.Sprintf("no server listens on the socket in %s", l.host)
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		return backend.Unreachable, "the server did not answer in time"
 	case errors.Is(err, driver.ErrBadConn), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, sql.ErrConnDone):
-		return backend.Unreachable, "the connection was closed by the server or on the way"
+		return backend.Unreachable, "the server, or a proxy in between, closed the connection"
 	}
 	return backend.Unreachable, plainwords.Describe(err)
 }

@@ -93,9 +93,9 @@ func (s *session) checkDirect(ctx context.Context) error {
 	return nil
 }
 
-// errCreating is returned when another program creates a workspace, which holds the lock for
-// that only briefly.
-var errCreating = errors.New("another program creates a workspace")
+// errCreating is returned while another program creates a workspace. It holds the lock for that
+// only briefly.
+var errCreating = errors.New("another program is creating a workspace")
 
 // take tries once to lock the workspace, with the keys that Terraform locks. It returns
 // lockwait.ErrHeld if another session has the lock.
@@ -135,8 +135,8 @@ func (s *session) take(ctx context.Context) error {
 	}
 }
 
-// takeCreation locks the keys for creating a workspace. It reports whether the workspace exists
-// meanwhile, and unlocks them then.
+// takeCreation locks the keys for creating a workspace. If the workspace exists by then, it
+// unlocks them and reports true.
 func (s *session) takeCreation(ctx context.Context, tries string, creation lockKeys, got []bool) (exists bool, err error) {
 	if err := s.conn.QueryRowContext(ctx, "SELECT "+strings.TrimPrefix(tries, ", ")).Scan(&got[0], &got[1]); err != nil {
 		return false, err
@@ -199,7 +199,7 @@ func (s *session) discard() {
 	_ = s.conn.Close()                                           // closed already
 }
 
-// creationTries is how often a lock is asked for that another program holds only briefly, and
+// creationTries is how often to ask for a lock that another program holds only briefly, and
 // creationPause the time in between.
 const (
 	creationTries = 10
@@ -276,7 +276,7 @@ func (s *session) created() {
 	}
 }
 
-// creates reports whether another move of ours creates the same workspace.
+// creates reports whether another move of ours is creating the same workspace.
 func (db *database) creates(at *location) bool {
 	db.mu.Lock()
 	defer db.mu.Unlock()

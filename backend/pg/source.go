@@ -110,7 +110,7 @@ func (r *row) Open(ctx context.Context, v *backend.Version) (io.ReadCloser, back
 	return in, *now.version(r.at.workspace), nil
 }
 
-// open reads the row if it still is what was read before; nil reads what it holds.
+// open reads the row if it still is what was read before, or whatever it holds if was is nil.
 func (r *row) open(ctx context.Context, was *pin) (io.ReadCloser, pin, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, pin{}, err
@@ -193,7 +193,7 @@ func (b *body) next() error {
 		return err
 	}
 	if number != b.count || b.count > 0 && p != b.pin {
-		return errors.New("the server sent the parts of the state in another order")
+		return errors.New("the server sent the parts of the state in the wrong order")
 	}
 	b.pin, b.rest = p, bytes
 	b.count++
@@ -290,7 +290,7 @@ func (h *holder) lock(at *location) *backend.Lock {
 	}
 }
 
-// A finding is what the database has of a workspace.
+// A finding is what the database knows about a workspace.
 type finding struct {
 	id       int64 // of its row
 	pin      *pin  // nil without a row
@@ -327,7 +327,7 @@ LEFT JOIN LATERAL (
 		return nil
 	})
 	if err != nil {
-		return nil, db.explain(ctx, "look at", at, err)
+		return nil, db.explain(ctx, "inspect", at, err)
 	}
 	if f.pin == nil && f.holder != nil && db.createsAnother(f.holder.process, at) {
 		f.holder = nil // our own process creates another workspace, for which moves wait

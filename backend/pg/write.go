@@ -192,7 +192,7 @@ func (w *writer) refused(ctx context.Context) error {
 	case !held:
 		return w.failed(backend.NotLocked, "the server no longer has our lock", nil)
 	}
-	return w.failed(backend.Changed, "the workspace is not as it was read", nil)
+	return w.failed(backend.Changed, "the workspace changed after it was read", nil)
 }
 
 // afterSending explains a failed statement. Without an answer of the server, the state may have
@@ -203,7 +203,7 @@ func (w *writer) afterSending(ctx context.Context, err error) error {
 	}
 	explained := w.explain(context.WithoutCancel(ctx), "write", err)
 	w.relock(context.WithoutCancel(ctx))
-	why := "no answer arrived"
+	why := "the server did not answer"
 	if e, ok := errors.AsType[*backend.Error](explained); ok {
 		why = e.Answer
 	}
@@ -242,7 +242,7 @@ func (w *writer) Remove(ctx context.Context, p backend.Write) error {
 	case err != nil:
 		return w.failed(backend.Ambiguous, "the workspace cannot be read after the request to delete it", err)
 	case f.pin != nil:
-		return w.failed(backend.Ambiguous, "the workspace is there again after the request to delete it", nil)
+		return w.failed(backend.Ambiguous, "the workspace exists again after the request to delete it", nil)
 	}
 	return nil
 }

@@ -161,7 +161,7 @@ func (c *connections) openBucket(ctx context.Context, u *location) (*bucket, err
 		return nil, fmt.Errorf("cannot use %q: %w", u.name(u.key), err)
 	}
 	if sse != nil && u.sse != "" {
-		return nil, fmt.Errorf("%s and %s=%s ask for two different encryptions: unset the variable, or leave out the parameter", customerKeyVariable, paramSSE, u.sse)
+		return nil, fmt.Errorf("%s and %s=%s request two different encryptions: unset the variable, or leave out the parameter", customerKeyVariable, paramSSE, u.sse)
 	}
 	b := &bucket{
 		name: u.bucket, profile: profile, endpoint: u.params.Get(paramEndpoint),

@@ -103,7 +103,7 @@ func (o *object) open(ctx context.Context, version, etag string) (*body, pin, er
 	in := &body{ctx: ctx, cancel: cancel, in: out.Body, address: o.address, size: now.size, stall: o.bucket.timeout}
 	if out.ContentLength == nil {
 		_ = in.Close() // not read
-		return nil, pin{}, fmt.Errorf("cannot read %q: the server does not report its length, so a cut could not be noticed", o.address)
+		return nil, pin{}, fmt.Errorf("cannot read %q: the server does not report its length, so a truncated download would go unnoticed", o.address)
 	}
 	return in, now, nil
 }

@@ -39,7 +39,7 @@ func (w *writer) CheckRemoval(ctx context.Context) error {
 	case status != http.StatusNotImplemented && status != http.StatusBadRequest:
 		return err
 	}
-	return w.notRemovable("the server has no conditional deletes (DeleteObject with If-Match), so another program's write could be deleted unseen")
+	return w.notRemovable("the server has no conditional deletes (DeleteObject with If-Match), so tfhaul could delete what another program has just written")
 }
 
 func (w *writer) notRemovable(why string) error {

@@ -80,7 +80,7 @@ func (c *configuration) apply(note string) {
 func (c *configuration) wantNoChanges(note string) {
 	c.t.Helper()
 	if out, err := c.run("plan", "-detailed-exitcode", "-input=false", "-var=note="+note); err != nil {
-		c.t.Errorf("terraform plans changes, or cannot plan: %v\n%s", err, out)
+		c.t.Errorf("terraform plans changes, or the plan failed: %v\n%s", err, out)
 	}
 }
 
@@ -244,8 +244,8 @@ func TestAFrozenSourceStopsTerraform(t *testing.T) {
 	c.apply("second")
 }
 
-// States go from files into a bucket. Terraform plans no changes there, which tfhaul proves,
-// too, and applies the next change. A newer state then replaces it, after a backup.
+// States go from files into a bucket. Terraform and tfhaul prove plan no changes there, and
+// Terraform applies the next change. A newer state then replaces it, after a backup.
 func TestTerraformUsesWhatWasMovedToABucket(t *testing.T) {
 	for name, versioned := range map[string]bool{"unversioned": false, "versioned": true} {
 		t.Run(name, func(t *testing.T) {
@@ -259,7 +259,7 @@ func TestTerraformUsesWhatWasMovedToABucket(t *testing.T) {
 			p.must(t, "migrate", old.ref(""), "--target", b.ref("live/"), "--yes", "--journal", filepath.Join(t.TempDir(), "haul.jsonl"), "--backup-dir", backups)
 			for _, workspace := range []string{"default", "prod"} {
 				if got := b.get("live/network/" + workspace + ".tfstate"); len(got) == 0 || !bytes.Equal(got, old.get("network/"+workspace+".tfstate")) {
-					t.Errorf("%s has other bytes than at the source", workspace)
+					t.Errorf("%s differs from the source", workspace)
 				}
 			}
 			var proof prove.Result
@@ -359,7 +359,7 @@ func TestLeavingForABucket(t *testing.T) {
 		name := fmt.Sprintf("net-%03d", i)
 		want, _, _ := p.Current("demo", name)
 		if got := b.get("live/" + name + "/default.tfstate"); !bytes.Equal(got, want) {
-			t.Errorf("%s has other bytes than its workspace: %q", name, got)
+			t.Errorf("%s differs from its workspace: %q", name, got)
 		}
 	}
 	if out := p.must(t, "backup", b.ref("live/"), backups.ref("copies/")); !strings.Contains(out, "unchanged") {

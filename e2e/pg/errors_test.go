@@ -21,7 +21,7 @@ import (
 	"tfhaul/migrate"
 )
 
-// What the server refuses has a code and a sentence that says what to do.
+// Each refusal of the server has a code and a message that says what to do.
 func TestErrors(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
@@ -45,7 +45,7 @@ func TestErrors(t *testing.T) {
 		want    string
 	}{
 		"no server":           {address(d.user, closed, d.name, "sslmode=disable"), backend.Unreachable, "connection refused"},
-		"no TLS":              {address(d.user, withoutTLS(t), d.name, ""), backend.Failed, "the server has no TLS, and sslmode requires it (Terraform's default)"},
+		"no TLS":              {address(d.user, withoutTLS(t), d.name, ""), backend.Failed, "the server does not support TLS, but sslmode requires it (Terraform's default)"},
 		"no such user":        {address("nobody", d.port, d.name, "sslmode=disable"), backend.BadCredentials, "the password of the user nobody is wrong"},
 		"no such database":    {address(d.user, d.port, "nothing", "sslmode=disable"), backend.NoContainer, "the database nothing does not exist"},
 		"no such schema":      {address(d.user, d.port, d.name, "sslmode=disable&schema=nothing"), backend.NoContainer, "the schema nothing has no table states"},
@@ -54,7 +54,7 @@ func TestErrors(t *testing.T) {
 		"another table":       {address(d.user, d.port, d.name, "sslmode=disable&schema=other&workspace=default"), backend.Failed, "is not like Terraform's"},
 		"no privilege":        {address("reader"+d.name, d.port, d.name, "sslmode=disable"), backend.AccessDenied, "lacks a privilege"},
 		"statement timeout":   {address(d.user, d.port, d.name, "sslmode=disable&options=-cstatement_timeout%3D1&workspace=default"), backend.Failed, "statement_timeout: raise it"},
-		"server that refuses": {address(d.user, d.port, d.name, "sslmode=disable&options=-cnothing%3D1"), backend.Failed, "the server said"},
+		"server that refuses": {address(d.user, d.port, d.name, "sslmode=disable&options=-cnothing%3D1"), backend.Failed, "the server responded with the error"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if name == "statement timeout" {
@@ -65,7 +65,7 @@ func TestErrors(t *testing.T) {
 			if err == nil {
 				in, _, opened := listing.States[0].Open(t.Context(), nil)
 				if err = opened; err == nil {
-					t.Fatalf("it is read: %v", in.Close())
+					t.Fatalf("the state was read: %v", in.Close())
 				}
 			}
 			if backend.CodeOf(err) != tt.code || !strings.Contains(err.Error(), tt.want) {
@@ -75,8 +75,8 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// A session that changes a row and does not finish is waited for, for a limited time. Nothing is
-// stored then.
+// A move waits for a session that is changing the row, but only for a limited time. Then it
+// stores nothing.
 func TestOthersThatDoNotFinish(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
@@ -123,7 +123,7 @@ func TestTextThatTheDatabaseCannotStore(t *testing.T) {
 	}
 }
 
-// A session that the administrator ends takes the lock with it, and nothing is written.
+// If an administrator ends the session, the lock ends with it, and nothing is written.
 func TestTheSessionWithTheLockIsEnded(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
@@ -143,7 +143,7 @@ func TestTheSessionWithTheLockIsEnded(t *testing.T) {
 	d.exec("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())")
 	d.awaitNoLocks()
 	if err := lease.Ensure(t.Context(), 0); !errors.Is(err, lockwait.ErrNotHeld) || !strings.Contains(err.Error(), "connection that held it broke") {
-		t.Errorf("the lock is said to be held: %v", err)
+		t.Errorf("Holder reports the lock as held: %v", err)
 	}
 	if err := lease.Release(t.Context()); err != nil {
 		t.Errorf("releasing a lock that is gone: %v", err)
@@ -217,7 +217,7 @@ func TestPoolersInTransactionMode(t *testing.T) {
 		behind := *d
 		behind.port = port
 		if got, _ := read(t, find(t, behind.kinds(), behind.address("default"), backend.Filter{})[0], nil); string(got) != "{}" {
-			t.Errorf("behind a pooler in %s mode, it reads %q", mode, got)
+			t.Errorf("behind a pooler in %s mode, tfhaul reads %q", mode, got)
 		}
 		target := behind.target(behind.kinds())
 		s, err := target.Look(t.Context(), "default")

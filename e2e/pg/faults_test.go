@@ -16,8 +16,7 @@ import (
 )
 
 // The connection is cut at every request of a move, before the request arrives or after it took
-// effect. What the move reports is true, no lock is left, and the next run of the move ends with
-// the state in its place.
+// effect. The move reports what happened, no lock is left, and the next run of the move succeeds.
 func TestConnectionsBreakAtEveryRequestOfAMove(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
@@ -116,7 +115,7 @@ func (s sweep) cut(t *testing.T, number int, what fate) {
 	case r.Outcome == migrate.Moved && !ours:
 		t.Error("it is reported as moved, but is not there")
 	case !ours && (there != s.exists || there && !bytes.Equal(stored, s.old())):
-		t.Errorf("it holds %d bytes of neither state", len(stored))
+		t.Errorf("the row holds %d bytes of neither state", len(stored))
 	case r.Outcome != migrate.Moved && r.Outcome != migrate.Failed, r.Message == "", r.Locked, r.UnlockCommand != "":
 		t.Errorf("%+v", r)
 	}

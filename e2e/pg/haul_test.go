@@ -75,7 +75,7 @@ func TestFiveHundredStatesInAndBackOut(t *testing.T) {
 	tfhaul(t, dir, environment, in...).want(t, 0)
 	for workspace, text := range want {
 		if got, _, ok := sim.Current(haulOrg, workspace); !ok || !bytes.Equal(got, text) {
-			t.Errorf("%s: %d bytes arrived that differ from the %d in the database", workspace, len(got), len(text))
+			t.Errorf("%s: %d bytes arrived, which differ from the %d in the database", workspace, len(got), len(text))
 		}
 	}
 	if locked := sim.Locked(haulOrg); len(locked) > 0 {
@@ -91,7 +91,7 @@ func TestFiveHundredStatesInAndBackOut(t *testing.T) {
 	tfhaul(t, dir, environment, out...).want(t, 0)
 	for workspace, text := range want {
 		if got, _ := d.has(workspace); !bytes.Equal(got, text) {
-			t.Errorf("%s: %d bytes came back that differ from the %d of before", workspace, len(got), len(text))
+			t.Errorf("%s: %d bytes came back, which differ from the %d before", workspace, len(got), len(text))
 		}
 	}
 	rows := 0

@@ -82,7 +82,7 @@ func (r run) has(t testing.TB, texts ...string) run {
 	t.Helper()
 	for _, text := range texts {
 		if !strings.Contains(r.stdout+r.stderr, text) {
-			t.Errorf("it does not print %q:\n%s\n%s", text, r.stdout, r.stderr)
+			t.Errorf("tfhaul does not print %q:\n%s\n%s", text, r.stdout, r.stderr)
 		}
 	}
 	return r

@@ -52,7 +52,7 @@ func read(t *testing.T, s backend.State, v *backend.Version) ([]byte, backend.Ve
 	return data, now
 }
 
-// Bytes come out as they were stored, whatever the encoding of the database is.
+// tfhaul reads exactly the stored bytes, whatever the encoding of the database is.
 func TestReadsExactlyTheBytesStored(t *testing.T) {
 	t.Parallel()
 	for name, options := range map[string][]string{
@@ -214,7 +214,7 @@ func TestConcurrentReaders(t *testing.T) {
 	wg.Wait()
 }
 
-// Reading creates and changes nothing: it works for a user who may only read, and on a server
+// Reading creates and changes nothing: it works for a user with read access only, and on a server
 // whose transactions are read-only.
 func TestReadingIsReadOnly(t *testing.T) {
 	t.Parallel()
@@ -224,6 +224,6 @@ func TestReadingIsReadOnly(t *testing.T) {
 	d.exec("ALTER DATABASE " + d.name + " SET default_transaction_read_only = on")
 	s := find(t, d.kinds(), d.address(""), backend.Filter{})
 	if got, _ := read(t, s[0], nil); string(got) != "{}" {
-		t.Errorf("it reads %q", got)
+		t.Errorf("tfhaul reads %q", got)
 	}
 }

@@ -138,7 +138,7 @@ func TestTerraformsStatesAreMoved(t *testing.T) {
 	tfhaul(t, dir, environment, "migrate", d.address(""), "--target", haulOrg, "--create", "--yes", "--workspace-name", "{{ .Workspace }}").want(t, 0)
 	for workspace, text := range want {
 		if got, _, ok := sim.Current(haulOrg, workspace); !ok || !bytes.Equal(got, text) {
-			t.Errorf("%s: %d bytes arrived that differ from the %d in the database", workspace, len(got), len(text))
+			t.Errorf("%s: %d bytes arrived, which differ from the %d in the database", workspace, len(got), len(text))
 		}
 	}
 	if n := d.locks(); n != 0 {
@@ -147,7 +147,7 @@ func TestTerraformsStatesAreMoved(t *testing.T) {
 	c.wantNoChanges("prod")
 }
 
-// A state that terraform is working on is not moved, and its holder is shown.
+// tfhaul does not move a state that terraform is working on, and shows who holds the lock.
 func TestTerraformsLockOfTheSource(t *testing.T) {
 	t.Parallel()
 	for _, program := range []string{"terraform", "tofu"} {
@@ -168,7 +168,7 @@ func TestTerraformsLockOfTheSource(t *testing.T) {
 }
 
 // tfhaul writes the default workspace and another one. Terraform plans no changes and applies the
-// next one. Both respect each other's lock.
+// next change. Both respect each other's lock.
 func TestTerraformContinuesFromAMovedState(t *testing.T) {
 	t.Parallel()
 	for _, program := range []string{"terraform", "tofu"} {
@@ -221,7 +221,7 @@ func TestTerraformContinuesFromAMovedState(t *testing.T) {
 	}
 }
 
-// What --create creates equals what terraform creates.
+// --create creates the same schema and table as terraform.
 func TestCreatedTableIsTerraforms(t *testing.T) {
 	t.Parallel()
 	describe := func(d *testDatabase) string {
@@ -286,7 +286,7 @@ func TestProofOfAMovedState(t *testing.T) {
 	}
 }
 
-// Moves of one haul create the table and rows at the same time.
+// The moves of one haul can create the table and rows at the same time.
 func TestMovesThatCreateAtTheSameTime(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)

@@ -142,6 +142,6 @@ func TestTheDocumentOnLeaving(t *testing.T) {
 var (
 	documentedCommand = regexp.MustCompile(`(?m)^ {4,}((?:tfhaul|terraform (?:init|plan)) .*)$`)
 	unlockCommand     = regexp.MustCompile(`tfhaul unlock \S+ --haul (\S+)`)
-	begins            = regexp.MustCompile(`^tfhaul (plan|move|migrate tfe:)`) // what reads the workspaces anew
+	begins            = regexp.MustCompile(`^tfhaul (plan|move|migrate tfe:)`) // commands that read the workspaces again
 	shellWord         = regexp.MustCompile(`'[^']*'|\S+`)
 )
