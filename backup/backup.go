@@ -141,8 +141,10 @@ func (r *run) begin(ctx context.Context) error {
 	if err := r.save(ctx); err != nil { // with another time
 		return err
 	}
+	other := *r.index // a write of what is stored already would rightly count as arrived
+	other.Updated = time.Time{}
 	for _, was := range []*backend.Version{nil, first} {
-		if _, err := r.index.save(ctx, r.Place, was); err == nil {
+		if _, err := other.save(ctx, r.Place, was); err == nil {
 			return fmt.Errorf("%s ignores the conditions of conditional writes, so two concurrent backups could lose each other's copies: use a server that supports them", r.Place.Host())
 		}
 	}

@@ -76,7 +76,10 @@ func (f *faults) remember(what string, out *httptest.ResponseRecorder) {
 	if f.earlier == nil {
 		f.earlier = map[string]any{}
 	}
-	f.earlier[what] = &httptest.ResponseRecorder{Code: out.Code, HeaderMap: out.Header().Clone(), Body: bytes.NewBuffer(bytes.Clone(out.Body.Bytes()))}
+	same := httptest.NewRecorder()
+	maps.Copy(same.Header(), out.Header().Clone())
+	same.Code, same.Body = out.Code, bytes.NewBuffer(bytes.Clone(out.Body.Bytes()))
+	f.earlier[what] = same
 }
 
 // jump makes the clock of the move jump, as after a suspension.

@@ -32,7 +32,7 @@ func (c *connections) block(ctx context.Context, container, name string) (*backe
 	}
 	key := (&target{url: u}).key(name)
 	if strings.HasPrefix(key, "/") {
-		return nil, fmt.Errorf("Terraform's s3 backend has no keys that begin with a slash, such as %q", key)
+		return nil, fmt.Errorf("the key %q begins with a slash, which Terraform's s3 backend refuses", key)
 	}
 	out := &builder{Block: &backend.Block{Type: "s3", Workspace: backend.DefaultWorkspace}}
 	prefix := ""
