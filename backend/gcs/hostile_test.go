@@ -140,11 +140,11 @@ func TestSpoiledContentIsNoticed(t *testing.T) {
 		want  string
 	}{
 		"cut":          {func(_ http.Header, text []byte) []byte { return text[:5] }, "broke off after 5 of 9 bytes: the connection was closed"},
-		"another byte": {func(_ http.Header, text []byte) []byte { return bytes.ToUpper(text) }, "has another MD5"},
+		"another byte": {func(_ http.Header, text []byte) []byte { return bytes.ToUpper(text) }, "does not match the MD5"},
 		"only CRC32C": {func(h http.Header, text []byte) []byte {
 			h["X-Goog-Hash"] = h["X-Goog-Hash"][:1]
 			return bytes.ToUpper(text)
-		}, "has another CRC32C"},
+		}, "does not match the CRC32C"},
 		"no hash":          {func(h http.Header, text []byte) []byte { h.Del("X-Goog-Hash"); return text }, "neither its MD5 nor its CRC32C"},
 		"no generation":    {func(h http.Header, text []byte) []byte { h.Del("X-Goog-Generation"); return text }, "does not report its version"},
 		"no length":        {func(h http.Header, text []byte) []byte { h.Del("Content-Length"); return text }, "does not report its length"},
