@@ -473,6 +473,24 @@ func writeOlder(t *testing.T, dir string, raw []byte) string {
 	return path
 }
 
+// The server behind a directory has no administrators, and a file needs no login: what its kind
+// says about an error is all of it.
+func TestErrorsOfOtherKindsHaveNoAdviceOfWorkspaces(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(dir, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b := &bench{t: t, engine: fileEngine(t, dir)}
+	plan, err := b.haul().Plan(t.Context(), []migrate.Move{{Object: past("network", 2), Workspace: "network/terraform.tfstate"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	causes := migrate.Causes(plan.Results())
+	if len(causes) != 1 || !strings.Contains(strings.ToLower(causes[0].Text), "not a directory") || causes[0].Advice != "" {
+		t.Errorf("the causes are %+v", causes)
+	}
+}
+
 // fileEngine returns an engine whose target is a directory.
 func fileEngine(t *testing.T, dir string) *migrate.Engine {
 	t.Helper()

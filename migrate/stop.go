@@ -135,7 +135,7 @@ func (x *execution) explain(ctx context.Context, err error) *stop {
 		case code == CodeTargetChanged:
 			return x.stopf(code, "Another process wrote to the workspace while tfhaul held its lock: %s Nothing was stored. Stop that process, then run the move again.", plainwords.Sentence(answer.Message))
 		case answer.Err == nil, backend.Untrusted(err), !x.Target.Traits().Workspaces: // its kind has said all of it
-			x.result.advised = backend.Untrusted(err)
+			x.result.advised = true
 			return &stop{code: code, message: plainwords.Sentence(answer.Message)}
 		}
 		return &stop{code: code, message: strings.TrimSpace(plainwords.Sentence(answer.Message) + " " + advice[code])}
