@@ -28,6 +28,9 @@ const (
 	noTable           state = "42P01"
 	noColumn          state = "42703"
 	noUniqueIndex     state = "42P10"
+	noFunction        state = "42883" // for the type of a column
+	otherType         state = "42804"
+	invalidText       state = "22P02" // for the type of a column, such as jsonb
 	noPrivilege       state = "42501"
 	canceled          state = "57014"
 	lockTimeout       state = "55P03"
@@ -90,8 +93,10 @@ func (db *database) reason(l *location, err error) (backend.Code, string) {
 		return backend.NoContainer, fmt.Sprintf("the database %s does not exist: check its name%s", l.database, said)
 	case noSchema, noTable:
 		return backend.NoContainer, fmt.Sprintf("the schema %s has no table states: check ?%s=NAME, and whether the user %s may see it", l.schema, paramSchema, db.user)
-	case noColumn, noUniqueIndex:
+	case noColumn, noUniqueIndex, noFunction, otherType:
 		return backend.Failed, fmt.Sprintf("the table states in the schema %s is not like Terraform's%s", l.schema, said)
+	case invalidText: // without what the server said, which may have a part of a state
+		return backend.Failed, fmt.Sprintf("the table states in the schema %s is not like Terraform's: name and data must have the type text", l.schema)
 	case noPrivilege:
 		return backend.AccessDenied, fmt.Sprintf("the user %s lacks a privilege%s", db.user, said)
 	case canceled:
@@ -103,7 +108,8 @@ func (db *database) reason(l *location, err error) (backend.Code, string) {
 	case readOnly:
 		return backend.AccessDenied, "the connection is read-only: is the server a standby?" + said
 	case invalidEncoding, untranslatable:
-		return backend.Malformed, "the database cannot store this state: its text is not valid in the database's encoding" + said
+		// Without what the server said, which names bytes of the state.
+		return backend.Malformed, "the database cannot store this state: its text has characters that are not valid in the database's encoding (SHOW server_encoding)"
 	case noStatement:
 		return backend.Unsupported, poolerText
 	case "":

@@ -30,8 +30,12 @@ func TestErrors(t *testing.T) {
 	d.exec("CREATE ROLE reader" + d.name + " LOGIN PASSWORD '" + userPassword + "'")
 	d.exec("CREATE SCHEMA empty")
 	d.exec("CREATE SCHEMA other CREATE TABLE states (name text, text text)")
-	d.exec("GRANT USAGE ON SCHEMA empty, other TO " + d.user)
-	d.exec("GRANT SELECT ON other.states TO " + d.user)
+	d.exec("CREATE SCHEMA \"binary\" CREATE TABLE states (name text, data bytea)")
+	d.exec("CREATE SCHEMA json CREATE TABLE states (name text, data jsonb)")
+	d.exec(`INSERT INTO "binary".states VALUES ('default', '{}')`)
+	d.exec("INSERT INTO json.states VALUES ('default', '{}')")
+	d.exec(`GRANT USAGE ON SCHEMA empty, other, "binary", json TO ` + d.user)
+	d.exec(`GRANT SELECT ON other.states, "binary".states, json.states TO ` + d.user)
 	closed, err := freePort()
 	if err != nil {
 		t.Fatal(err)
@@ -52,6 +56,8 @@ func TestErrors(t *testing.T) {
 		"no such table":       {address(d.user, d.port, d.name, "sslmode=disable&schema=empty"), backend.NoContainer, "the schema empty has no table states"},
 		"no such workspace":   {d.address("nothing"), backend.NoState, "the schema has no row for this workspace"},
 		"another table":       {address(d.user, d.port, d.name, "sslmode=disable&schema=other&workspace=default"), backend.Failed, "is not like Terraform's"},
+		"a table of bytes":    {address(d.user, d.port, d.name, "sslmode=disable&schema=binary&workspace=default"), backend.Failed, "is not like Terraform's"},
+		"a table of JSON":     {address(d.user, d.port, d.name, "sslmode=disable&schema=json&workspace=default"), backend.Failed, "name and data must have the type text"},
 		"no privilege":        {address("reader"+d.name, d.port, d.name, "sslmode=disable"), backend.AccessDenied, "lacks a privilege"},
 		"statement timeout":   {address(d.user, d.port, d.name, "sslmode=disable&options=-cstatement_timeout%3D1&workspace=default"), backend.Failed, "statement_timeout: raise it"},
 		"server that refuses": {address(d.user, d.port, d.name, "sslmode=disable&options=-cnothing%3D1"), backend.Failed, "the server responded with the error"},
@@ -117,7 +123,10 @@ func TestTextThatTheDatabaseCannotStore(t *testing.T) {
 	if !strings.Contains(text, "日本") {
 		t.Fatal("the fixture has no outputs")
 	}
-	tfhaul(t, t.TempDir(), nil, "move", file, d.address("prod")).want(t, 1).has(t, "not valid in the database's encoding")
+	r := tfhaul(t, t.TempDir(), nil, "move", file, d.address("prod")).want(t, 1).has(t, "not valid in the database's encoding")
+	if out := r.stdout + r.stderr; strings.Contains(out, "0xe6") {
+		t.Errorf("bytes of the state are shown: %s", out)
+	}
 	if _, there := d.has("prod"); there {
 		t.Error("something was stored")
 	}
