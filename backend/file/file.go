@@ -62,6 +62,8 @@ func (o one) States(context.Context, backend.Filter) (*backend.Listing, error) {
 func open(path string, c backend.Connection) (backend.Backend, error) {
 	info, err := os.Stat(path)
 	switch {
+	case errors.Is(err, fs.ErrNotExist) && strings.Contains(path, "password="):
+		return nil, errors.New("a list of connection settings with a password is not a source: write postgres://USER@HOST/DATABASE?schema=NAME, and set PGPASSWORD")
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("cannot find %q: %w", path, plainwords.WithoutPath(err))
 	case err != nil:

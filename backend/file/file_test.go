@@ -329,6 +329,7 @@ func TestFindErrors(t *testing.T) {
 	}{
 		{"no source", "", backend.Filter{}, `the source is empty: name a file, a directory, "-" (standard input)`},
 		{"no such path", filepath.Join(root, "none"), backend.Filter{}, fmt.Sprintf("cannot find %q: %v", filepath.Join(root, "none"), syscall.ENOENT)},
+		{"settings of PostgreSQL, without repeating the password", "host=db.example user=ci password=hunter2", backend.Filter{}, "a list of connection settings with a password is not a source: write postgres://USER@HOST/DATABASE?schema=NAME, and set PGPASSWORD"},
 		{"an unsupported scheme, without repeating secrets", "azblob://user:hunter2@account/container?sig=hunter3", backend.Filter{}, `cannot read state from azblob:// URLs; a source is a file, a directory, "-" (standard input)`},
 		{"an unclosed glob", root, backend.Filter{Include: []string{"[a"}}, `"[a" is not a valid glob: use "*" for any part of a name and "**" for any directories, and close every "[ab]" and "{a,b}"`},
 		{"an empty directory", root, backend.Filter{Include: []string{"*.a", "*.b"}, Exclude: []string{"x"}}, fmt.Sprintf(`no state found in %q: nothing matches "*.a", "*.b" (excluding "x"); globs match paths relative to it, so use "**/" to search subdirectories`, root)},

@@ -135,6 +135,9 @@ func splitAddress(s, form string, env func(string) string) (Address, []string, e
 	if s == "" {
 		return Address{}, nil, refused(s, "is empty: write %s", form)
 	}
+	if strings.Contains(s, "password=") {
+		return Address{}, nil, refused("", "is a list of connection settings with a password: write postgres://USER@HOST/DATABASE?schema=NAME, and set PGPASSWORD")
+	}
 	if strings.ContainsAny(s, "@?#") {
 		return Address{}, nil, refused("", "contains a user name, a query or a fragment: write %s, and pass the token in TFE_TOKEN", form)
 	}

@@ -66,6 +66,7 @@ func TestParseAddressErrors(t *testing.T) {
 		want        string
 	}{
 		{"nothing", "", ParseWorkspace, nil, `the target is empty: write [HOST/]ORG/WORKSPACE`},
+		{"settings of PostgreSQL, without repeating the password", "host=db.example user=ci password=hunter2", ParseWorkspace, nil, `the target is a list of connection settings with a password: write postgres://USER@HOST/DATABASE?schema=NAME, and set PGPASSWORD`},
 		{"no workspace", "acme", ParseWorkspace, nil, `the target "acme" does not have the form [HOST/]ORG/WORKSPACE`},
 		{"a host instead of an organization", "app.terraform.io/acme", ParseWorkspace, nil, `the target "app.terraform.io/acme" names the organization "app.terraform.io": use only letters, digits, - and _; if that is the host, the organization is missing: write [HOST/]ORG/WORKSPACE`},
 		{"an unwanted workspace", "acme/net", ParseOrganization, nil, `the target "acme/net" names "acme" as its host: write [HOST/]ORG, and a host without a dot as https://acme/…`},
