@@ -122,12 +122,21 @@ func (s Style) outcomeTable(b *bytes.Buffer, outcome migrate.Outcome, group []mi
 }
 
 // withoutParameters removes the query from an object's URL. It says how to access the
-// bucket, and is the same for all.
+// bucket, and is the same for all, except for the row of a database.
 func withoutParameters(name string) string {
 	if !strings.Contains(name, "://") {
 		return name
 	}
-	name, _, _ = strings.Cut(name, "?")
+	name, query, _ := strings.Cut(name, "?")
+	var row []string
+	for pair := range strings.SplitSeq(query, "&") {
+		if strings.HasPrefix(pair, "schema=") || strings.HasPrefix(pair, "workspace=") {
+			row = append(row, pair)
+		}
+	}
+	if len(row) > 0 {
+		name += "?" + strings.Join(row, "&")
+	}
 	return name
 }
 
