@@ -17,7 +17,7 @@ func ParseHistory(text string) (int, error) {
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 {
-		return 0, errors.New("it must be a number of versions (1 or more) or all")
+		return 0, errors.New("it must be a number of versions, 1 or more, or all")
 	}
 	return n, nil
 }
