@@ -21,6 +21,7 @@ import (
 	"golang.org/x/oauth2/google"
 
 	"tfhaul/backend"
+	"tfhaul/crash"
 	"tfhaul/plainwords"
 )
 
@@ -91,7 +92,7 @@ func (c *credentials) token(ctx context.Context) (string, error) {
 		err   error
 	}
 	got := make(chan result, 1)
-	go func() { // the library's requests do not end with ctx
+	crash.Go(ctx, func() { // the library's requests do not end with ctx
 		source, err := c.find()
 		if err != nil {
 			got <- result{err: err}
@@ -102,7 +103,7 @@ func (c *credentials) token(ctx context.Context) (string, error) {
 			err = c.explain(err)
 		}
 		got <- result{token, err}
-	}()
+	})
 	select {
 	case r := <-got:
 		if r.err != nil {
