@@ -27,7 +27,7 @@ func moveFlags() []cli.Flag {
 		newChoiceFlag("execution-mode", "", "with --create: execution `MODE` of the new workspace: remote, local or agent (default: the project's, then the organization's)", "remote", "local", backend.AgentMode),
 		textFlag("agent-pool", "", "with --execution-mode agent: agent pool `NAME|ID` (default: the project's, then the organization's)"),
 		listFlag("tag", "with --create: tag `NAME|KEY=VALUE` for the new workspace"),
-		textFlag("history", "", "also move older versions, oldest first, into an empty target: the newest `N` versions of each state, or all (docs/migrating.md)"),
+		textFlag("history", "", "also move older versions, oldest first: the newest `N` versions of each state, or all (docs/migrating.md)"),
 		switchFlag("include-empty", "also move states without resources or outputs"),
 		durationFlag("lock-timeout", 0, "wait up to `DURATION` for a target that another user has locked"),
 		listFlag("replace", "replace unrelated, diverged or newer state in `WORKSPACE|KEY`, after a backup (with --bump-serial: with a serial above the target's)"),

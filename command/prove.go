@@ -40,9 +40,9 @@ that can never be applied, and returns one of three verdicts:
 Drift (changes made outside of Terraform) is reported separately. If the plan does not see the state's resources, the
 verdict is unproven. Ctrl-C cancels the run that tfhaul started. See docs/proving.md.
 
-With --local, the terraform on this machine plans. TARGET can then also be s3://BUCKET/KEY or ./FILE: Terraform reads the
-state there without a lock, and writes nothing. The configuration is copied to a temporary directory, where its backend block
-is replaced.
+With --local, the terraform on this machine plans. TARGET can then also be the address of a state in a bucket, a database or
+a file: Terraform reads it there without a lock, and writes nothing. The configuration is copied to a temporary directory,
+where its backend block is replaced.
 
 Examples:
   tfhaul prove ./network acme/network                     plan on the target
@@ -55,7 +55,7 @@ Exit codes: 0 proven; 1 unproven; 3 changes, which need a decision; 4 usage or c
 		Flags: append([]cli.Flag{
 			textFlag("run", "", "judge the plan of the run `RUN-ID` instead of starting one"),
 			textFlag("configuration-version", "", "plan with the configuration version `CV-ID` instead of a directory"),
-			switchFlag("local", "plan with the terraform on this machine; upload nothing (always for buckets and files)"),
+			switchFlag("local", "plan with the terraform on this machine; upload nothing (required unless TARGET is a workspace)"),
 			fileListFlag("var-file", "with --local: read values of variables from `FILE`, as terraform plan -var-file does"),
 			switchFlag("upgrade-state", "if nothing changes, rewrite the state in the workspace's Terraform version with an empty apply"),
 			switchFlag("logs", "stream Terraform's log of the plan to stderr"),
