@@ -103,6 +103,9 @@ func (c *checkedBody) Read(p []byte) (int, error) {
 	return n, io.EOF
 }
 
+// readAhead is the size of a buffer in bytes. Most states are smaller, and need less.
+const readAhead = 64 << 10
+
 // open opens the source, unless the body has been closed.
 func (c *checkedBody) open() error {
 	ctx, cancel := context.WithCancel(c.ctx)
@@ -118,7 +121,7 @@ func (c *checkedBody) open() error {
 	if c.closed {
 		return errors.Join(&backend.SourceError{Err: http.ErrBodyReadAfterClose}, source.Close())
 	}
-	c.source, c.ahead = source, bufio.NewReaderSize(progressReader{source, c.moved}, 64<<10)
+	c.source, c.ahead = source, bufio.NewReaderSize(progressReader{source, c.moved}, int(min(readAhead, c.want.Size+1)))
 	return nil
 }
 
@@ -151,7 +154,7 @@ func (d inline) size() int64 {
 // reader reads the document from the beginning.
 func (d inline) reader(ctx context.Context) io.ReadCloser {
 	body := d.body.checked(ctx)
-	return wholeReads{io.MultiReader(strings.NewReader(d.head), &encoder{source: body}, strings.NewReader(d.tail)), body}
+	return wholeReads{io.MultiReader(strings.NewReader(d.head), &encoder{source: body, size: d.body.Size}, strings.NewReader(d.tail)), body}
 }
 
 // A wholeReads fills the buffer of every Read as far as possible, and returns io.EOF
@@ -174,6 +177,7 @@ func (b wholeReads) Read(p []byte) (n int, err error) {
 // An encoder encodes what it reads in base64.
 type encoder struct {
 	source       io.Reader
+	size         int64  // of the source in bytes
 	raw, encoded []byte // buffers for one block; nil before the first Read
 	rest         []byte // encoded but not yet read
 	err          error
@@ -186,7 +190,7 @@ const encodeAtOnce = 48 << 10
 func (e *encoder) Read(p []byte) (int, error) {
 	if len(e.rest) == 0 && e.err == nil {
 		if e.raw == nil {
-			e.raw = make([]byte, encodeAtOnce)
+			e.raw = make([]byte, min(encodeAtOnce, e.size+1)) // if it is smaller, the one block is the last
 		}
 		var n int
 		n, e.err = io.ReadFull(e.source, e.raw)
