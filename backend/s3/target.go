@@ -334,12 +334,14 @@ func (t *target) Versions(ctx context.Context, s *backend.Standing) iter.Seq2[*b
 	return func(yield func(*backend.Version, error) bool) {
 		o := t.object(s.ID)
 		head, err := o.headOnly(ctx, o.request("access"))
+		if err != nil && httpStatus(err) != http.StatusNotFound {
+			head, err = o.head(ctx, o.request("access")) // which explains the error, unless it has passed
+		}
 		switch {
 		case err == nil && head.VersionId == nil:
 			yield(t.version(ctx, o.key, pinOf(head)))
 		case httpStatus(err) == http.StatusNotFound && !isDeleteMarker(err):
 		case err != nil && httpStatus(err) != http.StatusNotFound:
-			_, err = o.stored(ctx)
 			yield(nil, err)
 		default:
 			for p, err := range o.pins(ctx) {
