@@ -198,7 +198,8 @@ func (l *planner) withMap() string {
 // manifestTarget returns the target as a manifest writes it.
 func (l *planner) manifestTarget() (pairing.ManifestTarget, error) {
 	if !l.to.workspaces() {
-		return pairing.ManifestTarget{Address: l.kinds.CanonicalTarget(l.to.container)}, nil
+		// With its parameters: they also say how to write, and which table has the locks.
+		return pairing.ManifestTarget{Address: l.to.kind.Target.AddressOf(l.to.container, "")}, nil
 	}
 	address, err := l.organization(l.to)
 	return pairing.ManifestTarget{Hostname: hostOf(address), Organization: address.Organization}, err

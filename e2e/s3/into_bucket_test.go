@@ -7,6 +7,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -286,4 +288,27 @@ func TestAMissingBucketAsATarget(t *testing.T) {
 	missing.name += "-missing"
 	_, err := openTarget(t, missing.ref("")).Look(context.WithoutCancel(t.Context()), someKey)
 	wantS3Error(t, err, backend.NoContainer)
+}
+
+// A manifest keeps the parameters of the target's address. Without the table, the digest there
+// would be stale, and Terraform would refuse the state.
+func TestAManifestKeepsTheLockTable(t *testing.T) {
+	l, d := tableOnly(t), newDestination(t)
+	source := filepath.Join(t.TempDir(), "network.tfstate")
+	text := []byte(`{"version":4,"terraform_version":"1.11.4","serial":1,"lineage":"l","outputs":{"a":{"value":"b","type":"string"}},"resources":[]}`)
+	if err := os.WriteFile(source, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	manifest := filepath.Join(t.TempDir(), "haul.hcl")
+	for _, args := range [][]string{
+		{"plan", source, "--target", l.bucket.ref("", l.params...), "--key-name", "network.tfstate", "--out", manifest},
+		{"migrate", manifest, "--yes", "--journal", filepath.Join(t.TempDir(), "haul.jsonl")},
+	} {
+		if exit, stdout, stderr := d.tfhaul(t, args...); exit != 0 {
+			t.Fatalf("%v: exit code %d\n%s%s", args, exit, stdout, stderr)
+		}
+	}
+	if got, want := l.digest("network.tfstate"), md5Of(text); got != want {
+		t.Errorf("the digest in the table is %q, want %q", got, want)
+	}
 }
