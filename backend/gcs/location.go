@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/url"
 	"path"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -53,7 +52,7 @@ func parseLocation(ref string) (*location, error) {
 	if u.key, err = url.PathUnescape(key); err != nil {
 		return nil, fmt.Errorf("the name %q is not percent-encoded correctly: write %%25 for a percent sign and %%3F for a question mark", key)
 	}
-	if u.params, err = parameters(query); err != nil {
+	if u.params, err = backend.Parameters("gs", query, parameterNames); err != nil {
 		return nil, err
 	}
 	return u, u.readParams()
@@ -70,32 +69,6 @@ func isBucketName(s string) bool {
 		}
 	}
 	return true
-}
-
-// parameters parses the query of a gs:// URL.
-func parameters(query string) (url.Values, error) {
-	params := url.Values{}
-	for pair := range strings.SplitSeq(query, "&") {
-		if pair == "" {
-			continue
-		}
-		rawName, rawValue, _ := strings.Cut(pair, "=")
-		name, err := url.QueryUnescape(rawName)
-		if err != nil || !slices.Contains(parameterNames, name) {
-			return nil, fmt.Errorf("a gs:// URL has no parameter %q: it has %s (write a question mark in a name as %%3F)", rawName, strings.Join(parameterNames, ", "))
-		}
-		value, err := url.QueryUnescape(rawValue)
-		switch {
-		case err != nil:
-			return nil, fmt.Errorf("the value of %s in a gs:// URL is not percent-encoded correctly", name)
-		case value == "":
-			return nil, fmt.Errorf("%s in a gs:// URL has no value: write %[1]s=VALUE, or leave it out", name)
-		case params.Has(name):
-			return nil, fmt.Errorf("%s appears twice in the gs:// URL: keep one of them", name)
-		}
-		params.Set(name, value)
-	}
-	return params, nil
 }
 
 // readParams checks the values of the parameters.

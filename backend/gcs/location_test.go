@@ -22,7 +22,7 @@ func TestUnusableAddresses(t *testing.T) {
 		"gs://ann:hunter2@acme/a.tfstate":                                        "must not contain credentials",
 		"gs://A/a.tfstate":                                                       "is not a bucket name",
 		"gs://acme/a%zz.tfstate":                                                 "not percent-encoded correctly",
-		"gs://acme/a.tfstate?key=hunter2":                                        `has no parameter "key"`,
+		"gs://acme/a.tfstate?key=hunter2":                                        `have no parameter "key"`,
 		"gs://acme/a.tfstate?generation=new":                                     "must be the number of a version",
 		"gs://acme/net/?generation=7":                                            "a prefix to search",
 		"gs://acme/?endpoint=http://storage.example.com":                         "over plain http",

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/url"
-	"path"
 	"strings"
 	"time"
 
@@ -27,8 +26,8 @@ func (p *prefix) States(ctx context.Context, f backend.Filter) (*backend.Listing
 		return &backend.Listing{States: []backend.State{newObject(p.bucket, p.url, p.url.key)}}, nil
 	}
 	s := &searcher{
-		prefix: p, filter: f, listing: &backend.Listing{},
-		locked: map[string]bool{}, directories: map[string]bool{},
+		prefix: p, locked: map[string]bool{},
+		Selection: backend.Selection{Filter: f, Prefix: p.url.key, Name: p.url.name, Listing: &backend.Listing{}},
 	}
 	listed := time.Now()
 	if err := s.pages(ctx); err != nil {
@@ -36,23 +35,20 @@ func (p *prefix) States(ctx context.Context, f backend.Filter) (*backend.Listing
 	}
 	for _, object := range s.found {
 		object.listed, object.lockListed = listed, s.locked[object.key]
-		s.listing.States = append(s.listing.States, object)
+		s.Listing.States = append(s.Listing.States, object)
 	}
-	s.listing.Sort()
-	if len(s.listing.States) == 0 {
-		return s.listing, f.Nothing(p.url.name(p.url.key), s.listing)
+	s.Listing.Sort()
+	if len(s.Listing.States) == 0 {
+		return s.Listing, f.Nothing(p.url.name(p.url.key), s.Listing)
 	}
-	return s.listing, nil
+	return s.Listing, nil
 }
 
 type searcher struct {
 	*prefix
-	filter  backend.Filter
-	listing *backend.Listing
-
-	found       []*object
-	locked      map[string]bool // keys of states with a listed lock
-	directories map[string]bool // by relative path: whether to search the directory
+	backend.Selection
+	found  []*object
+	locked map[string]bool // keys of states with a listed lock
 }
 
 // pages requests one page after another.
@@ -94,51 +90,19 @@ func (s *searcher) page(page *awss3.ListObjectsV2Output) error {
 			}
 			key = decoded
 		}
-		if relative, ok := strings.CutPrefix(key, s.url.key); ok && relative != "" && !strings.HasSuffix(key, "/") {
+		if relative, ok := s.Below(key); ok {
 			s.entry(key, relative)
 		}
 	}
 	return nil
 }
 
-// entry takes the object at key if it is selected, or records why not.
+// entry takes the object at key if it is selected.
 func (s *searcher) entry(key, relative string) {
 	if state, ok := strings.CutSuffix(key, lockExt); ok {
 		s.locked[state] = true // even if excluded, because it costs nothing
 	}
-	dir := path.Dir(relative)
-	if !s.searched(dir) {
-		return
-	}
-	take, skip := s.filter.File(relative)
-	switch {
-	case skip != nil:
-		s.skip(key, skip.Code, skip.Reason)
-	case take:
+	if s.Takes(relative) {
 		s.found = append(s.found, newObject(s.bucket, s.url, key))
 	}
-}
-
-// searched reports whether to search the directory dir: neither it nor a parent is excluded
-// or of a name that never holds states.
-func (s *searcher) searched(dir string) bool {
-	if dir == "." {
-		return true
-	}
-	if known, ok := s.directories[dir]; ok {
-		return known
-	}
-	enter := s.searched(path.Dir(dir))
-	if enter {
-		var skip *backend.Skip
-		if enter, skip = s.filter.Directory(dir); skip != nil {
-			s.skip(s.url.key+dir+"/", skip.Code, skip.Reason)
-		}
-	}
-	s.directories[dir] = enter
-	return enter
-}
-
-func (s *searcher) skip(key, code, reason string) {
-	s.listing.Skipped = append(s.listing.Skipped, backend.Skip{Name: s.url.name(key), Code: code, Reason: reason})
 }
