@@ -5,14 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"tfhaul/backend"
 	"tfhaul/backend/pg"
@@ -217,12 +214,15 @@ func TestPoolersInTransactionMode(t *testing.T) {
 		if err := giveAway(dir, settings); err != nil {
 			t.Fatal(err)
 		}
-		bouncer := exec.CommandContext(t.Context(), program, "-q", settings)
+		bouncer, log := exec.CommandContext(t.Context(), program, settings), outputUntil("process up")
+		bouncer.Stdout, bouncer.Stderr = log, log
 		demote(bouncer)
 		if err := bouncer.Start(); err != nil {
 			t.Fatal(err)
 		}
-		awaitPort(t, port)
+		if err := log.await(); err != nil {
+			t.Fatal(err)
+		}
 		behind := *d
 		behind.port = port
 		if got, _ := read(t, find(t, behind.kinds(), behind.address("default"), backend.Filter{})[0], nil); string(got) != "{}" {
@@ -255,19 +255,4 @@ func TestPoolersInTransactionMode(t *testing.T) {
 func exists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil
-}
-
-// awaitPort waits until something listens.
-func awaitPort(t *testing.T, port int) {
-	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		c, err := net.Dial("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-		if err == nil {
-			_ = c.Close()
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatal(err)
-		}
-	}
 }

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -75,7 +76,7 @@ func installed(name string) (string, error) {
 type server struct {
 	port  int
 	child *exec.Cmd
-	log   bytes.Buffer
+	log   *output
 	names atomic.Int64
 	// authority is the certificate of the authority that made the server's, in PEM.
 	authority []byte
@@ -112,16 +113,20 @@ func startServer(program, dir string) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &server{port: port, authority: authority}
+	s := &server{port: port, authority: authority, log: outputUntil("ready to accept connections")}
 	s.child = exec.Command(program, "-D", data, "-p", strconv.Itoa(port), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="+data,
-		"-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=80", "-c", "log_min_messages=fatal",
+		"-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=80", "-c", "log_min_messages=log",
 		"-c", "ssl=on", "-c", "ssl_cert_file="+certificate, "-c", "ssl_key_file="+key)
-	s.child.Dir, s.child.Stdout, s.child.Stderr = data, &s.log, &s.log
+	s.child.Dir, s.child.Stdout, s.child.Stderr = data, s.log, s.log
 	demote(s.child)
 	if err := s.child.Start(); err != nil {
 		return nil, err
 	}
-	return s, s.await()
+	if err := s.log.await(); err != nil {
+		s.stop()
+		return nil, fmt.Errorf("the server does not start: %w", err)
+	}
+	return s, nil
 }
 
 // giveAway makes the user that the server runs as the owner of these files. PostgreSQL does not
@@ -152,25 +157,6 @@ func serverUser() (uid, gid int, ok bool) {
 		}
 	}
 	return 0, 0, false
-}
-
-// await waits until the server answers.
-func (s *server) await() error {
-	db, err := sql.Open("postgres", s.url("postgres", "postgres", ownerPassword))
-	if err != nil {
-		return err
-	}
-	defer func() { _ = db.Close() }() // only read
-	for deadline := time.Now().Add(30 * time.Second); ; {
-		if err = db.Ping(); err == nil {
-			return nil
-		}
-		if time.Now().After(deadline) {
-			s.stop()
-			return fmt.Errorf("the server does not start: %w\n%s", err, s.log.String())
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
 }
 
 // stop ends the server and its sessions.
@@ -297,4 +283,38 @@ func (d *testDatabase) locks() int {
 		d.t.Fatal(err)
 	}
 	return n
+}
+
+// An output is what a program prints.
+type output struct {
+	awaited string
+
+	mu   sync.Mutex
+	text bytes.Buffer
+	said chan struct{} // closed when the text contains what is awaited
+}
+
+func outputUntil(awaited string) *output { return &output{awaited: awaited, said: make(chan struct{})} }
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	before := strings.Contains(o.text.String(), o.awaited)
+	o.text.Write(p)
+	if !before && strings.Contains(o.text.String(), o.awaited) {
+		close(o.said)
+	}
+	return len(p), nil
+}
+
+// await waits until the program has printed the awaited text.
+func (o *output) await() error {
+	select {
+	case <-o.said:
+		return nil
+	case <-time.After(30 * time.Second):
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		return fmt.Errorf("it did not print %q:\n%s", o.awaited, o.text.String())
+	}
 }
