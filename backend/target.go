@@ -79,11 +79,11 @@ type Standing struct {
 	ExecutionMode string
 	// Run is the current run; nil if unknown.
 	Run *Run
-	// LatestRun is the run that was queued last, without its status; nil if there is none.
+	// LatestRun is the run that was queued last, without its status; nil if none ever was.
 	LatestRun *Run
 }
 
-// NewestRun returns the ID of the run that was queued last; "" if there is none.
+// NewestRun returns the ID of the run that was queued last; "" if none ever was.
 func (s *Standing) NewestRun() string {
 	if s.LatestRun == nil {
 		return ""

@@ -44,7 +44,7 @@ func (p *haulProofs) provableHere(to destination) error {
 		return usagef("%s. Leave out --prove", why)
 	}
 	if _, err := exec.LookPath("terraform"); err != nil && !to.workspaces() {
-		return usagef("--prove plans with the terraform on this machine, because Terraform does not run at %s, but there is none on PATH: install it, or leave out --prove", to)
+		return usagef("--prove plans with the terraform on this machine, because Terraform does not run at %s, but terraform is not on PATH: install it, or leave out --prove", to)
 	}
 	return nil
 }

@@ -109,7 +109,7 @@ func TestMigrateDoesNotBeginWithoutTerraform(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	places := t.TempDir()
 	r := h.tfhaul(t, "migrate", tree(t, many(2)), "--target", places+"/", "--yes", "--prove", "--journal", journalIn(t))
-	if r.code != 4 || !strings.Contains(r.stderr, "there is none on PATH") || strings.Contains(listing(t, places), "tfstate") {
+	if r.code != 4 || !strings.Contains(r.stderr, "terraform is not on PATH") || strings.Contains(listing(t, places), "tfstate") {
 		t.Errorf("exit code %d: %s%s\n%s", r.code, r.stdout, r.stderr, listing(t, places))
 	}
 }

@@ -75,7 +75,7 @@ func (o Local) program() (string, error) {
 	}
 	program, err := exec.LookPath(name)
 	if err != nil {
-		return "", stopf(CodeNoTerraform, "This proof needs terraform on this machine, but there is none on PATH: install it.")
+		return "", stopf(CodeNoTerraform, "This proof needs terraform on this machine, but it is not on PATH: install it.")
 	}
 	return program, nil
 }

@@ -71,7 +71,7 @@ type credentials struct {
 	from   string             // where it is from, for messages
 }
 
-// A credentialsError is why there is no token.
+// A credentialsError says why tfhaul could not get a token.
 type credentialsError struct {
 	code backend.Code
 	why  string
@@ -215,7 +215,7 @@ func fromJSON(ctx context.Context, name string, text []byte, scope string) (oaut
 	return nil, &credentialsError{backend.NoCredentials, fmt.Sprintf("the content of %s cannot be used as Google credentials: it must be a service account's key, a gcloud login, or a workload identity configuration", name), err}
 }
 
-// explain returns why there is no token.
+// explain says why tfhaul could not get a token.
 func (c *credentials) explain(err error) error {
 	if known, ok := errors.AsType[*credentialsError](err); ok {
 		return known

@@ -139,7 +139,7 @@ func (s *server) reasonForAnswer(r request, a *answer) (code backend.Code, why s
 	return backend.Failed, fmt.Sprintf("the server answered %d without a readable reason: is the endpoint the JSON API of Cloud Storage?", a.status)
 }
 
-// unauthorized explains a rejected token, or that there is none.
+// unauthorized explains a token that was rejected or missing.
 func (s *server) unauthorized(r request, a *answer) (code backend.Code, why string) {
 	if s.credentials.none {
 		return backend.BadCredentials, fmt.Sprintf("%s is set, so no credentials were sent, and the server requires some%s", emulatorVariable, quotedText(a.said))

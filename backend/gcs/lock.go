@@ -61,7 +61,7 @@ func (o *object) Holder(ctx context.Context) (*backend.Lock, error) {
 	return &held.lock, nil
 }
 
-// readLock returns nil if there is no lock. Locks are not encrypted with the customer's key.
+// readLock returns nil if the state is not locked. Locks are not encrypted with the customer's key.
 func (o *object) readLock(ctx context.Context) (*heldLock, error) {
 	open := *o.bucket.server
 	open.key = nil

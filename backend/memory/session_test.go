@@ -106,7 +106,7 @@ type withoutTable struct {
 
 func (w *withoutTable) Look(ctx context.Context, name string) (*backend.Standing, error) {
 	if !w.created {
-		return nil, &backend.Error{Code: backend.ForbiddenOrMissing, Message: "there is no table"}
+		return nil, &backend.Error{Code: backend.ForbiddenOrMissing, Message: "the table is missing"}
 	}
 	return w.Target.Look(ctx, name)
 }

@@ -23,7 +23,7 @@ const whole = 8 << 20
 const maxValue = 1<<30 - 1<<20
 
 // Write implements backend.Writer: it stores the state if the row is still the one that was
-// read, or if there still is no row, and only through the session that has the lock.
+// read, or is still missing, and only through the session that has the lock.
 func (w *writer) Write(ctx context.Context, p backend.Write) (*backend.Version, error) {
 	switch {
 	case w.session == nil:

@@ -48,7 +48,7 @@ func (o *organization) Unchanged(ctx context.Context, pinned []backend.Pinned) (
 			continue
 		}
 		before, _ := s.last()
-		// A renamed workspace is no longer the one that its address names.
+		// After a rename, the address stands for no workspace, or for another one.
 		if ws := byID[before.ID]; ws != nil && ws.Name == before.Name {
 			s.saw(ws)
 			unchanged[i] = ws.Current.Known && ws.Current.ID == p.Version.ID

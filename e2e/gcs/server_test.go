@@ -144,7 +144,7 @@ var buckets atomic.Int64
 func newBucket(t testing.TB, versioned bool) *bucket {
 	t.Helper()
 	if server == "" {
-		t.Skip("NOT TESTED: there is no fake-gcs-server; .ci/run builds it")
+		t.Skip("NOT TESTED without fake-gcs-server, which .ci/run builds")
 	}
 	b := &bucket{t, fmt.Sprintf("states-%d", buckets.Add(1))}
 	text, err := json.Marshal(map[string]any{"name": b.name, "versioning": map[string]bool{"enabled": versioned}})

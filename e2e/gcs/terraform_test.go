@@ -38,7 +38,7 @@ func newConfiguration(t *testing.T, b *bucket, prefix string) *configuration {
 	t.Helper()
 	terraform, err := exec.LookPath("terraform")
 	if err != nil {
-		t.Skip("NOT TESTED against the real terraform: there is none on PATH")
+		t.Skip("NOT TESTED against the real terraform, which is not on PATH")
 	}
 	c := &configuration{t: t, dir: t.TempDir(), terraform: terraform}
 	text := fmt.Sprintf("terraform {\n  backend \"gcs\" {\n    bucket = %q\n    prefix = %q\n  }\n}\n%s", b.name, prefix, resources)

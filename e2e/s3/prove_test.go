@@ -27,7 +27,7 @@ func planned(t *testing.T) *configuration {
 	t.Helper()
 	terraform, err := exec.LookPath("terraform")
 	if err != nil {
-		t.Skip("NOT TESTED against the real terraform: there is none on PATH")
+		t.Skip("NOT TESTED against the real terraform, which is not on PATH")
 	}
 	c := &configuration{t: t, dir: t.TempDir(), terraform: terraform}
 	c.write(ofWorkspaces)

@@ -26,7 +26,7 @@ func newConfiguration(t *testing.T, b *bucket, key, resources string, settings .
 	t.Helper()
 	terraform, err := exec.LookPath("terraform")
 	if err != nil {
-		t.Skip("NOT TESTED against the real terraform: there is none on PATH")
+		t.Skip("NOT TESTED against the real terraform, which is not on PATH")
 	}
 	c := &configuration{t: t, dir: t.TempDir(), terraform: terraform}
 	c.write(fmt.Sprintf(`
