@@ -355,7 +355,7 @@ func (s *Server) SetAutoApply(org, workspace string, applies bool) error {
 
 // SetVCSRepository makes a workspace report a VCS repository, such as "acme/network".
 func (s *Server) SetVCSRepository(org, workspace, repository string) error {
-	return s.set(org, workspace, vcsRepositorySetting, repository)
+	return s.setJSON(org, workspace, vcsRepositorySetting, vcsRepository{Identifier: repository, OAuthTokenID: "ot-tfesim"})
 }
 
 // AddRunTrigger makes a workspace report that runs of another one start runs there.

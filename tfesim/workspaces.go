@@ -216,6 +216,7 @@ func (c *call) change(w *workspace) error {
 	if it.Type != "" && it.Type != "workspaces" {
 		return jsonapi.Unprocessable("data.type must be workspaces")
 	}
+	exists := w.Name != ""
 	if err := c.changeName(w, it); err != nil {
 		return err
 	}
@@ -228,6 +229,12 @@ func (c *call) change(w *workspace) error {
 	}
 	if err := exclusiveTriggers(settings, it); err != nil {
 		return err
+	}
+	if err := changeVCSRepository(settings, it); err != nil {
+		return err
+	}
+	if exists {
+		keepSource(settings, w.Settings)
 	}
 	if jsonapi.BoolSetting(settings, "global-remote-state", false) && jsonapi.BoolSetting(settings, "project-remote-state", false) {
 		return jsonapi.Invalid("project-remote-state", "Project remote state cannot be enabled when global remote state sharing is enabled")
@@ -321,12 +328,16 @@ func (c *call) changeExecutionMode(settings map[string]json.RawMessage, it jsona
 	}
 	var overwrites struct {
 		ExecutionMode *bool `json:"execution-mode"`
+		AgentPool     *bool `json:"agent-pool"`
 	}
 	if json.Unmarshal(it.Attributes["setting-overwrites"], &overwrites) != nil {
 		return jsonapi.Invalid("setting-overwrites", "setting-overwrites must be an object")
 	}
 	if overwrites.ExecutionMode != nil && !*overwrites.ExecutionMode {
 		delete(settings, "execution-mode")
+	}
+	if overwrites.AgentPool != nil && !*overwrites.AgentPool {
+		delete(settings, "agent-pool-id")
 	}
 	return nil
 }

@@ -36,3 +36,14 @@ func (s *Server) shareNewState(w *workspace) {
 		w.Settings["global-remote-state"] = json.RawMessage("true")
 	}
 }
+
+// keepSource keeps which application created the workspace, which is set only on creation.
+func keepSource(settings, before map[string]json.RawMessage) {
+	for _, name := range []string{"source", "source-name", "source-url"} {
+		if was, set := before[name]; set {
+			settings[name] = was
+		} else {
+			delete(settings, name)
+		}
+	}
+}

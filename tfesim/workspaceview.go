@@ -34,7 +34,7 @@ func (c *call) workspaceResource(w *workspace) jsonapi.Resource {
 		"hyok-enabled":              s.options.HYOK,
 		"resource-count":            resources,
 		"tag-names":                 tagNames,
-		"vcs-repo":                  vcsRepository(w),
+		"vcs-repo":                  shownVCSRepository(w),
 		"vcs-repo-identifier":       nil,
 		"can-queue-destroy-plan":    mode != "local",
 		"actions":                   map[string]any{"is-destroyable": resources == 0},
@@ -49,8 +49,8 @@ func (c *call) workspaceResource(w *workspace) jsonapi.Resource {
 		attributes[k] = v
 	}
 	related := "/api/v2/workspaces/" + w.ID
-	if name := jsonapi.TextSetting(w.Settings, vcsRepositorySetting, ""); name != "" {
-		attributes["vcs-repo-identifier"] = name
+	if r := vcsRepositoryOf(w.Settings); r != nil {
+		attributes["vcs-repo-identifier"] = r.Identifier
 	}
 	run := s.runs.Current(w.ID).Ref()
 	relationships := map[string]any{
