@@ -232,3 +232,18 @@ func Clean(s string) string {
 	}
 	return s
 }
+
+// Quoted returns a server's text, in brackets and quotation marks, for appending to a
+// sentence; "" for an empty one. It is shortened, because a proxy may send anything. What
+// looks like a credential is removed.
+func Quoted(said string, credentials *regexp.Regexp) string {
+	const most = 300
+	said = strings.TrimSpace(Clean(credentials.ReplaceAllString(said, "[hidden]")))
+	if said == "" {
+		return ""
+	}
+	if len(said) > most {
+		said = strings.ToValidUTF8(said[:most], "") + "…"
+	}
+	return fmt.Sprintf(" (%q)", said)
+}

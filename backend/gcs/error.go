@@ -179,17 +179,6 @@ func forbidden(r request, a *answer, lower string) (code backend.Code, why strin
 // and mixed to be a word or a part of a name.
 var credentialText = regexp.MustCompile(`\bya29\.[^\s"]+|\beyJ[^\s"]+|[A-Za-z0-9+/=%_-]{48,}`)
 
-// quotedText returns the server's text for appending to a sentence. It is shortened, because
-// a proxy may send anything. Credentials are removed, because a careless server repeats those
-// of the request.
-func quotedText(said string) string {
-	const most = 300
-	said = plainwords.Clean(credentialText.ReplaceAllString(said, "[hidden]"))
-	if said == "" {
-		return ""
-	}
-	if len(said) > most {
-		said = strings.ToValidUTF8(said[:most], "") + "…"
-	}
-	return fmt.Sprintf(" (%q)", said)
-}
+// quotedText returns the server's text for appending to a sentence. Credentials are removed,
+// because a careless server repeats those of the request.
+func quotedText(said string) string { return plainwords.Quoted(said, credentialText) }

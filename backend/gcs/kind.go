@@ -99,10 +99,6 @@ type server struct {
 	wire        *backend.Wire // nil for a source
 }
 
-// connectionsPerHost is how many idle connections are kept: more than any useful
-// --parallelism.
-const connectionsPerHost = 128
-
 // server returns the connection to an endpoint, creating it on the first call. It sends no
 // requests.
 func (c *connections) server(endpoint string) (*server, error) {
@@ -129,10 +125,10 @@ func (c *connections) newServer(endpoint string) (*server, error) {
 	if s.key, err = readCustomerKey(getenv); err != nil {
 		return nil, err
 	}
-	transport := c.transport()
-	s.client = http.Client{Transport: transport, CheckRedirect: noRedirects}
+	transport := c.connection.Transport()
+	s.client = http.Client{Transport: transport, CheckRedirect: backend.NoRedirects}
 	// A token is not state: the metadata server and some identity providers use plain http.
-	s.credentials = &credentials{getenv: getenv, client: &http.Client{Transport: transport, CheckRedirect: noRedirects, Timeout: c.connection.Timeout}}
+	s.credentials = &credentials{getenv: getenv, client: &http.Client{Transport: transport, CheckRedirect: backend.NoRedirects, Timeout: c.connection.Timeout}}
 	what := "the " + paramEndpoint
 	if s.endpoint == "" {
 		what, s.endpoint = firstOf(getenv, endpointVariables...)
@@ -148,23 +144,4 @@ func (c *connections) newServer(endpoint string) (*server, error) {
 		s.wire = &backend.Wire{}
 	}
 	return s, err
-}
-
-// noRedirects makes a client follow no redirects: another host must not get the token and
-// the customer's key.
-func noRedirects(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-
-// transport returns a transport with the user's certificates, timeouts and proxies.
-func (c *connections) transport() *http.Transport {
-	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.MaxIdleConns = 0 // limited only by the next field
-	t.MaxIdleConnsPerHost = connectionsPerHost
-	t.ResponseHeaderTimeout = c.connection.Timeout
-	t.TLSHandshakeTimeout = min(t.TLSHandshakeTimeout, c.connection.Timeout)
-	// The hashes are those of the bytes as stored.
-	t.DisableCompression = true
-	if c.connection.TLS != nil {
-		t.TLSClientConfig = c.connection.TLS.Clone()
-	}
-	return t
 }

@@ -245,7 +245,7 @@ func (w *writer) send(ctx context.Context, p *backend.Write, u *upload) (*metada
 		_ = body.Close() // only read
 	}
 	if err != nil && watching.Err() != nil && landed.Err() == nil {
-		err = &worded{context.Cause(watching).Error(), err}
+		err = &backend.WordedError{Text: context.Cause(watching).Error(), Err: err}
 	}
 	if err != nil && body != nil && body.Complete() && mayHaveHappened(err) {
 		w.sent = true

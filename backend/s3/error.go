@@ -174,17 +174,6 @@ func apiError(err error) (code, said string) {
 // word or part of an ARN: a signature or a session token.
 var credentialText = regexp.MustCompile(`\b(?:AKIA|ASIA)[A-Z0-9]{12,}|[A-Za-z0-9+/=%]{40,}`)
 
-// quotedText returns the server's text for appending to a sentence. It is shortened,
-// because a proxy may send anything. Credentials are removed, because a careless server
-// repeats those of the request.
-func quotedText(said string) string {
-	const most = 300
-	said = credentialText.ReplaceAllString(said, "[hidden]")
-	if said == "" {
-		return ""
-	}
-	if len(said) > most {
-		said = strings.ToValidUTF8(said[:most], "") + "…"
-	}
-	return fmt.Sprintf(" (%q)", said)
-}
+// quotedText returns the server's text for appending to a sentence. Credentials are removed,
+// because a careless server repeats those of the request.
+func quotedText(said string) string { return plainwords.Quoted(said, credentialText) }

@@ -194,7 +194,7 @@ func TestAnObjectOfUnknownLengthIsRefused(t *testing.T) {
 func TestABodyThatStallsIsAnError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancelCause(t.Context())
-		in := &body{ctx: ctx, cancel: cancel, in: io.NopCloser(stalled{ctx}), address: "s3://acme/a", size: 10, stall: time.Minute}
+		in := backend.NewIncoming(ctx, cancel, io.NopCloser(stalled{ctx}), backend.IncomingOptions{Address: "s3://acme/a", Size: 10, Stall: time.Minute})
 		started := time.Now()
 		_, err := io.ReadAll(in)
 		if !errors.As(err, new(*backend.StallError)) || !strings.Contains(err.Error(), "broke off after 0 of 10 bytes: nothing arrived for 1m0s") {

@@ -88,7 +88,7 @@ func (o *object) Open(ctx context.Context, v *backend.Version) (io.ReadCloser, b
 }
 
 // open reads a version, or the current one if version is empty, if it has this entity tag.
-func (o *object) open(ctx context.Context, version, etag string) (*body, pin, error) {
+func (o *object) open(ctx context.Context, version, etag string) (*backend.Incoming, pin, error) {
 	// The body is read after open returns, so its context ends with the body or with ctx.
 	ctx, cancel := context.WithCancelCause(ctx)
 	out, err := o.get(ctx, o.request("read"), o.key, version, etag)
@@ -100,7 +100,7 @@ func (o *object) open(ctx context.Context, version, etag string) (*body, pin, er
 		version: aws.ToString(out.VersionId), etag: aws.ToString(out.ETag),
 		size: aws.ToInt64(out.ContentLength), modified: aws.ToTime(out.LastModified),
 	}
-	in := &body{ctx: ctx, cancel: cancel, in: out.Body, address: o.address, size: now.size, stall: o.bucket.timeout}
+	in := backend.NewIncoming(ctx, cancel, out.Body, backend.IncomingOptions{Address: o.address, Size: now.size, Stall: o.bucket.timeout, Describe: plainwords.Describe})
 	if out.ContentLength == nil {
 		_ = in.Close() // not read
 		return nil, pin{}, fmt.Errorf("cannot read %q: the server does not report its length, so a truncated download would go unnoticed", o.address)
@@ -222,56 +222,6 @@ func (o *object) sinceRead(err error) error {
 		return &backend.ChangedError{Address: o.address, Gone: true}
 	}
 	return err
-}
-
-// body is the content of an object being downloaded. It is an error if it ends before its
-// announced length.
-type body struct {
-	ctx     context.Context
-	cancel  context.CancelCauseFunc
-	in      io.ReadCloser
-	address string
-	size    int64 // announced
-	got     int64
-	stall   time.Duration // how long to wait for the next byte
-}
-
-func (b *body) Read(p []byte) (int, error) {
-	stall := time.AfterFunc(b.stall, func() { b.cancel(&backend.StallError{After: b.stall}) })
-	n, err := b.in.Read(p)
-	stall.Stop()
-	b.got += int64(n)
-	switch {
-	case err == nil:
-		return n, nil
-	case errors.Is(err, io.EOF) && b.got == b.size:
-		return n, io.EOF
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return n, brokenOff(b, "the connection was closed", io.ErrUnexpectedEOF)
-	case b.ctx.Err() != nil:
-		err = context.Cause(b.ctx)
-		return n, brokenOff(b, err.Error(), err)
-	}
-	return n, brokenOff(b, plainwords.Describe(err), err)
-}
-
-// brokenOff returns the error for a body that ended too early.
-func brokenOff(b *body, why string, err error) error {
-	return &worded{fmt.Sprintf("reading %q broke off after %d of %d bytes: %s", b.address, b.got, b.size, why), err}
-}
-
-// worded is an error in plain words that wraps the original one.
-type worded struct {
-	text string
-	err  error
-}
-
-func (w *worded) Error() string { return w.text }
-func (w *worded) Unwrap() error { return w.err }
-
-func (b *body) Close() error {
-	b.cancel(nil)
-	return b.in.Close()
 }
 
 // httpStatus returns the status of the response behind err, or 0.

@@ -140,7 +140,7 @@ func (w *writer) sendOnce(ctx context.Context, p *backend.Write, in *awss3.PutOb
 		out, err := b.client.PutObject(backend.WithSending(watching, p.Sending), in, append(here, b.wire.once, streamed)...)
 		sent = body.Complete()
 		if err != nil && watching.Err() != nil && landed.Err() == nil {
-			err = &worded{context.Cause(watching).Error(), err}
+			err = &backend.WordedError{Text: context.Cause(watching).Error(), Err: err}
 		}
 		return out, err
 	})
