@@ -15,12 +15,18 @@ import (
 
 // A Kind is one kind of backend.
 type Kind struct {
+	// Name is what its users call it: "Google Cloud Storage".
+	Name string
 	// Scheme is the part of an address before "://"; "" for paths.
 	Scheme string
 	// Aliases are other schemes with the same meaning.
 	Aliases []string
 	// Example shows how an address is written.
 	Example string
+	// Environment names the variables that are looked at first for credentials, separated by
+	// ", ", and ends with "…" if there are others; "" if there are none, or if help describes
+	// them with a flag.
+	Environment string
 	// Traits are the traits of every backend of this kind.
 	Traits Traits
 	// Open returns the backend that an address names: all of it, a part, or one state. It
@@ -131,11 +137,11 @@ func (k Kinds) Find(ctx context.Context, address string, f Filter) (*Listing, er
 		return nil, err
 	}
 	if address == "" {
-		return nil, fmt.Errorf("the source is empty: name %s", examples(k, readable))
+		return nil, fmt.Errorf("the source is empty: name %s", k.SourceForms())
 	}
 	kind, ok := k.of(address)
 	if !ok || kind.Open == nil {
-		return nil, &UnsupportedError{Scheme: Scheme(address), Known: examples(k, readable)}
+		return nil, &UnsupportedError{Scheme: Scheme(address), Known: k.SourceForms()}
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -187,6 +193,35 @@ func (k Kinds) of(address string) (Kind, bool) {
 	return Kind{}, false
 }
 
+// SourceForms lists what a source can be: "a file, a directory or a URL that starts with
+// s3:// or tfe://".
+func (k Kinds) SourceForms() string { return k.forms(readable) }
+
+// forms lists the addresses that example returns. Of a URL, only the scheme is listed.
+func (k Kinds) forms(example func(Kind) string) string {
+	var forms, schemes []string
+	for _, kind := range k {
+		switch e := example(kind); {
+		case Scheme(e) != "":
+			schemes = append(schemes, kind.Scheme+"://")
+		case e != "":
+			forms = append(forms, e)
+		}
+	}
+	if len(schemes) > 0 {
+		forms = append(forms, "a URL that starts with "+alternatives(schemes))
+	}
+	return alternatives(forms)
+}
+
+// alternatives joins texts: "a, b or c".
+func alternatives(texts []string) string {
+	if n := len(texts) - 1; n > 0 {
+		return strings.Join(texts[:n], ", ") + " or " + texts[n]
+	}
+	return strings.Join(texts, "")
+}
+
 // readable returns how the addresses of a kind are written; "" if it cannot be a source.
 func readable(k Kind) string {
 	if k.Open == nil {
@@ -227,10 +262,7 @@ func examples(kinds Kinds, example func(Kind) string) string {
 			all = append(all, e)
 		}
 	}
-	if n := len(all) - 1; n > 0 {
-		return strings.Join(all[:n], ", ") + " or " + all[n]
-	}
-	return strings.Join(all, "")
+	return alternatives(all)
 }
 
 // Scheme returns the lower-case scheme of a URL, and "" for a path. A scheme has at least

@@ -59,10 +59,10 @@ func (k Kinds) Target(address string) (Kind, error) {
 	return Kind{}, fmt.Errorf("cannot write state to %s:// URLs; a target is %s", Scheme(address), k.TargetForms(false))
 }
 
-// TargetForms lists how the addresses of states as targets are written, or those of
-// containers.
+// TargetForms lists what a target that is one state can be, or a target for many: "./FILE,
+// [HOST/]ORG/WORKSPACE or a URL that starts with s3:// or gs://".
 func (k Kinds) TargetForms(containers bool) string {
-	return examples(k, func(kind Kind) string {
+	return k.forms(func(kind Kind) string {
 		switch {
 		case kind.Target == nil:
 			return ""

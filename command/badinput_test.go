@@ -193,6 +193,7 @@ var varying = []struct {
 	{regexp.MustCompile(`sv-[A-Za-z0-9]{16}`), "sv-ID"},
 	{regexp.MustCompile(`\d+\.\d\d s\b`), "N s"},
 	{regexp.MustCompile(`the commands are [a-z, ]+`), "the commands are …"},
+	{regexp.MustCompile(`a URL that starts with [a-z0-9+:/, ]+ or [a-z0-9+]+://`), "a URL that starts with …"},
 	{regexp.MustCompile(`(?s)  tfhaul - move Terraform.*  tfhaul: no command given`), "  (the help)\n  tfhaul: no command given"},
 	{regexp.MustCompile(`\d{8}-\d{6}-[0-9a-f]{12}`), "HAUL"},
 	{regexp.MustCompile(`expired on \d{4}-\d\d-\d\d`), "expired on YESTERDAY"},

@@ -38,7 +38,11 @@ func (d destination) layout() pairing.Layout {
 	return func(path, workspace string) string { return d.kind.Target.Layout(d.container, path, workspace) }
 }
 
-// stateForms and containerForms are how addresses of targets are written, for help.
+// seeBackends follows the forms of addresses in help.
+const seeBackends = "To see how these URLs are written, run tfhaul backends."
+
+// sourceForms, stateForms and containerForms are what sources and targets can be, for help.
+func sourceForms() string    { return kinds(backend.Connection{}).SourceForms() }
 func stateForms() string     { return kinds(backend.Connection{}).TargetForms(false) }
 func containerForms() string { return kinds(backend.Connection{}).TargetForms(true) }
 

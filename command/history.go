@@ -25,7 +25,7 @@ func (p *process) historyCommand() *cli.Command {
 		UsageText: "tfhaul history [flags] TARGET",
 		Description: `Lists the versions of a state, newest first, and marks the current one. It writes nothing and downloads no state. Where
 older versions are not kept, as in a bucket without versioning, it lists the current one. TARGET is
-` + stateForms() + `.
+` + stateForms() + `. ` + seeBackends + `
 
 Examples:
   tfhaul history acme/network

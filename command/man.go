@@ -11,6 +11,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"tfhaul/backend"
 	"tfhaul/plainwords"
 	"tfhaul/report"
 )
@@ -129,7 +130,7 @@ func programPage(app *cli.App) string {
 	p.entries("COMMANDS", commands)
 	p.entries("OPTIONS", entriesOf(app.VisibleFlags()))
 	p.entries("EXIT STATUS", exitStatus)
-	p.entries("ENVIRONMENT", entriesFor(environment, nil))
+	p.entries("ENVIRONMENT", entriesFor(environment(), nil))
 	p.entries("FILES", entriesFor(usedFiles, nil))
 	p.section("EXAMPLES")
 	p.prose("  tfhaul demo\n  tfhaul move --dry-run terraform.tfstate acme/network\n  tfhaul plan s3://acme-tfstate/ --target acme --out haul.hcl")
@@ -158,7 +159,7 @@ func commandPage(app *cli.App, c *cli.Command) string {
 		}
 	}
 	p.entries("EXIT STATUS", about.exitStatus)
-	p.entries("ENVIRONMENT", entriesFor(environment, c))
+	p.entries("ENVIRONMENT", entriesFor(environment(), c))
 	p.entries("FILES", entriesFor(usedFiles, c))
 	p.section("EXAMPLES")
 	p.prose(about.examples)
@@ -225,16 +226,23 @@ type used struct {
 	report.Entry
 }
 
-var environment = []used{
+// environment lists the variables that commands use.
+func environment() []used {
+	all := slices.Clone(generalEnvironment)
+	for _, kind := range kinds(backend.Connection{}) {
+		if kind.Environment != "" {
+			all = append(all, used{"include", report.Entry{Term: kind.Environment, Text: "access to " + kind.Scheme + ":// addresses, as for Terraform's own backend"}})
+		}
+	}
+	return all
+}
+
+var generalEnvironment = []used{
 	{"", report.Entry{Term: "TFHAUL_FLAG", Text: "sets the flag of that name where the command line does not: TFHAUL_LOCK_TIMEOUT is --lock-timeout. A repeatable flag takes one value from each line"}},
 	{"", report.Entry{Term: settingsVariable, Text: "settings file to use instead of " + settingsName}},
 	{"token-file", report.Entry{Term: "TFE_TOKEN, TF_TOKEN_<host>", Text: "API token"}},
 	{"token-file", report.Entry{Term: "TFE_ADDRESS, TFE_HOSTNAME", Text: "host, where a target names none; otherwise app.terraform.io"}},
 	{"token-file", report.Entry{Term: "TF_CLI_CONFIG_FILE", Text: "configuration of the Terraform CLI, with the credentials that terraform login stores"}},
-	{"api", report.Entry{Term: "ATLAS_ADDRESS, ATLAS_TOKEN", Text: "host and token for --api atlas-v1"}},
-	{"include", report.Entry{Term: "AWS_PROFILE, AWS_REGION, AWS_ACCESS_KEY_ID, …", Text: "access to s3:// addresses, as for Terraform's S3 backend"}},
-	{"include", report.Entry{Term: "GOOGLE_CREDENTIALS, GOOGLE_APPLICATION_CREDENTIALS, …", Text: "access to gs:// addresses, as for Terraform's GCS backend"}},
-	{"include", report.Entry{Term: "PG_CONN_STR, PGPASSWORD, PGHOST, …", Text: "access to postgres:// addresses, as for Terraform's pg backend"}},
 	{"ca-file", report.Entry{Term: "SSL_CERT_FILE", Text: "certificate authorities to trust; --ca-file adds others"}},
 	{"ca-file", report.Entry{Term: "HTTPS_PROXY, HTTP_PROXY, NO_PROXY", Text: "proxy for requests"}},
 	{"", report.Entry{Term: "NO_COLOR, TERM=dumb", Text: "disable colors"}},

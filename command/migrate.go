@@ -29,7 +29,7 @@ func (p *process) migrateCommand() *cli.Command {
 failed or refused move does not stop the others. Errors that would fail every move, such as an expired token, end the
 haul early.
 
-TARGET is ` + containerForms() + `.
+TARGET is ` + containerForms() + `. ` + seeBackends + `
 
 The journal records every step on disk. To continue after an interruption, or after you fixed a problem, run the same
 command with the same --journal: completed moves are skipped, interrupted ones are checked and finished, and leftover locks are released.

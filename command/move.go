@@ -20,7 +20,7 @@ func moveFlags() []cli.Flag {
 	return []cli.Flag{
 		switchFlag("dry-run", "show what would happen, and write nothing"),
 		switchFlag("detailed-exitcode", "with --dry-run: exit 2 if there is work to do"),
-		switchFlag("create", "create missing workspaces, or in PostgreSQL the missing schema and table, instead of refusing to move into them"),
+		switchFlag("create", "create missing workspaces, or a database's missing schema and table, instead of refusing to move into them"),
 		textFlag("project", "", "with --create: project `NAME` for the new workspace"),
 		suggestFlag("terraform-version", migrate.FromState, "with --create: Terraform version of the new workspace: from-state, latest, `X.Y.Z`, or a constraint such as \"~> 1.11\"",
 			migrate.FromState, "latest"),
@@ -106,8 +106,9 @@ compares all bytes, and unlocks the target. A state that is older than the targe
 a state is replaced, tfhaul makes sure that it is kept: as an older version, or in the backup directory. If the target stays
 locked, tfhaul shows why and how to unlock it.
 
-SOURCE is a file, a directory that contains one state, s3://BUCKET/KEY, gs://BUCKET/PREFIX/NAME.tfstate, postgres://USER@HOST/DATABASE?schema=NAME&workspace=NAME, tfe://[HOST/]ORG/WORKSPACE, or - for standard input.
+SOURCE is one state: ` + sourceForms() + `.
 TARGET is ` + stateForms() + `.
+` + seeBackends + `
 HOST defaults to TFE_ADDRESS or TFE_HOSTNAME if set, and otherwise to app.terraform.io.
 
 Examples:

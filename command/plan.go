@@ -35,7 +35,7 @@ func (p *process) planCommand() *cli.Command {
 would do. It also reports what to check first: copies of one state, colliding names, workspaces with an older Terraform, runs in
 progress. It changes neither the sources nor the target.
 
-TARGET is ` + containerForms() + `.
+TARGET is ` + containerForms() + `. ` + seeBackends + `
 
 --out writes the plan as a manifest to review and edit. tfhaul migrate runs it, and refuses a move whose source has changed
 since. If FILE ends in .csv, --out writes a list of names instead, to edit and pass to --map. See docs/migrating.md.

@@ -41,7 +41,7 @@ haul's locks on the sources (--lock-source).
 
 Without an argument, it lists the locks left by moves that ran on this machine without --journal, with the command to
 unlock each one. If you have no journal, pass the target and the haul ID that the message about the lock shows. TARGET is
-` + stateForms() + `.
+` + stateForms() + `. ` + seeBackends + `
 
 Before you unlock a workspace that was kept locked, check what it holds with tfhaul history or tfhaul verify.
 

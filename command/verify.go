@@ -23,7 +23,7 @@ func (p *process) verifyCommand() *cli.Command {
 		Usage:     "check that a target holds exactly what the source holds",
 		UsageText: "tfhaul verify [flags] SOURCE TARGET\n  tfhaul verify [flags] JOURNAL",
 		Description: `Downloads what the target holds and compares it with the source, byte for byte. It writes nothing and takes no lock. It
-needs only permission to read the target's state. TARGET is ` + stateForms() + `.
+needs only permission to read the target's state. TARGET is ` + stateForms() + `. ` + seeBackends + `
 
 With a journal, it checks everything that the haul moved: whether each target still holds the same bytes, and whether the
 source has changed since. Moves that did not arrive are listed with their recorded outcome.

@@ -21,7 +21,7 @@ import (
 func Kind(c backend.Connection) backend.Kind {
 	c = c.WithDefaults()
 	env := backend.Getenv(c.Environ)
-	return backend.Kind{Scheme: "atlas", Example: "atlas://USER/NAME", ReadOnly: "its API only reads states", Open: func(_ context.Context, address string) (backend.Backend, error) {
+	return backend.Kind{Name: "Atlas", Scheme: "atlas", Environment: "ATLAS_ADDRESS, ATLAS_TOKEN", Example: "atlas://USER/NAME", ReadOnly: "its API only reads states", Open: func(_ context.Context, address string) (backend.Backend, error) {
 		u, err := parse(address, env)
 		if err != nil {
 			return nil, err

@@ -29,6 +29,7 @@ const (
 func Kind(c backend.Connection) backend.Kind {
 	c = c.WithDefaults()
 	return backend.Kind{
+		Name:    "files",
 		Example: `a file, a directory, "-" (standard input)`,
 		Traits:  traits,
 		Open: func(_ context.Context, address string) (backend.Backend, error) {

@@ -24,7 +24,7 @@ func Kind(c backend.Connection) backend.Kind {
 	sources := &connections{connection: c}
 	targets := &connections{connection: c, target: true}
 	return backend.Kind{
-		Scheme: "gs", Example: "gs://BUCKET/PREFIX/", Traits: traits, Open: sources.open, Canonical: canonical,
+		Name: "Google Cloud Storage", Scheme: "gs", Environment: "GOOGLE_CREDENTIALS, GOOGLE_APPLICATION_CREDENTIALS, …", Example: "gs://BUCKET/PREFIX/", Traits: traits, Open: sources.open, Canonical: canonical,
 		Target: &backend.TargetRole{
 			State: "gs://BUCKET/PREFIX/NAME.tfstate", Container: "gs://BUCKET/PREFIX/",
 			SplitState: splitState, Address: addressBelow, CheckContainer: checkContainer, CheckName: checkName, Layout: layout, Block: targets.block,

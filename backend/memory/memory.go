@@ -101,7 +101,7 @@ func (s *Store) at(name string) *state {
 // Kind returns a kind whose only backend is the store. memory://NAME is the address of a
 // state, and memory://PREFIX/ that of a search.
 func (s *Store) Kind() backend.Kind {
-	return backend.Kind{Scheme: Scheme, Example: "memory://NAME", Traits: traits,
+	return backend.Kind{Name: "memory", Scheme: Scheme, Example: "memory://NAME", Traits: traits,
 		Open: func(_ context.Context, address string) (backend.Backend, error) {
 			return &place{s, nameIn(address)}, nil
 		},

@@ -34,7 +34,7 @@ func Kind(c backend.Connection) backend.Kind {
 	sources := &connections{connection: c}
 	targets := &connections{connection: c, target: true}
 	return backend.Kind{
-		Scheme: "s3", Example: "s3://BUCKET/KEY", Traits: traits, Open: sources.open, Canonical: canonical, Target: targets.role(),
+		Name: "S3", Scheme: "s3", Environment: "AWS_PROFILE, AWS_REGION, AWS_ACCESS_KEY_ID, …", Example: "s3://BUCKET/KEY", Traits: traits, Open: sources.open, Canonical: canonical, Target: targets.role(),
 	}
 }
 
