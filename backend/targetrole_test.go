@@ -26,7 +26,7 @@ func TestTheKindOfATarget(t *testing.T) {
 	}
 	for address, want := range map[string]string{
 		"tape://user:secret@host/a": "tape:// cannot be a target: a tape is only read",
-		"ftp://user:secret@host/a":  "cannot write state to ftp:// URLs; a target is ./FILE, disk://KEY or ORG/NAME",
+		"ftp://user:secret@host/a":  "cannot write state to ftp:// URLs; a target is ./FILE, ORG/NAME or a URL that starts with disk://",
 	} {
 		if _, err := kinds.Target(address); err == nil || err.Error() != want {
 			t.Errorf("%s: %v, want %s", address, err, want)
