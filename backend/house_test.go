@@ -38,8 +38,8 @@ var mayImport = map[string][]string{
 	"backend":   {"lockwait"},
 	"migrate":   {"backend", "crash", "lockwait", "plainwords", "prove", "statefile"},
 	"backup":    {"backend", "crash", "plainwords", "statefile"},
-	"pairing":   {"backend", "backup", "migrate", "plainwords"},
-	"audit":     {"backend", "crash", "plainwords", "statefile"},
+	"pairing":   {"backend", "backup", "migrate", "plainhcl", "plainwords"},
+	"audit":     {"backend", "crash", "plainhcl", "plainwords", "statefile"},
 	"report":    {"audit", "backup", "migrate", "pairing", "plainwords", "prove"},
 	"tfesim":    {"crash", "tfesim/blobs", "tfesim/jsonapi", "tfesim/runs"},
 	// A proof is a run, which only HCP Terraform and TFE have.

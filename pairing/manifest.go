@@ -6,15 +6,14 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/gohcl"
-	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/hashicorp/hcl/v2/hclwrite"
 	"github.com/zclconf/go-cty/cty"
 
 	"tfhaul/migrate"
+	"tfhaul/plainhcl"
 	"tfhaul/plainwords"
 )
 
@@ -100,6 +99,13 @@ func (m *ManifestMove) Expectation() *migrate.Expectation {
 // names each.
 const maxManifest = 32 << 20
 
+// MaxManifestMoves is how many moves, as tfhaul plan writes them, a manifest can have: a move
+// has 31 tokens, however long its names are.
+const MaxManifestMoves = 30_000
+
+// manifestWriter is the command that writes manifests.
+const manifestWriter = "tfhaul plan --out"
+
 // ReadManifest reads a manifest. Messages refer to it by name. The error says where the
 // problem is and what to do.
 func ReadManifest(r io.Reader, name string) (*Manifest, error) {
@@ -110,23 +116,20 @@ func ReadManifest(r io.Reader, name string) (*Manifest, error) {
 	if len(src) > maxManifest {
 		return nil, fmt.Errorf("the manifest %s is larger than %d MB", name, maxManifest>>20)
 	}
-	if err := checkTokens(src, name); err != nil {
-		return nil, err
+	if plainhcl.TooLong(src) {
+		return nil, fmt.Errorf("the manifest %s is larger than %d moves, as tfhaul plan --out writes them: split it into several manifests", name, MaxManifestMoves)
 	}
-	if err := checkNesting(src, name); err != nil {
+	file, err := plainhcl.Parse(src, name, manifestWriter)
+	if err != nil {
 		return nil, err
-	}
-	file, diags := hclsyntax.ParseConfig(src, name, hcl.InitialPos)
-	if diags.HasErrors() {
-		return nil, manifestError(diags)
 	}
 	m := &Manifest{Dir: dirOf(src)}
 	if diags := gohcl.DecodeBody(file.Body, nil, m); diags.HasErrors() {
-		return nil, manifestError(diags)
+		return nil, plainhcl.Error(diags, manifestWriter)
 	}
 	for _, move := range m.Moves {
 		if diags := gohcl.DecodeBody(move.Rest, nil, &move.Own); diags.HasErrors() {
-			return nil, manifestError(diags)
+			return nil, plainhcl.Error(diags, manifestWriter)
 		}
 		move.Rest = nil
 	}
@@ -137,21 +140,6 @@ func ReadManifest(r io.Reader, name string) (*Manifest, error) {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return m, nil
-}
-
-// manifestError returns the first problem as one line.
-func manifestError(diags hcl.Diagnostics) error {
-	d := diags.Errs()[0]
-	var diag *hcl.Diagnostic
-	if errors.As(d, &diag) && diag.Subject != nil {
-		detail := strings.TrimPrefix(strings.TrimSpace(strings.ReplaceAll(diag.Detail, "\n", " ")), "Unsuitable value: ")
-		at := diag.Subject.Start
-		if at.Line == 1 && at.Column == 1 {
-			detail += " Is this a manifest written by tfhaul plan --out?"
-		}
-		return fmt.Errorf("%s:%d,%d: %s: %s", diag.Subject.Filename, at.Line, at.Column, diag.Summary, detail)
-	}
-	return d
 }
 
 // check finds problems that HCL's grammar allows.

@@ -1,36 +1,28 @@
-package pairing
+// Package plainhcl reads HCL files of plain values that people write and edit: manifests and
+// baselines. It refuses files that HCL would need too much memory, time or stack for.
+package plainhcl
 
 import (
 	"bytes"
-	"fmt"
 	"regexp"
 	"unicode/utf8"
 )
 
-// maxTokens limits the number of tokens in a manifest. HCL needs up to 450 bytes for each
-// until it has read the file. A move written by tfhaul plan has 31 tokens, however long its
-// names are.
-const maxTokens = 1 << 20
-
-// MaxManifestMoves is how many moves, as tfhaul plan writes them, a manifest can have.
-const MaxManifestMoves = 30_000
+// MaxTokens limits the number of tokens in a file. HCL needs up to 450 bytes for each
+// until it has read the file.
+const MaxTokens = 1 << 20
 
 // plainToken matches a comment, and a string without a template. Neither spans lines.
 var plainToken = regexp.MustCompile(`"(?:[^"\\$%\x00-\x1f]|\\[^$%\x00-\x1f]|[$%][^{"\\$%\x00-\x1f])*"|#[^\n]*|//[^\n]*`)
 
-// checkTokens refuses a manifest with more tokens than HCL should hold in memory. HCL's
-// lexer cannot stop early, so they are counted first.
-func checkTokens(src []byte, name string) error {
-	if countTokens(src) <= maxTokens {
-		return nil
-	}
-	return fmt.Errorf("the manifest %s is larger than %d moves, as tfhaul plan --out writes them: split it into several manifests", name, MaxManifestMoves)
-}
+// TooLong reports whether a file has more than MaxTokens. HCL's lexer cannot stop early, so
+// they are counted before it runs; the count is an upper bound.
+func TooLong(src []byte) bool { return countTokens(src) > MaxTokens }
 
 // countTokens returns an upper bound of the number of tokens. It may stop counting above
-// maxTokens.
+// MaxTokens.
 func countTokens(src []byte) (n int) {
-	for plain := utf8.Valid(src); plain && n <= maxTokens; {
+	for plain := utf8.Valid(src); plain && n <= MaxTokens; {
 		at := plainToken.FindIndex(src)
 		if at == nil {
 			break

@@ -1,9 +1,7 @@
-package pairing
+package plainhcl
 
 import (
-	"bytes"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -48,42 +46,5 @@ func TestCountTokensOfPlainManifestsIsClose(t *testing.T) {
 	tokens, _ := hclsyntax.LexConfig(src, "m", hcl.InitialPos)
 	if n := countTokens(src); n > len(tokens)+len(tokens)/10 {
 		t.Errorf("%d tokens are counted as %d", len(tokens), n)
-	}
-}
-
-func TestManifestsWithTooManyTokensAreRefused(t *testing.T) {
-	for name, text := range map[string]string{
-		"signs":       strings.Repeat("+", maxManifest),
-		"empty lines": strings.Repeat("\n", maxManifest),
-		"a list":      "a = [" + strings.Repeat("1,", maxTokens) + "]",
-		"strings":     "a = [" + strings.Repeat(`"",`, maxTokens) + "]",
-		"not UTF-8":   strings.Repeat("\xff", maxManifest),
-		"templates":   `a = "` + strings.Repeat("${a}", maxTokens) + `"`,
-	} {
-		_, err := ReadManifest(strings.NewReader(text), "haul.hcl")
-		if err == nil || !strings.Contains(err.Error(), "split it") {
-			t.Errorf("%s: %.200v", name, err)
-		}
-	}
-}
-
-func TestLargestManifestIsWithinTheLimit(t *testing.T) {
-	if n := countTokens(movesOf(MaxManifestMoves, "s3://bucket/env/prod/", "prod")); n > maxTokens {
-		t.Errorf("%d moves have %d tokens, more than %d", MaxManifestMoves, n, maxTokens)
-	}
-	m := &Manifest{Moves: make([]*ManifestMove, MaxManifestMoves+1)}
-	if n, err := m.WriteTo(io.Discard); n > 0 || err == nil || !strings.Contains(err.Error(), "--include") {
-		t.Errorf("wrote %d bytes of a manifest that cannot be read: %v", n, err)
-	}
-}
-
-func TestManifestsOf10000MovesWithLongNamesAreRead(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes seconds")
-	}
-	long := strings.Repeat("s3://bucket/a-b.c/", 100) // 1.8 KB
-	m, err := ReadManifest(bytes.NewReader(movesOf(10_000, long, "prod")), "haul.hcl")
-	if err != nil || len(m.Moves) != 10_000 {
-		t.Errorf("%.200v", err)
 	}
 }
