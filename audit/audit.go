@@ -67,6 +67,8 @@ type Inventory struct {
 	Findings []Finding
 	// Skipped counts the files that were not audited, by the codes of backend.Skip.
 	Skipped map[string]int
+	// Baseline is what a baseline did; nil without one.
+	Baseline *Applied
 }
 
 // Take audits sources, given as a user types them. Problems with a single file are
@@ -107,10 +109,19 @@ func Take(ctx context.Context, sources []string, o Options) (*Inventory, error) 
 	return inventory, nil
 }
 
+// New returns the findings that are in no baseline.
+func (i *Inventory) New() []Finding {
+	if i.Baseline == nil || i.Baseline.Known == 0 {
+		return i.Findings
+	}
+	return slices.DeleteFunc(slices.Clone(i.Findings), func(f Finding) bool { return f.Known != nil })
+}
+
 // Add inserts findings in order, and adds their codes to the snapshots concerned.
 func (i *Inventory) Add(findings []Finding) {
 	i.Findings = append(i.Findings, findings...)
 	SortFindings(i.Findings)
+	i.fingerprints()
 	concerned := map[string][]Code{}
 	for _, f := range i.Findings {
 		for _, name := range f.Sources {

@@ -64,6 +64,8 @@ const (
 type Finding struct {
 	Code     Code     `json:"code"`
 	Severity Severity `json:"severity"`
+	// Fingerprint identifies the finding in later audits: see Inventory.fingerprints.
+	Fingerprint string `json:"fingerprint"`
 	// Message describes the problem and Advice what to do, in sentences. Advice is empty
 	// if Message says it already.
 	Message string `json:"message"`
@@ -71,11 +73,16 @@ type Finding struct {
 	// Sources are the files concerned, the most important first. It is empty for a
 	// finding about all states.
 	Sources []string `json:"sources"`
+	// Resources are what in the states the finding is about, where it is not about whole
+	// states: outputs as output.NAME, types of resources, addresses of providers.
+	Resources []string `json:"resources,omitempty"`
 	// ComparedWith are states that the sources were compared with, and that have no
 	// problem themselves.
 	ComparedWith []string `json:"compared_with,omitempty"`
 	// Copies describe how copies of one state compare.
 	Copies []Copy `json:"copies,omitempty"`
+	// Known is why the finding is not new; nil if it is in no baseline.
+	Known *Known `json:"known,omitempty"`
 }
 
 // A Copy is one of several files with the same lineage.

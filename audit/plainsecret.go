@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"tfhaul/backend"
 	"tfhaul/plainwords"
 	"tfhaul/statefile"
 )
@@ -34,32 +35,35 @@ func (f *file) output(o statefile.Output) {
 // secretsOf reports a state's outputs that look like secrets: first those whose value has
 // the shape of a credential, then those whose name alone implies it.
 func (j *judge) secretsOf(f *file) {
-	var shaped, named, shapes []string
+	var shaped, named, shapes, shapedOutputs, namedOutputs []string
 	for _, p := range f.plainSecrets {
 		if p.shape == "" {
 			name := plainwords.Brief(p.name)
 			if p.within {
 				name += " (a member of its value)"
 			}
-			named = append(named, name)
+			named, namedOutputs = append(named, name), append(namedOutputs, outputName(p.name))
 			continue
 		}
-		shaped = append(shaped, plainwords.Brief(p.name))
+		shaped, shapedOutputs = append(shaped, plainwords.Brief(p.name)), append(shapedOutputs, outputName(p.name))
 		if !slices.Contains(shapes, p.shape) {
 			shapes = append(shapes, p.shape)
 		}
 	}
 	const advice = `Mark them "sensitive = true" in the configuration and apply. Rotate the values, because anyone who could read the state or the logs may know them.`
 	if len(shaped) > 0 {
-		j.add(Finding{Code: CodePlainSecret, Severity: SeverityError, Sources: []string{f.Source}, Advice: advice,
+		j.add(Finding{Code: CodePlainSecret, Severity: SeverityError, Sources: []string{f.Source}, Resources: shapedOutputs, Advice: advice,
 			Message: fmt.Sprintf("%s not marked sensitive and %s the shape of a secret (%s): %s. Terraform prints such values in every log.",
 				plainwords.Are(len(shaped), "output"), has(len(shaped)), strings.Join(shapes, ", "), listed(shaped))})
 	}
 	if len(named) > 0 {
-		j.add(Finding{Code: CodePlainSecret, Severity: SeverityWarning, Sources: []string{f.Source}, Advice: advice,
+		j.add(Finding{Code: CodePlainSecret, Severity: SeverityWarning, Sources: []string{f.Source}, Resources: namedOutputs, Advice: advice,
 			Message: fmt.Sprintf("%s named like a secret and not marked sensitive: %s. Terraform prints such values in every log.", plainwords.Are(len(named), "output"), listed(named))})
 	}
 }
+
+// outputName returns an output's name in Finding.Resources.
+func outputName(name string) string { return "output." + plainwords.Brief(backend.Printable(name)) }
 
 func has(n int) string {
 	if n == 1 {

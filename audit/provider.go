@@ -24,7 +24,8 @@ func (j *judge) providersOf(f *file) {
 		if f.drops {
 			advice += ` First repair the resources that Terraform does not see: the command would lose them.`
 		}
-		j.about(f, CodeUnusableProvider, SeverityError, fmt.Sprintf("The state uses providers of a local mirror, which the target cannot install: %s.", listed(unusable)), advice)
+		j.add(Finding{Code: CodeUnusableProvider, Severity: SeverityError, Sources: []string{f.Source}, Resources: unusable, Advice: advice,
+			Message: fmt.Sprintf("The state uses providers of a local mirror, which the target cannot install: %s.", listed(unusable))})
 	}
 	if f.legacy[0] != "" {
 		j.about(f, CodeLegacyProvider, SeverityWarning, f.legacy[0], f.legacy[1])

@@ -3,10 +3,12 @@ package audit
 import (
 	"fmt"
 	"hash/maphash"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
 
+	"tfhaul/backend"
 	"tfhaul/plainwords"
 	"tfhaul/statefile"
 )
@@ -152,6 +154,9 @@ func (g *sharedGroup) finding() Finding {
 		objects += n
 	}
 	f := Finding{Code: CodeSharedResource, Severity: SeverityWarning}
+	for _, name := range slices.Sorted(maps.Keys(g.kinds)) {
+		f.Resources = append(f.Resources, plainwords.Brief(backend.Printable(name)))
+	}
 	states, others, all := len(g.files), "the others", "all of them"
 	if states == 2 {
 		others, all = "the other", "both states"

@@ -26,6 +26,8 @@ type Summary struct {
 	// Findings counts findings by severity, Codes by code.
 	Findings map[Severity]int `json:"findings"`
 	Codes    map[Code]int     `json:"codes"`
+	// New counts the findings that are in no baseline, by severity; nil without a baseline.
+	New map[Severity]int `json:"new,omitempty"`
 	// TerraformVersions and Formats count states; Providers counts resources.
 	TerraformVersions map[string]int `json:"terraform_versions"`
 	Formats           map[int]int    `json:"formats"`
@@ -49,6 +51,15 @@ func (i *Inventory) Summary() Summary {
 	for _, f := range i.Findings {
 		s.Findings[f.Severity]++
 		s.Codes[f.Code]++
+	}
+	if i.Baseline != nil {
+		s.New = map[Severity]int{}
+		for _, severity := range Severities {
+			s.New[severity] = 0
+		}
+		for _, f := range i.New() {
+			s.New[f.Severity]++
+		}
 	}
 	for k := range i.Snapshots {
 		sn := &i.Snapshots[k]

@@ -27,10 +27,14 @@ type takeInventory struct {
 	options audit.Options
 	all     bool
 	csv     bool
-	html    string         // a file
-	force   bool           // replaces one that is not ours
-	target  *hauling       // how a plan would be made; nil for no target
-	failOn  audit.Severity // "" for never
+	html    string // a file
+	force   bool   // replaces files that are not ours
+	// baseline are the known findings, and writeBaseline the file to write them to; nil and ""
+	// for none.
+	baseline      *audit.Baseline
+	writeBaseline string
+	target        *hauling       // how a plan would be made; nil for no target
+	failOn        audit.Severity // "" for never
 }
 
 func (p *process) auditCommand() *cli.Command {
@@ -47,15 +51,19 @@ Examples:
   tfhaul audit s3://acme-tfstate/ --exclude '**/sandbox/**' --html audit.html
   tfhaul audit . --fail-on error --json > audit.json
   tfhaul audit ./repos --target acme --csv > inventory.csv
+  tfhaul audit . --write-baseline known.hcl
+  tfhaul audit . --baseline known.hcl --fail-on warning
 
 Exit codes: 0 audited, with or without findings; 1 something could not be read; 3 with --fail-on, there is a finding of at
-least that severity; 4 usage error, or a source does not exist or is empty; 130 interrupted.`,
+least that severity that is in no baseline; 4 usage error, or a source does not exist or is empty; 130 interrupted.`,
 		Flags: slices.Concat(auditSearchFlags(), []cli.Flag{
 			newChoiceFlag("fail-on", "", "exit 3 if there is a finding of at least this `SEVERITY`: error, warning or info", "error", "warning", "info"),
 			textFlag("oldest-terraform", audit.DefaultOldestTerraform, "report states written by a Terraform before `VERSION`, the oldest that the target runs"),
 			switchFlag("csv", "print CSV on stdout, one row per state"),
 			fileFlag("html", "also write a self-contained page to `FILE`"),
-			forceFlag("--html"),
+			fileFlag("baseline", "leave out the known findings that `FILE.hcl` lists; --fail-on counts only new ones"),
+			fileFlag("write-baseline", "write all findings to `FILE.hcl`, for --baseline; reasons in --baseline are kept"),
+			forceFlag("--html or --write-baseline"),
 			switchFlag("all", "show every state, even in long lists"),
 			jsonFlag(),
 		}, connectFlags()),
@@ -71,6 +79,9 @@ func (p *process) parseAudit(c *cli.Context) (*takeInventory, error) {
 		force: c.Bool("force"), failOn: audit.Severity(c.String("fail-on"))}
 	var err error
 	if a.html, err = reportPath(c, "html"); err != nil {
+		return nil, err
+	}
+	if err = a.readBaseline(c); err != nil {
 		return nil, err
 	}
 	a.options.OldestTerraform = c.String("oldest-terraform")
@@ -134,6 +145,9 @@ func (a *takeInventory) Run(ctx context.Context) error {
 			return err
 		}
 	}
+	if a.baseline != nil {
+		inventory.Apply(a.baseline)
+	}
 	if err := a.show(inventory); err != nil {
 		return err
 	}
@@ -147,10 +161,18 @@ func (a *takeInventory) show(i *audit.Inventory) error {
 	if a.html != "" {
 		unwritten = writeFile(a.html, a.force, func(w io.Writer) error { return page.Audit(w, i) })
 	}
+	if a.writeBaseline != "" {
+		// A baseline that it was made from may be replaced: its reasons are kept.
+		mayReplace := a.force || a.baseline != nil && a.baseline.File == a.writeBaseline
+		unwritten = errors.Join(unwritten, writeFile(a.writeBaseline, mayReplace, audit.NewBaseline(i).Write))
+	}
 	if err := errors.Join(a.print(i), unwritten); err != nil {
 		return err
 	}
 	a.tellWrote(a.html)
+	if a.writeBaseline != "" {
+		a.note("Wrote %s: %s. Write the reason into each, then run: %s", a.writeBaseline, plainwords.Counted(len(i.Findings), "finding"), a.withBaseline())
+	}
 	a.tellPlan(i)
 	return nil
 }
@@ -247,7 +269,11 @@ func (a *takeInventory) exit(i *audit.Inventory) int {
 		a.complain(fmt.Sprintf("the audit is incomplete: %d files or directories could not be read (see the findings)", summary.Unreadable))
 		return exitFailed
 	}
-	for severity, n := range summary.Findings {
+	counted := summary.Findings
+	if i.Baseline != nil {
+		counted = summary.New
+	}
+	for severity, n := range counted {
 		if a.failOn != "" && n > 0 && severity.AtLeast(a.failOn) {
 			return exitRefused
 		}

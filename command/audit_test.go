@@ -201,3 +201,66 @@ func TestVerifyDeepFlag(t *testing.T) {
 		t.Errorf("exit code %d: %s%s", r.code, r.stdout, r.stderr)
 	}
 }
+
+// A baseline hides what is known: from the findings that are shown, and from --fail-on. Its
+// command works as printed.
+func TestAuditAgainstABaseline(t *testing.T) {
+	t.Parallel()
+	h := start(t, tfesim.Options{})
+	dir := landscape(t)
+	known := filepath.Join(t.TempDir(), "known.hcl")
+	r := h.tfhaul(t, "audit", dir, "--fail-on", "error", "--write-baseline", known)
+	if r.code != 3 || !strings.Contains(r.stderr, "Wrote "+known) {
+		t.Fatalf("exit code %d: %s", r.code, r.stderr)
+	}
+	text, err := os.ReadFile(known)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.mustNotShow(t, run{stdout: string(text)})
+	_, next, _ := strings.Cut(r.stderr, "then run: ")
+	next, _, _ = strings.Cut(next, "\nNext:")
+	words := strings.Fields(next)
+	r = h.tfhaul(t, append(words[1:], "--json")...)
+	d := r.document(t)
+	if summary := d["summary"].(map[string]any); r.code != 0 || summary["new"].(map[string]any)["error"] != 0.0 || summary["findings"].(map[string]any)["error"] == 0.0 {
+		t.Fatalf("%q: exit code %d: %v %s", words, r.code, summary, r.stderr)
+	}
+	if all := d["baseline"].(map[string]any); len(d["findings"].([]any)) != int(all["known"].(float64)) || len(all["unused"].([]any)) > 0 {
+		t.Errorf("%v", all)
+	}
+	if r := h.tfhaul(t, "audit", dir, "--baseline", known); !strings.Contains(r.stdout, "none that is new") || strings.Contains(r.stdout, "shared-resource (") {
+		t.Errorf("known findings are shown: %s", r.stdout)
+	}
+	// A new finding counts, and a reason that was written stays.
+	reasoned := strings.Replace(string(text), `reason      = "Known`, `reason      = "Because. Known`, 1)
+	if reasoned == string(text) {
+		t.Fatalf("there is no reason: %.300s", text)
+	}
+	rewrite(t, known, reasoned)
+	if err := os.WriteFile(filepath.Join(dir, "new.tfstate"), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r = h.tfhaul(t, "audit", dir, "--baseline", known, "--fail-on", "error", "--write-baseline", known)
+	if r.code != 3 || !strings.Contains(r.stdout, "new.tfstate") {
+		t.Errorf("exit code %d: %s", r.code, r.stdout)
+	}
+	if text, err := os.ReadFile(known); err != nil || !strings.Contains(string(text), `"Because. Known`) || !strings.Contains(string(text), "new.tfstate") {
+		t.Errorf("%v: the reason was not kept", err)
+	}
+	for name, test := range map[string]struct {
+		args []string
+		says string
+	}{
+		"a baseline that does not exist":        {[]string{"--baseline", known + ".absent"}, "cannot be read"},
+		"a baseline that is no HCL":             {[]string{"--baseline", filepath.Join(dir, "new.tfstate")}, "written by tfhaul audit --write-baseline"},
+		"a baseline over a file of another":     {[]string{"--write-baseline", write(t, "notes.txt", []byte("notes"))}, "--force"},
+		"a baseline over an edited baseline":    {[]string{"--write-baseline", known}, "--force"},
+		"a baseline on stdout":                  {[]string{"--write-baseline", "-"}, "no - for stdout"},
+		"a baseline in a directory that is not": {[]string{"--write-baseline", filepath.Join(dir, "absent", "k.hcl")}, "cannot be written"},
+	} {
+		if r := h.tfhaul(t, append([]string{"audit", dir}, test.args...)...); r.code != 4 || !strings.Contains(r.stderr, test.says) {
+			t.Errorf("%s: exit code %d: %s", name, r.code, r.stderr)
+		}
+	}
+}

@@ -22,6 +22,9 @@ func InventoryJSON(w io.Writer, i *audit.Inventory) error {
 	d.put("summary", i.Summary())
 	putList(d, "snapshots", i.Snapshots)
 	putList(d, "findings", i.Findings)
+	if i.Baseline != nil {
+		d.put("baseline", i.Baseline)
+	}
 	return d.end()
 }
 
@@ -30,12 +33,17 @@ const fewSnapshots = 60
 
 // Inventory writes an audit as text: a table of the snapshots, the findings, and the
 // summary. The most important comes last, where a terminal leaves it in view. Of many
-// snapshots it shows those with the most serious findings, unless all is set.
+// snapshots it shows those with the most serious findings, and of the findings those that
+// are in no baseline, unless all is set.
 func Inventory(w io.Writer, s Style, i *audit.Inventory, all bool) error {
 	var b bytes.Buffer
 	summary := i.Summary()
 	s.snapshots(&b, i, all)
-	s.findings(&b, i.Findings)
+	if all {
+		s.findings(&b, i.Findings)
+	} else {
+		s.findings(&b, i.New())
+	}
 	s.inventorySummary(&b, i, summary)
 	return flush(w, &b)
 }
@@ -248,8 +256,12 @@ func (s Style) inventorySummary(b *bytes.Buffer, i *audit.Inventory, sum audit.S
 	line("relations", most(plainwords.MostFrequent(sum.Relations), sum.Relations, 8))
 	line("skipped", most(plainwords.MostFrequent(sum.Skipped), sum.Skipped, 8))
 	var parts []string
+	counts := sum.Findings
+	if i.Baseline != nil {
+		counts = sum.New
+	}
 	for _, severity := range audit.Severities {
-		if n := sum.Findings[severity]; n > 0 {
+		if n := counts[severity]; n > 0 {
 			word := s.severity(severity, plainwords.Counted(n, string(severity)))
 			if severity == audit.SeverityInfo {
 				word = plainwords.Grouped(n) + " good to know"
@@ -257,7 +269,42 @@ func (s Style) inventorySummary(b *bytes.Buffer, i *audit.Inventory, sum audit.S
 			parts = append(parts, word)
 		}
 	}
-	fmt.Fprintf(b, "%s%s\n", label("findings"), cmp.Or(strings.Join(parts, ", "), s.Good("none")))
+	none := "none"
+	if i.Baseline != nil {
+		none = "none that is new"
+	}
+	fmt.Fprintf(b, "%s%s\n", label("findings"), cmp.Or(strings.Join(parts, ", "), s.Good(none)))
+	if a := i.Baseline; a != nil {
+		line("known", fmt.Sprintf("%s in %s", plainwords.Counted(a.Known, "finding"), PlainLine(a.File)))
+		line("expired", Entries(a.Expired))
+		line("unused", Entries(a.Unused))
+	}
+}
+
+// Entries lists entries of a baseline: "2 entries: plain-secret in network/*, locked in …".
+func Entries(of []audit.Accepted) string {
+	if len(of) == 0 {
+		return ""
+	}
+	noun := "entries"
+	if len(of) == 1 {
+		noun = "entry"
+	}
+	var names []string
+	for _, entry := range of[:atMost(len(of), maxPlaces)] {
+		name := PlainLine(entry.Code)
+		if len(entry.Sources) > 0 {
+			name += " in " + plainwords.Brief(PlainLine(strings.Join(entry.Sources, " ")))
+		}
+		if entry.Expires != "" {
+			name += " (expires " + PlainLine(entry.Expires) + ")"
+		}
+		names = append(names, name)
+	}
+	if hidden := len(of) - len(names); hidden > 0 {
+		names = append(names, plainwords.Grouped(hidden)+" more")
+	}
+	return fmt.Sprintf("%s %s: %s", plainwords.Grouped(len(of)), noun, strings.Join(names, ", "))
 }
 
 // PublicRegistry is the default registry of providers.

@@ -67,6 +67,18 @@ func withTargets() *audit.Inventory {
 	return i
 }
 
+// withBaseline returns the inventory with targets, of which a baseline knows a part.
+func withBaseline() *audit.Inventory {
+	i := withTargets()
+	i.Add(nil)
+	i.Apply(&audit.Baseline{File: "known.hcl", Entries: []*audit.Accepted{
+		{Code: "shared-lineage", Sources: []string{"dns/*"}, Reason: "Both are kept until the zone is moved.", Expires: "2026-06-30"},
+		{Code: "locked", Sources: []string{"network/*"}, Reason: "The apply takes hours.", Expires: "2026-02-28"},
+		{Code: "plain-secret", Sources: []string{"shop/**"}, Resources: []string{"output.key"}, Reason: "Rotated."},
+	}})
+	return i
+}
+
 func TestInventoryGolden(t *testing.T) {
 	for name, test := range map[string]struct {
 		style report.Style
@@ -76,6 +88,7 @@ func TestInventoryGolden(t *testing.T) {
 		"audit-80.txt":     {report.Style{Width: 80}, inventory()},
 		"audit-colour.txt": {report.Style{Width: 100, Colour: true}, inventory()},
 		"audit-target.txt": {report.Style{Width: 100}, withTargets()},
+		"audit-known.txt":  {report.Style{Width: 100}, withBaseline()},
 		"audit-none.txt":   {report.Style{Width: 80}, &audit.Inventory{Taken: taken, Sources: []string{"."}, Snapshots: []audit.Snapshot{state("a.tfstate", 1, 5, 0)}}},
 	} {
 		var b bytes.Buffer
@@ -91,7 +104,7 @@ func TestInventoryDocuments(t *testing.T) {
 		"audit.json": report.InventoryJSON, "audit.csv": report.InventoryCSV,
 	} {
 		var b bytes.Buffer
-		if err := write(&b, withTargets()); err != nil {
+		if err := write(&b, withBaseline()); err != nil {
 			t.Fatal(err)
 		}
 		golden(t, name, b.Bytes())

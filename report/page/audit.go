@@ -92,7 +92,7 @@ func (a *auditPage) indexFindings() {
 		tone := string(f.Severity)
 		// A code may have several severities; its badge has the heaviest.
 		a.badge(report.PlainLine(f.Code), tone, weightOf(f.Severity))
-		finding := pageFinding{Severity: tone, Tone: tone, Code: report.PlainLine(f.Code), Message: htmlText(f.Message), Advice: htmlText(f.Advice), Places: []string{}}
+		finding := pageFinding{Severity: tone, Tone: tone, Code: report.PlainLine(f.Code), Message: messageOf(f), Advice: htmlText(f.Advice), Places: []string{}}
 		for k, name := range f.Sources {
 			if k < maxSeeAlso {
 				finding.Places = append(finding.Places, report.PlainLine(name))
@@ -103,6 +103,15 @@ func (a *auditPage) indexFindings() {
 		}
 		a.table.Findings = append(a.table.Findings, finding)
 	}
+}
+
+// messageOf returns a finding's message and, if it is in a baseline, the reason.
+func messageOf(f audit.Finding) string {
+	message := f.Message
+	if f.Known != nil {
+		message += " Known: " + plainwords.Ended(f.Known.Reason)
+	}
+	return htmlText(message)
 }
 
 // maxSeeAlso is how many places of a finding a state's section names.
@@ -356,7 +365,7 @@ func (a *auditPage) fillGroups() {
 		severity, code := string(g.Key.severity), report.PlainLine(g.Key.code)
 		group := findingGroup{Severity: severity, Tone: severity, Code: code, Gist: htmlText(g.Of[0].Message), Count: plainwords.Grouped(len(g.Of)), Filter: a.facets.address(facetFinding, code)}
 		for _, f := range g.Of {
-			group.add(htmlText(f.Message), htmlText(f.Advice), a.places(f)...)
+			group.add(messageOf(f), htmlText(f.Advice), a.places(f)...)
 		}
 		group.adviseOnce()
 		a.Groups = append(a.Groups, group)
