@@ -18,10 +18,9 @@ import (
 	"tfhaul/backend"
 )
 
-// Suite tests one kind of backend as a source. open stores files, named by slash-separated
-// keys, in a fresh place and returns its address, and mutate, which replaces one file's
-// content (nil removes the file) as another writer would.
-func Suite(t *testing.T, kind backend.Kind, open func(t *testing.T, files map[string][]byte) (ref string, mutate func(name string, data []byte))) {
+// Suite tests one kind of backend as a source. The states are named by
+// slash-separated keys, and can have any content.
+func Suite(t *testing.T, kind backend.Kind, open opener) {
 	kinds := backend.Kinds{kind}
 	find := func(t *testing.T, address string, f backend.Filter) *backend.Listing {
 		return find(t, kinds, address, f)
@@ -70,24 +69,6 @@ func Suite(t *testing.T, kind backend.Kind, open func(t *testing.T, files map[st
 			}
 			if pin.Size != int64(len(want)) {
 				t.Errorf("%q: version has size %d, want %d", o.Address(), pin.Size, len(want))
-			}
-		}
-	})
-
-	t.Run("a state's address finds that state alone", func(t *testing.T) {
-		ref, _ := open(t, map[string][]byte{"a/one.tfstate": []byte("one"), "a/two.tfstate": []byte("two")})
-		for _, o := range find(t, ref, backend.Filter{}).States {
-			alone := find(t, o.Address(), backend.Filter{})
-			if len(alone.States) != 1 {
-				t.Fatalf("%q finds %d states, want 1", o.Address(), len(alone.States))
-			}
-			if got := alone.States[0].Address(); got != o.Address() {
-				t.Errorf("%q finds a state with address %q", o.Address(), got)
-			}
-			here, _ := read(t, o, nil)
-			there, _ := read(t, alone.States[0], nil)
-			if !bytes.Equal(here, there) {
-				t.Errorf("%q: the bytes differ when found by address", o.Address())
 			}
 		}
 	})
@@ -179,67 +160,6 @@ func Suite(t *testing.T, kind backend.Kind, open func(t *testing.T, files map[st
 		}
 	})
 
-	t.Run("a version can be read again", func(t *testing.T) {
-		ref, _ := open(t, map[string][]byte{"a.tfstate": []byte("as it was")})
-		o := find(t, ref, backend.Filter{}).States[0]
-		_, pin := read(t, o, nil)
-		if err := o.Check(t.Context(), pin); err != nil {
-			t.Errorf("Check of an unchanged state: %v", err)
-		}
-		again, second := read(t, o, &pin)
-		if string(again) != "as it was" {
-			t.Errorf("reading the version again returns other bytes")
-		}
-		if err := o.Check(t.Context(), second); err != nil {
-			t.Errorf("Check after the second read: %v", err)
-		}
-	})
-
-	for _, change := range []struct {
-		does string
-		data []byte
-	}{
-		{"another size", []byte("longer than it was")},
-		{"same size", []byte("AS IT WAS")},
-		{"removed", nil},
-	} {
-		t.Run("a change is noticed: "+change.does, func(t *testing.T) {
-			ref, mutate := open(t, map[string][]byte{"a.tfstate": []byte("as it was"), "b.tfstate": []byte("other")})
-			o := find(t, ref, backend.Filter{}).States[0]
-			_, pin := read(t, o, nil)
-			mutate("a.tfstate", change.data)
-
-			var changed *backend.ChangedError
-			if err := o.Check(t.Context(), pin); !errors.As(err, &changed) {
-				t.Errorf("Check: %v, want a *ChangedError", err)
-			} else if changed.Gone != (change.data == nil) {
-				t.Errorf("Gone is %v: %v", changed.Gone, err)
-			}
-			// A backend that keeps versions still has the old bytes; no backend may return
-			// the new ones.
-			in, _, err := o.Open(t.Context(), &pin)
-			switch {
-			case errors.As(err, &changed):
-			case err != nil:
-				t.Errorf("Open of the old version: %v, want a *ChangedError", err)
-			default:
-				got, err := io.ReadAll(in)
-				if err != nil || string(got) != "as it was" {
-					t.Errorf("Open of the old version returns other bytes (%v)", err)
-				}
-				_ = in.Close() // only read
-			}
-		})
-	}
-
-	t.Run("a fresh state is not locked", func(t *testing.T) {
-		ref, _ := open(t, map[string][]byte{"a.tfstate": []byte("{}")})
-		lock, err := find(t, ref, backend.Filter{}).States[0].Holder(t.Context())
-		if lock != nil || err != nil {
-			t.Errorf("Holder = %+v, %v; want none", lock, err)
-		}
-	})
-
 	t.Run("a lock file beside the state is reported", func(t *testing.T) {
 		const description = `{"ID":"6d3f","Operation":"OperationTypeApply","Info":"why","Who":"ann@build-7","Version":"1.11.4","Created":"2025-03-04T05:06:07.89Z","Path":"terraform.tfstate"}`
 		ref, _ := open(t, map[string][]byte{
@@ -268,8 +188,109 @@ func Suite(t *testing.T, kind backend.Kind, open func(t *testing.T, files map[st
 		}
 	})
 
+	testStates(t, kinds, open, contents{
+		names: [2]string{"a/one.tfstate", "a/two.tfstate"},
+		first: []byte("as it was"), sameSize: []byte("AS IT WAS"), other: []byte("longer than it was"),
+		large: bytes.Repeat(allBytes(), 100),
+	})
+}
+
+// An opener stores states by name in a fresh place. It returns its address, and mutate, which
+// replaces one state as another writer would; nil removes it.
+type opener func(t *testing.T, files map[string][]byte) (ref string, mutate func(name string, data []byte))
+
+// contents are the names and the contents of the states of testStates.
+type contents struct {
+	names                         [2]string
+	first, sameSize, other, large []byte // sameSize has the size of first, other has not
+}
+
+// testStates tests what does not depend on how states are named.
+func testStates(t *testing.T, kinds backend.Kinds, open opener, c contents) {
+	find := func(t *testing.T, address string, f backend.Filter) *backend.Listing {
+		return find(t, kinds, address, f)
+	}
+	t.Run("a state's address finds that state alone", func(t *testing.T) {
+		ref, _ := open(t, map[string][]byte{c.names[0]: c.first, c.names[1]: c.other})
+		for _, o := range find(t, ref, backend.Filter{}).States {
+			alone := find(t, o.Address(), backend.Filter{})
+			if len(alone.States) != 1 {
+				t.Fatalf("%q finds %d states, want 1", o.Address(), len(alone.States))
+			}
+			if got := alone.States[0].Address(); got != o.Address() {
+				t.Errorf("%q finds a state with address %q", o.Address(), got)
+			}
+			here, _ := read(t, o, nil)
+			there, _ := read(t, alone.States[0], nil)
+			if !bytes.Equal(here, there) {
+				t.Errorf("%q: the bytes differ when found by address", o.Address())
+			}
+		}
+	})
+
+	t.Run("a version can be read again", func(t *testing.T) {
+		ref, _ := open(t, map[string][]byte{c.names[0]: c.first})
+		o := find(t, ref, backend.Filter{}).States[0]
+		_, pin := read(t, o, nil)
+		if err := o.Check(t.Context(), pin); err != nil {
+			t.Errorf("Check of an unchanged state: %v", err)
+		}
+		again, second := read(t, o, &pin)
+		if !bytes.Equal(again, c.first) {
+			t.Errorf("reading the version again returns other bytes")
+		}
+		if err := o.Check(t.Context(), second); err != nil {
+			t.Errorf("Check after the second read: %v", err)
+		}
+	})
+
+	for _, change := range []struct {
+		does string
+		data []byte
+	}{
+		{"another size", c.other},
+		{"same size", c.sameSize},
+		{"removed", nil},
+	} {
+		t.Run("a change is noticed: "+change.does, func(t *testing.T) {
+			ref, mutate := open(t, map[string][]byte{c.names[0]: c.first, c.names[1]: c.other})
+			o := find(t, ref, backend.Filter{}).States[0]
+			_, pin := read(t, o, nil)
+			mutate(c.names[0], change.data)
+
+			var changed *backend.ChangedError
+			if err := o.Check(t.Context(), pin); !errors.As(err, &changed) {
+				t.Errorf("Check: %v, want a *ChangedError", err)
+			} else if changed.Gone != (change.data == nil) {
+				t.Errorf("Gone is %v: %v", changed.Gone, err)
+			}
+			// A backend that keeps versions still has the old bytes; no backend may return
+			// the new ones.
+			in, _, err := o.Open(t.Context(), &pin)
+			switch {
+			case errors.As(err, &changed):
+			case err != nil:
+				t.Errorf("Open of the old version: %v, want a *ChangedError", err)
+			default:
+				got, err := io.ReadAll(in)
+				if err != nil || !bytes.Equal(got, c.first) {
+					t.Errorf("Open of the old version returns other bytes (%v)", err)
+				}
+				_ = in.Close() // only read
+			}
+		})
+	}
+
+	t.Run("a fresh state is not locked", func(t *testing.T) {
+		ref, _ := open(t, map[string][]byte{c.names[0]: c.first})
+		lock, err := find(t, ref, backend.Filter{}).States[0].Holder(t.Context())
+		if lock != nil || err != nil {
+			t.Errorf("Holder = %+v, %v; want none", lock, err)
+		}
+	})
+
 	t.Run("a canceled context ends every operation", func(t *testing.T) {
-		ref, _ := open(t, map[string][]byte{"a.tfstate": []byte("{}")})
+		ref, _ := open(t, map[string][]byte{c.names[0]: c.first})
 		o := find(t, ref, backend.Filter{}).States[0]
 		_, pin := read(t, o, nil)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -289,7 +310,7 @@ func Suite(t *testing.T, kind backend.Kind, open func(t *testing.T, files map[st
 	})
 
 	t.Run("concurrent readers", func(t *testing.T) {
-		ref, _ := open(t, map[string][]byte{"a.tfstate": bytes.Repeat(allBytes(), 100)})
+		ref, _ := open(t, map[string][]byte{c.names[0]: c.large})
 		o := find(t, ref, backend.Filter{}).States[0]
 		var wg sync.WaitGroup
 		for range 8 {

@@ -56,3 +56,19 @@ func TestPostgreSQLIsATarget(t *testing.T) {
 		})
 	}
 }
+
+func TestPostgreSQLIsABackend(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	schemas := 0
+	backendtest.Named(t, d.kinds()[0], func(t *testing.T, files map[string][]byte) (string, func(string, []byte)) {
+		schemas++
+		fresh := *d
+		fresh.schema = fmt.Sprintf("source%d", schemas)
+		fresh.createTable()
+		for name, data := range files {
+			fresh.put(name, data)
+		}
+		return fresh.address(""), fresh.put
+	})
+}
