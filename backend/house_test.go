@@ -40,8 +40,10 @@ var mayImport = map[string][]string{
 	"backup":    {"backend", "crash", "plainwords", "statefile"},
 	"pairing":   {"backend", "backup", "migrate", "plainhcl", "plainwords"},
 	"audit":     {"backend", "crash", "plainhcl", "plainwords", "statefile"},
-	"report":    {"audit", "backup", "migrate", "pairing", "plainwords", "prove"},
-	"tfesim":    {"crash", "tfesim/blobs", "tfesim/jsonapi", "tfesim/runs"},
+	"report":    {"audit", "backup", "migrate", "pairing", "plainwords", "prove", "rootmodule"},
+	// Kinds turn what it reads into addresses.
+	"rootmodule": {"backend", "plainhcl", "plainwords"},
+	"tfesim":     {"crash", "tfesim/blobs", "tfesim/jsonapi", "tfesim/runs"},
 	// A proof is a run, which only HCP Terraform and TFE have.
 	"prove": {"backend", "backend/tfe", "crash", "lockwait", "plainwords", "statefile"},
 }

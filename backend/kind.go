@@ -42,6 +42,11 @@ type Kind struct {
 	// addresses of this kind cannot have one. The program cuts passwords out of its arguments,
 	// because they are shown and recorded.
 	CutPassword func(address string) (without, password string)
+	// Backends are the names of Terraform's backends of this kind; empty if Terraform has
+	// none. Configured returns where a configuration with one of them keeps its states. It sends
+	// no requests, and its errors show no values.
+	Backends   []string
+	Configured func(s *Settings) (*Configured, error)
 	// Target is how states of this kind are written; nil if they cannot be. ReadOnly then
 	// says why, as the end of a sentence.
 	Target   *TargetRole
@@ -265,9 +270,16 @@ func examples(kinds Kinds, example func(Kind) string) string {
 	return alternatives(all)
 }
 
-// Scheme returns the lower-case scheme of a URL, and "" for a path. A scheme has at least
-// two letters, so a Windows drive is not one.
+// ConfigScheme is the scheme of addresses of configurations, config:DIR. They have no slashes
+// after it, because a path follows.
+const ConfigScheme = "config"
+
+// Scheme returns the lower-case scheme of a URL or of config:DIR, and "" for a path. A scheme
+// has at least two letters, so a Windows drive is not one.
 func Scheme(address string) string {
+	if strings.HasPrefix(address, ConfigScheme+":") {
+		return ConfigScheme
+	}
 	scheme, _, ok := strings.Cut(address, "://")
 	if !ok || len(scheme) < 2 {
 		return ""

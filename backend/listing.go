@@ -11,6 +11,9 @@ import (
 type Listing struct {
 	States  []State // sorted by Place.Key
 	Skipped []Skip  // sorted by Name
+	// Configurations are those of the states, by address, where the states were found through
+	// their code; otherwise nil.
+	Configurations map[string]Configuration
 }
 
 // Sort sorts the states and the skipped files.
@@ -40,6 +43,9 @@ const (
 	SkipUnreadable   = "unreadable"       // the system refused to list or stat it
 	SkipBrokenLink   = "broken-link"      // a symbolic link whose target is missing, or that loops
 	SkipDuplicate    = "duplicate"        // a symbolic link to something that was found by its own name
+	SkipNoState      = "no-state"         // a workspace or configuration for which nothing is stored
+	SkipUnknownState = "unknown-state"    // a configuration whose state is not known
+	SkipSharedState  = "shared-state"     // a configuration that uses the state of another one
 )
 
 // A NoMatchError is returned when a search finds nothing to take.

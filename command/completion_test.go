@@ -45,7 +45,7 @@ func TestCompletions(t *testing.T) {
 		"report ": files, "verify ": files, "migrate --prove-dir ": directories, "move --backup-dir ": directories, "sim --data ": directories,
 		"config ": "list show push", "config push ": directories, "config show ": "", "prove ": directories, "prove --run ": "",
 		"completion ": "bash zsh fish powershell", "completion z": "zsh", "help rep": "report", "man rep": "report",
-		"move -- ": files, "move -- --": files, "move --nonsense ": files, "nonsense ": "audit plan …", "move --create --target ": files, "audit --target ": "",
+		"move -- ": files, "move -- --": files, "move --nonsense ": files, "nonsense ": "audit discover plan …", "move --create --target ": files, "audit --target ": "",
 		"complete ": "", "--ver": "--version", "move a.tfstate ./": files, "move a.tfstate /t": files, "plan --target ./": files, "plan --target=./": files,
 		"plan --target ac": "", "settings mig": "migrate",
 	} {

@@ -8,11 +8,12 @@ import (
 	"tfhaul/backend/pg"
 	"tfhaul/backend/s3"
 	"tfhaul/backend/tfe"
+	"tfhaul/rootmodule"
 )
 
 // kinds are all kinds of backends. A new kind is a package and a line here.
 func kinds(c backend.Connection) backend.Kinds {
-	return backend.Kinds{
+	all := backend.Kinds{
 		file.Kind(c),
 		s3.Kind(c),
 		gcs.Kind(c),
@@ -20,4 +21,5 @@ func kinds(c backend.Connection) backend.Kinds {
 		atlas.Kind(c),
 		tfe.Kind(c),
 	}
+	return append(all, rootmodule.Kind(c, all))
 }

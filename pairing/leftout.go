@@ -17,7 +17,7 @@ const LeftOutUnmapped = "unmapped"
 // the user should look at it.
 func (l LeftOut) MayBeState() bool {
 	switch l.Code {
-	case backend.SkipErrored, backend.SkipUnreadable, backend.SkipBrokenLink, backend.SkipNotRegular, backend.SkipOtherName, LeftOutUnmapped:
+	case backend.SkipErrored, backend.SkipUnreadable, backend.SkipBrokenLink, backend.SkipNotRegular, backend.SkipOtherName, backend.SkipUnknownState, LeftOutUnmapped:
 		return true
 	}
 	return false

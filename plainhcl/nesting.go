@@ -23,7 +23,7 @@ const (
 // deeply for HCL to parse; splitting a file into tokens needs no recursion. The error is one
 // line, and begins with the position.
 func Parse(src []byte, name, writer string) (*hcl.File, error) {
-	if err := checkNesting(src, name, writer); err != nil {
+	if err := CheckNesting(src, name, writer); err != nil {
 		return nil, err
 	}
 	file, diags := hclsyntax.ParseConfig(src, name, hcl.InitialPos)
@@ -48,7 +48,9 @@ func Error(diags hcl.Diagnostics, writer string) error {
 	return d
 }
 
-func checkNesting(src []byte, name, writer string) error {
+// CheckNesting refuses a file whose expressions are nested or chained too deeply for HCL to
+// parse.
+func CheckNesting(src []byte, name, writer string) error {
 	tokens, _ := hclsyntax.LexConfig(src, name, hcl.InitialPos) // the parser reports the problem
 	type level struct {
 		operators, elements int

@@ -44,6 +44,7 @@ func Kind(c backend.Connection) backend.Kind {
 			}
 			return canonical(address)
 		},
+		Backends: []string{"local"}, Configured: configured,
 		Target: role(),
 	}
 }

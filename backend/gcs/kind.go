@@ -25,6 +25,7 @@ func Kind(c backend.Connection) backend.Kind {
 	targets := &connections{connection: c, target: true}
 	return backend.Kind{
 		Name: "Google Cloud Storage", Scheme: "gs", Environment: "GOOGLE_CREDENTIALS, GOOGLE_APPLICATION_CREDENTIALS, …", Example: "gs://BUCKET/PREFIX/", Traits: traits, Open: sources.open, Canonical: canonical,
+		Backends: []string{"gcs"}, Configured: configured,
 		Target: &backend.TargetRole{
 			State: "gs://BUCKET/PREFIX/NAME.tfstate", Container: "gs://BUCKET/PREFIX/",
 			SplitState: splitState, Address: addressBelow, CheckContainer: checkContainer, CheckName: checkName, Layout: layout, Block: targets.block,

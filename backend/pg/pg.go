@@ -31,6 +31,7 @@ func Kind(c backend.Connection) backend.Kind {
 	s := &servers{connection: c.WithDefaults(), databases: map[string]*database{}, passwords: map[string]string{}}
 	return backend.Kind{
 		Name: "PostgreSQL", Scheme: Scheme, Environment: "PG_CONN_STR, PGPASSWORD, PGHOST, …", Aliases: []string{"postgresql"}, Example: containerForm, Traits: traits, Open: s.open, Canonical: s.canonical, CutPassword: cutPassword, Target: s.role(),
+		Backends: []string{"pg"}, Configured: s.configured,
 	}
 }
 

@@ -35,6 +35,7 @@ func Kind(c backend.Connection) backend.Kind {
 	targets := &connections{connection: c, target: true}
 	return backend.Kind{
 		Name: "S3", Scheme: "s3", Environment: "AWS_PROFILE, AWS_REGION, AWS_ACCESS_KEY_ID, …", Example: "s3://BUCKET/KEY", Traits: traits, Open: sources.open, Canonical: canonical, Target: targets.role(),
+		Backends: []string{"s3"}, Configured: configured,
 	}
 }
 

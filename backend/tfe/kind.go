@@ -24,7 +24,7 @@ func Kind(c backend.Connection) backend.Kind {
 	c = c.WithDefaults()
 	env := backend.Getenv(c.Environ)
 	servers := newServers(c)
-	return backend.Kind{Name: "HCP Terraform, Terraform Enterprise", Scheme: Scheme, Example: sourceForm, Traits: traits, Open: servers.open, Canonical: servers.canonical, Expect: servers.expect, Target: &backend.TargetRole{
+	return backend.Kind{Name: "HCP Terraform, Terraform Enterprise", Scheme: Scheme, Example: sourceForm, Traits: traits, Open: servers.open, Canonical: servers.canonical, Expect: servers.expect, Backends: []string{backend.CloudBlock, "remote"}, Configured: servers.configured, Target: &backend.TargetRole{
 		State: workspaceForm, Container: organizationForm, History: true,
 		Claims: func(address string) bool {
 			switch backend.Scheme(address) {

@@ -130,11 +130,6 @@ type organization struct {
 	requests atomic.Int32 // that the last listing took
 }
 
-// The code of a backend.Skip that only this kind has. It is part of the JSON output.
-const (
-	skipNoState = "no-state" // the workspace has no state version
-)
-
 // States implements backend.Backend. It lists 100 workspaces with each request.
 func (o *organization) States(ctx context.Context, f backend.Filter) (*backend.Listing, error) {
 	client, err := o.connect(ctx, o.address)
@@ -157,7 +152,7 @@ func (o *organization) States(ctx context.Context, f backend.Filter) (*backend.L
 		state.lister = o
 		switch {
 		case ws.Current.Known && ws.Current.ID == "":
-			listing.Skipped = append(listing.Skipped, backend.Skip{Name: state.address, Code: skipNoState, Reason: "has no state"})
+			listing.Skipped = append(listing.Skipped, backend.Skip{Name: state.address, Code: backend.SkipNoState, Reason: "has no state"})
 		case !ws.CanRead:
 			listing.Skipped = append(listing.Skipped, backend.Skip{Name: state.address, Code: backend.SkipNoPermission, Reason: "holds states that this token cannot read"})
 		default:

@@ -1,0 +1,177 @@
+package command_test
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"tfhaul/tfesim"
+)
+
+// configurations writes files below a new directory, which is a Git repository.
+func configurations(t *testing.T, files map[string]string) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "infra")
+	if err := os.MkdirAll(filepath.Join(dir, ".git"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range files {
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+const s3Block = "terraform {\n  backend \"s3\" {\n    bucket = \"acme-tfstate\"\n    key    = \"KEY\"\n    region = \"eu-west-1\"\n  }\n}\n"
+
+// What the code of each kind says, as an address.
+func TestDiscover(t *testing.T) {
+	t.Parallel()
+	const password = "hunter2-of-the-test"
+	pointer := `{"version":3,"backend":{"type":"s3","config":{"bucket":"acme-tfstate","key":"pointed/terraform.tfstate","region":"eu-west-1","secret_key":"` + password + `","encrypt":null},"hash":1}}`
+	for _, test := range []struct {
+		name    string
+		files   map[string]string
+		want    string // addresses, separated by spaces; DIR stands for the directory
+		problem string
+	}{
+		{name: "s3", files: map[string]string{"main.tf": strings.ReplaceAll(s3Block, "KEY", "net/terraform.tfstate")},
+			want: "s3://acme-tfstate/net/terraform.tfstate?region=eu-west-1"},
+		{name: "s3 with another server", files: map[string]string{"main.tf": `terraform {
+  backend "s3" {
+    bucket               = "acme-tfstate"
+    key                  = "net"
+    use_path_style       = true
+    dynamodb_table       = "locks"
+    workspace_key_prefix = "ws"
+    endpoints            = { s3 = "https://minio.example.com" }
+    secret_key           = "` + password + `"
+  }
+}`}, want: "s3://acme-tfstate/net?endpoint=https://minio.example.com&lock-table=locks&path-style=true&workspace-key-prefix=ws"},
+		{name: "gcs", files: map[string]string{"main.tf": "terraform {\n  backend \"gcs\" {\n    bucket = \"acme-tfstate\"\n    prefix = \"net/vpc\"\n  }\n}\n"},
+			want: "gs://acme-tfstate/net/vpc/default.tfstate"},
+		{name: "pg with a password", files: map[string]string{"main.tf": "terraform {\n  backend \"pg\" {\n    conn_str = \"postgres://jo:" + password + "@db.example.com/tf?sslmode=require\"\n    schema_name = \"net\"\n  }\n}\n"},
+			want: "postgres://jo@db.example.com/tf?schema=net&workspace=default&sslmode=require"},
+		{name: "local, elsewhere", files: map[string]string{"main.tf": "terraform {\n  backend \"local\" {\n    path = \"../x.tfstate\"\n  }\n}\n"}, want: "DIR/../x.tfstate"},
+		{name: "no block, initialized", files: map[string]string{"main.tf": "", ".terraform.lock.hcl": ""}, want: "DIR/terraform.tfstate"},
+		{name: "no block, a module", files: map[string]string{"main.tf": "variable \"x\" {}\n"}},
+		{name: "cloud", files: map[string]string{"main.tf": "terraform {\n  cloud {\n    organization = \"acme\"\n    workspaces {\n      name = \"net\"\n    }\n  }\n}\n"},
+			want: "tfe://app.terraform.io/acme/net"},
+		{name: "remote with a prefix and a selected workspace", files: map[string]string{
+			"main.tf":                "terraform {\n  backend \"remote\" {\n    hostname = \"tfe.example.com\"\n    organization = \"acme\"\n    workspaces {\n      prefix = \"net-\"\n    }\n  }\n}\n",
+			".terraform/environment": "prod"}, want: "tfe://tfe.example.com/acme/net-default tfe://tfe.example.com/acme/net-prod"},
+		{name: "JSON", files: map[string]string{"main.tf.json": `{"terraform":{"backend":{"s3":{"bucket":"acme-tfstate","key":"j"}}}}`}, want: "s3://acme-tfstate/j"},
+		{name: "JSON with a list", files: map[string]string{"main.tf.json": `{"terraform":[{"backend":[{"s3":[{"bucket":"acme-tfstate","key":"j"}]}]}]}`}, want: "s3://acme-tfstate/j"},
+		{name: "an override replaces the block", files: map[string]string{"main.tf": strings.ReplaceAll(s3Block, "KEY", "net"),
+			"main_override.tf": "terraform {\n  backend \"gcs\" {\n    bucket = \"over\"\n  }\n}\n"}, want: "gs://over/default.tfstate"},
+		{name: "OpenTofu hides Terraform's file and allows locals", files: map[string]string{"main.tf": strings.ReplaceAll(s3Block, "KEY", "net"),
+			"main.tofu": "locals {\n  env = \"prod\"\n  key = \"${local.env}/net\"\n}\nterraform {\n  backend \"s3\" {\n    bucket = \"acme-tfstate\"\n    key = local.key\n  }\n}\n"},
+			want: "s3://acme-tfstate/prod/net"},
+		{name: "a variable", files: map[string]string{"main.tf": "variable \"key\" {}\nterraform {\n  backend \"s3\" {\n    bucket = \"acme-tfstate\"\n    key = var.key\n  }\n}\n"},
+			problem: "line 5: key is not known: it depends on var.key"},
+		{name: "partial, nothing completes it", files: map[string]string{"main.tf": "terraform {\n  backend \"s3\" {}\n}\n"}, problem: "bucket and key are not set"},
+		{name: "partial, one file", files: map[string]string{"main.tf": "terraform {\n  backend \"s3\" {}\n}\n", "prod.tfbackend": "bucket = \"acme-tfstate\"\nkey = \"p\"\n"},
+			want: "s3://acme-tfstate/p"},
+		{name: "partial, a file for each environment", files: map[string]string{"main.tf": "terraform {\n  backend \"s3\" {\n    bucket = \"acme-tfstate\"\n  }\n}\n",
+			"env/dev.tfbackend": "key = \"d\"\n", "env/prod.tfbackend": "key = \"p\"\n"}, want: "s3://acme-tfstate/d s3://acme-tfstate/p"},
+		{name: "partial, a file above", files: map[string]string{"net/main.tf": "terraform {\n  backend \"s3\" {\n    key = \"net\"\n  }\n}\n", "backend.hcl": "bucket = \"acme-tfstate\"\n"},
+			want: "s3://acme-tfstate/net"},
+		{name: "partial, initialized", files: map[string]string{"main.tf": "terraform {\n  backend \"s3\" {}\n}\n", ".terraform/terraform.tfstate": pointer},
+			want: "s3://acme-tfstate/pointed/terraform.tfstate?region=eu-west-1"},
+		{name: "initialized differently", files: map[string]string{"main.tf": strings.ReplaceAll(s3Block, "KEY", "net"), ".terraform/terraform.tfstate": pointer},
+			problem: "key differs between the block and the last init"},
+		{name: "an unknown backend", files: map[string]string{"main.tf": "terraform {\n  backend \"swift\" {}\n}\n"}, problem: `tfhaul cannot read the backend "swift"`},
+		{name: "a broken file", files: map[string]string{"main.tf": "terraform {\n  backend \"s3\" {\n    key = \"" + password + "\n"}, problem: "cannot be parsed"},
+		{name: "Terragrunt", files: map[string]string{
+			"root.hcl": `locals {
+  bucket = "acme-tfstate"
+}
+remote_state {
+  backend = "s3"
+  generate = {
+    path = "backend.tf"
+    if_exists = "overwrite"
+  }
+  config = {
+    bucket = "${local.bucket}-${get_env("STAGE", "prod")}"
+    key    = "${path_relative_to_include()}/terraform.tfstate"
+  }
+}
+`,
+			"live/net/terragrunt.hcl": "include \"root\" {\n  path = find_in_parent_folders(\"root.hcl\")\n}\n",
+			"live/app/terragrunt.hcl": "include {\n  path = find_in_parent_folders(\"root.hcl\")\n}\n",
+		}, want: "s3://acme-tfstate-prod/live/app/terraform.tfstate s3://acme-tfstate-prod/live/net/terraform.tfstate"},
+		{name: "Terragrunt generates the block", files: map[string]string{
+			"live/terragrunt.hcl":     "generate \"backend\" {\n  path = \"backend.tf\"\n  if_exists = \"overwrite\"\n  contents = <<EOF\nterraform {\n  backend \"gcs\" {\n    bucket = \"b-acme\"\n    prefix = \"${path_relative_to_include()}\"\n  }\n}\nEOF\n}\n",
+			"live/net/terragrunt.hcl": "include \"root\" {\n  path = find_in_parent_folders()\n}\n",
+		}, want: "gs://b-acme/net/default.tfstate"},
+		{name: "Terragrunt runs a command", files: map[string]string{
+			"net/terragrunt.hcl": "remote_state {\n  backend = \"s3\"\n  config = {\n    bucket = run_cmd(\"touch\", \"/tmp/tfhaul-was-here\")\n  }\n}\ninclude {\n  path = \"../x.hcl\"\n}\n",
+		}, problem: "line 3: config is not known: it calls the function run_cmd"},
+		{name: "Terragrunt's cache is the truth", files: map[string]string{
+			"net/terragrunt.hcl": "include {\n  path = run_cmd(\"x\")\n}\n", "net/.terragrunt-cache/a/b/.terraform/terraform.tfstate": pointer,
+		}, want: "s3://acme-tfstate/pointed/terraform.tfstate?region=eu-west-1"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			h := &host{environ: []string{"HOME=" + t.TempDir()}, Server: newServer(t)}
+			dir := configurations(t, test.files)
+			r := h.tfhaul(t, "discover", dir, "--json")
+			var document struct {
+				Configurations []struct {
+					Problem string
+					States  []struct{ Address string }
+				}
+			}
+			if err := json.Unmarshal([]byte(r.stdout), &document); err != nil {
+				t.Fatalf("%v: %s%s", err, r.stdout, r.stderr)
+			}
+			var addresses, problems []string
+			for _, c := range document.Configurations {
+				if c.Problem != "" {
+					problems = append(problems, c.Problem)
+				}
+				for _, s := range c.States {
+					addresses = append(addresses, s.Address)
+				}
+			}
+			want := strings.ReplaceAll(test.want, "DIR/../", filepath.Dir(dir)+"/")
+			want = strings.ReplaceAll(want, "DIR", dir)
+			if got := strings.Join(addresses, " "); got != want {
+				t.Errorf("got  %s\nwant %s", got, want)
+			}
+			if got := strings.Join(problems, "\n"); !strings.Contains(got, test.problem) || test.problem == "" && got != "" {
+				t.Errorf("got the problem %q, want %q", got, test.problem)
+			}
+			text := h.tfhaul(t, "discover", dir)
+			for _, output := range []string{r.stdout, r.stderr, text.stdout, text.stderr} {
+				if strings.Contains(output, password) {
+					t.Error("a password is shown")
+				}
+			}
+			if text.code != r.code {
+				t.Errorf("exit code %d with --json and %d without", r.code, text.code)
+			}
+		})
+	}
+	if _, err := os.Lstat("/tmp/tfhaul-was-here"); err == nil {
+		t.Error("a command of Terragrunt's was executed")
+	}
+}
+
+// newServer returns a server that no one asks.
+func newServer(t *testing.T) *tfesim.Server {
+	t.Helper()
+	s, err := tfesim.New(tfesim.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
