@@ -78,18 +78,15 @@ func (s *servers) parse(address string) (*location, error) {
 }
 
 // cutPassword implements backend.Kind. From an address that cannot be read, it keeps nothing
-// that may be part of a password.
+// that may be part of a password: the value of an unknown parameter may be one.
 func cutPassword(address string) (without, password string) {
-	l := &location{}
-	typed, err := l.read(address)
-	switch {
-	case err != nil && strings.Contains(address, "@"):
-		return unreadable, ""
-	case err != nil || typed["password"] == "":
-		return address, ""
-	}
-	password = typed["password"]
 	where, query, _ := strings.Cut(address, "?")
+	typed, err := (&location{}).read(address)
+	if err == nil {
+		password = typed["password"]
+	} else if _, bad := readAuthority(where); bad != nil || errors.Is(err, errUnreadable) || strings.Contains(query, "@") {
+		return unreadable, ""
+	}
 	scheme, rest, _ := strings.Cut(where, "://")
 	if user, host, ok := cutLast(rest, "@"); ok {
 		name, _, _ := strings.Cut(user, ":")
@@ -97,8 +94,12 @@ func cutPassword(address string) (without, password string) {
 	}
 	var kept []string
 	for pair := range strings.SplitSeq(query, "&") {
-		if name, _, _ := strings.Cut(pair, "="); name != "password" && pair != "" {
+		switch name, _, _ := strings.Cut(pair, "="); {
+		case name == "password" || pair == "":
+		case isParameter(name):
 			kept = append(kept, pair)
+		default:
+			kept = append(kept, name+"=")
 		}
 	}
 	without = scheme + "://" + rest
@@ -134,11 +135,10 @@ func (l *location) read(address string) (map[string]string, error) {
 		}
 		rawName, rawValue, _ := strings.Cut(pair, "=")
 		name, err := url.QueryUnescape(rawName)
-		known := slices.Contains(settingNames, name) || name == paramSchema || name == paramWorkspace || name == "password"
 		switch {
 		case strings.Trim(rawName, "abcdefghijklmnopqrstuvwxyz_-") != "": // perhaps of a password
 			return nil, errUnreadable
-		case err != nil || !known:
+		case err != nil || !isParameter(name) && name != "password":
 			return nil, fmt.Errorf("a postgres:// URL has no parameter %q here: it has %s, %s, %s", rawName, paramSchema, paramWorkspace, strings.Join(settingNames, ", "))
 		}
 		value, err := url.QueryUnescape(rawValue)
@@ -162,6 +162,11 @@ func (l *location) read(address string) (map[string]string, error) {
 		}
 	}
 	return settings, nil
+}
+
+// isParameter reports whether an address can have this parameter, apart from the password.
+func isParameter(name string) bool {
+	return slices.Contains(settingNames, name) || name == paramSchema || name == paramWorkspace
 }
 
 // errUnreadable does not repeat the URL, which may have a password.

@@ -191,16 +191,21 @@ func TestPasswordsAreCutOut(t *testing.T) {
 		{"postgres://:secret@db", "postgres://@db", "secret"},
 		{"postgres://tf:se/cret@db/infra", unreadable, ""},
 		{"postgres://tf:12?se/cret@db/infra", unreadable, ""},
-		{"postgres://db/infra?nothing=1", "postgres://db/infra?nothing=1", ""},
+		{"postgres://db/infra?nothing=1", "postgres://db/infra?nothing=", ""},
+		{"postgres://tf:secret@db/infra?schema=net&pasword=1", "postgres://tf@db/infra?schema=net&pasword=", ""},
+		{"postgres://tf:12?nothing=se@db/infra", unreadable, ""},
 	} {
 		without, password := kind.CutPassword(tt.address)
 		if without != tt.without || password != tt.password {
 			t.Errorf("%s is cut into %s and %q, want %s and %q", tt.address, without, password, tt.without, tt.password)
 		}
 		s := &servers{connection: backend.Connection{Passwords: map[string]string{without: password}}.WithDefaults(), passwords: map[string]string{}}
-		if l, err := s.parse(without); without != unreadable && !strings.Contains(without, "nothing") && (err != nil || l.config.Password != tt.password) {
+		if l, err := s.parse(without); without != unreadable && !strings.HasSuffix(without, "=") && (err != nil || l.config.Password != tt.password) {
 			t.Errorf("%s: the password is lost (%v)", tt.address, err)
 		}
+	}
+	if _, err := kind.Open(t.Context(), "postgres://tf@db/infra?schema=net&pasword="); err == nil || !strings.Contains(err.Error(), `no parameter "pasword"`) {
+		t.Errorf("an unknown parameter: %v", err)
 	}
 	if _, err := kind.Open(t.Context(), unreadable); err == nil || !strings.Contains(err.Error(), "percent-encode special characters") {
 		t.Errorf("an unreadable address: %v", err)

@@ -47,7 +47,7 @@ func (s *schema) States(ctx context.Context, f backend.Filter) (*backend.Listing
 // names returns the names of all workspaces with a row.
 func (db *database) names(ctx context.Context, at *location) (names []string, err error) {
 	err = db.reading(ctx, func(tx *sql.Tx) error {
-		rows, err := tx.QueryContext(ctx, "SELECT name FROM "+at.table()+" WHERE name IS NOT NULL ORDER BY name")
+		rows, err := tx.QueryContext(ctx, "SELECT DISTINCT name FROM "+at.table()+" WHERE name IS NOT NULL ORDER BY name")
 		if err != nil {
 			return err
 		}
@@ -138,8 +138,8 @@ func (r *row) begin(ctx context.Context, was *pin) (_ *body, err error) {
 		return nil, err
 	}
 	// OFFSET 0 makes PostgreSQL compute the inner values once, and not for each chunk.
-	const query = `SELECT i, d.xmin, d.size, d.md5, substr(d.bytes, i * %[2]d + 1, %[2]d)
-FROM (SELECT xmin, bytes, length(bytes) AS size, md5(bytes) AS md5
+	const query = `SELECT i, d.xmin, d.size, d.md5, d.rows, substr(d.bytes, i * %[2]d + 1, %[2]d)
+FROM (SELECT xmin, bytes, length(bytes) AS size, md5(bytes) AS md5, count(*) OVER () AS rows
   FROM (SELECT xmin::text, convert_to(coalesce(data, ''), 'UTF8') AS bytes FROM %[1]s WHERE name = $1 OFFSET 0) r OFFSET 0) d
 CROSS JOIN LATERAL generate_series(0, greatest(0, (d.size - 1) / %[2]d)) i`
 	if b.rows, err = b.tx.QueryContext(ctx, fmt.Sprintf(query, r.at.table(), chunk), r.at.workspace); err != nil {
@@ -157,6 +157,13 @@ CROSS JOIN LATERAL generate_series(0, greatest(0, (d.size - 1) / %[2]d)) i`
 		return nil, &backend.ChangedError{Address: r.Address(), How: b.pin.differs(*was)}
 	}
 	return b, nil
+}
+
+// notOne returns the error for a workspace with several rows, which Terraform's unique index
+// prevents. Terraform would use any of them.
+func notOne(doing string, at *location, rows int64) error {
+	why := fmt.Sprintf("the table %s.states has %d rows for the workspace %s, and it is not clear which one is its state: delete the others, and create Terraform's unique index on name", at.schema, rows, at.workspace)
+	return &backend.Error{Address: at.String(), Code: backend.Failed, Answer: why, Message: fmt.Sprintf("cannot %s %q: %s", doing, at, why)}
 }
 
 // missing returns the error for a workspace without a row.
@@ -186,11 +193,14 @@ func (b *body) next() error {
 		}
 		return io.EOF
 	}
-	var number int64
+	var number, rows int64
 	var p pin
 	var bytes sql.RawBytes
-	if err := b.rows.Scan(&number, &p.xmin, &p.size, &p.md5, &bytes); err != nil {
+	if err := b.rows.Scan(&number, &p.xmin, &p.size, &p.md5, &rows, &bytes); err != nil {
 		return err
+	}
+	if rows > 1 {
+		return notOne("read", b.row.at, rows)
 	}
 	if number != b.count || b.count > 0 && p != b.pin {
 		return errors.New("the server sent the parts of the state in the wrong order")
@@ -301,9 +311,9 @@ type finding struct {
 // look reads what a row holds and who holds its lock: the lock of its ID or, without a row, the
 // lock for creating workspaces.
 func (db *database) look(ctx context.Context, at *location) (*finding, error) {
-	const query = `SELECT s.id, s.xmin, s.size, s.md5, h.pid, h.usename, h.client, h.application_name, h.backend_start, NOT pg_is_in_recovery() AND w.can
+	const query = `SELECT s.id, s.xmin, s.size, s.md5, coalesce(s.rows, 0), h.pid, h.usename, h.client, h.application_name, h.backend_start, NOT pg_is_in_recovery() AND w.can
 FROM (SELECT has_table_privilege($3::text, 'INSERT') AND has_table_privilege($3::text, 'UPDATE') AS can) w
-LEFT JOIN (SELECT id, xmin::text, length(b) AS size, md5(b) AS md5 FROM (SELECT id, xmin, convert_to(coalesce(data, ''), 'UTF8') AS b FROM %s WHERE name = $1 OFFSET 0) r) s ON true
+LEFT JOIN (SELECT id, xmin::text, length(b) AS size, md5(b) AS md5, count(*) OVER () AS rows FROM (SELECT id, xmin, convert_to(coalesce(data, ''), 'UTF8') AS b FROM %s WHERE name = $1 OFFSET 0) r) s ON true
 LEFT JOIN LATERAL (
   SELECT l.pid, a.usename, host(a.client_addr) AS client, a.application_name, a.backend_start
   FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
@@ -314,9 +324,13 @@ LEFT JOIN LATERAL (
 		var id, size, pid sql.NullInt64
 		var xmin, md5, user, client, program sql.NullString
 		var since sql.NullTime
+		var rows int64
 		row := tx.QueryRowContext(ctx, fmt.Sprintf(query, at.table(), isGranted, lockKey), at.workspace, creationKeys(at.schema).array(), at.table())
-		if err := row.Scan(&id, &xmin, &size, &md5, &pid, &user, &client, &program, &since, &f.canWrite); err != nil {
+		if err := row.Scan(&id, &xmin, &size, &md5, &rows, &pid, &user, &client, &program, &since, &f.canWrite); err != nil {
 			return err
+		}
+		if rows > 1 {
+			return notOne("inspect", at, rows)
 		}
 		if id.Valid {
 			f.id, f.pin = id.Int64, &pin{xmin.String, md5.String, size.Int64}

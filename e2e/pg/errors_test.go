@@ -31,8 +31,10 @@ func TestErrors(t *testing.T) {
 	d.exec("CREATE SCHEMA json CREATE TABLE states (name text, data jsonb)")
 	d.exec(`INSERT INTO "binary".states VALUES ('default', '{}')`)
 	d.exec("INSERT INTO json.states VALUES ('default', '{}')")
-	d.exec(`GRANT USAGE ON SCHEMA empty, other, "binary", json TO ` + d.user)
-	d.exec(`GRANT SELECT ON other.states, "binary".states, json.states TO ` + d.user)
+	d.exec("CREATE SCHEMA twice CREATE TABLE states (id bigint, name text, data text)")
+	d.exec("INSERT INTO twice.states VALUES (1, 'default', '{}'), (2, 'default', '')")
+	d.exec(`GRANT USAGE ON SCHEMA empty, other, twice, "binary", json TO ` + d.user)
+	d.exec(`GRANT SELECT ON other.states, "binary".states, json.states, twice.states TO ` + d.user)
 	closed, err := freePort()
 	if err != nil {
 		t.Fatal(err)
@@ -55,6 +57,7 @@ func TestErrors(t *testing.T) {
 		"another table":       {address(d.user, d.port, d.name, "sslmode=disable&schema=other&workspace=default"), backend.Failed, "is not like Terraform's"},
 		"a table of bytes":    {address(d.user, d.port, d.name, "sslmode=disable&schema=binary&workspace=default"), backend.Failed, "is not like Terraform's"},
 		"a table of JSON":     {address(d.user, d.port, d.name, "sslmode=disable&schema=json&workspace=default"), backend.Failed, "name and data must have the type text"},
+		"two rows":            {address(d.user, d.port, d.name, "sslmode=disable&schema=twice"), backend.Failed, "has 2 rows for the workspace default"},
 		"no privilege":        {address("reader"+d.name, d.port, d.name, "sslmode=disable"), backend.AccessDenied, "lacks a privilege"},
 		"statement timeout":   {address(d.user, d.port, d.name, "sslmode=disable&options=-cstatement_timeout%3D1&workspace=default"), backend.Failed, "statement_timeout: raise it"},
 		"server that refuses": {address(d.user, d.port, d.name, "sslmode=disable&options=-cnothing%3D1"), backend.Failed, "the server responded with the error"},
