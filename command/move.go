@@ -137,6 +137,9 @@ func (p *process) parseMove(c *cli.Context) (*moveOne, error) {
 	if m.kinds.Same(m.source, args[1]) {
 		return nil, usagef("the source and the target are the same: %s", m.to)
 	}
+	if err := m.to.kind.Target.CheckName(m.to.name); err != nil {
+		return nil, usagef("%s %v", m.to, err)
+	}
 	if m.options, err = p.moveOptions(c); err != nil {
 		return nil, err
 	}

@@ -221,7 +221,10 @@ func (c *credentials) explain(err error) error {
 		return known
 	}
 	refused, ok := errors.AsType[*oauth2.RetrieveError](err)
-	if !ok {
+	switch {
+	case !ok && strings.Contains(err.Error(), "private key"): // the library says how it parses keys
+		return &credentialsError{backend.NoCredentials, fmt.Sprintf("the private key in %s cannot be read: create a new key for the service account, or copy the file again", c.from), err}
+	case !ok:
 		return &credentialsError{backend.NoCredentials, fmt.Sprintf("no access token for the credentials in %s: %s", c.from, plainwords.Describe(plainwords.WithoutURL(err))), err}
 	}
 	said := struct {

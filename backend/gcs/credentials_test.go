@@ -163,7 +163,7 @@ func TestUnusableCredentialsAreExplained(t *testing.T) {
 	}{
 		{"neither a path nor JSON", "", credentialsVariable + "=hunter2", "is neither the path of a readable file nor JSON", backend.NoCredentials},
 		{"an unknown type", "", credentialsVariable + `={"type":"hunter2"}`, "cannot be used as Google credentials", backend.NoCredentials},
-		{"a broken key", "", credentialsVariable + `={"type":"service_account","private_key":"hunter2","token_uri":"` + g.URL + `/token"}`, "no access token for the credentials in GOOGLE_CREDENTIALS", backend.NoCredentials},
+		{"a broken key", "", credentialsVariable + `={"type":"service_account","private_key":"hunter2","token_uri":"` + g.URL + `/token"}`, "the private key in GOOGLE_CREDENTIALS cannot be read", backend.NoCredentials},
 		{"a missing file", "", defaultVariable + "=/nonexistent", "the file in GOOGLE_APPLICATION_CREDENTIALS cannot be read", backend.NoCredentials},
 		{"an expired login", `{"error":"invalid_grant","error_description":"Token has been expired or revoked."}`, credentialsVariable + "=" + path, "log in again with: gcloud auth application-default login", backend.ExpiredCredentials},
 		{"a deleted account", `{"error":"invalid_client","error_description":"The OAuth client was not found. ya29.hunter2"}`, credentialsVariable + "=" + path, "invalid_client The OAuth client was not found.", backend.BadCredentials},
