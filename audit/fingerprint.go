@@ -22,10 +22,10 @@ func (i *Inventory) fingerprints() {
 	met := map[string]int{}
 	for k := range i.Findings {
 		f := &i.Findings[k]
-		base := digestOf(string(f.Code), string(f.Severity), strings.Join(i.identities(f, lineages), "\x00"), strings.Join(f.Resources, "\x00"))
+		base := Digest(string(f.Code), string(f.Severity), strings.Join(i.identities(f, lineages), "\x00"), strings.Join(f.Resources, "\x00"))
 		met[base]++
 		if f.Fingerprint = base; met[base] > 1 {
-			f.Fingerprint = digestOf(base, strconv.Itoa(met[base]))
+			f.Fingerprint = Digest(base, strconv.Itoa(met[base]))
 		}
 	}
 }
@@ -61,8 +61,8 @@ func (i *Inventory) below(file string) string {
 	return short
 }
 
-// digestOf returns 128 bits of the SHA-256 of texts, in hexadecimal.
-func digestOf(texts ...string) string {
+// Digest returns 128 bits of the SHA-256 of texts, in hexadecimal.
+func Digest(texts ...string) string {
 	h := sha256.New()
 	for _, text := range texts {
 		h.Write([]byte(strconv.Itoa(len(text)) + ":" + text))

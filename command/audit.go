@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,7 +29,9 @@ type takeInventory struct {
 	all     bool
 	csv     bool
 	html    string // a file
-	force   bool   // replaces files that are not ours
+	junit   string // a file
+	reports reportFiles
+	force   bool // replaces files that are not ours
 	// baseline are the known findings, and writeBaseline the file to write them to; nil and ""
 	// for none.
 	baseline      *audit.Baseline
@@ -61,12 +64,13 @@ least that severity that is in no baseline; 4 usage error, or a source does not 
 			textFlag("oldest-terraform", audit.DefaultOldestTerraform, "report states written by a Terraform before `VERSION`, the oldest that the target runs"),
 			switchFlag("csv", "print CSV on stdout, one row per state"),
 			fileFlag("html", "also write a self-contained page to `FILE`"),
+			fileFlag("junit", "also write JUnit XML to `FILE`, one test per state"),
 			fileFlag("baseline", "leave out the known findings that `FILE.hcl` lists; --fail-on counts only new ones"),
 			fileFlag("write-baseline", "write all findings to `FILE.hcl`, for --baseline; reasons in --baseline are kept"),
-			forceFlag("--html or --write-baseline"),
 			switchFlag("all", "show every state, even in long lists"),
 			jsonFlag(),
-		}, connectFlags()),
+			forceFlag("--html, --junit, --sarif, --markdown or --write-baseline"),
+		}, reportFlags(), connectFlags()),
 		Action: action(p.parseAudit),
 	}
 }
@@ -79,6 +83,12 @@ func (p *process) parseAudit(c *cli.Context) (*takeInventory, error) {
 		force: c.Bool("force"), failOn: audit.Severity(c.String("fail-on"))}
 	var err error
 	if a.html, err = reportPath(c, "html"); err != nil {
+		return nil, err
+	}
+	if a.junit, err = reportPath(c, "junit"); err != nil {
+		return nil, err
+	}
+	if a.reports, err = readReportFiles(c); err != nil {
 		return nil, err
 	}
 	if err = a.readBaseline(c); err != nil {
@@ -161,6 +171,11 @@ func (a *takeInventory) show(i *audit.Inventory) error {
 	if a.html != "" {
 		unwritten = writeFile(a.html, a.force, func(w io.Writer) error { return page.Audit(w, i) })
 	}
+	if a.junit != "" {
+		unwritten = errors.Join(unwritten, writeFile(a.junit, a.force, func(w io.Writer) error {
+			return report.InventoryJUnit(w, i, cmp.Or(a.failOn, audit.SeverityError))
+		}))
+	}
 	if a.writeBaseline != "" {
 		// A baseline that it was made from may be replaced: its reasons are kept.
 		mayReplace := a.force || a.baseline != nil && a.baseline.File == a.writeBaseline
@@ -170,6 +185,12 @@ func (a *takeInventory) show(i *audit.Inventory) error {
 		return err
 	}
 	a.tellWrote(a.html)
+	a.tellWrote(a.junit)
+	if err := a.writeReports(a.reports,
+		func(w io.Writer) error { return report.InventorySARIF(w, i, buildVersion().Version) },
+		func(w io.Writer) error { return report.InventoryMarkdown(w, i) }); err != nil {
+		return err
+	}
 	if a.writeBaseline != "" {
 		a.note("Wrote %s: %s. Write the reason into each, then run: %s", a.writeBaseline, plainwords.Counted(len(i.Findings), "finding"), a.withBaseline())
 	}

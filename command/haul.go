@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -38,6 +39,7 @@ type hauling struct {
 	detailed    bool
 	all         bool // show every row
 	audited     bool // the caller has audited the sources
+	reports     reportFiles
 }
 
 // searchFlags say which snapshots go into which workspaces.
@@ -286,6 +288,13 @@ func (h *hauling) view(plan *migrate.Plan, results []migrate.Result, paired *pai
 		view.APICalls += results[i].APICalls
 	}
 	return view
+}
+
+// writeHaulReports writes the files that the flags of plan and migrate name.
+func (h *hauling) writeHaulReports(view report.Haul, command string) error {
+	return h.writeReports(h.reports,
+		func(w io.Writer) error { return report.HaulSARIF(w, view, command, buildVersion().Version, time.Now()) },
+		func(w io.Writer) error { return report.HaulMarkdown(w, view, command) })
 }
 
 // code is the exit code that the results of a haul stand for.

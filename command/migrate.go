@@ -2,7 +2,9 @@ package command
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
@@ -48,12 +50,13 @@ Examples:
 Exit codes: 0 all moved, or already there; 1 at least one failed or is unproven; 2 with --dry-run --detailed-exitcode,
 there is work to do; 3 nothing failed, but something was refused or would change, or you did not confirm; 4 usage or
 configuration error; 130 interrupted.`,
-		Flags: append(append(haulFlags(), connectFlags()...),
+		Flags: append(slices.Concat(haulFlags(), connectFlags(), reportFlags()),
 			switchFlag("fail-fast", "end the haul at the first failure"),
 			switchFlag("yes", "skip the confirmation; required when stdin is not a terminal"),
 			switchFlag("prove", "plan with every migrated state and its configuration, in a run of the workspace or, for buckets and files, on this machine: see tfhaul prove"),
 			fileFlag("prove-dir", "`DIR` of the configurations, or a template with .Dir .Base .Key .Bucket .Workspace (default: next to a local state)"),
 			durationFlag("run-timeout", prove.DefaultTimeout, "with --prove: cancel a run, or a plan on this machine, after `DURATION`"),
+			forceFlag("--sarif or --markdown"),
 			jsonFlag(),
 		),
 		Action: action(p.parseMigration),
@@ -63,6 +66,9 @@ configuration error; 130 interrupted.`,
 func (p *process) parseMigration(c *cli.Context) (*migration, error) {
 	h, err := p.haulOfManifest(c)
 	if err != nil {
+		return nil, err
+	}
+	if h.reports, err = readReportFiles(c); err != nil {
 		return nil, err
 	}
 	m := &migration{hauling: h, yes: c.Bool("yes")}
@@ -168,7 +174,7 @@ func (m *migration) tellHauled(ctx context.Context, view report.Haul, record *re
 	if code != exitDone {
 		view.Continue = m.again(record.path)
 	}
-	if err := show(m.process, view, report.HaulJSON, report.Hauled); err != nil {
+	if err := errors.Join(show(m.process, view, report.HaulJSON, report.Hauled), m.writeHaulReports(view, "migrate")); err != nil {
 		return err
 	}
 	if code == exitDone {

@@ -47,9 +47,9 @@ Examples:
 
 Exit codes: 0 planned; 1 something could not be read; 2 with --detailed-exitcode, there is work to do; 3 something would
 be refused or fail; 4 usage or configuration error; 130 interrupted.`,
-		Flags: append(append(dryFlags(), connectFlags()...),
+		Flags: append(slices.Concat(dryFlags(), connectFlags(), reportFlags()),
 			fileFlag("out", "write the plan to `FILE.hcl`, for tfhaul migrate, or the names to FILE.csv, for --map"),
-			switchFlag("force", "with --out: replace an existing file"),
+			switchFlag("force", "with --out, --sarif or --markdown: replace an existing file"),
 			jsonFlag(),
 		),
 		Action: action(p.parsePlan),
@@ -59,6 +59,9 @@ be refused or fail; 4 usage or configuration error; 130 interrupted.`,
 func (p *process) parsePlan(c *cli.Context) (*planner, error) {
 	h, err := p.haulOfSources(c)
 	if err != nil {
+		return nil, err
+	}
+	if h.reports, err = readReportFiles(c); err != nil {
 		return nil, err
 	}
 	l := &planner{hauling: h, out: c.String("out"), force: c.Bool("force")}
@@ -92,7 +95,7 @@ func (l *planner) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := show(l.process, view, report.HaulJSON, report.Plan); err != nil {
+	if err := errors.Join(show(l.process, view, report.HaulJSON, report.Plan), l.writeHaulReports(view, "plan")); err != nil {
 		return err
 	}
 	if l.writesMap() {

@@ -19,16 +19,17 @@ type tellHaul struct {
 	*process
 	journal     string
 	html, junit string
+	reports     reportFiles
 	force       bool // replaces files that are not ours
 }
 
 func (p *process) reportCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "report",
-		Usage:     "summarize a haul from its journal: as text, HTML or JUnit XML",
+		Usage:     "summarize a haul from its journal: as text, HTML, JUnit XML, SARIF or Markdown",
 		UsageText: "tfhaul report [flags] JOURNAL",
 		Description: `Summarizes a haul from its journal: what moved, what did not and why, and how long it took. It prints text, or writes an
-HTML page (one file, which needs no network) or JUnit XML. It sends no requests, so it shows what was true when the
+HTML page (one file, which needs no network), JUnit XML, SARIF or Markdown. It sends no requests, so it shows what was true when the
 journal was written. tfhaul verify JOURNAL checks the current state.
 
 Examples:
@@ -37,12 +38,12 @@ Examples:
 
 Exit codes: 0 the report was written, whatever it shows; 1 writing failed; 4 usage error: the journal does not
 exist, or the report file cannot be written.`,
-		Flags: []cli.Flag{
+		Flags: append([]cli.Flag{
 			fileFlag("html", "write a self-contained page to `FILE`"),
 			fileFlag("junit", "write JUnit XML to `FILE`"),
-			forceFlag("--html or --junit"),
+			forceFlag("--html, --junit, --sarif or --markdown"),
 			jsonFlag(),
-		},
+		}, reportFlags()...),
 		Action: func(c *cli.Context) error {
 			args, err := exactly(c, "JOURNAL")
 			if err != nil {
@@ -53,6 +54,9 @@ exist, or the report file cannot be written.`,
 				return err
 			}
 			if t.junit, err = reportPath(c, "junit"); err != nil {
+				return err
+			}
+			if t.reports, err = readReportFiles(c); err != nil {
 				return err
 			}
 			return t.Run(c.Context)
@@ -84,10 +88,18 @@ func (t *tellHaul) Run(ctx context.Context) error {
 		t.tellWrote(t.html)
 		t.tellWrote(t.junit)
 	}
+	view := report.HaulOf(told)
+	if err := t.writeReports(t.reports,
+		func(w io.Writer) error {
+			return report.HaulSARIF(w, view, "migrate", buildVersion().Version, told.Ended)
+		},
+		func(w io.Writer) error { return report.HaulMarkdown(w, view, "migrate") }); err != nil {
+		return err
+	}
 	switch {
 	case t.json:
 		return report.HaulReportJSON(t.stdout, told)
-	case t.html == "" && t.junit == "":
+	case t.html+t.junit+t.reports.sarif+t.reports.markdown+t.reports.markdownAppend == "":
 		return t.text(ctx, told)
 	}
 	return nil

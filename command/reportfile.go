@@ -12,6 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"tfhaul/plainwords"
+	"tfhaul/report"
 )
 
 // reportPath returns the path of the report that the flag names, or "". It checks that the
@@ -75,8 +76,9 @@ func writeInto(path string, write func(io.Writer) error) error {
 	return errors.Join(write(file), file.Close())
 }
 
-// reportMarks are in the first bytes of the reports that tfhaul writes: pages, and JUnit.
-var reportMarks = []string{`<meta name="generator" content="tfhaul">`, `<testsuite name="tfhaul `}
+// reportMarks are in the first bytes of the reports that tfhaul writes: pages, JUnit, and
+// Markdown.
+var reportMarks = []string{`<meta name="generator" content="tfhaul">`, `<testsuite name="tfhaul `, report.MarkdownMark}
 
 // markedWithin is how many bytes of a report hold its mark.
 const markedWithin = 1024
@@ -100,6 +102,8 @@ func mustBeReplaceable(path string, force bool) error {
 	}
 	head, err := beginningOf(path)
 	switch {
+	case err == nil && strings.HasPrefix(head, report.SARIFHead):
+		return nil
 	case err == nil && strings.HasPrefix(strings.TrimSpace(head), "{"):
 		return usagef("%q is JSON and could be a state or a journal, so it is never replaced: choose another file", path)
 	case force:

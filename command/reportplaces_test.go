@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"tfhaul/report"
 	"tfhaul/tfesim"
 )
 
@@ -104,5 +105,80 @@ func TestReportsDoNotReplaceTheOutput(t *testing.T) {
 		if now, statErr := os.Stat(path); err != nil || statErr != nil || !os.SameFile(before, now) {
 			t.Errorf("%s: the output was replaced: %v, %v", report, err, statErr)
 		}
+	}
+}
+
+// What audit, plan, migrate and report write for other programs is in the named files, and
+// nothing of it damages a file of another.
+func TestReportsForPipelines(t *testing.T) {
+	t.Parallel()
+	h := start(t, tfesim.Options{})
+	dir := tree(t, found())
+	out := t.TempDir()
+	journal := journalIn(t)
+	for command, args := range map[string][]string{
+		"audit":   {"audit", dir},
+		"plan":    {"plan", dir, "--target", org, "--create"},
+		"migrate": {"migrate", dir, "--target", org, "--create", "--yes", "--journal", journal},
+	} {
+		file := func(name string) string { return filepath.Join(out, command+name) }
+		rewrite(t, file(".summary"), "what was there")
+		args = append(args, "--sarif", file(".sarif"), "--markdown", file(".md"), "--markdown-append", file(".summary"))
+		if r := h.tfhaul(t, args...); r.code != 0 && r.code != 3 {
+			t.Fatalf("%q: exit code %d: %s", args, r.code, r.stderr)
+		}
+		read := func(name string) string {
+			t.Helper()
+			text, err := os.ReadFile(file(name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			h.mustNotShow(t, run{stdout: string(text)})
+			return string(text)
+		}
+		if text := read(".sarif"); !strings.HasPrefix(text, report.SARIFHead) || !strings.Contains(text, "diverged") {
+			t.Errorf("%s: %.400s", command, text)
+		}
+		text := read(".md")
+		if !strings.HasPrefix(text, "<!-- tfhaul "+command+" -->\n") || !strings.Contains(text, "diverged") {
+			t.Errorf("%s: %.400s", command, text)
+		}
+		// They can be written again, and appended again.
+		if r := h.tfhaul(t, args...); r.code != 0 && r.code != 3 {
+			t.Errorf("%q again: exit code %d: %s", args, r.code, r.stderr)
+		}
+		if summary := read(".summary"); !strings.HasPrefix(summary, "what was there\n"+text[:40]) || strings.Count(summary, "<!-- tfhaul "+command) != 2 {
+			t.Errorf("%s: %.400s", command, summary)
+		}
+	}
+	told := filepath.Join(out, "report.md")
+	if r := h.tfhaul(t, "report", journal, "--markdown", told, "--sarif", filepath.Join(out, "report.sarif")); r.code != 0 || r.stdout != "" {
+		t.Errorf("exit code %d: %s%s", r.code, r.stdout, r.stderr)
+	}
+	if text, err := os.ReadFile(told); err != nil || !strings.Contains(string(text), "diverged") {
+		t.Errorf("%v: %s", err, text)
+	}
+	junit := filepath.Join(out, "audit.xml")
+	if r := h.tfhaul(t, "audit", dir, "--junit", junit); r.code != 0 {
+		t.Errorf("exit code %d: %s", r.code, r.stderr)
+	}
+	if text, err := os.ReadFile(junit); err != nil || !strings.Contains(string(text), `<failure type="diverged"`) {
+		t.Errorf("%v: %s", err, text)
+	}
+
+	held := filepath.Join(dir, "plain", "terraform.tfstate")
+	before, err := os.ReadFile(held)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, flag := range []string{"--sarif", "--markdown", "--markdown-append", "--junit"} {
+		for _, path := range []string{held, journal, dir, "-", filepath.Join(dir, "absent", "x")} {
+			if r := h.tfhaul(t, "audit", dir, flag, path, "--force"); r.code != 4 {
+				t.Errorf("%s %s: exit code %d: %s", flag, path, r.code, r.stderr)
+			}
+		}
+	}
+	if after, err := os.ReadFile(held); err != nil || string(after) != string(before) {
+		t.Errorf("%v: the state was changed", err)
 	}
 }

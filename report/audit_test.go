@@ -182,6 +182,9 @@ func views(t *testing.T) map[string]string {
 		}
 		all[name] = b.String()
 	}
+	for name, write := range forPipelines(hostileInventoryAndHaul()) {
+		all[name] = string(text(t, write))
+	}
 	return all
 }
 

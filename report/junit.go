@@ -5,7 +5,9 @@ import (
 	"encoding/xml"
 	"fmt"
 	"io"
+	"strings"
 
+	"tfhaul/audit"
 	"tfhaul/migrate"
 	"tfhaul/plainwords"
 )
@@ -50,12 +52,79 @@ func HaulJUnit(w io.Writer, h HaulReport) error {
 		suite.Cases = append(suite.Cases, c)
 		suite.Tests++
 	}
+	return suite.write(w)
+}
+
+// InventoryJUnit writes an audit as JUnit XML: each state, and each other place with a
+// finding, is a test. A new finding of at least the given severity makes it fail; a state
+// that could not be read is an error. Other findings are in the test's output.
+func InventoryJUnit(w io.Writer, i *audit.Inventory, atLeast audit.Severity) error {
+	suite := junitSuite{Name: "tfhaul audit", Timestamp: i.Taken.UTC().Format("2006-01-02T15:04:05")}
+	about := map[string][]*audit.Finding{}
+	var names, others []string
+	for k := range i.Snapshots {
+		names = append(names, i.Snapshots[k].Source)
+		about[i.Snapshots[k].Source] = nil
+	}
+	const all = "all states"
+	for k := range i.Findings {
+		f := &i.Findings[k]
+		places := f.Sources
+		if len(places) == 0 {
+			places = []string{all}
+		}
+		for _, name := range places {
+			if _, known := about[name]; !known {
+				others = append(others, name)
+			}
+			about[name] = append(about[name], f)
+		}
+	}
+	for _, name := range append(names, others...) {
+		suite.Cases = append(suite.Cases, suite.audited(name, about[name], atLeast))
+	}
+	suite.Tests = len(suite.Cases)
+	return suite.write(w)
+}
+
+// audited returns the test of a state, and counts it if it fails.
+func (s *junitSuite) audited(name string, findings []*audit.Finding, atLeast audit.Severity) junitCase {
+	c := junitCase{Name: Plain(name), Class: s.Name, Time: junitSeconds(0)}
+	var failed []*audit.Finding
+	for _, f := range findings {
+		switch text := fmt.Sprintf("%s %s: %s", f.Severity, f.Code, strings.TrimSpace(f.Message+" "+f.Advice)); {
+		case f.Known != nil:
+			c.Out += Plain(text) + " Known: " + Plain(f.Known.Reason) + "\n"
+		case f.Severity.AtLeast(atLeast):
+			failed = append(failed, f)
+		default:
+			c.Out += Plain(text) + "\n"
+		}
+	}
+	if len(failed) == 0 {
+		return c
+	}
+	why, tone := &junitWhy{Type: Plain(string(failed[0].Code))}, "warning"
+	var messages []string
+	for _, f := range failed {
+		messages = append(messages, Plain(strings.TrimSpace(f.Message+" "+f.Advice)))
+		if f.Code == audit.CodeUnreadable {
+			tone = "error"
+		}
+	}
+	why.Message = strings.Join(messages, "\n")
+	s.judge(&c, tone, why)
+	return c
+}
+
+// write writes the suite.
+func (s *junitSuite) write(w io.Writer) error {
 	if _, err := io.WriteString(w, xml.Header); err != nil {
 		return err
 	}
 	e := xml.NewEncoder(w)
 	e.Indent("", "  ")
-	if err := e.Encode(junitSuites{Suites: []junitSuite{suite}}); err != nil {
+	if err := e.Encode(junitSuites{Suites: []junitSuite{*s}}); err != nil {
 		return err
 	}
 	_, err := io.WriteString(w, "\n")

@@ -50,6 +50,7 @@ func TestDocumentsSayWhatHappens(t *testing.T) {
 		{name: "docs/finishing.md", terraform: true},
 		{name: "docs/proving.md", dir: "infra", terraform: true},
 		{name: "docs/audit.md", dir: "infra"},
+		{name: "docs/pipelines.md", dir: "infra"},
 		{name: "docs/settings.md", dir: "infra"},
 	} {
 		t.Run(d.name, func(t *testing.T) {
