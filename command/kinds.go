@@ -3,6 +3,7 @@ package command
 import (
 	"tfhaul/backend"
 	"tfhaul/backend/atlas"
+	"tfhaul/backend/consul"
 	"tfhaul/backend/file"
 	"tfhaul/backend/gcs"
 	"tfhaul/backend/pg"
@@ -18,6 +19,7 @@ func kinds(c backend.Connection) backend.Kinds {
 		s3.Kind(c),
 		gcs.Kind(c),
 		pg.Kind(c),
+		consul.Kind(c),
 		atlas.Kind(c),
 		tfe.Kind(c),
 	}
