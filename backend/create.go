@@ -21,6 +21,8 @@ type CreateOptions struct {
 	AgentPool string
 	// Tags are tag names, or KEY=VALUE.
 	Tags []string
+	// More are further settings; nil for none. Only a Configurer applies all of them.
+	More *WorkspaceSettings
 }
 
 // AgentMode is the execution mode in which the organization's own agents run Terraform.

@@ -74,4 +74,11 @@ type Variable struct {
 	HCL       bool   `json:"hcl,omitempty"`
 	Sensitive bool   `json:"sensitive,omitempty"`
 	Value     string `json:"value,omitempty"` // empty if it is sensitive
+	// Description is for the reader.
+	Description string `json:"description,omitempty"`
+
+	// From says where the value of a variable to set comes from: "env:NAME" or "file:PATH"; ""
+	// if it is Value. Secret is what was read there.
+	From   string `json:"-"`
+	Secret Secret `json:"-"`
 }

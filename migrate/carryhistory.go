@@ -89,7 +89,8 @@ func (x *execution) olderExecution(v *olderVersion) (*execution, error) {
 		return nil, err // which decideHistory has found before
 	}
 	engine := *x.Engine
-	engine.Create, engine.IncludeEmpty, engine.LockSource, engine.FreezeSource = false, true, false, false
+	engine.Create, engine.UpdateSettings, engine.CreateOptions = false, false, backend.CreateOptions{}
+	engine.IncludeEmpty, engine.LockSource, engine.FreezeSource = true, false, false
 	o := engine.execution(Move{Object: older{x.Object, &v.version}, Workspace: name, Allow: []Code{CodeUnusable, CodeErrored}})
 	o.follows = &following{version: v, apart: x.follows.apart, run: x.follows.run, runKnown: x.follows.runKnown}
 	o.seen = &seen{read: reading{snapshot: &v.snapshot, id: v.version.ID}}

@@ -44,6 +44,11 @@ func (x *execution) create(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if _, configurable := x.Target.(backend.Configurer); configurable && x.wantsSettings() {
+		if err := x.announce(Event{Event: EventCreating}); err != nil {
+			return err
+		}
+	}
 	made, created, err := c.Create(ctx, x.createRequest())
 	if err != nil {
 		return err
@@ -59,7 +64,7 @@ func (x *execution) create(ctx context.Context) error {
 // exists and differs from them. It skips a workspace that an earlier run of the haul created
 // with these settings.
 func (x *execution) noteUnused() {
-	if !x.Create || x.comparing || x.result.Created || x.past().created {
+	if !x.Create || x.comparing || x.result.Created || x.past().created || x.wantsSettings() {
 		return
 	}
 	o := x.CreateOptions

@@ -50,6 +50,12 @@ func (x *execution) readWorkspace(ctx context.Context) (err error) {
 	if err := x.claim(); err != nil {
 		return err
 	}
+	x.adoptCreated()
+	if past := x.past(); past.created && !past.configured {
+		if err := x.takeSettings(ctx); err != nil {
+			return err
+		}
+	}
 	x.noteUnused()
 	if err := x.checkUsable(); err != nil {
 		return err
@@ -97,6 +103,9 @@ func (x *execution) missingWorkspace(ctx context.Context, missing error) (bool, 
 		return true, err
 	}
 	if err := x.checkObjections(); err != nil {
+		return true, err
+	}
+	if err := x.takeSettings(ctx); err != nil {
 		return true, err
 	}
 	o := x.createRequest().Options

@@ -130,6 +130,9 @@ type Move struct {
 	Undo *Written
 
 	seen *seen // what a plan has already read
+	// taken holds the notes about the settings of the source, which are in Own; nil if they were
+	// not taken along.
+	taken *[]string
 	// nameNote explains why the move does not use the name that it was given.
 	nameNote string
 }
@@ -146,6 +149,7 @@ type seen struct {
 	workspace *backend.Standing
 	held      *holding
 	history   *history
+	settings  *SettingsResult
 }
 
 // Move carries out one move and returns its result. If ctx ends before the workspace is
@@ -187,6 +191,9 @@ func (e *Engine) execution(m Move) *execution {
 	if m.nameNote != "" {
 		x.note("%s", m.nameNote)
 	}
+	if m.taken != nil {
+		x.result.Notes = append(x.result.Notes, *m.taken...)
+	}
 	return x
 }
 
@@ -222,6 +229,9 @@ type execution struct {
 	inherited  bool             // the lock was left by an earlier run of the haul
 	comparing  bool             // nothing is moved; see Verify
 	finishing  bool             // an interrupt no longer stops the move
+	asked      bool             // settings that wait for the state were changed, or may have been
+	later      bool             // the end of the haul looks for absent consumers
+	absent     []string         // consumers of the state that do not exist so far
 	released   bool             // the lock was released, as far as the target reports
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -92,6 +93,7 @@ func (h *Haul) Run(ctx context.Context, plan *Plan) ([]Result, error) {
 	r.running.Wait()
 	r.checkLostRequest(ctx)
 	r.checkSources(ctx)
+	r.finishSettings(ctx)
 	results := plan.Results()
 	var causes *multierror.Error
 	for _, cause := range Causes(results) {
@@ -116,9 +118,10 @@ func (h *Haul) parallelism() int { return cmp.Or(max(h.Parallelism, 0), DefaultP
 func (e *Engine) carryOut(ctx context.Context, p Planned, remember func(*execution)) Result {
 	if p.Result.Outcome == WouldMove {
 		x := e.execution(p.Move)
+		x.later = true
 		x.move(ctx, false)
 		x.result.APICalls += p.Result.APICalls
-		if x.result.LockRequestLost || x.result.SourceUnchecked {
+		if x.result.LockRequestLost || x.result.SourceUnchecked || len(x.absent) > 0 {
 			remember(x)
 		}
 		return x.result
@@ -147,15 +150,23 @@ type haulRun struct {
 	outage    outage
 	lost      map[int]*execution // moves whose lock request got no response
 	unchecked []unchecked        // moves whose source was not checked yet
+	absent    map[int]*execution // moves with remote-state consumers that did not exist yet
 }
 
-// remember returns a function that keeps a move for checkLostRequest and checkSources.
+// remember returns a function that keeps a move for checkLostRequest, checkSources and
+// finishSettings.
 func (r *haulRun) remember(i int) func(*execution) {
 	return func(x *execution) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		if x.result.SourceUnchecked {
 			r.unchecked = append(r.unchecked, unchecked{i, *x.read.version(), x.workspace.ID})
+		}
+		if len(x.absent) > 0 {
+			if r.absent == nil {
+				r.absent = map[int]*execution{}
+			}
+			r.absent[i] = x
 		}
 		if !x.result.LockRequestLost {
 			return
@@ -177,6 +188,25 @@ func (r *haulRun) checkLostRequest(ctx context.Context) {
 		x.result.APICalls += meter.Calls()
 		x.recordOutcome()
 		r.plan.Moves[i].end(x.result)
+	}
+}
+
+// finishSettings adds, at the end of the haul, the remote-state consumers that did not exist when
+// their move ended, because other moves were to create them.
+func (r *haulRun) finishSettings(ctx context.Context) {
+	for _, i := range slices.Sorted(maps.Keys(r.absent)) {
+		x, p := r.absent[i], &r.plan.Moves[i]
+		if former := p.Result; former.Arrived() {
+			x.result, x.later = former, false
+			metered, meter := backend.WithMeter(ctx)
+			err := x.applySettings(metered, r.Target.(backend.Configurer))
+			x.conclude(ctx, err)
+			x.result.APICalls += meter.Calls()
+			x.recordOutcome()
+			if p.Result = x.result; err != nil && r.Revised != nil {
+				r.Revised(former, x.result)
+			}
+		}
 	}
 }
 

@@ -27,6 +27,7 @@ const (
 	EventHaul            = "haul"              // a process started to work on the haul
 	EventPlanned         = "planned"           // the moves of this run are about to begin
 	EventIntent          = "intent"            // a move was decided and will be carried out
+	EventCreating        = "creating"          // the workspace is about to be created; its settings wait for the state
 	EventCreated         = "created"           // the workspace was created
 	EventLocking         = "locking"           // the lock request is about to be sent
 	EventWaiting         = "waiting"           // another user holds the lock (not journaled)
@@ -41,6 +42,8 @@ const (
 	EventCarried         = "carried"           // an older version is stored and was read back
 	EventDeleting        = "deleting"          // a rollback is about to delete what the haul created
 	EventDeleted         = "deleted"           // it is gone
+	EventConfiguring     = "configuring"       // the settings that wait for the state are about to be applied
+	EventConfigured      = "configured"        // all of them are applied
 	EventLockKept        = "lock-kept"         // the lock stays, because the state could not be verified
 	EventSourceLocked    = "source-locked"     // the source's own lock is ours
 	EventSourceFreed     = "source-freed"      // the source's own lock was released

@@ -47,7 +47,9 @@ type entry struct {
 	sent       *Snapshot   // the last state that was sent or about to be sent
 	sending    bool        // the state may have been sent since the lock was taken
 	deleting   bool        // a rollback may have deleted what the haul created
+	creating   bool        // the haul may have created the workspace
 	created    bool        // the haul created the workspace
+	configured bool        // and applied all its settings
 	apart      bool        // the move is that of an older version with a place of its own
 	older      *olderEntry // set once an older version may have been sent
 	sourceLock string      // the ID of the source's own lock while the haul holds it
@@ -112,8 +114,12 @@ func (l *Ledger) Add(e Event) {
 	switch e.Event {
 	case EventIntent:
 		m.begins(e)
+	case EventCreating:
+		m.creating = true
 	case EventCreated:
-		m.created = true
+		m.created, m.configured, m.workspaceID = true, false, e.WorkspaceID
+	case EventConfigured:
+		m.configured = true
 	case EventSending:
 		m.sending, m.sent = true, e.Snapshot
 	case EventCarried:
@@ -190,6 +196,9 @@ func (m *entry) begins(e Event) {
 // ended records the outcome of a move. It shares equal values, because a move would otherwise
 // need 1,380 bytes, and the budget is 1,200.
 func (m *entry) ended(e Event) {
+	if m.created && e.WorkspaceID != "" && m.workspaceID != "" && e.WorkspaceID != m.workspaceID {
+		m.creating, m.created = false, false // another workspace has its name
+	}
 	m.workspaceID = cmp.Or(e.WorkspaceID, m.workspaceID)
 	if e.Version != nil && e.Version.MD5 != "" {
 		m.version = e.Version

@@ -199,7 +199,7 @@ func (e *Engine) plan(ctx context.Context, m Move, collision string) Planned {
 	}
 	m.confirm = false
 	x.result.Target = e.targetName(m)
-	m.seen = &seen{read: x.read, workspace: x.workspace, held: x.held, history: x.history.light()}
+	m.seen = &seen{read: x.read, workspace: x.workspace, held: x.held, history: x.history.light(), settings: x.result.Settings}
 	switch {
 	case x.result.Outcome != WouldMove:
 		m.seen.read.snapshot, m.seen.history = nil, nil // they will not be sent

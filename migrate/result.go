@@ -102,8 +102,10 @@ const (
 	CodeLockLost           Code = "lock-lost"
 	CodeLockLeft           Code = "lock-left"
 	CodeJournal            Code = "journal"
-	CodeBackup             Code = "backup"
-	CodeInterrupted        Code = "interrupted"
+	// CodeSettings: the state arrived, and the workspace's settings are incomplete.
+	CodeSettings    Code = "settings"
+	CodeBackup      Code = "backup"
+	CodeInterrupted Code = "interrupted"
 	// Only in hauls: two snapshots are to go into one workspace; the haul ended
 	// before it was this move's turn.
 	CodeCollision    Code = "name-collision"
@@ -173,6 +175,8 @@ type Result struct {
 	SourceFrozen string `json:"source_frozen,omitempty"`
 	// History is what became of the older versions, if they were asked for.
 	History *History `json:"history,omitempty"`
+	// Settings is what became of the workspace's settings, if any were asked for.
+	Settings *SettingsResult `json:"settings,omitempty"`
 	// Notes are further sentences that a person should read, such as that a
 	// relation was judged without a lineage.
 	Notes []string `json:"notes,omitempty"`

@@ -15,6 +15,8 @@ type Settings struct {
 	// CreateOptions say how. TerraformVersion FromState takes the version that
 	// wrote the state.
 	CreateOptions backend.CreateOptions
+	// UpdateSettings changes the settings of workspaces that exist, too.
+	UpdateSettings bool
 	// History is how many versions of a state are moved, the current one included: 0 and 1
 	// move that one alone, and backend.AllVersions moves every one.
 	History int

@@ -23,7 +23,7 @@ func (x *execution) steps(ctx context.Context) error {
 	if x.deletes() {
 		return x.removalSteps(ctx)
 	}
-	return x.inOrder(ctx,
+	err := x.inOrder(ctx,
 		x.readSource,   // 1. read the state, pin its version, refuse what Terraform cannot use
 		x.look,         // 2. look at the target, create it if asked, decide the relation
 		x.carryHistory, // the older versions, if asked, each by these steps
@@ -39,6 +39,10 @@ func (x *execution) steps(ctx context.Context) error {
 		x.verifyHistory, //    and with all older versions
 		x.checkSource,   // 9. the source must not have changed meanwhile; a haul can check all of them after the last move
 	)
+	if err != nil {
+		return err
+	}
+	return x.configure(ctx) // the settings with which the workspace can start runs, if any are asked for
 }
 
 // A step does one part of a move.

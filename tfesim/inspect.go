@@ -401,3 +401,16 @@ func (s *Server) Runs(org, workspace string) []RunInfo {
 	}
 	return nil
 }
+
+// RunsTerraform reports whether a run of a workspace can start: it has a VCS repository, applies
+// its runs automatically, or runs Terraform on the server or on agents.
+func (s *Server) RunsTerraform(org, workspace string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w := s.workspaceNamed(org, workspace)
+	if w == nil {
+		return false
+	}
+	mode, _ := s.executionMode(w)
+	return mode != "local" || jsonapi.BoolSetting(w.Settings, "auto-apply", false) || vcsRepositoryOf(w.Settings) != nil
+}

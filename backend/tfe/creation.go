@@ -153,17 +153,29 @@ func (c *Client) TerraformVersions(ctx context.Context) (map[string]bool, error)
 	return offered, nil
 }
 
-// Create creates a workspace with these options.
+// Create creates a workspace with these options, except for those that wait for its state: see
+// startsLater.
 func (c *Client) Create(ctx context.Context, organization, name string, o backend.CreateOptions, prepared *Creation) (*Workspace, error) {
 	options := gotfe.WorkspaceCreateOptions{Name: &name}
 	if o.TerraformVersion != "" {
 		options.TerraformVersion = &o.TerraformVersion
 	}
-	if o.ExecutionMode != "" {
+	if mode, no := localMode, false; startsLater(o) {
+		options.ExecutionMode, options.AutoApply = &mode, &no
+	} else if o.ExecutionMode != "" {
 		options.ExecutionMode = &o.ExecutionMode
 	}
-	if prepared.agentPoolID != "" {
-		options.AgentPoolID = &prepared.agentPoolID
+	if m := o.More; m != nil {
+		options.Description, options.WorkingDirectory = m.Description, m.WorkingDirectory
+		if m.SourceName != "" {
+			options.SourceName = &m.SourceName
+		}
+		if m.SourceURL != "" {
+			options.SourceURL = &m.SourceURL
+		}
+		if no := false; m.Consumers != nil {
+			options.GlobalRemoteState = &no
+		}
 	}
 	if prepared.projectID != "" {
 		options.Project = &gotfe.Project{ID: prepared.projectID}

@@ -114,6 +114,19 @@ func (t *Target) CanCreate(ctx context.Context, r backend.CreateRequest) (note s
 // workspaces there; whole makes that check even if nothing else must be requested. The
 // caller holds the lock of creations.
 func (t *Target) prepare(ctx context.Context, o backend.CreateOptions, whole bool, r backend.CreateRequest) (*Creation, error) {
+	made, err := t.resolve(ctx, o, whole, r)
+	if err == nil && !made.Allowed {
+		where := "the organization " + t.organization
+		if o.Project != "" {
+			where = fmt.Sprintf("the project %q", o.Project)
+		}
+		return nil, refusal(backend.ForbiddenOrMissing, "The workspace does not exist, and this token cannot create workspaces in %s. Use a token that can, or create the workspace first.", where)
+	}
+	return made, err
+}
+
+// resolve is prepare without the permission.
+func (t *Target) resolve(ctx context.Context, o backend.CreateOptions, whole bool, r backend.CreateRequest) (*Creation, error) {
 	if err := t.checkToken(ctx); err != nil {
 		return nil, err
 	}
@@ -133,12 +146,6 @@ func (t *Target) prepare(ctx context.Context, o backend.CreateOptions, whole boo
 		return nil, refusal(backend.NotCreatable, "%s Name one: %s, or choose another execution mode.", plainwords.Sentence(p.err.Error()), r.Option("agent-pool", "NAME"))
 	case p.err != nil:
 		return nil, p.err
-	case !p.creation.Allowed:
-		where := "the organization " + t.organization
-		if o.Project != "" {
-			where = fmt.Sprintf("the project %q", o.Project)
-		}
-		return nil, refusal(backend.ForbiddenOrMissing, "The workspace does not exist, and this token cannot create workspaces in %s. Use a token that can, or create the workspace first.", where)
 	}
 	return p.creation, nil
 }
@@ -175,6 +182,12 @@ func (t *Target) notOffered(wanted string, r backend.CreateRequest) error {
 		r.Option("terraform-version", backend.LatestTerraform), r.Option("terraform-version", "X.Y.Z"))
 }
 
+// waitsForState reports whether a workspace is as a request for one with these options leaves
+// it: empty, and without runs until its state has arrived.
+func waitsForState(s *backend.Standing, o backend.CreateOptions) bool {
+	return startsLater(o) && s.ExecutionMode == localMode && s.Automatic == backend.NoAutomation && s.Current.Known && s.Current.ID == ""
+}
+
 // Create implements backend.Creator.
 func (t *Target) Create(ctx context.Context, r backend.CreateRequest) (*backend.Standing, bool, error) {
 	o := withLatest(r.Options)
@@ -190,7 +203,7 @@ func (t *Target) Create(ctx context.Context, r backend.CreateRequest) (*backend.
 	}
 	found, again := backend.Retry(ctx, t.Down, func() (*backend.Standing, error) { return t.Look(ctx, r.Name) })
 	if again == nil {
-		return found, false, nil
+		return found, backend.CodeOf(err) == backend.Ambiguous && waitsForState(found, o), nil
 	}
 	answer, ok := errors.AsType[*Error](err)
 	switch {

@@ -59,8 +59,8 @@ func send[T any](ctx context.Context, c *Client, op, method, path string, doc *o
 		if _, err := io.Copy(io.Discard, resp.Body); err != nil {
 			return none, err // an incomplete response
 		}
-		deleted := resp.StatusCode == http.StatusNoContent && method == http.MethodDelete
-		if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusCreated && !deleted {
+		done := resp.StatusCode == http.StatusNoContent && method != http.MethodGet
+		if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusCreated && !done {
 			return none, errors.New(resp.Status)
 		}
 		return read(exchangeOf(ctx).body)
