@@ -67,6 +67,7 @@ const (
 var inManifest = []struct{ flag, setting, block string }{
 	{"create", "create = true", forAllMoves}, {"project", `project = "NAME"`, forAllMoves}, {"terraform-version", `terraform_version = "1.11.4"`, forAllMoves},
 	{"execution-mode", `execution_mode = "remote"`, forAllMoves}, {"agent-pool", `agent_pool = "NAME"`, forAllMoves}, {"tag", `tags = ["NAME"]`, forAllMoves},
+	{"update-settings", "update_settings = true", forAllMoves},
 	{"include-empty", "include_empty = true", forAllMoves}, {"lock-timeout", `lock_timeout = "10m"`, forAllMoves},
 	{"history", `history = "all"`, forAllMoves},
 	{"lock-source", "lock_source = true", forAllMoves}, {"freeze-source", "freeze_source = true", forAllMoves},
@@ -230,6 +231,7 @@ func (h *hauling) decide(ctx context.Context) (*migrate.Plan, *pairing.Pairing, 
 	if err != nil {
 		return nil, nil, err
 	}
+	h.noteValues(paired)
 	target, err := h.open(ctx, h.to)
 	if err != nil {
 		return nil, nil, err

@@ -90,6 +90,9 @@ func (m *migration) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := m.readValues(paired); err != nil {
+		return err
+	}
 	if m.proofs != nil {
 		if err := m.proofs.provableHere(m.to); err != nil {
 			return err

@@ -27,6 +27,7 @@ func moveFlags() []cli.Flag {
 		newChoiceFlag("execution-mode", "", "with --create: execution `MODE` of the new workspace: remote, local or agent (default: the project's, then the organization's)", "remote", "local", backend.AgentMode),
 		textFlag("agent-pool", "", "with --execution-mode agent: agent pool `NAME|ID` (default: the project's, then the organization's)"),
 		listFlag("tag", "with --create: tag `NAME|KEY=VALUE` for the new workspace"),
+		switchFlag("update-settings", "change the settings of workspaces that exist, too, after the state was verified (docs/workspaces.md)"),
 		textFlag("history", "", "also move older versions, oldest first: the newest `N` versions of each state, or all (docs/migrating.md)"),
 		switchFlag("include-empty", "also move states without resources or outputs"),
 		durationFlag("lock-timeout", 0, "wait up to `DURATION` for a target that another user has locked"),
@@ -51,7 +52,7 @@ var onlyWithCreate = []string{"project", "terraform-version", "execution-mode", 
 func (p *process) moveOptions(c *cli.Context) (migrate.Options, error) {
 	o := migrate.Options{DryRun: c.Bool("dry-run"), BackupDir: c.String("backup-dir"), Settings: migrate.Settings{
 		Create: c.Bool("create"), IncludeEmpty: c.Bool("include-empty"), LockTimeout: c.Duration("lock-timeout"),
-		LockSource: c.Bool("lock-source"), FreezeSource: c.Bool("freeze-source"),
+		LockSource: c.Bool("lock-source"), FreezeSource: c.Bool("freeze-source"), UpdateSettings: c.Bool("update-settings"),
 		CreateOptions: backend.CreateOptions{
 			Project: c.String("project"), TerraformVersion: c.String("terraform-version"),
 			ExecutionMode: c.String("execution-mode"), AgentPool: c.String("agent-pool"), Tags: c.StringSlice("tag"),
@@ -71,8 +72,8 @@ func (p *process) moveOptions(c *cli.Context) (migrate.Options, error) {
 		}
 	}
 	for _, name := range onlyWithCreate {
-		if p.typed[name] && !o.Create {
-			return o, usagef("--%s requires --create: it applies only to new workspaces", name)
+		if p.typed[name] && !o.Create && !o.UpdateSettings {
+			return o, usagef("--%s requires --create: it applies only to new workspaces. To change a workspace that exists, use --update-settings", name)
 		}
 	}
 	if p.typed["detailed-exitcode"] && !o.DryRun && !planning[c.Command.Name] {

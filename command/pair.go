@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"tfhaul/backend/tfe"
 	"tfhaul/migrate"
 	"tfhaul/pairing"
+	"tfhaul/plainwords"
 	"tfhaul/report"
 )
 
@@ -27,6 +30,38 @@ func (h *hauling) pair(ctx context.Context) (*pairing.Pairing, error) {
 		return nil, err
 	}
 	return p, h.auditSources(ctx, p)
+}
+
+// findingVariable is the code of a plan's finding about a variable whose value cannot be read.
+const findingVariable = "variable-value"
+
+// noteValues adds a finding for each variable whose value cannot be read here. A plan does not
+// need them.
+func (h *hauling) noteValues(p *pairing.Pairing) {
+	for _, problem := range h.valueProblems(p) {
+		p.Findings = append(p.Findings, migrate.Finding{Code: findingVariable, Severity: migrate.SeverityWarning,
+			Message: plainwords.Sentence(problem.Error()) + " tfhaul migrate needs it."})
+	}
+}
+
+// readValues reads the values of variables. If one is missing, nothing is moved.
+func (h *hauling) readValues(p *pairing.Pairing) error {
+	problems := h.valueProblems(p)
+	if len(problems) == 0 {
+		return nil
+	}
+	texts := make([]string, len(problems))
+	for i, problem := range problems {
+		texts[i] = problem.Error()
+	}
+	return usagef("%s: %s. Nothing was moved", h.manifest, strings.Join(texts, "; "))
+}
+
+func (h *hauling) valueProblems(p *pairing.Pairing) []error {
+	return pairing.ReadValues(p.Moves, func(name string) (string, bool) {
+		set := slices.ContainsFunc(h.environ, func(v string) bool { return strings.HasPrefix(v, name+"=") })
+		return h.getenv(name), set
+	})
 }
 
 func (h *hauling) find(ctx context.Context) (*pairing.Pairing, error) {

@@ -34,15 +34,16 @@ var fileSettings = map[string]bool{
 
 // notForFile are flags that a settings file could be expected to set, and why it cannot.
 var notForFile = map[string]string{
-	"token":       "it would be a secret in a shared file: use TFE_TOKEN, or terraform login",
-	"token-file":  "a shared file does not choose the credentials: use --token-file or TFHAUL_TOKEN_FILE",
-	"ca-file":     "it decides which servers get your token: use --ca-file, TFHAUL_CA_FILE or SSL_CERT_FILE",
-	"create":      "each haul decides it: use --create, or the manifest",
-	"replace":     "it permits overwriting: use --replace, or the manifest",
-	"bump-serial": "it permits changing a state: use --bump-serial, or the manifest",
-	"allow":       "it permits moving a state in spite of a finding: use --allow, or the manifest",
-	"yes":         "it permits writing without a question: use --yes",
-	"force":       "it permits overwriting files: use --force",
+	"token":           "it would be a secret in a shared file: use TFE_TOKEN, or terraform login",
+	"token-file":      "a shared file does not choose the credentials: use --token-file or TFHAUL_TOKEN_FILE",
+	"ca-file":         "it decides which servers get your token: use --ca-file, TFHAUL_CA_FILE or SSL_CERT_FILE",
+	"create":          "each haul decides it: use --create, or the manifest",
+	"update-settings": "it permits changing workspaces: use --update-settings, or the manifest",
+	"replace":         "it permits overwriting: use --replace, or the manifest",
+	"bump-serial":     "it permits changing a state: use --bump-serial, or the manifest",
+	"allow":           "it permits moving a state in spite of a finding: use --allow, or the manifest",
+	"yes":             "it permits writing without a question: use --yes",
+	"force":           "it permits overwriting files: use --force",
 }
 
 // settings are the defaults that a settings file sets.

@@ -26,6 +26,7 @@ type Manifest struct {
 	Target ManifestTarget `hcl:"target,block"`
 	// Defaults are the settings of moves without settings of their own.
 	Defaults *ManifestSettings `hcl:"defaults,block"`
+	Matches  []*ManifestMatch  `hcl:"match,block"`
 	Moves    []*ManifestMove   `hcl:"move,block"`
 }
 
@@ -133,6 +134,12 @@ func ReadManifest(r io.Reader, name string) (*Manifest, error) {
 		}
 		move.Rest = nil
 	}
+	for _, match := range m.Matches {
+		if diags := gohcl.DecodeBody(match.Rest, nil, &match.Settings); diags.HasErrors() {
+			return nil, plainhcl.Error(diags, manifestWriter)
+		}
+		match.Rest = nil
+	}
 	if err := m.check(name); err != nil {
 		return nil, err
 	}
@@ -208,6 +215,10 @@ func (m *Manifest) WriteTo(w io.Writer) (int64, error) {
 	if m.Defaults != nil {
 		file.Body().AppendNewline()
 		m.Defaults.write(file.Body().AppendNewBlock("defaults", nil).Body())
+	}
+	for _, match := range m.Matches {
+		file.Body().AppendNewline()
+		match.Settings.write(file.Body().AppendNewBlock("match", []string{match.Glob}).Body())
 	}
 	written, err := file.WriteTo(out)
 	for _, move := range m.Moves {

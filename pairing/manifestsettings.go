@@ -31,6 +31,18 @@ type ManifestSettings struct {
 	IncludeEmpty *bool   `hcl:"include_empty"`
 	LockSource   *bool   `hcl:"lock_source"`
 	FreezeSource *bool   `hcl:"freeze_source"`
+
+	// UpdateSettings changes the settings of workspaces that exist, too.
+	UpdateSettings *bool `hcl:"update_settings"`
+	// The others are further settings of a workspace: see backend.WorkspaceSettings.
+	Description      *string             `hcl:"description"`
+	WorkingDirectory *string             `hcl:"working_directory"`
+	AutoApply        *bool               `hcl:"auto_apply"`
+	Consumers        []string            `hcl:"remote_state_consumers,optional"`
+	SourceName       *string             `hcl:"source_name"`
+	SourceURL        *string             `hcl:"source_url"`
+	VCS              *ManifestRepository `hcl:"vcs_repository,block"`
+	Variables        []*ManifestVariable `hcl:"variable,block"`
 }
 
 // manifestSettings returns the settings for a manifest, without those that have their
@@ -38,8 +50,10 @@ type ManifestSettings struct {
 func manifestSettings(s migrate.Settings) *ManifestSettings {
 	m := &ManifestSettings{
 		Create: ifSet(s.Create), IncludeEmpty: ifSet(s.IncludeEmpty), LockSource: ifSet(s.LockSource), FreezeSource: ifSet(s.FreezeSource),
+		UpdateSettings: ifSet(s.UpdateSettings),
 	}
-	if o := s.CreateOptions; s.Create {
+	if o := s.CreateOptions; s.Create || s.UpdateSettings {
+		m.takeMore(o.More)
 		m.Project, m.Tags, m.ExecutionMode, m.AgentPool = ifSet(o.Project), o.Tags, ifSet(o.ExecutionMode), ifSet(o.AgentPool)
 		if o.TerraformVersion != migrate.FromState {
 			m.TerraformVersion = ifSet(o.TerraformVersion)
@@ -61,6 +75,8 @@ func (m *ManifestSettings) beyond(defaults *ManifestSettings) ManifestSettings {
 	if !slices.Equal(m.Tags, defaults.Tags) {
 		own.Tags = m.Tags
 	}
+	own.Description, own.WorkingDirectory, own.AutoApply, own.Consumers = m.Description, m.WorkingDirectory, m.AutoApply, m.Consumers
+	own.SourceName, own.SourceURL, own.VCS, own.Variables = m.SourceName, m.SourceURL, m.VCS, m.Variables
 	return own
 }
 
@@ -74,7 +90,7 @@ func ifOther(value, other *string) *string {
 
 // empty reports whether nothing is set.
 func (m *ManifestSettings) empty() bool {
-	return m.Create == nil && m.describesCreation() == "" && m.LockTimeout == nil && m.History == nil && m.IncludeEmpty == nil && m.LockSource == nil && m.FreezeSource == nil
+	return m.Create == nil && m.describesCreation() == "" && m.LockTimeout == nil && m.History == nil && m.IncludeEmpty == nil && m.LockSource == nil && m.FreezeSource == nil && m.UpdateSettings == nil
 }
 
 // ifSet returns nil for the zero value.
@@ -100,7 +116,7 @@ func (m *ManifestSettings) describesCreation() string {
 	case m.TerraformVersion != nil:
 		return "terraform_version"
 	}
-	return ""
+	return m.describesMore()
 }
 
 // over overwrites s with the settings that are present.
@@ -109,6 +125,7 @@ func (m *ManifestSettings) over(s *migrate.Settings) error {
 	set(&s.IncludeEmpty, m.IncludeEmpty)
 	set(&s.LockSource, m.LockSource)
 	set(&s.FreezeSource, m.FreezeSource)
+	set(&s.UpdateSettings, m.UpdateSettings)
 	o := &s.CreateOptions
 	set(&o.Project, m.Project)
 	set(&o.ExecutionMode, m.ExecutionMode)
@@ -117,6 +134,10 @@ func (m *ManifestSettings) over(s *migrate.Settings) error {
 	if m.Tags != nil {
 		o.Tags = m.Tags
 	}
+	if err := m.checkMore(); err != nil {
+		return err
+	}
+	o.More = backend.CreateOptions{More: m.more()}.Over(backend.CreateOptions{More: o.More}).More
 	if m.LockTimeout != nil {
 		d, err := time.ParseDuration(*m.LockTimeout)
 		if err != nil || d < 0 {
@@ -153,7 +174,8 @@ func set[T any](into *T, value *T) {
 	}
 }
 
-// Settings returns the settings of a move: the defaults, overwritten by its own.
+// Settings returns the settings of a move: the defaults, overwritten by those of the match blocks
+// and by its own.
 func (m *Manifest) Settings(move *ManifestMove) (migrate.Settings, error) {
 	var s migrate.Settings
 	s.CreateOptions.TerraformVersion = migrate.FromState
@@ -162,30 +184,49 @@ func (m *Manifest) Settings(move *ManifestMove) (migrate.Settings, error) {
 			return s, fmt.Errorf("defaults: %w", err)
 		}
 	}
+	for _, match := range m.Matches {
+		if !match.matches(move) {
+			continue
+		}
+		if err := match.Settings.over(&s); err != nil {
+			return s, fmt.Errorf("match %q: %w", match.Glob, err)
+		}
+	}
 	if err := move.Own.over(&s); err != nil {
 		return s, fmt.Errorf("the move of %q: %w", move.Source, err)
 	}
-	if what := move.Own.describesCreation(); what != "" && !s.Create {
-		return s, fmt.Errorf("the move of %q: %s describes a new workspace and requires create = true", move.Source, what)
+	if what := move.Own.describesCreation(); what != "" && !s.Create && !s.UpdateSettings {
+		return s, fmt.Errorf("the move of %q: %s describes a new workspace and requires create = true, or update_settings = true to change one that exists", move.Source, what)
+	}
+	if more := s.CreateOptions.More; more != nil {
+		if move.Own.VCS == nil && more.VCS != nil && more.VCS.Identifier == "" {
+			more.VCS = nil // the defaults name the connection for moves with a repository
+		}
+		if err := checkVCS(more.VCS); err != nil {
+			return s, fmt.Errorf("the move of %q: %w", move.Source, err)
+		}
 	}
 	return s, nil
 }
 
 // checkSettings finds settings that are invalid or have no effect.
 func (m *Manifest) checkSettings() error {
+	if err := m.checkGlobs(); err != nil {
+		return err
+	}
 	creates := false
 	for _, move := range m.Moves {
 		s, err := m.Settings(move)
 		if err != nil {
 			return err
 		}
-		creates = creates || s.Create
+		creates = creates || s.Create || s.UpdateSettings
 	}
 	if m.Defaults == nil || creates {
 		return nil
 	}
 	if what := m.Defaults.describesCreation(); what != "" {
-		return fmt.Errorf("defaults: %s describes new workspaces and requires create = true", what)
+		return fmt.Errorf("defaults: %s describes new workspaces and requires create = true, or update_settings = true to change those that exist", what)
 	}
 	return nil
 }
@@ -202,6 +243,7 @@ func (m *ManifestSettings) write(b *hclwrite.Body) {
 	writeBool(b, "include_empty", m.IncludeEmpty)
 	writeBool(b, "lock_source", m.LockSource)
 	writeBool(b, "freeze_source", m.FreezeSource)
+	m.writeMore(b)
 }
 
 func writeBool(b *hclwrite.Body, name string, value *bool) {

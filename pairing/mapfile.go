@@ -21,6 +21,8 @@ type mapLine struct {
 	source, workspace string
 	// own are the settings in the other columns.
 	own ManifestSettings
+	// autoApply is the text of the column auto_apply.
+	autoApply string
 }
 
 // mapColumns are the columns that a header can name, and what each sets. Columns without a
@@ -34,14 +36,35 @@ var mapColumns = map[string]func(*mapLine, string){
 	"execution_mode":    func(l *mapLine, text string) { l.own.ExecutionMode = ifSet(text) },
 	"agent_pool":        func(l *mapLine, text string) { l.own.AgentPool = ifSet(text) },
 	"terraform_version": func(l *mapLine, text string) { l.own.TerraformVersion = ifSet(text) },
-	"relation":          nil,
-	"serial":            nil,
-	"size":              nil,
-	"reason":            nil,
+
+	"description":                func(l *mapLine, text string) { l.own.Description = ifSet(text) },
+	"working_directory":          func(l *mapLine, text string) { l.own.WorkingDirectory = ifSet(text) },
+	"auto_apply":                 func(l *mapLine, text string) { l.autoApply = text },
+	"remote_state_consumers":     func(l *mapLine, text string) { l.own.Consumers = splitTags(text) },
+	"source_name":                func(l *mapLine, text string) { l.own.SourceName = ifSet(text) },
+	"source_url":                 func(l *mapLine, text string) { l.own.SourceURL = ifSet(text) },
+	"vcs_repository":             func(l *mapLine, text string) { l.repository().Identifier = ifSet(text) },
+	"vcs_branch":                 func(l *mapLine, text string) { l.repository().Branch = ifSet(text) },
+	"oauth_token_id":             func(l *mapLine, text string) { l.repository().OAuthTokenID = ifSet(text) },
+	"github_app_installation_id": func(l *mapLine, text string) { l.repository().AppInstallationID = ifSet(text) },
+
+	"relation": nil,
+	"serial":   nil,
+	"size":     nil,
+	"reason":   nil,
 }
 
 // columnNames lists the columns for messages.
-const columnNames = "source, workspace (or key), project, tags, execution_mode, agent_pool and terraform_version, and for notes relation, serial, size and reason"
+const columnNames = "source, workspace (or key), project, tags, execution_mode, agent_pool, terraform_version, description, working_directory, auto_apply, " +
+	"remote_state_consumers, vcs_repository, vcs_branch, oauth_token_id, github_app_installation_id, source_name and source_url, and for notes relation, serial, size and reason"
+
+// repository returns the line's VCS repository.
+func (l *mapLine) repository() *ManifestRepository {
+	if l.own.VCS == nil {
+		l.own.VCS = &ManifestRepository{}
+	}
+	return l.own.VCS
+}
 
 // splitTags splits a list of tags, which are separated by semicolons because they can contain
 // spaces.
@@ -235,15 +258,26 @@ func parseMap(r io.Reader, path string) ([]mapLine, error) {
 
 // settings returns the settings of a line's move, or nil if they are those of all moves.
 func (l *mapLine) settings(of migrate.Settings) (*migrate.Settings, error) {
+	switch l.autoApply {
+	case "":
+	case "true", "false":
+		applies := l.autoApply == "true"
+		l.own.AutoApply = &applies
+	default:
+		return nil, fmt.Errorf("auto_apply cannot be %q: write true or false", l.autoApply)
+	}
+	if r := l.own.VCS; r != nil && r.Identifier == nil { // a line without a repository
+		l.own.VCS = nil
+	}
 	what := l.own.describesCreation()
 	switch {
 	case what == "":
 		return nil, nil
-	case !of.Create:
-		return nil, fmt.Errorf("%s describes a new workspace and requires --create", what)
+	case !of.Create && !of.UpdateSettings:
+		return nil, fmt.Errorf("%s describes a new workspace and requires --create, or --update-settings to change one that exists", what)
 	}
 	if err := l.own.over(&of); err != nil {
 		return nil, err
 	}
-	return &of, nil
+	return &of, checkVCS(of.CreateOptions.More.Repository())
 }

@@ -39,6 +39,9 @@ func (s Style) move(w io.Writer, head string, r migrate.Result) error {
 	for _, note := range r.Notes {
 		s.indented(&b, indent, note, r.UnlockCommand)
 	}
+	if settings := r.Settings.String(); settings != "" {
+		s.indented(&b, indent, settings)
+	}
 	s.older(&b, r.History)
 	if r.Backup != "" {
 		s.indented(&b, indent, "The previous state was saved to "+r.Backup)

@@ -261,6 +261,9 @@ func attentionTexts(r migrate.Result) []string {
 		texts = append(texts, r.Message)
 	}
 	texts = append(texts, r.Notes...)
+	if settings := r.Settings.String(); settings != "" {
+		texts = append(texts, settings)
+	}
 	if r.Backup != "" {
 		texts = append(texts, "The previous state was saved to "+r.Backup)
 	}
