@@ -84,7 +84,7 @@ func (r *record) engage(engine *migrate.Engine) {
 // keep keeps the file, because moves begin.
 func (r *record) keep() { r.isNew = false }
 
-// close closes the journal. Every event is on the disk when it was appended.
+// close closes the journal. A failure is known since the last event was appended.
 func (r *record) close() {
 	_ = r.journal.Close()
 	if r.isNew {

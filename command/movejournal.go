@@ -77,7 +77,7 @@ func (p *process) startMoveJournal(ctx context.Context, haul string) (*migrate.J
 // endMoveJournal removes the journal of a move that left nothing to free, and says
 // otherwise where it is.
 func (p *process) endMoveJournal(journal *migrate.Journal, path string) {
-	// Every event is on the disk when it was appended.
+	// A failure is known since the last event was appended.
 	_ = journal.Close()
 	if !p.removeUnlessLocked(path) {
 		p.tell("What the move left locked is recorded in %s. To unlock it: tfhaul unlock %s", path, plainwords.ShellWord(path))
@@ -100,10 +100,11 @@ func (p *process) recordFreed(ctx context.Context, haul, target string) {
 		p.log.Warn("the journal of the move does not record what was unlocked", "error", err)
 		return
 	}
-	if err := journal.Append(migrate.Event{Event: migrate.EventUnlocked, Haul: haul, Target: target}); err != nil {
+	// If this fails, so does closing the journal.
+	_ = journal.Append(migrate.Event{Event: migrate.EventUnlocked, Haul: haul, Target: target})
+	if err := journal.Close(); err != nil {
 		p.log.Warn("the journal of the move does not record what was unlocked", "error", err)
 	}
-	_ = journal.Close() // every event is on the disk when it was appended
 	p.removeUnlessLocked(path)
 }
 

@@ -138,8 +138,11 @@ func (u *unlocker) unlockJournal(ctx context.Context, targets *targetPool) ([]re
 	if err != nil {
 		return nil, usagef("%v", err)
 	}
-	// Every event is on the disk when it was appended.
-	defer func() { _ = journal.Close() }()
+	defer func() {
+		if err := journal.Close(); err != nil {
+			u.log.Warn("the journal does not record everything that was unlocked", "error", err)
+		}
+	}()
 
 	// Where a lock request was lost, it may have taken effect since.
 	locks := append(ledger.HeldLocks(), ledger.LostRequests()...)
@@ -163,10 +166,8 @@ func (u *unlocker) unlockJournal(ctx context.Context, targets *targetPool) ([]re
 		}
 		unlockings = append(unlockings, done)
 		if done.Outcome == report.Freed || done.Outcome == report.Free {
-			e := migrate.Event{Event: migrate.EventUnlocked, Haul: lock.Haul, Target: lock.Target, WorkspaceID: lock.WorkspaceID}
-			if err := journal.Append(e); err != nil {
-				u.log.Warn("the journal does not record what was unlocked", "error", err)
-			}
+			// If this fails, so does closing the journal.
+			_ = journal.Append(migrate.Event{Event: migrate.EventUnlocked, Haul: lock.Haul, Target: lock.Target, WorkspaceID: lock.WorkspaceID})
 		}
 	}
 	if ledger.NotAttempted()+len(ledger.CutOff()) > 0 {
@@ -187,10 +188,7 @@ func (u *unlocker) unlockSources(ctx context.Context, journal *migrate.Journal, 
 		case err != nil:
 			done.Outcome, done.Message = report.StillLocked, plainwords.Sentence(err.Error())
 		default:
-			e := migrate.Event{Event: migrate.EventSourceFreed, Haul: journal.Haul(), Source: lock.Source, Target: lock.Target, SourceLockID: lock.ID}
-			if err := journal.Append(e); err != nil {
-				u.log.Warn("the journal does not record what was unlocked", "error", err)
-			}
+			_ = journal.Append(migrate.Event{Event: migrate.EventSourceFreed, Haul: journal.Haul(), Source: lock.Source, Target: lock.Target, SourceLockID: lock.ID})
 		}
 		unlockings = append(unlockings, done)
 	}

@@ -296,15 +296,31 @@ func completeLines(data []byte, atEOF bool) (int, []byte, error) {
 // Haul returns the ID of the haul that the journal records.
 func (j *Journal) Haul() string { return j.haul }
 
-// Append writes an event and returns when it is on the disk. After the first failure it writes
-// nothing more, and every later call returns the same error.
+// followed reports whether the event needs no sync of its own: it announces no step, and
+// another event of the same move follows, which is synced. If the machine fails in between, a
+// later run finds the move as if it had ended one event earlier.
+func (e *Event) followed() bool {
+	switch e.Event {
+	case EventIntent, EventLocked, EventSent, EventVerified, EventUnlocked:
+		return true
+	}
+	return false
+}
+
+// Append writes an event and returns when it is on the disk, with all before it. It does not
+// wait for events that are followed by others. After the first failure it writes nothing more:
+// every later call that waits, and Close, return the same error.
 func (j *Journal) Append(e Event) error {
 	if e.Time.IsZero() {
 		e.Time = time.Now().UTC()
 	}
 	line, err := json.Marshal(&e)
+	write := j.writer.append
+	if e.followed() {
+		write = j.writer.follow
+	}
 	if err == nil {
-		err = j.writer.append(append(line, '\n'))
+		err = write(append(line, '\n'))
 	}
 	if err == nil {
 		return nil
@@ -317,11 +333,10 @@ func (j *Journal) Append(e Event) error {
 	return nil
 }
 
-// Close waits for pending events and closes the file, so that another process can resume the
-// haul.
+// Close waits until all events are on the disk and closes the file, so that another process can
+// resume the haul.
 func (j *Journal) Close() error {
-	j.writer.close()
-	return errors.Join(disclaim(j.file), j.file.Close())
+	return errors.Join(j.writer.close(), disclaim(j.file), j.file.Close())
 }
 
 // NewHaulID returns a new ID for a haul: the time, for people, and a random part that makes it

@@ -16,22 +16,24 @@ type disk interface {
 }
 
 // A lineWriter appends lines to a file. One goroutine writes all lines that have accumulated
-// while the disk was busy, and syncs once for all of them.
+// while the disk was busy, and syncs once for all of them, if anyone waits for one.
 type lineWriter struct {
 	disk  disk
 	end   int64         // where the next line goes
+	dirty bool          // a line was written since the last sync
 	ended chan struct{} // closed when the goroutine has ended
+	// failed is the first failure. It belongs to the goroutine until that has ended.
+	failed error
 
 	mu     sync.Mutex // guards closed, and sending to lines
 	closed bool
 	lines  chan pendingLine
 }
 
-// maxPending is how many lines can wait for the disk before enqueue blocks. One move has at
-// most one.
+// maxPending is how many lines can wait for the disk before enqueue blocks.
 const maxPending = 64
 
-// A pendingLine is a line whose append waits for the disk.
+// A pendingLine is a line that waits for the disk. written is nil if nobody waits with it.
 type pendingLine struct {
 	text    []byte
 	written chan error
@@ -46,7 +48,7 @@ func startWriter(ctx context.Context, d disk, end int64) *lineWriter {
 	return w
 }
 
-// append returns when the line is on the disk, or cannot be written.
+// append returns when the line and all before it are on the disk, or cannot be written.
 func (w *lineWriter) append(text []byte) error {
 	line := pendingLine{text, make(chan error, 1)}
 	if err := w.enqueue(line); err != nil {
@@ -54,6 +56,10 @@ func (w *lineWriter) append(text []byte) error {
 	}
 	return <-line.written
 }
+
+// follow writes a line soon, and does not wait. The line is on the disk when a later append
+// or close returns.
+func (w *lineWriter) follow(text []byte) error { return w.enqueue(pendingLine{text: text}) }
 
 // enqueue passes a line to the goroutine.
 func (w *lineWriter) enqueue(line pendingLine) error {
@@ -66,8 +72,9 @@ func (w *lineWriter) enqueue(line pendingLine) error {
 	return nil
 }
 
-// close returns when every line is written and the goroutine has ended.
-func (w *lineWriter) close() {
+// close returns when every line is on the disk and the goroutine has ended. It returns the
+// first failure.
+func (w *lineWriter) close() error {
 	w.mu.Lock()
 	if !w.closed {
 		w.closed = true
@@ -75,20 +82,25 @@ func (w *lineWriter) close() {
 	}
 	w.mu.Unlock()
 	<-w.ended
+	return w.failed
 }
 
 // run writes lines until the channel is closed. After a failure it writes nothing more, because
 // the contents of the disk are unknown and a second sync would not reveal them.
 func (w *lineWriter) run() {
-	var failed error
 	for first := range w.lines {
 		lines := w.batch(first)
-		if failed == nil {
-			failed = w.write(lines)
+		if w.failed == nil {
+			w.failed = w.write(lines)
 		}
 		for _, line := range lines {
-			line.written <- failed
+			if line.written != nil {
+				line.written <- w.failed
+			}
 		}
+	}
+	if w.dirty && w.failed == nil {
+		w.failed = w.disk.Sync()
 	}
 }
 
@@ -101,11 +113,12 @@ func (w *lineWriter) batch(first pendingLine) []pendingLine {
 	return lines
 }
 
-// write writes lines in one write and syncs once.
+// write writes lines in one write, and syncs once if anyone waits.
 func (w *lineWriter) write(lines []pendingLine) error {
-	text := lines[0].text
+	text, waited := lines[0].text, lines[0].written != nil
 	for _, line := range lines[1:] {
 		text = append(text, line.text...)
+		waited = waited || line.written != nil
 	}
 	if _, err := w.disk.WriteAt(text, w.end); err != nil {
 		// Remove what was written, or it would count as recorded. If that fails, readers
@@ -114,5 +127,9 @@ func (w *lineWriter) write(lines []pendingLine) error {
 		return err
 	}
 	w.end += int64(len(text))
+	w.dirty = !waited
+	if !waited {
+		return nil
+	}
 	return w.disk.Sync()
 }

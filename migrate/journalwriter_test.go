@@ -74,7 +74,7 @@ func (d *slowDisk) has(line string) bool {
 func startTestWriter(t *testing.T, d *slowDisk) *lineWriter {
 	t.Helper()
 	w := startWriter(t.Context(), d, 0)
-	t.Cleanup(w.close)
+	t.Cleanup(func() { _ = w.close() })
 	return w
 }
 
@@ -123,6 +123,51 @@ func TestAppendWaitsForTheDiskAlone(t *testing.T) {
 		}
 		if took := time.Since(start); took != 4*time.Millisecond || d.syncs != 4 {
 			t.Errorf("four lines took %s and %d syncs", took, d.syncs)
+		}
+	})
+}
+
+// A line that nobody waits for is written at once, in order, and synced with the next line
+// that someone waits for, or by close.
+func TestLinesThatFollowShareTheNextSync(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &slowDisk{takes: time.Millisecond}
+		w := startWriter(t.Context(), d, 0)
+		follow := func(line string) {
+			t.Helper()
+			if err := w.follow([]byte(line)); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+		}
+		follow("intent\n")
+		if d.text != "intent\n" || d.syncs != 0 {
+			t.Errorf("the file holds %q after %d syncs", d.text, d.syncs)
+		}
+		if err := w.append([]byte("locking\n")); err != nil || d.synced != "intent\nlocking\n" || d.syncs != 1 {
+			t.Errorf("%v; %q is on the disk after %d syncs", err, d.synced, d.syncs)
+		}
+		follow("locked\n")
+		if err := w.close(); err != nil || d.synced != "intent\nlocking\nlocked\n" || d.syncs != 2 {
+			t.Errorf("%v; %q is on the disk after %d syncs", err, d.synced, d.syncs)
+		}
+	})
+}
+
+// The next append that waits, and close, report that a line before it could not be written.
+func TestAFailureOfALineThatFollowsIsReported(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &slowDisk{room: 3}
+		w := startWriter(t.Context(), d, 0)
+		if err := w.follow([]byte("too long\n")); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if err := w.append([]byte("x\n")); !errors.Is(err, errNoRoom) || d.text != "" {
+			t.Errorf("append: %v; the file holds %q", err, d.text)
+		}
+		if err := w.close(); !errors.Is(err, errNoRoom) {
+			t.Errorf("close: %v", err)
 		}
 	})
 }
@@ -192,7 +237,9 @@ func TestCloseDrains(t *testing.T) {
 			})
 		}
 		synctest.Wait()
-		w.close()
+		if err := w.close(); err != nil {
+			t.Error(err)
+		}
 		if got := strings.Count(d.synced, "\n"); got != lines {
 			t.Errorf("%d lines are on the disk after close, want %d", got, lines)
 		}
