@@ -3,6 +3,7 @@ package backend
 import (
 	"context"
 	"fmt"
+	"strings"
 )
 
 // A TargetRole is how backends of a kind are used as targets.
@@ -86,6 +87,18 @@ func (k Kinds) Same(source, target string) bool {
 	from, ok := k.of(source)
 	into, err := k.Target(target)
 	return ok && err == nil && from.Scheme == into.Scheme && k.Canonical(source) == k.CanonicalTarget(target)
+}
+
+// Inside reports whether the address of a source names a state in the container of a target.
+func (k Kinds) Inside(source, container string) bool {
+	from, ok := k.of(source)
+	into, err := k.Target(container)
+	if !ok || err != nil || from.Scheme != into.Scheme {
+		return false
+	}
+	at := k.CanonicalTarget(container)
+	rest, inside := strings.CutPrefix(k.Canonical(source), at)
+	return inside && (strings.HasSuffix(at, "/") || rest != "" && strings.ContainsRune("/\\&?", rune(rest[0])))
 }
 
 // CanonicalTarget is Canonical for the address of a target, which can have another kind than

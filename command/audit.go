@@ -14,6 +14,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"tfhaul/audit"
+	"tfhaul/backend"
 	"tfhaul/migrate"
 	"tfhaul/pairing"
 	"tfhaul/plainwords"
@@ -101,7 +102,7 @@ func (p *process) parseAudit(c *cli.Context) (*takeInventory, error) {
 	if a.json && a.csv {
 		return nil, usagef("--json and --csv both want stdout: name one of them")
 	}
-	p.offline = c.String("target") == "" && !slices.ContainsFunc(a.sources, func(ref string) bool { return strings.Contains(ref, "://") })
+	p.offline = c.String("target") == "" && !slices.ContainsFunc(a.sources, func(ref string) bool { return backend.Scheme(ref) != "" })
 	connector, err := p.connector(c)
 	if err != nil {
 		return nil, err

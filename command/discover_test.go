@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -174,4 +175,94 @@ func newServer(t *testing.T) *tfesim.Server {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// The states that the code uses are moved to workspaces named after their configurations.
+func TestStatesOfConfigurationsAreMoved(t *testing.T) {
+	t.Parallel()
+	h := start(t, tfesim.Options{})
+	h.addWorkspace(t, "there")
+	h.seed(t, "there", state(9, 1))
+	cloud := "terraform {\n  cloud {\n    hostname = \"" + h.running.Host() + "\"\n    organization = \"" + org + "\"\n    workspaces {\n      name = \"NAME\"\n    }\n  }\n}\n"
+	dir := configurations(t, map[string]string{
+		"live/net/main.tf":           "terraform {\n  backend \"local\" {\n    path = \"../../states/n.state\"\n  }\n}\n",
+		"states/n.state":             string(state(1, 5)),
+		"states/orphan.tfstate":      string(state(7, 5)),
+		"live/app/main.tf":           "",
+		"live/app/terraform.tfstate": string(state(2, 5)),
+		"live/app/terraform.tfstate.d/prod/terraform.tfstate": string(state(3, 5)),
+		"live/new/main.tf":                    "terraform {\n  backend \"local\" {}\n}\n",
+		"live/same/main.tf":                   "terraform {\n  backend \"local\" {\n    path = \"../../states/n.state\"\n  }\n}\n",
+		"live/var/main.tf":                    "terraform {\n  backend \"local\" {\n    path = var.x\n  }\n}\n",
+		"live/there/main.tf":                  strings.ReplaceAll(cloud, "NAME", "there"),
+		"live/gone/main.tf":                   strings.ReplaceAll(cloud, "NAME", "gone"),
+		"modules/vpc/main.tf":                 "variable \"x\" {}\n",
+		"live/app/.terraform/modules/m/x.tf":  s3Block,
+		"live/tg/.terragrunt-cache/a/main.tf": s3Block,
+	})
+	check := h.tfhaul(t, "discover", dir, "--check", "--json")
+	var found struct {
+		Summary struct{ Configurations, States, Missing, Unknown, Shared int }
+		Without []string `json:"without_code"`
+	}
+	if err := json.Unmarshal([]byte(check.stdout), &found); err != nil || check.code != 0 {
+		t.Fatalf("%v, exit code %d: %s", err, check.code, check.stderr)
+	}
+	if s := found.Summary; s.Configurations != 7 || s.Unknown != 1 || s.Missing != 2 || s.Shared != 1 || s.States != 7 {
+		t.Errorf("got %+v", s)
+	}
+	manifest := filepath.Join(t.TempDir(), "haul.hcl")
+	h.tfhaul(t, "plan", "config:"+dir, "--target", org, "--create", "--out", manifest).mustSay(t, 0, "live-net", "live-app", "live-app-prod", "live/var", "it depends on var.x", "2 no-state", "uses the same state as")
+	text, err := os.ReadFile(manifest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "configuration = " + strconv.Quote(filepath.Join(dir, "live", "net")); !strings.Contains(string(text), want) {
+		t.Errorf("the manifest lacks %s: %s", want, text)
+	}
+	h.tfhaul(t, "migrate", manifest, "--yes", "--json", "--journal", journalIn(t)).want(t, 0, "3 moved")
+	h.mustHold(t, "live-net", state(1, 5))
+	h.mustHold(t, "live-app", state(2, 5))
+	h.mustHold(t, "live-app-prod", state(3, 5))
+	h.mustHold(t, "there", state(9, 1))
+	// Globs match the paths of configurations.
+	h.tfhaul(t, "plan", "config:"+dir, "--target", org, "--include", "live/net", "--json").mustSay(t, 0, `"already-there": 1`)
+	h.tfhaul(t, "audit", "config:"+dir, "--include", "live/*").mustSay(t, 0, "4 states")
+}
+
+// Several repositories may have configurations with the same path.
+func TestConfigurationsOfSeveralRepositories(t *testing.T) {
+	t.Parallel()
+	h := start(t, tfesim.Options{})
+	files := map[string]string{}
+	for i, name := range []string{"one", "two"} {
+		files[name+"/.git/HEAD"] = "ref: refs/heads/main\n"
+		files[name+"/net/main.tf"] = ""
+		files[name+"/net/terraform.tfstate"] = string(state(uint64(i+1), 5))
+	}
+	dir := filepath.Dir(configurations(t, map[string]string{"../repos/none": ""}))
+	for name, text := range files {
+		path := filepath.Join(dir, "repos", name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.tfhaul(t, "plan", "config:"+filepath.Join(dir, "repos"), "--target", org, "--create").mustSay(t, 0, "one-net", "two-net")
+}
+
+// mustSay checks the exit code, and that the output has some texts.
+func (r run) mustSay(t *testing.T, code int, texts ...string) {
+	t.Helper()
+	if r.code != code {
+		t.Errorf("exit code %d, want %d\n%s%s", r.code, code, r.stdout, r.stderr)
+	}
+	said := strings.Join(strings.Fields(r.stdout+r.stderr), " ")
+	for _, text := range texts {
+		if !strings.Contains(said, text) {
+			t.Errorf("the output lacks %q: %s", text, said)
+		}
+	}
 }

@@ -61,7 +61,7 @@ func (m *migration) prove(ctx context.Context, target backend.Target, haul *migr
 	defer progress.end()
 	one := m.prover(target)
 	haul.Prove(ctx, plan, results, func(ctx context.Context, move migrate.Move, r migrate.Result) prove.Result {
-		dir, err := m.proofs.find.Find(move.Object)
+		dir, err := m.proofs.find.Find(move)
 		if err != nil {
 			return prove.Result{Target: r.Target, Verdict: prove.Unproven, Code: prove.CodeConfiguration, Message: plainwords.Sentence(err.Error())}
 		}

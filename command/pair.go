@@ -97,7 +97,7 @@ func (h *hauling) find(ctx context.Context) (*pairing.Pairing, error) {
 func (h *hauling) finder() pairing.Finder {
 	f := pairing.Finder{Kinds: h.kinds, Filter: h.filter, CheckName: tfe.CheckWorkspaceName, Settings: h.options.Settings}
 	if h.to.kind.Target != nil {
-		f.CheckName, f.Keys = h.to.kind.Target.CheckName, !h.to.workspaces()
+		f.CheckName, f.Keys, f.Container = h.to.kind.Target.CheckName, !h.to.workspaces(), h.to.container
 	}
 	return f
 }

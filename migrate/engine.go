@@ -98,6 +98,8 @@ type Move struct {
 	Naming string
 	// Unnamed moves have no workspace name and are refused.
 	Unnamed bool
+	// Configuration is the directory of the state's configuration; "" if it is not known.
+	Configuration string
 	// Replace allows replacing any state in the workspace, after a backup.
 	Replace bool
 	// Bump allows raising the state's serial if only the serial is too low.

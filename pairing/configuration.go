@@ -9,6 +9,7 @@ import (
 	"text/template"
 
 	"tfhaul/backend"
+	"tfhaul/migrate"
 )
 
 // A ConfigurationFinder finds the directory of a state's configuration. It is safe for
@@ -41,10 +42,11 @@ func ParseConfigurationFinder(text string) (*ConfigurationFinder, error) {
 // ErrNoConfiguration is returned when the directory of a state's configuration is unknown.
 var ErrNoConfiguration = errors.New("the directory of its configuration is unknown: set it with --prove-dir")
 
-// Find returns the directory of a state's configuration, without checking that it exists.
-// It returns ErrNoConfiguration for a state that is not a local file, unless --prove-dir
-// was set.
-func (f *ConfigurationFinder) Find(s backend.State) (string, error) {
+// Find returns the directory of the configuration of a move's state, without checking that it
+// exists: that of --prove-dir, or else the one that the move knows. It returns
+// ErrNoConfiguration for a state that is not a local file and is known only by its address.
+func (f *ConfigurationFinder) Find(m migrate.Move) (string, error) {
+	s := m.Object
 	place := s.Place()
 	switch {
 	case f.template != nil:
@@ -55,6 +57,9 @@ func (f *ConfigurationFinder) Find(s backend.State) (string, error) {
 		return filepath.FromSlash(b.String()), nil
 	case f.root != "":
 		return filepath.Join(f.root, filepath.FromSlash(place.Dir)), nil
+	}
+	if m.Configuration != "" {
+		return m.Configuration, nil
 	}
 	if !s.Traits().Local || place.Base == "" { // a pipe
 		return "", ErrNoConfiguration

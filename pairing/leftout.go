@@ -9,15 +9,18 @@ type LeftOut struct {
 	Message string `json:"message"`
 }
 
-// LeftOutUnmapped is the code of a state that is not in the map. The other codes are those
-// of backend.Skip.
-const LeftOutUnmapped = "unmapped"
+// The codes of a state that is not in the map, and of one that its configuration already uses
+// at the target. The other codes are those of backend.Skip.
+const (
+	LeftOutUnmapped = "unmapped"
+	LeftOutThere    = "already-there"
+)
 
 // MayBeState reports whether this may be a state that would otherwise be forgotten, so that
 // the user should look at it.
 func (l LeftOut) MayBeState() bool {
 	switch l.Code {
-	case backend.SkipErrored, backend.SkipUnreadable, backend.SkipBrokenLink, backend.SkipNotRegular, backend.SkipOtherName, backend.SkipUnknownState, LeftOutUnmapped:
+	case backend.SkipErrored, backend.SkipUnreadable, backend.SkipBrokenLink, backend.SkipNotRegular, backend.SkipOtherName, backend.SkipUnknownState, backend.SkipSharedState, LeftOutUnmapped:
 		return true
 	}
 	return false

@@ -59,6 +59,9 @@ type ManifestMove struct {
 	// the source has changed. Without them, the source is moved as it is.
 	Serial *int64  `hcl:"serial"`
 	MD5    *string `hcl:"md5"`
+	// Configuration is the directory of the state's configuration, for --prove; "" if it is not
+	// known.
+	Configuration string `hcl:"configuration,optional"`
 	// Relation is what the plan found. It is for the reader only.
 	Relation *string `hcl:"relation"`
 	// Replace and BumpSerial correspond to --replace and --bump-serial.
@@ -250,6 +253,7 @@ func (m *ManifestMove) write(b *hclwrite.Body) {
 		b.SetAttributeValue("serial", cty.NumberIntVal(*m.Serial))
 	}
 	writeText(b, "md5", m.MD5)
+	writeText(b, "configuration", ifSet(m.Configuration))
 	writeText(b, "relation", m.Relation)
 	writeBool(b, "replace", m.Replace)
 	writeBool(b, "bump_serial", m.BumpSerial)
@@ -268,7 +272,7 @@ func NewManifest(p *migrate.Plan, target ManifestTarget, s migrate.Settings) *Ma
 	copies := copiesIn(p.Moves)
 	for i, planned := range p.Moves {
 		r := planned.Result
-		move := &ManifestMove{Source: r.Source, Workspace: planned.Workspace}
+		move := &ManifestMove{Source: r.Source, Workspace: planned.Workspace, Configuration: planned.Configuration}
 		if target.Address != "" {
 			move.Workspace, move.Key = "", planned.Workspace
 		}

@@ -63,11 +63,30 @@ type Finder struct {
 	Keys bool
 	// Settings are those of moves whose line in a map has settings, where it sets no other.
 	Settings migrate.Settings
+
+	// Container is the address of the target, so that states that their configurations already
+	// use there are left out; "" for none.
+	Container string
+
+	// code has the configurations of states that were found through them, by address.
+	code map[string]backend.Configuration
+}
+
+// place returns what the state's name is made from: where its configuration is, if the state
+// was found through it.
+func (f *Finder) place(s backend.State) backend.Place {
+	if f.code == nil {
+		return s.Place()
+	}
+	if c, ok := f.code[s.Address()]; ok {
+		return c.Place
+	}
+	return s.Place()
 }
 
 // move returns the move of one state into the organization.
 func (f *Finder) move(state backend.State, workspace string) migrate.Move {
-	m := migrate.Move{Object: state, Workspace: workspace}
+	m := migrate.Move{Object: state, Workspace: workspace, Configuration: f.code[state.Address()].Dir}
 	if !utf8.ValidString(state.Address()) {
 		return unnamed(m, "the path is not valid UTF-8, so a journal or manifest cannot record it: rename it, or move this state alone with tfhaul move")
 	}
@@ -97,14 +116,18 @@ func (f *Finder) ByName(ctx context.Context, sources []string, namer PlaceNamer,
 		return nil, err
 	}
 	p := &Pairing{LeftOut: leftOut}
-	if manyRoots(states) {
+	if f.manyRoots(states) {
 		namer = namer.rooted()
 	}
 	var nameless []string
 	for _, s := range states {
-		naming, err := namer.Naming(s.Place())
+		if _, found := f.code[s.Address()]; found && f.Container != "" && f.Kinds.Inside(s.Address(), f.Container) {
+			p.LeftOut = append(p.LeftOut, LeftOut{Source: backend.Printable(s.Address()), Code: LeftOutThere, Message: "is in the target already, where its configuration uses it"})
+			continue
+		}
+		naming, err := namer.Naming(f.place(s))
 		if bad := f.CheckName(naming.Name); err == nil && bad != nil {
-			err = fmt.Errorf("no name for %q: it %w; use --key-name or --map", s.Place().Key, bad)
+			err = fmt.Errorf("no name for %q: it %w; use --key-name or --map", f.place(s).Key, bad)
 		}
 		move := f.move(s, naming.Name)
 		if r, ok := s.(*restored); ok && !f.Keys {
@@ -122,15 +145,15 @@ func (f *Finder) ByName(ctx context.Context, sources []string, namer PlaceNamer,
 		}
 		p.Moves = append(p.Moves, move)
 	}
-	if len(nameless) == len(states) && strict {
+	if len(nameless) == len(states) && len(states) > 0 && strict {
 		return nil, mistakef("%s", listed(nameless))
 	}
 	return p, nil
 }
 
 // manyRoots reports whether states were found in searches of different directories or buckets.
-func manyRoots(states []backend.State) bool {
-	return slices.ContainsFunc(states, func(s backend.State) bool { return s.Place().Searched != states[0].Place().Searched })
+func (f *Finder) manyRoots(states []backend.State) bool {
+	return slices.ContainsFunc(states, func(s backend.State) bool { return f.place(s).Searched != f.place(states[0]).Searched })
 }
 
 // maxListed is how many items an error lists.
@@ -171,8 +194,21 @@ func (f *Finder) search(ctx context.Context, sources []string) ([]backend.State,
 			}
 			taken[s.Address()] = true
 		}
+		f.learn(listing.Configurations)
 	}
 	return states, leftOut, nil
+}
+
+// learn adds configurations. The first one of a state counts.
+func (f *Finder) learn(configurations map[string]backend.Configuration) {
+	if f.code == nil && configurations != nil {
+		f.code = map[string]backend.Configuration{}
+	}
+	for address, c := range configurations {
+		if _, known := f.code[address]; !known {
+			f.code[address] = c
+		}
+	}
 }
 
 // Skipped returns what a search skipped. A failed search may have no listing.
@@ -234,6 +270,7 @@ func (f *Finder) ByManifest(ctx context.Context, m *Manifest, name string) (*Pai
 			return nil, mistakef("%s: the move of %q: %v", name, listed.Source, err)
 		}
 		move := f.move(state, listed.Workspace)
+		move.Configuration = listed.Configuration
 		settings, err := m.Settings(listed)
 		if err != nil {
 			return nil, mistakef("%s: %v", name, err)

@@ -20,12 +20,12 @@ func TestNamesBeginWithWhatWasSearched(t *testing.T) {
 		placed{place: backend.Place{Dir: "app", Base: "terraform", Workspace: def, Root: "acme", Searched: "acme"}},
 		placed{place: backend.Place{Dir: "app", Base: "terraform", Workspace: "staging", Root: "live", Searched: "acme"}},
 	}
-	if manyRoots(bucket) {
+	if (&Finder{}).manyRoots(bucket) {
 		t.Error("one bucket counts as several sources")
 	}
 	directory := placed{place: backend.Place{Dir: "app", Base: "terraform", Workspace: def, Root: "repos", Searched: "repos"}}
 	states := append(bucket, directory)
-	if !manyRoots(states) {
+	if !(&Finder{}).manyRoots(states) {
 		t.Error("a bucket and a directory count as one source")
 	}
 	namer, err := ParseNamer("")
