@@ -53,6 +53,9 @@ func (w *Wire) Observe(ctx context.Context, err error) {
 
 // Down reports whether the server has left all requests unanswered for too long.
 func (w *Wire) Down() bool {
+	if w == nil {
+		return false
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return !w.since.IsZero() && time.Since(w.since) >= DownAfter

@@ -6,6 +6,7 @@ import (
 	"tfhaul/backend/consul"
 	"tfhaul/backend/file"
 	"tfhaul/backend/gcs"
+	"tfhaul/backend/kubernetes"
 	"tfhaul/backend/pg"
 	"tfhaul/backend/s3"
 	"tfhaul/backend/tfe"
@@ -20,6 +21,7 @@ func kinds(c backend.Connection) backend.Kinds {
 		gcs.Kind(c),
 		pg.Kind(c),
 		consul.Kind(c),
+		kubernetes.Kind(c),
 		atlas.Kind(c),
 		tfe.Kind(c),
 	}
