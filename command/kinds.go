@@ -3,6 +3,7 @@ package command
 import (
 	"tfhaul/backend"
 	"tfhaul/backend/atlas"
+	"tfhaul/backend/azurerm"
 	"tfhaul/backend/consul"
 	"tfhaul/backend/file"
 	"tfhaul/backend/gcs"
@@ -19,6 +20,7 @@ func kinds(c backend.Connection) backend.Kinds {
 		file.Kind(c),
 		s3.Kind(c),
 		gcs.Kind(c),
+		azurerm.Kind(c),
 		pg.Kind(c),
 		consul.Kind(c),
 		kubernetes.Kind(c),
