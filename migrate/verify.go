@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"tfhaul/backend"
@@ -125,12 +126,19 @@ func (x *execution) movedMessage() string {
 	return moved
 }
 
+// copyBuffers holds buffers for downloads, because every move needs one.
+var copyBuffers = sync.Pool{New: func() any { return new([copyBuffer]byte) }}
+
+const copyBuffer = 32 << 10
+
 // sameBytes downloads a state version and reports whether it matches the payload.
 func (x *execution) sameBytes(ctx context.Context, version *backend.Version) (bool, error) {
 	var same, raised bool
 	err := x.download(ctx, version, func(body io.Reader) error {
 		sum := md5.New()
-		size, err := io.Copy(sum, body)
+		buffer := copyBuffers.Get().(*[copyBuffer]byte)
+		size, err := io.CopyBuffer(sum, body, buffer[:])
+		copyBuffers.Put(buffer)
 		digest := hex.EncodeToString(sum.Sum(nil))
 		same = x.payload.is(size, digest)
 		raised = err == nil && !same && x.raised != nil && x.raised.is(size, digest)

@@ -10,6 +10,7 @@ import (
 	"hash"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 
@@ -176,12 +177,17 @@ func (b wholeReads) Read(p []byte) (n int, err error) {
 
 // An encoder encodes what it reads in base64.
 type encoder struct {
-	source       io.Reader
-	size         int64  // of the source in bytes
-	raw, encoded []byte // buffers for one block; nil before the first Read
-	rest         []byte // encoded but not yet read
-	err          error
+	source io.Reader
+	size   int64         // of the source in bytes
+	block  *encoderBlock // nil before the first Read and after the last one
+	rest   []byte        // encoded but not yet read
+	err    error
 }
+
+// An encoderBlock has buffers for the bytes that are encoded at a time. The next encoder reuses them.
+type encoderBlock struct{ raw, encoded []byte }
+
+var blocks = sync.Pool{New: func() any { return new(encoderBlock) }}
 
 // encodeAtOnce is how many bytes are encoded at a time: a multiple of 3, so that only the
 // last block is padded.
@@ -189,21 +195,32 @@ const encodeAtOnce = 48 << 10
 
 func (e *encoder) Read(p []byte) (int, error) {
 	if len(e.rest) == 0 && e.err == nil {
-		if e.raw == nil {
-			e.raw = make([]byte, min(encodeAtOnce, e.size+1)) // if it is smaller, the one block is the last
-		}
-		var n int
-		n, e.err = io.ReadFull(e.source, e.raw)
-		if e.err == io.ErrUnexpectedEOF {
-			e.err = io.EOF
-		}
-		e.encoded = base64.StdEncoding.AppendEncode(e.encoded[:0], e.raw[:n])
-		e.rest = e.encoded
+		e.encode()
 	}
 	if len(e.rest) == 0 {
+		if e.block != nil {
+			blocks.Put(e.block)
+			e.block = nil
+		}
 		return 0, e.err
 	}
 	n := copy(p, e.rest)
 	e.rest = e.rest[n:]
 	return n, nil
+}
+
+// encode encodes the next block.
+func (e *encoder) encode() {
+	if e.block == nil {
+		e.block = blocks.Get().(*encoderBlock)
+	}
+	b := e.block
+	size := int(min(encodeAtOnce, e.size+1)) // if it is smaller, the one block is the last
+	b.raw = slices.Grow(b.raw[:0], size)[:size]
+	n, err := io.ReadFull(e.source, b.raw)
+	if err == io.ErrUnexpectedEOF {
+		err = io.EOF
+	}
+	b.encoded = base64.StdEncoding.AppendEncode(b.encoded[:0], b.raw[:n])
+	e.rest, e.err = b.encoded, err
 }

@@ -250,7 +250,11 @@ func (t *transport) record(resp *http.Response, x *exchange) {
 	case x.blob:
 		return
 	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, most))
+	var read bytes.Buffer
+	// A length that is announced saves growing the buffer; of a large one, only its beginning.
+	read.Grow(int(min(max(resp.ContentLength, 0), maxErrorBody)) + bytes.MinRead)
+	_, err := read.ReadFrom(io.LimitReader(resp.Body, most))
+	body := read.Bytes()
 	if err == nil && int64(len(body)) == most && resp.StatusCode < 300 {
 		err = fmt.Errorf("the response is larger than %d MiB", most>>20)
 	}
