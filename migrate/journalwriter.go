@@ -20,6 +20,7 @@ type disk interface {
 type lineWriter struct {
 	disk  disk
 	end   int64         // where the next line goes
+	text  []byte        // of the latest lines
 	dirty bool          // a line was written since the last sync
 	ended chan struct{} // closed when the goroutine has ended
 	// failed is the first failure. It belongs to the goroutine until that has ended.
@@ -115,18 +116,19 @@ func (w *lineWriter) batch(first pendingLine) []pendingLine {
 
 // write writes lines in one write, and syncs once if anyone waits.
 func (w *lineWriter) write(lines []pendingLine) error {
-	text, waited := lines[0].text, lines[0].written != nil
-	for _, line := range lines[1:] {
-		text = append(text, line.text...)
+	w.text = w.text[:0]
+	waited := false
+	for _, line := range lines {
+		w.text = append(w.text, line.text...)
 		waited = waited || line.written != nil
 	}
-	if _, err := w.disk.WriteAt(text, w.end); err != nil {
+	if _, err := w.disk.WriteAt(w.text, w.end); err != nil {
 		// Remove what was written, or it would count as recorded. If that fails, readers
 		// still drop an incomplete line.
 		_ = w.disk.Truncate(w.end)
 		return err
 	}
-	w.end += int64(len(text))
+	w.end += int64(len(w.text))
 	w.dirty = !waited
 	if !waited {
 		return nil
