@@ -35,6 +35,10 @@ type Options struct {
 	// OldestTerraform is the lowest version that the target supports; "" means
 	// DefaultOldestTerraform.
 	OldestTerraform string
+	// ResourceCap is the highest number of billable resources that is wanted, and
+	// ResourcePrice the price of one for an hour; 0 for none.
+	ResourceCap   int
+	ResourcePrice float64
 	// Now is the time from which ages are computed; zero means the current time.
 	Now time.Time
 	// Progress, if not nil, is called with the number of files read so far and in total,
@@ -67,6 +71,9 @@ type Inventory struct {
 	Findings []Finding
 	// Skipped counts the files that were not audited, by the codes of backend.Skip.
 	Skipped map[string]int
+	// ResourceCap and ResourcePrice are those of the Options.
+	ResourceCap   int
+	ResourcePrice float64
 	// Baseline is what a baseline did; nil without one.
 	Baseline *Applied
 }
@@ -99,13 +106,13 @@ func Take(ctx context.Context, sources []string, o Options) (*Inventory, error) 
 	if err := ctx.Err(); err != nil {
 		return nil, context.Cause(ctx)
 	}
-	inventory := &Inventory{Taken: o.Now, Sources: sources, Skipped: t.skipped}
+	inventory := &Inventory{Taken: o.Now, Sources: sources, Skipped: t.skipped, ResourceCap: o.ResourceCap, ResourcePrice: o.ResourcePrice}
 	for _, f := range t.files {
 		if f.role != roleBackup {
 			inventory.Snapshots = append(inventory.Snapshots, f.Snapshot)
 		}
 	}
-	inventory.Add(judge.findings)
+	inventory.Add(append(judge.findings, inventory.overCap()...))
 	return inventory, nil
 }
 

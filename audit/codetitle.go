@@ -31,6 +31,7 @@ var titles = map[Code]string{
 	CodeTainted:           "The state holds objects that the next apply replaces.",
 	CodeFailedChecks:      "Checks did not pass when the state was written.",
 	CodeNoLineage:         "The state has no lineage.",
+	CodeResourceCap:       "The states hold more billable resources than the cap.",
 }
 
 // Title returns what the code means, as a sentence, or "" for a code of a plan.

@@ -58,6 +58,7 @@ const (
 	CodeTainted           Code = "tainted"            // objects that will be replaced
 	CodeFailedChecks      Code = "failed-checks"      // checks that did not pass
 	CodeNoLineage         Code = "no-lineage"         // no lineage
+	CodeResourceCap       Code = "resource-cap"       // more billable resources than --resource-cap
 )
 
 // A Finding is a problem, or something worth knowing, about one or more states.

@@ -19,7 +19,11 @@ type plainSecret struct {
 
 // visitor returns the visitor that inspects a state's content while it is read.
 func (f *file) visitor(resource func(statefile.Resource)) *statefile.Visitor {
-	return &statefile.Visitor{Resource: resource, Output: f.output, NameOfSecret: nameKind}
+	counted := func(r statefile.Resource) {
+		f.billable += billable(r)
+		resource(r)
+	}
+	return &statefile.Visitor{Resource: counted, Output: f.output, NameOfSecret: nameKind}
 }
 
 // output inspects an output.

@@ -38,6 +38,7 @@ type file struct {
 	digestErr    error
 	changed      *backend.ChangedError // how it changed while it was being read
 	plainSecrets []plainSecret         // outputs that look like secrets
+	billable     int
 
 	// Why Terraform cannot use the state or treats its providers as different ones, and
 	// what to do.
@@ -186,6 +187,7 @@ func (f *file) read(ctx context.Context, ids *collector, now time.Time) error {
 		ids.found = ids.found[:0]
 		return f.cannotRead(ctx, err)
 	case f.refusal != nil:
+		f.billable = 0
 		f.Kind, f.Code = string(f.refusal.Kind), f.refusal.Code()
 		f.plainSecrets = nil
 		ids.found = ids.found[:0]
@@ -194,6 +196,7 @@ func (f *file) read(ctx context.Context, ids *collector, now time.Time) error {
 	case f.unusable[0] != "":
 		f.Code = string(CodeUnusable)
 	}
+	f.Billable = f.billable
 	version.MD5 = f.MD5
 	if f.refusal != nil || opened.Sub(version.Created) < recently {
 		if err := f.object.Check(ctx, version); err != nil && !errors.As(err, &f.changed) {

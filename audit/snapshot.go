@@ -46,9 +46,11 @@ type Snapshot struct {
 
 // Contents counts what a state holds; see statefile.Contents.
 type Contents struct {
-	Resources           int        `json:"resources"`
-	Managed             int        `json:"managed"`
-	Data                int        `json:"data"`
+	Resources int `json:"resources"`
+	Managed   int `json:"managed"`
+	Data      int `json:"data"`
+	// Billable is how many managed resources HCP Terraform counts: see Bill.
+	Billable            int        `json:"billable"`
 	Instances           int        `json:"instances"`
 	Deposed             int        `json:"deposed"`
 	Tainted             int        `json:"tainted"`

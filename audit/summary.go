@@ -15,9 +15,11 @@ type Summary struct {
 	// Bytes is their total size.
 	Bytes int64 `json:"bytes"`
 
-	Resources           int `json:"resources"`
-	Managed             int `json:"managed"`
-	Data                int `json:"data"`
+	Resources int `json:"resources"`
+	Managed   int `json:"managed"`
+	Data      int `json:"data"`
+	// Billable is that of the Bill: of copies of one state, only the newest counts.
+	Billable            int `json:"billable"`
 	Instances           int `json:"instances"`
 	Outputs             int `json:"outputs"`
 	SensitiveOutputs    int `json:"sensitive_outputs"`
@@ -93,6 +95,7 @@ func (i *Inventory) Summary() Summary {
 			s.Providers[p.Address] += p.Resources
 		}
 	}
+	s.Billable = i.Bill().Billable
 	if s.Skipped == nil {
 		s.Skipped = map[string]int{}
 	}

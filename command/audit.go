@@ -63,6 +63,8 @@ least that severity that is in no baseline; 4 usage error, or a source does not 
 		Flags: slices.Concat(auditSearchFlags(), []cli.Flag{
 			newChoiceFlag("fail-on", "", "exit 3 if there is a finding of at least this `SEVERITY`: error, warning or info", "error", "warning", "info"),
 			textFlag("oldest-terraform", audit.DefaultOldestTerraform, "report states written by a Terraform before `VERSION`, the oldest that the target runs"),
+			countFlag("resource-cap", 0, "report if the states hold more than `N` resources that HCP Terraform bills"),
+			&cli.Float64Flag{Name: "price-per-resource-hour", Usage: "also show what the billable resources cost in a month, at `PRICE` for a resource and an hour", DefaultText: "not shown"},
 			switchFlag("csv", "print CSV on stdout, one row per state"),
 			fileFlag("html", "also write a self-contained page to `FILE`"),
 			fileFlag("junit", "also write JUnit XML to `FILE`, one test per state"),
@@ -99,6 +101,10 @@ func (p *process) parseAudit(c *cli.Context) (*takeInventory, error) {
 	if _, err := version.NewVersion(a.options.OldestTerraform); err != nil {
 		return nil, usagef("--oldest-terraform cannot be %q: it is a version such as 1.5.0", a.options.OldestTerraform)
 	}
+	a.options.ResourceCap, a.options.ResourcePrice = c.Int("resource-cap"), c.Float64("price-per-resource-hour")
+	if a.options.ResourcePrice > maxPrice {
+		return nil, usagef("--price-per-resource-hour cannot be %g: it is a price such as 0.0001", a.options.ResourcePrice)
+	}
 	if a.json && a.csv {
 		return nil, usagef("--json and --csv both want stdout: name one of them")
 	}
@@ -115,6 +121,9 @@ func (p *process) parseAudit(c *cli.Context) (*takeInventory, error) {
 	}
 	return a, nil
 }
+
+// maxPrice is the highest price of a resource for an hour, in any currency.
+const maxPrice = 1e6
 
 // auditSearchFlags are those of a plan, of which a target is not asked for here.
 func auditSearchFlags() []cli.Flag {

@@ -20,6 +20,7 @@ func InventoryJSON(w io.Writer, i *audit.Inventory) error {
 	d.put("taken", i.Taken.UTC().Truncate(time.Second))
 	putList(d, "sources", i.Sources)
 	d.put("summary", i.Summary())
+	d.put("bill", i.Bill())
 	putList(d, "snapshots", i.Snapshots)
 	putList(d, "findings", i.Findings)
 	if i.Baseline != nil {
@@ -251,6 +252,9 @@ func (s Style) inventorySummary(b *bytes.Buffer, i *audit.Inventory, sum audit.S
 	line("states", states)
 	line("resources", fmt.Sprintf("%s managed, %s data, %s; %s, %s sensitive; %s", plainwords.Grouped(sum.Managed), plainwords.Grouped(sum.Data), plainwords.Counted(sum.Instances, "instance"),
 		plainwords.Counted(sum.Outputs, "output"), plainwords.Grouped(sum.SensitiveOutputs), plainwords.Counted(sum.SensitiveAttributes, "sensitive attribute")))
+	bill := i.Bill()
+	line("billable", billed(bill))
+	line("in", billedDirectories(bill))
 	line("terraform", most(audit.NewestFirst(sum.TerraformVersions), sum.TerraformVersions, 8))
 	line("providers", most(plainwords.MostFrequent(sum.Providers), sum.Providers, 5))
 	line("relations", most(plainwords.MostFrequent(sum.Relations), sum.Relations, 8))
@@ -305,6 +309,36 @@ func Entries(of []audit.Accepted) string {
 		names = append(names, plainwords.Grouped(hidden)+" more")
 	}
 	return fmt.Sprintf("%s %s: %s", plainwords.Grouped(len(of)), noun, strings.Join(names, ", "))
+}
+
+// billed formats a bill without its directories; "" if there is nothing to say.
+func billed(b audit.Bill) string {
+	if b.Billable == 0 && b.Cap == 0 && b.PricePerHour == 0 {
+		return ""
+	}
+	text := plainwords.Counted(b.Billable, "managed resource") + " as HCP Terraform counts them"
+	switch {
+	case b.Over > 0:
+		text += fmt.Sprintf(", %s more than the cap of %s", plainwords.Grouped(b.Over), plainwords.Grouped(b.Cap))
+	case b.Cap > 0:
+		text += fmt.Sprintf(", within the cap of %s", plainwords.Grouped(b.Cap))
+	}
+	if b.PricePerHour > 0 {
+		text += fmt.Sprintf("; %.2f a month at %g an hour", b.PerMonth, b.PricePerHour)
+	}
+	return text
+}
+
+// billedDirectories lists the directories of a bill; "" if there are not several.
+func billedDirectories(b audit.Bill) string {
+	if b.Billable == 0 || len(b.Directories) < 2 {
+		return ""
+	}
+	counts := map[string]int{}
+	for _, d := range b.Directories {
+		counts[d.Directory] = d.Billable
+	}
+	return most(plainwords.MostFrequent(counts), counts, 8)
 }
 
 // PublicRegistry is the default registry of providers.

@@ -29,7 +29,7 @@ func state(source string, serial, size int64, age time.Duration, findings ...aud
 		Source: source, Workspace: "default", Kind: "state", Format: 4, TerraformVersion: "1.11.4", Serial: serial,
 		Lineage: "23a82f3f-9e45-4315-88f0-4632797cd39b", MD5: "9e107d9d372bb6826bd81d3542a419d6", Size: size,
 		Modified: taken.Add(-age), AgeSeconds: int64(age.Seconds()), Findings: append([]audit.Code{}, findings...),
-		Contents: audit.Contents{Resources: 12, Managed: 10, Data: 2, Instances: 15, Modules: 1, Outputs: 3, SensitiveOutputs: 1, SensitiveAttributes: 4,
+		Contents: audit.Contents{Resources: 12, Managed: 10, Data: 2, Billable: 11, Instances: 15, Modules: 1, Outputs: 3, SensitiveOutputs: 1, SensitiveAttributes: 4,
 			Providers: []audit.Provider{{Address: "registry.terraform.io/hashicorp/aws", Resources: 12}}},
 	}
 }
@@ -70,6 +70,7 @@ func withTargets() *audit.Inventory {
 // withBaseline returns the inventory with targets, of which a baseline knows a part.
 func withBaseline() *audit.Inventory {
 	i := withTargets()
+	i.ResourceCap, i.ResourcePrice = 10, 0.0001
 	i.Add(nil)
 	i.Apply(&audit.Baseline{File: "known.hcl", Entries: []*audit.Accepted{
 		{Code: "shared-lineage", Sources: []string{"dns/*"}, Reason: "Both are kept until the zone is moved.", Expires: "2026-06-30"},

@@ -16,7 +16,7 @@ import (
 var inventoryColumns = []string{
 	"source", "workspace", "kind", "code", "format", "terraform_version", "serial", "lineage", "md5", "size", "modified", "age_seconds",
 	"resources", "managed", "data", "instances", "deposed", "tainted", "modules", "outputs", "sensitive_outputs", "sensitive_attributes",
-	"checks", "failed_checks", "providers", "locked_by", "locked_since", "severity", "findings", "target", "relation", "outcome",
+	"checks", "failed_checks", "providers", "locked_by", "locked_since", "severity", "findings", "target", "relation", "outcome", "billable",
 }
 
 // InventoryCSV writes an audit as CSV: a header, and one row per snapshot. Lists in a
@@ -70,7 +70,7 @@ func inventoryRow(sn *audit.Snapshot, heaviest audit.Severity) []string {
 		sn.Source, sn.Workspace, sn.Kind, sn.Code, format, sn.TerraformVersion, serial, sn.Lineage, sn.MD5, strconv.FormatInt(sn.Size, 10), modified, age,
 		n(sn.Resources), n(sn.Managed), n(sn.Data), n(sn.Instances), n(sn.Deposed), n(sn.Tainted), n(sn.Modules), n(sn.Outputs), n(sn.SensitiveOutputs), n(sn.SensitiveAttributes),
 		n(sn.Checks), n(sn.FailedChecks), strings.Join(providers, " "), lockedBy, lockedSince, string(heaviest), strings.Join(findings, " "),
-		target.Workspace, target.Relation, target.Outcome,
+		target.Workspace, target.Relation, target.Outcome, n(sn.Billable),
 	}
 }
 

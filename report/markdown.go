@@ -33,6 +33,9 @@ func InventoryMarkdown(w io.Writer, i *audit.Inventory) error {
 		m.row("Without a readable state", plainwords.Counted(other, "file"))
 	}
 	m.row("Resources", fmt.Sprintf("%s managed, %s data", plainwords.Grouped(s.Managed), plainwords.Grouped(s.Data)))
+	bill := i.Bill()
+	m.row("Billable", billed(bill))
+	m.row("In directories", markdownText(billedDirectories(bill)))
 	var parts []string
 	for _, severity := range audit.Severities {
 		if n := counts[severity]; n > 0 {

@@ -154,7 +154,7 @@ func (a *auditPage) fillRows() {
 		a.table.Columns = append(a.table.Columns, pageColumn{"Workspace", "text"}, pageColumn{"Relation", "text"})
 	}
 	a.table.Sort = pageSort{Column: 1, Down: true}
-	a.table.Facts = []string{"Kind", "Terraform workspace", "Terraform version", "State format", "Serial", "Lineage", "MD5", "Size", "Last written", "Resources",
+	a.table.Facts = []string{"Kind", "Terraform workspace", "Terraform version", "State format", "Serial", "Lineage", "MD5", "Size", "Last written", "Resources", "Billable resources",
 		"Instances", "Modules", "Outputs", "Sensitive attributes", "Tainted, deposed", "Checks", "Providers", "Locked", "Would go to"}
 	a.table.Rows = make([]pageRow, len(i.Snapshots))
 	a.declareFacets()
@@ -288,6 +288,7 @@ func (a *auditPage) factsOf(sn *audit.Snapshot) []string {
 	}
 	if sn.IsState() {
 		set("Resources", fmt.Sprintf("%s managed, %s data", plainwords.Grouped(sn.Managed), plainwords.Grouped(sn.Data)))
+		set("Billable resources", plainwords.Grouped(sn.Billable))
 		set("Instances", plainwords.Grouped(sn.Instances))
 		set("Modules", plainwords.Grouped(sn.Modules))
 		set("Outputs", fmt.Sprintf("%s, %d sensitive", plainwords.Counted(sn.Outputs, "output"), sn.SensitiveOutputs))
@@ -339,6 +340,7 @@ func (a *auditPage) fillTiles() {
 	}
 	a.Tiles = append(a.Tiles,
 		tile{Label: "Managed resources", Value: plainwords.Grouped(s.Managed), Note: plainwords.Counted(s.Instances, "instance") + ", data sources included"},
+		tile{Label: "Billable resources", Value: plainwords.Grouped(s.Billable), Note: a.billNote(), Tone: a.billTone()},
 		tile{Label: "Outputs", Value: plainwords.Grouped(s.Outputs), Note: fmt.Sprintf("%s sensitive", plainwords.Grouped(s.SensitiveOutputs))},
 		tile{Label: "Sensitive attributes", Value: plainwords.Grouped(s.SensitiveAttributes), Note: "counted, never shown"},
 	)
@@ -420,6 +422,7 @@ func (a *auditPage) fillPlots() {
 	if !a.oldest.IsZero() {
 		a.Plots = append(a.Plots, x.timeline("When were the states last written?", facetWritten, a.period, a.oldest, a.newest))
 	}
+	a.addPlot("Which directories hold the billable resources?", "Directory", "Resources", a.billBars())
 	releases := x.bars(facetTerraform)
 	for i := range releases {
 		if releases[i].Label == unknownRelease {
@@ -436,6 +439,56 @@ func (a *auditPage) fillPlots() {
 	a.addPlot("How many resources do the states have?", "Resources", "States", x.fromFirstToLast(facetResources))
 	a.addPlot("How large are the states?", "Size", "States", x.fromFirstToLast(facetSize))
 	a.addPlot("Which providers do the states use?", "Provider", "Resources", a.providerBars())
+}
+
+// billNote says what the billable resources cost, and whether they are within the cap.
+func (a *auditPage) billNote() string {
+	b := a.inventory.Bill()
+	note := "as HCP Terraform counts them"
+	switch {
+	case b.Over > 0:
+		note = fmt.Sprintf("%s more than the cap of %s", plainwords.Grouped(b.Over), plainwords.Grouped(b.Cap))
+	case b.Cap > 0:
+		note = "within the cap of " + plainwords.Grouped(b.Cap)
+	}
+	if b.PricePerHour > 0 {
+		note += fmt.Sprintf("; %.2f a month", b.PerMonth)
+	}
+	return note
+}
+
+func (a *auditPage) billTone() string {
+	if a.inventory.Bill().Over > 0 {
+		return string(audit.SeverityWarning)
+	}
+	return ""
+}
+
+// billBars returns a bar for each directory with billable resources, unless there is only
+// one.
+func (a *auditPage) billBars() []bar {
+	b := a.inventory.Bill()
+	if len(b.Directories) < 2 || b.Billable == 0 {
+		return nil
+	}
+	var bars []bar
+	shown := len(b.Directories)
+	if shown > maxDirectories+1 {
+		shown = maxDirectories
+	}
+	others := 0
+	for k, d := range b.Directories {
+		if k >= shown {
+			others += d.Billable
+			continue
+		}
+		name := report.PlainLine(d.Directory)
+		bars = append(bars, newBar(name, "", d.Billable, a.facets.address(facetDirectory, name)))
+	}
+	if hidden := len(b.Directories) - shown; hidden > 0 {
+		bars = append(bars, newBar(fmt.Sprintf("%s others", plainwords.Grouped(hidden)), "", others, ""))
+	}
+	return bars
 }
 
 // severityBars counts findings, as the groups below do. A finding may concern several files.

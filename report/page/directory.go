@@ -5,13 +5,12 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
+	"tfhaul/audit"
 	"tfhaul/plainwords"
 )
 
-// A directory is what teams usually share states by: the first part of the addresses that is
-// not the same in all of them.
+// A directory is one of audit.Directories, with what it holds.
 type directory struct {
 	name string
 	tally
@@ -19,45 +18,17 @@ type directory struct {
 
 // directories are the directories of all states.
 type directories struct {
-	depth  int // how many parts all addresses share
+	names  audit.Directories
 	byName map[string]*directory
 }
 
-// split cuts an address into its parts. A scheme and its bucket are one part.
-func split(address string) []string {
-	parts := strings.Split(address, "/")
-	if len(parts) > 2 && strings.HasSuffix(parts[0], ":") && parts[1] == "" {
-		parts = append([]string{strings.Join(parts[:3], "/")}, parts[3:]...)
-	}
-	return parts
-}
-
-// newDirectories finds what all addresses share.
 func newDirectories(addresses []string) *directories {
-	d := &directories{byName: map[string]*directory{}}
-	if len(addresses) == 0 {
-		return d
-	}
-	shared := split(addresses[0])
-	shared = shared[:len(shared)-1] // the file
-	for _, address := range addresses[1:] {
-		parts := split(address)
-		n := 0
-		for n < min(len(shared), len(parts)-1) && shared[n] == parts[n] {
-			n++
-		}
-		shared = shared[:n]
-	}
-	d.depth = len(shared)
-	return d
+	return &directories{names: audit.NewDirectories(addresses), byName: map[string]*directory{}}
 }
 
 // of returns the directory of an address.
 func (d *directories) of(address string) *directory {
-	name := "(top level)"
-	if parts := split(address); len(parts) > d.depth+1 {
-		name = parts[d.depth]
-	}
+	name := d.names.Of(address)
 	found := d.byName[name]
 	if found == nil {
 		found = &directory{name: name, tally: tally{}}
