@@ -45,6 +45,8 @@ type bench struct {
 	file   string // the snapshot
 	// timeout replaces the client's 30 seconds, if not 0.
 	timeout time.Duration
+	// settings gives a move the settings that wantSettings expects.
+	settings func(*migrate.Move)
 }
 
 func newBench(t *testing.T, o tfesim.Options) *bench {
