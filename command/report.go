@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"path/filepath"
 
 	"github.com/urfave/cli/v2"
 
@@ -20,28 +21,34 @@ type tellHaul struct {
 	journal     string
 	html, junit string
 	reports     reportFiles
-	force       bool // replaces files that are not ours
+	handover    string // the directory of its pages
+	force       bool   // replaces files that are not ours
 }
 
 func (p *process) reportCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "report",
-		Usage:     "summarize a haul from its journal: as text, HTML, JUnit XML, SARIF or Markdown",
+		Usage:     "summarize a haul from its journal: as text, HTML, JUnit XML, SARIF or Markdown, or as a handover",
 		UsageText: "tfhaul report [flags] JOURNAL",
 		Description: `Summarizes a haul from its journal: what moved, what did not and why, and how long it took. It prints text, or writes an
 HTML page (one file, which needs no network), JUnit XML, SARIF or Markdown. It sends no requests, so it shows what was true when the
 journal was written. tfhaul verify JOURNAL checks the current state.
 
+--handover writes Markdown pages for the teams: README.md about the whole haul, and one page for each repository, with what
+moved, what is frozen, the commands that the team types, and how to go back. See docs/workspaces.md.
+
 Examples:
   tfhaul report tfhaul-20260301T101500Z.jsonl
   tfhaul report haul.jsonl --html haul.html --junit haul.xml
+  tfhaul report haul.jsonl --handover handover/
 
 Exit codes: 0 the report was written, whatever it shows; 1 writing failed; 4 usage error: the journal does not
 exist, or the report file cannot be written.`,
 		Flags: append([]cli.Flag{
 			fileFlag("html", "write a self-contained page to `FILE`"),
 			fileFlag("junit", "write JUnit XML to `FILE`"),
-			forceFlag("--html, --junit, --sarif or --markdown"),
+			fileFlag("handover", "write Markdown pages for the teams into `DIR`"),
+			forceFlag("--html, --junit, --sarif, --markdown or --handover"),
 			jsonFlag(),
 		}, reportFlags()...),
 		Action: func(c *cli.Context) error {
@@ -57,6 +64,9 @@ exist, or the report file cannot be written.`,
 				return err
 			}
 			if t.reports, err = readReportFiles(c); err != nil {
+				return err
+			}
+			if t.handover, err = handoverDir(c); err != nil {
 				return err
 			}
 			return t.Run(c.Context)
@@ -96,10 +106,18 @@ func (t *tellHaul) Run(ctx context.Context) error {
 		func(w io.Writer) error { return report.HaulMarkdown(w, view, "migrate") }); err != nil {
 		return err
 	}
+	if t.handover != "" {
+		if err := t.writeHandover(ctx, told, ledger.Dir()); err != nil {
+			return err
+		}
+		if !t.json {
+			t.tellWrote(filepath.Join(t.handover, report.HandoverIndex))
+		}
+	}
 	switch {
 	case t.json:
 		return report.HaulReportJSON(t.stdout, told)
-	case t.html+t.junit+t.reports.sarif+t.reports.markdown+t.reports.markdownAppend == "":
+	case t.html+t.junit+t.reports.sarif+t.reports.markdown+t.reports.markdownAppend+t.handover == "":
 		return t.text(ctx, told)
 	}
 	return nil
