@@ -348,8 +348,8 @@ func TestUpdateSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	manifest := func(more string) string {
-		return string(write(t, "net.hcl", []byte(fmt.Sprintf("target {\n  hostname = %q\n  organization = %q\n}\nmove %q {\n  workspace = \"net\"\n  auto_apply = true\n  description = \"new\"\n  %s\n}\n",
-			h.running.Host(), org, path, more))))
+		return write(t, "net.hcl", []byte(fmt.Sprintf("target {\n  hostname = %q\n  organization = %q\n}\nmove %q {\n  workspace = \"net\"\n  auto_apply = true\n  description = \"new\"\n  %s\n}\n",
+			h.running.Host(), org, path, more)))
 	}
 	keeps, changes := manifest("create = true"), manifest("update_settings = true")
 	r := h.tfhaul(t, "migrate", keeps, "--yes", "--journal", journalIn(t))
@@ -372,5 +372,70 @@ func TestUpdateSettings(t *testing.T) {
 	}
 	if r = h.tfhaul(t, "migrate", changes, "--dry-run", "--detailed-exitcode"); r.code != 0 {
 		t.Errorf("afterwards, there is work to do: %d\n%s", r.code, r.stdout)
+	}
+}
+
+// A value that cannot be read is named, and nothing is made. A plan does not need it.
+func TestMissingValueOfAVariable(t *testing.T) {
+	t.Parallel()
+	h := start(t, tfesim.Options{})
+	h.needs(t, h.client(t), org)
+	_, manifest, _ := fullManifest(t, h, 12)
+	if r := h.tfhaul(t, "migrate", manifest, "--dry-run"); r.code != 0 || !strings.Contains(r.stdout, "PLANTED is not set") {
+		t.Errorf("the plan: exit code %d\n%s%s", r.code, r.stdout, r.stderr)
+	}
+	r := h.tfhaul(t, "migrate", manifest, "--yes", "--journal", journalIn(t))
+	if r.code != 4 || !strings.Contains(r.stderr, "PLANTED is not set") || len(h.Workspaces(org)) > 0 {
+		t.Errorf("exit code %d, workspaces %q\n%s", r.code, h.Workspaces(org), r.stderr)
+	}
+}
+
+// The columns of a map set up workspaces.
+func TestMapSetsUpWorkspaces(t *testing.T) {
+	t.Parallel()
+	h := start(t, tfesim.Options{})
+	dir := tree(t, many(2))
+	csv := write(t, "names.csv", fmt.Appendf(nil, "source,workspace,tags,description,auto_apply,vcs_repository,vcs_branch,oauth_token_id,remote_state_consumers,working_directory\n"+
+		"%s,net,a;b=c,the net,true,acme/net,main,ot-1,app,live/net\n%s,app,,,,,,,,\n",
+		filepath.Join(dir, "a-00", "terraform.tfstate"), filepath.Join(dir, "a-01", "terraform.tfstate")))
+	args := []string{"migrate", dir, "--target", org, "--map", csv, "--yes", "--journal", journalIn(t)}
+	if r := h.tfhaul(t, args...); r.code != 4 || !strings.Contains(r.stderr, "requires --create") {
+		t.Errorf("without --create: exit code %d\n%s", r.code, r.stderr)
+	}
+	if r := h.tfhaul(t, append(args, "--create")...); r.code != 0 {
+		t.Fatalf("exit code %d\n%s%s", r.code, r.stdout, r.stderr)
+	}
+	c := h.client(t)
+	want := setup{Project: "Default Project", Description: "the net", Mode: "remote", Directory: "live/net", AutoApply: true, Tags: []string{"a"}, Bindings: []string{"b=c"},
+		Consumers: []string{"app"}, Identifier: "acme/net", Branch: "main", OAuthToken: "ot-1"}
+	got := setupOf(t, c, org, "net")
+	want.Terraform, want.Patterns = got.Terraform, got.Patterns
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("net (-want +got):\n%s", d)
+	}
+	if got := setupOf(t, c, org, "app"); got.Mode != "remote" || got.AutoApply || got.Identifier != "" {
+		t.Errorf("app: %+v", got)
+	}
+}
+
+// What the server refuses after the state arrived is reported, and the same journal finishes it.
+func TestSettingsThatTheServerRefuses(t *testing.T) {
+	t.Parallel()
+	h := start(t, tfesim.Options{})
+	path := write(t, "net.tfstate", state(3, 2))
+	manifest := func(token string) string {
+		return write(t, "net.hcl", fmt.Appendf(nil, "target {\n  hostname = %q\n  organization = %q\n}\nmove %q {\n  workspace = \"net\"\n  create = true\n  vcs_repository {\n    identifier = \"acme/net\"\n    oauth_token_id = %q\n  }\n}\n",
+			h.running.Host(), org, path, token))
+	}
+	journal := journalIn(t)
+	r := h.tfhaul(t, "migrate", manifest("unknown"), "--yes", "--json", "--journal", journal)
+	if r.code != 1 || !strings.Contains(r.stdout, `"code": "settings"`) || !strings.Contains(r.stdout, "The workspace holds the state") || h.RunsTerraform(org, "net") {
+		t.Errorf("exit code %d\n%s", r.code, r.stdout)
+	}
+	if r = h.tfhaul(t, "migrate", manifest("ot-1"), "--yes", "--json", "--journal", journal); r.code != 0 {
+		t.Errorf("with another token: exit code %d\n%s%s", r.code, r.stdout, r.stderr)
+	}
+	if got := setupOf(t, h.client(t), org, "net"); got.Identifier != "acme/net" || got.Mode != "remote" {
+		t.Errorf("the workspace has %+v", got)
 	}
 }

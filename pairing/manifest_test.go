@@ -14,13 +14,17 @@ import (
 func TestManifestRoundTrip(t *testing.T) {
 	serial, md5, relation, yes := int64(41), "9e107d9d372bb6826bd81d3542a419d6", "fresh", true
 	project, mode, version, timeout := "network", "local", "~> 1.11", "5m0s"
+	repository, connection, text, from := "acme/net", "ot-1", "${a} \"b\"\n", "env:W"
 	written := &pairing.Manifest{
 		Target:   pairing.ManifestTarget{Hostname: "tfe.example.com:8443", Organization: "acme"},
 		Defaults: &pairing.ManifestSettings{Create: &yes, Project: &project, Tags: []string{"prod", "env=prod"}, LockTimeout: &timeout},
+		Matches:  []*pairing.ManifestMatch{{Glob: "n*", Settings: pairing.ManifestSettings{Description: &text}}},
 		Moves: []*pairing.ManifestMove{
 			{Source: "s3://acme-tfstate/network/terraform.tfstate", Workspace: "network", Serial: &serial, MD5: &md5, Relation: &relation},
 			{Source: `C:\states\a "quoted" ${name} %{if} näme.tfstate`, Workspace: "odd", Replace: &yes, BumpSerial: &yes,
-				Own: pairing.ManifestSettings{ExecutionMode: &mode, TerraformVersion: &version, Tags: []string{}}},
+				Own: pairing.ManifestSettings{ExecutionMode: &mode, TerraformVersion: &version, Tags: []string{}, AutoApply: &yes, Consumers: []string{"app"},
+					VCS:       &pairing.ManifestRepository{Identifier: &repository, OAuthTokenID: &connection, TriggerPatterns: []string{"live/**"}},
+					Variables: []*pairing.ManifestVariable{{Key: "v", Value: &text}, {Key: "w", ValueFrom: &from, Sensitive: &yes}}}},
 		},
 	}
 	var file bytes.Buffer
@@ -58,6 +62,18 @@ func TestManifestErrors(t *testing.T) {
 		{"an unknown execution mode", target + "defaults {\n  create = true\n  execution_mode = \"cloud\"\n}\nmove \"a\" {\n  workspace = \"n\"\n}\n", "use remote, local or agent"},
 		{"a pool without agents", target + "defaults {\n  create = true\n  agent_pool = \"p\"\n}\nmove \"a\" {\n  workspace = \"n\"\n}\n", "agent_pool requires execution_mode"},
 		{"an invalid tag", target + "defaults {\n  create = true\n  tags = [\"a b\"]\n}\nmove \"a\" {\n  workspace = \"n\"\n}\n", "tags cannot contain \"a b\""},
+		{"a repository without a connection", target + "move \"a\" {\n  workspace = \"n\"\n  create = true\n  vcs_repository {\n    identifier = \"acme/net\"\n  }\n}\n", "needs oauth_token_id or github_app_installation_id"},
+		{"a repository without a name", target + "move \"a\" {\n  workspace = \"n\"\n  create = true\n  vcs_repository {\n    oauth_token_id = \"ot-1\"\n  }\n}\n", "needs an identifier"},
+		{"two connections", target + "defaults {\n  create = true\n  vcs_repository {\n    oauth_token_id = \"ot-1\"\n    github_app_installation_id = \"ghain-1\"\n  }\n}\nmove \"a\" {\n  workspace = \"n\"\n}\n", "use only one"},
+		{"a sensitive value", target + "move \"a\" {\n  workspace = \"n\"\n  create = true\n  variable \"v\" {\n    sensitive = true\n    value = \"x\"\n  }\n}\n", "its value must not be in the manifest"},
+		{"a value as a reference", target + "move \"a\" {\n  workspace = \"n\"\n  create = true\n  variable \"v\" {\n    value_from = \"x\"\n  }\n}\n", "write env:NAME or file:PATH"},
+		{"a variable without a value", target + "move \"a\" {\n  workspace = \"n\"\n  create = true\n  variable \"v\" {\n  }\n}\n", "either value or value_from"},
+		{"an unknown category", target + "move \"a\" {\n  workspace = \"n\"\n  create = true\n  variable \"v\" {\n    value = \"x\"\n    category = \"tf\"\n  }\n}\n", "use terraform or env"},
+		{"an environment variable in HCL", target + "move \"a\" {\n  workspace = \"n\"\n  create = true\n  variable \"v\" {\n    value = \"x\"\n    category = \"env\"\n    hcl = true\n  }\n}\n", "cannot be HCL"},
+		{"a setting without create", target + "move \"a\" {\n  workspace = \"n\"\n  auto_apply = true\n}\n", "auto_apply describes a new workspace and requires create = true"},
+		{"a glob that matches nothing", target + "match \"x-*\" {\n  create = true\n}\nmove \"a\" {\n  workspace = \"n\"\n}\n", "matches no workspace"},
+		{"an invalid glob", target + "match \"[\" {\n  create = true\n}\nmove \"a\" {\n  workspace = \"n\"\n}\n", "not a valid glob"},
+		{"an unknown attribute of a match", target + "match \"*\" {\n  craete = true\n}\nmove \"a\" {\n  workspace = \"n\"\n}\n", "plan.hcl:6,3: Unsupported argument"},
 		{"an invalid duration", target + "defaults {\n  lock_timeout = \"soon\"\n}\nmove \"a\" {\n  workspace = \"n\"\n}\n", "use a duration"},
 		{"JSON", `{"target":{}}`, "plan.hcl:1"},
 		{"binary", "\x00\xff\xfe", "plan.hcl:1"},
