@@ -145,7 +145,7 @@ func (v Variable) Text() string {
 // A SettingsRequest describes how a state is to be set up.
 type SettingsRequest struct {
 	CreateRequest
-	// Ours means that the haul created the state, so that nobody else has set its sensitive
+	// Ours means that the haul created the state, so that no one else has set its sensitive
 	// variables. New means that it did so just now, and nothing was changed since.
 	Ours, New bool
 }

@@ -439,3 +439,19 @@ func TestSettingsThatTheServerRefuses(t *testing.T) {
 		t.Errorf("the workspace has %+v", got)
 	}
 }
+
+// Settings of workspaces are refused where the target has none.
+func TestBucketsHaveNoWorkspaceSettings(t *testing.T) {
+	t.Parallel()
+	h := start(t, tfesim.Options{})
+	path := write(t, "net.tfstate", state(3, 2))
+	for _, blocks := range []string{"defaults {\n  create = true\n  auto_apply = true\n}\n%s", "match \"*\" {\n  update_settings = true\n  description = \"d\"\n}\n%s"} {
+		target := t.TempDir()
+		move := fmt.Sprintf("target {\n  address = %q\n}\nmove %q {\n  key = \"net.tfstate\"\n}\n", target+"/", path)
+		manifest := write(t, "net.hcl", fmt.Appendf(nil, blocks, move))
+		r := h.tfhaul(t, "migrate", manifest, "--yes", "--journal", journalIn(t))
+		if files, _ := os.ReadDir(target); r.code != 4 || !strings.Contains(r.stderr, "is a setting of a workspace") || len(files) > 0 {
+			t.Errorf("exit code %d, %d files\n%s", r.code, len(files), r.stderr)
+		}
+	}
+}

@@ -187,6 +187,11 @@ func (m *Manifest) check(name string) error {
 // checkNames refuses a workspace where the target has keys, and a key where it has workspaces.
 // Afterwards, each name is in Workspace.
 func (m *Manifest) checkNames(keys bool) error {
+	for at, settings := range m.allSettings() {
+		if what := settings.describesMore(); keys && what != "" {
+			return fmt.Errorf("%s: %s holds no workspaces, and %s is a setting of a workspace: delete it", at, m.Target.Container(), what)
+		}
+	}
 	for _, move := range m.Moves {
 		switch {
 		case keys && move.Workspace != "":

@@ -3,6 +3,7 @@ package pairing
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 
@@ -64,6 +65,25 @@ func (m *Manifest) checkGlobs() error {
 		}
 	}
 	return nil
+}
+
+// allSettings returns all blocks with settings, and where each is.
+func (m *Manifest) allSettings() iter.Seq2[string, *ManifestSettings] {
+	return func(yield func(string, *ManifestSettings) bool) {
+		if m.Defaults != nil && !yield("defaults", m.Defaults) {
+			return
+		}
+		for _, match := range m.Matches {
+			if !yield(fmt.Sprintf("match %q", match.Glob), &match.Settings) {
+				return
+			}
+		}
+		for _, move := range m.Moves {
+			if !yield(fmt.Sprintf("the move of %q", move.Source), &move.Own) {
+				return
+			}
+		}
+	}
 }
 
 // matches reports whether the block applies to a move.

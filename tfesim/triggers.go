@@ -59,8 +59,8 @@ func shownVCSRepository(w *workspace) any {
 }
 
 // changeVCSRepository applies the vcs-repo of a document: null removes the repository, and
-// absent members keep their value. This server knows no VCS providers: it takes every ID with
-// the right prefix for one of the organization's.
+// absent members keep their value. This server has no VCS providers: it accepts every ID with
+// the right prefix.
 func changeVCSRepository(settings map[string]json.RawMessage, it jsonapi.Item) error {
 	if !it.Sent(vcsRepositorySetting) {
 		return nil
