@@ -75,6 +75,9 @@ type Traits struct {
 	// Versions means that older versions of a state can be listed and read, at least in some
 	// backends of this kind.
 	Versions bool
+	// Rises means that the version with the highest serial is the current one, so that only a
+	// higher serial replaces it. Workspaces are like this, too.
+	Rises bool
 	// Noun is what messages call the place of a state: "workspace", "object" or "file".
 	Noun    string
 	Pins    Pinning

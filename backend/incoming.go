@@ -23,7 +23,7 @@ type Incoming struct {
 // IncomingOptions describe what is being received.
 type IncomingOptions struct {
 	Address string
-	Size    int64         // announced, in bytes
+	Size    int64         // announced, in bytes; negative if it is not
 	Stall   time.Duration // how long to wait for the next byte
 	// Describe returns the reason of a connection's error in plain words.
 	Describe func(error) string
@@ -54,7 +54,7 @@ func (i *Incoming) Read(p []byte) (int, error) {
 	switch {
 	case err == nil:
 		return n, nil
-	case errors.Is(err, io.EOF) && i.got == i.Size:
+	case errors.Is(err, io.EOF) && (i.got == i.Size || i.Size < 0):
 		if i.Compare != nil {
 			i.failed = i.Compare()
 		}
@@ -74,7 +74,11 @@ func (i *Incoming) Read(p []byte) (int, error) {
 
 // brokenOff returns the error for a body that ended too early.
 func (i *Incoming) brokenOff(why string, err error) error {
-	return &WordedError{fmt.Sprintf("reading %q broke off after %d of %d bytes: %s", i.Address, i.got, i.Size, why), err}
+	of := ""
+	if i.Size >= 0 {
+		of = fmt.Sprintf(" of %d", i.Size)
+	}
+	return &WordedError{fmt.Sprintf("reading %q broke off after %d%s bytes: %s", i.Address, i.got, of, why), err}
 }
 
 // Close implements io.Closer.

@@ -61,6 +61,9 @@ type Standing struct {
 	// reports it.
 	Locked bool
 	Holder Holder
+	// LockUnknown means that the target does not report whether the state is locked: only a
+	// request for the lock shows that.
+	LockUnknown bool
 	// CanRead, CanWrite and CanLock (and unlock) are the permissions of the credentials.
 	// They are true if the target does not report them.
 	CanRead, CanWrite, CanLock bool

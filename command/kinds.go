@@ -7,6 +7,7 @@ import (
 	"tfhaul/backend/consul"
 	"tfhaul/backend/file"
 	"tfhaul/backend/gcs"
+	"tfhaul/backend/http"
 	"tfhaul/backend/kubernetes"
 	"tfhaul/backend/pg"
 	"tfhaul/backend/s3"
@@ -16,6 +17,7 @@ import (
 
 // kinds are all kinds of backends. A new kind is a package and a line here.
 func kinds(c backend.Connection) backend.Kinds {
+	otherHTTP, gitLab := http.Kinds(c)
 	all := backend.Kinds{
 		file.Kind(c),
 		s3.Kind(c),
@@ -24,6 +26,8 @@ func kinds(c backend.Connection) backend.Kinds {
 		pg.Kind(c),
 		consul.Kind(c),
 		kubernetes.Kind(c),
+		gitLab,
+		otherHTTP,
 		atlas.Kind(c),
 		tfe.Kind(c),
 	}

@@ -308,7 +308,7 @@ func (x *execution) refuse(ctx context.Context) error {
 		return x.diverged(ctx, fmt.Sprintf(" To write the source's state anyway, use %s or %s.", x.permission("bump-serial"), x.permission("replace")))
 	default:
 		extra, instead := "", ""
-		if x.held.serial() >= ours.Serial && x.Target.Traits().Workspaces {
+		if x.held.serial() >= ours.Serial && x.rises() {
 			instead = fmt.Sprintf(" If the server requires a higher serial, add %s.", x.permission("bump-serial"))
 		}
 		if theirs.Empty() && x.held.notState == "" {
@@ -317,6 +317,12 @@ func (x *execution) refuse(ctx context.Context) error {
 		return x.stopf(CodeUnrelated, "The workspace holds a different state (lineage %s, serial %d; the source's lineage is %s).%s Check that this is the right workspace. If it is, use %s, which keeps a backup.%s",
 			orNone(theirs.Lineage), x.held.serial(), orNone(ours.Lineage), extra, x.permission("replace"), instead)
 	}
+}
+
+// rises reports whether the target may require a higher serial than that of what it holds.
+func (x *execution) rises() bool {
+	traits := x.Target.Traits()
+	return traits.Workspaces || traits.Rises
 }
 
 func orNone(s string) string {

@@ -31,6 +31,10 @@ type storeBench struct {
 	// unlocks it. lockedBy returns the reason of the lock's holder.
 	force    func(reason string)
 	lockedBy func() string
+	// holds and isLocked look at the store itself, where a target cannot see that without
+	// reading or locking; nil means that it can.
+	holds    func() []byte
+	isLocked func() bool
 
 	faults *faults
 	target backend.Target // with faults
@@ -91,6 +95,9 @@ func (b *storeBench) move(ctx context.Context, change func(*migrate.Move)) migra
 // current returns what the target holds, without faults.
 func (b *storeBench) current() []byte {
 	b.t.Helper()
+	if b.holds != nil {
+		return b.holds()
+	}
 	target := b.open()
 	s, err := target.Look(context.Background(), b.key)
 	if err != nil || s.Current.ID == "" {
@@ -117,6 +124,9 @@ func (b *storeBench) read(target backend.Target, v *backend.Version) []byte {
 }
 
 func (b *storeBench) locked() bool {
+	if b.isLocked != nil {
+		return b.isLocked()
+	}
 	s, err := b.open().Look(context.Background(), b.key)
 	return err != nil || s.Locked
 }

@@ -247,7 +247,7 @@ func (x *execution) putBackBefore(ctx context.Context) (bool, error) {
 		x.alreadyThere()
 		return true, nil
 	}
-	if !x.Target.Traits().Workspaces || x.payload.serial > h.serial() {
+	if !x.rises() || x.payload.serial > h.serial() {
 		return false, nil
 	}
 	// What an interrupted run sent had this serial.

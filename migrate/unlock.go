@@ -55,7 +55,7 @@ func (e *Engine) unlockLeft(ctx context.Context, workspace, id string, allowed f
 		reason = ws.Holder.Reason // of a lock on a target, or on a source that was frozen
 	}
 	switch {
-	case !ws.Locked:
+	case !ws.Locked && !ws.LockUnknown:
 		u.Message = e.sayf("The workspace is not locked.")
 		return u, nil
 	case !allowed(ws.ID):

@@ -10,15 +10,15 @@ import (
 	"tfhaul/backend"
 )
 
-// Named tests one kind of backend as a source whose states have names of workspaces instead of
-// paths, and may refuse what is not a state. The names are lower-case letters.
+// Named tests one kind of backend as a source whose states have names instead of paths, and may
+// refuse what is not a state. The names are lower-case letters.
 func Named(t *testing.T, kind backend.Kind, open opener) {
 	kinds := backend.Kinds{kind}
 	t.Run("lists every state, sorted by name", func(t *testing.T) {
 		ref, _ := open(t, map[string][]byte{"prod": small(1, "p"), "default": small(1, "d"), "stage": small(1, "s")})
 		names := func(l *backend.Listing) (all []string) {
 			for _, s := range l.States {
-				all = append(all, s.Place().Workspace)
+				all = append(all, s.Place().Key)
 			}
 			return all
 		}
@@ -45,7 +45,7 @@ func Named(t *testing.T, kind backend.Kind, open opener) {
 		ref, _ := open(t, files)
 		for _, s := range find(t, kinds, ref, backend.Filter{}).States {
 			got, version := read(t, s, nil)
-			if want := files[s.Place().Workspace]; !bytes.Equal(got, want) || version.Size != 0 && version.Size != int64(len(want)) {
+			if want := files[s.Place().Key]; !bytes.Equal(got, want) || version.Size != 0 && version.Size != int64(len(want)) {
 				t.Errorf("%s: read %d bytes of version %+v, stored are %d others", s.Address(), len(got), version, len(want))
 			}
 		}
