@@ -47,7 +47,7 @@ func (h *host) printed(t *testing.T, command string) run {
 	if words[0] != "tfhaul" {
 		t.Fatalf("%s is not a command of tfhaul", command)
 	}
-	return h.tfhaul(t, words[1:]...)
+	return h.tfhaulIn(t, t.Context(), h.with("TFHAUL_BACKUP_DIR="+t.TempDir()), nil, words[1:]...)
 }
 
 // A handover has a page for each repository. Every command on it works as printed.
