@@ -76,6 +76,10 @@ func nameWords(name string) []string {
 	return words
 }
 
+// SecretName reports whether the name of an attribute or an output suggests that its value
+// is, holds, or describes a secret.
+func SecretName(name string) bool { return nameKind([]byte(name)) != statefile.NameNeutral }
+
 // nameKind returns what the name of an output, or of a member of its value, implies about
 // the content.
 func nameKind(name []byte) statefile.NameKind {

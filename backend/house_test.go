@@ -36,11 +36,12 @@ var mayImport = map[string][]string{
 	"statefile": {},
 	"lockwait":  {},
 	"backend":   {"lockwait"},
+	"diff":      {"statefile"},
 	"migrate":   {"backend", "crash", "lockwait", "plainwords", "prove", "statefile"},
 	"backup":    {"backend", "crash", "plainwords", "statefile"},
 	"pairing":   {"backend", "backup", "migrate", "plainhcl", "plainwords"},
 	"audit":     {"backend", "crash", "plainhcl", "plainwords", "statefile"},
-	"report":    {"audit", "backup", "migrate", "pairing", "plainwords", "prove", "rootmodule"},
+	"report":    {"audit", "backup", "diff", "migrate", "pairing", "plainwords", "prove", "rootmodule"},
 	// Kinds turn what it reads into addresses.
 	"rootmodule": {"backend", "plainhcl", "plainwords"},
 	"tfesim":     {"crash", "tfesim/blobs", "tfesim/jsonapi", "tfesim/runs"},

@@ -180,6 +180,7 @@ func (m *migration) tellHauled(ctx context.Context, view report.Haul, record *re
 	if err := errors.Join(show(m.process, view, report.HaulJSON, report.Hauled), m.writeHaulReports(view, "migrate")); err != nil {
 		return err
 	}
+	m.tellDiff(view.Results)
 	if code == exitDone {
 		m.tellNext("tfhaul verify %s compares every byte again", report.Plain(plainwords.ShellWord(record.path)))
 		if err := m.tellRecipe(ctx, view.Results); err != nil {

@@ -168,6 +168,8 @@ func (m *moveOne) Run(ctx context.Context) error {
 		return err
 	}
 	switch {
+	case result.Outcome == migrate.Refused:
+		m.tellDiff([]migrate.Result{result})
 	case result.Outcome == migrate.WouldMove:
 		m.tellNext("run the same command without --dry-run")
 	case result.Outcome == migrate.Moved:

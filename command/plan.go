@@ -104,6 +104,7 @@ func (l *planner) Run(ctx context.Context) error {
 		l.tellManifest(written, plan.Count(migrate.WouldMove)-written)
 		l.tellRun(plan.Count(migrate.WouldMove), view.Results)
 	}
+	l.tellDiff(view.Results)
 	return ended(l.code(ctx, foreseen(view.Results), paired))
 }
 
