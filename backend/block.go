@@ -39,12 +39,13 @@ func (b *Block) HCL() string {
 	file := hclwrite.NewEmptyFile()
 	body := file.Body().AppendNewBlock("terraform", nil).Body().AppendNewBlock("backend", []string{b.Type}).Body()
 	for _, a := range b.Arguments {
-		body.SetAttributeValue(a.Name, a.value())
+		body.SetAttributeValue(a.Name, a.Cty())
 	}
 	return string(hclwrite.Format(file.Bytes()))
 }
 
-func (a Argument) value() cty.Value {
+// Cty returns the value as HCL has it.
+func (a Argument) Cty() cty.Value {
 	switch value := a.Value.(type) {
 	case bool:
 		return cty.BoolVal(value)

@@ -134,6 +134,8 @@ func (f *finder) module(dir, repository string, entries []os.DirEntry) {
 	case slices.ContainsFunc(entries, isOfRoot):
 		m.Origin, m.Settings = FromNothing, &backend.Settings{Type: localType, Dir: dir}
 		f.add(m)
+	case len(m.Reads) > 0:
+		f.tree.Shared = append(f.tree.Shared, m)
 	}
 }
 
@@ -150,7 +152,7 @@ func (f *finder) add(m *Module) { f.tree.Modules = append(f.tree.Modules, m) }
 // declared adds the module with a block. Partial blocks are completed by files and by the
 // settings of the last init.
 func (f *finder) declared(m *Module, code *code, pointer *backend.Settings) {
-	m.Origin, m.At, m.declared = FromBackend, code.block.at, code.block.values
+	m.Origin, m.At = FromBackend, code.block.at
 	if code.block.kind == backend.CloudBlock {
 		m.Origin = FromCloud
 	}
@@ -161,7 +163,7 @@ func (f *finder) declared(m *Module, code *code, pointer *backend.Settings) {
 	}
 	if pointer != nil && pointer.Type != code.block.kind {
 		m.Notes = append(m.Notes, fmt.Sprintf("The directory was last initialized with %s: run terraform init.", blockName(pointer.Type)))
-		pointer = nil
+		pointer, m.staleInit = nil, true
 	}
 	own := &backend.Settings{Type: code.block.kind, Values: code.block.values, Dir: m.Dir}
 	variants := f.completions(m, own)

@@ -39,8 +39,8 @@ type Module struct {
 	// Notes are sentences for the user.
 	Notes []string
 
-	// declared are the arguments of the block as it is written, before anything completes them.
-	declared map[string]any
+	// staleInit means that the last init was with another backend than the block's.
+	staleInit bool
 }
 
 // An Origin is where the settings of a module were found.
@@ -77,6 +77,8 @@ type Reference struct {
 type Tree struct {
 	// Modules are sorted by directory and variant.
 	Modules []*Module
+	// Shared are directories that are no root modules, but read states: modules that others call.
+	Shared []*Module
 	// Unread are files and directories that could not be read.
 	Unread []Unread
 }
