@@ -14,7 +14,7 @@ import (
 // Only package page imports html/template.
 func TestImports(t *testing.T) {
 	t.Parallel()
-	results := []string{"tfhaul/audit", "tfhaul/backup", "tfhaul/migrate", "tfhaul/pairing", "tfhaul/plainwords", "tfhaul/prove", "tfhaul/rootmodule"}
+	results := []string{"tfhaul/audit", "tfhaul/backup", "tfhaul/diff", "tfhaul/migrate", "tfhaul/pairing", "tfhaul/plainwords", "tfhaul/prove", "tfhaul/rootmodule"}
 	for dir, allowed := range map[string][]string{".": results, "page": append([]string{"tfhaul/report", "html/template"}, results...)} {
 		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
 		if err != nil || len(files) == 0 {
