@@ -77,7 +77,7 @@ func TestMissingPermissionsOfATarget(t *testing.T) {
 			t.Errorf("%s: %v, want %s", tt.op, err, tt.want)
 		}
 		s.Intercept = nil
-		if s.Sessions() != 0 {
+		if s.Sessions("") != 0 {
 			t.Errorf("%s: a session is left", tt.op)
 		}
 	}
@@ -124,7 +124,9 @@ func TestARedirectToAnotherHostIsNotFollowed(t *testing.T) {
 	followed := false
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { followed = true }))
 	defer elsewhere.Close()
-	s := atHandler(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, elsewhere.URL+r.URL.Path, 307) })
+	s := atHandler(t, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, elsewhere.URL+r.URL.Path, http.StatusTemporaryRedirect)
+	})
 	if _, _, err := s.Open(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "tfhaul does not follow") || followed {
 		t.Errorf("%v, followed: %t", err, followed)
 	}

@@ -188,7 +188,7 @@ const (
 // chunkKey matches the keys of the chunks of a large state.
 var chunkKey = regexp.MustCompile(`(^|/)tfstate\.[0-9a-f]{32}/[0-9]+$`)
 
-// below returns the key without the slashes at its end, as Terraform does before it appends
+// below returns the key without trailing slashes, as Terraform does before it appends
 // the names of locks and chunks.
 func below(key string) string { return strings.TrimRight(key, "/") }
 

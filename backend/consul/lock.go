@@ -125,7 +125,7 @@ func (s *session) renew(ctx context.Context) {
 		}
 		r := request{doing: "renew a session on", address: s.server.base, needs: "session:write", method: http.MethodPut, path: "/session/renew/" + s.id}
 		if _, err := s.server.ask(ctx, r); statusOf(err) == http.StatusNotFound {
-			return // whoever relies on it finds out
+			return // the next request under the lock finds out
 		}
 	}
 }

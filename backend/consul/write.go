@@ -24,7 +24,7 @@ const chunkSize = 524_288
 
 // maxRequest is the longest transaction that Consul accepts by default
 // (https://developer.hashicorp.com/consul/docs/agent/config/config-files#txn_max_req_len), and
-// overhead what it has besides the keys and the state.
+// overhead what it has in addition to the keys and the state.
 const (
 	maxRequest = 524_288
 	overhead   = 512

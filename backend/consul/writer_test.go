@@ -64,7 +64,7 @@ func wantState(t *testing.T, s *consul.Server, address, key string, want []byte)
 	if left := s.Keys(key + "/"); len(left) != len(v.chunks) {
 		t.Errorf("below %s are %q, and it has %d parts", key, left, len(v.chunks))
 	}
-	if n := s.Sessions(); n != 0 {
+	if n := s.Sessions(""); n != 0 {
 		t.Errorf("%d sessions are left", n)
 	}
 }
@@ -189,7 +189,7 @@ func TestTheSessionExpiresWhileWriting(t *testing.T) {
 	}
 }
 
-// A lock that another session holds stops a move, which says who holds it.
+// A lock that another session holds stops a move. The message names its holder.
 func TestALockStopsAMove(t *testing.T) {
 	s := &consul.Server{}
 	address := start(t, s)
@@ -199,8 +199,8 @@ func TestALockStopsAMove(t *testing.T) {
 	if r.Outcome == migrate.Moved || !strings.Contains(r.Message, "ann@build-7") {
 		t.Errorf("%+v", r)
 	}
-	if s.Sessions() != 1 || len(s.Keys("net/")) != 2 {
-		t.Errorf("%d sessions, %q", s.Sessions(), s.Keys("net/"))
+	if s.Sessions("") != 1 || len(s.Keys("net/")) != 2 {
+		t.Errorf("%d sessions, %q", s.Sessions(""), s.Keys("net/"))
 	}
 }
 
@@ -243,12 +243,12 @@ func TestSessionsEndWithTheirTarget(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if s.Sessions() != 2 {
-		t.Errorf("%d sessions", s.Sessions())
+	if s.Sessions("") != 2 {
+		t.Errorf("%d sessions", s.Sessions(""))
 	}
 	target.Close()
-	if s.Sessions() != 0 || s.Get("a/.lock").Session != "" {
-		t.Errorf("%d sessions are left", s.Sessions())
+	if s.Sessions("") != 0 || s.Get("a/.lock").Session != "" {
+		t.Errorf("%d sessions are left", s.Sessions(""))
 	}
 }
 
