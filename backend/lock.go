@@ -162,7 +162,6 @@ func IsLockLost(err error) bool {
 // A LockLeftError is returned when a lock of ours may have been left behind.
 type LockLeftError struct {
 	Address string // the state's
-	Lock    Lock   // ours
 	Lift    string // the commands that remove it, one for each place it is stored
 	Err     error  // why its fate is unknown, or why it could not be removed
 }

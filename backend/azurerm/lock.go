@@ -211,7 +211,7 @@ func (b *blob) TakeLock(ctx context.Context, r backend.LockRequest) (backend.Lea
 		case unread != nil && errors.Is(err, errLockHeld):
 			return nil, unread
 		case unread != nil:
-			return nil, &backend.LockLeftError{Address: b.address, Lock: held.lock, Lift: b.breakCommand(), Err: err}
+			return nil, &backend.LockLeftError{Address: b.address, Lift: b.breakCommand(), Err: err}
 		case there != nil && there.ID == doc.ID:
 			if ctx.Err() == nil {
 				return held, nil
@@ -242,7 +242,7 @@ func (b *blob) FreeLock(ctx context.Context, id string) error {
 func (l *lease) Release(ctx context.Context) error {
 	err := l.state.free(ctx, l.lock.ID)
 	if err != nil && !backend.IsLockLost(err) {
-		return &backend.LockLeftError{Address: l.state.address, Lock: l.lock, Lift: l.state.breakCommand(), Err: err}
+		return &backend.LockLeftError{Address: l.state.address, Lift: l.state.breakCommand(), Err: err}
 	}
 	return err
 }

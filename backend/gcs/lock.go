@@ -155,7 +155,7 @@ func (o *object) TakeLock(ctx context.Context, r backend.LockRequest) (backend.L
 		case unread != nil && errors.Is(err, errLockHeld):
 			return nil, unread
 		case unread != nil:
-			return nil, &backend.LockLeftError{Address: o.address, Lock: held.lock, Lift: o.liftCommand(), Err: err}
+			return nil, &backend.LockLeftError{Address: o.address, Lift: o.liftCommand(), Err: err}
 		case there != nil && there.own == doc.ID:
 			held.lock.ID = there.lock.ID
 			if ctx.Err() == nil {
@@ -195,7 +195,7 @@ func (o *object) FreeLock(ctx context.Context, id string) error {
 func (l *lease) Release(ctx context.Context) error {
 	err := l.state.free(ctx, l.lock.ID)
 	if err != nil && !backend.IsLockLost(err) {
-		return &backend.LockLeftError{Address: l.state.address, Lock: l.lock, Lift: l.state.liftCommand(), Err: err}
+		return &backend.LockLeftError{Address: l.state.address, Lift: l.state.liftCommand(), Err: err}
 	}
 	return err
 }

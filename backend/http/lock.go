@@ -204,7 +204,7 @@ func (s lockable) TakeLock(ctx context.Context, r backend.LockRequest) (backend.
 }
 
 func (s *state) left(l *latch, err error) error {
-	return &backend.LockLeftError{Address: s.address, Lock: *l.ours(), Lift: l.lift(), Err: err}
+	return &backend.LockLeftError{Address: s.address, Lift: l.lift(), Err: err}
 }
 
 // FreeLock implements backend.Lockable.

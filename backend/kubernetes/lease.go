@@ -197,7 +197,7 @@ func (s *state) TakeLock(ctx context.Context, r backend.LockRequest) (backend.Le
 		case unread != nil && errors.Is(err, errLockHeld):
 			return nil, unread
 		case unread != nil:
-			return nil, &backend.LockLeftError{Address: s.address, Lock: held.lock, Lift: s.liftCommand(), Err: err}
+			return nil, &backend.LockLeftError{Address: s.address, Lift: s.liftCommand(), Err: err}
 		case now.held() && *now.holder == doc.ID:
 			if ctx.Err() == nil {
 				return held, nil
@@ -233,7 +233,7 @@ func (s *state) FreeLock(ctx context.Context, id string) error {
 func (l *lease) Release(ctx context.Context) error {
 	err := l.state.free(ctx, l.lock.ID)
 	if err != nil && !backend.IsLockLost(err) {
-		return &backend.LockLeftError{Address: l.state.address, Lock: l.lock, Lift: l.state.liftCommand(), Err: err}
+		return &backend.LockLeftError{Address: l.state.address, Lift: l.state.liftCommand(), Err: err}
 	}
 	return err
 }

@@ -76,7 +76,7 @@ func (o *object) TakeLock(ctx context.Context, r backend.LockRequest) (backend.L
 		cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), lockCleanup)
 		defer cancel()
 		if left := o.free(cleanup, written, doc.ID); left != nil && !backend.IsLockLost(left) {
-			return nil, &backend.LockLeftError{Address: o.address, Lock: held.lock, Lift: liftCommands(written), Err: err}
+			return nil, &backend.LockLeftError{Address: o.address, Lift: liftCommands(written), Err: err}
 		}
 		return nil, err
 	}
@@ -131,7 +131,7 @@ func (o *object) FreeLock(ctx context.Context, id string) error {
 func (l *lease) Release(ctx context.Context) error {
 	err := l.state.free(ctx, l.state.lockPlaces(), l.lock.ID)
 	if err != nil && !backend.IsLockLost(err) {
-		return &backend.LockLeftError{Address: l.state.address, Lock: l.lock, Lift: liftCommands(l.state.lockPlaces()), Err: err}
+		return &backend.LockLeftError{Address: l.state.address, Lift: liftCommands(l.state.lockPlaces()), Err: err}
 	}
 	return err
 }

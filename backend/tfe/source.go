@@ -472,14 +472,14 @@ func (s *workspaceState) TakeLock(ctx context.Context, r backend.LockRequest) (b
 	now, looked := s.look(ctx)
 	switch {
 	case looked != nil && backend.CodeOf(err) == backend.Ambiguous:
-		return nil, &backend.LockLeftError{Address: s.address, Lock: held.lock, Lift: held.lock.Removal, Err: err}
+		return nil, &backend.LockLeftError{Address: s.address, Lift: held.lock.Removal, Err: err}
 	case looked != nil:
 		return nil, looked
 	case now.Locked && now.Holder.Reason == r.Info:
 		held.shown = now.Current.ID
 		return held, nil
 	case now.Locked && !now.Holder.ReasonKnown && backend.CodeOf(err) == backend.Ambiguous:
-		return nil, &backend.LockLeftError{Address: s.address, Lock: held.lock, Lift: held.lock.Removal, Err: err}
+		return nil, &backend.LockLeftError{Address: s.address, Lift: held.lock.Removal, Err: err}
 	case now.Locked:
 		return nil, &backend.LockedError{Address: s.address, Lock: *s.lock(now)}
 	}
@@ -515,7 +515,7 @@ func (l *sourceLease) Release(ctx context.Context) error {
 		}
 		return err
 	}
-	return &backend.LockLeftError{Address: l.state.address, Lock: l.lock, Lift: l.lock.Removal, Err: err}
+	return &backend.LockLeftError{Address: l.state.address, Lift: l.lock.Removal, Err: err}
 }
 
 // ours reads the workspace unless that was just done, and returns a *LockLostError unless the
