@@ -241,10 +241,14 @@ func (v *verifyJournal) sourceOf(ctx context.Context, name string) (backend.Stat
 }
 
 // recordedTarget reads the target of a move in a journal. That of a move without a name is
-// its container, and ends with a slash.
+// its container.
 func (n connector) recordedTarget(recorded string) (destination, error) {
-	if strings.HasSuffix(recorded, "/") {
-		return n.containerTarget(recorded)
+	d, err := n.stateTarget(recorded)
+	if err == nil {
+		return d, nil
 	}
-	return n.stateTarget(recorded)
+	if container, bad := n.containerTarget(recorded); bad == nil {
+		return container, nil
+	}
+	return d, err
 }

@@ -186,26 +186,36 @@ func TestLedgerOfAChangedHaul(t *testing.T) {
 		}
 		return e
 	}
+	unnamed := func(source, container string) migrate.Event {
+		e := event(migrate.EventOutcome, source, container, migrate.Refused)
+		e.Result.Code = migrate.CodeNoName
+		return e
+	}
 	l := migrate.NewLedger([]migrate.Event{
 		{Event: migrate.EventHaul, Format: migrate.JournalFormat, Haul: "h", Dir: "/w"},
-		{Event: migrate.EventPlanned, Haul: "h", Moves: 5},
+		{Event: migrate.EventPlanned, Haul: "h", Moves: 8},
 		event(migrate.EventOutcome, "st/a", "h/o/a", migrate.Moved),
 		event(migrate.EventOutcome, "st/b", "h/o/b", migrate.Refused),
 		event(migrate.EventLocking, "st/c", "h/o/c", ""),
 		event(migrate.EventOutcome, "st/d", "h/o/same", migrate.Refused), // both
 		event(migrate.EventOutcome, "st/e", "h/o/same", migrate.Refused),
-		event(migrate.EventOutcome, "st/f", "h/o/", migrate.Refused),
-		{Event: migrate.EventPlanned, Haul: "h", Moves: 4},
+		unnamed("st/f", "h/o/"),
+		unnamed("st/h", "gs://b/?endpoint=http://s"),
+		event(migrate.EventOutcome, "st/i", "gs://b/i.tfstate?endpoint=http://s/", migrate.Refused), // its address ends like a container's
+		{Event: migrate.EventPlanned, Haul: "h", Moves: 6},
 		event(migrate.EventOutcome, "st/a", "h/o/a-2", migrate.Moved),
 		event(migrate.EventOutcome, "st/b", "h/o/b-prod", migrate.Moved),
 		event(migrate.EventOutcome, "slow/st/c", "h/o/C", migrate.Moved),
-		event(migrate.EventOutcome, "st/g", "h/o/", migrate.Refused),
+		unnamed("st/g", "h/o/"),
+		unnamed("st/j", "gs://b/?endpoint=http://s"),
+		event(migrate.EventOutcome, "slow/st/i", "gs://b/i.tfstate?endpoint=http://s/", migrate.Moved),
 	})
 	var got []string
 	for _, r := range l.Results() {
 		got = append(got, r.Source+" "+r.Target)
 	}
-	want := []string{"st/a h/o/a", "st/d h/o/same", "st/e h/o/same", "st/f h/o/", "st/a h/o/a-2", "st/b h/o/b-prod", "slow/st/c h/o/C", "st/g h/o/"}
+	want := []string{"st/a h/o/a", "st/d h/o/same", "st/e h/o/same", "st/f h/o/", "st/h gs://b/?endpoint=http://s",
+		"st/a h/o/a-2", "st/b h/o/b-prod", "slow/st/c h/o/C", "st/g h/o/", "st/j gs://b/?endpoint=http://s", "slow/st/i gs://b/i.tfstate?endpoint=http://s/"}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("results (-want +got):\n%s", d)
 	}

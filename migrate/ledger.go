@@ -253,7 +253,7 @@ func (l *Ledger) current() []*entry {
 		byTarget[foldTarget(m.target)] = max(byTarget[foldTarget(m.target)], m.run)
 	}
 	return slices.DeleteFunc(order, func(m *entry) bool {
-		named := !strings.HasSuffix(m.target, "/")
+		named := m.result == nil || m.result.Code != CodeNoName // a move without a name has its container as the target
 		replaced := bySource[m.source] > m.run || named && byTarget[foldTarget(m.target)] > m.run
 		return replaced && (m.result == nil || !m.result.Arrived())
 	})
