@@ -192,7 +192,7 @@ func (r *rollback) parts(ctx context.Context, targets *targetPool, written []*mi
 	byTarget := map[backend.Target]*rollbackPart{}
 	var parts []*rollbackPart
 	for _, w := range written {
-		to, err := r.recordedTarget(w.Target)
+		to, err := r.stateTarget(w.Target)
 		if err != nil {
 			return nil, usagef("the journal %s names a target that cannot be one: %v", r.haul, err)
 		}

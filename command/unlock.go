@@ -151,7 +151,7 @@ func (u *unlocker) unlockJournal(ctx context.Context, targets *targetPool) ([]re
 	}
 	at := make([]destination, len(locks))
 	for i, lock := range locks {
-		if at[i], err = u.recordedTarget(lock.Target); err != nil {
+		if at[i], err = u.stateTarget(lock.Target); err != nil {
 			return nil, usagef("the journal %q was changed, so nothing was unlocked: %v", u.journal, err)
 		}
 	}
