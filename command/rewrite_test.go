@@ -183,6 +183,57 @@ func TestRewriteCommitsOnABranch(t *testing.T) {
 	}
 }
 
+// Several configurations may share a file with symbolic links. The file is changed, and the
+// links stay. Files outside of the repository are not changed.
+func TestRewriteFollowsSymbolicLinks(t *testing.T) {
+	t.Parallel()
+	h := &host{environ: []string{"HOME=" + t.TempDir()}, Server: newServer(t)}
+	block := strings.ReplaceAll(s3Block, "KEY", "net")
+	dir := configurations(t, map[string]string{"shared/backend.tf": block, "a/main.tf": "", "b/main.tf": "", "c/main.tf": ""})
+	outside := filepath.Join(t.TempDir(), "backend.tf")
+	writeTo(t, outside, []byte(block))
+	shared := filepath.Join("..", "shared", "backend.tf")
+	for name, to := range map[string]string{"a": shared, "b": shared, "c": outside} {
+		if err := os.Symlink(to, filepath.Join(dir, name, "backend.tf")); err != nil {
+			t.Skip("SKIPPED: no symbolic links: ", err)
+		}
+	}
+	git := func(args ...string) string {
+		t.Helper()
+		cmd := exec.Command("git", append([]string{"-c", "user.name=jo", "-c", "user.email=jo@example.com"}, args...)...)
+		cmd.Dir = dir
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("git %v: %v: %s", args, err, out)
+		}
+		return string(out)
+	}
+	_, err := exec.LookPath("git")
+	manifest := moved(t, "s3://acme-tfstate/net", "net")
+	if err == nil {
+		git("init", "-q", "-b", "main")
+		git("config", "user.name", "jo")
+		git("config", "user.email", "jo@example.com")
+		git("add", ".")
+		git("commit", "-qm", "start")
+		h.tfhaul(t, "rewrite", manifest, dir, "--branch", "cut-over").mustSay(t, 3, "outside of", "1 file committed")
+		if changed := git("diff", "--name-only", "main", "cut-over"); changed != "shared/backend.tf\n" {
+			t.Errorf("the branch changes %q", changed)
+		}
+	}
+	h.tfhaul(t, "rewrite", manifest, dir, "--write", "--backup-dir", t.TempDir()).mustSay(t, 3, "outside of", "1 file changed")
+	mustHave(t, outside, block)
+	for _, name := range []string{"a", "b"} {
+		path := filepath.Join(dir, name, "backend.tf")
+		if to, err := os.Readlink(path); err != nil || to != shared {
+			t.Errorf("%s links to %q: %v", path, to, err)
+		}
+		if text, err := os.ReadFile(path); err != nil || !strings.Contains(string(text), "cloud {") {
+			t.Errorf("%s has %s: %v", path, text, err)
+		}
+	}
+}
+
 // One cloud block cannot name two workspaces.
 func TestRewriteOfSeveralWorkspaces(t *testing.T) {
 	t.Parallel()

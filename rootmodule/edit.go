@@ -19,7 +19,8 @@ import (
 
 // edits are changes of one file, as replacements of bytes: what is not replaced stays as it is.
 type edits struct {
-	path, repository string
+	path, repository string // path has the extension of the syntax
+	at               string // the file to change: path, or what that links to
 	mode             fs.FileMode
 	src              []byte
 	created          []byte // the content of a new file
@@ -35,9 +36,14 @@ type edit struct {
 
 func (e *edits) replace(start, end int, text string) {
 	// The same block can be found through several modules.
-	if one := (edit{start, end, text}); !slices.Contains(e.list, one) {
-		e.list = append(e.list, one)
+	one := edit{start, end, text}
+	if slices.Contains(e.list, one) {
+		return
 	}
+	if slices.ContainsFunc(e.list, func(other edit) bool { return other.start == start && other.end == end }) {
+		e.err = errors.New("several configurations share this file, and need different blocks: change it by hand")
+	}
+	e.list = append(e.list, one)
 }
 
 // apply returns the file with the edits, with its own line ends.

@@ -249,7 +249,9 @@ func (r *rewriter) reference(m *Module, ref *Reference) {
 	}
 	e, err := r.open(m, ref.At.File)
 	if err == nil {
-		err = e.reference(ref, move.Block)
+		if err = e.reference(ref, move.Block); err == nil {
+			err = e.err
+		}
 	}
 	if err != nil {
 		r.left(ref.At, "%s reads a state that is now in %s: %v", ref.Name, move.Target, err)
@@ -266,7 +268,10 @@ func (r *rewriter) block(m *Module, b *backend.Block) error {
 		if err != nil {
 			return err
 		}
-		return e.block(m.At.Line, b)
+		if err := e.block(m.At.Line, b); err != nil {
+			return err
+		}
+		return e.err
 	}
 	entries, err := os.ReadDir(m.Dir)
 	if err != nil {
@@ -278,7 +283,7 @@ func (r *rewriter) block(m *Module, b *backend.Block) error {
 		}
 		e, err := r.open(m, filepath.Join(m.Dir, name))
 		if err == nil && e.insert(b) {
-			return nil
+			return e.err
 		}
 	}
 	path := filepath.Join(m.Dir, newFile)
@@ -289,19 +294,44 @@ func (r *rewriter) block(m *Module, b *backend.Block) error {
 		return fmt.Errorf("add this block: %s", oneLine(b))
 	}
 	text := "terraform {\n" + indented("  ", "  "+blockText(b)) + "\n}\n"
-	r.files[path] = &edits{path: path, repository: m.Repository, mode: 0o644, created: []byte(text)}
+	r.files[path] = &edits{path: path, at: path, repository: m.Repository, mode: 0o644, created: []byte(text)}
 	return nil
 }
 
 // open returns the edits of a file.
 func (r *rewriter) open(m *Module, path string) (*edits, error) {
-	if e := r.files[path]; e != nil {
+	at, real, err := followed(m.Repository, path)
+	if err != nil {
+		return nil, err
+	}
+	if e := r.files[real]; e != nil {
 		return e, e.err
 	}
-	e := &edits{path: path, repository: m.Repository}
-	r.files[path] = e
+	e := &edits{path: path, at: at, repository: m.Repository}
+	r.files[real] = e
 	e.err = e.read()
 	return e, e.err
+}
+
+// followed returns the path of the file to change, which is another one if path is a symbolic
+// link, and the same path without links. A file outside of the repository is an error.
+func followed(repository, path string) (at, real string, err error) {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return "", "", err
+	}
+	if real, err = filepath.EvalSymlinks(absolute(path)); err != nil || info.Mode()&fs.ModeSymlink == 0 {
+		return path, real, err
+	}
+	root, err := filepath.EvalSymlinks(absolute(repository))
+	if err != nil {
+		return "", "", err
+	}
+	rel, err := filepath.Rel(root, real)
+	if err != nil || !filepath.IsLocal(rel) {
+		return "", "", fmt.Errorf("%s is a symbolic link to %s, outside of %s: change that file by hand", filepath.Base(path), filepath.ToSlash(real), filepath.ToSlash(repository))
+	}
+	return filepath.Join(repository, rel), real, nil
 }
 
 // generatedMarks are what programs write at the top of the files that they generate.
@@ -334,7 +364,7 @@ func (r *rewriter) finish() {
 				r.left(Position{File: e.path}, "the changed file would not be valid (%v): change it by hand", err)
 				continue
 			}
-			r.out.Changes = append(r.out.Changes, Change{e.path, e.src, after, e.mode, e.repository})
+			r.out.Changes = append(r.out.Changes, Change{e.at, e.src, after, e.mode, e.repository})
 		}
 	}
 	slices.SortFunc(r.out.Changes, func(a, b Change) int { return cmp.Compare(a.Path, b.Path) })

@@ -146,8 +146,13 @@ type git struct {
 func (g git) run(ctx context.Context, stdin []byte, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, "git", args...)
 	cmd.Dir, cmd.Stdin = g.dir, bytes.NewReader(stdin)
+	// Git's hooks have variables that name another repository or index.
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool {
+		name, _, _ := strings.Cut(v, "=")
+		return slices.Contains([]string{"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY", "GIT_NAMESPACE"}, name)
+	})
 	if g.index != "" {
-		cmd.Env = append(os.Environ(), "GIT_INDEX_FILE="+g.index)
+		cmd.Env = append(cmd.Env, "GIT_INDEX_FILE="+g.index)
 	}
 	var out, problem bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &problem
