@@ -153,7 +153,7 @@ func (p *process) app() *cli.App {
 			&cli.BoolFlag{Name: "version", Aliases: []string{"v"}, Usage: "show the version", DisableDefaultText: true},
 		},
 		Commands: []*cli.Command{
-			p.auditCommand(), p.discoverCommand(), p.planCommand(), p.migrateCommand(), p.rehearseCommand(), p.moveCommand(), p.verifyCommand(), p.rollbackCommand(), p.unlockCommand(), p.backupCommand(), p.historyCommand(), p.diffCommand(), p.proveCommand(), p.configCommand(), p.reportCommand(), p.rewriteCommand(), p.backendsCommand(),
+			p.auditCommand(), p.discoverCommand(), p.planCommand(), p.migrateCommand(), p.rehearseCommand(), p.moveCommand(), p.verifyCommand(), p.rollbackCommand(), p.unlockCommand(), p.backupCommand(), p.historyCommand(), p.diffCommand(), p.proveCommand(), p.configCommand(), p.reportCommand(), p.rewriteCommand(), p.backendsCommand(), p.schemaCommand(),
 			p.demoCommand(), p.simCommand(), p.settingsCommand(), p.versionCommand(), p.helpCommand(), p.completionCommand(), p.manCommand(), p.completeCommand(),
 		},
 		Action:                    p.missingCommand,

@@ -11,6 +11,11 @@ import (
 	"tfhaul/report"
 )
 
+// A backendList is the document of tfhaul backends --json.
+type backendList struct {
+	Backends []backendKind `json:"backends"`
+}
+
 // A backendKind is what the command shows about a kind of backend.
 type backendKind struct {
 	Name        string            `json:"name"`
@@ -46,10 +51,7 @@ Example:
 				all = append(all, describeKind(kind))
 			}
 			if p.json {
-				return report.JSON(p.stdout, struct {
-					Format   string        `json:"format"`
-					Backends []backendKind `json:"backends"`
-				}{report.Format, all})
+				return report.JSON(p.stdout, backendList{all})
 			}
 			return p.writeBackends(all)
 		},

@@ -96,7 +96,7 @@ func (h *host) tfhaulIn(t *testing.T, ctx context.Context, environ []string, std
 	code := command.Run(ctx, nil, append([]string{"tfhaul"}, args...), bytes.NewReader(stdin), &stdout, &stderr, environ)
 	r := run{code, stdout.String(), stderr.String()}
 	h.mustNotShow(t, r)
-	return r
+	return r.mustBeValid(t, args)
 }
 
 // mustNotShow fails the test when an output holds a secret, without repeating it.

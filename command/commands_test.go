@@ -338,7 +338,8 @@ func tfhaul(t *testing.T, args ...string) run {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
 	code := command.Run(t.Context(), nil, append([]string{"tfhaul"}, args...), nil, &stdout, &stderr, nil)
-	return run{code, stdout.String(), stderr.String()}
+	r := run{code, stdout.String(), stderr.String()}
+	return r.mustBeValid(t, args)
 }
 
 func TestVersion(t *testing.T) {

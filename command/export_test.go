@@ -13,3 +13,12 @@ func RunWith(ctx context.Context, extra backend.Kind, args []string, stdin io.Re
 	p.backends = func(c backend.Connection) backend.Kinds { return append(kinds(c), extra) }
 	return p.guard(ctx, nil, args)
 }
+
+// The documents of commands whose types are not exported.
+type (
+	BackendList   = backendList
+	HaulEvent     = haulEvent
+	SchemaList    = schemaList
+	SettingsShown = settingsShown
+	SimAddress    = simAddress
+)

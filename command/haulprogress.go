@@ -120,7 +120,7 @@ func (g *haulProgress) revised(before, after migrate.Result) {
 	g.count[before.Outcome]--
 	g.count[after.Outcome]++
 	if g.json {
-		g.line(haulEvent{Event: "revised", Source: after.Source, Target: after.Target, Outcome: after.Outcome, Code: after.Code})
+		g.line(haulEvent{Event: "revised", Source: after.Source, Target: after.Target, Outcome: after.Outcome, Code: string(after.Code)})
 	}
 }
 
@@ -138,7 +138,7 @@ func (g *haulProgress) counted(r migrate.Result) int {
 	}
 	delete(g.waiting, r.Target)
 	if g.json && g.doing == moving {
-		g.line(haulEvent{Event: "ended", Source: r.Source, Target: r.Target, Outcome: r.Outcome, Code: r.Code, SourceUnchecked: r.SourceUnchecked})
+		g.line(haulEvent{Event: "ended", Source: r.Source, Target: r.Target, Outcome: r.Outcome, Code: string(r.Code), SourceUnchecked: r.SourceUnchecked})
 	}
 	return g.done
 }
@@ -153,7 +153,7 @@ func (g *haulProgress) proven(r migrate.Result) {
 		g.bar.SetCurrent(int64(done)) // as in ended
 	}
 	if g.json {
-		g.line(haulEvent{Event: "proven", Source: r.Source, Target: r.Target, Verdict: string(r.Proof.Verdict), Code: migrate.Code(r.Proof.Code)})
+		g.line(haulEvent{Event: "proven", Source: r.Source, Target: r.Target, Verdict: string(r.Proof.Verdict), Code: string(r.Proof.Code)})
 	}
 }
 
@@ -177,8 +177,9 @@ type haulEvent struct {
 	Target  string          `json:"target,omitempty"`
 	Holder  string          `json:"holder,omitempty"`
 	Outcome migrate.Outcome `json:"outcome,omitempty"`
-	Code    migrate.Code    `json:"code,omitempty"`
-	Verdict string          `json:"verdict,omitempty"`
+	// Code is the reason of the outcome or of the verdict.
+	Code    string `json:"code,omitempty"`
+	Verdict string `json:"verdict,omitempty"`
 	// SourceUnchecked: see migrate.Result.
 	SourceUnchecked bool `json:"source_unchecked,omitempty"`
 

@@ -31,6 +31,7 @@ func TestRehearsalNeedsNothingAndLeavesNothing(t *testing.T) {
 			args := append(append([]string{"tfhaul", "rehearse", dir}, quick...), c.args...)
 			r := run{code: command.Run(t.Context(), nil, args, nil, &out, &log, environ)}
 			r.stdout, r.stderr = out.String(), log.String()
+			r.mustBeValid(t, args)
 			r.want(t, 3, "5 planned, 1 refused")
 			rehearsal, _ := r.document(t)["rehearsal"].(map[string]any)
 			if calls, _ := rehearsal["api_calls"].(float64); calls < 4*5 || calls > 6*5+5 {

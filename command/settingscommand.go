@@ -61,6 +61,14 @@ func (p *process) parseSettingsCommand(c *cli.Context) (*showSettings, error) {
 	return s, nil
 }
 
+// settingsShown is the document of tfhaul settings --json.
+type settingsShown struct {
+	Command string `json:"command"`
+	// File is the settings file; "" if there is none.
+	File     string         `json:"file"`
+	Settings []settingShown `json:"settings"`
+}
+
 // A settingShown is one flag that is set.
 type settingShown struct {
 	Flag   string   `json:"flag"`
@@ -91,11 +99,7 @@ func (s *showSettings) Run(context.Context) error {
 		}
 	}
 	if s.json {
-		return report.JSON(s.stdout, struct {
-			Command  string         `json:"command"`
-			File     string         `json:"file"`
-			Settings []settingShown `json:"settings"`
-		}{s.command.Name, file.path, shown})
+		return report.JSON(s.stdout, settingsShown{s.command.Name, file.path, shown})
 	}
 	return s.print(file, shown)
 }

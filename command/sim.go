@@ -156,12 +156,16 @@ func (s *simulation) reason(err error) string {
 	return strings.TrimPrefix(err.Error(), "tfesim: ")
 }
 
+// A simAddress is the document of tfhaul sim --json.
+type simAddress struct {
+	Address string `json:"address"`
+	// EnvFile is the file with the variables that make programs use the server.
+	EnvFile string `json:"env_file,omitempty"`
+}
+
 func (s *simulation) announce(running *tfesim.Running) error {
 	if s.json {
-		return report.JSON(s.stdout, struct {
-			Address string `json:"address"`
-			EnvFile string `json:"env_file,omitempty"`
-		}{running.URL(), s.envFile})
+		return report.JSON(s.stdout, simAddress{running.URL(), s.envFile})
 	}
 	if _, err := fmt.Fprintln(s.stdout, running.URL()); err != nil {
 		return err

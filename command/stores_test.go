@@ -37,7 +37,7 @@ func (s *store) tfhaulIn(t *testing.T, ctx context.Context, args ...string) run 
 	code := command.RunWith(ctx, s.Kind(), append([]string{"tfhaul"}, args...), strings.NewReader(""), &stdout, &stderr, s.environ)
 	r := run{code, stdout.String(), stderr.String()}
 	s.mustNotShow(t, r)
-	return r
+	return r.mustBeValid(t, args)
 }
 
 // holds returns what the store holds for a key; nil for nothing.
