@@ -68,7 +68,7 @@ func NewRewriting(r *rootmodule.Rewriting, unread []rootmodule.Unread, notes []s
 		if c.Before == nil {
 			before = "/dev/null"
 		}
-		shown.Changes = append(shown.Changes, FileChange{name, c.Before == nil, withoutSecrets(udiff.Unified(before, "b/"+label, string(c.Before), string(c.After)))})
+		shown.Changes = append(shown.Changes, FileChange{name, c.Before == nil, udiff.Unified(before, "b/"+label, withoutSecrets(c.Before), withoutSecrets(c.After))})
 	}
 	for _, a := range r.Aside {
 		shown.Aside = append(shown.Aside, Renaming(a))
@@ -82,12 +82,37 @@ func NewRewriting(r *rootmodule.Rewriting, unread []rootmodule.Unread, notes []s
 	return shown
 }
 
-// secretArgument matches arguments whose values may be secret, in both syntaxes.
-var secretArgument = regexp.MustCompile(`(?i)("?[a-z_]*(?:secret|password|token|access_key|conn_str|credentials|encryption_key|customer_key|private_key|username)[a-z_]*"?\s*[=:]\s*)("(?:[^"\\]|\\.)*"|<<.*)`)
+var (
+	// secretArgument matches arguments whose values may be secret, in both syntaxes.
+	secretArgument = regexp.MustCompile(`(?i)("?[\w-]*(?:secret|password|passwd|token|access_key|conn_str|credentials|encryption_key|customer_key|private_key|username|authorization|api_?key)[\w-]*"?\s*[=:]\s*)("(?:[^"\\]|\\.)*"|<<.*)`)
+	// heredoc matches the beginning of a text of several lines, and names its last one.
+	heredoc = regexp.MustCompile(`<<-?\s*([\w-]+)\s*$`)
+	// userInfo matches a user and a password in a URL, and signature the one of a signed URL.
+	userInfo  = regexp.MustCompile(`://[^/\s"@]*:[^/\s"]*@`)
+	signature = regexp.MustCompile(`(?i)([?&](?:sig|x-amz-signature|x-goog-signature)=)[^&\s"]+`)
+)
 
-// withoutSecrets hides the values of such arguments in a diff.
-func withoutSecrets(diff string) string {
-	return secretArgument.ReplaceAllString(diff, `$1"(hidden)"`)
+// withoutSecrets hides the values of such arguments in a file, and passwords in URLs. It is
+// for files before they are compared: a diff can begin within a text of several lines.
+func withoutSecrets(file []byte) string {
+	var b strings.Builder
+	end := "" // the last line of the text that is hidden
+	for line := range strings.Lines(string(file)) {
+		switch m := heredoc.FindStringSubmatch(strings.TrimRight(line, "\r\n")); {
+		case end != "" && strings.TrimSpace(line) == end:
+			end = ""
+		case end != "":
+			line = "(hidden)\n"
+		case m != nil && secretArgument.MatchString(line):
+			end = m[1]
+		default:
+			line = secretArgument.ReplaceAllString(line, `$1"(hidden)"`)
+			line = userInfo.ReplaceAllString(line, "://(hidden)@")
+			line = signature.ReplaceAllString(line, "$1(hidden)")
+		}
+		b.WriteString(line)
+	}
+	return b.String()
 }
 
 // ShowRewriting writes it as text: the diff, what is set aside, what must be changed by hand,
