@@ -440,7 +440,7 @@ func TestSettingsThatTheServerRefuses(t *testing.T) {
 	}
 }
 
-// Settings of workspaces are refused where the target has none.
+// Settings of workspaces are refused for targets that are not workspaces.
 func TestBucketsHaveNoWorkspaceSettings(t *testing.T) {
 	t.Parallel()
 	h := start(t, tfesim.Options{})

@@ -218,8 +218,7 @@ func below(root, dir string) string {
 	return filepath.ToSlash(rel)
 }
 
-// repositoryOf returns the nearest directory above dir that is a Git repository; "" if there
-// is none.
+// repositoryOf returns the nearest directory above dir that is a Git repository, or "".
 func repositoryOf(dir string) string {
 	at, err := filepath.Abs(dir)
 	if err != nil {

@@ -1,6 +1,6 @@
 // Package rootmodule reads configurations without Terraform: which directories are root
 // modules, where each keeps its state, and whose states it reads. It evaluates constants and
-// executes nothing, and it knows no kind of backend: package backend turns the settings that
+// executes nothing. It does not depend on any kind of backend: package backend turns the settings that
 // it finds into addresses.
 //
 // Settings may have credentials, so nothing here shows a value of them.

@@ -298,7 +298,7 @@ func saidBy(resp *http.Response) string {
 	var document struct {
 		Description string `json:"error_description"`
 	}
-	_ = json.Unmarshal(text, &document) // a proxy's page has none
+	_ = json.Unmarshal(text, &document) // fails on a proxy's page
 	said, _, _ := strings.Cut(document.Description, "\n")
 	said, _, _ = strings.Cut(said, " Trace ID")
 	return strings.TrimSpace(said)

@@ -30,7 +30,7 @@ const (
 // jobUser is the user name of the token of a CI job in GitLab.
 const jobUser = "gitlab-ci-token"
 
-// credentials are what a server gets to see. The zero value is none.
+// credentials are what a server receives. The zero value sends nothing.
 type credentials struct {
 	user, password string
 	variable       string // where the password comes from

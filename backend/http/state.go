@@ -185,7 +185,7 @@ func (s *state) open(ctx context.Context, r request, want string) (*reading, err
 	if s.project != nil {
 		err = in.readSerial()
 	} else {
-		err = in.peek(1) // an empty body without a length is no state
+		err = in.peek(1) // an empty body without a length means that there isn't a state
 	}
 	if errors.Is(err, io.EOF) && len(in.head) == 0 {
 		return nil, in.Close()
