@@ -39,6 +39,6 @@ func TestJournalsOfTargetsThatEndInASlash(t *testing.T) {
 	holds(state(7, 2))
 	run("verify", journal)
 	run("unlock", journal)
-	run("rollback", journal, "--yes")
+	run("rollback", journal, "--yes", "--backup-dir", t.TempDir())
 	holds(state(7, 1))
 }
