@@ -257,7 +257,7 @@ func TestAuditAgainstABaseline(t *testing.T) {
 		args []string
 		says string
 	}{
-		"a baseline that does not exist":        {[]string{"--baseline", known + ".absent"}, "cannot be read"},
+		"a baseline that does not exist":        {[]string{"--baseline", known + ".absent"}, "cannot be read: there is no such file. Write one first: use --write-baseline"},
 		"a baseline that is no HCL":             {[]string{"--baseline", filepath.Join(dir, "new.tfstate")}, "written by tfhaul audit --write-baseline"},
 		"a baseline over a file of another":     {[]string{"--write-baseline", write(t, "notes.txt", []byte("notes"))}, "--force"},
 		"a baseline over an edited baseline":    {[]string{"--write-baseline", known}, "--force"},

@@ -1,6 +1,8 @@
 package command
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -14,6 +16,9 @@ import (
 func (a *takeInventory) readBaseline(c *cli.Context) error {
 	if path := c.String("baseline"); path != "" {
 		file, err := os.Open(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return usagef("the baseline %q cannot be read: there is no such file. Write one first: use --write-baseline instead of --baseline", path)
+		}
 		if err != nil {
 			return usagef("the baseline %q cannot be read: %v", path, plainwords.WithoutPath(err))
 		}
