@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"hash/maphash"
 	"io"
+	"regexp"
 	"strconv"
 )
 
@@ -308,8 +309,11 @@ func (d *itemReader) name(name string) string {
 	return name
 }
 
-// LooksSecret reports whether a text looks like a secret, by its shape or because it looks
-// random.
+// authorization matches the value of an Authorization header.
+var authorization = regexp.MustCompile(`(?i)\b(?:bearer|basic)\s+\S{8}`)
+
+// LooksSecret reports whether a text looks like a secret, by its shape, as an Authorization
+// header, or because it looks random.
 func LooksSecret(text string) bool {
-	return secretShape([]byte(text)) != "" || isRandom([]byte(text))
+	return secretShape([]byte(text)) != "" || authorization.MatchString(text) || isRandom([]byte(text))
 }
