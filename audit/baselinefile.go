@@ -78,7 +78,7 @@ const BaselineHead = "# Known findings of tfhaul audit."
 // needs about 20 KB for each.
 func (b *Baseline) Write(w io.Writer) error {
 	out := bufio.NewWriter(w)
-	fmt.Fprintf(out, "%s Review them like code: give each a reason, and where\n# it is to be solved by a day, expires = \"2006-01-02\". To run: tfhaul audit --baseline FILE SOURCE…\n", BaselineHead)
+	fmt.Fprintf(out, "%s Review them like code: give each a reason and,\n# if it must be solved by a date, expires = \"2006-01-02\". To run: tfhaul audit --baseline FILE SOURCE…\n", BaselineHead)
 	for _, entry := range b.Entries {
 		file := hclwrite.NewEmptyFile()
 		file.Body().AppendNewline()

@@ -26,7 +26,7 @@ func (p *process) discoverCommand() *cli.Command {
 		Usage:     "report which states the configurations in a directory use",
 		UsageText: "tfhaul discover [flags] DIR…",
 		Description: `Reads every root module below DIR: backend and cloud blocks, backend-config files, what the last terraform init recorded, and
-Terragrunt's remote_state. It shows where each keeps its state, and what is missing to know it. It runs neither Terraform nor
+Terragrunt's remote_state. It shows where each keeps its state, or what is missing to tell. It runs neither Terraform nor
 Terragrunt, and sends no requests unless you add --check.
 
 Files named *.tfbackend or backend*.hcl next to a partial backend block complete it, each as a configuration of its own. For

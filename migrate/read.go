@@ -92,7 +92,7 @@ func readObject(ctx context.Context, object backend.State) (reading, error) {
 	var notState *statefile.Error
 	switch {
 	case errors.As(err, &notState) && object.Address() == "-":
-		if snapshot.Size == 0 { // which is no state of a command that succeeded
+		if snapshot.Size == 0 { // a command that succeeded prints a state
 			return r, &stop{code: CodeNotState, message: "Standard input is empty. Check whether the command before the pipe failed."}
 		}
 		return r, &stop{code: Code(notState.Code()), message: "Standard input is not a state that tfhaul can read: " + plainwords.Ended(notState.Error()) + " Check whether the command before the pipe failed."}

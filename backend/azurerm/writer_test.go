@@ -49,25 +49,6 @@ func acquire(t *testing.T, w backend.Writer) *lockwait.Lease {
 	return lease
 }
 
-// once makes the first request of this kind fail.
-func once(op string, fail func(w http.ResponseWriter, answer func() *httptest.ResponseRecorder)) func(http.ResponseWriter, *http.Request, string, func() *httptest.ResponseRecorder) {
-	failed := false
-	return func(w http.ResponseWriter, _ *http.Request, at string, answer func() *httptest.ResponseRecorder) {
-		if at != op || failed {
-			blobstorage.Give(w, answer())
-			return
-		}
-		failed = true
-		fail(w, answer)
-	}
-}
-
-// lose lets a request take effect and closes the connection.
-func lose(_ http.ResponseWriter, answer func() *httptest.ResponseRecorder) {
-	answer()
-	panic(http.ErrAbortHandler)
-}
-
 // Terraform finds the lock, its description, and other metadata.
 func TestWhatIsStored(t *testing.T) {
 	s := &blobstorage.Server{}

@@ -67,7 +67,7 @@ func (b *body) Read(p []byte) (int, error) {
 	b.sum.Write(p[:n])
 	switch b.got += int64(n); {
 	case b.got > b.state.server.maxState:
-		n, err = 0, b.state.damaged(fmt.Sprintf("it is larger than %s bytes after it is decompressed, which is no state", plainwords.Grouped(int(b.state.server.maxState))))
+		n, err = 0, b.state.damaged(fmt.Sprintf("it is larger than %s bytes after it is decompressed, the most that tfhaul reads", plainwords.Grouped(int(b.state.server.maxState))))
 	case errors.Is(err, io.EOF) && b.value.hash != "" && hex.EncodeToString(b.sum.Sum(nil)) != b.value.hash:
 		n, err = 0, b.mismatch()
 	case err != nil && !errors.Is(err, io.EOF):

@@ -171,7 +171,7 @@ func newPlugin(e *execConfig, c *credentials) (*plugin, error) {
 	case e.APIVersion != execAPI+"v1" && e.APIVersion != execAPI+"v1beta1":
 		return nil, fmt.Errorf("its exec plugin has the apiVersion %q: only %sv1 and v1beta1 exist today, so update the plugin and let it write the kubeconfig again", e.APIVersion, execAPI)
 	case e.InteractiveMode == "Always":
-		return nil, errors.New("its exec plugin asks on the terminal (interactiveMode Always), which tfhaul does not let it do: use a plugin with a login that is stored")
+		return nil, errors.New("its exec plugin asks on the terminal (interactiveMode Always), but tfhaul runs plugins without a terminal: use a plugin that stores its login")
 	}
 	return &plugin{config: e, timeout: c.timeout, environ: c.environ}, nil
 }

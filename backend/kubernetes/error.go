@@ -171,7 +171,7 @@ func (c *cluster) unauthorized(said string) (backend.Code, string) {
 	if from == "" {
 		from = "the environment"
 	}
-	return backend.BadCredentials, fmt.Sprintf("the server rejects the credentials of %s: they have expired or are not of this cluster. Log in again as for kubectl, until this works: %s get secrets%s", from, c.kubectl, said)
+	return backend.BadCredentials, fmt.Sprintf("the server rejects the credentials of %s: they have expired or belong to another cluster. Log in again as for kubectl, until this works: %s get secrets%s", from, c.kubectl, said)
 }
 
 // forbidden explains what the credentials may not do, and how to check that.
