@@ -20,7 +20,7 @@ import (
 func reportPath(c *cli.Context, flag string) (string, error) {
 	path := c.String(flag)
 	if path == "-" {
-		return "", usagef("--%s requires the name of a file: with - (stdout), the report would be mixed with the other output", flag)
+		return "", usagef("--%s takes the name of a file, and no - for stdout: a report and a text would stand in one stream", flag)
 	}
 	if path == "" {
 		return "", nil

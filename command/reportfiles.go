@@ -69,7 +69,7 @@ func appendPath(c *cli.Context, flag string) (string, error) {
 	case path == "":
 		return "", nil
 	case path == "-":
-		return "", usagef("--%s requires the name of a file: with - (stdout), the report would be mixed with the other output", flag)
+		return "", usagef("--%s takes the name of a file, and no - for stdout: a report and a text would stand in one stream", flag)
 	}
 	if _, err := os.Stat(filepath.Dir(path)); err != nil {
 		return "", usagef("the report %q cannot be written: %v", path, plainwords.WithoutPath(err))
