@@ -56,7 +56,8 @@ func TestHaulIsInterruptedOnce(t *testing.T) {
 	})
 	c.start(t)
 	r := c.wait(t, h)
-	if r.code != 130 || !strings.Contains(r.stderr, "Stopping: finishing ") || !strings.Contains(r.stdout, "not-attempted") {
+	// On a busy machine, the signal may arrive when no move holds a lock.
+	if r.code != 130 || !strings.Contains(r.stderr, "Stopping: ") || !strings.Contains(r.stdout, "not-attempted") {
 		t.Fatalf("exit code %d:\n%s%s", r.code, r.stdout, r.stderr)
 	}
 	again := recommended(t, r.stdout, "To continue")

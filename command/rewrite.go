@@ -36,7 +36,7 @@ them as a diff: the backend block becomes a cloud block, or the other way round.
 change is not safe, such as in generated files, it says which line to change by hand and why.
 
 --write changes the files. It also renames what would make terraform init ask about a migration: the settings of the last
-init, and local states that were moved. Nothing is removed, and the former files are kept in --backup-dir. --branch commits the
+init, and local states that a journal records as moved. Nothing is removed, and the former files are kept in --backup-dir. --branch commits the
 changes to a new branch of each Git repository instead, without touching the working tree, and pushes nothing.
 
 It sends no requests. See docs/cutover.md.
@@ -144,7 +144,10 @@ func (r *rewriting) moves(ctx context.Context) (moves []rootmodule.Move, notes [
 			}
 			seen[note] = true
 		}
-		moves = append(moves, rootmodule.Move{Source: pair[0], Target: pair[1], Block: block})
+		moves = append(moves, rootmodule.Move{Source: pair[0], Target: pair[1], Block: block, Planned: isManifest(r.haul)})
+	}
+	if isManifest(r.haul) {
+		notes = append(notes, "A manifest does not say which states have arrived, so local states are not renamed. After the haul, run tfhaul rewrite with its journal.")
 	}
 	return moves, notes, nil
 }

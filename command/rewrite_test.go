@@ -7,10 +7,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"tfhaul/migrate"
 )
 
-// moved returns a manifest of moves into an organization, from source to workspace.
-func moved(t *testing.T, pairs ...string) string {
+// planned returns a manifest of moves into an organization, from source to workspace.
+func planned(t *testing.T, pairs ...string) string {
 	t.Helper()
 	text := "target {\n  hostname = \"app.terraform.io\"\n  organization = \"acme\"\n}\n"
 	for i := 0; i < len(pairs); i += 2 {
@@ -18,6 +20,32 @@ func moved(t *testing.T, pairs ...string) string {
 	}
 	path := filepath.Join(t.TempDir(), "haul.hcl")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// arrived returns the journal of a haul with these moves.
+func arrived(t *testing.T, pairs ...string) string {
+	t.Helper()
+	events := []migrate.Event{{Event: migrate.EventHaul, Format: migrate.JournalFormat, Haul: "h"}}
+	for i := 0; i < len(pairs); i += 2 {
+		target := "app.terraform.io/acme/" + pairs[i+1]
+		events = append(events, migrate.Event{
+			Event: migrate.EventOutcome, Haul: "h", Source: pairs[i], Target: target,
+			Result: &migrate.Result{Source: pairs[i], Target: target, Outcome: migrate.Moved},
+		})
+	}
+	var text []byte
+	for _, e := range events {
+		line, err := json.Marshal(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text = append(append(text, line...), '\n')
+	}
+	path := filepath.Join(t.TempDir(), "haul.jsonl")
+	if err := os.WriteFile(path, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return path
@@ -64,7 +92,7 @@ func TestRewriteChangesOnlyWhatItMust(t *testing.T) {
 			if err := os.Chmod(path, 0o640); err != nil {
 				t.Fatal(err)
 			}
-			manifest := moved(t, "s3://acme-tfstate/net/terraform.tfstate", "net")
+			manifest := planned(t, "s3://acme-tfstate/net/terraform.tfstate", "net")
 			code := 0
 			if test.byHand != "" {
 				code = 3
@@ -112,7 +140,8 @@ func TestRewriteSetsAside(t *testing.T) {
 		"old/main.tf":                      "resource \"terraform_data\" \"x\" {}\n",
 		"old/terraform.tfstate":            string(state(2, 5)),
 	})
-	manifest := moved(t, "s3://acme-tfstate/KEY", "net", filepath.Join(dir, "app", "terraform.tfstate"), "app", filepath.Join(dir, "old", "terraform.tfstate"), "old")
+	moves := []string{"s3://acme-tfstate/KEY", "net", filepath.Join(dir, "app", "terraform.tfstate"), "app", filepath.Join(dir, "old", "terraform.tfstate"), "old"}
+	manifest, journal := planned(t, moves...), arrived(t, moves...)
 	diff := h.tfhaul(t, "rewrite", manifest, dir)
 	diff.mustSay(t, 0, "(hidden)", "terraform init -input=false")
 	r := h.tfhaul(t, "rewrite", manifest, dir, "--write", "--json", "--backup-dir", t.TempDir())
@@ -123,7 +152,7 @@ func TestRewriteSetsAside(t *testing.T) {
 		Changes []struct{ Path string }
 		Aside   []struct{ From, To string } `json:"set_aside"`
 	}
-	if err := json.Unmarshal([]byte(r.stdout), &document); err != nil || len(document.Changes) != 3 || len(document.Aside) != 3 {
+	if err := json.Unmarshal([]byte(r.stdout), &document); err != nil || len(document.Changes) != 3 || len(document.Aside) != 1 {
 		t.Fatalf("%v: %s%s", err, r.stdout, r.stderr)
 	}
 	for _, a := range document.Aside {
@@ -134,9 +163,14 @@ func TestRewriteSetsAside(t *testing.T) {
 			t.Error(err)
 		}
 	}
+	// A manifest does not say whether the local states have arrived.
+	mustHave(t, filepath.Join(dir, "app", "terraform.tfstate"), string(state(1, 5)))
+	mustHave(t, filepath.Join(dir, "old", "terraform.tfstate"), string(state(2, 5)))
+	h.tfhaul(t, "rewrite", journal, dir, "--write", "--backup-dir", t.TempDir()).mustSay(t, 0, "terraform.tfstate.before-tfhaul")
 	mustHave(t, filepath.Join(dir, "app", "terraform.tfstate.before-tfhaul"), string(state(1, 5)))
+	mustHave(t, filepath.Join(dir, "old", "terraform.tfstate.before-tfhaul"), string(state(2, 5)))
 	mustHave(t, filepath.Join(dir, "app", "main.tf"), "terraform {\n  cloud {\n    organization = \"acme\"\n    workspaces {\n      name = \"app\"\n    }\n  }\n  required_version = \">= 1.5\"\n}\n")
-	h.tfhaul(t, "rewrite", manifest, dir, "--write").mustSay(t, 0, "0 files changed; 3 configurations already changed")
+	h.tfhaul(t, "rewrite", journal, dir, "--write").mustSay(t, 0, "0 files changed; 3 configurations already changed")
 }
 
 // A branch has the changes, and the working tree stays as it is.
@@ -165,7 +199,7 @@ func TestRewriteCommitsOnABranch(t *testing.T) {
 	git("config", "user.email", "jo@example.com")
 	git("add", ".")
 	git("commit", "-qm", "start")
-	manifest := moved(t, "s3://acme-tfstate/net", "net")
+	manifest := planned(t, "s3://acme-tfstate/net", "net")
 	h.tfhaul(t, "rewrite", manifest, dir, "--branch", "cut-over").mustSay(t, 0, "branch cut-over", "1 file committed")
 	if status := git("status", "--porcelain"); status != "" {
 		t.Errorf("the working tree changed: %s", status)
@@ -209,7 +243,7 @@ func TestRewriteFollowsSymbolicLinks(t *testing.T) {
 		return string(out)
 	}
 	_, err := exec.LookPath("git")
-	manifest := moved(t, "s3://acme-tfstate/net", "net")
+	manifest := planned(t, "s3://acme-tfstate/net", "net")
 	if err == nil {
 		git("init", "-q", "-b", "main")
 		git("config", "user.name", "jo")
@@ -239,7 +273,7 @@ func TestRewriteOfSeveralWorkspaces(t *testing.T) {
 	t.Parallel()
 	h := &host{environ: []string{"HOME=" + t.TempDir()}, Server: newServer(t)}
 	dir := configurations(t, map[string]string{"net/main.tf": strings.ReplaceAll(s3Block, "KEY", "net")})
-	h.tfhaul(t, "rewrite", moved(t, "s3://acme-tfstate/net", "net", "s3://acme-tfstate/env:/prod/net", "net-prod"), dir).
+	h.tfhaul(t, "rewrite", planned(t, "s3://acme-tfstate/net", "net", "s3://acme-tfstate/env:/prod/net", "net-prod"), dir).
 		mustSay(t, 3, "the configuration has 2 workspaces, whose states are in app.terraform.io/acme/net and app.terraform.io/acme/net-prod")
 }
 

@@ -20,6 +20,8 @@ import (
 type Move struct {
 	Source, Target string
 	Block          *backend.Block
+	// Planned means that the state may still be at its source only, which is then left alone.
+	Planned bool
 }
 
 // A Rewriting is what must change for configurations to use the states where they are now.
@@ -195,15 +197,21 @@ func (r *rewriter) switched(m *Module, move *Move, already bool) {
 		s.Workspace = move.Block.Workspace
 	}
 	r.out.Switched = append(r.out.Switched, s)
-	if already && !m.staleInit {
+	initialize := !already || m.staleInit
+	if initialize {
+		for _, name := range []string{filepath.Join(dataDir, pointerFile), filepath.Join(dataDir, environmentFile)} {
+			r.aside(filepath.Join(m.Dir, name), move.Target)
+		}
+	}
+	if move.Planned {
 		return
 	}
-	for _, name := range []string{filepath.Join(dataDir, pointerFile), filepath.Join(dataDir, environmentFile)} {
-		r.aside(filepath.Join(m.Dir, name), move.Target)
-	}
-	r.aside(filepath.Join(m.Dir, stateFile), move.Target)
+	states := []string{filepath.Join(m.Dir, stateFile)}
 	if named, err := filepath.Glob(filepath.Join(globEscape(filepath.Join(m.Dir, stateDirs)), "*", stateFile)); err == nil {
-		for _, state := range named {
+		states = append(states, named...)
+	}
+	for _, state := range states {
+		if initialize || r.kinds.Canonical(state) == r.kinds.Canonical(move.Source) {
 			r.aside(state, move.Target)
 		}
 	}
