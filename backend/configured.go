@@ -71,6 +71,9 @@ type Configured struct {
 	Container string
 	// Apart means that the container has only the named workspaces, and not the default one.
 	Apart bool
+	// Single means that the configuration has one state, whatever the workspace, and Unseen
+	// that only reading a state shows whether it exists.
+	Single, Unseen bool
 	// State returns the address of the state of a workspace. Nil if it cannot be known
 	// without a listing.
 	State func(workspace string) string

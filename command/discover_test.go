@@ -2,12 +2,16 @@ package command_test
 
 import (
 	"encoding/json"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 
+	"tfhaul/fixtures/consul"
+	"tfhaul/fixtures/gitlab"
 	"tfhaul/tfesim"
 )
 
@@ -60,6 +64,16 @@ func TestDiscover(t *testing.T) {
 			want: "gs://acme-tfstate/net/vpc/default.tfstate"},
 		{name: "pg with a password", files: map[string]string{"main.tf": "terraform {\n  backend \"pg\" {\n    conn_str = \"postgres://jo:" + password + "@db.example.com/tf?sslmode=require\"\n    schema_name = \"net\"\n  }\n}\n"},
 			want: "postgres://jo@db.example.com/tf?schema=net&workspace=default&sslmode=require"},
+		{name: "azurerm", files: map[string]string{"main.tf": "terraform {\n  backend \"azurerm\" {\n    storage_account_name = \"acmestates\"\n    container_name = \"live\"\n    key = \"net.tfstate\"\n    access_key = \"" + password + "\"\n  }\n}\n", ".terraform/environment": "prod"},
+			want: "azurerm://acmestates/live/net.tfstate azurerm://acmestates/live/net.tfstateenv:prod"},
+		{name: "consul", files: map[string]string{"main.tf": "terraform {\n  backend \"consul\" {\n    address = \"consul.example.com\"\n    scheme = \"https\"\n    path = \"live/net\"\n    access_token = \"" + password + "\"\n  }\n}\n", ".terraform/environment": "prod"},
+			want: "consul://consul.example.com/live/net consul://consul.example.com/live/net-env:prod"},
+		{name: "kubernetes", files: map[string]string{"main.tf": "terraform {\n  backend \"kubernetes\" {\n    secret_suffix = \"net\"\n    token = \"" + password + "\"\n    labels = {\n      team = \"a\"\n    }\n  }\n}\n", ".terraform/environment": "prod"},
+			want: "kubernetes://default/net/default?labels=team=a kubernetes://default/net/prod?labels=team=a"},
+		{name: "http, with one state whatever the workspace", files: map[string]string{"main.tf": "terraform {\n  backend \"http\" {\n    address = \"https://jo:" + password + "@states.example.com/net\"\n    lock_address = \"https://jo:" + password + "@states.example.com/net\"\n  }\n}\n", ".terraform/environment": "prod"},
+			want: "http+https://states.example.com/net?lock-address=https://states.example.com/net"},
+		{name: "http in GitLab", files: map[string]string{"main.tf": "terraform {\n  backend \"http\" {\n    address = \"https://gitlab.com/api/v4/projects/acme%2Finfra/terraform/state/net\"\n    password = \"" + password + "\"\n  }\n}\n", ".terraform/environment": "prod"},
+			want: "gitlab://gitlab.com/acme/infra/net"},
 		{name: "local, elsewhere", files: map[string]string{"main.tf": "terraform {\n  backend \"local\" {\n    path = \"../x.tfstate\"\n  }\n}\n"}, want: "DIR/../x.tfstate"},
 		{name: "no block, initialized", files: map[string]string{"main.tf": "", ".terraform.lock.hcl": ""}, want: "DIR/terraform.tfstate"},
 		{name: "no block, a module", files: map[string]string{"main.tf": "variable \"x\" {}\n"}},
@@ -264,5 +278,56 @@ func (r run) mustSay(t *testing.T, code int, texts ...string) {
 		if !strings.Contains(said, text) {
 			t.Errorf("the output lacks %q: %s", text, said)
 		}
+	}
+}
+
+// Each kind of server is asked which states of the code it has.
+func TestConfigurationsOfConsulGitLabAndHTTP(t *testing.T) {
+	t.Parallel()
+	h := start(t, tfesim.Options{})
+	serve := func(server http.Handler) string {
+		s := httptest.NewServer(server)
+		t.Cleanup(s.Close)
+		return s.URL
+	}
+	keys, lab, plain := &consul.Server{}, &gitlab.Server{}, &gitlab.Plain{}
+	keys.Put("live/net", state(1, 5))
+	keys.Put("live/net-env:prod", state(2, 5))
+	keys.Put("live/orphan.tfstate", state(7, 5))
+	lab.AddProject("acme/infra")
+	lab.AddToken("glpat-of-the-test", gitlab.Token{User: "ann", Role: gitlab.Maintainer})
+	lab.Put("acme/infra", "app", 5, state(3, 5))
+	lab.Put("acme/infra", "orphan", 5, state(8, 5))
+	plain.Put("/states/web", state(4, 5))
+	inGitLab, elsewhere := serve(lab)+"/api/v4/projects/acme%2Finfra/terraform/state/", serve(plain)+"/states/"
+	block := func(kind string, pairs ...string) string {
+		text := "terraform {\n  backend \"" + kind + "\" {\n"
+		for i := 0; i < len(pairs); i += 2 {
+			text += "    " + pairs[i] + " = \"" + pairs[i+1] + "\"\n"
+		}
+		return text + "  }\n}\n"
+	}
+	dir := configurations(t, map[string]string{
+		"live/net/main.tf":  block("consul", "address", serve(keys), "path", "live/net"),
+		"live/app/main.tf":  block("http", "address", inGitLab+"app"),
+		"live/gone/main.tf": block("http", "address", inGitLab+"gone"),
+		"live/web/main.tf":  block("http", "address", elsewhere+"web"),
+		"live/none/main.tf": block("http", "address", elsewhere+"none"),
+	})
+	h.environ = append(h.environ, "GITLAB_TOKEN=glpat-of-the-test")
+	var found struct {
+		Summary struct{ States, Missing, Unknown int }
+		Without []string `json:"without_code"`
+	}
+	check := h.tfhaul(t, "discover", dir, "--check", "--json")
+	if err := json.Unmarshal([]byte(check.stdout), &found); err != nil || check.code != 0 {
+		t.Fatalf("%v, exit code %d: %s", err, check.code, check.stderr)
+	}
+	if s := found.Summary; s.States != 6 || s.Missing != 2 || s.Unknown != 0 || len(found.Without) != 2 {
+		t.Errorf("got %+v, without code: %q\n%s", s, found.Without, check.stdout)
+	}
+	h.tfhaul(t, "migrate", "config:"+dir, "--target", org, "--create", "--yes", "--json", "--journal", journalIn(t)).want(t, 0, "4 moved")
+	for name, want := range map[string][]byte{"live-net": state(1, 5), "live-net-prod": state(2, 5), "live-app": state(3, 5), "live-web": state(4, 5)} {
+		h.mustHold(t, name, want)
 	}
 }

@@ -58,7 +58,7 @@ func Locate(kinds backend.Kinds, t *Tree) []State {
 			continue
 		}
 		states = append(states, State{Module: m, Workspace: backend.DefaultWorkspace, Address: at.State(backend.DefaultWorkspace)})
-		if at.Container != "" && m.Workspace != backend.DefaultWorkspace {
+		if at.Container != "" && m.Workspace != backend.DefaultWorkspace && !at.Single {
 			states = append(states, State{Module: m, Workspace: m.Workspace, Address: at.State(m.Workspace)})
 		}
 	}
@@ -148,8 +148,12 @@ func (c *census) module(ctx context.Context, m *Module, at *backend.Configured) 
 		switch {
 		case backend.CodeOf(l.err) == backend.AccessDenied && at.State != nil:
 			m.Notes = append(m.Notes, "The backend cannot be listed, so other workspaces are not known: "+l.err.Error())
-			for _, workspace := range slices.Compact([]string{backend.DefaultWorkspace, m.Workspace}) {
-				c.one(ctx, m, at.State(workspace), workspace)
+			workspaces := slices.Compact([]string{backend.DefaultWorkspace, m.Workspace})
+			if at.Single {
+				workspaces = workspaces[:1]
+			}
+			for _, workspace := range workspaces {
+				c.one(ctx, m, at, workspace)
 			}
 			return
 		case l.err != nil:
@@ -166,21 +170,24 @@ func (c *census) module(ctx context.Context, m *Module, at *backend.Configured) 
 	if at.State == nil || had[backend.DefaultWorkspace] {
 		return
 	}
-	address := at.State(backend.DefaultWorkspace)
 	if at.Container != "" && !at.Apart {
 		// The listing had everything there is.
 		if len(had) == 0 {
-			c.add(State{Module: m, Workspace: backend.DefaultWorkspace, Address: address, Listed: true})
+			c.add(State{Module: m, Workspace: backend.DefaultWorkspace, Address: at.State(backend.DefaultWorkspace), Listed: true})
 		}
 		return
 	}
-	c.one(ctx, m, address, backend.DefaultWorkspace)
+	c.one(ctx, m, at, backend.DefaultWorkspace)
 }
 
-// one adds the state at an address.
-func (c *census) one(ctx context.Context, m *Module, address, workspace string) {
+// one adds the state of a workspace without a listing.
+func (c *census) one(ctx context.Context, m *Module, at *backend.Configured, workspace string) {
+	address := at.State(workspace)
 	s := State{Module: m, Workspace: workspace, Address: address, Listed: true}
 	found, err := c.kinds.Find(ctx, address, backend.Filter{})
+	if err == nil && at.Unseen && len(found.States) == 1 {
+		err = readable(ctx, found.States[0])
+	}
 	_, nothing := errors.AsType[*backend.NoMatchError](err)
 	switch {
 	case errors.Is(err, fs.ErrNotExist), nothing, backend.CodeOf(err) == backend.NoState, backend.CodeOf(err) == backend.ForbiddenOrMissing:
@@ -191,6 +198,15 @@ func (c *census) one(ctx context.Context, m *Module, address, workspace string) 
 		s.Found, s.Address = found.States[0], found.States[0].Address()
 	}
 	c.add(s)
+}
+
+// readable returns nil if something is stored in a state.
+func readable(ctx context.Context, s backend.State) error {
+	content, _, err := s.Open(ctx, nil)
+	if err == nil {
+		_ = content.Close() // not read
+	}
+	return err
 }
 
 func (c *census) add(s State) {

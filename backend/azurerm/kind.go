@@ -23,6 +23,7 @@ func Kind(c backend.Connection) backend.Kind {
 	targets := &connections{connection: c, target: true}
 	return backend.Kind{
 		Name: "Azure Blob Storage", Scheme: "azurerm", Environment: "ARM_ACCESS_KEY, ARM_SAS_TOKEN, ARM_USE_AZUREAD, …", Example: "azurerm://ACCOUNT/CONTAINER/PREFIX/", Traits: traits, Open: sources.open, Canonical: canonical,
+		Backends: []string{"azurerm"}, Configured: configured,
 		Target: &backend.TargetRole{
 			State: "azurerm://ACCOUNT/CONTAINER/KEY", Container: "azurerm://ACCOUNT/CONTAINER/PREFIX/",
 			SplitState: splitState, Address: addressBelow, CheckContainer: checkContainer, CheckName: checkName, Layout: layout, Block: block,

@@ -36,7 +36,7 @@ func Kind(c backend.Connection) backend.Kind {
 	targets := &servers{connection: c, target: true}
 	return backend.Kind{
 		Name: "Consul", Scheme: Scheme, Environment: "CONSUL_HTTP_ADDR, CONSUL_HTTP_TOKEN, CONSUL_CACERT, …", Example: containerForm,
-		Traits: traits, Open: sources.open, Canonical: sources.canonical, Target: targets.role(),
+		Traits: traits, Open: sources.open, Canonical: sources.canonical, Backends: []string{"consul"}, Configured: sources.configured, Target: targets.role(),
 	}
 }
 

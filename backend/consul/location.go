@@ -79,7 +79,7 @@ func (s *servers) parse(address string) (*location, error) {
 // findServer fills in the server. What the address leaves out comes from the environment.
 func (s *servers) findServer(l *location) error {
 	env := backend.Getenv(s.connection.Environ)
-	scheme, named, err := readAddress(env(addressVariable))
+	scheme, named, err := readAddress(addressVariable, env(addressVariable))
 	if err != nil {
 		return err
 	}
@@ -120,8 +120,9 @@ func (s *servers) findServer(l *location) error {
 	return nil
 }
 
-// readAddress reads CONSUL_HTTP_ADDR, which is HOST:PORT or a URL.
-func readAddress(text string) (scheme, host string, err error) {
+// readAddress reads what names a server, CONSUL_HTTP_ADDR or an argument of a configuration: it is
+// HOST:PORT or a URL.
+func readAddress(what, text string) (scheme, host string, err error) {
 	scheme, host, isURL := strings.Cut(text, "://")
 	if !isURL {
 		scheme, host = "", text
@@ -129,9 +130,9 @@ func readAddress(text string) (scheme, host string, err error) {
 	host = strings.TrimSuffix(host, "/")
 	switch {
 	case scheme == "unix":
-		return "", "", fmt.Errorf("%s names a Unix socket, which tfhaul does not support: let Consul listen on a loopback address, and set %[1]s to it", addressVariable)
+		return "", "", fmt.Errorf("%s names a Unix socket, which tfhaul does not support: let Consul listen on a loopback address, and set %[1]s to it", what)
 	case strings.ContainsAny(host, "/?#@") || scheme != "" && scheme != "http" && scheme != "https":
-		return "", "", fmt.Errorf("%s is not HOST:PORT or https://HOST:PORT, without a path or credentials", addressVariable)
+		return "", "", fmt.Errorf("%s is not HOST:PORT or https://HOST:PORT, without a path or credentials", what)
 	}
 	return scheme, host, nil
 }

@@ -104,7 +104,7 @@ func (s *servers) newServer(l *location, query url.Values) (*server, error) {
 	}
 	name, _ := hostName(l.host)
 	if s.connection.Doubts != nil && !l.inherited && (made.token != "" || made.auth != nil) {
-		if _, own, _ := readAddress(env(addressVariable)); !strings.EqualFold(own, l.host) && !backend.IsLoopback(name) {
+		if _, own, _ := readAddress(addressVariable, env(addressVariable)); !strings.EqualFold(own, l.host) && !backend.IsLoopback(name) {
 			if s.connection.Doubts(name) != "" {
 				made.withheld = fmt.Sprintf("the credentials in the environment are not sent to %s, because only a settings file names it: use --target, or set %s", l.host, addressVariable)
 				made.token, made.auth = "", nil

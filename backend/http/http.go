@@ -35,6 +35,7 @@ func Kinds(c backend.Connection) (other, gitLab backend.Kind) {
 	s := &servers{connection: c, getenv: getenv, bound: &binding{getenv: getenv}, servers: map[string]*server{}}
 	return backend.Kind{
 		Name: "Terraform's http backend", Scheme: scheme, Environment: "TF_HTTP_USERNAME, TF_HTTP_PASSWORD, TF_HTTP_LOCK_ADDRESS, …", Aliases: []string{plain}, Example: example, Traits: traits, Open: s.open, Canonical: s.canonical, CutPassword: cutPassword,
+		Backends: []string{"http"}, Configured: s.configured,
 		Target: &backend.TargetRole{
 			State: stateForm, Container: "http+https://HOST/PATH/?lock-address={name}",
 			SplitState: s.splitState, Address: s.addressBelow, CheckContainer: s.checkContainer, CheckName: checkName, Layout: flatLayout, Block: s.block,

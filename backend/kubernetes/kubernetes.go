@@ -38,6 +38,7 @@ func Kind(c backend.Connection) backend.Kind {
 	return backend.Kind{
 		Name: "Kubernetes", Environment: "KUBE_CONFIG_PATH, KUBE_CTX, …",
 		Scheme: Scheme, Example: "kubernetes://NAMESPACE[/SUFFIX]", Traits: traits, Open: sources.open, Canonical: canonical,
+		Backends: []string{"kubernetes"}, Configured: sources.configured,
 		Target: &backend.TargetRole{
 			State: stateForm, Container: containerForm,
 			SplitState: splitState, Address: addressIn, CheckContainer: checkContainer, CheckName: checkName, Layout: layout, Block: targets.block,

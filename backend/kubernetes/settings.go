@@ -36,7 +36,11 @@ const (
 	keyVariable       = "KUBE_CLIENT_KEY_DATA"
 	caVariable        = "KUBE_CLUSTER_CA_CERT_DATA"
 	proxyVariable     = "KUBE_PROXY_URL"
+	namespaceVariable = "KUBE_NAMESPACE"
 )
+
+// defaultNamespace is the namespace of a configuration that names none.
+const defaultNamespace = "default"
 
 // serviceAccount is where Kubernetes mounts a pod's token and its cluster's authority.
 var serviceAccount = "/var/run/secrets/kubernetes.io/serviceaccount"
