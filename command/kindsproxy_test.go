@@ -11,7 +11,10 @@ import (
 	"testing"
 	"time"
 
+	"tfhaul/fixtures/blobstorage"
 	"tfhaul/fixtures/cloudstorage"
+	"tfhaul/fixtures/consul"
+	"tfhaul/fixtures/gitlab"
 )
 
 // TestEveryKindUsesProxiesAndAuthorities reads a state from each kind of server that has TLS,
@@ -22,6 +25,14 @@ func TestEveryKindUsesProxiesAndAuthorities(t *testing.T) {
 	google := &cloudstorage.Server{}
 	google.AddBucket("acme", false)
 	google.Put("acme", cloudstorage.Object{Name: "good/default.tfstate", Text: want})
+	azure, keys, lab, plain := &blobstorage.Server{}, &consul.Server{}, &gitlab.Server{}, &gitlab.Plain{}
+	azure.AddContainer("acme", false)
+	azure.Put("acme", blobstorage.Blob{Name: "good.tfstate", Text: want})
+	keys.Put("good", want)
+	lab.AddProject("acme/infra")
+	lab.AddToken("glpat-of-the-test", gitlab.Token{User: "ann", Role: gitlab.Maintainer})
+	lab.Put("acme/infra", "good", 10, want)
+	plain.Put("/good", want)
 	for _, tt := range []struct {
 		kind, host, source string
 		server             http.Handler
@@ -30,6 +41,10 @@ func TestEveryKindUsesProxiesAndAuthorities(t *testing.T) {
 		{"S3", "acme.s3.us-east-1.amazonaws.com", "s3://acme/good/terraform.tfstate", http.HandlerFunc(carelessBucket),
 			[]string{"AWS_ACCESS_KEY_ID=" + awsKeyID, "AWS_SECRET_ACCESS_KEY=" + awsKey, "AWS_REGION=us-east-1", "AWS_EC2_METADATA_DISABLED=true", "AWS_MAX_ATTEMPTS=1"}},
 		{"Google Cloud Storage", "storage.googleapis.com", "gs://acme/good/default.tfstate", google, []string{"GOOGLE_OAUTH_ACCESS_TOKEN=ya29.of-the-test"}},
+		{"Azure Blob Storage", "account.blob.core.windows.net", "azurerm://account/acme/good.tfstate", azure, []string{"ARM_ACCESS_KEY=c2VjcmV0LWtleS1vZi10aGUtdGVzdHM="}},
+		{"Consul", "consul.example.test", "consul://consul.example.test/good", keys, nil},
+		{"GitLab", "gitlab.example.test", "gitlab://gitlab.example.test/acme/infra/good", lab, []string{"GITLAB_TOKEN=glpat-of-the-test"}},
+		{"http backend", "state.example.test", "http+https://state.example.test/good", plain, nil},
 	} {
 		t.Run(tt.kind, func(t *testing.T) {
 			t.Parallel()
@@ -57,7 +72,7 @@ func TestEveryKindUsesProxiesAndAuthorities(t *testing.T) {
 			if got, err := os.ReadFile(target); code != 0 || err != nil || !bytes.Equal(got, want) {
 				t.Errorf("with --ca-file: exit code %d, the target has %d bytes (%v)\n%s", code, len(got), err, said)
 			}
-			mustHide(t, "the output", said, []string{proxyPassword, awsKey, "ya29.of-the-test"})
+			mustHide(t, "the output", said, []string{proxyPassword, awsKey, "ya29.of-the-test", "c2VjcmV0LWtleS1vZi10aGUtdGVzdHM=", "glpat-of-the-test"})
 		})
 	}
 }

@@ -34,7 +34,7 @@ func Kind(c backend.Connection) backend.Kind {
 	}
 }
 
-var traits = backend.Traits{Noun: "object", Pins: backend.PinsAnyVersion, Locks: backend.LocksDurable, Writes: backend.WritesCondition}
+var traits = backend.Traits{Noun: "object", Versions: true, Pins: backend.PinsAnyVersion, Locks: backend.LocksDurable, Writes: backend.WritesCondition}
 
 // connections caches what is needed to reach servers. It is safe for concurrent use.
 type connections struct {
