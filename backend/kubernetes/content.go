@@ -11,11 +11,12 @@ import (
 	"io"
 
 	"tfhaul/backend"
+	"tfhaul/plainwords"
 )
 
 // maxState limits the decompressed size of a state, so that a few compressed bytes cannot keep
-// tfhaul busy forever.
-const maxState = 2 << 30
+// tfhaul busy forever. Tests make it smaller.
+var maxState int64 = 2 << 30
 
 // A packed is a compressed state in its parts.
 type packed struct {
@@ -53,7 +54,7 @@ func unpack(all parts) (p *packed, why string) {
 	z.Multistream(false)
 	switch p.size, err = io.Copy(io.Discard, io.LimitReader(z, maxState+1)); {
 	case p.size > maxState:
-		return nil, fmt.Sprintf("it is larger than %d GiB", maxState>>30)
+		return nil, fmt.Sprintf("it is larger than %s bytes after it is decompressed, the most that tfhaul reads", plainwords.Grouped(int(maxState)))
 	case err != nil:
 		return nil, fmt.Sprintf("its %d of %d parts do not belong together or are incomplete", len(p.parts), len(all))
 	case in.at < len(in.parts[in.part]):

@@ -27,7 +27,7 @@ import (
 // A real server, and the real terraform, are in e2e/kubernetes.
 
 // Parts and listings of megabytes are for e2e/kubernetes.
-func init() { partSize, maxListed = 16<<10, 1<<20 }
+func init() { partSize, maxListed, maxState = 16<<10, 1<<20, 8<<20 }
 
 // token is the one that servers of tests accept.
 const token = "token-of-the-test"
