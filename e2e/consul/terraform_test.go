@@ -234,8 +234,8 @@ func (p *place) killAt(s *store, number int, after bool, kind string, args ...st
 			if after {
 				answer()
 			}
-			_ = cmd.Process.Kill() // Wait reports how it ended
 			killed = true
+			_ = cmd.Process.Kill() // Wait reports how it ended
 		}
 		return killed // nothing arrives after the kill
 	})
@@ -243,8 +243,10 @@ func (p *place) killAt(s *store, number int, after bool, kind string, args ...st
 		p.t.Fatal(err)
 	}
 	close(started)
-	_ = cmd.Wait()
+	_ = cmd.Wait() // it ends with an error if it was killed
 	s.aimAt(nil)
+	mu.Lock()
+	defer mu.Unlock()
 	return killed
 }
 
