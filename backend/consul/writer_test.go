@@ -277,6 +277,9 @@ const (
 // Every request of a move is lost, or answered with an error. The move reports what happened,
 // no lock is left, and the next run of the move succeeds.
 func TestFaultsAtEveryRequestOfAMove(t *testing.T) {
+	if testing.Short() {
+		t.Skip("sweeps requests of moves")
+	}
 	cases := 0
 	for _, tt := range []struct {
 		name      string

@@ -132,6 +132,9 @@ func TestHostileListings(t *testing.T) {
 
 // Secrets that are no whole state, or contradict each other, are never read as a state.
 func TestSpoiledStates(t *testing.T) {
+	if testing.Short() {
+		t.Skip("compresses many states")
+	}
 	whole := large(3)
 	chunks := cut(zip(t, whole))
 	changed := large(3)
