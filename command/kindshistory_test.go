@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -46,13 +47,13 @@ func TestOlderVersionsFromEveryKind(t *testing.T) {
 		"azure":  "azurerm://account/acme/net.tfstate?endpoint=" + serve(azure),
 		"gitlab": labURL + "net",
 	} {
-		r := h.tfhaul(t, "move", source, org+"/"+name, "--create", "--history", "all")
+		r := h.tfhaul(t, "move", source, org+"/"+name, "--create", "--history", "all", "--journal", filepath.Join(t.TempDir(), "haul.jsonl"))
 		if r.code != 0 {
 			t.Errorf("%s: exit code %d\n%s%s", name, r.code, r.stdout, r.stderr)
 		}
 		mustBeSums(t, name, h.sums(org, name), want)
 	}
-	if r := h.tfhaul(t, "move", "tfe://"+org+"/gcs", labURL+"back", "--history", "all"); r.code != 0 || lab.State("acme/infra", "back") == nil || len(lab.State("acme/infra", "back").Versions) != len(serials) {
+	if r := h.tfhaul(t, "move", "tfe://"+org+"/gcs", labURL+"back", "--history", "all", "--journal", filepath.Join(t.TempDir(), "haul.jsonl")); r.code != 0 || lab.State("acme/infra", "back") == nil || len(lab.State("acme/infra", "back").Versions) != len(serials) {
 		t.Errorf("into GitLab: exit code %d\n%s%s%+v", r.code, r.stdout, r.stderr, lab.State("acme/infra", "back"))
 	}
 	r := h.tfhaul(t, "migrate", "tfe://"+org, "--target", "gs://acme/back/", "--history", "all", "--yes")
